@@ -18,8 +18,8 @@ import retrograd
 
 BACKENDS = ("numpy", "jax")
 
-# A first call may compile for seconds, so no example has a deadline. Each run takes the same examples, and the
-# fixture `backend` may serve all of them.
+# No deadline, since a first call may compile for seconds; the same examples in each run; and one `backend`
+# may serve all examples of a test.
 settings.register_profile(
     "retrograd", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
