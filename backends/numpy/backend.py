@@ -1,0 +1,268 @@
+"""NumPy as a backend: which function of NumPy or SciPy is which kernel."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import scipy.special
+
+from retrograd.backends.numpy import indexing, neural, random, reductions
+from retrograd.backends.spec import Kernels
+
+__all__ = ["NumpyBackend"]
+
+Array = np.ndarray[Any, Any]
+
+_DTYPES = {
+    name: np.dtype(name)
+    for name in "bool uint8 int8 int16 int32 int64 float16 float32 float64 complex64 complex128".split()
+}
+_DTYPES["bfloat16"] = np.dtype(ml_dtypes.bfloat16)
+
+# Kernels that are a NumPy function of the same name, C code without a frame of ours in between.
+# What NumPy lacks for bfloat16 comes from ml_dtypes' own loops.
+_SAME_NAME = """
+    abs acos acosh asin asinh atan atanh atan2 bitwise_and bitwise_invert bitwise_left_shift bitwise_or
+    bitwise_right_shift bitwise_xor ceil copysign cos cosh divide equal exp expm1 floor floor_divide fmod
+    greater greater_equal hypot isfinite isinf isnan less less_equal log log10 log1p log2 logaddexp
+    logical_and logical_not logical_or logical_xor maximum minimum multiply negative nextafter not_equal pow
+    remainder sign sin sinh sqrt square subtract tan tanh trunc add
+    broadcast_to where tril triu
+""".split()
+
+
+def quiet() -> AbstractContextManager[Any]:
+    return np.errstate(all="ignore")
+
+
+def as_array(value: Any) -> Array:
+    return np.asarray(value)
+
+
+def assign(array: Array, value: Any) -> None:
+    """Write `value` into `array`, cast and broadcast as NumPy's assignment does."""
+    array[...] = value
+
+
+def astype(x: Array, dtype: Any) -> Array:
+    """A copy of `x` in another type; a complex number keeps its real part in a real type."""
+    if x.dtype.kind == "c" and np.dtype(dtype).kind not in "cb":
+        x = x.real
+    return x.astype(dtype)
+
+
+def concat(xs: list[Array], axis: int) -> Array:
+    return np.concatenate(xs, axis)
+
+
+def slice_(x: Array, index: tuple[Any, ...]) -> Array:
+    """Basic indexing with ints and slices (of positive step): a view."""
+    return x[index]
+
+
+def unslice(g: Array, shape: tuple[int, ...], index: tuple[Any, ...]) -> Array:
+    """Zeros of `shape` with `g` at `index`: the adjoint of `slice`."""
+    out = np.zeros(shape, g.dtype)
+    out[index] = g
+    return out
+
+
+def slice_assign(x: Array, index: tuple[Any, ...], value: Any) -> Array:
+    """A copy of `x` with `value` at `index`."""
+    out = x.copy()
+    out[index] = value
+    return out
+
+
+def undiagonal(g: Array, shape: tuple[int, ...], offset: int, axis1: int, axis2: int) -> Array:
+    """Zeros of `shape` with `g` on a diagonal: the adjoint of `diagonal`."""
+    out = np.zeros(shape, g.dtype)
+    diagonal(out, offset, axis1, axis2)[...] = g
+    return out
+
+
+def address(array: Array) -> int:
+    return array.__array_interface__["data"][0]
+
+
+def offset(base: Array, array: Array) -> int:
+    """How many elements after the start of `base` the view `array` starts."""
+    return (address(array) - address(base)) // array.itemsize
+
+
+def permute_dims(x: Array, axes: tuple[int, ...]) -> Array:
+    return x.transpose(axes)
+
+
+def reshape(x: Array, shape: tuple[int, ...]) -> Array:
+    return x.reshape(shape)
+
+
+def pad(x: Array, widths: tuple[tuple[int, int], ...], value: Any) -> Array:
+    """Surround `x` with `value`: `widths` holds (before, after) for each axis, none negative."""
+    shape = tuple(before + n + after for (before, after), n in zip(widths, x.shape, strict=True))
+    out = np.full(shape, value, x.dtype)
+    out[tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape, strict=True))] = x
+    return out
+
+
+def diagonal(x: Array, offset: int, axis1: int, axis2: int) -> Array:
+    """A writable view of a diagonal, as the last axis."""
+    view = np.diagonal(x, offset, axis1, axis2)
+    if x.flags.writeable:
+        view.flags.writeable = True
+    return view
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """Matrix product of 2-d arrays or of stacks of them; half types accumulate in float32."""
+    if a.dtype.itemsize == 2 and a.dtype.kind in "fV":
+        return np.matmul(a.astype(np.float32), b.astype(np.float32)).astype(a.dtype)
+    return np.matmul(a, b)
+
+
+def _in_float32(function: Any) -> Any:
+    """A special function of SciPy for types it has no loop for: bfloat16, and float16 in float32."""
+
+    def kernel(x: Array) -> Any:
+        if x.dtype.itemsize == 2:
+            return function(x.astype(np.float32)).astype(x.dtype)
+        return function(x)
+
+    return kernel
+
+
+def conj(x: Array) -> Array:
+    return np.conjugate(x) if x.dtype.kind == "c" else x
+
+
+def complex_(real: Array, imag: Array) -> Array:
+    out = np.empty(np.broadcast_shapes(real.shape, imag.shape), np.result_type(real.dtype, np.complex64))
+    out.real = real
+    out.imag = imag
+    return out
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)), from `tanh`, which neither overflows nor loses the tails' sign."""
+    half = np.asarray(0.5, x.dtype)
+    y = np.tanh(x * half)
+    y *= half
+    y += half
+    return y
+
+
+def rsqrt(x: Array) -> Any:
+    return np.asarray(1, x.dtype) / np.sqrt(x)
+
+
+def reciprocal(x: Array) -> Any:
+    return np.asarray(1, x.dtype) / x
+
+
+def linspace(start: float, stop: float, num: int, dtype: Any) -> Array:
+    return np.linspace(start, stop, num).astype(dtype)
+
+
+def full(shape: tuple[int, ...], value: Any, dtype: Any) -> Array:
+    return np.full(shape, value, dtype)
+
+
+def from_host(array: Array, copy: bool = True) -> Array:
+    return np.array(array, copy=True) if copy else array
+
+
+def to_host(array: Array) -> Array:
+    return array
+
+
+def owns(array: Array) -> bool:
+    """Whether `array` has memory of its own, without a hole: then a gradient may keep it as it is."""
+    return array.base is None and array.flags.forc
+
+
+def strides(array: Array) -> tuple[int, ...]:
+    """Distances between neighbours along each axis, in elements."""
+    size = array.itemsize
+    return tuple(step // size for step in array.strides)
+
+
+def _lgamma(x: Array) -> Any:
+    return scipy.special.gammaln(x)
+
+
+_OWN = {
+    "as_array": as_array,
+    "assign": assign,
+    "astype": astype,
+    "arange": np.arange,
+    "broadcast_to": np.broadcast_to,
+    "complex": complex_,
+    "concat": concat,
+    "conj": conj,
+    "copy": lambda x: x.copy(),
+    "diagonal": diagonal,
+    "digamma": _in_float32(scipy.special.psi),
+    "empty": np.empty,
+    "erf": _in_float32(scipy.special.erf),
+    "erfc": _in_float32(scipy.special.erfc),
+    "erfinv": _in_float32(scipy.special.erfinv),
+    "eye": lambda n, m, dtype: np.eye(n, m, dtype=dtype),
+    "flip": lambda x, axes: np.flip(x, axes),
+    "from_host": from_host,
+    "full": full,
+    "imag": lambda x: x.imag,
+    "lgamma": _in_float32(_lgamma),
+    "linspace": linspace,
+    "matmul": matmul,
+    "ones": np.ones,
+    "owns": owns,
+    "pad": pad,
+    "permute_dims": permute_dims,
+    "real": lambda x: x.real,
+    "reciprocal": reciprocal,
+    "reshape": reshape,
+    "roll": np.roll,
+    "round": np.rint,
+    "rsqrt": rsqrt,
+    "sigmoid": sigmoid,
+    "slice": slice_,
+    "slice_assign": slice_assign,
+    "undiagonal": undiagonal,
+    "address": address,
+    "offset": offset,
+    "stack": np.stack,
+    "strides": strides,
+    "to_host": to_host,
+    "unslice": unslice,
+    "zeros": np.zeros,
+}
+
+
+class NumpyBackend:
+    """Host memory, one device: `numpy:cpu`."""
+
+    def devices(self) -> tuple[str, ...]:
+        return ("cpu",)
+
+    def kernels(self, device: str) -> Kernels:
+        members: dict[str, Any] = {name: getattr(np, name) for name in _SAME_NAME}
+        members |= _OWN
+        for module in (indexing, neural, random, reductions):
+            members |= module.KERNELS
+        return Kernels(
+            "numpy",
+            device,
+            array_type=np.ndarray,
+            mutable=True,
+            dtypes=_DTYPES,
+            names={native: name for name, native in _DTYPES.items()},
+            floats=frozenset(_DTYPES[name] for name in ("float16", "bfloat16", "float32", "float64")),
+            quiet=quiet,
+            **members,
+        )
+
+

@@ -1,0 +1,91 @@
+"""Advanced indexing, gathering, scattering and sorting on NumPy arrays.
+
+`indices` of `index` and `index_put` holds one integer array or None (the whole axis) per leading
+axis, as PyTorch's `index` has it: the index arrays broadcast together, and their dimensions stand
+where the indexed axes stood if those are adjacent, else in front.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["KERNELS"]
+
+Array = np.ndarray[Any, Any]
+Indices = tuple[Array | None, ...]
+
+
+def _as_key(indices: Indices) -> tuple[Any, ...]:
+    return tuple(slice(None) if each is None else each for each in indices)
+
+
+def index(x: Array, indices: Indices) -> Array:
+    return x[_as_key(indices)]
+
+
+def index_put(x: Array, indices: Indices, values: Any, accumulate: bool) -> Array:
+    """A copy of `x` with `values` set at, or added to, the indexed elements."""
+    out = x.copy()
+    key = _as_key(indices)
+    if accumulate:
+        np.add.at(out, key, values)
+    else:
+        out[key] = values
+    return out
+
+
+def _along(x: Array, positions: Array, axis: int) -> tuple[Any, ...]:
+    """The index of `gather`: `positions` along `axis`, every other axis by its own coordinate."""
+    grid = np.ogrid[tuple(slice(n) for n in positions.shape)]
+    return tuple(positions if i == axis else each for i, each in enumerate(grid))
+
+
+def gather(x: Array, positions: Array, axis: int) -> Array:
+    """`out[i][j][k] = x[positions[i][j][k]][j][k]` for axis 0; `positions` may be smaller than `x`."""
+    return x[_along(x, positions, axis)]
+
+
+def scatter(x: Array, positions: Array, values: Any, axis: int) -> Array:
+    """A copy of `x` with `values` set where `gather` would read."""
+    out = x.copy()
+    out[_along(x, positions, axis)] = values
+    return out
+
+
+def scatter_add(x: Array, positions: Array, values: Any, axis: int) -> Array:
+    """A copy of `x` with `values` added where `gather` would read; the adjoint of `gather`."""
+    out = x.copy()
+    np.add.at(out, _along(x, positions, axis), values)
+    return out
+
+
+def argsort(x: Array, axis: int, descending: bool, stable: bool) -> Array:
+    """Positions that sort `x`; NaN counts as the largest. Equal elements keep their order."""
+    if not descending:
+        return np.argsort(x, axis, kind="stable").astype(np.int64, copy=False)
+    # Reversed twice, so that equal elements stay in order.
+    backwards = np.argsort(np.flip(x, axis), axis, kind="stable")
+    return np.flip(x.shape[axis] - 1 - backwards, axis).astype(np.int64, copy=False)
+
+
+def sort(x: Array, axis: int, descending: bool, stable: bool) -> Array:
+    return np.take_along_axis(x, argsort(x, axis, descending, stable), axis)
+
+
+def nonzero(x: Array) -> tuple[Array, ...]:
+    """The coordinates of the non-zero elements, one array per axis."""
+    return np.nonzero(x)
+
+
+KERNELS = {
+    "argsort": argsort,
+    "gather": gather,
+    "index": index,
+    "index_put": index_put,
+    "nonzero": nonzero,
+    "scatter": scatter,
+    "scatter_add": scatter_add,
+    "sort": sort,
+}

@@ -1,0 +1,119 @@
+"""Reductions, scans and softmax on NumPy arrays.
+
+`axis` is a tuple of non-negative ints, or one int where the kernel takes one. float16 and bfloat16
+accumulate in float32, as PyTorch's CPU kernels do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["KERNELS"]
+
+Array = np.ndarray[Any, Any]
+Axes = tuple[int, ...]
+
+_add = np.add.reduce
+_maximum = np.maximum.reduce
+
+
+def _is_half(x: Array) -> bool:
+    return x.dtype.itemsize == 2 and x.dtype.kind in "fV"
+
+
+def sum_(x: Array, axis: Axes, keepdims: bool) -> Any:
+    if x.dtype.itemsize == 2 and x.dtype.kind in "fV":
+        return _add(x.astype(np.float32), axis, None, None, keepdims).astype(x.dtype)
+    return _add(x, axis, x.dtype, None, keepdims)
+
+
+def mean(x: Array, axis: Axes, keepdims: bool) -> Any:
+    count = 1
+    for each in axis:
+        count *= x.shape[each]
+    wide = x.astype(np.float32) if _is_half(x) else x
+    total = _add(wide, axis, wide.dtype, None, keepdims)
+    total = total / np.asarray(count, wide.dtype)
+    return total.astype(x.dtype) if wide is not x else total
+
+
+def prod(x: Array, axis: Axes, keepdims: bool) -> Any:
+    wide = x.astype(np.float32) if _is_half(x) else x
+    total = np.multiply.reduce(wide, axis, wide.dtype, None, keepdims)
+    return total.astype(x.dtype)
+
+
+def max_(x: Array, axis: Axes, keepdims: bool) -> Any:
+    return _maximum(x, axis, None, None, keepdims)
+
+
+def min_(x: Array, axis: Axes, keepdims: bool) -> Any:
+    return np.minimum.reduce(x, axis, None, None, keepdims)
+
+
+def any_(x: Array, axis: Axes, keepdims: bool) -> Any:
+    return np.any(x, axis, keepdims=keepdims)
+
+
+def all_(x: Array, axis: Axes, keepdims: bool) -> Any:
+    return np.all(x, axis, keepdims=keepdims)
+
+
+def _arg(function: Any) -> Any:
+    def kernel(x: Array, axis: int | None, keepdims: bool) -> Any:
+        return np.asarray(function(x, axis, keepdims=keepdims), np.int64)
+
+    return kernel
+
+
+def cumsum(x: Array, axis: int) -> Array:
+    wide = x.astype(np.float32) if _is_half(x) else x
+    return np.cumsum(wide, axis, wide.dtype).astype(x.dtype, copy=False)
+
+
+def cumprod(x: Array, axis: int) -> Array:
+    wide = x.astype(np.float32) if _is_half(x) else x
+    return np.cumprod(wide, axis, wide.dtype).astype(x.dtype, copy=False)
+
+
+def softmax(x: Array, axis: int) -> Array:
+    wide = x.astype(np.float32) if _is_half(x) else x
+    out = np.subtract(wide, _maximum(wide, axis, None, None, True))
+    np.exp(out, out)
+    out /= _add(out, axis, None, None, True)
+    return out.astype(x.dtype, copy=False)
+
+
+def log_softmax(x: Array, axis: int) -> Array:
+    wide = x.astype(np.float32) if _is_half(x) else x
+    out = np.subtract(wide, _maximum(wide, axis, None, None, True))
+    out -= np.log(_add(np.exp(out), axis, None, None, True))
+    return out.astype(x.dtype, copy=False)
+
+
+def logsumexp(x: Array, axis: Axes, keepdims: bool) -> Any:
+    wide = x.astype(np.float32) if _is_half(x) else x
+    top = _maximum(wide, axis, None, None, True)
+    top = np.where(np.isfinite(top), top, 0)
+    total = np.log(_add(np.exp(wide - top), axis, None, None, keepdims))
+    return (total + (top if keepdims else np.squeeze(top, axis))).astype(x.dtype)
+
+
+KERNELS = {
+    "all": all_,
+    "any": any_,
+    "argmax": _arg(np.argmax),
+    "argmin": _arg(np.argmin),
+    "cumprod": cumprod,
+    "cumsum": cumsum,
+    "log_softmax": log_softmax,
+    "logsumexp": logsumexp,
+    "max": max_,
+    "mean": mean,
+    "min": min_,
+    "prod": prod,
+    "softmax": softmax,
+    "sum": sum_,
+}

@@ -1,0 +1,174 @@
+"""The contract between the graph core and an array library.
+
+A backend is a pluggy plugin: a module with `@hookimpl` functions, found through the entry-point
+group `retrograd`. It yields a `BackendSpec`, a small record that costs nothing to make; the
+backend's library is imported only when the backend is first used. From then on the core talks to
+a `Kernels` object, whose attributes are plain functions on raw arrays: no hook is called per
+operation.
+
+A kernel knows nothing of tensors, graphs or views. It gets arrays of the shapes and types it is
+documented for, with axes already non-negative, and returns a new array (or one that shares memory
+with its input, which the core takes care of). Axes are ints or tuples of ints; `dtype` arguments
+are the library's own, from `Kernels.dtypes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import pluggy
+
+__all__ = ["OPTIONAL", "REQUIRED", "Backend", "BackendSpec", "Hooks", "Kernels", "hookimpl", "hookspec"]
+
+PROJECT: Final = "retrograd"
+hookspec: Final = pluggy.HookspecMarker(PROJECT)
+hookimpl: Final = pluggy.HookimplMarker(PROJECT)
+
+_UNARY = (
+    "abs acos acosh asin asinh atan atanh bitwise_invert ceil conj cos cosh erf erfinv exp expm1 floor imag "
+    "isfinite isinf isnan lgamma digamma log log10 log1p log2 logical_not negative real round sign sin sinh "
+    "sqrt tan tanh trunc"
+)
+_BINARY = (
+    "add atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor copysign divide equal "
+    "floor_divide fmod greater greater_equal hypot less less_equal logaddexp logical_and logical_or "
+    "logical_xor maximum minimum multiply nextafter not_equal pow remainder subtract"
+)
+_CREATE = "arange empty eye full linspace ones zeros"
+_SHAPE = "broadcast_to concat diagonal flip pad permute_dims reshape roll slice stack slice_assign tril triu undiagonal unslice"
+_REDUCE = "all any argmax argmin cumprod cumsum max min prod sum"
+_INDEX = "argsort gather index index_put nonzero scatter scatter_add sort where"
+_OTHER = "astype complex copy from_host matmul random_bits to_host"
+
+REQUIRED: Final[frozenset[str]] = frozenset(
+    " ".join((_UNARY, _BINARY, _CREATE, _SHAPE, _REDUCE, _INDEX, _OTHER)).split()
+)
+"""What every backend must offer, named as in the Python array API standard where that has a name."""
+
+OPTIONAL: Final[frozenset[str]] = frozenset(
+    "clip convolution convolution_input convolution_weight erfc logsumexp log_softmax max_pool mean "
+    "reciprocal rsqrt sigmoid softmax softplus square".split()
+)
+"""Fused kernels: where a backend has none, the core composes it from required ones."""
+
+
+class Kernels:
+    """The resolved table of one device: every kernel is an attribute.
+
+    Attributes
+    ----------
+    backend, device
+        Their names, for example `"numpy"` and `"cpu"`.
+    array_type
+        The exact type of the library's arrays. A kernel that returns something else (NumPy gives
+        scalars for 0-d results) has it passed through `as_array`.
+    as_array
+        Makes an array of such a result.
+    mutable
+        Whether arrays can be written in place (then `assign(array, value)` must exist, and views
+        made by `slice`, `reshape`, `permute_dims`, `broadcast_to` and `diagonal` share memory where
+        the layout allows). Immutable libraries get in-place semantics from the core.
+    dtypes
+        Native dtype by retrograd's name for it.
+    names
+        The reverse: retrograd's name by native dtype.
+    floats
+        The native real floating types.
+    compile
+        None, or a function that compiles a formula over arrays (`jax.jit`): the core then calls
+        whole derivative formulas through it.
+    quiet
+        A context in which floating-point conditions make no warnings.
+    """
+
+    backend: str
+    device: str
+    array_type: type
+    as_array: Callable[[Any], Any]
+    mutable: bool
+    dtypes: Mapping[str, Any]
+    names: Mapping[Any, str]
+    floats: frozenset[Any]
+    compile: Callable[..., Any] | None = None
+
+    def __init__(self, backend: str, device: str, **members: Any) -> None:
+        self.backend = backend
+        self.device = device
+        self.quiet: Callable[[], AbstractContextManager[Any]] = nullcontext
+        for name, member in members.items():
+            setattr(self, name, member)
+
+    def __repr__(self) -> str:
+        return f"<kernels of {self.backend}:{self.device}>"
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"backend {self.__dict__.get('backend')!r} has no kernel {name!r}; kernels are listed in "
+            f"retrograd.backends.spec.REQUIRED and OPTIONAL"
+        )
+
+
+class Backend(Protocol):
+    """What `BackendSpec.load` returns."""
+
+    def devices(self) -> tuple[str, ...]:
+        """Names of the devices present, the default first: `("cpu",)`, `("gpu:0", "cpu:0")`."""
+
+    def kernels(self, device: str) -> Kernels:
+        """The table for one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSpec:
+    """A backend before it is loaded.
+
+    Attributes
+    ----------
+    name
+        What users write: `use_backend(name)`, `tensor.to(name)`.
+    load
+        Imports the library and returns the `Backend`. May raise ImportError.
+    install
+        The command that brings a missing library, shown in the error: `pip install retrograd[jax]`.
+    """
+
+    name: str
+    load: Callable[[], Backend]
+    install: str = ""
+
+
+class Hooks:
+    """Hook specifications. A plugin module implements one or both."""
+
+    @hookspec
+    def retrograd_backends(self) -> Iterable[BackendSpec]:  # type: ignore[empty-body]
+        """Yield the backends this plugin offers.
+
+        Example of a plugin's module::
+
+            from retrograd.backends.spec import BackendSpec, hookimpl
+
+            @hookimpl
+            def retrograd_backends():
+                yield BackendSpec("mylib", load=lambda: MyBackend(), install="pip install mylib")
+        """
+
+    @hookspec
+    def retrograd_kernels(self, backend: str, kernels: Kernels) -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
+        """Return kernels that add to or replace those of `backend`, by name.
+
+        Called once per device, when its table is made. `kernels` is the table so far, so that a
+        replacement can call what it replaces.
+
+        Example of a plugin's module::
+
+            @hookimpl
+            def retrograd_kernels(backend, kernels):
+                if backend != "numpy":
+                    return {}
+                original = kernels.matmul
+                return {"matmul": lambda a, b: original(a, b)}
+        """

@@ -1,0 +1,350 @@
+"""The backward pass.
+
+Gradients flow from the roots along edges, each node once, in the order of descending sequence
+numbers (see Note [Sequence numbers]); a leaf's `AccumulateGrad` runs as soon as the last node that
+feeds it has. Nothing here recurses, and nothing is kept between two passes.
+
+Note [Raw and graph mode]
+    In an ordinary backward pass gradients are raw arrays and formulas run on kernels: no tensor is
+    made. With `create_graph` they are tensors and the same formulas run on differentiable
+    operators. `Plan.raw` and `Plan.graph` are the two readings of one formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from sys import getrefcount
+from typing import TYPE_CHECKING, Any
+
+from retrograd.autograd import hooks
+from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode, set_mode
+from retrograd.autograd.node import AccumulateGrad, Edge, Node
+from retrograd.ops.broadcasting import settle
+from retrograd.ops.graph import G
+
+if TYPE_CHECKING:
+    from retrograd.tensor import Tensor
+
+__all__ = ["run_backward"]
+
+_by_sequence = attrgetter("seq")
+
+Grad = Any  # a raw array, or a Tensor in graph mode
+Captures = dict[Node, list[tuple[int, int]]]  # node -> (output number, slot of the result)
+
+
+def run_backward(
+    roots: Sequence[tuple[Edge, Tensor]],
+    *,
+    retain_graph: bool,
+    create_graph: bool,
+    inputs: Sequence[Edge] | None = None,
+    accumulate: bool = True,
+) -> list[Tensor | None]:
+    """Propagate the roots' gradients through the graph.
+
+    Parameters
+    ----------
+    roots
+        Where to start: edges with the gradient to send along each.
+    retain_graph
+        Keep what the nodes saved, so that the graph can be walked again.
+    create_graph
+        Record the pass itself. See Note [Raw and graph mode].
+    inputs
+        Walk only as far as these edges. Without it, all leaves are reached.
+    accumulate
+        With `inputs`: whether gradients are added to the leaves' `.grad` or returned.
+
+    Returns
+    -------
+    The gradients of `inputs`, None where there is no path; empty if `accumulate`.
+    """
+    order, pending = _walk(edge[0] for edge, _ in roots)
+    task = _Task(retain_graph, create_graph, pending)
+    if inputs is not None:
+        task.restrict(order, inputs, accumulate)
+    outer = current_mode()
+    set_mode(outer.but(grad=create_graph))
+    try:
+        with _quiet(roots[0][1]):
+            for (node, position), grad in roots:
+                task.deliver(node, position, grad if create_graph else grad._array)
+                grad = None
+            del roots
+            task.run(order)
+    finally:
+        set_mode(outer)
+    return task.captured
+
+
+def _quiet(root: Tensor) -> Any:
+    return root._k.quiet()
+
+
+def _walk(roots: Iterable[Node]) -> tuple[list[Node], dict[Node, int]]:
+    """All nodes that can be reached, in the order to run them, and how many edges lead to each leaf."""
+    seen = dict.fromkeys(roots)
+    pending: dict[Node, int] = {node: 0 for node in seen if type(node) is AccumulateGrad}
+    stack = [node for node in seen if node not in pending]
+    order = []
+    while stack:
+        node = stack.pop()
+        order.append(node)
+        for edge in node.edges:
+            if edge is None:
+                continue
+            target = edge[0]
+            if type(target) is AccumulateGrad:
+                pending[target] = pending.get(target, 0) + 1
+            elif target not in seen:
+                seen[target] = None
+                stack.append(target)
+    order.sort(key=_by_sequence, reverse=True)
+    return order, pending
+
+
+class _Task:
+    """The state of one backward pass."""
+
+    __slots__ = (
+        "accumulate", "buffers", "captured", "captures", "check_nan", "create_graph", "needed", "own", "pending",
+        "retain_graph",
+    )  # fmt: skip
+
+    def __init__(self, retain_graph: bool, create_graph: bool, pending: dict[Node, int]) -> None:
+        self.retain_graph = retain_graph
+        self.create_graph = create_graph
+        self.pending = pending
+        self.buffers: dict[Node, Any] = {}
+        self.own: set[Node] = set()  # buffers that hold a sum of ours, which may be added to in place
+        self.needed: set[Node] | None = None
+        self.captures: Captures = {}
+        self.captured: list[Any] = []
+        self.accumulate = True
+        mode = current_mode()
+        self.check_nan = mode.anomaly and mode.check_nan
+
+    def restrict(self, order: list[Node], inputs: Sequence[Edge], accumulate: bool) -> None:
+        """Walk only the nodes between the roots and `inputs`."""
+        self.accumulate = accumulate
+        self.captured = [] if accumulate else [None] * len(inputs)
+        for slot, (node, position) in enumerate(inputs):
+            self.captures.setdefault(node, []).append((position, slot))
+        needed = set(self.captures)
+        for node in reversed(order):
+            if any(edge is not None and edge[0] in needed for edge in node.edges):
+                needed.add(node)
+        self.needed = needed
+
+    def run(self, order: list[Node]) -> None:
+        buffers, pending, needed = self.buffers, self.pending, self.needed
+        create_graph, keep = self.create_graph, self.retain_graph
+        for leaf, count in list(pending.items()):
+            if count == 0:
+                self.finish_leaf(leaf)
+        for node in order:
+            grad = buffers.pop(node, None)
+            if needed is not None and node not in needed:
+                grad = None
+                grads: Sequence[Any] = ()
+            elif grad is None and not node.runs_undefined:
+                grads = ()
+            elif (
+                node.extras is not None or node.outputs != 1 or node in self.captures or self.check_nan
+            ):
+                grads = self.run_special(node, grad)
+                if not keep and node.saved:
+                    node.saved = None
+            else:
+                if node.saved is None:
+                    raise freed_error(node)
+                try:
+                    grads = node.plan.graph(G, grad, node) if create_graph else node.plan.raw(node.k, grad, node)
+                    if node.fix is not None:
+                        grads = settle(G if create_graph else node.k, grads, node.fix)
+                except Exception as error:
+                    explain(error, node)
+                    raise
+                if not keep and node.saved:
+                    node.saved = None
+            grad = None
+            if not grads:
+                grads = (None,) * len(node.edges)
+            for edge, grad in zip(node.edges, grads):  # noqa: B905 - trailing Nones may be left out
+                if edge is None:
+                    continue
+                target, position = edge
+                if grad is not None:
+                    if position == 0 and target.outputs == 1 and target not in buffers:
+                        buffers[target] = grad
+                    else:
+                        self.deliver(target, position, grad)
+                if target in pending:
+                    left = pending[target] - 1
+                    pending[target] = left
+                    if left == 0:
+                        grads = grad = None if len(node.edges) == 1 else grads
+                        self.finish_leaf(target)
+            grad = grads = None
+
+    def deliver(self, node: Node, position: int, grad: Grad) -> None:
+        """Add one gradient to what has arrived at an output of `node`."""
+        buffers = self.buffers
+        if node.outputs != 1:
+            parts = buffers.setdefault(node, {})
+            parts[position] = parts[position] + grad if position in parts else grad
+        elif node not in buffers:
+            buffers[node] = grad
+        elif node in self.own and buffers[node].shape != ():
+            buffers[node] = node.k.add(buffers[node], grad, buffers[node])
+        else:
+            buffers[node] = buffers[node] + grad
+            if not self.create_graph and node.k.mutable:
+                self.own.add(node)
+
+    def run_special(self, node: Node, grad: Grad) -> Sequence[Grad]:
+        """A node with several outputs, with hooks, or whose gradient is asked for."""
+        k, create_graph = node.k, self.create_graph
+        if node.outputs == 1:
+            arrived = [grad]
+        else:
+            arrived = [(grad or {}).get(i) for i in range(node.outputs)]
+        extras = node.extras
+        if extras is not None and (extras.pre_hooks or extras.retain):
+            arrived = self.call_pre_hooks(node, arrived)
+        for position, slot in self.captures.get(node, ()):
+            self.captured_at(slot, node, arrived[position])
+        if self.needed is not None and not _leads_on(node, self.needed):
+            return ()
+        if node.saved is None:
+            raise freed_error(node)
+        try:
+            given = arrived[0] if node.outputs == 1 else arrived
+            grads = node.plan.graph(G, given, node) if create_graph else node.plan.raw(k, given, node)
+            if node.fix is not None:
+                grads = settle(G if create_graph else k, grads, node.fix)
+        except Exception as error:
+            explain(error, node)
+            raise
+        if extras is not None and extras.post_hooks:
+            wrapped = hooks.run_post_hooks(
+                node, [self.wrap(k, each) for each in grads], [self.wrap(k, each) for each in arrived]
+            )
+            grads = [self.unwrap(each) for each in wrapped]
+        if self.check_nan:
+            _check_nan(node, grads, self)
+        return grads
+
+    def call_pre_hooks(self, node: Node, arrived: list[Grad]) -> list[Grad]:
+        wrapped = [self.wrap(node.k, each) for each in arrived]
+        wrapped = hooks.run_pre_hooks(node, wrapped)
+        for position, reference in (node.extras.retain or {}).items():
+            tensor = reference()
+            if tensor is not None and wrapped[position] is not None:
+                _accumulate_into(tensor._own_meta(), wrapped[position])
+        return [self.unwrap(each) for each in wrapped]
+
+    def wrap(self, k: Any, grad: Grad) -> Tensor | None:
+        if grad is None or self.create_graph:
+            return grad
+        from retrograd.tensor import wrap_array
+
+        return wrap_array(grad, k)
+
+    def unwrap(self, grad: Tensor | None) -> Grad:
+        return grad if grad is None or self.create_graph else grad._array
+
+    def captured_at(self, slot: int, node: Node, grad: Grad) -> None:
+        if not self.accumulate:
+            self.captured[slot] = self.wrap(node.k, grad)
+        elif grad is not None:
+            pass  # backward(inputs=) on a non-leaf is refused earlier
+
+    def finish_leaf(self, leaf: Node) -> None:
+        """All gradients of a leaf are there: run its hooks and store or return it."""
+        grad = self.buffers.pop(leaf, None)
+        if grad is None:
+            return
+        if leaf.extras is not None and leaf.extras.pre_hooks:
+            grad = self.call_pre_hooks(leaf, [grad])[0]
+            if grad is None:
+                return
+        if self.needed is not None:
+            if leaf not in self.captures:
+                return
+            if not self.accumulate:
+                for _, slot in self.captures[leaf]:
+                    self.captured[slot] = self.wrap(leaf.k, grad)
+                return
+        _accumulate(leaf, grad, self.create_graph)
+        meta = leaf.meta
+        if meta.post_accumulate_hooks:
+            for hook in list(meta.post_accumulate_hooks.values()):
+                hook(leaf.variable)
+        if leaf.extras is not None and leaf.extras.post_hooks:
+            hooks.run_post_hooks(leaf, [], [self.wrap(leaf.k, grad)])
+
+
+def _leads_on(node: Node, needed: set[Node]) -> bool:
+    return any(edge is not None and edge[0] in needed for edge in node.edges)
+
+
+def _accumulate(leaf: AccumulateGrad, grad: Grad, create_graph: bool) -> None:
+    """Add to the leaf's gradient, in place where no graph is being recorded."""
+    from retrograd.tensor import wrap_array
+
+    meta, k = leaf.meta, leaf.k
+    with leaf.lock:
+        held = meta.grad
+        if held is None:
+            if create_graph:
+                meta.grad = grad
+                return
+            # The array becomes `.grad` as it is if nobody else can see it: referred to by the
+            # caller's variable, ours and the argument of getrefcount. Otherwise it is copied.
+            if k.mutable and (getrefcount(grad) > 4 or not k.owns(grad)):
+                grad = k.copy(grad)
+            meta.grad = wrap_array(grad if type(grad) is k.array_type else k.as_array(grad), k)
+        elif create_graph:
+            meta.grad = held + grad
+        elif k.mutable and held._edge is None:
+            k.add(held._array, grad, held._array)
+            held._version[0] += 1
+        else:
+            held._write(k.add(held._array, grad))
+
+
+def _accumulate_into(meta: Any, grad: Tensor) -> None:
+    meta.grad = grad if meta.grad is None else meta.grad + grad
+
+
+def freed_error(node: Node) -> RuntimeError:
+    return RuntimeError(
+        "Trying to backward through the graph a second time (or directly access saved tensors after they have "
+        "already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
+        "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or "
+        "if you need to access saved tensors after calling backward."
+    )
+
+
+def explain(error: BaseException, node: Node) -> None:
+    """Attach the forward call's stack to an error of the backward pass, where anomaly mode kept it."""
+    if node.extras is not None and node.extras.stack is not None:
+        error.add_note(f"The forward call of {node.name()} was:\n{node.extras.stack}")
+
+
+def _check_nan(node: Node, grads: Sequence[Grad], task: _Task) -> None:
+    for position, grad in enumerate(grads):
+        wrapped = task.wrap(node.k, grad)
+        if wrapped is None or not wrapped.dtype.is_differentiable:
+            continue
+        if bool(wrapped.isnan().any()):
+            raise _nan_error(node, position)
+
+
+def _nan_error(node: Node, position: int) -> RuntimeError:
+    error = RuntimeError(f"Function '{node.name()}' returned nan values in its {position}th output.")
+    explain(error, node)
+    return error

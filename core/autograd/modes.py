@@ -1,0 +1,234 @@
+"""What a thread or task does while it computes: record gradients or not, and the rarer states.
+
+The state is one immutable `Mode` in a `ContextVar`: a new thread starts with gradients on (as in
+PyTorch), an asyncio task starts with a copy of its parent's. An operator reads it once and
+compares it with two singletons, `GRAD` and `NO_GRAD`; every other mode takes the general path of
+`retrograd.ops.dispatch`. So a feature that is off costs nothing per call.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
+
+__all__ = [
+    "GRAD", "Mode", "NO_GRAD", "current_mode", "enable_grad", "is_grad_enabled", "no_grad",
+    "set_grad_enabled", "set_mode",
+]  # fmt: skip
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mode:
+    """An immutable description of how operators behave now.
+
+    Attributes
+    ----------
+    grad
+        Operators record a node where an input requires a gradient.
+    inference
+        New tensors are inference tensors: no version, never part of a graph.
+    anomaly
+        Nodes keep the stack of their forward call; `check_nan` looks at every gradient.
+    saved_hooks
+        The stack of (pack, unpack) pairs of `saved_tensors_hooks`, innermost last.
+    saved_hooks_disabled
+        The message with which `saved_tensors_hooks` is refused, or None.
+    """
+
+    grad: bool = True
+    inference: bool = False
+    anomaly: bool = False
+    check_nan: bool = False
+    saved_hooks: tuple[tuple[Callable[..., Any], Callable[..., Any]], ...] = ()
+    saved_hooks_disabled: str | None = None
+
+    def but(self, **changes: Any) -> Mode:
+        """This mode with some fields changed; the two plain modes are always the singletons."""
+        changed = replace(self, **changes)
+        plain = not (
+            changed.inference or changed.anomaly or changed.saved_hooks or changed.saved_hooks_disabled
+        )
+        if plain:
+            return GRAD if changed.grad else NO_GRAD
+        return changed
+
+
+GRAD: Final = Mode(grad=True)
+NO_GRAD: Final = Mode(grad=False)
+
+_mode: ContextVar[Mode] = ContextVar("retrograd.mode", default=GRAD)
+current_mode: Final = _mode.get
+set_mode: Final = _mode.set
+
+
+def is_grad_enabled() -> bool:
+    """Whether operators record a graph in this thread or task now."""
+    return current_mode().grad
+
+
+class ModeContext:
+    """A context manager that changes the mode, and a decorator for functions of every kind.
+
+    A subclass says what changes by `changes()`. As a decorator it wraps generators and coroutines
+    so that the mode holds while their body runs and only then.
+    """
+
+    __slots__ = ("_previous",)
+
+    def changes(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def __enter__(self) -> None:
+        # A stack, so that one object can be entered again while it is active.
+        stack = getattr(self, "_previous", None)
+        if stack is None:
+            stack = self._previous = []
+        mode = current_mode()
+        stack.append(mode)
+        set_mode(mode.but(**self.changes()))
+
+    def __exit__(self, *exc_info: object) -> None:
+        set_mode(self._previous.pop())
+
+    def clone(self) -> ModeContext:
+        return type(self)()
+
+    def __call__(self, function: F) -> F:
+        if inspect.isclass(function):
+            raise TypeError(
+                f"{type(self).__name__} cannot decorate the class {function.__qualname__}; decorate its methods"
+            )
+        if inspect.isgeneratorfunction(function):
+            return _wrap_generator(self.clone, function)
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def coroutine(*args: Any, **kwargs: Any) -> Any:
+                with self.clone():
+                    return await function(*args, **kwargs)
+
+            return coroutine  # type: ignore[return-value]
+
+        @functools.wraps(function)
+        def decorated(*args: Any, **kwargs: Any) -> Any:
+            with self.clone():
+                return function(*args, **kwargs)
+
+        return decorated  # type: ignore[return-value]
+
+
+def _wrap_generator(context: Callable[[], ModeContext], function: Callable[..., Any]) -> Any:
+    """Run each step of a generator in `context`, and the code between the steps outside of it."""
+
+    @functools.wraps(function)
+    def generator(*args: Any, **kwargs: Any) -> Any:
+        running = function(*args, **kwargs)
+        try:
+            with context():
+                value = next(running)
+            while True:
+                try:
+                    sent = yield value
+                except GeneratorExit:
+                    with context():
+                        running.close()
+                    raise
+                except BaseException as error:
+                    with context():
+                        value = running.throw(error)
+                else:
+                    with context():
+                        value = running.send(sent)
+        except StopIteration as stop:
+            return stop.value
+
+    return generator
+
+
+class no_grad(ModeContext):  # noqa: N801 - PyTorch's name
+    """Compute without recording: results do not require a gradient.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.no_grad.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> x = retrograd.ones(2, requires_grad=True)
+    >>> with retrograd.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        made = super().__new__(cls)
+        return made if function is None else made(function)
+
+    def changes(self) -> dict[str, Any]:
+        return {"grad": False}
+
+
+class enable_grad(ModeContext):  # noqa: N801 - PyTorch's name
+    """Record again inside a `no_grad` region.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> x = retrograd.ones(2, requires_grad=True)
+    >>> with retrograd.no_grad(), retrograd.enable_grad():
+    ...     (x * 2).requires_grad
+    True
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        made = super().__new__(cls)
+        return made if function is None else made(function)
+
+    def changes(self) -> dict[str, Any]:
+        return {"grad": True}
+
+
+class set_grad_enabled(ModeContext):  # noqa: N801 - PyTorch's name
+    """Switch recording on or off, at once; as a context manager, until its end.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> with retrograd.set_grad_enabled(False):
+    ...     retrograd.is_grad_enabled()
+    False
+    """
+
+    __slots__ = ("mode",)
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = bool(mode)
+        self._previous = [current_mode()]
+        set_mode(current_mode().but(grad=self.mode))
+
+    def changes(self) -> dict[str, Any]:
+        return {"grad": self.mode}
+
+    def __enter__(self) -> None:
+        # The call has switched already; entering only takes note that __exit__ restores it.
+        set_mode(current_mode().but(grad=self.mode))
+
+    def __exit__(self, *exc_info: object) -> None:
+        set_mode(self._previous[-1])
+
+    def clone(self) -> set_grad_enabled:
+        return set_grad_enabled(self.mode)
+
+    def __call__(self, function: F) -> F:
+        set_mode(self._previous[-1])  # used as a decorator: the caller's mode stays as it was
+        return super().__call__(function)

@@ -1,0 +1,163 @@
+"""Nodes of the graph: what an operator leaves behind so that its gradient can be computed.
+
+A node points to the nodes of its inputs (`edges`) and never to its output, so that dropping the
+last tensor of a graph drops the graph at once, without the garbage collector.
+
+Note [Sequence numbers]
+    `seq` grows with every node made in this process. A node's edges existed before it did, so
+    descending sequence numbers are a topological order of any graph, and the engine needs no
+    other.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from retrograd.tensor import Tensor
+
+__all__ = ["AccumulateGrad", "Edge", "Extras", "Node", "next_sequence_number"]
+
+Edge = tuple["Node", int]
+
+next_sequence_number: Final[Callable[[], int]] = itertools.count().__next__
+
+
+class Extras:
+    """What few nodes have: hooks, metadata, the stack of the forward call.
+
+    Class attributes are the defaults, so that an empty one costs little; mutable members are made
+    when first needed.
+    """
+
+    pre_hooks: dict[int, tuple[str, Callable[..., Any], int]] | None = None
+    post_hooks: dict[int, Callable[..., Any]] | None = None
+    retain: dict[int, weakref.ref[Tensor]] | None = None
+    metadata: dict[Any, Any] | None = None
+    stack: str | None = None
+
+
+class Node:
+    """One step of the backward pass.
+
+    Attributes
+    ----------
+    edges
+        For each differentiable input, the node that made it and which of its outputs it is; None
+        where no gradient is wanted.
+    saved
+        What the plan's formulas need, flattened (see `retrograd.ops.plan`); None once freed.
+    plan
+        How to compute the inputs' gradients.
+    seq
+        See Note [Sequence numbers].
+    k
+        The kernels of the forward call.
+    fix
+        None, or for each input the (shape, dtype) its gradient must be brought to, where the
+        forward call broadcast or promoted.
+    extras
+        None, or hooks and metadata.
+    """
+
+    __slots__ = ("__weakref__", "edges", "extras", "fix", "k", "plan", "saved", "seq")
+
+    edges: tuple[Edge | None, ...]
+    saved: tuple[Any, ...] | None
+    plan: Any
+    seq: int
+    k: Any
+    fix: tuple[tuple[Any, Any] | None, ...] | None
+    extras: Extras | None
+
+    outputs: int = 1
+    """How many outputs the forward call had. Above one, gradients arrive as a list."""
+
+    runs_undefined: bool = False
+    """Whether the engine calls the node even if no gradient has reached it."""
+
+    def name(self) -> str:
+        """The node's type, as PyTorch names it: `MulBackward0`."""
+        return type(self).__name__
+
+    @property
+    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
+        """The edges to the nodes that this node's gradients go to."""
+        return tuple((None, 0) if edge is None else edge for edge in self.edges)
+
+    @property
+    def metadata(self) -> dict[Any, Any]:
+        """A dict for the user's own notes."""
+        extras = self._extras()
+        if extras.metadata is None:
+            extras.metadata = {}
+        return extras.metadata
+
+    def _extras(self) -> Extras:
+        if self.extras is None:
+            self.extras = Extras()
+        return self.extras
+
+    def _sequence_nr(self) -> int:
+        return self.seq
+
+    def register_prehook(self, hook: Callable[..., Any]) -> Any:
+        """Call `hook(grad_outputs)` before the node runs; what it returns replaces them."""
+        from retrograd.autograd.hooks import register_node_prehook
+
+        return register_node_prehook(self, hook)
+
+    def register_hook(self, hook: Callable[..., Any]) -> Any:
+        """Call `hook(grad_inputs, grad_outputs)` after the node ran; what it returns replaces `grad_inputs`."""
+        from retrograd.autograd.hooks import register_node_hook
+
+        return register_node_hook(self, hook)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_saved_") and (plan := type(self).plan.__get__(self)) is not None:
+            return plan.saved_attribute(self, name.removeprefix("_saved_"))
+        raise AttributeError(f"'{self.name()}' object has no attribute '{name}'")
+
+    def __dir__(self) -> list[str]:
+        names = getattr(self.plan, "saved_names", ())
+        return [*object.__dir__(self), *(f"_saved_{name}" for name in names)]
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+
+class AccumulateGrad(Node):
+    """The sink of a leaf: adds what arrives to the leaf's `.grad`.
+
+    The leaf holds its node and the node the leaf's metadata, but the leaf itself only weakly: two
+    objects that keep each other alive would wait for the garbage collector.
+    """
+
+    __slots__ = ("_array", "_variable", "lock", "meta", "variable_type")
+
+    def __init__(self, variable: Tensor) -> None:
+        self.edges = ()
+        self.saved = ()
+        self.plan = None
+        self.seq = next_sequence_number()
+        self.k = variable._k
+        self.fix = None
+        self.extras = None
+        self.lock = threading.Lock()
+        self.meta = variable._own_meta()
+        self.variable_type = type(variable)
+        self._array = variable._array
+        self._variable = weakref.ref(variable)
+
+    @property
+    def variable(self) -> Tensor:
+        """The leaf. If the program dropped it, an equal one with the same gradient and memory."""
+        variable = self._variable()
+        if variable is None:
+            variable = self.variable_type._restore(self._array, self.k, (self, 0), self.meta)
+            self._variable = weakref.ref(variable)
+        return variable

@@ -1,0 +1,204 @@
+"""Devices, and which backend a new tensor goes to.
+
+The choice, in order: an explicit `device=`; `with use_backend(...)`; `set_default_backend`; the
+environment variable `RETROGRAD_BACKEND`; `backend` in `[tool.retrograd]` of the nearest
+`pyproject.toml`, or in `retrograd.toml`; `numpy`.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import tomllib
+from contextvars import ContextVar, Token
+from pathlib import Path
+from typing import Any
+
+from retrograd.backends import registry
+from retrograd.backends.spec import Kernels
+
+__all__ = [
+    "current_kernels", "device", "get_default_backend", "get_default_device", "kernels_of", "set_default_backend",
+    "set_default_device", "use_backend",
+]  # fmt: skip
+
+
+class device:  # noqa: N801 - PyTorch's name
+    """A backend and one of its devices: `numpy:cpu`, `jax:gpu:0`.
+
+    Written as `"jax"` (its default device), `"jax:gpu"`, `"jax:gpu:0"`, or in PyTorch's words: `"cpu"`
+    is the current backend's CPU.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.device("numpy")
+    device(type='numpy:cpu')
+    """
+
+    __slots__ = ("_kernels",)
+
+    def __init__(self, type: str | device | Kernels = "", index: int | None = None) -> None:
+        if isinstance(type, str) and index is not None:
+            type = f"{type}:{index}"
+        self._kernels = kernels_of(type)
+
+    @property
+    def backend(self) -> str:
+        return self._kernels.backend
+
+    @property
+    def type(self) -> str:
+        return self._kernels.device.partition(":")[0]
+
+    @property
+    def index(self) -> int | None:
+        number = self._kernels.device.partition(":")[2]
+        return int(number) if number else None
+
+    def __str__(self) -> str:
+        return f"{self._kernels.backend}:{self._kernels.device}"
+
+    def __repr__(self) -> str:
+        index = self.index
+        return f"device(type='{self.backend}:{self.type}'{'' if index is None else f', index={index}'})"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, str):
+            return self._kernels is kernels_of(other)
+        return isinstance(other, device) and self._kernels is other._kernels
+
+    def __hash__(self) -> int:
+        return hash(self._kernels)
+
+    def __enter__(self) -> device:
+        _entered().append(_chosen.set(self._kernels))
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        _chosen.reset(_entered().pop())
+
+
+_chosen: ContextVar[Kernels | None] = ContextVar("retrograd.backend", default=None)
+_tokens: ContextVar[list[Token[Kernels | None]] | None] = ContextVar("retrograd.device_tokens", default=None)
+_default: Kernels | None = None
+
+
+def _entered() -> list[Token[Kernels | None]]:
+    tokens = _tokens.get()
+    if tokens is None:
+        tokens = []
+        _tokens.set(tokens)
+    return tokens
+
+
+_OF_CURRENT_BACKEND = ("cpu", "gpu", "tpu", "cuda")
+
+
+def kernels_of(where: Any) -> Kernels:
+    """The kernel table that `where` (a name, a device, a table, or None for the current one) means."""
+    if where is None or where == "":
+        return current_kernels()
+    if isinstance(where, Kernels):
+        return where
+    if isinstance(where, device):
+        return where._kernels
+    if not isinstance(where, str):
+        raise TypeError(f"device must be a string or a retrograd.device, not {type(where).__name__}")
+    return _by_name(where, current_kernels() if where.partition(":")[0] in _OF_CURRENT_BACKEND else None)
+
+
+@functools.lru_cache(maxsize=256)
+def _by_name(where: str, current: Kernels | None) -> Kernels:
+    if current is not None:
+        return registry.kernels(current.backend, where.replace("cuda", "gpu"))
+    backend, _, name = where.partition(":")
+    return registry.kernels(backend, name)
+
+
+def current_kernels() -> Kernels:
+    """The kernels of the backend that new tensors go to now."""
+    return _chosen.get() or _default or _configured()
+
+
+@functools.cache
+def _configured() -> Kernels:
+    """The backend the environment or a configuration file asks for; NumPy if none does."""
+    named = os.environ.get("RETROGRAD_BACKEND") or _from_files(Path.cwd()) or "numpy"
+    backend, _, name = named.partition(":")
+    return registry.kernels(backend, name)
+
+
+def _from_files(start: Path) -> str | None:
+    for folder in (start, *start.parents):
+        for file, table in (("retrograd.toml", ()), ("pyproject.toml", ("tool", "retrograd"))):
+            path = folder / file
+            if not path.is_file():
+                continue
+            try:
+                content = tomllib.loads(path.read_text("utf-8"))
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                raise registry.BackendError(f"cannot read the backend from {path}: {error}") from error
+            for key in table:
+                content = content.get(key, {})
+            if "backend" in content:
+                if not isinstance(content["backend"], str):
+                    raise registry.BackendError(
+                        f"'backend' in {path} must be a string, not {content['backend']!r}"
+                    )
+                return content["backend"]
+            if file == "pyproject.toml":
+                return None
+    return None
+
+
+def get_default_backend() -> str:
+    """The backend, or backend and device, that new tensors go to: `"numpy"`."""
+    k = current_kernels()
+    return k.backend
+
+
+def set_default_backend(name: str | None) -> None:
+    """Have new tensors made on this backend, in every thread; None goes back to the configured one.
+
+    Raises
+    ------
+    retrograd.BackendError
+        If there is no such backend, or its library is missing.
+    """
+    global _default
+    _default = None if name is None else kernels_of(name)
+
+
+def get_default_device() -> device:
+    """The device that new tensors go to."""
+    return device(current_kernels())
+
+
+def set_default_device(where: str | device | None) -> None:
+    """PyTorch's name for `set_default_backend`."""
+    global _default
+    _default = None if where is None else kernels_of(where)
+
+
+class use_backend:  # noqa: N801 - reads as a statement: with use_backend("jax")
+    """Make new tensors on another backend, inside a `with` block, in this thread or task.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> with retrograd.use_backend("numpy"):
+    ...     retrograd.ones(2).device
+    device(type='numpy:cpu')
+    """
+
+    __slots__ = ("_device",)
+
+    def __init__(self, name: str) -> None:
+        self._device = device(name)
+
+    def __enter__(self) -> device:
+        return self._device.__enter__()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._device.__exit__(*exc_info)

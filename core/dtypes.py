@@ -1,0 +1,230 @@
+"""Data types and their promotion: PyTorch's names and rules, independent of any array library.
+
+A `dtype` here is only a name with properties. Each backend says which native type stands for a
+name (`Kernels.dtypes`), so that core never holds a NumPy or JAX dtype of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+__all__ = [
+    "Category", "DTYPES", "bfloat16", "bool_", "can_cast", "complex128", "complex64", "dtype", "finfo",
+    "float16", "float32", "float64", "get_default_dtype", "iinfo", "int16", "int32", "int64", "int8",
+    "promote_types", "set_default_dtype", "uint8",
+]  # fmt: skip
+
+
+class Category(IntEnum):
+    """The ladder that promotion climbs: a higher category always wins over a lower one."""
+
+    BOOL = 0
+    INTEGER = 1
+    FLOAT = 2
+    COMPLEX = 3
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class dtype:  # noqa: N801 - PyTorch's name
+    """The type of a tensor's elements.
+
+    Compared by identity: there is one object per type.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.float32.is_floating_point, retrograd.float32.itemsize
+    (True, 4)
+    """
+
+    name: str
+    itemsize: int
+    category: Category
+    type_name: str
+    is_signed: bool = True
+
+    @property
+    def is_floating_point(self) -> bool:
+        return self.category is Category.FLOAT
+
+    @property
+    def is_complex(self) -> bool:
+        return self.category is Category.COMPLEX
+
+    @property
+    def is_differentiable(self) -> bool:
+        return self.category >= Category.FLOAT
+
+    def to_real(self) -> dtype:
+        """The type of a complex number's parts; a real type is its own."""
+        return {"complex64": float32, "complex128": float64}.get(self.name, self)
+
+    def to_complex(self) -> dtype:
+        """The complex type whose parts have this type."""
+        return {"float64": complex128, "complex128": complex128}.get(self.name, complex64)
+
+    def __repr__(self) -> str:
+        return f"retrograd.{self.name}"
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return _by_name, (self.name,)
+
+
+def _by_name(name: str) -> dtype:
+    return DTYPES[name]
+
+
+bool_: Final = dtype("bool", 1, Category.BOOL, "Bool", is_signed=False)
+uint8: Final = dtype("uint8", 1, Category.INTEGER, "Byte", is_signed=False)
+int8: Final = dtype("int8", 1, Category.INTEGER, "Char")
+int16: Final = dtype("int16", 2, Category.INTEGER, "Short")
+int32: Final = dtype("int32", 4, Category.INTEGER, "Int")
+int64: Final = dtype("int64", 8, Category.INTEGER, "Long")
+float16: Final = dtype("float16", 2, Category.FLOAT, "Half")
+bfloat16: Final = dtype("bfloat16", 2, Category.FLOAT, "BFloat16")
+float32: Final = dtype("float32", 4, Category.FLOAT, "Float")
+float64: Final = dtype("float64", 8, Category.FLOAT, "Double")
+complex64: Final = dtype("complex64", 8, Category.COMPLEX, "ComplexFloat")
+complex128: Final = dtype("complex128", 16, Category.COMPLEX, "ComplexDouble")
+
+DTYPES: Final[dict[str, dtype]] = {
+    each.name: each
+    for each in (
+        bool_, uint8, int8, int16, int32, int64,
+        float16, bfloat16, float32, float64, complex64, complex128,
+    )
+}  # fmt: skip
+
+
+def promote_types(type1: dtype, type2: dtype) -> dtype:
+    """The smallest type that holds both, by PyTorch's table.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.promote_types.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.promote_types(retrograd.int32, retrograd.float16)
+    retrograd.float16
+    """
+    if type1 is type2:
+        return type1
+    low, high = sorted((type1, type2), key=lambda each: (each.category, each.itemsize))
+    if low.category is not high.category:
+        return _join_real_and_complex(low, high) if high.is_complex else high
+    if high.category is Category.INTEGER and uint8 in (low, high):
+        return int16 if low.itemsize == high.itemsize else high
+    if low.itemsize == high.itemsize:  # float16 and bfloat16: neither holds the other
+        return float32
+    return high
+
+
+def _join_real_and_complex(real: dtype, complex_: dtype) -> dtype:
+    return complex128 if real is float64 else complex_
+
+
+def can_cast(from_: dtype, to: dtype) -> bool:
+    """Whether a result of type `from_` may be stored in `to`: never down a category, except bool to any.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.can_cast(retrograd.float32, retrograd.int64)
+    False
+    """
+    if from_.is_complex and not to.is_complex:
+        return False
+    if from_.is_floating_point and to.category < Category.FLOAT:
+        return False
+    return not (from_.category is Category.INTEGER and to.category is Category.BOOL)
+
+
+_default = float32
+
+
+def get_default_dtype() -> dtype:
+    """The floating-point type of new tensors made from Python floats; `float32` unless changed.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.get_default_dtype()
+    retrograd.float32
+    """
+    return _default
+
+
+def set_default_dtype(d: dtype) -> None:
+    """Make `d`, a floating-point type, the type of new tensors made from Python floats.
+
+    Raises
+    ------
+    TypeError
+        If `d` is not a floating-point dtype.
+    """
+    global _default
+    if not isinstance(d, dtype) or not d.is_floating_point:
+        raise TypeError(f"only floating-point types are supported as the default type, but got {d!r}")
+    _default = d
+
+
+class iinfo:  # noqa: N801 - PyTorch's name
+    """Limits of an integer type.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.iinfo(retrograd.int8).max
+    127
+    """
+
+    def __init__(self, type: dtype) -> None:
+        if type.category is not Category.INTEGER:
+            raise TypeError(
+                f"retrograd.iinfo() requires an integer input type. Use retrograd.finfo to handle '{type!r}'"
+            )
+        self.dtype = type.name
+        self.bits = type.itemsize * 8
+        self.min = -(2 ** (self.bits - 1)) if type.is_signed else 0
+        self.max = 2 ** (self.bits - 1) - 1 if type.is_signed else 2**self.bits - 1
+
+    def __repr__(self) -> str:
+        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
+
+
+# name: (bits of the mantissa, largest exponent of two)
+_FLOAT_LAYOUT = {"float16": (10, 15), "bfloat16": (7, 127), "float32": (23, 127), "float64": (52, 1023)}
+
+
+class finfo:  # noqa: N801 - PyTorch's name
+    """Limits of a floating-point type, or of the parts of a complex one.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.finfo(retrograd.float32).eps
+    1.1920928955078125e-07
+    """
+
+    def __init__(self, type: dtype | None = None) -> None:
+        type = get_default_dtype() if type is None else type
+        if not type.is_differentiable:
+            raise TypeError(
+                f"retrograd.finfo() requires a floating point input type. Use retrograd.iinfo to handle '{type!r}'"
+            )
+        mantissa, top = _FLOAT_LAYOUT[type.to_real().name]
+        self.dtype = type.to_real().name
+        self.bits = type.to_real().itemsize * 8
+        self.eps = 2.0**-mantissa
+        self.max = (2.0 - self.eps) * 2.0**top
+        self.min = -self.max
+        self.tiny = self.smallest_normal = 2.0 ** (1 - top)
+        self.resolution = 10.0 ** -int(mantissa * 0.30103)
+
+    def __repr__(self) -> str:
+        return (
+            f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, eps={self.eps:g}, "
+            f"smallest_normal={self.smallest_normal:g}, tiny={self.tiny:g}, dtype={self.dtype})"
+        )

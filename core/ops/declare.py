@@ -1,0 +1,296 @@
+"""How an operator is declared, and all that follows from its declaration.
+
+An operator is a documented function under `@op`. Its parameters annotated `Array` are the
+differentiable inputs, the others are arguments; `vjp` holds, for each input, the formula that
+turns the gradient of the output into the gradient of that input::
+
+    @op("multiply", promote="common", vjp={
+        "self": lambda K, g, other: g * other,
+        "other": lambda K, g, self: g * self,
+    })
+    def mul(self: Array, other: Array) -> Array:
+        '''Multiply elementwise.'''
+
+The first argument names the kernel that computes it. Where no single kernel does (or only while
+the arguments have their defaults), the function has a body, written against the kernel namespace
+`K`::
+
+    @op(vjp={...})
+    def softplus(K, self: Array, beta: float = 1.0) -> Array:
+        '''...'''
+        return K.log1p(K.exp(self * beta)) / beta
+
+Note [One formula, two modes]
+    `K` is the backend's kernels while arrays are raw, and `retrograd.ops.graph.G`, the
+    differentiable operators under the kernels' names, when the backward pass is itself recorded.
+    Arithmetic in a formula is written with Python's operators, which mean the same on an array of
+    any library and on a Tensor; everything else is called by its name on `K`.
+
+Note [Holomorphic formulas]
+    PyTorch's gradient of a complex input is the conjugate of the mathematical derivative's
+    action. For a holomorphic operator it equals conj(formula(conj(g))) with the formula as one
+    would write it for real numbers, and so formulas need no `conj`: the node of a complex call
+    adds it around them. An operator that is not holomorphic (`abs`, `real`, ...) says
+    `holomorphic=False` and writes its formula in full.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal
+
+from retrograd.autograd.node import Node
+from retrograd.ops.plan import Plan
+
+__all__ = ["Array", "Op", "composite", "op"]
+
+Array = Any
+"""Annotates an operator's differentiable inputs: an array of the backend, or a Tensor in graph mode."""
+
+Promote = Literal["common", "float"] | None
+
+
+class Op:
+    """One declared operator. Calling it is calling the generated public function.
+
+    Attributes
+    ----------
+    inputs
+        The names of the tensor inputs, in order.
+    kinds
+        For each input `"tensor"`, `"optional"` or `"list"`.
+    params
+        The names of the other arguments, and `defaults` of all.
+    vjp, needs
+        The formula of each input and the names it asks for; key `"*"` is one formula for all.
+    promote
+        `"common"`: inputs are brought to one type. `"float"`: to a floating-point one. None: they
+        are used as they are.
+    node_class
+        The `Node` subclass with PyTorch's name, made at declaration.
+    """
+
+    registry: ClassVar[dict[str, Op]] = {}
+    cast: ClassVar[Callable[..., Any]]  # set by retrograd.ops.elementwise: promotion as an operator
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        kernel: str | None,
+        *,
+        name: str | None,
+        node: str | None,
+        promote: Promote,
+        vjp: dict[str, Callable[..., Any]],
+        holomorphic: bool,
+        outputs: int,
+    ) -> None:
+        has_body = next(iter(inspect.signature(function).parameters), "") == "K"
+        self.function = function
+        self.body = _positional(function) if has_body else None
+        self.name = name or function.__name__
+        self.kernel = kernel
+        self.promote = promote
+        self.vjp = vjp
+        self.holomorphic = holomorphic
+        self.outputs = outputs
+        self.signature = _signature(function, has_body)
+        parameters = self.signature.parameters
+        self.kinds = {n: kind for n, p in parameters.items() if (kind := _kind(p.annotation))}
+        self.inputs = tuple(self.kinds)
+        self.params = tuple(n for n in parameters if n not in self.kinds)
+        self.defaults = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
+        self.needs = {key: tuple(inspect.signature(f).parameters)[2:] for key, f in vjp.items()}
+        self.node_class = _node_class(node or _node_name(self.name), outputs)
+        self.plans = _PlanTable(self, None)
+        self._by_table: dict[Any, _PlanTable] = {}
+        self._forwards: dict[Any, Callable[..., Any]] = {}
+        Op.registry[self.name] = self
+
+    # -- forward -------------------------------------------------------------------------------
+
+    def forward_for(self, k: Any) -> Callable[..., Any]:
+        """The function that computes the result: called with `k`, the arrays and the arguments in order."""
+        try:
+            return self._forwards[k]
+        except KeyError:
+            made = self._forwards[k] = self._make_forward(k)
+            return made
+
+    def _make_forward(self, k: Any) -> Callable[..., Any]:
+        if self.body is None:
+            kernel = getattr(k, self.kernel)
+            return lambda K, *arguments: kernel(*arguments)
+        if k.compile is None or "list" in self.kinds.values():
+            return self.body
+        names = list(self.signature.parameters)
+        static = tuple(i for i, name in enumerate(names) if name not in self.kinds)
+        return k.compile(self.body, static)
+
+    def plans_for(self, k: Any) -> _PlanTable:
+        """The plans for a table; shared by all tables that do not compile formulas."""
+        if k.compile is None:
+            return self.plans
+        try:
+            return self._by_table[k]
+        except KeyError:
+            made = self._by_table[k] = _PlanTable(self, k.compile)
+            return made
+
+    # -- what a formula's parameter means ------------------------------------------------------
+
+    def source_of(self, name: str) -> tuple[str, int, str]:
+        """(kind, index, name) of what a formula calls `name`; see `Plan.save`."""
+        if name in self.inputs:
+            return "input", self.inputs.index(name), name
+        if name == "needs":
+            return "needs", 0, name
+        if name == "result_shape":
+            return "result_shape", 0, name
+        if name.startswith("result"):
+            return "result", int(name.removeprefix("result") or 0), name
+        if name in self.params:
+            return "param", self.params.index(name), name
+        owner, _, what = name.rpartition("_")
+        if owner in self.inputs and what in ("shape", "dtype", "shapes", "dtypes"):
+            return what, self.inputs.index(owner), name
+        raise TypeError(
+            f"the formula of {self.name!r} asks for {name!r}, which is neither an input ({', '.join(self.inputs)}), "
+            f"an argument ({', '.join(self.params)}), 'result', 'needs' nor an input's _shape or _dtype"
+        )
+
+    def is_saved_tensor(self, name: str) -> bool:
+        return self.source_of(name)[0] in ("input", "result")
+
+    def __repr__(self) -> str:
+        return f"<operator {self.name}{self.signature}>"
+
+
+class _PlanTable(dict[Any, Plan]):
+    """Plans by mask, made when first needed."""
+
+    def __init__(self, op: Op, compile_: Callable[..., Any] | None) -> None:
+        self.op = op
+        self.compile = compile_
+
+    def __missing__(self, mask: tuple[bool, ...]) -> Plan:
+        plan = self[mask] = Plan(self.op, mask, self.compile)
+        return plan
+
+
+class ConjugatedPlan:
+    """The plan of a holomorphic operator's call on complex numbers. See Note [Holomorphic formulas]."""
+
+    __slots__ = ("plan",)
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def raw(self, K: Any, g: Any, node: Node) -> list[Any]:
+        return _conjugate(K, self.plan.raw(K, _conjugate_one(K, g), node))
+
+    def graph(self, G: Any, g: Any, node: Node) -> list[Any]:
+        return _conjugate(G, self.plan.graph(G, _conjugate_one(G, g), node))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plan, name)
+
+
+def _conjugate_one(K: Any, g: Any) -> Any:
+    return [None if each is None else K.conj(each) for each in g] if isinstance(g, list) else K.conj(g)
+
+
+def _conjugate(K: Any, grads: Sequence[Any]) -> list[Any]:
+    return [None if each is None else K.conj(each) for each in grads]
+
+
+def _positional(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function with its keyword-only parameters made positional, since calls pass all in order."""
+    code = function.__code__
+    count = code.co_argcount + code.co_kwonlyargcount
+    made = types.FunctionType(code.replace(co_argcount=count, co_kwonlyargcount=0), function.__globals__)
+    made.__name__ = function.__name__
+    return made
+
+
+def _signature(function: Callable[..., Any], has_kernel_namespace: bool) -> inspect.Signature:
+    signature = inspect.signature(function)
+    parameters = list(signature.parameters.values())
+    return signature.replace(parameters=parameters[1:] if has_kernel_namespace else parameters)
+
+
+def _kind(annotation: str) -> str | None:
+    return {"Array": "tensor", "Array | None": "optional", "list[Array]": "list"}.get(annotation)
+
+
+def _node_name(name: str) -> str:
+    return "".join(part.capitalize() for part in name.strip("_").split("_")) + "Backward0"
+
+
+def _node_class(name: str, outputs: int) -> type[Node]:
+    return type(name, (Node,), {"__slots__": (), "outputs": outputs, "__module__": "retrograd.autograd"})
+
+
+def op(
+    kernel: str | None = None,
+    *,
+    name: str | None = None,
+    node: str | None = None,
+    promote: Promote = None,
+    vjp: dict[str, Callable[..., Any]] | None = None,
+    holomorphic: bool = True,
+    outputs: int = 1,
+    graph: str | None = None,
+    out: bool = False,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare an operator; see the module's text. Returns its public function.
+
+    Parameters
+    ----------
+    kernel
+        The kernel that computes the result, called with the inputs and arguments in order.
+    name
+        The operator's name, if not the function's.
+    node
+        The node's class name, if not the CamelCase name with `Backward0`.
+    promote
+        See `Op`. With it, inputs broadcast, Python numbers are accepted, and the operator gets an
+        `out=` argument.
+    vjp
+        The derivative formulas. Without it the operator is not differentiable.
+    holomorphic
+        See Note [Holomorphic formulas].
+    outputs
+        How many tensors it returns.
+    graph
+        The name on `K` that stands for this operator in graph mode, where it isn't the kernel's.
+    out
+        Whether the function takes `out=` although it does not promote.
+    """
+
+    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+        from retrograd.ops.graph import G
+        from retrograd.ops.specialise import public_function
+
+        declared = Op(
+            function, kernel, name=name, node=node, promote=promote, vjp=vjp or {}, holomorphic=holomorphic,
+            outputs=outputs,
+        )  # fmt: skip
+        public = public_function(declared, out=out or promote is not None)
+        graph_name = graph or kernel
+        if graph_name is not None and not hasattr(type(G), graph_name):
+            G.register(graph_name, public)
+        return public
+
+    return declare
+
+
+composites: dict[str, Callable[..., Any]] = {}
+
+
+def composite(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a public function that is made of operators and has no node of its own."""
+    composites[function.__name__] = function
+    return function

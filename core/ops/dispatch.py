@@ -1,0 +1,286 @@
+"""The general path of a call: every operator, every mode, every kind of input.
+
+The generated functions of `retrograd.ops.specialise` handle the common case (plain tensors of one
+floating-point type on one backend, nothing unusual switched on) and come here for all else, errors
+included. So whatever an operator means is written here; the fast path only repeats a part of it.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from retrograd.autograd.modes import Mode, current_mode
+from retrograd.autograd.node import Node, next_sequence_number
+from retrograd.dtypes import DTYPES, Category, bool_, dtype, float64, get_default_dtype, int64, promote_types
+from retrograd.ops.broadcasting import broadcast_shapes
+
+
+if TYPE_CHECKING:
+    from retrograd.ops.declare import Op
+    from retrograd.tensor import Tensor
+
+__all__ = ["call", "forward", "new_node", "result_type", "stack_of_caller"]
+
+
+def call(op: Op, *arguments: Any) -> Any:
+    """Call `op` with all its arguments in declared order.
+
+    Raises
+    ------
+    TypeError
+        If an input is neither a tensor nor, where the operator broadcasts, a number.
+    RuntimeError
+        If inputs are on different backends, their shapes do not broadcast or their types do not fit.
+    """
+    mode = current_mode()
+    inputs, values = _split(op, arguments)
+    k = common_kernels(op.name, inputs)
+    arrays = promoted(op, inputs, k)
+    outputs = forward(op, arguments, arrays, k)
+    return _wrap(op, mode, inputs, arrays, outputs, values, k)
+
+
+def forward(op: Op, arguments: Sequence[Any], arrays: Sequence[Any], k: Any) -> tuple[Any, ...]:
+    """The raw results, from arrays that are already promoted."""
+    remaining = iter(arrays)
+    given: list[Any] = []
+    for name, argument in zip(op.signature.parameters, arguments, strict=True):
+        kind = op.kinds.get(name)
+        if kind == "list":
+            given.append([next(remaining) for _ in argument])
+        else:
+            given.append(next(remaining) if kind else argument)
+    try:
+        with k.quiet():
+            result = op.forward_for(k)(k, *given)
+    except (ValueError, TypeError, IndexError) as error:
+        raise _explained(op, arrays, error) from error
+    results = result if op.outputs != 1 else (result,)
+    return tuple(each if type(each) is k.array_type else k.as_array(each) for each in results)
+
+
+def _explained(op: Op, arrays: Sequence[Any], error: Exception) -> Exception:
+    """A kernel refused: with PyTorch's text where shapes do not broadcast, else the library's, with a note."""
+    shapes = [tuple(each.shape) for each in arrays if hasattr(each, "shape")]
+    if op.promote is not None:
+        try:
+            broadcast_shapes(*shapes)
+        except RuntimeError as mismatch:
+            return mismatch
+    return RuntimeError(f"{op.name}(): {error} (input shapes: {', '.join(map(str, shapes))})")
+
+
+def _split(op: Op, arguments: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The tensor inputs, flat, and the other arguments by name."""
+    from retrograd.tensor import Tensor
+
+    inputs: list[Any] = []
+    values: dict[str, Any] = {}
+    for position, (name, argument) in enumerate(zip(op.signature.parameters, arguments, strict=True)):
+        kind = op.kinds.get(name)
+        if kind is None:
+            values[name] = argument
+        elif kind == "list":
+            for i, each in enumerate(argument):
+                if not isinstance(each, Tensor):
+                    raise TypeError(
+                        f"expected Tensor as element {i} in argument {position}, but got {type(each).__name__}"
+                    )
+                inputs.append(each)
+        elif isinstance(argument, Tensor) or (kind == "optional" and argument is None):
+            inputs.append(argument)
+        elif op.promote is not None and isinstance(argument, (bool, int, float, complex)):
+            inputs.append(argument)
+        elif op.promote is not None and hasattr(argument, "__array__") and getattr(argument, "ndim", 1) == 0:
+            inputs.append(argument.item())  # a NumPy scalar is a number
+        else:
+            raise TypeError(
+                f"{op.name}(): argument '{name}' (position {position + 1}) must be Tensor, "
+                f"not {type(argument).__name__}"
+            )
+    return inputs, values
+
+
+def common_kernels(name: str, inputs: Sequence[Any]) -> Any:
+    """The kernels of the backend and device that all tensors among `inputs` are on."""
+    from retrograd.tensor import Tensor
+
+    k = None
+    for each in inputs:
+        if isinstance(each, Tensor):
+            if k is None:
+                k = each._k
+            elif each._k is not k:
+                raise RuntimeError(
+                    f"Expected all tensors to be on the same device, but found at least two devices, "
+                    f"{k.backend}:{k.device} and {each._k.backend}:{each._k.device}! {name}() computes on one "
+                    f"backend: move a tensor with .to('{k.backend}') or .to('{each._k.backend}')"
+                )
+    if k is None:
+        raise TypeError(f"{name}(): at least one argument must be a Tensor")
+    return k
+
+
+def result_type(*inputs: Any) -> dtype:
+    """The type that arithmetic on `inputs`, tensors or Python numbers, gives.
+
+    A tensor with dimensions decides over a 0-dimensional one of the same category, and that over a
+    number.
+
+    Source: https://docs.pytorch.org/docs/stable/tensor_attributes.html#type-promotion-doc
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.result_type(retrograd.tensor([1, 2]), 1.5)
+    retrograd.float32
+    """
+    dimensioned: dtype | None = None
+    zero_dim: dtype | None = None
+    number: dtype | None = None
+    for each in inputs:
+        kind = type(each)
+        if kind is bool:
+            number = _join(number, bool_)
+        elif kind is int:
+            number = _join(number, int64)
+        elif kind is float:
+            number = _join(number, get_default_dtype())
+        elif kind is complex:
+            number = _join(number, get_default_dtype().to_complex())
+        elif each._array.shape == ():
+            zero_dim = _join(zero_dim, each.dtype)
+        else:
+            dimensioned = _join(dimensioned, each.dtype)
+    return _outrank(_outrank(dimensioned, zero_dim), number) or get_default_dtype()
+
+
+def _join(one: dtype | None, other: dtype) -> dtype:
+    return other if one is None else promote_types(one, other)
+
+
+def _outrank(higher: dtype | None, lower: dtype | None) -> dtype | None:
+    """`higher` decides, unless `lower` is of a higher category."""
+    if higher is None or lower is None:
+        return higher or lower
+    if lower.category <= higher.category:
+        return higher
+    if lower.is_complex:
+        return lower if higher.category < Category.FLOAT else higher.to_complex()
+    return lower if higher.category < Category.FLOAT else higher
+
+
+def promoted(op: Op, inputs: Sequence[Any], k: Any) -> list[Any]:
+    """The inputs' arrays, brought to one type if the operator promotes."""
+    if op.promote is None:
+        return [None if each is None else each._array for each in inputs]
+    common = result_type(*(each for each in inputs if each is not None))
+    if op.promote == "float" and common.category < Category.FLOAT:
+        common = get_default_dtype()
+    native = k.dtypes[common.name]
+    arrays = []
+    for each in inputs:
+        if each is None:
+            arrays.append(None)
+        elif isinstance(each, (bool, int, float, complex)):
+            arrays.append(k.full((), number_as(each, common), native))
+        else:
+            array = each._array
+            arrays.append(array if array.dtype == native else k.astype(array, native))
+    return arrays
+
+
+def number_as(value: Any, type_: dtype) -> Any:
+    """A Python number as one that fits the type's category, wrapped around as C does for integers."""
+    if type_.is_complex:
+        return complex(value)
+    if type_.is_floating_point:
+        return float(value)
+    if type_ is bool_:
+        return bool(value)
+    bits = 8 * type_.itemsize
+    wrapped = int(value) & ((1 << bits) - 1)
+    return wrapped - (1 << bits) if type_.is_signed and wrapped >> (bits - 1) else wrapped
+
+
+def _wrap(
+    op: Op, mode: Mode, inputs: list[Any], arrays: list[Any], outputs: tuple[Any, ...], values: dict[str, Any], k: Any
+) -> Any:
+    """Tensors of the results, with a node if a gradient may be asked for."""
+    from retrograd.tensor import wrap_array
+
+    tensors = [wrap_array(each, k) for each in outputs]
+    if mode.grad and op.vjp:
+        edges = tuple(None if each is None else getattr(each, "_edge", None) for each in inputs)
+        if any(edge is not None for edge in edges):
+            record(op, mode, inputs, arrays, tensors, values, edges, k)
+    if mode.inference:
+        for each in tensors:
+            each._own_meta().inference = True
+    return tensors[0] if op.outputs == 1 else tuple(tensors)
+
+
+def record(
+    op: Op, mode: Mode, inputs: Sequence[Any], arrays: Sequence[Any], tensors: Sequence[Tensor],
+    values: dict[str, Any], edges: tuple[Any, ...], k: Any,
+) -> Node:  # fmt: skip
+    """Make the node of a call and make it the origin of those outputs that can have a gradient."""
+    node = new_node(op, mode, inputs, arrays, tensors, values, edges, k)
+    for position, tensor in enumerate(tensors):
+        if tensor.dtype.is_differentiable:
+            tensor._edge = (node, position)
+    if mode.saved_hooks:
+        node.plan.pack(node, tensors)
+    return node
+
+
+def new_node(
+    op: Op, mode: Mode, inputs: Sequence[Any], arrays: Sequence[Any], tensors: Sequence[Tensor],
+    values: dict[str, Any], edges: tuple[Any, ...], k: Any,
+) -> Node:  # fmt: skip
+    mask = (True,) * len(op.inputs) if "list" in op.kinds.values() else tuple(e is not None for e in edges)
+    plan = op.plans_for(k)[mask]
+    node = op.node_class()
+    node.edges = edges
+    node.k = k
+    node.extras = None
+    node.fix = _fix(op, inputs, arrays, tensors, k)
+    node.seq = next_sequence_number()
+    node.saved = plan.save(inputs, arrays, tensors, values)
+    node.plan = plan
+    if op.holomorphic and any(DTYPES[k.names[a.dtype]].is_complex for a in arrays if hasattr(a, "dtype")):
+        from retrograd.ops.declare import ConjugatedPlan
+
+        node.plan = ConjugatedPlan(plan)
+    if mode.anomaly:
+        node._extras().stack = stack_of_caller()
+    return node
+
+
+def _fix(op: Op, inputs: Sequence[Any], arrays: Sequence[Any], outputs: Sequence[Tensor], k: Any) -> Any:
+    """See `Node.fix`: what broadcasting and promotion changed, per input."""
+    if op.promote is None:
+        return None
+    shape = outputs[0]._array.shape
+    fix = []
+    for each, array in zip(inputs, arrays, strict=True):
+        own = getattr(each, "_array", None)
+        if own is None:
+            fix.append(None)
+            continue
+        wrong_shape = tuple(own.shape) if own.shape != shape else None
+        wrong_dtype = own.dtype if own.dtype != array.dtype else None
+        fix.append((wrong_shape, wrong_dtype) if wrong_shape is not None or wrong_dtype is not None else None)
+    return tuple(fix) if any(each is not None for each in fix) else None
+
+
+def stack_of_caller() -> str:
+    """The stack of the user's call, without this package's own frames at its end."""
+    frames = traceback.extract_stack()
+    while len(frames) > 1 and "/core/" in frames[-1].filename.replace("\\", "/"):
+        frames.pop()
+    return "".join(traceback.format_list(frames))
+
+

@@ -1,0 +1,290 @@
+"""What a node saves and how its gradients are computed, for one operator and one set of inputs.
+
+An operator's derivative formulas name what they need by their parameters::
+
+    other=lambda K, g, self, alpha: ...
+
+`self` is an input, `alpha` an argument; `result` would be the output, `self_shape` and
+`self_dtype` an input's shape and type. A `Plan` is made once for each subset of inputs that
+require a gradient: it holds the formulas of those inputs only, and so a node saves only what they
+name.
+
+Note [Saved tuple]
+    A node's `saved` is flat, because it is made on every call: a tensor takes three places, its
+    array, its version cell and the version at the time; anything else takes one. `Plan.raw` is
+    generated to unpack exactly that, compare the versions and call the formulas. When a version
+    differs (or hooks have packed the tensor, which is marked by a version that never fits), the
+    slow reading in this module finds out what happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from retrograd.autograd.modes import current_mode
+
+if TYPE_CHECKING:
+    from retrograd.autograd.node import Node
+    from retrograd.ops.declare import Op
+    from retrograd.tensor import Tensor
+
+__all__ = ["CONSTANT", "PACKED", "Packed", "Plan", "stale_error"]
+
+CONSTANT: Final = [0]
+"""The version cell of a saved Python number: it never changes."""
+
+PACKED: Final = [-1]
+"""The version cell of a tensor that `saved_tensors_hooks` packed: it fits no version."""
+
+
+class Packed:
+    """What a pack hook made of a saved tensor, with the hook that undoes it."""
+
+    __slots__ = ("inner", "unpack", "value")
+
+    def __init__(self, value: Any, unpack: Callable[[Any], Tensor]) -> None:
+        self.value = value
+        self.unpack = unpack
+
+
+class Plan:
+    """See the module's text.
+
+    Attributes
+    ----------
+    names
+        What is saved, in order; `is_tensor` says of each whether it is a tensor.
+    raw
+        `raw(K, g, node)` gives the gradients as a sequence aligned with the node's edges.
+    """
+
+    __slots__ = ("formulas", "is_tensor", "mask", "names", "op", "raw", "saved_names", "single", "sources")
+
+    def __init__(self, op: Op, mask: tuple[bool, ...], compile_: Callable[..., Any] | None = None) -> None:
+        self.op = op
+        self.mask = mask
+        self.single = "*" not in op.vjp
+        wanted = [name for name, on in zip(op.inputs, mask, strict=True) if on] if self.single else ["*"]
+        self.formulas: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
+            name: (op.vjp[name], op.needs[name]) for name in wanted if name in op.vjp
+        }
+        self.names = tuple(dict.fromkeys(n for _, needs in self.formulas.values() for n in needs))
+        self.saved_names = self.names
+        self.is_tensor = tuple(op.is_saved_tensor(name) for name in self.names)
+        self.sources = tuple(op.source_of(name) for name in self.names)
+        self.raw = self._generate(compile_)
+
+    # -- saving --------------------------------------------------------------------------------
+
+    def save(
+        self, inputs: Sequence[Any], arrays: Sequence[Any], outputs: Sequence[Tensor], values: dict[str, Any]
+    ) -> tuple[Any, ...]:
+        """Flatten what the formulas need; see Note [Saved tuple].
+
+        `inputs` are the call's tensors (or numbers), `arrays` the same after promotion, `outputs`
+        the results and `values` the other arguments by name.
+        """
+        saved: list[Any] = []
+        for kind, index, name in self.sources:
+            if kind == "input":
+                saved += _cell(inputs[index], arrays[index])
+            elif kind == "result":
+                saved += (outputs[index]._array, outputs[index]._version, outputs[index]._version[0])
+            elif kind == "shape":
+                saved.append(tuple(arrays[index].shape))
+            elif kind == "dtype":
+                saved.append(inputs[index]._array.dtype)
+            elif kind == "shapes":
+                saved.append(tuple(tuple(each._array.shape) for each in inputs))
+            elif kind == "dtypes":
+                saved.append(tuple(each._array.dtype for each in inputs))
+            elif kind == "result_shape":
+                saved.append(tuple(outputs[index]._array.shape))
+            elif kind == "needs":
+                saved.append(self.mask)
+            else:
+                saved.append(values[name])
+        return tuple(saved)
+
+    def pack(self, node: Node, outputs: Sequence[Tensor]) -> None:
+        """Pass the saved tensors of a new node through the innermost `saved_tensors_hooks`."""
+        pack, unpack = current_mode().saved_hooks[-1]
+        saved = list(node.saved or ())
+        for position, index in self._tensor_positions():
+            if saved[position + 1] is CONSTANT:
+                continue
+            tensor = self._as_tensor(node, index, saved[position])
+            with _no_grad():
+                packed = Packed(pack(tensor), unpack)
+            saved[position : position + 3] = (packed, PACKED, 0)
+        node.saved = tuple(saved)
+
+    # -- unpacking -----------------------------------------------------------------------------
+
+    def _tensor_positions(self) -> list[tuple[int, int]]:
+        """(position in the saved tuple, index of the name) of every saved tensor."""
+        found, position = [], 0
+        for index, is_tensor in enumerate(self.is_tensor):
+            if is_tensor:
+                found.append((position, index))
+            position += 3 if is_tensor else 1
+        return found
+
+    def _entry(self, node: Node, index: int) -> tuple[Any, ...]:
+        position = sum(3 if each else 1 for each in self.is_tensor[:index])
+        if node.saved is None:
+            from retrograd.autograd.engine import freed_error
+
+            raise freed_error(node)
+        return node.saved[position : position + (3 if self.is_tensor[index] else 1)]
+
+    def unpack(self, node: Node, index: int, as_tensor: bool) -> Any:
+        """One saved value, checked: a tensor (or its array), or the argument itself."""
+        entry = self._entry(node, index)
+        if not self.is_tensor[index]:
+            return entry[0]
+        value, cell, version = entry
+        if type(value) is Packed:
+            unpacked = value.unpack(value.value)
+            _check_unpacked(unpacked)
+            return self._as_tensor(node, index, unpacked._array) if as_tensor else unpacked._array
+        if cell[0] != version:
+            raise stale_error(node, self, index, value, cell[0], version)
+        return self._as_tensor(node, index, value) if as_tensor and cell is not CONSTANT else value
+
+    def _as_tensor(self, node: Node, index: int, array: Any) -> Tensor | None:
+        """The saved tensor as a part of the graph: an input by its edge, an output by this node."""
+        from retrograd.tensor import rebuild
+
+        if array is None:
+            return None
+        kind, position, _ = self.sources[index]
+        if kind == "result":
+            return rebuild(array, node.k, (node, position))
+        edge = node.edges[position]
+        if edge is not None and node.fix is not None and node.fix[position] is not None:
+            dtype = node.fix[position][1]
+            if dtype is not None:  # it was promoted: the edge belongs to the tensor before that
+                return self.op.cast(rebuild(node.k.astype(array, dtype), node.k, edge), array.dtype)
+        return rebuild(array, node.k, edge)
+
+    def graph(self, G: Any, g: Any, node: Node) -> Sequence[Any]:
+        """The formulas on tensors, so that they are recorded themselves."""
+        values = {name: self.unpack(node, i, as_tensor=True) for i, name in enumerate(self.names)}
+        return self._evaluate(G, g, values)
+
+    def slow_raw(self, K: Any, g: Any, node: Node) -> Sequence[Any]:
+        """`raw` without assumptions: unpacks through hooks, and raises where a version differs."""
+        values = {name: self.unpack(node, i, as_tensor=False) for i, name in enumerate(self.names)}
+        return self._evaluate(K, g, values)
+
+    def _evaluate(self, K: Any, g: Any, values: dict[str, Any]) -> Sequence[Any]:
+        if not self.single:
+            formula, needs = self.formulas["*"]
+            return formula(K, g, *(values[name] for name in needs))
+        grads = []
+        for name in self.op.inputs:
+            formula, needs = self.formulas.get(name, (None, ()))
+            grads.append(None if formula is None else formula(K, g, *(values[each] for each in needs)))
+        return grads
+
+    def saved_attribute(self, node: Node, name: str) -> Any:
+        """`node._saved_<name>`."""
+        if name not in self.names:
+            raise AttributeError(f"'{node.name()}' object has no attribute '_saved_{name}'")
+        return self.unpack(node, self.names.index(name), as_tensor=True)
+
+    # -- generating ----------------------------------------------------------------------------
+
+    def _generate(self, compile_: Callable[..., Any] | None) -> Callable[..., Any]:
+        """Write and compile `raw` for this plan. See Note [Saved tuple]."""
+        scope: dict[str, Any] = {"slow": self.slow_raw}
+        unpacked: list[str] = []
+        checks: list[str] = []
+        for name, is_tensor in zip(self.names, self.is_tensor, strict=True):
+            unpacked.append(f"v_{name}")
+            if is_tensor:
+                unpacked += [f"cell_{name}", f"version_{name}"]
+                checks.append(f"cell_{name}[0] != version_{name}")
+        calls = {}
+        for name, (formula, needs) in self.formulas.items():
+            key = "f_all" if name == "*" else f"f_{name}"
+            scope[key] = formula if compile_ is None else self._compiled(compile_, formula, needs)
+            calls[name] = f"{key}(K, g{''.join(f', v_{each}' for each in needs)})"
+        if self.single:
+            results = "".join(f"{calls.get(name, 'None')}, " for name in self.op.inputs)
+            results = f"({results})"
+        else:
+            results = calls.get("*", "()")
+        lines = ["def raw(K, g, node):"]
+        if unpacked:
+            lines.append(f"    {', '.join(unpacked)}, = node.saved")
+        if checks:
+            lines.append(f"    if {' or '.join(checks)}: return slow(K, g, node)")
+        lines.append(f"    return {results}")
+        source = "\n".join(lines)
+        exec(compile(source, f"<gradients of {self.op.name}>", "exec"), scope)  # noqa: S102
+        return scope["raw"]
+
+    def _compiled(
+        self, compile_: Callable[..., Any], formula: Callable[..., Any], needs: tuple[str, ...]
+    ) -> Callable[..., Any]:
+        """The formula as one compiled function: arrays are its arguments, all else is fixed."""
+        static = tuple(i + 1 for i, name in enumerate(needs) if not self.op.is_saved_tensor(name))
+        return compile_(formula, static)
+
+
+def _cell(tensor: Any, array: Any) -> tuple[Any, list[int], int]:
+    from retrograd.tensor import Tensor
+
+    if isinstance(tensor, Tensor):
+        return array, tensor._version, tensor._version[0]
+    return array, CONSTANT, 0
+
+
+def _no_grad() -> Any:
+    from retrograd.autograd.modes import no_grad
+
+    return no_grad()
+
+
+def _check_unpacked(value: Any) -> None:
+    from retrograd.tensor import Tensor
+
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(value).__name__}"
+        )
+
+
+def stale_error(node: Node, plan: Plan, index: int, array: Any, found: int, expected: int) -> RuntimeError:
+    """The error for a saved tensor that was written to; PyTorch's sentence."""
+    type_name = node.k.names[array.dtype]
+    kind, position, _ = plan.sources[index]
+    edge = (node, position) if kind == "result" else node.edges[position]
+    return stale_message(type_name, tuple(array.shape), edge, found, expected)
+
+
+def stale_message(type_name: str, shape: tuple[int, ...], edge: Any, found: int, expected: int) -> RuntimeError:
+    from retrograd.autograd.node import AccumulateGrad
+    from retrograd.dtypes import DTYPES
+
+    origin = ""
+    if edge is not None and type(edge[0]) is not AccumulateGrad:
+        origin = f", which is output {edge[1]} of {edge[0].name()},"
+    if current_mode().anomaly:
+        hint = (
+            "Hint: the backtrace further above shows the operation that failed to compute its gradient. "
+            "The variable in question was changed in there or anywhere later. Good luck!"
+        )
+    else:
+        hint = (
+            "Hint: enable anomaly detection to find the operation that failed to compute its gradient, "
+            "with retrograd.autograd.set_detect_anomaly(True)."
+        )
+    return RuntimeError(
+        "one of the variables needed for gradient computation has been modified by an inplace operation: "
+        f"[retrograd.{DTYPES[type_name].type_name}Tensor {list(shape)}]{origin} is at version {found}; "
+        f"expected version {expected} instead. {hint}"
+    )

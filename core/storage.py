@@ -1,0 +1,132 @@
+"""Shared memory of tensors: aliases, writes, and version counters.
+
+Note [Storage]
+    Tensors that share memory share one `Storage`; a tensor alone in its memory has none. On a
+    mutable array library (NumPy) aliases are real views and a write is seen by all. On an
+    immutable one (JAX) the storage owns the base array and each alias knows the view steps that
+    lead to it: a write computes a new base and refreshes the arrays of the live aliases. Reading a
+    tensor's array is one attribute access on both.
+
+Note [Version cell]
+    A version counter is a list with one int, shared by reference: a view and its base, or a tensor
+    and its `detach()`, have the same cell; `.data` gets a cell of its own. Every in-place write
+    adds one. A node saves the cell and its value and compares later.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retrograd.tensor import Tensor
+    from retrograd.views import Step
+
+__all__ = ["Meta", "Storage", "View", "share", "write"]
+
+
+class Meta:
+    """What only some tensors have. Class attributes are the defaults."""
+
+    grad: Tensor | None = None
+    storage: Storage | None = None
+    steps: tuple[Step, ...] = ()  # from the storage's base to this tensor
+    view: View | None = None
+    post_accumulate_hooks: dict[int, Callable[[Tensor], Any]] | None = None
+    retains_grad: bool = False
+    inference: bool = False
+    name: str | None = None
+
+
+class View:
+    """How a tensor came from its base by view operators, for the graph.
+
+    Attributes
+    ----------
+    base
+        The tensor that is no view itself.
+    steps
+        From the base to this tensor.
+    creation
+        None for an ordinary view; else why it may not be written to with gradients: `"no_grad"`,
+        `"multi"` (an operator with several outputs) or `"function"` (a custom Function).
+    node_name
+        The name of the operator that made it.
+    """
+
+    __slots__ = ("base", "creation", "node_name", "steps")
+
+    def __init__(self, base: Tensor, steps: tuple[Step, ...], creation: str | None, node_name: str) -> None:
+        self.base = base
+        self.steps = steps
+        self.creation = creation
+        self.node_name = node_name
+
+
+class Storage:
+    """See Note [Storage]."""
+
+    __slots__ = ("_prune_at", "aliases", "array")
+
+    def __init__(self, owner: Tensor) -> None:
+        self.array = owner._array
+        self.aliases: list[weakref.ref[Tensor]] = [weakref.ref(owner)]
+        self._prune_at = 16
+
+    def add(self, tensor: Tensor) -> None:
+        """Register an alias; forgets dead ones now and then, so that a loop of views stays small."""
+        aliases = self.aliases
+        if len(aliases) >= self._prune_at:
+            aliases[:] = [each for each in aliases if each() is not None]
+            self._prune_at = 2 * len(aliases) + 16
+        aliases.append(weakref.ref(tensor))
+
+    def live(self) -> Iterator[Tensor]:
+        for reference in self.aliases:
+            tensor = reference()
+            if tensor is not None:
+                yield tensor
+
+    def write(self, k: Any, steps: tuple[Step, ...], value: Any) -> None:
+        """Replace what `steps` lead to, and refresh all aliases. Only for immutable libraries."""
+        self.array = scatter_steps(k, self.array, steps, value)
+        for alias in self.live():
+            array = self.array
+            for step in alias._meta.steps:
+                array = step.apply(k, array)
+            alias._set_array(array)
+
+
+def scatter_steps(k: Any, base: Any, steps: tuple[Step, ...], value: Any) -> Any:
+    """`base` with what `steps` lead to replaced by `value`."""
+    if not steps:
+        return value
+    inner = scatter_steps(k, steps[0].apply(k, base), steps[1:], value)
+    return steps[0].scatter(k, base, inner)
+
+
+def share(source: Tensor, alias: Tensor, steps: tuple[Step, ...] = ()) -> None:
+    """Make `alias`, which `steps` lead to, share the storage of `source`."""
+    meta = source._own_meta()
+    storage = meta.storage
+    if storage is None:
+        storage = meta.storage = Storage(source)
+    own = alias._own_meta()
+    own.storage = storage
+    own.steps = meta.steps + steps
+    storage.add(alias)
+
+
+def write(tensor: Tensor, value: Any) -> None:
+    """Put `value`, an array of the tensor's shape and type, into its memory; one version later."""
+    k = tensor._k
+    if k.mutable:
+        k.assign(tensor._array, value)
+    else:
+        meta = tensor._meta
+        if meta is None or meta.storage is None:
+            tensor._set_array(value)
+        else:
+            meta.storage.write(k, meta.steps, value)
+    tensor._version[0] += 1

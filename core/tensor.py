@@ -1,0 +1,623 @@
+"""`Tensor`: an array of some backend, with a place in the graph.
+
+What operators do is not here: each is declared once in `retrograd.ops`, and its methods are put on
+the class by `retrograd.ops.methods`. Here stands what a tensor *is*: its array, its metadata, its
+edge into the graph, and the way back to Python.
+
+Note [Tensor slots]
+    `_array`    the backend's array; always current, also on immutable libraries
+    `_k`        the kernels of its backend and device
+    `_edge`     None, or (node, output number): where its gradient goes. A leaf that requires a
+                gradient has an edge to its `AccumulateGrad`, so `requires_grad` is one test
+    `_version`  Note [Version cell]
+    `_meta`     None, or what only some tensors have (`retrograd.storage.Meta`)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from retrograd import dtypes
+from retrograd.autograd import hooks
+from retrograd.autograd.node import AccumulateGrad, Edge, Node
+from retrograd.device import device, kernels_of
+from retrograd.size import Size
+from retrograd.storage import Meta, share, write
+from retrograd.views import Layout, contiguous_strides
+
+__all__ = ["Parameter", "Tensor", "rebuild", "wrap_array"]
+
+_DTYPE_OF: dict[Any, dtypes.dtype] = {}
+
+
+def dtype_of(k: Any, native: Any) -> dtypes.dtype:
+    """retrograd's dtype for a backend's own."""
+    try:
+        return _DTYPE_OF[native]
+    except (KeyError, TypeError):
+        made = dtypes.DTYPES[k.names[native]]
+        _DTYPE_OF[native] = made
+        return made
+
+
+class Tensor:
+    """A multi-dimensional array that can record how it was computed.
+
+    Made by `retrograd.tensor`, the creation functions and operators, rarely by calling the class.
+
+    Source: https://docs.pytorch.org/docs/stable/tensors.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> x = retrograd.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "_array", "_edge", "_k", "_meta", "_version")
+    __array_priority__ = 1000  # NumPy leaves `array * tensor` to the tensor
+
+    _array: Any
+    _k: Any
+    _edge: Edge | None
+    _version: list[int]
+    _meta: Meta | None
+
+    def __new__(cls, *data: Any, dtype: Any = None, device: Any = None) -> Any:
+        from retrograd.ops import creation
+
+        return creation.legacy_tensor(cls, data, device)
+
+    # -- making --------------------------------------------------------------------------------
+
+    @classmethod
+    def _restore(cls, array: Any, k: Any, edge: Edge | None, meta: Meta | None) -> Any:
+        made = object.__new__(cls)
+        made._array, made._k, made._edge, made._meta = array, k, edge, meta
+        made._version = [0]
+        return made
+
+    def _own_meta(self) -> Meta:
+        meta = self._meta
+        if meta is None:
+            meta = self._meta = Meta()
+        return meta
+
+    def _set_array(self, array: Any) -> None:
+        """Point to another array, and let a leaf's node know it."""
+        self._array = array
+        if self._edge is not None and type(self._edge[0]) is AccumulateGrad:
+            self._edge[0]._array = array
+
+    def _write(self, array: Any) -> None:
+        write(self, array)
+
+    # -- what it is ----------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Size:
+        """The size of each dimension."""
+        return Size(self._array.shape)
+
+    @property
+    def dtype(self) -> dtypes.dtype:
+        """The type of the elements."""
+        native = self._array.dtype
+        return _DTYPE_OF.get(native) or dtype_of(self._k, native)
+
+    @property
+    def device(self) -> device:
+        """The backend and device that hold the elements."""
+        return device(self._k)
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return len(self._array.shape)
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return len(self._array.shape)
+
+    ndimension = dim
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of dimension `dim`."""
+        if dim is None:
+            return Size(self._array.shape)
+        from retrograd.ops.arguments import wrap_dim
+
+        return self._array.shape[wrap_dim(dim, self.ndim)]
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return Size(self._array.shape).numel()
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        """The size of an element, in bytes."""
+        return self.dtype.itemsize
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.numel() * self.dtype.itemsize
+
+    def is_floating_point(self) -> bool:
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        return self.dtype.is_complex
+
+    def is_signed(self) -> bool:
+        return self.dtype.is_signed
+
+    def _layout(self) -> Layout:
+        """Shape, strides and offset in the storage; computed from the view steps where arrays have none."""
+        k = self._k
+        shape = tuple(self._array.shape)
+        meta = self._meta
+        if k.mutable:
+            return Layout(shape, k.strides(self._array), self._array_offset())
+        if meta is None or meta.storage is None or not meta.steps:
+            return Layout(shape, contiguous_strides(shape))
+        base = tuple(meta.storage.array.shape)
+        layout = Layout(base, contiguous_strides(base))
+        for step in meta.steps:
+            layout = step.restride(layout)
+        return layout
+
+    def _array_offset(self) -> int:
+        meta = self._meta
+        if meta is None or meta.storage is None:
+            return 0
+        return int(self._k.offset(meta.storage.array, self._array))
+
+    def stride(self, dim: int | None = None) -> Any:
+        """How many elements apart neighbours along each dimension lie in memory."""
+        strides = self._layout().strides
+        if dim is None:
+            return strides
+        from retrograd.ops.arguments import wrap_dim
+
+        return strides[wrap_dim(dim, self.ndim)]
+
+    def storage_offset(self) -> int:
+        """Where in its storage the first element lies."""
+        return self._layout().offset
+
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Whether the elements lie in memory in row-major order without holes."""
+        layout = self._layout()
+        expected = contiguous_strides(layout.shape)
+        if 0 in layout.shape:
+            return True
+        return all(
+            n == 1 or have == want
+            for n, have, want in zip(layout.shape, layout.strides, expected, strict=True)
+        )
+
+    def data_ptr(self) -> int:
+        """An address that is equal for tensors that begin at the same element of one memory."""
+        if self._k.mutable:
+            return int(self._k.address(self._array))
+        meta = self._meta
+        owner = id(self._array if meta is None or meta.storage is None else meta.storage)
+        return owner + self.storage_offset() * self.element_size()
+
+    # -- its place in the graph ----------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operators on it are recorded, so that its gradient can be computed."""
+        return self._edge is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Say, in place, whether gradients of this leaf are wanted.
+
+        Raises
+        ------
+        RuntimeError
+            If the type is not floating-point or complex, or the tensor is no leaf.
+        """
+        edge = self._edge
+        if bool(requires_grad) == (edge is not None):
+            return self
+        if edge is None:
+            if not self.dtype.is_differentiable:
+                raise RuntimeError("only Tensors of floating point dtype can require gradients")
+            self._edge = (AccumulateGrad(self), 0)
+        elif type(edge[0]) is not AccumulateGrad:
+            raise RuntimeError(
+                "you can only change requires_grad flags of leaf variables. If you want to use a computed variable "
+                "in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+            )
+        else:
+            self._edge = None
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by the user, not by an operator that was recorded."""
+        return self._edge is None or type(self._edge[0]) is AccumulateGrad
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The node of the operator that made it; None for a leaf."""
+        edge = self._edge
+        return None if edge is None or type(edge[0]) is AccumulateGrad else edge[0]
+
+    @property
+    def output_nr(self) -> int:
+        """Which output of `grad_fn` it is."""
+        return 0 if self._edge is None else self._edge[1]
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that backward passes have added up; None before the first."""
+        meta = self._meta
+        if meta is None:
+            return None
+        if meta.grad is None and not self.is_leaf and not meta.retains_grad:
+            _warn_of_non_leaf_grad()
+        return meta.grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            self._check_grad(value)
+        self._own_meta().grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._own_meta().grad = None
+
+    def _check_grad(self, value: Any) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+        if value is self:
+            raise RuntimeError("can't assign Variable as its own grad")
+        if value.dtype is not self.dtype:
+            raise RuntimeError(
+                f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor with grad_dtype "
+                f"'{self.dtype}'. The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype). "
+                "You can set the tensor's grad_dtype attribute with a specific dtype, or None to allow any dtype. "
+                "Set grad_dtype with caution. Diverging the dtypes of a tensor and its gradient may break downstream "
+                "systems that assume they match."
+            )
+        if value._k is not self._k:
+            raise RuntimeError(
+                f"attempting to assign a gradient with device type '{value.device}' to a tensor with device type "
+                f"'{self.device}'. Please ensure that the gradient and the tensor are on the same device"
+            )
+        if value.shape != self.shape:
+            raise RuntimeError(
+                f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size "
+                f"'{list(self.shape)}'. Please ensure that the gradient and the tensor are the same size"
+            )
+
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
+        """Compute the gradients of the leaves this tensor was computed from, and add them to their `.grad`.
+
+        Parameters
+        ----------
+        gradient
+            The gradient of some scalar by this tensor; of the same shape. May be left out for one
+            element.
+        retain_graph
+            Keep the graph for another pass. By default as `create_graph`.
+        create_graph
+            Record the pass, so that gradients can be differentiated again.
+        inputs
+            Leaves to stop at; only theirs are computed.
+
+        Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.backward.html
+        """
+        from retrograd.autograd.api import backward
+
+        backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+    def detach(self) -> Tensor:
+        """The same memory outside of the graph. Writes to it count as writes to this tensor."""
+        alias = type(self)._restore(self._array, self._k, None, None) if type(self) is Tensor else _plain(self)
+        alias._version = self._version
+        share(self, alias)
+        return alias
+
+    def detach_(self) -> Tensor:
+        """Take this tensor out of the graph, in place: it becomes a leaf."""
+        meta = self._meta
+        if meta is not None and meta.view is not None:
+            raise RuntimeError(
+                "Can't detach views in-place; use detach() instead. If you are using DistributedDataParallel (DDP) "
+                "for training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and "
+                "hence detach_() cannot be called on these gradients. To fix this error, please refer to the "
+                "Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
+            )
+        self._edge = None
+        return self
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory outside of the graph, with a version counter of its own. Prefer `detach()`."""
+        alias = _plain(self)
+        share(self, alias)
+        return alias
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        meta = self._own_meta()
+        self._k = value._k
+        meta.storage, meta.steps, meta.view = None, (), None
+        self._set_array(value._array)
+        if self._edge is not None:
+            self._edge[0].k = value._k
+        share(value, self)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this non-leaf in `.grad`.
+
+        Raises
+        ------
+        RuntimeError
+            If it does not require a gradient.
+        """
+        if self._edge is None:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if not self.is_leaf:
+            self._own_meta().retains_grad = True
+            hooks.retain_grad(self)
+
+    @property
+    def retains_grad(self) -> bool:
+        return self._meta is not None and self._meta.retains_grad
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> hooks.RemovableHandle:
+        """Have `hook(grad)` called when the gradient of this tensor is computed; its result replaces it.
+
+        Raises
+        ------
+        RuntimeError
+            If the tensor does not require a gradient.
+
+        Examples
+        --------
+        >>> import retrograd
+        >>> x = retrograd.ones(2, requires_grad=True)
+        >>> handle = x.register_hook(lambda grad: grad * 10)
+        >>> x.sum().backward(); x.grad
+        tensor([10., 10.])
+        """
+        if self._edge is None:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        return hooks.register_tensor_hook(self, hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> hooks.RemovableHandle:
+        """Have `hook(leaf)` called each time a backward pass has added to the leaf's `.grad`."""
+        if self._edge is None:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if not self.is_leaf:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        return hooks.register_post_accumulate_hook(self, hook)
+
+    @property
+    def _base(self) -> Tensor | None:
+        return None if self._meta is None or self._meta.view is None else self._meta.view.base
+
+    def _is_view(self) -> bool:
+        return self._base is not None
+
+    # -- back to Python ------------------------------------------------------------------------
+
+    def numpy(self, *, force: bool = False) -> Any:
+        """The elements as a NumPy array; on the NumPy backend the same memory.
+
+        Raises
+        ------
+        RuntimeError
+            If the tensor requires a gradient and `force` is not set.
+        """
+        if self._edge is not None and not force:
+            raise RuntimeError(
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+            )
+        return self._k.to_host(self._array)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        host = self.numpy()
+        return host.astype(dtype) if dtype is not None and host.dtype != dtype else host
+
+    def __dlpack__(self, **arguments: Any) -> Any:
+        if self._edge is not None:
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+        return self._array.__dlpack__(**arguments)
+
+    def __dlpack_device__(self) -> Any:
+        return self._array.__dlpack_device__()
+
+    def item(self) -> Any:
+        """The only element, as a Python number.
+
+        Raises
+        ------
+        RuntimeError
+            If there is not exactly one element.
+        """
+        if self.numel() != 1:
+            raise RuntimeError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
+        value = self._k.to_host(self._array).reshape(()).item()
+        return float(value) if self.dtype.is_floating_point else value
+
+    def tolist(self) -> Any:
+        """The elements as nested lists of Python numbers; a number for a 0-dimensional tensor."""
+        host = self._k.to_host(self._array)
+        return host.astype("float32").tolist() if self.dtype is dtypes.bfloat16 else host.tolist()
+
+    def __len__(self) -> int:
+        if not self._array.shape:
+            raise TypeError("len() of a 0-d tensor")
+        return self._array.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self._array.shape:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(self.unbind(0))
+
+    def __bool__(self) -> bool:
+        if self.numel() != 1:
+            if self.numel() == 0:
+                raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
+            raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.category > dtypes.Category.INTEGER or self.numel() != 1:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self.item())
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __contains__(self, element: Any) -> bool:
+        if not isinstance(element, (Tensor, bool, int, float, complex)):
+            raise RuntimeError(
+                f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}."
+            )
+        return bool((self == element).any())
+
+    def __repr__(self) -> str:
+        from retrograd.printing import tensor_text
+
+        return tensor_text(self)
+
+    def __format__(self, spec: str) -> str:
+        if not self._array.shape and spec:
+            return format(self.item(), spec)
+        return object.__format__(self, spec)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if id(self) in memo:
+            return memo[id(self)]
+        if not self.is_leaf:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the "
+                "moment. If you were attempting to deepcopy a module, this may be because of a torch.nn.utils."
+                "weight_norm usage, see https://github.com/pytorch/pytorch/pull/103001"
+            )
+        made = type(self)._restore(self._k.copy(self._array), self._k, None, None)
+        memo[id(self)] = made
+        made.requires_grad_(self.requires_grad)
+        if self._meta is not None and self._meta.grad is not None:
+            made._own_meta().grad = self._meta.grad.__deepcopy__(memo)
+        made.__dict__.update(self.__dict__)
+        return made
+
+    def __reduce__(self) -> Any:
+        if not self.is_leaf:
+            raise RuntimeError("only leaf tensors can be pickled; call .detach() first")
+        return _unpickle, (type(self), self._k.to_host(self._array), str(self.device), self.requires_grad)
+
+
+def _unpickle(cls: type[Tensor], host: Any, where: str, requires_grad: bool) -> Tensor:
+    k = kernels_of(where)
+    return cls._restore(k.from_host(host), k, None, None).requires_grad_(requires_grad)
+
+
+def _plain(source: Tensor) -> Tensor:
+    return Tensor._restore(source._array, source._k, None, None)
+
+
+def wrap_array(array: Any, k: Any) -> Tensor:
+    """A new tensor, outside of any graph, around a backend's array that nobody else holds."""
+    made = object.__new__(Tensor)
+    made._array = array
+    made._k = k
+    made._edge = None
+    made._version = [0]
+    made._meta = None
+    return made
+
+
+def rebuild(array: Any, k: Any, edge: Edge | None) -> Tensor:
+    """A saved tensor as it was in the graph; the leaf itself if it is one and still has this array."""
+    if edge is not None and type(edge[0]) is AccumulateGrad:
+        variable = edge[0].variable
+        if variable._array is array:
+            return variable
+    made = wrap_array(array, k)
+    made._edge = edge
+    return made
+
+
+def _warn_of_non_leaf_grad() -> None:
+    import warnings
+
+    warnings.warn(
+        "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
+        "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
+        "Tensor, use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure "
+        "you access the leaf Tensor instead.",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+class Parameter(Tensor):
+    """A tensor that a module lists among its parameters; requires a gradient unless told otherwise.
+
+    Parameters
+    ----------
+    data
+        The initial value, shared. An empty tensor by default.
+    requires_grad
+        Whether its gradient is wanted.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.nn.Parameter(retrograd.zeros(2))
+    Parameter containing:
+    tensor([0., 0.], requires_grad=True)
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Any:
+        if data is None:
+            from retrograd.ops.creation import empty
+
+            data = empty(0)
+        made = cls._restore(data._array, data._k, None, None)
+        share(data, made)
+        return made.requires_grad_(requires_grad)
+
+    def __repr__(self) -> str:
+        return "Parameter containing:\n" + super().__repr__()

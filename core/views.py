@@ -1,0 +1,281 @@
+"""View steps: the ways in which one tensor can look into the memory of another.
+
+A step is a small record with four readings. `apply` gives the view's array. `scatter` puts a new
+value of the view back into the base (in-place writes on immutable libraries). `adjoint` carries a
+gradient of the view back to the base. `restride` computes the view's layout from the base's,
+without touching data, for libraries whose arrays have no strides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from retrograd.ops.broadcasting import sum_to
+
+__all__ = [
+    "AsStrided", "Diagonal", "Expand", "Layout", "Part", "Permute", "Reshape", "Slice", "Step", "contiguous_strides",
+]  # fmt: skip
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the elements of a view lie in its storage, counted in elements."""
+
+    shape: Shape
+    strides: Shape
+    offset: int = 0
+
+
+def contiguous_strides(shape: Shape) -> Shape:
+    """Strides of a row-major array of `shape`.
+
+    Examples
+    --------
+    >>> from retrograd.views import contiguous_strides
+    >>> contiguous_strides((2, 3, 4))
+    (12, 4, 1)
+    """
+    strides = [1] * len(shape)
+    for i in range(len(shape) - 2, -1, -1):
+        strides[i] = strides[i + 1] * max(shape[i + 1], 1)
+    return tuple(strides)
+
+
+class Step:
+    """One view operator with its arguments. See the module's text."""
+
+    __slots__ = ()
+
+    def apply(self, K: Any, x: Any) -> Any:
+        raise NotImplementedError
+
+    def scatter(self, K: Any, base: Any, value: Any) -> Any:
+        """By default for steps that only rearrange: every element of the base is in the view."""
+        return self.adjoint(K, value, tuple(base.shape))
+
+    def adjoint(self, K: Any, g: Any, shape: Shape) -> Any:
+        raise NotImplementedError
+
+    def restride(self, layout: Layout) -> Layout:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Permute(Step):
+    """Axis i of the view is axis `axes[i]` of the base."""
+
+    axes: Shape
+
+    def apply(self, K: Any, x: Any) -> Any:
+        return K.permute_dims(x, self.axes)
+
+    def adjoint(self, K: Any, g: Any, shape: Shape) -> Any:
+        inverse = [0] * len(self.axes)
+        for i, axis in enumerate(self.axes):
+            inverse[axis] = i
+        return K.permute_dims(g, tuple(inverse))
+
+    def restride(self, layout: Layout) -> Layout:
+        shape = tuple(layout.shape[i] for i in self.axes)
+        return Layout(shape, tuple(layout.strides[i] for i in self.axes), layout.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Reshape(Step):
+    """The same elements in row-major order under another shape."""
+
+    shape: Shape
+
+    def apply(self, K: Any, x: Any) -> Any:
+        return K.reshape(x, self.shape)
+
+    def adjoint(self, K: Any, g: Any, shape: Shape) -> Any:
+        return K.reshape(g, shape)
+
+    def restride(self, layout: Layout) -> Layout:
+        strides = view_strides(layout.shape, layout.strides, self.shape)
+        if strides is None:
+            raise ValueError(f"no view of shape {self.shape} on {layout}")
+        return Layout(self.shape, strides, layout.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Step):
+    """Basic indexing, with an int or a (start, stop, step) per leading axis; indices are in range."""
+
+    index: tuple[int | tuple[int, int, int], ...]
+
+    def key(self) -> tuple[Any, ...]:
+        return tuple(each if type(each) is int else slice(*each) for each in self.index)
+
+    def apply(self, K: Any, x: Any) -> Any:
+        return K.slice(x, self.key())
+
+    def adjoint(self, K: Any, g: Any, shape: Shape) -> Any:
+        return K.unslice(g, shape, self.key())
+
+    def scatter(self, K: Any, base: Any, value: Any) -> Any:
+        return K.slice_assign(base, self.key(), value)
+
+    def restride(self, layout: Layout) -> Layout:
+        shape, strides, offset = [], [], layout.offset
+        for i, (n, stride) in enumerate(zip(layout.shape, layout.strides, strict=True)):
+            each = self.index[i] if i < len(self.index) else (0, n, 1)
+            if type(each) is int:
+                offset += each * stride
+                continue
+            start, stop, step = each
+            shape.append(len(range(start, stop, step)))
+            strides.append(stride * step)
+            offset += start * stride
+        return Layout(tuple(shape), tuple(strides), offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Expand(Step):
+    """Broadcasting to `shape`; not to be written through."""
+
+    shape: Shape
+
+    def apply(self, K: Any, x: Any) -> Any:
+        return K.broadcast_to(x, self.shape)
+
+    def adjoint(self, K: Any, g: Any, shape: Shape) -> Any:
+        return sum_to(K, g, shape)
+
+    def scatter(self, K: Any, base: Any, value: Any) -> Any:
+        key = [slice(None)] * len(self.shape)
+        lead = len(self.shape) - len(base.shape)
+        for i, n in enumerate(self.shape):
+            if i < lead:
+                key[i] = 0  # type: ignore[call-overload]
+            elif base.shape[i - lead] != n:
+                key[i] = slice(0, 1)
+        return K.reshape(K.slice(value, tuple(key)), tuple(base.shape))
+
+    def restride(self, layout: Layout) -> Layout:
+        lead = len(self.shape) - len(layout.shape)
+        strides = [0] * lead
+        for n, have, stride in zip(self.shape[lead:], layout.shape, layout.strides, strict=True):
+            strides.append(stride if n == have else 0)
+        return Layout(self.shape, tuple(strides), layout.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagonal(Step):
+    """The diagonal of two axes, as the last axis."""
+
+    offset: int
+    axis1: int
+    axis2: int
+
+    def apply(self, K: Any, x: Any) -> Any:
+        return K.diagonal(x, self.offset, self.axis1, self.axis2)
+
+    def adjoint(self, K: Any, g: Any, shape: Shape) -> Any:
+        return K.undiagonal(g, shape, self.offset, self.axis1, self.axis2)
+
+    def scatter(self, K: Any, base: Any, value: Any) -> Any:
+        mask = K.undiagonal(K.ones(tuple(value.shape), K.dtypes["bool"]), tuple(base.shape), *self._arguments())
+        return K.where(mask, K.undiagonal(value, tuple(base.shape), *self._arguments()), base)
+
+    def _arguments(self) -> tuple[int, int, int]:
+        return self.offset, self.axis1, self.axis2
+
+    def restride(self, layout: Layout) -> Layout:
+        rows, columns = layout.shape[self.axis1], layout.shape[self.axis2]
+        row_stride, column_stride = layout.strides[self.axis1], layout.strides[self.axis2]
+        length = max(min(rows + min(self.offset, 0), columns - max(self.offset, 0)), 0)
+        start = self.offset * column_stride if self.offset >= 0 else -self.offset * row_stride
+        rest = [i for i in range(len(layout.shape)) if i not in (self.axis1, self.axis2)]
+        shape = (*(layout.shape[i] for i in rest), length)
+        strides = (*(layout.strides[i] for i in rest), row_stride + column_stride)
+        return Layout(shape, strides, layout.offset + (start if length else 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Step):
+    """The real or imaginary parts of complex numbers."""
+
+    imaginary: bool
+
+    def apply(self, K: Any, x: Any) -> Any:
+        return K.imag(x) if self.imaginary else K.real(x)
+
+    def adjoint(self, K: Any, g: Any, shape: Shape) -> Any:
+        zero = K.multiply(g, 0.0)
+        return K.complex(zero, g) if self.imaginary else K.complex(g, zero)
+
+    def scatter(self, K: Any, base: Any, value: Any) -> Any:
+        return K.complex(K.real(base), value) if self.imaginary else K.complex(value, K.imag(base))
+
+    def restride(self, layout: Layout) -> Layout:
+        return Layout(layout.shape, tuple(2 * s for s in layout.strides), 2 * layout.offset + self.imaginary)
+
+
+@dataclass(frozen=True, slots=True)
+class AsStrided(Step):
+    """Any layout on the base's elements, by an explicit table of positions."""
+
+    shape: Shape
+    strides: Shape
+    offset: int
+
+    def _positions(self, K: Any) -> Any:
+        """The flat position of each element of the view, as an integer array."""
+        total = K.full((), self.offset, K.dtypes["int64"])
+        for axis, (n, stride) in enumerate(zip(self.shape, self.strides, strict=True)):
+            along = K.arange(0, n, 1, K.dtypes["int64"]) * stride
+            total = total + K.reshape(along, (n,) + (1,) * (len(self.shape) - axis - 1))
+        return K.broadcast_to(total, self.shape)
+
+    def apply(self, K: Any, x: Any) -> Any:
+        flat = K.reshape(x, (-1,))
+        return K.index(flat, (self._positions(K),))
+
+    def adjoint(self, K: Any, g: Any, shape: Shape) -> Any:
+        size = 1
+        for n in shape:
+            size *= n
+        flat = K.index_put(K.zeros((size,), g.dtype), (self._positions(K),), g, True)
+        return K.reshape(flat, shape)
+
+    def scatter(self, K: Any, base: Any, value: Any) -> Any:
+        flat = K.index_put(K.reshape(base, (-1,)), (self._positions(K),), value, False)
+        return K.reshape(flat, tuple(base.shape))
+
+    def restride(self, layout: Layout) -> Layout:
+        return Layout(self.shape, self.strides, self.offset)
+
+
+def view_strides(shape: Shape, strides: Shape, wanted: Shape) -> Shape | None:
+    """Strides under which the same memory has shape `wanted`, or None if there are none.
+
+    Runs of axes that lie in memory as one are matched with runs of the wanted axes of the same size.
+    """
+    if 0 in shape:
+        return contiguous_strides(wanted)
+    result = [1] * len(wanted)
+    target = len(wanted) - 1
+    size, base = 1, (strides[-1] if strides else 1)
+    for axis in range(len(shape) - 1, -1, -1):
+        size *= shape[axis]
+        starts_run = axis == 0 or (shape[axis - 1] != 1 and strides[axis - 1] != size * base)
+        if not starts_run:
+            continue
+        made = 1
+        while target >= 0 and (made < size or wanted[target] == 1):
+            result[target] = made * base
+            made *= wanted[target]
+            target -= 1
+        if made != size:
+            return None
+        if axis > 0:
+            size, base = 1, strides[axis - 1]
+    while target >= 0 and wanted[target] == 1:
+        result[target] = 1
+        target -= 1
+    return tuple(result) if target == -1 else None
