@@ -1,0 +1,116 @@
+"""The contract between whoever starts a worker and the worker: a handful of environment variables.
+
+The launcher sets them; so can a shell script, mpirun's wrapper or a test. Nothing else passes from a
+launcher to a worker's program: its arguments are its own.
+
+========================  ==================================================================
+variable                  meaning
+========================  ==================================================================
+``RETROGRAD_RANK``        number of this worker, from 0
+``RETROGRAD_WORLD_SIZE``  number of workers
+``RETROGRAD_SERVERS``     addresses of the servers, comma-separated (``tcp://127.0.0.1:5555``)
+``RETROGRAD_RUN``         name of the run; a server refuses workers of another run
+``RETROGRAD_TIMEOUT``     seconds of silence after which a peer is taken for dead
+``RETROGRAD_BACKEND``     array backend; read by ``import retrograd`` itself
+========================  ==================================================================
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from .errors import DistributedError
+
+__all__ = ["DEFAULT_TIMEOUT", "Environment"]
+
+DEFAULT_TIMEOUT = 10.0
+"""Seconds of silence after which a peer is taken for dead, unless ``RETROGRAD_TIMEOUT`` says otherwise."""
+
+N = TypeVar("N", int, float)
+
+_REQUIRED = ("RETROGRAD_RANK", "RETROGRAD_WORLD_SIZE", "RETROGRAD_SERVERS")
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A worker's place in a run, as its environment gives it.
+
+    Examples
+    --------
+    >>> place = Environment(rank=1, world_size=2, servers=("tcp://127.0.0.1:5555",), run="demo")
+    >>> Environment.read(place.variables()) == place
+    True
+    >>> Environment.read({}) is None  # started by hand: alone
+    True
+    """
+
+    rank: int
+    world_size: int
+    servers: tuple[str, ...]
+    run: str = ""
+    timeout: float = DEFAULT_TIMEOUT
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str] | None = None) -> Environment | None:
+        """Read the variables; ``None`` when there are none, so that the program runs alone.
+
+        Raises
+        ------
+        DistributedError
+            When only some of the three required ones are set, or one cannot be read. A run that has lost
+            a variable on its way must not train alone by mistake.
+        """
+        variables = os.environ if variables is None else variables
+        missing = [name for name in _REQUIRED if not variables.get(name)]
+        if len(missing) == len(_REQUIRED):
+            return None
+        if missing:
+            raise DistributedError(
+                f"the environment names a run but lacks {' and '.join(missing)}: set all of "
+                f"{', '.join(_REQUIRED)}, or none of them to train alone"
+            )
+        place = cls(
+            rank=_read_number(variables, "RETROGRAD_RANK", int),
+            world_size=_read_number(variables, "RETROGRAD_WORLD_SIZE", int),
+            servers=tuple(variables["RETROGRAD_SERVERS"].split(",")),
+            run=variables.get("RETROGRAD_RUN", ""),
+            timeout=read_timeout(variables),
+        )
+        if not 0 <= place.rank < place.world_size:
+            raise DistributedError(
+                f"RETROGRAD_RANK={place.rank} is not a rank of a run with "
+                f"RETROGRAD_WORLD_SIZE={place.world_size}: ranks go from 0 to world size - 1"
+            )
+        return place
+
+    def variables(self) -> dict[str, str]:
+        """The variables that make a process read this place."""
+        return {
+            "RETROGRAD_RANK": str(self.rank),
+            "RETROGRAD_WORLD_SIZE": str(self.world_size),
+            "RETROGRAD_SERVERS": ",".join(self.servers),
+            "RETROGRAD_RUN": self.run,
+            "RETROGRAD_TIMEOUT": f"{self.timeout:g}",
+        }
+
+
+def read_timeout(variables: Mapping[str, str] | None = None) -> float:
+    """``RETROGRAD_TIMEOUT``, or the default: one place for the launcher, the server and the workers."""
+    variables = os.environ if variables is None else variables
+    if "RETROGRAD_TIMEOUT" not in variables:
+        return DEFAULT_TIMEOUT
+    timeout = _read_number(variables, "RETROGRAD_TIMEOUT", float)
+    if not timeout > 0:
+        raise DistributedError(f"RETROGRAD_TIMEOUT={timeout:g} must be a positive number of seconds")
+    return timeout
+
+
+def _read_number(variables: Mapping[str, str], name: str, number: type[N]) -> N:
+    try:
+        return number(variables[name])
+    except ValueError:
+        expected = "an integer" if number is int else "a number"
+        raise DistributedError(f"{name}={variables[name]!r} is not {expected}") from None

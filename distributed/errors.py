@@ -1,0 +1,81 @@
+"""What can go wrong between processes, one class for each thing that a caller may want to catch.
+
+Each class stands under :class:`DistributedError` and under the builtin exception that describes it, so
+that code which knows nothing of this package still catches it by a name it knows.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AddressInUse",
+    "DistributedError",
+    "Mismatch",
+    "ProtocolError",
+    "Refused",
+    "RemoteError",
+    "ServerLost",
+    "WorkerLost",
+    "from_kind",
+    "kind_of",
+]
+
+
+class DistributedError(RuntimeError):
+    """Base of all errors that this package raises about other processes."""
+
+
+class ProtocolError(DistributedError, ValueError):
+    """A message that is not one of ours, or that contradicts itself. It has had no effect."""
+
+
+class Mismatch(DistributedError, ValueError):
+    """Two processes of one run disagree about what they are training, or with what."""
+
+
+class Refused(DistributedError, PermissionError):
+    """The server does not let this process in; the text says why."""
+
+
+class ServerLost(DistributedError, ConnectionError):
+    """The server cannot be reached, or has stopped answering."""
+
+
+class WorkerLost(DistributedError, ConnectionError):
+    """Another worker died, failed or left, so the step that waits for it can never complete."""
+
+
+class RemoteError(DistributedError):
+    """The server failed while it did what it was asked for."""
+
+
+class AddressInUse(DistributedError, OSError):
+    """The address that the server should listen on is taken, or is not one of this machine's."""
+
+
+# What an ERROR message says in one word, so that the client can raise the class that the server meant.
+_KINDS: dict[str, type[DistributedError]] = {
+    "protocol": ProtocolError,
+    "mismatch": Mismatch,
+    "refused": Refused,
+    "worker_lost": WorkerLost,
+    "server_lost": ServerLost,
+    "remote": RemoteError,
+}
+
+
+def kind_of(error: BaseException) -> str:
+    """The word for an error's class on the wire.
+
+    >>> kind_of(WorkerLost("worker 1 died")), kind_of(ZeroDivisionError())
+    ('worker_lost', 'remote')
+    """
+    return next((kind for kind, cls in _KINDS.items() if type(error) is cls), "remote")
+
+
+def from_kind(kind: str, text: str) -> DistributedError:
+    """The error that an ERROR message stands for.
+
+    >>> from_kind("mismatch", "worker 1 has another model")
+    Mismatch('worker 1 has another model')
+    """
+    return _KINDS.get(kind, RemoteError)(text)
