@@ -1,0 +1,138 @@
+"""Between tensors and what travels: the only module here that touches tensors and optimizers.
+
+Everything else moves host arrays and plain numbers. What is used of the core is its public, PyTorch-like
+face, so that no change inside the core reaches this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import retrograd as rg
+
+from .errors import DistributedError, Mismatch
+from .protocol import Array, Group, Groups, Number, Slot, TensorSpec
+
+__all__ = [
+    "array_of",
+    "assign",
+    "build_optimizer",
+    "dtype_name",
+    "gradients_of",
+    "plain_groups",
+    "set_hyperparameters",
+    "table_of",
+    "tensor_of",
+]
+
+
+def dtype_name(dtype: Any) -> str:
+    """The bare name of a dtype.
+
+    >>> dtype_name(rg.float32), dtype_name(np.dtype("int64"))
+    ('float32', 'int64')
+    """
+    return str(dtype).rpartition(".")[2]
+
+
+def array_of(tensor: rg.Tensor) -> Array:
+    """The values of a tensor as a host array, without a copy where the backend can share."""
+    return np.asarray(tensor.detach().numpy())
+
+
+def tensor_of(array: Array, backend: str | None) -> rg.Tensor:
+    """A tensor with the values of `array`, on `backend` (or the default one)."""
+    # Bytes off the wire may be read-only, and a tensor's must not be.
+    tensor = rg.from_numpy(array if array.flags.writeable else array.copy())
+    return tensor if backend is None else tensor.to(backend)
+
+
+def assign(tensors: Sequence[rg.Tensor], arrays: Sequence[Array]) -> None:
+    """Overwrite tensors in place, so that whoever holds them (the model) sees the new values."""
+    with rg.no_grad():
+        for tensor, array in zip(tensors, arrays, strict=True):
+            tensor.copy_(tensor_of(array, None))
+
+
+def table_of(param_groups: Iterable[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
+    """The tensor table of an optimizer's parameters, in its order."""
+    parameters = [(number, p) for number, group in enumerate(param_groups) for p in group["params"]]
+    return tuple(
+        TensorSpec(f"parameter {index}", dtype_name(p.dtype), tuple(p.shape), number)  # type: ignore[arg-type]
+        for index, (number, p) in enumerate(parameters)
+    )
+
+
+def gradients_of(parameters: Sequence[rg.Tensor]) -> tuple[list[Slot], list[Array]]:
+    """The gradients that exist, and which parameter each belongs to."""
+    present = [(index, p.grad) for index, p in enumerate(parameters) if p.grad is not None]
+    slots = [Slot(index, dtype_name(grad.dtype), tuple(grad.shape)) for index, grad in present]  # type: ignore[arg-type]
+    return slots, [array_of(grad) for _, grad in present]
+
+
+def plain_groups(param_groups: Iterable[Mapping[str, Any]]) -> Groups:
+    """The hyperparameters of each group as numbers, without the tensors.
+
+    >>> plain_groups([{"params": [], "lr": rg.tensor(0.5), "betas": (0.9, 0.99), "fused": None}])
+    ({'lr': 0.5, 'betas': (0.9, 0.99), 'fused': None},)
+    """
+    return tuple(
+        {name: _plain(name, value) for name, value in group.items() if name not in ("params", "param_names")}
+        for group in param_groups
+    )
+
+
+def _plain(name: str, value: Any) -> Number | tuple[Number, ...]:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, tuple | list):
+        return tuple(_plain_number(name, each) for each in value)
+    return _plain_number(name, value)
+
+
+def _plain_number(name: str, value: Any) -> Number:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    try:
+        number: Number = value.item()  # a 0-d tensor, or a NumPy scalar
+    except (AttributeError, ValueError, RuntimeError):
+        number = value
+    if isinstance(number, bool | int | float):
+        return number
+    raise DistributedError(
+        f"hyperparameter {name}={value!r} cannot go to the server: an optimizer travels as a name and numbers"
+    )
+
+
+def build_optimizer(
+    name: str, groups: Groups, tensors: Sequence[rg.Tensor], table: Sequence[TensorSpec]
+) -> Any:
+    """The optimizer of `retrograd.optim` that `name` means, over `tensors`.
+
+    The name is looked up among the optimizer classes of `retrograd.optim` and nowhere else.
+    """
+    optimizer_class = getattr(rg.optim, name, None)
+    if not (isinstance(optimizer_class, type) and issubclass(optimizer_class, rg.optim.Optimizer)):
+        known = sorted(
+            key for key, value in vars(rg.optim).items() if isinstance(value, type) and key[0].isupper()
+        )
+        raise Mismatch(
+            f"retrograd.optim has no optimizer {name!r} to run on the server; it has {', '.join(known)}"
+        )
+    members: list[dict[str, Any]] = [{"params": [], **group} for group in groups]
+    for tensor, spec in zip(tensors, table, strict=True):
+        if spec.group >= len(members):
+            raise Mismatch(
+                f"{spec.name} belongs to parameter group {spec.group}, and there are {len(members)}"
+            )
+        members[spec.group]["params"].append(tensor)
+    return optimizer_class(members)
+
+
+def set_hyperparameters(param_groups: Iterable[dict[str, Any]], groups: Iterable[Group]) -> None:
+    """Let the optimizer's groups have these numbers from its next step on."""
+    for group, values in zip(param_groups, groups, strict=True):
+        group.update(values)

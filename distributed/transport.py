@@ -1,0 +1,215 @@
+"""Carries messages over ZeroMQ: which sockets, with which options, and frames that are not copied.
+
+A server has one ROUTER, a client one DEALER for each connection. ZeroMQ chooses the routing ids: who a
+peer *is* comes from its HELLO, never from a routing id, which a peer could choose.
+
+Notes
+-----
+Note [A buffer in flight is not written]
+    A frame of `COPY_THRESHOLD` bytes or more is handed to ZeroMQ as a view of the tensor's own memory.
+    Until ZeroMQ lets go of it, nobody may write there, or the peer receives a mixture of two steps.
+    :meth:`Channel.send` returns a :class:`Flight`, which knows when that is; whoever owns the buffer waits
+    for it, or has a better reason: a worker's gradients are free once the reply is there, because the
+    server answers only what it has received whole.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import zmq
+
+from .errors import AddressInUse, DistributedError, ProtocolError, Refused
+from .protocol import MAX_HEADER, Array, Frame, Message, Traffic, encode
+
+__all__ = ["COPY_THRESHOLD", "DEFAULT_MAX_FRAME", "Channel", "Flight", "connect", "listen"]
+
+COPY_THRESHOLD = 65_536
+"""Bytes from which a frame travels without a copy. Below it a copy is cheaper than the bookkeeping."""
+
+DEFAULT_MAX_FRAME = 1 << 30
+"""Most bytes of one frame that a server takes, so most of one tensor. ZeroMQ allocates what a peer
+announces before the bytes arrive, so there must be a bound."""
+
+# Messages (whole ones) that may queue up for one peer. A worker has one request under way and a few
+# heartbeats, so this is a fuse and never the flow control.
+_HIGH_WATER_MARK = 64
+_LINGER_MS = 2000  # long enough for a BYE to leave, short enough for nobody to notice at exit
+
+
+class Flight:
+    """The buffers of a sent message that ZeroMQ may still read from.
+
+    See Note [A buffer in flight is not written].
+    """
+
+    __slots__ = ("_trackers",)
+
+    def __init__(self, trackers: Sequence[zmq.MessageTracker] = ()) -> None:
+        self._trackers = trackers
+
+    @property
+    def landed(self) -> bool:
+        return all(tracker.done for tracker in self._trackers)
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until ZeroMQ has let go of every buffer; whether it has, within `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        try:
+            for tracker in self._trackers:
+                tracker.wait(max(0.0, deadline - time.monotonic()))
+        except zmq.NotDone:
+            return False
+        return True
+
+
+class Channel:
+    """A socket that speaks in messages, and counts them.
+
+    Belongs to one thread: ZeroMQ's sockets must not be shared.
+    """
+
+    def __init__(self, socket: zmq.Socket[bytes], address: str) -> None:
+        self.socket = socket
+        self.address = address
+        self.traffic = Traffic()
+
+    def send(self, message: Message, arrays: Sequence[Array] = (), *, to: bytes | None = None) -> Flight:
+        """Send one message, on a server `to` a peer, without waiting.
+
+        Raises
+        ------
+        zmq.Again
+            When there is no connection, or its queue is full.
+        zmq.ZMQError
+            With `errno` EHOSTUNREACH, when the peer `to` has gone.
+        """
+        frames = encode(message, arrays)
+        parts = [_wire_frame(frame) for frame in frames]
+        prefix = [] if to is None else [to]
+        self.socket.send_multipart([*prefix, *parts], zmq.NOBLOCK, copy=False)
+        self.traffic.messages_sent += 1
+        self.traffic.bytes_sent += sum(memoryview(frame).nbytes for frame in frames)
+        return Flight([part.tracker for part in parts if isinstance(part, zmq.Frame) and part.tracker])
+
+    def receive(self) -> list[Frame]:
+        """The frames of the next message, not yet decoded; on a server the first is the peer's routing id.
+
+        Raises `zmq.Again` when there is none.
+        """
+        frames: list[Frame] = [part.buffer for part in self.socket.recv_multipart(zmq.NOBLOCK, copy=False)]
+        self.traffic.messages_received += 1
+        self.traffic.bytes_received += sum(memoryview(frame).nbytes for frame in frames)
+        return frames
+
+    def poll(self, timeout: float, *, to_send: bool = False) -> bool:
+        """Whether a message is there (or may be sent) within `timeout` seconds."""
+        return bool(self.socket.poll(max(0, round(timeout * 1000)), zmq.POLLOUT if to_send else zmq.POLLIN))
+
+    def close(self) -> None:
+        self.socket.close(_LINGER_MS)
+
+
+def _wire_frame(frame: Frame) -> Frame | zmq.Frame:
+    if memoryview(frame).nbytes < COPY_THRESHOLD:
+        return frame
+    return zmq.Frame(frame, track=True, copy=False)
+
+
+def connect(context: zmq.Context[Any], address: str) -> Channel:
+    """A client's channel to the server at `address`. The connection comes up in the background."""
+    socket = context.socket(zmq.DEALER)
+    socket.setsockopt(zmq.IMMEDIATE, 1)  # nothing is queued for a server that is not there
+    socket.setsockopt(zmq.RECONNECT_IVL, 100)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 5000)
+    _set_limits(socket, max_frame=-1)
+    try:
+        socket.connect(address)
+    except zmq.ZMQError as error:
+        socket.close(0)
+        raise DistributedError(
+            f"{address!r} is no address to connect to ({error}): it must look like tcp://127.0.0.1:5555"
+        ) from None
+    return Channel(socket, address)
+
+
+def listen(
+    context: zmq.Context[Any], address: str, *, insecure: bool = False, max_frame: int = DEFAULT_MAX_FRAME
+) -> Channel:
+    """A server's channel, listening at `address`; port ``*`` is a free one, and `Channel.address` names it.
+
+    Raises
+    ------
+    Refused
+        When the address can be reached from other machines and `insecure` does not allow that: this
+        version has no encryption and no authentication.
+    AddressInUse
+        When the address is taken, or is not one of this machine's.
+    """
+    if not insecure and not _is_local(address):
+        raise Refused(
+            f"{address} can be reached from other machines, and whoever reaches it can change the weights: "
+            "this version neither encrypts nor authenticates. Use tcp://127.0.0.1:*, or say --insecure on "
+            "a network where you trust everyone"
+        )
+    socket = context.socket(zmq.ROUTER)
+    socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # a vanished peer is an error, not silence
+    _set_limits(socket, max_frame=max(max_frame, MAX_HEADER))
+    try:
+        socket.bind(address)
+    except zmq.ZMQError as error:
+        socket.close(0)
+        raise _bind_error(address, error) from None
+    return Channel(socket, socket.getsockopt(zmq.LAST_ENDPOINT).decode().rstrip("\0"))
+
+
+def _set_limits(socket: zmq.Socket[bytes], *, max_frame: int) -> None:
+    socket.setsockopt(zmq.SNDHWM, _HIGH_WATER_MARK)
+    socket.setsockopt(zmq.RCVHWM, _HIGH_WATER_MARK)
+    socket.setsockopt(zmq.MAXMSGSIZE, max_frame)
+    socket.setsockopt(zmq.LINGER, _LINGER_MS)
+
+
+def _bind_error(address: str, error: zmq.ZMQError) -> DistributedError:
+    if error.errno == zmq.EADDRINUSE:
+        return AddressInUse(
+            f"cannot listen at {address}: the address is in use by another process. Choose another port, "
+            "or tcp://127.0.0.1:* for any free one, or end that process"
+        )
+    if error.errno in (zmq.EADDRNOTAVAIL, zmq.ENODEV):
+        return AddressInUse(f"cannot listen at {address}: this machine has no such address")
+    return DistributedError(
+        f"{address!r} is no address to listen at ({error}): it must look like tcp://127.0.0.1:5555"
+    )
+
+
+def _is_local(address: str) -> bool:
+    """Whether only this machine can reach an address.
+
+    >>> [_is_local(a) for a in ("tcp://127.0.0.1:*", "tcp://[::1]:5555", "ipc:///tmp/s", "tcp://*:5555")]
+    [True, True, True, False]
+    """
+    if address.startswith(("ipc://", "inproc://")):
+        return True
+    host = urlsplit(address.replace(":*", "")).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def is_gone(error: zmq.ZMQError) -> bool:
+    """Whether a send failed because the peer is not there any more, or does not read."""
+    return error.errno in (zmq.EHOSTUNREACH, zmq.EAGAIN)
+
+
+def check_reply(message: Message, expected: type[Message]) -> None:
+    """Raise when a server answers with something that is no answer to what was asked."""
+    if not isinstance(message, expected):
+        raise ProtocolError(
+            f"the server answered {type(message).__name__.upper()} instead of {expected.__name__}"
+        )
