@@ -1,0 +1,57 @@
+"""Training in many processes on one set of weights, through a parameter server over ZeroMQ.
+
+The training loop stays as it is; the optimizer's step is done by the server::
+
+    import retrograd as rg
+    import retrograd.distributed as dist
+
+    dist.init()  # rank, world size and server from the launcher; alone: rank 0 of 1
+    model = rg.nn.Linear(64, 10)
+    opt = dist.ServerOptimizer(rg.optim.SGD, model.parameters(), lr=0.1)
+    for x, y in batches:
+        opt.zero_grad()
+        loss(model(x), y).backward()
+        opt.step()  # push gradients, pull weights
+
+and ``retrograd launch --workers 4 script.py`` starts it all on one machine. ZeroMQ and the rest are
+imported when `init` finds a server to talk to; a script that trains alone never loads them.
+
+The pieces, each a module that can be read by itself: `protocol` says what travels and `transport` how;
+`client` and `heartbeat` are a worker's side; `server` is the other, with its `roster` of workers, its
+`state` and the `strategies` that decide when gradients become an update; `bridge` alone knows tensors.
+`launcher` starts processes, `job` looks after them, `console` shows them and `cli` is the command.
+"""
+
+from __future__ import annotations
+
+from .errors import (
+    AddressInUse,
+    DistributedError,
+    Mismatch,
+    ProtocolError,
+    Refused,
+    RemoteError,
+    ServerLost,
+    WorkerLost,
+)
+from .optimizer import ServerOptimizer
+from .worker import barrier, init, is_initialized, progress, rank, shutdown, world_size
+
+__all__ = [
+    "AddressInUse",
+    "DistributedError",
+    "Mismatch",
+    "ProtocolError",
+    "Refused",
+    "RemoteError",
+    "ServerLost",
+    "ServerOptimizer",
+    "WorkerLost",
+    "barrier",
+    "init",
+    "is_initialized",
+    "progress",
+    "rank",
+    "shutdown",
+    "world_size",
+]

@@ -1,0 +1,267 @@
+"""One run from beginning to end: start a server and its workers, look after them, leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+
+from .console import Display
+from .environment import Environment, read_timeout
+from .errors import DistributedError
+from .launcher import Launcher, Process, describe_exit
+from .monitor import Monitor
+
+__all__ = ["Job", "JobOptions"]
+
+_TICK = 0.05  # seconds between looks at the processes
+_ASK_INTERVAL = 0.25  # seconds between questions to the server
+_START_TIMEOUT = 60.0  # seconds for a server to start: importing JAX on a busy machine takes ten
+_FAREWELL = 3.0  # seconds for others to end by themselves once one has failed, and after SIGTERM
+_TAIL = 25  # lines of a failed process's output that are shown again
+_ADDRESS = "listening at "
+
+# Numerical libraries start a thread for each core in every process unless told otherwise, and workers that
+# share the cores then spend their time on taking them from each other.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """What to run."""
+
+    script: Sequence[str]
+    """The script and its arguments."""
+    workers: int
+    backend: str | None = None
+    bind: str = "tcp://127.0.0.1:*"
+    insecure: bool = False
+
+
+class Stopped(Exception):
+    """A signal asked the launcher to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@dataclass(slots=True)
+class _Member:
+    """A process of the run, and what it last wrote."""
+
+    process: Process
+    rank: int | None = None  # None is the server
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL))
+    code: int | None = None
+
+
+class Job:
+    """Runs a script in several workers around one server.
+
+    Parameters
+    ----------
+    options : JobOptions
+    launcher : Launcher
+        Where the processes run.
+    display : Display
+    """
+
+    def __init__(self, options: JobOptions, launcher: Launcher, display: Display) -> None:
+        self.options = options
+        self._launcher = launcher
+        self._display = display
+        self._run = uuid.uuid4().hex
+        self._timeout = read_timeout()
+        self._server: _Member | None = None
+        self._workers: list[_Member] = []
+        self._monitor: Monitor | None = None
+        self._signals: list[int] = []
+
+    def run(self) -> int:
+        """Run to the end; the exit code for the launcher's own process."""
+        with self._catching_signals():
+            try:
+                address = self._start_server()
+                self._monitor = Monitor(address, self._run, self.options.workers)
+                self._start_workers(address)
+                return self._watch()
+            except Stopped as stop:
+                self._display.close()
+                self._display.say(f"stopping: {signal.Signals(stop.number).name}")
+                return 128 + stop.number
+            except DistributedError as error:
+                self._display.failure(str(error), ())
+                return 1
+            finally:
+                self._stop()
+
+    # ---- beginning -----------------------------------------------------------------------------------------
+
+    def _start_server(self) -> str:
+        options = self.options
+        arguments = ["-m", "retrograd.distributed", "server", "--world-size", str(options.workers)]
+        arguments += ["--bind", options.bind, "--run", self._run]
+        arguments += ["--backend", options.backend] if options.backend else []
+        arguments += ["--insecure"] if options.insecure else []
+        self._server = _Member(self._launcher.start("server", arguments, self._variables()))
+        deadline = time.monotonic() + _START_TIMEOUT
+        while time.monotonic() < deadline:
+            self._turn()
+            for text in self._server.tail:
+                if text.startswith(_ADDRESS):
+                    return text.removeprefix(_ADDRESS)
+            if self._server.code is not None:
+                raise DistributedError("the server could not start: " + "\n".join(self._server.tail))
+        raise DistributedError(f"the server has not come up within {_START_TIMEOUT:g} s")
+
+    def _start_workers(self, address: str) -> None:
+        for rank in range(self.options.workers):
+            place = Environment(rank, self.options.workers, (address,), self._run, self._timeout)
+            process = self._launcher.start(
+                f"worker {rank}", self.options.script, {**self._variables(), **place.variables()}
+            )
+            self._workers.append(_Member(process, rank))
+
+    def _variables(self) -> dict[str, str]:
+        threads = max(1, _cores() // self.options.workers)
+        variables = {name: str(threads) for name in _THREAD_VARIABLES if name not in os.environ}
+        if self.options.backend:
+            variables["RETROGRAD_BACKEND"] = self.options.backend
+        return variables
+
+    # ---- middle --------------------------------------------------------------------------------------------
+
+    def _watch(self) -> int:
+        assert self._server is not None
+        asked = 0.0
+        while True:
+            self._turn()
+            if time.monotonic() - asked >= _ASK_INTERVAL:
+                asked = time.monotonic()
+                self._ask(0.0)
+            failed = [worker for worker in self._workers if worker.code not in (None, 0)]
+            if self._server.code is not None:
+                failed.insert(0, self._server)
+            if failed:
+                return self._fail(failed[0])
+            if all(worker.code == 0 for worker in self._workers):
+                return self._finish()
+
+    def _turn(self) -> None:
+        """Wait a moment, show what was written, and see who has ended."""
+        running = [member for member in self._members() if member.code is None]
+        self._launcher.wait([member.process for member in running], _TICK)
+        for member in running:
+            code = member.process.poll()  # before its lines, so that the last ones are among them
+            for _, text in member.process.lines():
+                member.tail.append(text)
+                if not text.startswith(_ADDRESS) or member is not self._server:
+                    self._display.line(member.process.name, text)
+            member.code = code
+            if code is not None and member.rank is not None and self._monitor is not None:
+                self._monitor.tell_exited(member.rank, f"its process {describe_exit(code)}")
+        if self._signals:
+            raise Stopped(self._signals[0])
+
+    def _ask(self, timeout: float) -> None:
+        assert self._monitor is not None
+        self._monitor.ask()
+        if self._monitor.read(timeout) and self._monitor.status is not None:
+            self._display.update(self._monitor.status)
+
+    def _members(self) -> list[_Member]:
+        return [*([self._server] if self._server else []), *self._workers]
+
+    # ---- end -----------------------------------------------------------------------------------------------
+
+    def _finish(self) -> int:
+        """Everyone is done: show the table, and let the server go."""
+        assert self._server is not None
+        assert self._monitor is not None
+        self._ask(1.0)
+        if self._monitor.status is not None:
+            self._display.table(self._monitor.status)
+        self._monitor.close()
+        self._monitor = None
+        self._wait_for([self._server], _FAREWELL)
+        if self._server.code not in (None, 0):
+            self._show_failure(self._server)
+            return 1
+        return 0
+
+    def _fail(self, first: _Member) -> int:
+        """One has failed. Let the others hear of it and say so, then show the one that was the cause.
+
+        The first process that is seen to have ended need not be the cause: others end because of it, and
+        fast. The server knows who it was.
+        """
+        if first is not self._server:
+            self._wait_for(self._workers, _FAREWELL)
+            self._ask(0.5)
+        culprit = self._culprit(first)
+        self._show_failure(culprit)
+        code = culprit.code or 1
+        return code if code > 0 else 128 - code
+
+    def _culprit(self, first: _Member) -> _Member:
+        status = None if self._monitor is None else self._monitor.status
+        if first is self._server or status is None or status.failure is None:
+            return first
+        return self._server or first if status.culprit is None else self._workers[status.culprit]
+
+    def _show_failure(self, member: _Member) -> None:
+        how = "failed" if member.code is None else describe_exit(member.code)
+        last = "; its last lines:" if member.tail else ""
+        self._display.failure(f"{member.process.name} {how}{last}", tuple(member.tail))
+
+    def _wait_for(self, members: Sequence[_Member], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while any(member.code is None for member in members) and time.monotonic() < deadline:
+            self._turn()
+
+    def _stop(self) -> None:
+        """End whatever still runs: by SIGTERM, by SIGKILL what does not listen. A second Ctrl-C hurries."""
+        self._display.close()
+        if self._monitor is not None:
+            self._monitor.close()
+        first_signals = len(self._signals)
+        for member in self._members():
+            member.process.terminate()
+        deadline = time.monotonic() + _FAREWELL
+        while time.monotonic() < deadline and len(self._signals) == first_signals:
+            running = [member.process for member in self._members() if member.process.poll() is None]
+            if not running:
+                break
+            self._launcher.wait(running, _TICK)
+            for process in running:
+                process.lines()  # a process whose pipe is full cannot end
+        for member in self._members():
+            member.process.kill()
+            member.process.lines()
+
+    @contextmanager
+    def _catching_signals(self) -> Iterator[None]:
+        # A handler that raised could interrupt the very lines that start or end a process.
+        def note(number: int, frame: FrameType | None) -> None:
+            self._signals.append(number)
+
+        before = {
+            number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
