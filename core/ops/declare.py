@@ -44,7 +44,7 @@ from typing import Any, ClassVar, Literal
 from retrograd.autograd.node import Node
 from retrograd.ops.plan import Plan
 
-__all__ = ["Array", "Op", "composite", "op"]
+__all__ = ["Array", "Op", "alias", "composite", "op", "publics"]
 
 Array = Any
 """Annotates an operator's differentiable inputs: an array of the backend, or a Tensor in graph mode."""
@@ -279,6 +279,7 @@ def op(
             outputs=outputs,
         )  # fmt: skip
         public = public_function(declared, out=out or promote is not None)
+        publics.setdefault(declared.name, public)
         graph_name = graph or kernel
         if graph_name is not None and not hasattr(type(G), graph_name):
             G.register(graph_name, public)
@@ -287,10 +288,19 @@ def op(
     return declare
 
 
-composites: dict[str, Callable[..., Any]] = {}
+publics: dict[str, Callable[..., Any]] = {}
+"""Every public function of the operator modules, by name. Those with a leading underscore are not exported."""
 
 
 def composite(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a public function that is made of operators and has no node of its own."""
-    composites[function.__name__] = function
+    """Export a function that is made of operators and has no node of its own.
+
+    As with `@op`, one whose first parameter is called `input` is a method of Tensor too.
+    """
+    publics[function.__name__] = function
     return function
+
+
+def alias(name: str, function: Callable[..., Any]) -> None:
+    """Export `function` under a second name."""
+    publics[name] = function

@@ -49,8 +49,7 @@ def public_function(op: Op, out: bool) -> Callable[..., Any]:
         "op": op, "forwards": op._forwards, "forward_for": op.forward_for, "plans": op.plans,
         "Node": op.node_class, "defaults": op.defaults,
     }  # fmt: skip
-    # `scope` is shared, so that names which later modules add to it are found.
-    module = _Scope(names)
+    module: dict[str, Any] = {**scope, **names}
     exec(compile(source, filename, "exec"), module)  # noqa: S102
     function = module[op.name]
     function.__doc__ = op.function.__doc__
@@ -61,11 +60,7 @@ def public_function(op: Op, out: bool) -> Callable[..., Any]:
     return function
 
 
-class _Scope(dict[str, Any]):
-    pass
-
-
-_generated: list[_Scope] = []
+_generated: list[dict[str, Any]] = []
 
 
 def link(**names: Any) -> None:
@@ -82,18 +77,24 @@ def _signature(op: Op, out: bool) -> str:
         if parameter.kind is parameter.KEYWORD_ONLY and not keyword_only:
             keyword_only = True
             parts.append("*")
-        parts.append(name if parameter.default is parameter.empty else f"{name}=defaults[{name!r}]")
+        name = spelled(name)
+        parts.append(name if parameter.default is parameter.empty else f"{name}=defaults[{parameter.name!r}]")
     if out:
         parts += ["out=None"] if keyword_only else ["*", "out=None"]
     return ", ".join(parts)
 
 
 def _arguments(op: Op) -> str:
-    return ", ".join(op.signature.parameters)
+    return ", ".join(map(spelled, op.signature.parameters))
+
+
+def spelled(name: str) -> str:
+    """Declarations call the first input `self`, as PyTorch's nodes do; its functions call it `input`."""
+    return "input" if name == "self" else name
 
 
 def _fast_path(op: Op) -> list[str]:
-    inputs = op.inputs
+    inputs = [spelled(name) for name in op.inputs]
     first = inputs[0]
     body = ["    if type({0}) is Tensor or type({0}) is Parameter:".format(first)]
     body += [f"        k = {first}._k; a0 = {first}._array; d = a0.dtype", "        if d in k.floats:"]
@@ -117,7 +118,7 @@ def _fast_path(op: Op) -> list[str]:
 
 def _compute(op: Op, tensors: tuple[bool, ...]) -> list[str]:
     """Run the kernel and record; `tensors` says which inputs are tensors, the others being numbers."""
-    inputs = op.inputs
+    inputs = [spelled(name) for name in op.inputs]
     edges = [f"e{i}" for i, is_tensor in enumerate(tensors) if is_tensor]
     load = "; ".join(f"e{i} = {inputs[i]}._edge" for i, is_tensor in enumerate(tensors) if is_tensor)
     lines = ["mode = current_mode()"]
@@ -173,7 +174,7 @@ def _record(op: Op, tensors: tuple[bool, ...]) -> list[str]:
         lines += [
             "mask = (e0 is not None, e1 is not None, e2 is not None)",
             "plan = table[mask]",
-            f"saved = plan.save(({', '.join(op.inputs)}), (a0, a1, a2), (out,), {_values(op)})",
+            f"saved = plan.save(({', '.join(map(spelled, op.inputs))}), (a0, a1, a2), (out,), {_values(op)})",
         ]
     edges = ", ".join(f"e{i}" if is_tensor else "None" for i, is_tensor in enumerate(tensors))
     lines += [
@@ -195,7 +196,7 @@ def _save(op: Op, tensors: tuple[bool, ...], mask: tuple[bool, ...]) -> list[str
     versions: list[str] = []
     for kind, index, name in plan.sources:
         if kind == "input" and tensors[index]:
-            versions.append(f"v{index} = {op.inputs[index]}._version")
+            versions.append(f"v{index} = {spelled(op.inputs[index])}._version")
             entries += [f"a{index}", f"v{index}", f"v{index}[0]"]
         elif kind == "input":
             entries += [f"a{index}", "CONSTANT", "0"]

@@ -1,0 +1,108 @@
+"""Checks and normal forms of operators' non-tensor arguments: dimensions, shapes, pairs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["as_ints", "as_shape", "expand_pair", "infer_size", "wrap_dim", "wrap_dims"]
+
+
+def wrap_dim(dim: int, ndim: int) -> int:
+    """A dimension counted from the front; a 0-d tensor counts as having one.
+
+    Raises
+    ------
+    IndexError
+        If `dim` is outside of [-ndim, ndim - 1].
+    """
+    limit = max(ndim, 1)
+    if not -limit <= dim < limit:
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-limit}, {limit - 1}], but got {dim})"
+        )
+    return dim % limit
+
+
+def wrap_dims(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+    """Dimensions to reduce, as a tuple in increasing order; None or an empty sequence means all.
+
+    Raises
+    ------
+    RuntimeError
+        If one appears twice.
+    """
+    if dim is None:
+        return tuple(range(ndim))
+    if isinstance(dim, int):
+        wrapped = wrap_dim(dim, ndim)
+        return (wrapped,) if ndim else ()
+    dims = [wrap_dim(int(each), ndim) for each in dim]
+    if not dims:
+        return tuple(range(ndim))
+    for each in dims:
+        if dims.count(each) > 1:
+            raise RuntimeError(f"dim {each} appears multiple times in the list of dims")
+    return tuple(sorted(dims)) if ndim else ()
+
+
+def as_ints(values: tuple[Any, ...]) -> tuple[int, ...]:
+    """Ints given one by one or as one sequence: `f(2, 3)` and `f((2, 3))` mean the same."""
+    if len(values) == 1 and not hasattr(values[0], "__index__"):
+        values = tuple(values[0])
+    return tuple(each if type(each) is int else each.__index__() for each in values)
+
+
+def as_shape(values: tuple[Any, ...]) -> tuple[int, ...]:
+    """A shape given one by one or as one sequence, none negative.
+
+    Raises
+    ------
+    RuntimeError
+        If a size is negative.
+    """
+    shape = as_ints(values)
+    for each in shape:
+        if each < 0:
+            raise RuntimeError(f"Trying to create tensor with negative dimension {each}: {list(shape)}")
+    return shape
+
+
+def infer_size(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
+    """`shape` with its -1 replaced so that it has `numel` elements.
+
+    Raises
+    ------
+    RuntimeError
+        If there is more than one -1, or no size fits.
+    """
+    unknown = [i for i, n in enumerate(shape) if n == -1]
+    if len(unknown) > 1:
+        raise RuntimeError("only one dimension can be inferred")
+    if any(n < -1 for n in shape):
+        raise RuntimeError(f"invalid shape dimension {min(shape)}")
+    known = math.prod(n for n in shape if n != -1)
+    if unknown:
+        if known == 0:
+            raise RuntimeError(
+                f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension "
+                "size -1 can be any value and is ambiguous"
+            )
+        if numel % known == 0:
+            return (*shape[: unknown[0]], numel // known, *shape[unknown[0] + 1 :])
+    elif known == numel:
+        return shape
+    raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")
+
+
+def expand_pair(value: int | Sequence[int], count: int, name: str) -> tuple[int, ...]:
+    """One int for every spatial dimension, or one each."""
+    if isinstance(value, int):
+        return (value,) * count
+    values = tuple(int(each) for each in value)
+    if len(values) == 1:
+        return values * count
+    if len(values) != count:
+        raise RuntimeError(f"{name} should be an int or {count} ints, but got {list(values)}")
+    return values
