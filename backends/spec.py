@@ -37,7 +37,7 @@ _BINARY = (
     "floor_divide fmod greater greater_equal hypot less less_equal logaddexp logical_and logical_or "
     "logical_xor maximum minimum multiply nextafter not_equal pow remainder subtract"
 )
-_CREATE = "arange empty eye full linspace ones zeros"
+_CREATE = "arange empty eye full linspace ones zeros zeros_like"
 _SHAPE = "broadcast_to concat diagonal flip pad permute_dims reshape roll slice stack slice_assign tril triu undiagonal unslice"
 _REDUCE = "all any argmax argmin cumprod cumsum max min prod sum"
 _INDEX = "argsort gather index index_put nonzero scatter scatter_add sort where"

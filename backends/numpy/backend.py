@@ -239,6 +239,7 @@ _OWN = {
     "to_host": to_host,
     "unslice": unslice,
     "zeros": np.zeros,
+    "zeros_like": lambda x: np.zeros(x.shape, x.dtype),
 }
 
 

@@ -193,7 +193,7 @@ def _batched(
     outputs: Any, wanted: Any, grad_outputs: Any, keep: bool, create_graph: bool, allow_unused: bool, materialize: bool
 ) -> Any:
     """One pass per leading index of `grad_outputs`; the results stacked."""
-    from retrograd.ops.shape import stack
+    from retrograd.ops.arrange import stack
 
     batches = _as_list(grad_outputs)
     count = batches[0].shape[0]

@@ -44,10 +44,13 @@ from typing import Any, ClassVar, Literal
 from retrograd.autograd.node import Node
 from retrograd.ops.plan import Plan
 
-__all__ = ["Array", "Op", "alias", "composite", "op", "publics"]
+__all__ = ["Array", "Op", "Raw", "alias", "composite", "op", "publics"]
 
 Array = Any
 """Annotates an operator's differentiable inputs: an array of the backend, or a Tensor in graph mode."""
+
+Raw = Any
+"""Annotates an argument that holds raw arrays, or a tuple of them: not differentiable, not a constant either."""
 
 Promote = Literal["common", "float"] | None
 
@@ -70,6 +73,8 @@ class Op:
         are used as they are.
     node_class
         The `Node` subclass with PyTorch's name, made at declaration.
+    check, edges
+        See `op`.
     """
 
     registry: ClassVar[dict[str, Op]] = {}
@@ -86,6 +91,8 @@ class Op:
         vjp: dict[str, Callable[..., Any]],
         holomorphic: bool,
         outputs: int,
+        check: Callable[[Sequence[Any]], None] | None = None,
+        edges: int | None = None,
     ) -> None:
         has_body = next(iter(inspect.signature(function).parameters), "") == "K"
         self.function = function
@@ -96,11 +103,14 @@ class Op:
         self.vjp = vjp
         self.holomorphic = holomorphic
         self.outputs = outputs
+        self.check = check
+        self.edges = edges
         self.signature = _signature(function, has_body)
         parameters = self.signature.parameters
         self.kinds = {n: kind for n, p in parameters.items() if (kind := _kind(p.annotation))}
         self.inputs = tuple(self.kinds)
         self.params = tuple(n for n in parameters if n not in self.kinds)
+        self.raw = frozenset(n for n, p in parameters.items() if p.annotation == "Raw")
         self.defaults = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
         self.needs = {key: tuple(inspect.signature(f).parameters)[2:] for key, f in vjp.items()}
         self.node_class = _node_class(node or _node_name(self.name), outputs)
@@ -126,7 +136,7 @@ class Op:
         if k.compile is None or "list" in self.kinds.values():
             return self.body
         names = list(self.signature.parameters)
-        static = tuple(i for i, name in enumerate(names) if name not in self.kinds)
+        static = tuple(i for i, name in enumerate(names) if name not in self.kinds and name not in self.raw)
         return k.compile(self.body, static)
 
     def plans_for(self, k: Any) -> _PlanTable:
@@ -244,6 +254,8 @@ def op(
     outputs: int = 1,
     graph: str | None = None,
     out: bool = False,
+    check: Callable[[Sequence[Any]], None] | None = None,
+    edges: int | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare an operator; see the module's text. Returns its public function.
 
@@ -268,6 +280,12 @@ def op(
         The name on `K` that stands for this operator in graph mode, where it isn't the kernel's.
     out
         Whether the function takes `out=` although it does not promote.
+    check
+        Called with the inputs (tensors or numbers) as they were given, before anything is computed,
+        to raise PyTorch's error for types that the operator refuses. Only on the general path: tensors
+        of one real floating-point type never need it.
+    edges
+        How many edges the node has, where the last inputs are always numbers.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -276,7 +294,7 @@ def op(
 
         declared = Op(
             function, kernel, name=name, node=node, promote=promote, vjp=vjp or {}, holomorphic=holomorphic,
-            outputs=outputs,
+            outputs=outputs, check=check, edges=edges,
         )  # fmt: skip
         public = public_function(declared, out=out or promote is not None)
         publics.setdefault(declared.name, public)

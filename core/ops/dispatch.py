@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["call", "forward", "new_node", "result_type", "stack_of_caller"]
 
 
+in_place: dict[type, Any] = {}
+"""How a call runs whose first input is a `retrograd.ops.inplace.Target`; that module enters itself here."""
+
+
 def call(op: Op, *arguments: Any) -> Any:
     """Call `op` with all its arguments in declared order.
 
@@ -35,7 +39,11 @@ def call(op: Op, *arguments: Any) -> Any:
         If inputs are on different backends, their shapes do not broadcast or their types do not fit.
     """
     mode = current_mode()
+    if arguments and type(arguments[0]) in in_place:
+        return in_place[type(arguments[0])](op, arguments[0].tensor, *arguments[1:])
     inputs, values = _split(op, arguments)
+    if op.check is not None:
+        op.check(inputs)
     k = common_kernels(op.name, inputs)
     arrays = promoted(op, inputs, k)
     outputs = forward(op, arguments, arrays, k)
@@ -243,7 +251,7 @@ def new_node(
     mask = (True,) * len(op.inputs) if "list" in op.kinds.values() else tuple(e is not None for e in edges)
     plan = op.plans_for(k)[mask]
     node = op.node_class()
-    node.edges = edges
+    node.edges = edges[: op.edges]
     node.k = k
     node.extras = None
     node.fix = _fix(op, inputs, arrays, tensors, k)

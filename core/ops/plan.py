@@ -231,7 +231,9 @@ class Plan:
         self, compile_: Callable[..., Any], formula: Callable[..., Any], needs: tuple[str, ...]
     ) -> Callable[..., Any]:
         """The formula as one compiled function: arrays are its arguments, all else is fixed."""
-        static = tuple(i + 1 for i, name in enumerate(needs) if not self.op.is_saved_tensor(name))
+        static = tuple(
+            i + 1 for i, name in enumerate(needs) if not self.op.is_saved_tensor(name) and name not in self.op.raw
+        )
         return compile_(formula, static)
 
 

@@ -155,6 +155,8 @@ def _kernel_call(op: Op) -> str:
     general = f"(forwards[k] if k in forwards else forward_for(k))(k, {', '.join(values)})"
     if op.kernel is None:
         return general
+    if not op.params:  # the body is for what the general path sees: integers, complex numbers
+        return f"k.{op.kernel}({', '.join(values)})"
     arrays = ", ".join(f"a{i}" for i in range(len(op.inputs)))
     ordinary = " and ".join(f"{name} == {op.defaults[name]!r}" for name in op.params)
     return f"k.{op.kernel}({arrays}) if {ordinary} else {general}"
@@ -176,7 +178,7 @@ def _record(op: Op, tensors: tuple[bool, ...]) -> list[str]:
             "plan = table[mask]",
             f"saved = plan.save(({', '.join(map(spelled, op.inputs))}), (a0, a1, a2), (out,), {_values(op)})",
         ]
-    edges = ", ".join(f"e{i}" if is_tensor else "None" for i, is_tensor in enumerate(tensors))
+    edges = ", ".join([f"e{i}" if is_tensor else "None" for i, is_tensor in enumerate(tensors)][: op.edges])
     lines += [
         "node = Node(); node.plan = plan; node.saved = saved; node.k = k; node.extras = None",
         f"node.seq = next_seq(); node.edges = ({edges},)",

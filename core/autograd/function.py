@@ -1,0 +1,506 @@
+"""`Function`: operators whose forward and backward the user writes.
+
+Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.Function
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from retrograd.autograd.modes import current_mode, enable_grad, no_grad
+from retrograd.autograd.node import Node, next_sequence_number
+from retrograd.autograd.rebase import check_writable, rebase
+from retrograd.ops.dispatch import stack_of_caller
+from retrograd.ops.plan import PACKED, Packed, stale_message
+from retrograd.storage import View
+from retrograd.tensor import Tensor, wrap_array
+
+__all__ = ["Function", "FunctionCtx", "once_differentiable"]
+
+
+class FunctionCtx:
+    """What `forward` leaves for `backward`: the `ctx` argument of both."""
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None:
+        """Keep tensors (inputs, outputs or others; None is allowed) for `backward`, under version control."""
+        self._to_save = tensors
+
+    def save_for_forward(self, *tensors: Tensor | None) -> None:
+        """Keep tensors for `jvp`."""
+        self._saved_for_forward = tensors
+
+    def mark_dirty(self, *tensors: Tensor) -> None:
+        """Say which inputs `forward` has changed in place; each must also be returned."""
+        self._dirty = tensors
+
+    def mark_non_differentiable(self, *tensors: Tensor) -> None:
+        """Say which outputs have no gradient."""
+        self._non_differentiable = tensors
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Whether missing gradients of outputs reach `backward` as zeros (the default) or as None."""
+        self._materialize_grads = value
+
+    _to_save: tuple[Tensor | None, ...] = ()
+    _saved_for_forward: tuple[Tensor | None, ...] = ()
+    _dirty: tuple[Tensor, ...] = ()
+    _non_differentiable: tuple[Tensor, ...] = ()
+    _materialize_grads: bool = True
+
+
+class _FunctionNode(FunctionCtx, Node):
+    """The node of a custom Function's call, and its `ctx`: one object, as in PyTorch."""
+
+    runs_undefined = True
+    function: type[Function]
+    needs_input_grad: tuple[bool, ...] = ()
+    _output_info: tuple[tuple[Any, Any, Any], ...] = ()
+    _input_slots: tuple[int | None, ...] = ()
+    _inputs_info: tuple[tuple[Any, Any, Any], ...] = ()
+
+    @property
+    def saved_tensors(self) -> tuple[Tensor | None, ...]:
+        """What `save_for_backward` kept.
+
+        Raises
+        ------
+        RuntimeError
+            If the graph has been freed, or one of the tensors has been changed in place since.
+        """
+        if self.saved is None:
+            from retrograd.autograd.engine import freed_error
+
+            raise freed_error(self)
+        return tuple(_unpack(self, entry) for entry in self.saved)
+
+    saved_variables = saved_tensors
+
+    @property
+    def saved_for_forward(self) -> tuple[Tensor | None, ...]:
+        return self._saved_for_forward
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__module__}.{self.name()} object at {id(self):#x}>"
+
+
+class _FunctionPlan:
+    """Calls the user's `backward` on tensors, in both modes of the engine."""
+
+    __slots__ = ()
+
+    def raw(self, K: Any, g: Any, node: _FunctionNode) -> list[Any]:
+        grads = _as_tensors(node, g, K)
+        with no_grad():
+            results = _run_backward(node, grads)
+        return [None if each is None else _own_array(each) for each in results]
+
+    def graph(self, G: Any, g: Any, node: _FunctionNode) -> list[Any]:
+        return _run_backward(node, [each for each in (g if isinstance(g, list) else [g])])
+
+    def saved_attribute(self, node: Node, name: str) -> Any:
+        if name == "tensors":
+            return node.saved_tensors
+        raise AttributeError(f"'{node.name()}' object has no attribute '_saved_{name}'")
+
+
+_PLAN = _FunctionPlan()
+
+
+def _as_tensors(node: Node, g: Any, k: Any) -> list[Tensor | None]:
+    arrays = g if isinstance(g, list) else [g]
+    return [None if each is None else wrap_array(each, k) for each in arrays]
+
+
+def _own_array(tensor: Tensor) -> Any:
+    """The array of a gradient that user code may still hold: nobody else may write to it."""
+    return tensor._array
+
+
+def _run_backward(node: _FunctionNode, grads: list[Tensor | None]) -> list[Tensor | None]:
+    if node._materialize_grads:
+        grads = [
+            _zeros(info) if each is None and info is not None else each
+            for each, info in zip(grads, node._output_info, strict=True)
+        ]
+    results = node.function._backward_function()(node, *grads)
+    results = tuple(results) if isinstance(results, (tuple, list)) else (results,)
+    return _checked_results(node, results)
+
+
+def _zeros(info: tuple[Any, Any, Any]) -> Tensor:
+    shape, native, k = info
+    return wrap_array(k.zeros(shape, native), k)
+
+
+def _checked_results(node: _FunctionNode, results: tuple[Any, ...]) -> list[Tensor | None]:
+    """The gradients of the tensor inputs, each fitted to its input; trailing Nones may be missing or too many."""
+    expected = len(node._input_slots)
+    if len(results) > expected:
+        if any(each is not None for each in results[expected:]):
+            raise RuntimeError(
+                f"function {node.name()} returned an incorrect number of gradients (expected {expected}, got "
+                f"{len(results)})"
+            )
+        results = results[:expected]
+    elif len(results) < expected:
+        raise RuntimeError(
+            f"function {node.name()} returned an incorrect number of gradients (expected {expected}, got "
+            f"{len(results)})"
+        )
+    grads: list[Tensor | None] = [None] * len(node.edges)
+    for position, (slot, result) in enumerate(zip(node._input_slots, results, strict=True)):
+        if result is None:
+            continue
+        if slot is None:
+            raise RuntimeError(
+                f"function {node.name()} returned a gradient different from None at position {position + 1}, but the "
+                "corresponding forward input was not a Variable"
+            )
+        if node.edges[slot] is not None:
+            grads[slot] = _fitted(node, position, slot, result)
+    return grads
+
+
+def _fitted(node: _FunctionNode, position: int, slot: int, grad: Any) -> Tensor:
+    """A gradient in its input's shape, type and place, or an error that names the Function and the input."""
+    if not isinstance(grad, Tensor):
+        raise TypeError(
+            f"expected Variable or None (got {type(grad).__name__}) as the gradient of input {position} of "
+            f"{node.function.__qualname__}"
+        )
+    shape, native, k = node._inputs_info[slot]
+    if tuple(grad._array.shape) != shape:
+        from retrograd.ops.broadcasting import broadcast_shapes
+
+        try:
+            reducible = broadcast_shapes(shape, tuple(grad._array.shape)) == tuple(grad._array.shape)
+        except RuntimeError:
+            reducible = False
+        if not reducible:
+            raise RuntimeError(
+                f"Function {node.name()} returned an invalid gradient at index {position} - got "
+                f"{list(grad.shape)} but expected shape compatible with {list(shape)}"
+            )
+        from retrograd.ops.broadcasting import sum_to
+        from retrograd.ops.graph import G
+
+        grad = sum_to(G, grad, shape)
+    if grad._k is not k:
+        raise RuntimeError(
+            f"Function {node.name()} returned an invalid gradient at index {position} - expected device "
+            f"{k.backend}:{k.device} but got {grad.device}"
+        )
+    return grad if grad._array.dtype == native else grad.to(_dtype_named(k.names[native]))
+
+
+def _dtype_named(name: str) -> Any:
+    from retrograd.dtypes import DTYPES
+
+    return DTYPES[name]
+
+
+class _FunctionMeta(type):
+    """Gives each Function the class of its nodes: `<name>Backward`."""
+
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
+        super().__init__(name, bases, namespace)
+        cls._node_class = type(
+            name + "Backward", (_FunctionNode,), {"function": cls, "__module__": "retrograd.autograd.function"}
+        )
+
+
+class Function(metaclass=_FunctionMeta):
+    """A differentiable operator written by the user.
+
+    Subclass it with static methods `forward` and `backward`, and call it by `apply`. `forward`
+    takes `ctx` and the arguments, or the arguments alone if there is a `setup_context(ctx, inputs,
+    output)`. `backward` takes `ctx` and one gradient per output, and returns one per input of
+    `forward` (None where there is none).
+
+    Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.Function
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> class Double(retrograd.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         return 2 * x
+    ...     @staticmethod
+    ...     def backward(ctx, grad):
+    ...         return 2 * grad
+    >>> x = retrograd.ones(2, requires_grad=True)
+    >>> Double.apply(x).sum().backward(); x.grad
+    tensor([2., 2.])
+    """
+
+    _node_class: type[_FunctionNode]
+    generate_vmap_rule = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        raise RuntimeError(
+            f"{type(self).__name__} should not be instantiated. Methods on autograd functions are all static, so you "
+            "should invoke them on the class itself. Instantiating an autograd function is not allowed; call "
+            f"{type(self).__name__}.apply(...)"
+        )
+
+    @staticmethod
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        """Compute the outputs; gradients are off while it runs."""
+        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> Any:
+        """Save for `backward` what it needs, when `forward` takes no `ctx`."""
+        raise NotImplementedError("setup_context is not implemented.")
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """The gradients of the inputs from those of the outputs."""
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom autograd.Function to use it with "
+            "backward mode AD."
+        )
+
+    vjp = backward
+
+    @classmethod
+    def _backward_function(cls) -> Callable[..., Any]:
+        own, vjp = cls.backward is not Function.backward, cls.vjp is not Function.vjp
+        if own and vjp:
+            raise RuntimeError(
+                f"Implementing both 'backward' and 'vjp' for a custom Function is not allowed: {cls.__qualname__} has "
+                "both. You should only implement one of them."
+            )
+        return cls.vjp if vjp else cls.backward
+
+    @classmethod
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
+        """Run `forward`, and record the call if an input requires a gradient."""
+        node = cls._node_class()
+        inputs = [each for each in args if isinstance(each, Tensor)]
+        mode = current_mode()
+        node.needs_input_grad = tuple(isinstance(each, Tensor) and each._edge is not None for each in args)
+        records = mode.grad and any(node.needs_input_grad)
+        _describe_inputs(node, args, inputs, records)
+        versions = [each._version[0] for each in inputs]
+        with no_grad():
+            if cls.setup_context is not Function.setup_context:
+                output = cls.forward(*args, **kwargs)
+                cls.setup_context(node, args, output)
+            else:
+                output = cls.forward(node, *args, **kwargs)
+        return _Recording(node, inputs, versions, records).finish(output)
+
+
+def _describe_inputs(node: _FunctionNode, args: Sequence[Any], inputs: list[Tensor], records: bool) -> None:
+    slots: list[int | None] = []
+    for each in args:
+        slots.append(sum(slot is not None for slot in slots) if isinstance(each, Tensor) else None)
+    node._input_slots = tuple(slots)
+    node._inputs_info = tuple((tuple(each._array.shape), each._array.dtype, each._k) for each in inputs)
+    node.edges = tuple(each._edge for each in inputs) if records else ()
+    node.extras = None
+    node.fix = None
+    node.plan = _PLAN
+    node.k = inputs[0]._k if inputs else None
+    node.saved = ()
+    node.seq = next_sequence_number()
+    if current_mode().anomaly and records:
+        node._extras().stack = stack_of_caller()
+
+
+class _Recording:
+    """Turns what `forward` returned into outputs of the graph."""
+
+    def __init__(self, node: _FunctionNode, inputs: list[Tensor], versions: list[int], records: bool) -> None:
+        self.node = node
+        self.inputs = inputs
+        self.versions = versions
+        self.records = records
+
+    def finish(self, output: Any) -> Any:
+        node = self.node
+        if isinstance(output, list):
+            output = tuple(output)
+        outputs = output if isinstance(output, tuple) else (output,)
+        self._check_dirty(outputs)
+        tensors = [each for each in outputs if isinstance(each, Tensor)]
+        node.outputs = len(outputs)
+        node._output_info = tuple(
+            (tuple(each._array.shape), each._array.dtype, each._k) if isinstance(each, Tensor) else None
+            for each in outputs
+        )
+        if node.k is None and tensors:
+            node.k = tensors[0]._k
+        made = tuple(
+            self._output(position, each) if isinstance(each, Tensor) else each
+            for position, each in enumerate(outputs)
+        )
+        if self.records:
+            node.saved = tuple(_pack(node, each, outputs, made) for each in node._to_save)
+        node._to_save = ()
+        return made if isinstance(output, tuple) else made[0]
+
+    def _check_dirty(self, outputs: tuple[Any, ...]) -> None:
+        for each in self.node._dirty:
+            if not any(each is tensor for tensor in self.inputs):
+                raise RuntimeError("Some elements marked as dirty during the forward method were not inputs. "
+                                   "mark_dirty only accepts input tensors")  # fmt: skip
+            if not any(each is out for out in outputs):
+                raise RuntimeError(
+                    "Some elements marked as dirty during the forward method were not returned as output. The inputs "
+                    "that are modified inplace must all be outputs of the Function."
+                )
+            check_writable(each, current_mode(), self.records)
+
+    def _output(self, position: int, output: Tensor) -> Tensor:
+        node = self.node
+        dirty = any(output is each for each in node._dirty)
+        is_input = any(output is each for each in self.inputs)
+        differentiable = (
+            self.records
+            and output.dtype.is_differentiable
+            and not any(output is each for each in node._non_differentiable)
+        )
+        if is_input and not dirty:
+            # Returned as it is: the caller gets a view, so that the input keeps its own history.
+            output = _alias(output, node if differentiable else None)
+        if not differentiable:
+            if not is_input:
+                output._edge = None
+            return output
+        if dirty:
+            rebase_at(output, node, position)
+            return output
+        if not is_input and output._edge is not None and output.grad_fn is None:
+            output = _alias(output, node)  # a leaf that forward closed over
+        if output._meta is not None and output._meta.view is not None and not is_input:
+            output._meta.view.creation = "function"
+            output._meta.view.node_name = node.name()
+        output._edge = (node, position)
+        return output
+
+
+def rebase_at(tensor: Tensor, node: Node, position: int) -> None:
+    rebase(tensor, node)
+    if tensor._meta is None or tensor._meta.view is None:
+        tensor._edge = (node, position)
+
+
+def _alias(tensor: Tensor, node: Node | None) -> Tensor:
+    from retrograd.ops.shape import make_view
+    from retrograd.views import Reshape
+
+    with no_grad():
+        made = make_view(tensor, "AliasBackward0", Reshape(tuple(tensor._array.shape)))
+    if node is None:
+        made._meta.view = View(tensor, made._meta.steps, None, "AliasBackward0")
+    else:
+        made._meta.view.creation = "function"
+        made._meta.view.node_name = node.name()
+    return made
+
+
+def _pack(node: _FunctionNode, tensor: Any, outputs: tuple[Any, ...], made: tuple[Any, ...]) -> Any:
+    """A saved tensor as (array, version cell, version, kernels, origin); an output is not kept with its edge.
+
+    The origin is the output's number, the edge of any other tensor, or the leaf itself.
+    """
+    if tensor is None:
+        return None
+    if not isinstance(tensor, Tensor):
+        raise TypeError(
+            f"save_for_backward can only save variables, but argument is of type {type(tensor).__name__}"
+        )
+    for position, (before, after) in enumerate(zip(outputs, made, strict=True)):
+        if tensor is before and isinstance(after, Tensor):
+            own = after._edge is not None and after._edge[0] is node
+            entry = (after._array, after._version, after._version[0], after._k, position if own else after._edge)
+            break
+    else:
+        entry = (tensor._array, tensor._version, tensor._version[0], tensor._k, _origin(tensor))
+    hooks = current_mode().saved_hooks
+    if hooks:
+        pack, unpack = hooks[-1]
+        with no_grad():
+            packed = Packed(pack(_rebuilt(node, entry)), unpack)
+        return (packed, PACKED, 0, entry[3], entry[4])
+    return entry
+
+
+def _origin(tensor: Tensor) -> Any:
+    """A leaf or a constant is kept itself; of a computed tensor only its place in the graph."""
+    return tensor if tensor.is_leaf else tensor._edge
+
+
+def _rebuilt(node: _FunctionNode, entry: tuple[Any, ...]) -> Tensor:
+    array, _, _, k, origin = entry
+    if isinstance(origin, Tensor) and origin._array is array:
+        return origin
+    made = wrap_array(array, k)
+    if type(origin) is int:
+        made._edge = (node, origin)
+    elif isinstance(origin, Tensor):
+        made._edge = origin._edge
+    else:
+        made._edge = origin
+    return made
+
+
+def _unpack(node: _FunctionNode, entry: Any) -> Tensor | None:
+    if entry is None:
+        return None
+    array, cell, version, k, origin = entry
+    if type(array) is Packed:
+        from retrograd.ops.plan import _check_unpacked
+
+        unpacked = array.unpack(array.value)
+        _check_unpacked(unpacked)
+        return _rebuilt(node, (unpacked._array, cell, version, k, origin))
+    if cell[0] != version:
+        edge = (node, origin) if type(origin) is int else None if isinstance(origin, Tensor) else origin
+        raise stale_message(k.names[array.dtype], tuple(array.shape), edge, cell[0], version)
+    return _rebuilt(node, entry)
+
+
+def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a `backward` that cannot be differentiated itself: doing so is an error instead of wrong.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> from retrograd.autograd.function import once_differentiable
+    """
+
+    @functools.wraps(function)
+    def wrapper(ctx: Any, *args: Any) -> Any:
+        with no_grad():
+            outputs = function(ctx, *args)
+        if not current_mode().grad or not any(isinstance(a, Tensor) and a._edge is not None for a in args):
+            return outputs
+        results = outputs if isinstance(outputs, tuple) else (outputs,)
+        with enable_grad():
+            failed = tuple(_OnceDifferentiableError.apply(each) if isinstance(each, Tensor) else each
+                           for each in (_requiring(each) for each in results))  # fmt: skip
+        return failed if isinstance(outputs, tuple) else failed[0]
+
+    return wrapper
+
+
+def _requiring(value: Any) -> Any:
+    return value.detach().requires_grad_() if isinstance(value, Tensor) and value.dtype.is_differentiable else value
+
+
+class _OnceDifferentiableError(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        raise RuntimeError(
+            "trying to differentiate twice a function that was marked with @once_differentiable"
+        )

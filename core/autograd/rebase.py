@@ -1,0 +1,229 @@
+"""What an in-place write does to the graph: histories are rebased, as PyTorch does.
+
+Note [Rebase]
+    After a recorded write to a tensor, the tensor's edge is the write's node. If the tensor is a
+    view, it is the *base* that has changed: its edge becomes a `CopySlices` node, which cuts the
+    view's part out of the base's gradient, passes it through the write's node and puts it back.
+    All live views of the base, the written one included, then get a fresh edge that leads to the
+    base by their view steps. PyTorch does this lazily, when a view's `grad_fn` is next read; here
+    it is done at once, so that reading an edge stays one attribute access.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from retrograd.autograd import hooks
+from retrograd.autograd.modes import Mode
+from retrograd.autograd.node import AccumulateGrad, Edge, Node, next_sequence_number
+from retrograd.ops.broadcasting import settle
+from retrograd.storage import scatter_steps
+
+if TYPE_CHECKING:
+    from retrograd.tensor import Tensor
+    from retrograd.views import Step
+
+__all__ = ["AsStridedBackward0", "CopySlices", "ViewPlan", "check_writable", "make_view_node", "rebase"]
+
+
+class ViewPlan:
+    """The gradient of any view: the adjoints of its steps, last first."""
+
+    __slots__ = ()
+
+    def raw(self, K: Any, g: Any, node: Node) -> tuple[Any]:
+        steps, shapes = node.saved[:2]
+        for step, shape in zip(reversed(steps), reversed(shapes), strict=True):
+            g = step.adjoint(K, g, shape)
+        return (g,)
+
+    graph = raw
+
+    def saved_attribute(self, node: Node, name: str) -> Any:
+        arguments = (node.saved or ((), (), {}))[2]
+        if name not in arguments:
+            raise AttributeError(f"'{node.name()}' object has no attribute '_saved_{name}'")
+        return arguments[name]
+
+
+_VIEW_PLAN = ViewPlan()
+
+
+class AsStridedBackward0(Node):
+    """The node of a view whose base was written to."""
+
+    __slots__ = ()
+
+
+def make_view_node(
+    cls: type[Node], steps: tuple[Step, ...], base: Any, edge: Edge, k: Any, arguments: dict[str, Any]
+) -> Node:
+    """A node for the view that `steps` make of the array `base`."""
+    node = cls()
+    node.edges = (edge,)
+    node.k = k
+    node.extras = None
+    node.fix = None
+    node.seq = next_sequence_number()
+    node.plan = _VIEW_PLAN
+    if len(steps) == 1:
+        shapes: tuple[Any, ...] = (tuple(base.shape),)
+    else:
+        shapes = ()
+        for step in steps:
+            shapes += (tuple(base.shape),)
+            base = step.apply(k, base)
+    node.saved = (steps, shapes, arguments)
+    return node
+
+
+class _CopySlicesPlan:
+    """See Note [Rebase]. `node.saved` is (steps, inner node)."""
+
+    __slots__ = ()
+
+    def raw(self, K: Any, g: Any, node: Node) -> list[Any]:
+        return self._through(K, g, node, node.saved[1].plan.raw)
+
+    def graph(self, G: Any, g: Any, node: Node) -> list[Any]:
+        return self._through(G, g, node, node.saved[1].plan.graph)
+
+    def _through(self, K: Any, g: Any, node: Node, inner_gradients: Any) -> list[Any]:
+        steps, inner = node.saved
+        part = g
+        for step in steps:
+            part = step.apply(K, part)
+        grads = inner_gradients(K, part, inner)
+        if inner.fix is not None:
+            grads = settle(K, grads, inner.fix)
+        grads = list(grads) or [None]
+        own = grads[0] if grads[0] is not None else K.zeros_like(part)
+        base = scatter_steps(K, g, steps, own) if node.edges[0] is not None else None
+        return [base, *grads[1:]]
+
+    def saved_attribute(self, node: Node, name: str) -> Any:
+        raise AttributeError(f"'CopySlices' object has no attribute '_saved_{name}'")
+
+
+_COPY_SLICES_PLAN = _CopySlicesPlan()
+
+
+class CopySlices(Node):
+    """The node of a base that was written to through a view."""
+
+    __slots__ = ()
+
+
+def check_writable(tensor: Tensor, mode: Mode, records: bool) -> None:
+    """Refuse a write before anything has changed.
+
+    Parameters
+    ----------
+    records
+        Whether the write would be recorded: grad mode is on and an input requires a gradient.
+
+    Raises
+    ------
+    RuntimeError
+        With PyTorch's texts.
+    """
+    meta = tensor._meta
+    view = None if meta is None else meta.view
+    if records:
+        edge = tensor._edge
+        if view is not None:
+            _check_view(tensor, view)
+        elif edge is not None and type(edge[0]) is AccumulateGrad:
+            raise RuntimeError(
+                "a leaf Variable that requires grad is being used in an in-place operation."
+            )
+    if view is not None:
+        layout = tensor._layout()
+        if any(stride == 0 and n > 1 for n, stride in zip(layout.shape, layout.strides, strict=True)):
+            raise RuntimeError(
+                "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+                "location. Please clone() the tensor before performing the operation."
+            )
+
+
+def _check_view(tensor: Tensor, view: Any) -> None:
+    base_edge = view.base._edge
+    if view.creation is not None:
+        raise RuntimeError(_creation_text(tensor, view))
+    if base_edge is not None and type(base_edge[0]) is AccumulateGrad:
+        raise RuntimeError(
+            "a view of a leaf Variable that requires grad is being used in an in-place operation."
+        )
+
+
+def _creation_text(tensor: Tensor, view: Any) -> str:
+    origin = f"Output {tensor.output_nr} of {view.node_name} is a view and is being modified inplace."
+    if view.creation == "no_grad":
+        return (
+            "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that "
+            "this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both "
+            "the view and the inplace either both inside the no_grad block (if you don't want the inplace to be "
+            "tracked) or both outside (if you want the inplace to be tracked)."
+        )
+    if view.creation == "multi":
+        return (
+            f"{origin} This view is the output of a function that returns multiple views. Such functions do not "
+            "allow the output views to be modified inplace. You should replace the inplace operation by an "
+            "out-of-place one."
+        )
+    return (
+        f"{origin} This view was created inside a custom Function (or because an input was returned as-is) and the "
+        "autograd logic to handle view+inplace would override the custom backward associated with the custom "
+        "Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output "
+        "of the custom Function."
+    )
+
+
+def rebase(tensor: Tensor, node: Node) -> None:
+    """Make `node`, the node of a write to `tensor`, the origin of what it wrote. See Note [Rebase]."""
+    meta = tensor._meta
+    view = None if meta is None else meta.view
+    if view is None:
+        base = tensor
+        tensor._edge = (node, 0)
+    else:
+        base = view.base
+        base._edge = (_copy_slices(base, view.steps, node), 0)
+    _keep_retaining(base)
+    storage = None if base._meta is None else base._meta.storage
+    if storage is not None:
+        for alias in storage.live():
+            _refresh(alias, base)
+
+
+def _copy_slices(base: Tensor, steps: tuple[Step, ...], inner: Node) -> CopySlices:
+    node = CopySlices()
+    node.edges = (base._edge, *inner.edges[1:])
+    node.k = base._k
+    node.extras = None
+    node.fix = None
+    node.seq = next_sequence_number()
+    node.plan = _COPY_SLICES_PLAN
+    node.saved = (steps, inner)
+    return node
+
+
+def _refresh(alias: Tensor, base: Tensor) -> None:
+    view = alias._meta.view
+    if view is not None and view.base is base:
+        node = make_view_node(
+            AsStridedBackward0, view.steps, base._array, base._edge, base._k, _strided_arguments(alias)
+        )
+        alias._edge = (node, 0)
+        _keep_retaining(alias)
+
+
+def _strided_arguments(alias: Tensor) -> dict[str, Any]:
+    layout = alias._layout()
+    return {"size": layout.shape, "stride": layout.strides, "storage_offset": layout.offset}
+
+
+def _keep_retaining(tensor: Tensor) -> None:
+    """A tensor that retains its gradient does so at its new node."""
+    if tensor._meta is not None and tensor._meta.retains_grad:
+        hooks.retain_grad(tensor)

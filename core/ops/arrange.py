@@ -1,0 +1,364 @@
+"""Operators that copy elements into another arrangement: joining, repeating, flipping, triangles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from retrograd.ops.arguments import as_ints, wrap_dim, wrap_dims
+from retrograd.ops.declare import Array, alias, composite, op
+from retrograd.ops.graph import graph_kernel
+from retrograd.ops.shape import flatten, reshape, unsqueeze
+from retrograd.tensor import Tensor
+
+# -- copies in another arrangement -------------------------------------------------------------
+
+
+@op(
+    "concat",
+    node="CatBackward0",
+    vjp={"*": lambda K, g, tensors_shapes, dim: _uncat(K, g, tensors_shapes, dim)},
+)
+def _cat(tensors: list[Array], dim: int) -> Array:
+    """Concatenate; `dim` is not negative and the types agree."""
+
+
+def _uncat(K: Any, g: Any, shapes: Any, dim: int) -> list[Any]:
+    grads, start = [], 0
+    for shape in shapes:
+        if shape == (0,) and len(g.shape) != 1:
+            grads.append(K.zeros_like(K.slice(g, tuple(slice(0, 0) if i == dim else 0 for i in range(len(g.shape))))))
+            continue
+        key = (slice(None),) * dim + (slice(start, start + shape[dim]),)
+        grads.append(K.slice(g, key))
+        start += shape[dim]
+    return grads
+
+
+def _same_dtype(tensors: Sequence[Any]) -> list[Tensor]:
+    from retrograd.ops.dispatch import result_type
+
+    dtype = result_type(*tensors)
+    return [each if each.dtype is dtype else each.to(dtype) for each in tensors]
+
+
+@composite
+def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """Join tensors along an existing dimension.
+
+    Raises
+    ------
+    RuntimeError
+        If there are none, or their shapes differ in another dimension.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.cat.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.cat([retrograd.ones(2), retrograd.zeros(1)])
+    tensor([1., 1., 0.])
+    """
+    tensors = list(tensors)
+    if not tensors:
+        raise ValueError("expected a non-empty list of Tensors")
+    for i, each in enumerate(tensors):
+        if not isinstance(each, Tensor):
+            raise TypeError(
+                f"expected Tensor as element {i} in argument 0, but got {type(each).__name__}"
+            )
+        if each.ndim == 0:
+            raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
+    # PyTorch lets an empty 1-d tensor join anything.
+    kept = [each for each in tensors if tuple(each._array.shape) != (0,)] or tensors[:1]
+    first = tuple(kept[0]._array.shape)
+    at = wrap_dim(dim, len(first))
+    for i, each in enumerate(kept):
+        _check_cat(first, tuple(each._array.shape), at, i)
+    joined = _cat(_same_dtype(kept), at)
+    return joined if out is None else out.copy_(joined)
+
+
+def _check_cat(first: tuple[int, ...], shape: tuple[int, ...], dim: int, position: int) -> None:
+    if len(shape) != len(first):
+        raise RuntimeError(f"Tensors must have same number of dimensions: got {len(first)} and {len(shape)}")
+    for i, (expected, n) in enumerate(zip(first, shape, strict=True)):
+        if i != dim and expected != n:
+            raise RuntimeError(
+                f"Sizes of tensors must match except in dimension {dim}. Expected size {expected} but got size {n} for "
+                f"tensor number {position} in the list."
+            )
+
+
+alias("concat", cat)
+alias("concatenate", cat)
+
+
+@graph_kernel("concat")
+def _graph_concat(xs: Sequence[Tensor], axis: int) -> Tensor:
+    return _cat(list(xs), axis)
+
+
+@op(
+    "stack",
+    node="StackBackward0",
+    vjp={"*": lambda K, g, tensors_shapes, dim: [
+        K.slice(g, (slice(None),) * dim + (i,)) for i in range(len(tensors_shapes))
+    ]},
+)  # fmt: skip
+def _stack(tensors: list[Array], dim: int) -> Array:
+    """Stack; `dim` is not negative, shapes and types agree."""
+
+
+@composite
+def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """Join tensors of one shape along a new dimension.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.stack.html
+    """
+    tensors = list(tensors)
+    if not tensors:
+        raise RuntimeError("stack expects a non-empty TensorList")
+    shape = tuple(tensors[0]._array.shape)
+    for i, each in enumerate(tensors):
+        if tuple(each._array.shape) != shape:
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and "
+                f"{list(each._array.shape)} at entry {i}"
+            )
+    stacked = _stack(_same_dtype(tensors), wrap_dim(dim, len(shape) + 1))
+    return stacked if out is None else out.copy_(stacked)
+
+
+def _at_least(tensor: Tensor, ndim: int) -> Tensor:
+    if ndim >= 1 and tensor.ndim == 0:
+        tensor = reshape(tensor, 1)
+    return unsqueeze(tensor, 0) if ndim == 2 and tensor.ndim == 1 else tensor
+
+
+@composite
+def hstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Join along the second dimension, or the first of 1-d tensors."""
+    parts = [_at_least(each, 1) for each in tensors]
+    return cat(parts, 0 if parts[0].ndim == 1 else 1)
+
+
+@composite
+def vstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Join along the first dimension; 1-d tensors are rows."""
+    return cat([_at_least(each, 2) for each in tensors], 0)
+
+
+alias("row_stack", vstack)
+
+
+@composite
+def column_stack(tensors: Sequence[Tensor]) -> Tensor:
+    """Join along the second dimension; 1-d tensors are columns."""
+    return cat([each.reshape(-1, 1) if each.ndim < 2 else each for each in tensors], 1)
+
+
+@composite
+def atleast_1d(*tensors: Any) -> Any:
+    """Each tensor with at least one dimension."""
+    made = tuple(_at_least(each, 1) for each in (tensors[0] if isinstance(tensors[0], (list, tuple)) else tensors))
+    return made if len(made) > 1 or isinstance(tensors[0], (list, tuple)) else made[0]
+
+
+@composite
+def atleast_2d(*tensors: Any) -> Any:
+    """Each tensor with at least two dimensions."""
+    made = tuple(_at_least(each, 2) for each in (tensors[0] if isinstance(tensors[0], (list, tuple)) else tensors))
+    return made if len(made) > 1 or isinstance(tensors[0], (list, tuple)) else made[0]
+
+
+@op("flip", name="_flip", node="FlipBackward0", vjp={"self": lambda K, g, dims: K.flip(g, dims)})
+def _flip(self: Array, dims: tuple[int, ...]) -> Array:
+    """Reverse the order along non-negative `dims`."""
+
+
+@composite
+def flip(input: Tensor, *dims: Any) -> Tensor:
+    """A copy with the order of elements reversed along `dims`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.flip.html
+    """
+    given = as_ints(dims)
+    return _flip(input, wrap_dims(given, input.ndim) if given else ())
+
+
+@composite
+def fliplr(input: Tensor) -> Tensor:
+    """`flip` of the second dimension."""
+    return flip(input, 1)
+
+
+@composite
+def flipud(input: Tensor) -> Tensor:
+    """`flip` of the first dimension."""
+    return flip(input, 0)
+
+
+@op(
+    "roll",
+    name="_roll",
+    node="RollBackward0",
+    vjp={"self": lambda K, g, shifts, dims: K.roll(g, tuple(-s for s in shifts), dims)},
+)
+def _roll(self: Array, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Array:
+    """Shift along non-negative `dims`."""
+
+
+@composite
+def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
+    """A copy with the elements shifted along `dims`, those that fall off the end coming in at the start.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.roll.html
+    """
+    amounts = as_ints((shifts,))
+    if dims is None or dims == ():
+        flat = _roll(flatten(input), amounts, (0,))
+        return reshape(flat, input.shape)
+    at = tuple(wrap_dim(each, input.ndim) for each in as_ints((dims,)))
+    if len(at) != len(amounts):
+        raise RuntimeError(f"shifts and dimensions must align. shifts: {len(amounts)}, dims:{len(at)}")
+    return _roll(input, amounts, at)
+
+
+@op(
+    name="_repeat",
+    node="RepeatBackward0",
+    vjp={"self": lambda K, g, self_shape, repeats: _unrepeat(K, g, self_shape, repeats)},
+)
+def _repeat(K, self: Array, repeats: tuple[int, ...]) -> Array:
+    """Tile; there are at least as many `repeats` as dimensions."""
+    shape = (1,) * (len(repeats) - len(self.shape)) + tuple(self.shape)
+    split_ = tuple(n for pair in zip((1,) * len(shape), shape, strict=True) for n in pair)
+    wide = tuple(n for pair in zip(repeats, shape, strict=True) for n in pair)
+    tiled = K.broadcast_to(K.reshape(self, split_), wide)
+    return K.copy(K.reshape(tiled, tuple(r * n for r, n in zip(repeats, shape, strict=True))))
+
+
+def _unrepeat(K: Any, g: Any, shape: tuple[int, ...], repeats: tuple[int, ...]) -> Any:
+    full = (1,) * (len(repeats) - len(shape)) + tuple(shape)
+    wide = tuple(n for pair in zip(repeats, full, strict=True) for n in pair)
+    g = K.sum(K.reshape(g, wide), tuple(range(0, len(wide), 2)), False)
+    return K.reshape(g, tuple(shape))
+
+
+@composite
+def _repeat_method(input: Tensor, *repeats: Any) -> Tensor:
+    """A copy tiled along each dimension; more repeats than dimensions add leading ones.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.repeat.html
+    """
+    counts = as_ints(repeats)
+    if len(counts) < input.ndim:
+        raise RuntimeError(
+            "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor"
+        )
+    return _repeat(input, counts)
+
+
+@composite
+def tile(input: Tensor, *dims: Any) -> Tensor:
+    """`repeat`, with missing leading repeats taken as 1."""
+    counts = as_ints(dims)
+    return _repeat(input, (1,) * (input.ndim - len(counts)) + counts)
+
+
+@composite
+def repeat_interleave(input: Tensor, repeats: Any, dim: int | None = None) -> Tensor:
+    """A copy with each element repeated in place, along `dim` or of the flattened tensor."""
+    from retrograd.ops.creation import tensor
+
+    if dim is None:
+        input, dim = flatten(input), 0
+    at = wrap_dim(dim, input.ndim)
+    n = input._array.shape[at]
+    counts = [repeats] * n if isinstance(repeats, int) else [int(each) for each in repeats.tolist()]
+    if len(counts) == 1:
+        counts = counts * n
+    if len(counts) != n:
+        raise RuntimeError(f"repeats must have the same size as input along dim, but got {len(counts)} and {n}")
+    positions = tensor([i for i, count in enumerate(counts) for _ in range(count)], device=input.device)
+    return input.index_select(at, positions.long())
+
+
+@op("tril", name="tril", node="TrilBackward0", vjp={"self": lambda K, g, diagonal: K.tril(g, diagonal)})
+def tril(self: Array, diagonal: int = 0) -> Array:
+    """The lower triangle of matrices, the rest zero.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.tril.html
+    """
+
+
+@op("triu", name="triu", node="TriuBackward0", vjp={"self": lambda K, g, diagonal: K.triu(g, diagonal)})
+def triu(self: Array, diagonal: int = 0) -> Array:
+    """The upper triangle of matrices, the rest zero.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.triu.html
+    """
+
+
+@op(
+    "undiagonal",
+    name="_diag_embed",
+    node="DiagEmbedBackward0",
+    vjp={"self": lambda K, g, offset, dim1, dim2: K.diagonal(g, offset, dim1, dim2)},
+)
+def _diag_embed(self: Array, shape: tuple[int, ...], offset: int, dim1: int, dim2: int) -> Array:
+    """Zeros of `shape` with a diagonal."""
+
+
+@composite
+def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    """Matrices whose diagonal is the last dimension of `input`."""
+    ndim = input.ndim + 1
+    axis1, axis2 = wrap_dim(dim1, ndim), wrap_dim(dim2, ndim)
+    size = input._array.shape[-1] + abs(offset)
+    rest = iter(input._array.shape[:-1])
+    shape = tuple(size if i in (axis1, axis2) else next(rest) for i in range(ndim))
+    return _diag_embed(input, shape, offset, axis1, axis2)
+
+
+@op(
+    "diagonal",
+    name="_diagonal_copy",
+    node="DiagonalBackward0_copy",
+    vjp={"self": lambda K, g, self_shape, offset, dim1, dim2: K.undiagonal(g, self_shape, offset, dim1, dim2)},
+)
+def _diagonal_copy(K, self: Array, offset: int, dim1: int, dim2: int) -> Array:
+    """A copied diagonal."""
+    return K.copy(K.diagonal(self, offset, dim1, dim2))
+
+
+@composite
+def diag(input: Tensor, diagonal: int = 0) -> Tensor:
+    """The diagonal of a matrix, or the matrix with a given diagonal.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.diag.html
+    """
+    if input.ndim == 1:
+        return diag_embed(input, diagonal)
+    if input.ndim != 2:
+        raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.ndim}D")
+    return _diagonal_copy(input, diagonal, 0, 1)
+
+
+@composite
+def diagflat(input: Tensor, offset: int = 0) -> Tensor:
+    """`diag` of the flattened tensor."""
+    return diag_embed(flatten(input), offset)
+
+
+@op(
+    "pad",
+    name="_constant_pad",
+    node="ConstantPadNdBackward0",
+    vjp={"self": lambda K, g, self_shape, widths: K.slice(
+        g, tuple(slice(before, before + n) for (before, _), n in zip(widths, self_shape, strict=True))
+    )},
+)  # fmt: skip
+def _constant_pad(self: Array, widths: tuple[tuple[int, int], ...], value: float) -> Array:
+    """Surround with `value`; `widths` are not negative."""

@@ -1,0 +1,244 @@
+"""In-place variants of operators, `out=`, and writes of values.
+
+Each is the operator's own declaration, run by another rule: the result goes into the memory of the
+first input, and the graph is rebased (see Note [Rebase] in `retrograd.autograd.rebase`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from retrograd.autograd.modes import current_mode
+from retrograd.autograd.rebase import check_writable, rebase
+from retrograd.dtypes import can_cast
+from retrograd.ops import dispatch
+from retrograd.ops.declare import Array, Op, op
+from retrograd.storage import write
+from retrograd.tensor import Tensor, wrap_array
+
+__all__ = ["Target", "call_inplace", "call_out", "in_place_of", "in_place_of_composite"]
+
+
+def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
+    """Run `op` with `target` as its first input and write the result into it.
+
+    Raises
+    ------
+    RuntimeError
+        Before anything is changed: if the graph forbids the write, the result has another shape, or
+        its type cannot be cast to the target's.
+    """
+    mode = current_mode()
+    inputs, values = dispatch._split(op, (target, *rest))
+    k = dispatch.common_kernels(op.name + "_", inputs)
+    edges = tuple(None if each is None else getattr(each, "_edge", None) for each in inputs)
+    records = mode.grad and bool(op.vjp) and any(edge is not None for edge in edges)
+    check_writable(target, mode, records)
+    arrays = dispatch.promoted(op, inputs, k)
+    (result,) = dispatch.forward(op, (target, *rest), arrays, k)
+    result = _fitting(op, target, result, k)
+    if records:
+        inputs, arrays = _snapshot(op, inputs, arrays, edges, k)
+    write(target, result)
+    if records:
+        node = dispatch.new_node(op, mode, inputs, arrays, [target], values, edges, k)
+        if mode.saved_hooks:
+            node.plan.pack(node, [target])
+        rebase(target, node)
+    return target
+
+
+def _fitting(op: Op, target: Tensor, result: Any, k: Any) -> Any:
+    """The result in the target's shape and type, or an error."""
+    own = target._array
+    if tuple(result.shape) != tuple(own.shape):
+        raise RuntimeError(
+            f"output with shape {list(own.shape)} doesn't match the broadcast shape {list(result.shape)}"
+        )
+    if result.dtype != own.dtype:
+        result_type = wrap_array(result, k).dtype
+        if not can_cast(result_type, target.dtype):
+            raise RuntimeError(
+                f"result type {result_type.type_name} can't be cast to the desired output type "
+                f"{target.dtype.type_name}"
+            )
+        result = k.astype(result, own.dtype)
+    return result
+
+
+def _snapshot(
+    op: Op, inputs: Sequence[Any], arrays: Sequence[Any], edges: tuple[Any, ...], k: Any
+) -> tuple[list[Any], list[Any]]:
+    """Inputs as a node may save them: the target's old value is kept, if the formulas need it, as a copy."""
+    plan = op.plans_for(k)[tuple(edge is not None for edge in edges)]
+    first = op.inputs[0]
+    if first not in plan.names:
+        return list(inputs), list(arrays)
+    old = k.copy(arrays[0]) if k.mutable else arrays[0]
+    kept = wrap_array(old, k)
+    kept._edge = edges[0]
+    return [kept, *inputs[1:]], [old, *arrays[1:]]
+
+
+class Target(Tensor):
+    """Stands for a tensor that a composite function is to change in place.
+
+    It is of no type that the fast path knows, so the operator that the composite chooses takes the
+    general path, and there runs in place on the tensor that this one stands for.
+    """
+
+    __slots__ = ("tensor",)
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Target:
+        made = cls._restore(tensor._array, tensor._k, tensor._edge, tensor._meta)
+        made.tensor = tensor
+        return made
+
+
+dispatch.in_place[Target] = call_inplace
+
+
+def in_place_of(op: Op) -> Callable[..., Tensor]:
+    """The in-place variant of an operator: `mul_` of `mul`."""
+    names = list(op.signature.parameters)[1:]
+    signature = op.signature
+
+    def in_place(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if kwargs or len(args) != len(names):
+            bound = signature.bind(self, *args, **kwargs)
+            bound.apply_defaults()
+            args = bound.args[1:] + tuple(bound.kwargs.values())
+        return call_inplace(op, self, *args)
+
+    return _named(in_place, op.name + "_", f"In-place version of `{op.name}`.")
+
+
+def in_place_of_composite(name: str, function: Callable[..., Any]) -> Callable[..., Tensor]:
+    """The in-place variant of a function that chooses among operators: `div_` of `div`."""
+
+    def in_place(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        result = function(Target.of(self), *args, **kwargs)
+        if result is not self:
+            copy_(self, result)
+        return self
+
+    return _named(in_place, name + "_", f"In-place version of `{name}`.")
+
+
+def _named(function: Callable[..., Any], name: str, doc: str) -> Callable[..., Any]:
+    function.__name__ = name
+    function.__qualname__ = f"Tensor.{name}"
+    function.__doc__ = doc
+    return function
+
+
+def call_out(op: Op, out: Tensor, *arguments: Any) -> Tensor:
+    """Run `op` and put the result into `out`, which is resized if its shape differs.
+
+    Raises
+    ------
+    RuntimeError
+        If an input or `out` requires a gradient, or the types do not fit.
+    """
+    mode = current_mode()
+    inputs, _ = dispatch._split(op, arguments)
+    if mode.grad and any(getattr(each, "_edge", None) is not None for each in (*inputs, out)):
+        raise RuntimeError(
+            f"{op.name}(): functions with out=... arguments don't support automatic differentiation, but one of the "
+            "arguments requires grad."
+        )
+    k = dispatch.common_kernels(op.name, [*inputs, out])
+    (result,) = dispatch.forward(op, arguments, dispatch.promoted(op, inputs, k), k)
+    result_type = wrap_array(result, k).dtype
+    if not can_cast(result_type, out.dtype):
+        raise RuntimeError(
+            f"result type {result_type.type_name} can't be cast to the desired output type {out.dtype.type_name}"
+        )
+    if tuple(result.shape) != tuple(out._array.shape):
+        out._set_array(k.astype(result, out._array.dtype))
+        out._version[0] += 1
+    else:
+        write(out, k.astype(result, out._array.dtype))
+    return out
+
+
+# -- writing values ----------------------------------------------------------------------------
+
+
+@op(
+    name="copy",
+    node="CopyBackwards",
+    vjp={
+        "self": lambda K, g: K.zeros_like(g),
+        "src": lambda K, g, src_shape, src_dtype: _back_to(K, g, src_shape, src_dtype),
+    },
+)
+def _copy(K, self: Array, src: Array) -> Array:
+    """`src`, broadcast to the shape of `self` and cast to its type."""
+    value = src if src.dtype == self.dtype else K.astype(src, self.dtype)
+    return value if value.shape == self.shape else K.broadcast_to(value, tuple(self.shape))
+
+
+def _back_to(K: Any, g: Any, shape: Any, dtype: Any) -> Any:
+    from retrograd.ops.broadcasting import sum_to
+
+    g = sum_to(K, g, shape)
+    return g if g.dtype == dtype else K.astype(g, dtype)
+
+
+def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
+    """Write the elements of `src` into this tensor, broadcast and cast; differentiable.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.copy_.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.zeros(2).copy_(retrograd.tensor(3))
+    tensor([3., 3.])
+    """
+    if not isinstance(src, Tensor):
+        raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
+    if src._k is not self._k:
+        src = src.to(self.device)
+    return call_inplace(_copy.__wrapped_op__, self, src)
+
+
+@op(name="fill", node="FillBackward0", vjp={"self": lambda K, g: K.zeros_like(g)})
+def _fill(K, self: Array, value: Any) -> Array:
+    """The shape of `self`, every element `value`."""
+    return K.full(tuple(self.shape), value, self.dtype)
+
+
+@op(
+    name="fill_tensor",
+    node="FillBackward1",
+    vjp={"self": lambda K, g: K.zeros_like(g), "value": lambda K, g: K.sum(g, tuple(range(len(g.shape))), False)},
+)
+def _fill_tensor(K, self: Array, value: Array) -> Array:
+    """The shape of `self`, every element that of the 0-d tensor `value`."""
+    return K.broadcast_to(K.astype(value, self.dtype), tuple(self.shape))
+
+
+@op(name="zero", node="ZeroBackward0", vjp={"self": lambda K, g: K.zeros_like(g)})
+def _zero(K, self: Array) -> Array:
+    """The shape of `self`, all zeros."""
+    return K.zeros_like(self)
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Write `value`, a number or a 0-d tensor, into every element."""
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(
+                f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions."
+            )
+        return call_inplace(_fill_tensor.__wrapped_op__, self, value)
+    return call_inplace(_fill.__wrapped_op__, self, dispatch.number_as(value, self.dtype))
+
+
+def zero_(self: Tensor) -> Tensor:
+    """Write zero into every element."""
+    return call_inplace(_zero.__wrapped_op__, self)

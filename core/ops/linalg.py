@@ -1,0 +1,382 @@
+"""Matrix products. `matmul` decomposes as PyTorch's does, and its nodes show it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from retrograd.ops.broadcasting import broadcast_shapes
+from retrograd.ops.declare import Array, composite, op
+from retrograd.ops.graph import graph_kernel
+from retrograd.ops.shape import _unsafe_view, expand, reshape, squeeze_, transpose, unsqueeze
+from retrograd.tensor import Tensor
+
+__all__: list[str] = []
+
+
+def _mT(K: Any, x: Any) -> Any:
+    """Swap the last two axes."""
+    n = len(x.shape)
+    return K.permute_dims(x, (*range(n - 2), n - 1, n - 2))
+
+
+_PRODUCT = {
+    "self": lambda K, g, mat2: K.matmul(g, _mT(K, mat2)),
+    "mat2": lambda K, g, self: K.matmul(_mT(K, self), g),
+}
+
+
+@op("matmul", name="_mm", node="MmBackward0", vjp=_PRODUCT)
+def _mm(self: Array, mat2: Array) -> Array:
+    """Product of two matrices of one type."""
+
+
+@op("matmul", name="_bmm", node="BmmBackward0", vjp=_PRODUCT)
+def _bmm(self: Array, mat2: Array) -> Array:
+    """Products of two equally long stacks of matrices of one type."""
+
+
+@graph_kernel("matmul")
+def _graph_matmul(a: Tensor, b: Tensor) -> Tensor:
+    return _mm(a, b) if a.ndim == 2 and b.ndim == 2 else _bmm(a, b) if a.ndim == 3 == b.ndim else matmul(a, b)
+
+
+@op(
+    node="MvBackward0",
+    name="_mv",
+    vjp={
+        "self": lambda K, g, vec: K.reshape(g, (-1, 1)) * vec,
+        "vec": lambda K, g, self: K.reshape(K.matmul(_mT(K, self), K.reshape(g, (-1, 1))), (-1,)),
+    },
+)
+def _mv(K, self: Array, vec: Array) -> Array:
+    """Matrix times vector."""
+    return K.reshape(K.matmul(self, K.reshape(vec, (-1, 1))), (-1,))
+
+
+@op(
+    node="DotBackward0",
+    name="_dot",
+    vjp={"self": lambda K, g, tensor: g * tensor, "tensor": lambda K, g, self: g * self},
+)
+def _dot(K, self: Array, tensor: Array) -> Array:
+    """Inner product of two vectors, without conjugation."""
+    return K.reshape(K.matmul(K.reshape(self, (1, -1)), K.reshape(tensor, (-1, 1))), ())
+
+
+def _sum_to(K: Any, g: Any, shape: tuple[int, ...]) -> Any:
+    from retrograd.ops.broadcasting import sum_to
+
+    return sum_to(K, g, shape)
+
+
+def _scaled(g: Any, factor: float) -> Any:
+    return g if factor == 1 else g * factor
+
+
+@op(
+    name="_addmm",
+    node="AddmmBackward0",
+    vjp={
+        "self": lambda K, g, self_shape, beta: _scaled(_sum_to(K, g, self_shape), beta),
+        "mat1": lambda K, g, mat2, alpha: _scaled(K.matmul(g, _mT(K, mat2)), alpha),
+        "mat2": lambda K, g, mat1, alpha: _scaled(K.matmul(_mT(K, mat1), g), alpha),
+    },
+)
+def _addmm(K, self: Array, mat1: Array, mat2: Array, beta: float, alpha: float) -> Array:
+    """``beta * self + alpha * (mat1 @ mat2)`` for matrices or stacks of them."""
+    return K.add(_scaled(self, beta), _scaled(K.matmul(mat1, mat2), alpha))
+
+
+@op(
+    name="_baddbmm",
+    node="BaddbmmBackward0",
+    vjp={
+        "self": lambda K, g, self_shape, beta: _scaled(_sum_to(K, g, self_shape), beta),
+        "batch1": lambda K, g, batch2, alpha: _scaled(K.matmul(g, _mT(K, batch2)), alpha),
+        "batch2": lambda K, g, batch1, alpha: _scaled(K.matmul(_mT(K, batch1), g), alpha),
+    },
+)
+def _baddbmm(K, self: Array, batch1: Array, batch2: Array, beta: float, alpha: float) -> Array:
+    """``beta * self + alpha * (batch1 @ batch2)``."""
+    return K.add(_scaled(self, beta), _scaled(K.matmul(batch1, batch2), alpha))
+
+
+def _check_dtypes(name: str, a: Tensor, b: Tensor) -> None:
+    if a.dtype is not b.dtype:
+        raise RuntimeError(
+            f"expected m1 and m2 to have the same dtype, but got: {_c_name(a)} != {_c_name(b)}"
+        )
+
+
+def _c_name(tensor: Tensor) -> str:
+    names = {
+        "float32": "float", "float64": "double", "int64": "long long", "int32": "int", "float16": "c10::Half",
+        "bfloat16": "c10::BFloat16", "bool": "bool", "uint8": "unsigned char", "int8": "signed char",
+        "int16": "short", "complex64": "c10::complex<float>", "complex128": "c10::complex<double>",
+    }  # fmt: skip
+    return names[tensor.dtype.name]
+
+
+def _matrices(name: str, **tensors: Tensor) -> None:
+    for argument, each in tensors.items():
+        if not isinstance(each, Tensor):
+            raise TypeError(f"{name}(): argument '{argument}' must be Tensor, not {type(each).__name__}")
+        if len(each._array.shape) != 2:
+            label = "self" if argument == "input" else argument
+            raise RuntimeError(
+                f"{label} must be a matrix"
+                if name in ("mm", "addmm")
+                else f"{name}: expected a matrix, got {each.ndim}D"
+            )
+
+
+def _check_inner(a: Tensor, b: Tensor) -> None:
+    (n, inner), (other, m) = a._array.shape[-2:], b._array.shape[-2:]
+    if inner != other:
+        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({n}x{inner} and {other}x{m})")
+
+
+@composite
+def mm(input: Tensor, mat2: Tensor) -> Tensor:
+    """Product of two matrices.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.mm.html
+    """
+    _matrices("mm", input=input, mat2=mat2)
+    _check_inner(input, mat2)
+    _check_dtypes("mm", input, mat2)
+    return _mm(input, mat2)
+
+
+@composite
+def bmm(input: Tensor, mat2: Tensor) -> Tensor:
+    """Products of two stacks of matrices, one by one.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.bmm.html
+    """
+    if input.ndim != 3 or mat2.ndim != 3:
+        raise RuntimeError("batch1 must be a 3D tensor" if input.ndim != 3 else "batch2 must be a 3D tensor")
+    if input.shape[0] != mat2.shape[0] or input.shape[2] != mat2.shape[1]:
+        raise RuntimeError(
+            f"Expected size for first two dimensions of batch2 tensor to be: [{input.shape[0]}, {input.shape[2]}] but "
+            f"got: [{mat2.shape[0]}, {mat2.shape[1]}]."
+        )
+    _check_dtypes("bmm", input, mat2)
+    return _bmm(input, mat2)
+
+
+@composite
+def mv(input: Tensor, vec: Tensor) -> Tensor:
+    """Matrix times vector.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.mv.html
+    """
+    if input.ndim != 2 or vec.ndim != 1:
+        raise RuntimeError(
+            f"vector + matrix @ vector expected, got 1, {input.ndim}, {vec.ndim}"
+        )
+    if input.shape[1] != vec.shape[0]:
+        raise RuntimeError(
+            f"size mismatch, got input ({input.shape[0]}), mat ({input.shape[0]}x{input.shape[1]}), vec ({vec.shape[0]})"
+        )
+    _check_dtypes("mv", input, vec)
+    return _mv(input, vec)
+
+
+@composite
+def dot(input: Tensor, tensor: Tensor) -> Tensor:
+    """Inner product of two vectors, without conjugation.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.dot.html
+    """
+    if input.ndim != 1 or tensor.ndim != 1:
+        raise RuntimeError(
+            f"1D tensors expected, but got {input.ndim}D and {tensor.ndim}D tensors"
+        )
+    if input.shape != tensor.shape:
+        raise RuntimeError(
+            f"inconsistent tensor size, expected tensor [{input.shape[0]}] and src [{tensor.shape[0]}] to have the "
+            f"same number of elements, but got {input.shape[0]} and {tensor.shape[0]} elements respectively"
+        )
+    if input.dtype is not tensor.dtype:
+        raise RuntimeError(
+            f"dot : expected both vectors to have same dtype, but found {input.dtype.type_name} and "
+            f"{tensor.dtype.type_name}"
+        )
+    return _dot(input, tensor)
+
+
+@composite
+def vdot(input: Tensor, other: Tensor) -> Tensor:
+    """Inner product of two vectors, the first conjugated."""
+    return dot(input.conj() if input.is_complex() else input, other)
+
+
+@composite
+def inner(input: Tensor, other: Tensor) -> Tensor:
+    """Inner products along the last dimension; elementwise if one is 0-dimensional."""
+    if input.ndim == 0 or other.ndim == 0:
+        return input * other
+    return matmul(input, transpose(other, -1, -2) if other.ndim > 1 else other)
+
+
+@composite
+def outer(input: Tensor, vec2: Tensor) -> Tensor:
+    """Outer product of two vectors.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.outer.html
+    """
+    return reshape(input, input.numel(), 1) * vec2
+
+
+@composite
+def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """``beta * input + alpha * (mat1 @ mat2)``; `input` broadcasts.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.addmm.html
+    """
+    _matrices("addmm", mat1=mat1, mat2=mat2)
+    _check_inner(mat1, mat2)
+    _check_dtypes("addmm", mat1, mat2)
+    shape = [mat1._array.shape[0], mat2._array.shape[1]]
+    if input.ndim > 2 or any(n not in (1, m) for n, m in zip(input.shape[::-1], shape[::-1], strict=False)):
+        expand(input, shape)  # raises with PyTorch's text
+    return _addmm(input, mat1, mat2, beta, alpha)
+
+
+@composite
+def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """``beta * input + alpha * (mat @ vec)``."""
+    return _scaled(input, beta) + _scaled(mv(mat, vec), alpha)
+
+
+@composite
+def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """``beta * input + alpha * outer(vec1, vec2)``."""
+    return _scaled(input, beta) + _scaled(outer(vec1, vec2), alpha)
+
+
+@composite
+def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """``beta * input + alpha * (batch1 @ batch2)``, stack by stack.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.baddbmm.html
+    """
+    if batch1.ndim != 3 or batch2.ndim != 3:
+        raise RuntimeError("batch1 must be a 3D tensor" if batch1.ndim != 3 else "batch2 must be a 3D tensor")
+    return _baddbmm(input, batch1, batch2, beta, alpha)
+
+
+@composite
+def matmul(input: Tensor, other: Tensor) -> Tensor:
+    """Matrix product, by the numbers of dimensions.
+
+    Two vectors give their inner product; a vector is a row on the left and a column on the right;
+    leading dimensions are stacks and broadcast.
+
+    Raises
+    ------
+    RuntimeError
+        If the inner sizes or the types differ, or one input has no dimension.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.matmul.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.matmul(retrograd.ones(5), retrograd.ones(5, 3)).shape
+    retrograd.Size([3])
+    """
+    if not isinstance(other, Tensor):
+        raise TypeError(f"matmul(): argument 'other' (position 2) must be Tensor, not {type(other).__name__}")
+    left, right = len(input._array.shape), len(other._array.shape)
+    if left == 2 and right == 2:
+        return mm(input, other)
+    if left == 0 or right == 0:
+        raise RuntimeError(
+            f"both arguments to matmul need to be at least 1D, but they are {left}D and {right}D"
+        )
+    if left == 1 and right == 1:
+        return dot(input, other)
+    if left == 1 and right == 2:
+        return squeeze_(mm(unsqueeze(input, 0), other), 0)
+    if left == 2 and right == 1:
+        return mv(input, other)
+    if right <= 2:
+        return _fold_left(input, other, right)
+    return _batched(input, other, left, right)
+
+
+def _fold_left(input: Tensor, other: Tensor, right: int) -> Tensor:
+    """A stack of matrices times one matrix or vector: one product of the rows of all."""
+    shape = tuple(input._array.shape)
+    rows = reshape(input, -1, shape[-1]) if shape[-1] else reshape(input, _count(shape[:-1]), 0)
+    if right == 1:
+        return _unsafe_view(mv(rows, other), shape[:-1])
+    return _unsafe_view(mm(rows, other), (*shape[:-1], other._array.shape[1]))
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    count = 1
+    for n in shape:
+        count *= n
+    return count
+
+
+def _batched(input: Tensor, other: Tensor, left: int, right: int) -> Tensor:
+    """Stacks on both sides: expanded to one stack each, multiplied by `bmm`."""
+    a = unsqueeze(input, 0) if left == 1 else input
+    b = unsqueeze(other, -1) if right == 1 else other
+    a_shape, b_shape = tuple(a._array.shape), tuple(b._array.shape)
+    if a_shape[-1] != b_shape[-2]:
+        raise RuntimeError(
+            f"Expected size for first two dimensions of batch2 tensor to be: [{_count(b_shape[:-2])}, {a_shape[-1]}] "
+            f"but got: [{_count(b_shape[:-2])}, {b_shape[-2]}]."
+        )
+    batch = broadcast_shapes(a_shape[:-2], b_shape[:-2])
+    count = _count(batch)
+    a = reshape(expand(a, (*batch, *a_shape[-2:])), (count, *a_shape[-2:]))
+    b = reshape(expand(b, (*batch, *b_shape[-2:])), (count, *b_shape[-2:]))
+    shape = (*batch, *(a_shape[-2:-1] if left > 1 else ()), *(b_shape[-1:] if right > 1 else ()))
+    return _unsafe_view(bmm(a, b), shape)
+
+
+def rmatmul(self: Tensor, other: Any) -> Tensor:
+    """`other @ self` for an `other` that is no tensor."""
+    from retrograd.ops.creation import as_tensor
+
+    return matmul(as_tensor(other, device=self.device), self)
+
+
+@composite
+def chain_matmul(*matrices: Tensor) -> Tensor:
+    """Product of several matrices, from left to right."""
+    product = matrices[0]
+    for each in matrices[1:]:
+        product = mm(product, each)
+    return product
+
+
+@composite
+def trace(input: Tensor) -> Tensor:
+    """The sum of a matrix' diagonal.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.trace.html
+    """
+    if input.ndim != 2:
+        raise RuntimeError("trace: expected a matrix")
+    return _trace(input)
+
+
+@op(
+    name="_trace",
+    node="TraceBackward0",
+    vjp={"self": lambda K, g, self_shape: K.undiagonal(
+        K.broadcast_to(K.reshape(g, (1,)), (min(self_shape),)), self_shape, 0, 0, 1
+    )},
+)  # fmt: skip
+def _trace(K, self: Array) -> Array:
+    """The sum of the diagonal."""
+    return K.sum(K.diagonal(self, 0, 0, 1), (0,), False)
+
+

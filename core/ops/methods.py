@@ -1,0 +1,113 @@
+"""Puts the operators on `Tensor`: methods, in-place variants, Python's operator symbols.
+
+Which functions become methods follows from their declarations: all whose first parameter is
+`input`. What cannot follow (symbols, properties, names that differ) stands in the tables here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from retrograd.ops import conversion, indexing, inplace, linalg, shape
+from retrograd.ops.declare import publics
+from retrograd.ops.inplace import in_place_of, in_place_of_composite
+from retrograd.tensor import Tensor
+
+__all__ = ["attach"]
+
+_OPERATORS = {
+    "__add__": "add", "__sub__": "sub", "__mul__": "mul", "__truediv__": "div", "__floordiv__": "floor_divide",
+    "__mod__": "remainder", "__pow__": "pow", "__matmul__": "matmul", "__neg__": "neg", "__pos__": "positive",
+    "__abs__": "abs", "__invert__": "bitwise_not", "__and__": "bitwise_and", "__or__": "bitwise_or",
+    "__xor__": "bitwise_xor", "__lshift__": "bitwise_left_shift", "__rshift__": "bitwise_right_shift",
+    "__eq__": "eq", "__ne__": "ne", "__lt__": "lt", "__le__": "le", "__gt__": "gt", "__ge__": "ge",
+    "__radd__": "add", "__rmul__": "mul", "__rsub__": "rsub", "__rand__": "bitwise_and", "__ror__": "bitwise_or",
+    "__rxor__": "bitwise_xor",
+}  # fmt: skip
+
+_IN_PLACE = {
+    "__iadd__": "add_", "__isub__": "sub_", "__imul__": "mul_", "__itruediv__": "div_",
+    "__ifloordiv__": "floor_divide_", "__imod__": "remainder_", "__ipow__": "pow_", "__iand__": "bitwise_and_",
+    "__ior__": "bitwise_or_", "__ixor__": "bitwise_xor_", "__ilshift__": "bitwise_left_shift_",
+    "__irshift__": "bitwise_right_shift_",
+}  # fmt: skip
+
+_WITH_IN_PLACE_VARIANT = """
+    clamp clamp_max clamp_min clip div divide true_divide floor_divide pow remainder round masked_fill masked_scatter
+    scatter scatter_add index_add index_fill index_copy tril triu addmm addmv addr baddbmm cumsum cumprod float_power
+    lerp addcmul addcdiv nan_to_num eq ne lt le gt ge logical_and logical_or logical_xor logical_not logit
+    bitwise_and bitwise_or bitwise_xor bitwise_not bitwise_left_shift bitwise_right_shift arctan2 renorm fmod
+""".split()
+"""Composites and operators without promotion that PyTorch has an in-place variant of."""
+
+_NOT_METHODS = {"where", "complex", "polar", "result_type"}
+
+
+_REFLECTED = {
+    "__rfloordiv__": "floor_divide", "__rmod__": "remainder", "__rpow__": "pow",
+    "__rlshift__": "bitwise_left_shift", "__rrshift__": "bitwise_right_shift",
+}  # fmt: skip
+"""Symbols whose function takes a number as its first argument."""
+
+
+def _reflected(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, other: function(other, self)
+
+
+def _rdiv(self: Tensor, other: Any) -> Any:
+    return publics["mul"](publics["reciprocal"](self), other)
+
+
+def attach() -> None:
+    """Put everything on the class. Called once, when all operator modules are loaded."""
+    for name, function in publics.items():
+        if not name.startswith("_") and name not in _NOT_METHODS and _is_method(function):
+            setattr(Tensor, name, function)
+    _attach_in_place()
+    for symbol, name in _OPERATORS.items():
+        setattr(Tensor, symbol, publics[name])
+    for symbol, name in _IN_PLACE.items():
+        setattr(Tensor, symbol, getattr(Tensor, name))
+    Tensor.__rtruediv__ = Tensor.__rdiv__ = _rdiv
+    Tensor.__rmatmul__ = linalg.rmatmul
+    for symbol, name in _REFLECTED.items():
+        setattr(Tensor, symbol, _reflected(publics[name]))
+    Tensor.__getitem__ = indexing.getitem
+    Tensor.__setitem__ = indexing.setitem
+    for name in ("copy_", "fill_", "zero_"):
+        setattr(Tensor, name, getattr(inplace, name))
+    for name in ("squeeze_", "unsqueeze_", "transpose_", "t_"):
+        setattr(Tensor, name, getattr(shape, name))
+    Tensor.swapaxes_ = Tensor.swapdims_ = shape.transpose_
+    Tensor.index_put_ = indexing.index_put_
+    Tensor.where = indexing._where_method
+    Tensor.repeat = publics["_repeat_method"]
+    Tensor.T = property(shape._T)
+    Tensor.mT = property(shape._mT)
+    Tensor.H = property(lambda self: publics["adjoint"](self) if self.is_complex() else shape._mT(self))
+    Tensor.mH = Tensor.H
+
+
+def _is_method(function: Callable[..., Any]) -> bool:
+    first = next(iter(inspect.signature(function).parameters), "")
+    return first == "input"
+
+
+def _attach_in_place() -> None:
+    for name, function in list(publics.items()):
+        declared = getattr(function, "__wrapped_op__", None)
+        wanted = name in _WITH_IN_PLACE_VARIANT or (declared is not None and declared.promote is not None)
+        if name.startswith("_") or not wanted or hasattr(Tensor, name + "_") or not _is_method(function):
+            continue
+        made = in_place_of(declared) if declared is not None else in_place_of_composite(name, function)
+        setattr(Tensor, name + "_", made)
+
+
+def exported() -> dict[str, Callable[..., Any]]:
+    """The functions of the namespace `retrograd`."""
+    return {name: function for name, function in publics.items() if not name.startswith("_")}
+
+
+_ = conversion  # imported so that its functions are there to attach

@@ -1,0 +1,744 @@
+"""View operators: they look at the same memory in another way.
+
+A view operator computes one or more view steps (see `retrograd.views`) from its arguments;
+`make_view` does the rest: the array, the shared storage, the node. Each has PyTorch's node name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from retrograd.autograd.modes import GRAD, current_mode
+from retrograd.autograd.node import Node
+from retrograd.autograd.rebase import make_view_node
+from retrograd.ops.arguments import as_ints, infer_size, wrap_dim
+from retrograd.ops.declare import Array, _node_class, alias, composite, op
+from retrograd.ops.dispatch import stack_of_caller
+from retrograd.ops.graph import graph_kernel
+from retrograd.storage import View, share
+from retrograd.tensor import Tensor
+from retrograd.views import AsStrided, Diagonal, Expand, Part, Permute, Reshape, Slice, Step, view_strides
+
+__all__ = ["make_view", "make_views"]
+
+_NODES: dict[str, type[Node]] = {}
+
+
+def _view_class(name: str, outputs: int = 1) -> type[Node]:
+    """The node class of a view operator; one per name."""
+    if outputs != 1:
+        return _node_class(name, outputs)
+    made = _NODES.get(name)
+    if made is None:
+        made = _NODES[name] = _node_class(name, 1)
+    return made
+
+
+def make_view(source: Tensor, name: str, *steps: Step, creation: str | None = None, **arguments: Any) -> Tensor:
+    """A tensor that looks at the memory of `source` through `steps`.
+
+    `arguments` are shown as the node's `_saved_*` attributes.
+    """
+    k = source._k
+    array = source._array
+    for step in steps:
+        array = step.apply(k, array)
+    made = Tensor._restore(array, k, None, None)
+    made._version = source._version
+    share(source, made, steps)
+    mode = current_mode()
+    made._meta.view = _view_of(source, steps, creation, name, mode)
+    edge = source._edge
+    if edge is not None and mode.grad:
+        node = make_view_node(_view_class(name), steps, source._array, edge, k, arguments)
+        if mode.anomaly:
+            node._extras().stack = stack_of_caller()
+        made._edge = (node, 0)
+    if mode is not GRAD and mode.inference:
+        made._meta.inference = True
+    return made
+
+
+def _view_of(source: Tensor, steps: tuple[Step, ...], creation: str | None, name: str, mode: Any) -> View:
+    own = None if source._meta is None else source._meta.view
+    if creation is None and not mode.grad:
+        creation = "no_grad"
+    if own is None:
+        return View(source, steps, creation, name)
+    return View(own.base, own.steps + steps, creation or own.creation, name)
+
+
+class _MultiViewPlan:
+    """The gradient of an operator that returns several views: the sum of their adjoints."""
+
+    __slots__ = ()
+
+    def raw(self, K: Any, g: list[Any], node: Node) -> tuple[Any]:
+        steps, shape = node.saved
+        total = None
+        for step, each in zip(steps, g, strict=True):
+            if each is not None:
+                part = step.adjoint(K, each, shape)
+                total = part if total is None else total + part
+        return (total,)
+
+    graph = raw
+
+    def saved_attribute(self, node: Node, name: str) -> Any:
+        raise AttributeError(f"'{node.name()}' object has no attribute '_saved_{name}'")
+
+
+_MULTI_VIEW_PLAN = _MultiViewPlan()
+
+
+def make_views(source: Tensor, name: str, steps: Sequence[Step]) -> tuple[Tensor, ...]:
+    """Several views of `source`, with one node between them."""
+    from retrograd.autograd.modes import no_grad
+
+    with no_grad():
+        views = [make_view(source, name, step, creation="multi") for step in steps]
+    if source._edge is not None and current_mode().grad:
+        node = make_view_node(
+            _view_class(name, max(len(steps), 1) if len(steps) != 1 else 1), (), source._array, source._edge, source._k, {}
+        )
+        node.plan = _MULTI_VIEW_PLAN if len(steps) != 1 else _SINGLE_VIEW_PLAN
+        node.saved = (tuple(steps), tuple(source._array.shape))
+        for position, view in enumerate(views):
+            view._edge = (node, position)
+    return tuple(views)
+
+
+class _SingleViewPlan(_MultiViewPlan):
+    __slots__ = ()
+
+    def raw(self, K: Any, g: Any, node: Node) -> tuple[Any]:
+        return _MultiViewPlan.raw(self, K, [g], node)
+
+    graph = raw
+
+
+_SINGLE_VIEW_PLAN = _SingleViewPlan()
+
+
+# -- permutations ------------------------------------------------------------------------------
+
+
+@composite
+def permute(input: Tensor, *dims: Any) -> Tensor:
+    """A view with the dimensions in another order.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.permute.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.zeros(2, 3, 5).permute(2, 0, 1).shape
+    retrograd.Size([5, 2, 3])
+    """
+    axes = as_ints(dims)
+    if len(axes) != input.ndim:
+        raise RuntimeError(
+            "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
+            f"ordering of dimensions i.e. input.dim() = {input.ndim} is not equal to len(dims) = {len(axes)}"
+        )
+    wrapped = tuple(wrap_dim(each, input.ndim) for each in axes)
+    if len(set(wrapped)) != len(wrapped):
+        raise RuntimeError("permute(): duplicate dims are not allowed.")
+    return make_view(input, "PermuteBackward0", Permute(wrapped), dims=axes)
+
+
+def _swapped(ndim: int, dim0: int, dim1: int) -> tuple[int, ...]:
+    axes = list(range(ndim))
+    if axes:
+        axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
+    return tuple(axes)
+
+
+@composite
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """A view with two dimensions swapped.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.transpose.html
+    """
+    axes = _swapped(input.ndim, wrap_dim(dim0, input.ndim), wrap_dim(dim1, input.ndim))
+    return make_view(input, "TransposeBackward0", Permute(axes), dim0=dim0, dim1=dim1)
+
+
+_T_STEP = Permute((1, 0))
+
+
+@composite
+def t(input: Tensor) -> Tensor:
+    """The transpose of a matrix, as a view; a tensor of fewer dimensions as it is.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.t.html
+    """
+    ndim = len(input._array.shape)
+    if ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {ndim}D")
+    return make_view(input, "TBackward0", _T_STEP if ndim == 2 else Permute(tuple(range(ndim))))
+
+
+@composite
+def movedim(input: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+    """A view with some dimensions moved to other places, the rest in order."""
+    sources = as_ints((source,) if isinstance(source, int) else tuple(source))
+    targets = as_ints((destination,) if isinstance(destination, int) else tuple(destination))
+    if len(sources) != len(targets):
+        raise RuntimeError(
+            "movedim: Invalid source or destination dims: source "
+            f"({list(sources)} dims) should contain the same number of dims as destination ({list(targets)} dims)"
+        )
+    sources = tuple(wrap_dim(each, input.ndim) for each in sources)
+    targets = tuple(wrap_dim(each, input.ndim) for each in targets)
+    for what, dims in (("source", sources), ("destination", targets)):
+        if len(set(dims)) != len(dims):
+            raise RuntimeError(f"movedim: repeated dim in `{what}` ({list(dims)})")
+    rest = iter(i for i in range(input.ndim) if i not in sources)
+    placed = dict(zip(targets, sources, strict=True))
+    return permute(input, *(placed[i] if i in placed else next(rest) for i in range(input.ndim)))
+
+
+alias("swapaxes", transpose)
+alias("swapdims", transpose)
+alias("moveaxis", movedim)
+
+
+@composite
+def adjoint(input: Tensor) -> Tensor:
+    """The conjugate transpose of the last two dimensions."""
+    return transpose(input, -2, -1).conj()
+
+
+def _T(self: Tensor) -> Tensor:
+    """All dimensions in reverse order."""
+    return make_view(self, "PermuteBackward0", Permute(tuple(reversed(range(self.ndim)))))
+
+
+def _mT(self: Tensor) -> Tensor:
+    """The last two dimensions swapped."""
+    if self.ndim < 2:
+        raise RuntimeError(
+            f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor."
+        )
+    return transpose(self, -2, -1)
+
+
+# -- shape -------------------------------------------------------------------------------------
+
+
+def _is_viewable(input: Tensor, shape: tuple[int, ...]) -> bool:
+    layout = input._layout()
+    return view_strides(layout.shape, layout.strides, shape) is not None
+
+
+@composite
+def view(input: Tensor, *shape: Any) -> Tensor:
+    """The same memory under another shape (one size may be -1), or reinterpreted as another dtype.
+
+    Raises
+    ------
+    RuntimeError
+        If the number of elements differs, or the memory layout does not allow it.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.view.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.arange(6).view(2, -1)
+    tensor([[0, 1, 2],
+            [3, 4, 5]])
+    """
+    sizes = as_ints(shape)
+    wanted = infer_size(sizes, input.numel())
+    if not _is_viewable(input, wanted):
+        raise RuntimeError(
+            "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
+            "contiguous subspaces). Use .reshape(...) instead."
+        )
+    return make_view(input, "ViewBackward0", Reshape(wanted), size=sizes)
+
+
+@op(name="_unsafe_view", node="UnsafeViewBackward0", vjp={"self": lambda K, g, self_shape: K.reshape(g, self_shape)})
+def _unsafe_view(K, self: Array, shape: tuple[int, ...]) -> Array:
+    """A copy under another shape."""
+    return K.copy(K.reshape(self, shape))
+
+
+@composite
+def reshape(input: Tensor, *shape: Any) -> Tensor:
+    """The elements in row-major order under another shape: a view if the layout allows, else a copy.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.reshape.html
+    """
+    sizes = as_ints(shape)
+    wanted = infer_size(sizes, input.numel())
+    if _is_viewable(input, wanted):
+        return make_view(input, "ViewBackward0", Reshape(wanted), size=sizes)
+    return _unsafe_view(input, wanted)
+
+
+@graph_kernel("reshape")
+def _graph_reshape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return reshape(x, tuple(shape))
+
+
+@graph_kernel("permute_dims")
+def _graph_permute(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    return make_view(x, "PermuteBackward0", Permute(tuple(axes)))
+
+
+@composite
+def reshape_as(input: Tensor, other: Tensor) -> Tensor:
+    """`reshape` to the shape of `other`."""
+    return reshape(input, other.shape)
+
+
+@composite
+def view_as(input: Tensor, other: Tensor) -> Tensor:
+    """`view` with the shape of `other`."""
+    return view(input, other.shape)
+
+
+@composite
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Merge the dimensions from `start_dim` to `end_dim` into one.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.flatten.html
+    """
+    start, end = wrap_dim(start_dim, input.ndim), wrap_dim(end_dim, input.ndim)
+    if start > end:
+        raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
+    if input.ndim == 0:
+        return reshape(input, 1)
+    if start == end:
+        return input
+    shape = tuple(input._array.shape)
+    size = 1
+    for n in shape[start : end + 1]:
+        size *= n
+    return reshape(input, (*shape[:start], size, *shape[end + 1 :]))
+
+
+@composite
+def ravel(input: Tensor) -> Tensor:
+    """All elements in one dimension: a view if the tensor is contiguous."""
+    return reshape(input, -1)
+
+
+@composite
+def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
+    """Split one dimension into several."""
+    dim = wrap_dim(dim, input.ndim)
+    shape = tuple(input._array.shape)
+    try:
+        inner = infer_size(as_ints((sizes,)), shape[dim])
+    except RuntimeError:
+        raise RuntimeError(
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {dim} ({shape[dim]}) in the "
+            "input tensor"
+        ) from None
+    return view(input, (*shape[:dim], *inner, *shape[dim + 1 :]))
+
+
+@composite
+def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    """A view without dimensions of size 1: all of them, or those in `dim`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.squeeze.html
+    """
+    shape, number = _squeezed(input, dim)
+    return make_view(input, f"SqueezeBackward{number}", Reshape(shape), **({} if dim is None else {"dim": dim}))
+
+
+def _squeezed(input: Tensor, dim: int | Sequence[int] | None) -> tuple[tuple[int, ...], int]:
+    shape = tuple(input._array.shape)
+    if dim is None:
+        return tuple(n for n in shape if n != 1), 0
+    number = 1 if isinstance(dim, int) else 2
+    dims = {wrap_dim(each, input.ndim) for each in ((dim,) if isinstance(dim, int) else dim)}
+    return tuple(n for i, n in enumerate(shape) if n != 1 or i not in dims), number
+
+
+@composite
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """A view with a new dimension of size 1 at `dim`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.unsqueeze.html
+    """
+    shape = tuple(input._array.shape)
+    at = wrap_dim(dim, len(shape) + 1)
+    return make_view(input, "UnsqueezeBackward0", Reshape((*shape[:at], 1, *shape[at:])), dim=dim)
+
+
+@composite
+def expand(input: Tensor, *sizes: Any) -> Tensor:
+    """A view in which dimensions of size 1 are repeated without a copy; -1 keeps a size.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.expand.html
+    """
+    wanted = as_ints(sizes)
+    shape = tuple(input._array.shape)
+    lead = len(wanted) - len(shape)
+    if lead < 0:
+        raise RuntimeError(
+            f"expand({input.dtype.type_name}Tensor{{{list(shape)}}}, size={list(wanted)}): the number of sizes "
+            f"provided ({len(wanted)}) must be greater or equal to the number of dimensions in the tensor ({len(shape)})"
+        )
+    result = list(wanted)
+    for i, n in enumerate(wanted):
+        have = shape[i - lead] if i >= lead else None
+        if n == -1 and have is None:
+            raise RuntimeError(
+                f"The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension {i}"
+            )
+        if n == -1:
+            result[i] = have  # type: ignore[call-overload]
+        elif have is not None and have not in (1, n):
+            raise RuntimeError(
+                f"The expanded size of the tensor ({n}) must match the existing size ({have}) at non-singleton "
+                f"dimension {i}.  Target sizes: {list(wanted)}.  Tensor sizes: {list(shape)}"
+            )
+    return make_view(input, "ExpandBackward0", Expand(tuple(result)))
+
+
+@graph_kernel("broadcast_to")
+def _graph_expand(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return expand(x, tuple(shape))
+
+
+@composite
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
+    """`expand` to the shape of `other`."""
+    return expand(input, other.shape)
+
+
+@composite
+def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
+    """`expand` to `size`."""
+    return expand(input, tuple(size))
+
+
+# -- parts -------------------------------------------------------------------------------------
+
+
+def _slice_step(shape: tuple[int, ...], dim: int, item: Any) -> Slice:
+    return Slice((*((0, n, 1) for n in shape[:dim]), item))
+
+
+@composite
+def select(input: Tensor, dim: int, index: int) -> Tensor:
+    """A view of one index of a dimension, which disappears.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.select.html
+    """
+    shape = tuple(input._array.shape)
+    if not shape:
+        raise IndexError("select() cannot be applied to a 0-dim tensor.")
+    at = wrap_dim(dim, len(shape))
+    index = index if type(index) is int else index.__index__()
+    if not -shape[at] <= index < shape[at]:
+        raise IndexError(
+            f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {at}"
+        )
+    return make_view(
+        input, "SelectBackward0", _slice_step(shape, at, index % shape[at]), dim=dim, index=index
+    )
+
+
+def slice_dim(input: Tensor, dim: int, start: int | None, stop: int | None, step: int) -> Tensor:
+    """A view of `input[..., start:stop:step, ...]` at `dim`."""
+    shape = tuple(input._array.shape)
+    if step <= 0:
+        raise ValueError("step must be greater than zero")
+    first, last, _ = slice(start, stop, step).indices(shape[dim])
+    return make_view(
+        input, "SliceBackward0", _slice_step(shape, dim, (first, max(first, last), step)),
+        dim=dim, start=start, end=stop, step=step,
+    )  # fmt: skip
+
+
+@composite
+def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
+    """A view of `length` indices of a dimension from `start` on.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.narrow.html
+    """
+    if not input.ndim:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    at = wrap_dim(dim, input.ndim)
+    size = input._array.shape[at]
+    first = int(start)
+    if length < 0:
+        raise RuntimeError("narrow(): length must be non-negative.")
+    if not -size <= first <= size:
+        raise IndexError(f"start out of range (expected to be in range of [{-size}, {size}], but got {first})")
+    first = first + size if first < 0 else first
+    if first + length > size:
+        raise RuntimeError(f"start ({first}) + length ({length}) exceeds dimension size ({size}).")
+    return slice_dim(input, at, first, first + length, 1)
+
+
+@composite
+def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """A view of a diagonal of two dimensions, as the last dimension.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.diagonal.html
+    """
+    axis1, axis2 = wrap_dim(dim1, input.ndim), wrap_dim(dim2, input.ndim)
+    if axis1 == axis2:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    return make_view(
+        input, "DiagonalBackward0", Diagonal(offset, axis1, axis2), offset=offset, dim1=dim1, dim2=dim2
+    )
+
+
+@composite
+def as_strided(
+    input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
+) -> Tensor:
+    """A view of the storage with any sizes and strides, counted in elements.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.as_strided.html
+    """
+    layout = input._layout()
+    offset = layout.offset if storage_offset is None else storage_offset
+    size, stride = tuple(size), tuple(stride)
+    base = input if input._base is None else input._base
+    reach = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+    if 0 not in size and reach >= base.numel():
+        raise RuntimeError(
+            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and itemsize "
+            f"{input.element_size()} requiring a storage size of {(reach + 1) * input.element_size()} are out of "
+            f"bounds for storage of size {base.numel() * input.element_size()}"
+        )
+    return make_view(
+        base, "AsStridedBackward0", AsStrided(size, stride, offset), size=size, stride=stride, storage_offset=offset
+    )
+
+
+@composite
+def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """A view of all windows of `size` along a dimension, `step` apart; the window is the last dimension.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.unfold.html
+    """
+    at = wrap_dim(dimension, input.ndim)
+    layout = input._layout()
+    n = layout.shape[at] if layout.shape else 1
+    if size > n:
+        raise RuntimeError(
+            f"maximum size for tensor at dimension {dimension} is {n} but size is {size}"
+        )
+    if step <= 0:
+        raise RuntimeError(f"step is {step} but must be > 0")
+    windows = (n - size) // step + 1
+    along = layout.strides[at] if layout.shape else 1
+    shape = (*layout.shape[:at], windows, *layout.shape[at + 1 :], size) if layout.shape else (size,)
+    strides = (*layout.strides[:at], along * step, *layout.strides[at + 1 :], along) if layout.shape else (1,)
+    base = input if input._base is None else input._base
+    return make_view(
+        base, "UnfoldBackward0", AsStrided(shape, strides, layout.offset), dim=dimension, size=size, step=step
+    )
+
+
+# -- several views -----------------------------------------------------------------------------
+
+
+@composite
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of all indices of a dimension.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.unbind.html
+    """
+    shape = tuple(input._array.shape)
+    at = wrap_dim(dim, len(shape))
+    return make_views(input, "UnbindBackward0", [_slice_step(shape, at, i) for i in range(shape[at])])
+
+
+@composite
+def split(input: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of consecutive pieces of a dimension: of one size (the last may be smaller), or of given sizes.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.split.html
+    """
+    if not input.ndim:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
+    shape = tuple(input._array.shape)
+    at = wrap_dim(dim, len(shape))
+    n = shape[at]
+    if isinstance(split_size_or_sections, int):
+        size = split_size_or_sections
+        if size < 0:
+            raise RuntimeError(f"split expects split_size be non-negative, but got split_size={size}")
+        if size == 0 and n != 0:
+            raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}")
+        starts = range(0, n, size) if size and n else [0]
+        pieces = [(start, min(start + size, n)) for start in starts]
+        return make_views(input, "SplitBackward0", [_slice_step(shape, at, (a, b, 1)) for a, b in pieces])
+    sizes = list(split_size_or_sections)
+    if sum(sizes) != n or any(each < 0 for each in sizes):
+        raise RuntimeError(
+            f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {at}), but "
+            f"got split_sizes={sizes}"
+        )
+    starts_at = [sum(sizes[:i]) for i in range(len(sizes))]
+    steps = [_slice_step(shape, at, (a, a + each, 1)) for a, each in zip(starts_at, sizes, strict=True)]
+    return make_views(input, "SplitWithSizesBackward0", steps)
+
+
+alias("split_with_sizes", split)
+
+
+@composite
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """At most `chunks` views of consecutive pieces of equal size.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.chunk.html
+    """
+    if not input.ndim:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
+    if chunks <= 0:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    n = input._array.shape[wrap_dim(dim, input.ndim)]
+    size = -(-n // chunks)
+    if size == 0:
+        return split(input, [0] * chunks, dim)
+    return split(input, size, dim)
+
+
+@composite
+def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of pieces of a dimension: as even as possible, or cut at the given indices."""
+    at = wrap_dim(dim, input.ndim)
+    n = input._array.shape[at]
+    if isinstance(indices_or_sections, int):
+        count = indices_or_sections
+        if count <= 0:
+            raise RuntimeError(f"number of sections must be larger than 0, got {count}")
+        sizes = [n // count + (i < n % count) for i in range(count)]
+        cuts = [sum(sizes[:i]) for i in range(1, count)]
+    else:
+        cuts = [int(each) for each in indices_or_sections]
+    edges = [0, *cuts, n]
+    return tuple(slice_dim(input, at, a, b, 1) for a, b in zip(edges[:-1], edges[1:], strict=True))
+
+
+# -- in place ----------------------------------------------------------------------------------
+
+
+def _restep(self: Tensor, made: Tensor) -> Tensor:
+    """Let a tensor become a view of itself: in-place changes of shape."""
+    view_of_self, edge = made._meta, made._edge
+    self._array = made._array
+    if self._meta is not None and self._meta.storage is not None:
+        self._meta.steps = view_of_self.steps
+    if edge is not None:
+        self._edge = edge
+    if self._meta is not None and self._meta.view is not None:
+        self._meta.view = view_of_self.view
+    return self
+
+
+def _check_leaf(self: Tensor) -> None:
+    if self._edge is not None and self.is_leaf and current_mode().grad:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+
+
+def squeeze_(self: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    """In-place version of `squeeze`."""
+    _check_leaf(self)
+    shape, number = _squeezed(self, dim)
+    return _restep(self, make_view(self, f"SqueezeBackward{number + 3}", Reshape(shape)))
+
+
+def unsqueeze_(self: Tensor, dim: int) -> Tensor:
+    """In-place version of `unsqueeze`."""
+    _check_leaf(self)
+    shape = tuple(self._array.shape)
+    at = wrap_dim(dim, len(shape) + 1)
+    return _restep(self, make_view(self, "UnsqueezeBackward1", Reshape((*shape[:at], 1, *shape[at:]))))
+
+
+def transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
+    """In-place version of `transpose`."""
+    _check_leaf(self)
+    axes = _swapped(self.ndim, wrap_dim(dim0, self.ndim), wrap_dim(dim1, self.ndim))
+    return _restep(self, make_view(self, "TransposeBackward1", Permute(axes)))
+
+
+def t_(self: Tensor) -> Tensor:
+    """In-place version of `t`."""
+    _check_leaf(self)
+    return _restep(self, make_view(self, "TBackward1", Permute(tuple(reversed(range(self.ndim))))))
+
+
+# -- differentiable slices, for formulas -------------------------------------------------------
+
+
+@graph_kernel("slice")
+def _graph_slice(x: Tensor, key: tuple[Any, ...]) -> Tensor:
+    return make_view(x, "SliceBackward0", Slice(_normal_key(key, tuple(x._array.shape))))
+
+
+def _normal_key(key: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...]:
+    return tuple(
+        each % n if isinstance(each, int) else (lambda a, b, c: (a, max(a, b), c))(*each.indices(n))
+        for each, n in zip(key, shape, strict=False)
+    )
+
+
+@op(
+    "unslice",
+    name="_unslice",
+    node="SliceBackwardBackward0",
+    vjp={"self": lambda K, g, index: K.slice(g, index)},
+)
+def _unslice(self: Array, shape: tuple[int, ...], index: tuple[Any, ...]) -> Array:
+    """Zeros of `shape` with `self` at `index`."""
+
+
+@op(
+    "slice_assign",
+    name="_slice_assign",
+    node="SliceScatterBackward0",
+    vjp={
+        "self": lambda K, g, index: K.slice_assign(g, index, K.zeros_like(K.slice(g, index))),
+        "value": lambda K, g, index: K.slice(g, index),
+    },
+)
+def _slice_assign(self: Array, index: tuple[Any, ...], value: Array) -> Array:
+    """A copy of `self` with `value` at `index`."""
+
+
+@composite
+def slice_scatter(
+    input: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> Tensor:
+    """A copy of `input` with `src` in place of `input[start:end:step]` at `dim`."""
+    at = wrap_dim(dim, input.ndim)
+    return _slice_assign(input, (slice(None),) * at + (slice(start, end, step),), src)
+
+
+@composite
+def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
+    """A copy of `input` with `src` in place of one index of `dim`."""
+    at = wrap_dim(dim, input.ndim)
+    return _slice_assign(input, (slice(None),) * at + (index % input.shape[at],), src)
+
+
+def real_view(input: Tensor) -> Tensor:
+    """A view of the real parts."""
+    return make_view(input, "ViewAsRealBackward0", Part(False))
+
+
+def imag_view(input: Tensor) -> Tensor:
+    """A view of the imaginary parts."""
+    return make_view(input, "ViewAsRealBackward0", Part(True))
+
+
+def alias_of(input: Tensor) -> Tensor:
+    """A view of the whole tensor."""
+    return make_view(input, "AliasBackward0", Reshape(tuple(input._array.shape)))
