@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import retrograd as rg
+from retrograd.backends import registry
 
 from .errors import DistributedError
 
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
-    except DistributedError as error:
+    except (DistributedError, registry.BackendError) as error:
         print(f"retrograd: error: {error}", file=sys.stderr)
         return 1
     return code
@@ -128,6 +129,10 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _backends(options: argparse.Namespace) -> int:
-    for name in rg.backends.available():
-        print(name)
+    for name, plugin in registry.available().items():
+        try:
+            devices = ", ".join(registry.load(name).devices())
+        except registry.BackendError as error:
+            devices = str(error)
+        print(f"{name} (plugin {plugin}): {devices}")
     return 0

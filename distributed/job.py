@@ -166,7 +166,7 @@ class Job:
                     self._display.line(member.process.name, text)
             member.code = code
             if code is not None and member.rank is not None and self._monitor is not None:
-                self._monitor.tell_exited(member.rank, f"its process {describe_exit(code)}")
+                self._monitor.tell_exited(member.rank, code != 0, f"its process {describe_exit(code)}")
         if self._signals:
             raise Stopped(self._signals[0])
 
@@ -207,6 +207,8 @@ class Job:
             self._ask(0.5)
         culprit = self._culprit(first)
         self._show_failure(culprit)
+        if culprit is not first and self._monitor and self._monitor.status:
+            self._display.say(f"The run has failed: {self._monitor.status.failure}")
         code = culprit.code or 1
         return code if code > 0 else 128 - code
 

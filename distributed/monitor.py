@@ -39,9 +39,9 @@ class Monitor:
                 self.status, news = message, True
         return news
 
-    def tell_exited(self, rank: int, text: str) -> None:
+    def tell_exited(self, rank: int, failed: bool, text: str) -> None:
         """Tell the server that a worker's process has ended, which it would else learn from silence."""
-        self._send(protocol.Exited(rank, text))
+        self._send(protocol.Exited(rank, failed, text))
 
     def close(self) -> None:
         """Say goodbye, which ends the server."""

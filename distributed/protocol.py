@@ -236,6 +236,7 @@ class Exited(Message):
     """A worker's process has ended; the launcher sees it before silence tells."""
 
     rank: Rank
+    failed: bool
     text: Text
 
 

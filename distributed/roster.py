@@ -110,7 +110,7 @@ class Roster:
     def waiting(self) -> Iterable[Member]:
         return [each for each in self.members if each.waiting is not None]
 
-    def is_over(self) -> bool:
-        """Whether everyone who has ever joined is gone, and somebody has."""
+    def is_over(self, given_up: bool) -> bool:
+        """Whether everyone has come and gone; nobody is expected any more in a run that is given up."""
         states = {each.state for each in self.members}
-        return "joined" not in states and states != {"expected"}
+        return "joined" not in states and (given_up or "expected" not in states)

@@ -239,7 +239,11 @@ class Server:
         if message.rank >= len(self.roster):
             raise ProtocolError(f"rank {message.rank} is not one of this run")
         member = self.roster[message.rank]
-        if member.state in ("expected", "joined"):
+        if member.state == "expected" and not message.failed:
+            # A script need not join. If another worker does and waits for this one, that is found now.
+            self.roster.remove(member, "left")
+            self._check_for_the_left()
+        elif member.state in ("expected", "joined"):
             self._lose(member, message.text)
 
     @_handle.register
@@ -401,7 +405,7 @@ class Server:
                 del self.roster.monitors[peer]
                 self._fail(DistributedError("the launcher has died: nobody is left to look after the run"))
                 self._stopped = True
-        if self.roster.is_over() and not self.roster.monitors:
+        if not self.roster.monitors and self.roster.is_over(given_up=self.failure is not None):
             self._stopped = True
         self._warn_of_long_waits(now)
 

@@ -15,6 +15,7 @@ Note [A buffer in flight is not written]
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import time
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from urllib.parse import urlsplit
 
 import zmq
 
-from .errors import AddressInUse, DistributedError, ProtocolError, Refused
+from .errors import AddressInUse, DistributedError, Refused
 from .protocol import MAX_HEADER, Array, Frame, Message, Traffic, encode
 
 __all__ = ["COPY_THRESHOLD", "DEFAULT_MAX_FRAME", "Channel", "Flight", "connect", "listen"]
@@ -180,7 +181,7 @@ def _bind_error(address: str, error: zmq.ZMQError) -> DistributedError:
             f"cannot listen at {address}: the address is in use by another process. Choose another port, "
             "or tcp://127.0.0.1:* for any free one, or end that process"
         )
-    if error.errno in (zmq.EADDRNOTAVAIL, zmq.ENODEV):
+    if error.errno in (zmq.EADDRNOTAVAIL, errno.ENODEV):
         return AddressInUse(f"cannot listen at {address}: this machine has no such address")
     return DistributedError(
         f"{address!r} is no address to listen at ({error}): it must look like tcp://127.0.0.1:5555"
@@ -205,11 +206,3 @@ def _is_local(address: str) -> bool:
 def is_gone(error: zmq.ZMQError) -> bool:
     """Whether a send failed because the peer is not there any more, or does not read."""
     return error.errno in (zmq.EHOSTUNREACH, zmq.EAGAIN)
-
-
-def check_reply(message: Message, expected: type[Message]) -> None:
-    """Raise when a server answers with something that is no answer to what was asked."""
-    if not isinstance(message, expected):
-        raise ProtocolError(
-            f"the server answered {type(message).__name__.upper()} instead of {expected.__name__}"
-        )
