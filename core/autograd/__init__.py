@@ -1,0 +1,41 @@
+"""Automatic differentiation: the graph, the backward pass, and what changes or watches them.
+
+Names are imported when first used: `retrograd.tensor` needs the nodes of this package, and most of
+what users call here needs tensors.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_MODULE_OF = {
+    "Function": "function",
+    "backward": "api",
+    "detect_anomaly": "anomaly",
+    "enable_grad": "modes",
+    "grad": "api",
+    "no_grad": "modes",
+    "set_detect_anomaly": "anomaly",
+    "set_grad_enabled": "modes",
+}
+_SUBMODULES = ("function", "graph")
+
+__all__ = sorted(("Variable", *_MODULE_OF, *_SUBMODULES))
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Variable":
+        from retrograd.tensor import Tensor
+
+        return Tensor
+    if name in _SUBMODULES:
+        return import_module(f"retrograd.autograd.{name}")
+    if name in _MODULE_OF:
+        value = globals()[name] = getattr(import_module(f"retrograd.autograd.{_MODULE_OF[name]}"), name)
+        return value
+    raise AttributeError(f"module 'retrograd.autograd' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

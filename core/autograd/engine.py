@@ -13,6 +13,7 @@ Note [Raw and graph mode]
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
 from operator import attrgetter
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["run_backward"]
 
 _by_sequence = attrgetter("seq")
+_current_task: ContextVar[_Task | None] = ContextVar("retrograd.backward", default=None)
 
 Grad = Any  # a raw array, or a Tensor in graph mode
 Captures = dict[Node, list[tuple[int, int]]]  # node -> (output number, slot of the result)
@@ -67,6 +69,7 @@ def run_backward(
         task.restrict(order, inputs, accumulate)
     outer = current_mode()
     set_mode(outer.but(grad=create_graph))
+    token = _current_task.set(task)
     try:
         with _quiet(roots[0][1]):
             for (node, position), grad in roots:
@@ -75,8 +78,17 @@ def run_backward(
             del roots
             task.run(order)
     finally:
+        _current_task.reset(token)
         set_mode(outer)
     return task.captured
+
+
+def current_task() -> _Task:
+    """The backward pass that is running in this thread or task."""
+    task = _current_task.get()
+    if task is None:
+        raise RuntimeError("no backward pass is running")
+    return task
 
 
 def _quiet(root: Tensor) -> Any:
@@ -109,7 +121,7 @@ class _Task:
     """The state of one backward pass."""
 
     __slots__ = (
-        "accumulate", "buffers", "captured", "captures", "check_nan", "create_graph", "needed", "own", "pending",
+        "__weakref__", "accumulate", "buffers", "captured", "captures", "check_nan", "create_graph", "needed", "order", "own", "pending",
         "retain_graph",
     )  # fmt: skip
 
@@ -138,7 +150,14 @@ class _Task:
                 needed.add(node)
         self.needed = needed
 
+    def will_run(self, node: Node) -> bool:
+        """Whether `node` is part of this pass."""
+        if self.needed is not None and node not in self.needed:
+            return False
+        return node in self.pending or node in self.order
+
     def run(self, order: list[Node]) -> None:
+        self.order = order
         buffers, pending, needed = self.buffers, self.pending, self.needed
         create_graph, keep = self.create_graph, self.retain_graph
         for leaf, count in list(pending.items()):

@@ -43,12 +43,15 @@ def getitem(self: Tensor, key: Any) -> Tensor:
 
 def setitem(self: Tensor, key: Any, value: Any) -> None:
     """`self[key] = value`, differentiable by both; raises before anything is changed."""
+    viewed, indices = _view_part(self, key)
+    if isinstance(value, (bool, int, float, complex)) and not any(each is not None for each in indices):
+        inplace.fill_(alias_of(self) if viewed is self else viewed, value)
+        return
     if isinstance(value, Tensor):
         if value._k is not self._k and value.ndim == 0:
             value = value.to(self.device)
     else:
         value = _constant(self, value)
-    viewed, indices = _view_part(self, key)
     if any(each is not None for each in indices):
         index_put_(viewed, indices, value.to(viewed.dtype))
         return
@@ -581,6 +584,7 @@ def _where(K, condition: Array, self: Array, other: Array) -> Array:
     return K.where(condition, self, other)
 
 
+@composite
 def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """`input` where `condition` holds, else `other`; with `condition` alone, the coordinates where it holds.
 

@@ -12,7 +12,7 @@ from typing import Any
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.rebase import check_writable, rebase
 from retrograd.dtypes import can_cast
-from retrograd.ops import dispatch
+from retrograd.ops import dispatch, specialise
 from retrograd.ops.declare import Array, Op, op
 from retrograd.storage import write
 from retrograd.tensor import Tensor, wrap_array
@@ -242,3 +242,6 @@ def fill_(self: Tensor, value: Any) -> Tensor:
 def zero_(self: Tensor) -> Tensor:
     """Write zero into every element."""
     return call_inplace(_zero.__wrapped_op__, self)
+
+
+specialise.link(call_out=call_out)

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from retrograd.ops import conversion, indexing, inplace, linalg, shape
+from retrograd.ops import indexing, inplace, linalg, shape
 from retrograd.ops.declare import publics
 from retrograd.ops.inplace import in_place_of, in_place_of_composite
 from retrograd.tensor import Tensor
@@ -67,13 +67,13 @@ def attach() -> None:
             setattr(Tensor, name, function)
     _attach_in_place()
     for symbol, name in _OPERATORS.items():
-        setattr(Tensor, symbol, publics[name])
+        if name in publics: setattr(Tensor, symbol, publics[name])
     for symbol, name in _IN_PLACE.items():
-        setattr(Tensor, symbol, getattr(Tensor, name))
+        if hasattr(Tensor, name): setattr(Tensor, symbol, getattr(Tensor, name))
     Tensor.__rtruediv__ = Tensor.__rdiv__ = _rdiv
     Tensor.__rmatmul__ = linalg.rmatmul
     for symbol, name in _REFLECTED.items():
-        setattr(Tensor, symbol, _reflected(publics[name]))
+        if name in publics: setattr(Tensor, symbol, _reflected(publics[name]))
     Tensor.__getitem__ = indexing.getitem
     Tensor.__setitem__ = indexing.setitem
     for name in ("copy_", "fill_", "zero_"):
@@ -103,11 +103,3 @@ def _attach_in_place() -> None:
             continue
         made = in_place_of(declared) if declared is not None else in_place_of_composite(name, function)
         setattr(Tensor, name + "_", made)
-
-
-def exported() -> dict[str, Callable[..., Any]]:
-    """The functions of the namespace `retrograd`."""
-    return {name: function for name, function in publics.items() if not name.startswith("_")}
-
-
-_ = conversion  # imported so that its functions are there to attach

@@ -153,7 +153,7 @@ def _kernel_call(op: Op) -> str:
     if op.body is None:
         return f"k.{op.kernel}({', '.join(values)})"
     general = f"(forwards[k] if k in forwards else forward_for(k))(k, {', '.join(values)})"
-    if op.kernel is None:
+    if op.kernel is None or not all(name in op.defaults for name in op.params):
         return general
     if not op.params:  # the body is for what the general path sees: integers, complex numbers
         return f"k.{op.kernel}({', '.join(values)})"

@@ -1,0 +1,198 @@
+"""Looking at the graph, and hooks on what it saves.
+
+Source: https://docs.pytorch.org/docs/stable/autograd.html#autograd-graph
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from retrograd.autograd.api import GradientEdge, get_gradient_edge
+from retrograd.autograd.hooks import RemovableHandle, register_tensor_hook
+from retrograd.autograd.modes import ModeContext, current_mode
+from retrograd.autograd.node import Node
+from retrograd.autograd.rebase import CopySlices
+from retrograd.tensor import Tensor
+
+__all__ = [
+    "CopySlices", "GradientEdge", "Node", "disable_saved_tensors_hooks", "get_gradient_edge", "increment_version",
+    "register_multi_grad_hook", "save_on_cpu", "saved_tensors_hooks",
+]  # fmt: skip
+
+
+class saved_tensors_hooks(ModeContext):  # noqa: N801 - PyTorch's name
+    """Inside this context, what nodes save goes through a pair of functions.
+
+    Parameters
+    ----------
+    pack_hook
+        Called with each tensor when it is saved; what it returns is kept instead.
+    unpack_hook
+        Called with that when the tensor is needed; must return an equal tensor.
+
+    Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.graph.saved_tensors_hooks
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> x = retrograd.ones(2, requires_grad=True)
+    >>> with retrograd.autograd.graph.saved_tensors_hooks(lambda t: t.numpy(force=True), retrograd.from_numpy):
+    ...     y = x * x
+    >>> y.sum().backward(); x.grad
+    tensor([2., 2.])
+    """
+
+    __slots__ = ("pack_hook", "unpack_hook")
+
+    def __init__(self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]) -> None:
+        self.pack_hook = pack_hook
+        self.unpack_hook = unpack_hook
+
+    def __enter__(self) -> None:
+        disabled = current_mode().saved_hooks_disabled
+        if disabled is not None:
+            raise RuntimeError(disabled)
+        super().__enter__()
+
+    def changes(self) -> dict[str, Any]:
+        return {"saved_hooks": (*current_mode().saved_hooks, (self.pack_hook, self.unpack_hook))}
+
+    def clone(self) -> saved_tensors_hooks:
+        return saved_tensors_hooks(self.pack_hook, self.unpack_hook)
+
+
+class save_on_cpu(saved_tensors_hooks):  # noqa: N801 - PyTorch's name
+    """Inside this context, what nodes save is kept in host memory and moved back when needed.
+
+    Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.graph.save_on_cpu
+    """
+
+    __slots__ = ()
+
+    def __init__(self, pin_memory: bool = False, device_type: str = "") -> None:
+        super().__init__(_to_host, _from_host)
+
+    def clone(self) -> save_on_cpu:
+        return save_on_cpu()
+
+
+def _to_host(tensor: Tensor) -> tuple[Any, Any]:
+    import copy
+
+    return tensor._k, copy.copy(tensor._k.to_host(tensor._array))
+
+
+def _from_host(packed: tuple[Any, Any]) -> Tensor:
+    from retrograd.tensor import wrap_array
+
+    k, host = packed
+    return wrap_array(k.from_host(host), k)
+
+
+class disable_saved_tensors_hooks(ModeContext):  # noqa: N801 - PyTorch's name
+    """Inside this context, `saved_tensors_hooks` raises an error with the given message."""
+
+    __slots__ = ("error_message",)
+
+    def __init__(self, error_message: str) -> None:
+        self.error_message = error_message
+
+    def __enter__(self) -> None:
+        if current_mode().saved_hooks:
+            raise RuntimeError(self.error_message)
+        super().__enter__()
+
+    def changes(self) -> dict[str, Any]:
+        return {"saved_hooks_disabled": self.error_message}
+
+    def clone(self) -> disable_saved_tensors_hooks:
+        return disable_saved_tensors_hooks(self.error_message)
+
+
+def increment_version(tensor: Tensor | Sequence[Tensor]) -> None:
+    """Tell the graph that a tensor's memory was written to by other means than its operators."""
+    for each in [tensor] if isinstance(tensor, Tensor) else tensor:
+        each._version[0] += 1
+
+
+class MultiGradHandle:
+    """Removes the hooks of `register_multi_grad_hook`."""
+
+    def __init__(self, handles: tuple[RemovableHandle, ...]) -> None:
+        self.handles = handles
+
+    def remove(self) -> None:
+        for each in self.handles:
+            each.remove()
+
+    def __enter__(self) -> MultiGradHandle:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.remove()
+
+
+def register_multi_grad_hook(
+    tensors: Sequence[Tensor], fn: Callable[..., None], *, mode: str = "all"
+) -> MultiGradHandle:
+    """Call `fn` once in a backward pass: with all gradients of `tensors` when they are there, or with the first.
+
+    Parameters
+    ----------
+    tensors
+        Tensors that require gradients.
+    fn
+        With mode `"all"`, gets a list with a gradient, or None, for each tensor; with `"any"`, one
+        gradient.
+
+    Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.graph.register_multi_grad_hook
+    """
+    if mode not in ("all", "any"):
+        raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
+    lock = threading.Lock()
+    if mode == "any":
+        return _register_any(tensors, fn, lock)
+    state: dict[Any, dict[int, Tensor]] = {}
+    reachable: dict[Any, int] = {}
+
+    def arrive(position: int, grad: Tensor) -> None:
+        from retrograd.autograd.engine import current_task
+
+        task = current_task()
+        with lock:
+            if task not in state:
+                state[task] = {}
+                reachable[task] = sum(task.will_run(each._edge[0]) for each in tensors)
+            state[task][position] = grad
+            complete = len(state[task]) == reachable[task]
+            if complete:
+                grads = state.pop(task)
+                reachable.pop(task)
+        if complete:
+            fn([grads.get(i) for i in range(len(tensors))])
+
+    handles = tuple(
+        register_tensor_hook(each, lambda grad, i=i: arrive(i, grad)) for i, each in enumerate(tensors)
+    )
+    return MultiGradHandle(handles)
+
+
+def _register_any(tensors: Sequence[Tensor], fn: Callable[..., None], lock: threading.Lock) -> MultiGradHandle:
+    called: set[Any] = set()
+
+    def first(grad: Tensor) -> None:
+        from retrograd.autograd.engine import current_task
+
+        task = current_task()
+        with lock:
+            if task in called:
+                return
+            called.clear()
+            called.add(task)
+        fn(grad)
+
+    return MultiGradHandle(tuple(register_tensor_hook(each, first) for each in tensors))
+
+

@@ -1,0 +1,27 @@
+"""Loads every operator module and collects what the namespace `retrograd` exports.
+
+The modules of this package are found by looking, so that an operator family is added by adding its
+file.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from retrograd import ops
+from retrograd.ops import methods
+from retrograd.ops.declare import publics
+
+__all__ = ["load"]
+
+
+def load() -> dict[str, Callable[..., Any]]:
+    """Put the operators on `Tensor` and return the functions of the namespace."""
+    for module in pkgutil.iter_modules(ops.__path__):
+        import_module(f"{ops.__name__}.{module.name}")
+    import_module("retrograd.random")
+    methods.attach()
+    return {name: function for name, function in publics.items() if not name.startswith("_")}
