@@ -67,14 +67,22 @@ class ServerOptimizer(rg.optim.Optimizer):
     def __init__(
         self, optimizer_class: type[rg.optim.Optimizer], params: Iterable[Any], **hyperparameters: Any
     ) -> None:
-        # Not `super().__init__`: groups, defaults and state are the local optimizer's, which checks what it
-        # is given and fills in what it is not. It is also a whole optimizer when there is no server.
+        # Checks what it is given and fills in what it is not; and it is what steps when there is no server.
         self._local = optimizer_class(params, **hyperparameters)
         self._worker = worker.current()
-        self._parameters = [p for group in self._local.param_groups for p in group["params"]]
-        if self._worker.client is not None:
-            self._initialize(self._worker.client)
+        self._client = self._worker.client
+        super().__init__(self._local.param_groups, self._local.defaults)
+        self._share()
+        if self._client is not None:
+            self._initialize(self._client)
         self._worker.begin()
+
+    def _share(self) -> None:
+        """Have the local optimizer's very groups and state, so that a change of one is a change of both."""
+        self.param_groups, self.state = self._local.param_groups, self._local.state
+
+    def _parameters(self) -> list[rg.Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
 
     def _initialize(self, client: Client) -> None:
         from . import bridge  # like all that talks to a server, loaded only when there is one
@@ -84,74 +92,60 @@ class ServerOptimizer(rg.optim.Optimizer):
                 "this process has a ServerOptimizer already, and this version has one set of weights on "
                 "the server: put all parameters into one optimizer, in groups if their hyperparameters differ"
             )
-        groups = self._local.param_groups
-        weights = [bridge.array_of(p) for p in self._parameters]
-        name = type(self._local).__name__
-        bridge.assign(
-            self._parameters,
-            client.initialize(name, bridge.plain_groups(groups), bridge.table_of(groups), weights),
+        weights = client.initialize(
+            type(self._local).__name__,
+            bridge.plain_groups(self.param_groups),
+            bridge.table_of(self.param_groups),
+            [bridge.array_of(p) for p in self._parameters()],
         )
+        bridge.assign(self._parameters(), weights)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Do one step together with all other workers: push, wait for everyone's, pull."""
-        if self._worker.client is None:
+        if self._client is None:
             loss = self._local.step() if closure is None else self._local.step(closure)
             self._worker.advance(self._worker.step + 1)
             return loss
+        if self._worker.client is None:
+            raise DistributedError(
+                "this process has left the run: step() after retrograd.distributed.shutdown()"
+            )
         loss = None
         if closure is not None:
             with rg.enable_grad():
                 loss = closure()
-        self._push_and_pull(self._worker.client)
+        self._push_and_pull(self._client)
         return loss
 
     def _push_and_pull(self, client: Client) -> None:
         from . import bridge
 
-        slots, gradients = bridge.gradients_of(self._parameters)
-        weights = client.push(bridge.plain_groups(self._local.param_groups), slots, gradients)
-        bridge.assign(self._parameters, weights)
+        parameters = self._parameters()
+        slots, gradients = bridge.gradients_of(parameters)
+        weights = client.push(bridge.plain_groups(self.param_groups), slots, gradients)
+        bridge.assign(parameters, weights)
         self._worker.advance(client.step)
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget this worker's gradients."""
-        self._local.zero_grad(set_to_none)
-
-    @property
-    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """The parameter groups. Numbers that are changed here reach the server with the next step."""
-        return self._local.param_groups
-
-    @property
-    def defaults(self) -> dict[str, Any]:  # type: ignore[override]
-        return self._local.defaults
-
-    @property
-    def state(self) -> Any:  # type: ignore[override]
-        """Momenta and the like: empty on a worker, since they live on the server."""
-        return self._local.state
-
-    def state_dict(self) -> dict[str, Any]:
-        """The groups and, when this worker is alone, the state, which else lives on the server."""
-        return self._local.state_dict()
-
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load what :meth:`state_dict` gave; only a worker that is alone can."""
-        if self._worker.client is not None:
+        """Load what `state_dict` gave; only a worker that is alone can.
+
+        With a server the momenta and the like live there, and `state_dict` holds the groups alone.
+        """
+        if self._client is not None:
             raise DistributedError(
                 "the optimizer's state lives on the server, which cannot load one in this version: load it "
                 "in a process that trains alone, or set the hyperparameters in param_groups"
             )
         self._local.load_state_dict(state_dict)
+        self._share()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group; only a worker that is alone can."""
-        if self._worker.client is not None:
+        """Add a group; only a worker that is alone can, once the optimizer is made."""
+        if self._client is not None and self._client.initialized:
             raise DistributedError(
                 "give ServerOptimizer all parameter groups when it is made: the server has its table"
             )
-        self._local.add_param_group(param_group)
-        self._parameters = [p for group in self._local.param_groups for p in group["params"]]
+        super().add_param_group(param_group)
 
     def __repr__(self) -> str:
         return f"ServerOptimizer({self._local!r})"

@@ -321,8 +321,13 @@ class Server:
             raise ProtocolError("worker 0 has sent its weights before")
         try:
             self.state = State(message.optimizer, message.groups, message.table, arrays, self.options.backend)
-        except (ValueError, TypeError) as error:
-            raise Mismatch(f"the server cannot make the optimizer {message.optimizer}: {error}") from error
+        except DistributedError:
+            raise
+        except Exception as error:
+            log.exception("INIT failed")
+            raise Mismatch(
+                f"the server cannot make the optimizer {message.optimizer}: {type(error).__name__}: {error}"
+            ) from error
         self._weights = self.state.weights()
         size = sum(array.nbytes for array in self._weights)
         log.info("%d tensors, %d bytes, optimizer %s", len(self._weights), size, message.optimizer)
