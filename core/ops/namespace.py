@@ -17,11 +17,19 @@ from retrograd.ops.declare import publics
 
 __all__ = ["load"]
 
+_EXPORTED_WHOLE = ("retrograd.ops.creation", "retrograd.random")
+"""Modules of functions that are no operators: their `__all__` is exported."""
+
+_INTERNAL = {"legacy_tensor", "default_generator", "tensor_text", "uniform_array", "bernoulli_mask"}
+
 
 def load() -> dict[str, Callable[..., Any]]:
     """Put the operators on `Tensor` and return the functions of the namespace."""
     for module in pkgutil.iter_modules(ops.__path__):
         import_module(f"{ops.__name__}.{module.name}")
-    import_module("retrograd.random")
     methods.attach()
-    return {name: function for name, function in publics.items() if not name.startswith("_")}
+    exported = {name: function for name, function in publics.items() if not name.startswith("_")}
+    for module_name in _EXPORTED_WHOLE:
+        module = import_module(module_name)
+        exported |= {name: getattr(module, name) for name in module.__all__ if name not in _INTERNAL}
+    return exported

@@ -1,0 +1,268 @@
+"""In-place writes, views and versions: the same outcome as PyTorch's, errors included, on every backend."""
+
+from __future__ import annotations
+
+import pytest
+
+from programs import assert_same
+
+PROGRAMS = {
+    "base_then_view": """
+        x = torch.tensor([[1., 2.], [3., 4.]], requires_grad=True)
+        b = x * 1
+        v = b[0]
+        b.mul_(3)
+        print(b.grad_fn, v.grad_fn, v)
+        v.sum().backward()
+        print(x.grad)
+    """,
+    "view_then_base": """
+        x = torch.tensor([[1., 2.], [3., 4.]], requires_grad=True)
+        b = x * 1
+        v = b[0]
+        v.mul_(3)
+        print(b.grad_fn, b.grad_fn.next_functions, v.grad_fn, b)
+        (b * b).sum().backward()
+        print(x.grad)
+    """,
+    "view_of_view": """
+        x = torch.arange(6.).reshape(2, 3).requires_grad_()
+        b = x * 1
+        v = b.t()[1]
+        v.exp_()
+        print(b, v, v.grad_fn)
+        (b * torch.arange(6.).reshape(2, 3)).sum().backward()
+        print(x.grad)
+    """,
+    "sibling_views": """
+        x = torch.ones(4, requires_grad=True)
+        b = x * 2
+        first, second = b[:3], b[1:]
+        first.mul_(5)
+        print(second, second.grad_fn, b)
+        (second * second).sum().backward()
+        print(x.grad)
+    """,
+    "setitem": """
+        x = torch.ones(2, 3, requires_grad=True)
+        w = torch.tensor([7., 8.], requires_grad=True)
+        y = x * 2
+        y[:, 1] = w
+        y[0, 0] = 5.
+        print(y, y.grad_fn)
+        (y * y).sum().backward()
+        print(x.grad, w.grad)
+    """,
+    "setitem_with_tensor_index": """
+        x = torch.zeros(4, requires_grad=True)
+        w = torch.tensor([1., 2.], requires_grad=True)
+        y = x * 1
+        y[torch.tensor([0, 2])] = w
+        print(y, y.grad_fn)
+        (y * torch.arange(4.)).sum().backward()
+        print(x.grad, w.grad)
+    """,
+    "setitem_with_mask": """
+        x = torch.tensor([-1., 2., -3.], requires_grad=True)
+        y = x * 1
+        y[y < 0] = 0.
+        print(y)
+        y.sum().backward()
+        print(x.grad)
+    """,
+    "leaf": """
+        x = torch.ones(2, requires_grad=True)
+        attempt(x.add_, 1)
+        attempt(x[0].mul_, 2)
+        attempt(x.__setitem__, 0, 3.)
+        print(x, x._version)
+        with torch.no_grad():
+            x.add_(1)
+        print(x, x._version)
+    """,
+    "stale_result": """
+        x = torch.ones(3, requires_grad=True)
+        y = x.exp()
+        y.add_(1)
+        attempt(y.sum().backward)
+    """,
+    "stale_input": """
+        x = torch.ones(3, requires_grad=True)
+        a = x * 1
+        y = a * a
+        a.mul_(2)
+        attempt(y.sum().backward)
+    """,
+    "stale_through_detach": """
+        x = torch.ones(3, requires_grad=True)
+        w = torch.ones(3)
+        y = x * w
+        w.detach()[0] = 5
+        attempt(y.sum().backward)
+    """,
+    "data_is_not_tracked": """
+        x = torch.ones(3, requires_grad=True)
+        w = torch.ones(3)
+        y = x * w
+        w.data[0] = 5
+        print(w, w._version)
+        attempt(y.sum().backward)
+    """,
+    "not_needed_for_the_gradient": """
+        x = torch.ones(3, requires_grad=True)
+        a = x * 2
+        y = a + 1
+        a.mul_(10)
+        y.sum().backward()
+        print(x.grad, a)
+    """,
+    "saves_itself": """
+        x = torch.ones(3, requires_grad=True)
+        w = torch.full((3,), 2., requires_grad=True)
+        y = x * 1
+        y.mul_(w)
+        y.sum().backward()
+        print(x.grad, w.grad)
+    """,
+    "no_grad_views": """
+        x = torch.ones(3, requires_grad=True)
+        y = x * 1
+        with torch.no_grad():
+            v = y[:2]
+        attempt(v.mul_, 2)
+        with torch.no_grad():
+            v.mul_(2)
+        print(y)
+    """,
+    "multi_output_views": """
+        x = torch.ones(4, requires_grad=True)
+        y = x * 1
+        a, b = y.split(2)
+        attempt(a.mul_, 2)
+        c, d, e, f = y.unbind()
+        attempt(c.add_, 1)
+        print(y)
+    """,
+    "expanded": """
+        x = torch.zeros(1, 3)
+        attempt(x.expand(2, 3).add_, 1)
+        print(x)
+    """,
+    "shape_and_type_refused": """
+        x = torch.zeros(3)
+        attempt(x.add_, torch.ones(2, 3))
+        attempt(torch.zeros(3, dtype=torch.int64).add_, 1.5)
+        attempt(x.mul_, torch.ones(2))
+        print(x, x._version)
+    """,
+    "versions": """
+        x = torch.zeros(3)
+        v = x[1:]
+        print(x._version, v._version)
+        v.add_(1)
+        print(x._version, v._version, x.detach()._version, x.data._version)
+        x[0] = 2
+        x.zero_()
+        print(x._version, v._version)
+    """,
+    "aliases": """
+        x = torch.arange(6.).reshape(2, 3)
+        t, row, flat = x.t(), x[1], x.view(-1)
+        flat[4] = 100
+        print(t, row)
+        t[0, 0] = -1
+        print(x, flat)
+        row.copy_(torch.zeros(3))
+        print(x, t, flat)
+    """,
+    "in_place_shapes": """
+        x = torch.ones(1, 3, requires_grad=True)
+        y = x * 2
+        print(y.squeeze_(0).grad_fn, y.unsqueeze_(1).grad_fn, y.transpose_(0, 1).grad_fn, y.t_().grad_fn, y.shape)
+        y.sum().backward()
+        print(x.grad)
+    """,
+    "fill_zero_copy": """
+        x = torch.ones(3, requires_grad=True)
+        w = torch.tensor(2., requires_grad=True)
+        y = x * 3
+        print(y.zero_().grad_fn)
+        print(y.fill_(w).grad_fn, y)
+        y.sum().backward()
+        print(x.grad, w.grad)
+    """,
+    "copy_from_other_type": """
+        x = torch.ones(3, requires_grad=True)
+        y = torch.zeros(3, dtype=torch.float64)
+        y.copy_(x)
+        print(y, y.grad_fn)
+        y.sum().backward()
+        print(x.grad)
+    """,
+    "detached_view_is_refused": """
+        x = torch.ones(3, requires_grad=True)
+        y = x * 1
+        attempt(y[0].detach_)
+        y.detach_()
+        print(y.requires_grad, y.is_leaf)
+    """,
+    "iadd_on_slices": """
+        x = torch.ones(2, 2, requires_grad=True)
+        y = x * 1
+        y[0] += 5
+        y[:, 1] *= 3
+        print(y)
+        (y * y).sum().backward()
+        print(x.grad)
+    """,
+    "base_and_is_view": """
+        x = torch.ones(2, 2)
+        print(x._is_view(), x[0]._is_view(), x[0]._base is x, x[0][0]._base is x, x.detach()._is_view())
+    """,
+    "requires_grad_after_write": """
+        b = torch.zeros(3)
+        v = b[:2]
+        w = torch.ones(2, requires_grad=True)
+        v.mul_(w)
+        print(b.requires_grad, v.requires_grad, b.grad_fn, v.grad_fn)
+        b.sum().backward()
+        print(w.grad)
+    """,
+    "double_backward_through_copy_slices": """
+        x = torch.tensor([1., 2., 3.], requires_grad=True)
+        y = x * x
+        y[1:].mul_(x[:2])
+        (g,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+        print(g)
+        print(torch.autograd.grad(g.sum(), x))
+    """,
+    "hook_before_and_after_write": """
+        x = torch.ones(2, requires_grad=True)
+        y = x * 2
+        y.register_hook(lambda g: print("before", g))
+        y.mul_(3)
+        y.register_hook(lambda g: print("after", g))
+        y.sum().backward()
+    """,
+    "retain_grad_moves": """
+        x = torch.ones(2, requires_grad=True)
+        y = x * 2
+        y.retain_grad()
+        y.mul_(3)
+        (y * 5).sum().backward()
+        print(y.grad, x.grad)
+    """,
+    "clamp_div_pow_in_place": """
+        x = torch.tensor([-1., 2., 3.], requires_grad=True)
+        y = x * 1
+        y.clamp_(min=0).div_(2).pow_(2)
+        print(y, y.grad_fn)
+        y.sum().backward()
+        print(x.grad)
+    """,
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_same_as_pytorch(name: str, backend: str) -> None:
+    assert_same(PROGRAMS[name])

@@ -1,0 +1,56 @@
+"""Runs a small program under retrograd and under PyTorch and compares what it prints, errors included."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import textwrap
+import warnings
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import retrograd
+
+__all__ = ["assert_same", "output_of"]
+
+_PRELUDE = "import math\n"
+
+
+def output_of(torch: ModuleType, program: str) -> str:
+    """What `program` prints; an exception that ends it is printed as its type and text."""
+    out = io.StringIO()
+    scope: dict[str, Any] = {"torch": torch, "F": torch.nn.functional, "nn": torch.nn, "attempt": _attempt}
+    with contextlib.redirect_stdout(out), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            exec(compile(_PRELUDE + textwrap.dedent(program), "<program>", "exec"), scope)
+        except Exception as error:
+            print(f"{type(error).__name__}: {error}")
+    return _normal(out.getvalue())
+
+
+def _attempt(function: Any, *args: Any, **kwargs: Any) -> None:
+    """Call and print the result, or the error that it raises."""
+    try:
+        print(function(*args, **kwargs))
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}")
+
+
+def _normal(text: str) -> str:
+    text = re.sub(r"0x[0-9a-f]+", "ADDRESS", text)
+    text = text.replace("retrograd.", "torch.").replace("<torch.autograd.function.", "<")
+    text = re.sub(r", device='[^']*'", "", text)
+    # The last digit of a printed number may differ between two libraries' arithmetic.
+    return re.sub(r"-?\d+\.\d+(e[-+]?\d+)?", lambda number: f"{float(number[0]):.3g}", text)
+
+
+def assert_same(program: str) -> None:
+    """The program prints the same under both; skips where PyTorch is not installed."""
+    torch = pytest.importorskip("torch")
+    ours = output_of(retrograd, program)
+    assert ours, "a program that prints nothing shows nothing"
+    assert ours == output_of(torch, program)
