@@ -129,4 +129,4 @@ def write(tensor: Tensor, value: Any) -> None:
             tensor._set_array(value)
         else:
             meta.storage.write(k, meta.steps, value)
-    tensor._version[0] += 1
+    tensor._cell[0] += 1

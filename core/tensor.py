@@ -9,7 +9,7 @@ Note [Tensor slots]
     `_k`        the kernels of its backend and device
     `_edge`     None, or (node, output number): where its gradient goes. A leaf that requires a
                 gradient has an edge to its `AccumulateGrad`, so `requires_grad` is one test
-    `_version`  Note [Version cell]
+    `_cell`     Note [Version cell]
     `_meta`     None, or what only some tensors have (`retrograd.storage.Meta`)
 """
 
@@ -57,13 +57,13 @@ class Tensor:
     tensor([2., 4.])
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_array", "_edge", "_k", "_meta", "_version")
+    __slots__ = ("__dict__", "__weakref__", "_array", "_cell", "_edge", "_k", "_meta")
     __array_priority__ = 1000  # NumPy leaves `array * tensor` to the tensor
 
     _array: Any
     _k: Any
     _edge: Edge | None
-    _version: list[int]
+    _cell: list[int]
     _meta: Meta | None
 
     def __new__(cls, *data: Any, dtype: Any = None, device: Any = None) -> Any:
@@ -77,7 +77,7 @@ class Tensor:
     def _restore(cls, array: Any, k: Any, edge: Edge | None, meta: Meta | None) -> Any:
         made = object.__new__(cls)
         made._array, made._k, made._edge, made._meta = array, k, edge, meta
-        made._version = [0]
+        made._cell = [0]
         return made
 
     def _own_meta(self) -> Meta:
@@ -259,6 +259,11 @@ class Tensor:
         return None if edge is None or type(edge[0]) is AccumulateGrad else edge[0]
 
     @property
+    def _version(self) -> int:
+        """How many in-place writes its memory has seen."""
+        return self._cell[0]
+
+    @property
     def output_nr(self) -> int:
         """Which output of `grad_fn` it is."""
         return 0 if self._edge is None else self._edge[1]
@@ -337,7 +342,7 @@ class Tensor:
     def detach(self) -> Tensor:
         """The same memory outside of the graph. Writes to it count as writes to this tensor."""
         alias = type(self)._restore(self._array, self._k, None, None) if type(self) is Tensor else _plain(self)
-        alias._version = self._version
+        alias._cell = self._cell
         share(self, alias)
         return alias
 
@@ -561,7 +566,7 @@ def wrap_array(array: Any, k: Any) -> Tensor:
     made._array = array
     made._k = k
     made._edge = None
-    made._version = [0]
+    made._cell = [0]
     made._meta = None
     return made
 

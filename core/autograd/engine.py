@@ -330,7 +330,7 @@ def _accumulate(leaf: AccumulateGrad, grad: Grad, create_graph: bool) -> None:
             meta.grad = held + grad
         elif k.mutable and held._edge is None:
             k.add(held._array, grad, held._array)
-            held._version[0] += 1
+            held._cell[0] += 1
         else:
             held._write(k.add(held._array, grad))
 

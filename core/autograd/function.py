@@ -285,7 +285,7 @@ class Function(metaclass=_FunctionMeta):
         node.needs_input_grad = tuple(isinstance(each, Tensor) and each._edge is not None for each in args)
         records = mode.grad and any(node.needs_input_grad)
         _describe_inputs(node, args, inputs, records)
-        versions = [each._version[0] for each in inputs]
+        versions = [each._cell[0] for each in inputs]
         with no_grad():
             if cls.setup_context is not Function.setup_context:
                 output = cls.forward(*args, **kwargs)
@@ -418,10 +418,10 @@ def _pack(node: _FunctionNode, tensor: Any, outputs: tuple[Any, ...], made: tupl
     for position, (before, after) in enumerate(zip(outputs, made, strict=True)):
         if tensor is before and isinstance(after, Tensor):
             own = after._edge is not None and after._edge[0] is node
-            entry = (after._array, after._version, after._version[0], after._k, position if own else after._edge)
+            entry = (after._array, after._cell, after._cell[0], after._k, position if own else after._edge)
             break
     else:
-        entry = (tensor._array, tensor._version, tensor._version[0], tensor._k, _origin(tensor))
+        entry = (tensor._array, tensor._cell, tensor._cell[0], tensor._k, _origin(tensor))
     hooks = current_mode().saved_hooks
     if hooks:
         pack, unpack = hooks[-1]

@@ -158,7 +158,7 @@ def call_out(op: Op, out: Tensor, *arguments: Any) -> Tensor:
         )
     if tuple(result.shape) != tuple(out._array.shape):
         out._set_array(k.astype(result, out._array.dtype))
-        out._version[0] += 1
+        out._cell[0] += 1
     else:
         write(out, k.astype(result, out._array.dtype))
     return out

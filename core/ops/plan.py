@@ -90,7 +90,7 @@ class Plan:
             if kind == "input":
                 saved += _cell(inputs[index], arrays[index])
             elif kind == "result":
-                saved += (outputs[index]._array, outputs[index]._version, outputs[index]._version[0])
+                saved += (outputs[index]._array, outputs[index]._cell, outputs[index]._cell[0])
             elif kind == "shape":
                 saved.append(tuple(arrays[index].shape))
             elif kind == "dtype":
@@ -241,7 +241,7 @@ def _cell(tensor: Any, array: Any) -> tuple[Any, list[int], int]:
     from retrograd.tensor import Tensor
 
     if isinstance(tensor, Tensor):
-        return array, tensor._version, tensor._version[0]
+        return array, tensor._cell, tensor._cell[0]
     return array, CONSTANT, 0
 
 

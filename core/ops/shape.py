@@ -45,7 +45,7 @@ def make_view(source: Tensor, name: str, *steps: Step, creation: str | None = No
     for step in steps:
         array = step.apply(k, array)
     made = Tensor._restore(array, k, None, None)
-    made._version = source._version
+    made._cell = source._cell
     share(source, made, steps)
     mode = current_mode()
     made._meta.view = _view_of(source, steps, creation, name, mode)

@@ -130,7 +130,7 @@ def _compute(op: Op, tensors: tuple[bool, ...]) -> list[str]:
     lines += [f"try: y = {_kernel_call(op)}", f"except Exception: return call(op, {_arguments(op)})"]
     lines += [
         "if type(y) is not k.array_type: y = k.as_array(y)",
-        "out = new(Tensor); out._array = y; out._k = k; out._version = [0]; out._meta = None",
+        "out = new(Tensor); out._array = y; out._k = k; out._cell = [0]; out._meta = None",
     ]
     if not op.vjp:
         return [*lines, "out._edge = None", "return out"]
@@ -198,12 +198,12 @@ def _save(op: Op, tensors: tuple[bool, ...], mask: tuple[bool, ...]) -> list[str
     versions: list[str] = []
     for kind, index, name in plan.sources:
         if kind == "input" and tensors[index]:
-            versions.append(f"v{index} = {spelled(op.inputs[index])}._version")
+            versions.append(f"v{index} = {spelled(op.inputs[index])}._cell")
             entries += [f"a{index}", f"v{index}", f"v{index}[0]"]
         elif kind == "input":
             entries += [f"a{index}", "CONSTANT", "0"]
         elif kind == "result":
-            entries += ["y", "out._version", "0"]
+            entries += ["y", "out._cell", "0"]
         else:
             entries.append(
                 {
