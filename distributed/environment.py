@@ -20,7 +20,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from .errors import DistributedError
 
@@ -28,8 +27,6 @@ __all__ = ["DEFAULT_TIMEOUT", "Environment"]
 
 DEFAULT_TIMEOUT = 10.0
 """Seconds of silence after which a peer is taken for dead, unless ``RETROGRAD_TIMEOUT`` says otherwise."""
-
-N = TypeVar("N", int, float)
 
 _REQUIRED = ("RETROGRAD_RANK", "RETROGRAD_WORLD_SIZE", "RETROGRAD_SERVERS")
 
@@ -73,8 +70,8 @@ class Environment:
                 f"{', '.join(_REQUIRED)}, or none of them to train alone"
             )
         place = cls(
-            rank=_read_number(variables, "RETROGRAD_RANK", int),
-            world_size=_read_number(variables, "RETROGRAD_WORLD_SIZE", int),
+            rank=_read_int(variables, "RETROGRAD_RANK"),
+            world_size=_read_int(variables, "RETROGRAD_WORLD_SIZE"),
             servers=tuple(variables["RETROGRAD_SERVERS"].split(",")),
             run=variables.get("RETROGRAD_RUN", ""),
             timeout=read_timeout(variables),
@@ -102,15 +99,19 @@ def read_timeout(variables: Mapping[str, str] | None = None) -> float:
     variables = os.environ if variables is None else variables
     if "RETROGRAD_TIMEOUT" not in variables:
         return DEFAULT_TIMEOUT
-    timeout = _read_number(variables, "RETROGRAD_TIMEOUT", float)
+    try:
+        timeout = float(variables["RETROGRAD_TIMEOUT"])
+    except ValueError:
+        timeout = 0.0
     if not timeout > 0:
-        raise DistributedError(f"RETROGRAD_TIMEOUT={timeout:g} must be a positive number of seconds")
+        raise DistributedError(
+            f"RETROGRAD_TIMEOUT={variables['RETROGRAD_TIMEOUT']!r} is not a positive number of seconds"
+        )
     return timeout
 
 
-def _read_number(variables: Mapping[str, str], name: str, number: type[N]) -> N:
+def _read_int(variables: Mapping[str, str], name: str) -> int:
     try:
-        return number(variables[name])
+        return int(variables[name])
     except ValueError:
-        expected = "an integer" if number is int else "a number"
-        raise DistributedError(f"{name}={variables[name]!r} is not {expected}") from None
+        raise DistributedError(f"{name}={variables[name]!r} is not an integer") from None

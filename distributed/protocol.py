@@ -160,7 +160,7 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type",
 # ---- worker to server --------------------------------------------------------------------------------------
 
 
-class Hello(Message):
+class Hello(Message, frozen=True):
     """First message of every connection: who is there. Answered by WELCOME or ERROR.
 
     A worker that starts again has another incarnation, so that what its former life sent is told apart.
@@ -174,7 +174,7 @@ class Hello(Message):
     protocol: Natural = VERSION
 
 
-class Init(Message):
+class Init(Message, frozen=True):
     """What is to be trained, and how. Rank 0 sends its weights along; all others get those back."""
 
     seq: Natural
@@ -188,7 +188,7 @@ class Init(Message):
         return [Slot(index, row.dtype, row.shape) for index, row in rows]
 
 
-class Push(Message):
+class Push(Message, frozen=True):
     """The gradients of one step. Answered by WEIGHTS once the step's update is applied.
 
     A tensor without a gradient is absent from `tensors`. The hyperparameters go with each push, so that
@@ -204,13 +204,13 @@ class Push(Message):
         return self.tensors
 
 
-class Barrier(Message):
+class Barrier(Message, frozen=True):
     """Answered by RELEASED when every worker has sent its own."""
 
     seq: Natural
 
 
-class Heartbeat(Message):
+class Heartbeat(Message, frozen=True):
     """Sent on a connection of its own, a few times a second. Answered by PULSE."""
 
     rank: Rank
@@ -218,7 +218,7 @@ class Heartbeat(Message):
     report: Report
 
 
-class Bye(Message):
+class Bye(Message, frozen=True):
     """This process leaves: in peace, or because of `error`. Not answered."""
 
     error: Text | None = None
@@ -228,11 +228,11 @@ class Bye(Message):
 # ---- launcher to server ------------------------------------------------------------------------------------
 
 
-class StatusRequest(Message):
+class StatusRequest(Message, frozen=True):
     """Answered by STATUS."""
 
 
-class Exited(Message):
+class Exited(Message, frozen=True):
     """A worker's process has ended; the launcher sees it before silence tells."""
 
     rank: Rank
@@ -243,14 +243,14 @@ class Exited(Message):
 # ---- server to worker --------------------------------------------------------------------------------------
 
 
-class Welcome(Message):
+class Welcome(Message, frozen=True):
     """The server takes part in the run that HELLO named, and has applied `step` updates so far."""
 
     step: Natural
     protocol: Natural = VERSION
 
 
-class Weights(Message):
+class Weights(Message, frozen=True):
     """All weights as they are after update number `step`."""
 
     seq: Natural
@@ -261,20 +261,20 @@ class Weights(Message):
         return self.tensors
 
 
-class Released(Message):
+class Released(Message, frozen=True):
     """Everyone has reached the barrier."""
 
     seq: Natural
 
 
-class Pulse(Message):
+class Pulse(Message, frozen=True):
     """The server lives, has received this worker's requests up to one, and answered up to another."""
 
     received: Natural
     answered: Natural
 
 
-class Status(Message):
+class Status(Message, frozen=True):
     """The server's view of the run."""
 
     step: Natural
@@ -286,7 +286,7 @@ class Status(Message):
     workers: Annotated[tuple[WorkerStatus, ...], Meta(max_length=MAX_WORKERS)]
 
 
-class Error(Message):
+class Error(Message, frozen=True):
     """Request number `seq` (0: none in particular) was not, and will not be, done."""
 
     kind: Name
@@ -306,7 +306,7 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)
 _dtypes: dict[str, np.dtype[Any]] = {}
 
-Frame: TypeAlias = bytes | bytearray | memoryview | Array
+Frame: TypeAlias = bytes | bytearray | memoryview
 
 
 def dtype_of(name: str) -> np.dtype[Any]:
@@ -344,7 +344,7 @@ def encode(message: Message, arrays: Sequence[Array] = ()) -> list[Frame]:
     frames: list[Frame] = [_MAGIC + _encoder.encode(message)]
     # Bytes are taken as a view of unsigned integers: bfloat16 has no buffer protocol, and NumPy offers
     # none for arrays without elements.
-    frames.extend(np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in arrays)
+    frames.extend(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data for array in arrays)
     return frames
 
 
@@ -384,7 +384,7 @@ def _decode_header(header: memoryview) -> AnyMessage:
 
 
 def _decode_tensor(slot: Slot, frame: Frame) -> Array:
-    dtype, size = dtype_of(slot.dtype), memoryview(frame).nbytes
+    dtype, size = dtype_of(slot.dtype), len(frame)
     # Counting an empty dimension as one keeps (0, 2**48, 2**48), which holds no byte, out of NumPy, too.
     if math.prod(max(length, 1) for length in slot.shape) * dtype.itemsize > MAX_TENSOR_BYTES:
         raise ProtocolError(f"tensor {slot.index} of shape {slot.shape} is beyond {MAX_TENSOR_BYTES} bytes")

@@ -91,10 +91,10 @@ class Channel:
         """
         frames = encode(message, arrays)
         parts = [_wire_frame(frame) for frame in frames]
-        prefix = [] if to is None else [to]
-        self.socket.send_multipart([*prefix, *parts], zmq.NOBLOCK, copy=False)
+        prefix: list[Frame | zmq.Frame] = [] if to is None else [to]
+        self.socket.send_multipart(prefix + parts, zmq.NOBLOCK, copy=False)
         self.traffic.messages_sent += 1
-        self.traffic.bytes_sent += sum(memoryview(frame).nbytes for frame in frames)
+        self.traffic.bytes_sent += sum(map(len, frames))
         return Flight([part.tracker for part in parts if isinstance(part, zmq.Frame) and part.tracker])
 
     def receive(self) -> list[Frame]:
@@ -104,7 +104,7 @@ class Channel:
         """
         frames: list[Frame] = [part.buffer for part in self.socket.recv_multipart(zmq.NOBLOCK, copy=False)]
         self.traffic.messages_received += 1
-        self.traffic.bytes_received += sum(memoryview(frame).nbytes for frame in frames)
+        self.traffic.bytes_received += sum(map(len, frames))
         return frames
 
     def poll(self, timeout: float, *, to_send: bool = False) -> bool:
@@ -116,7 +116,7 @@ class Channel:
 
 
 def _wire_frame(frame: Frame) -> Frame | zmq.Frame:
-    if memoryview(frame).nbytes < COPY_THRESHOLD:
+    if len(frame) < COPY_THRESHOLD:
         return frame
     return zmq.Frame(frame, track=True, copy=False)
 
