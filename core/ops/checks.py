@@ -1,0 +1,89 @@
+"""What operators refuse, in PyTorch's words, and how a Python number takes part in promotion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from retrograd.dtypes import DTYPES, Category, dtype
+from retrograd.ops.declare import Op
+from retrograd.ops.dispatch import result_type
+
+__all__ = ["fits", "implemented_for", "is_number", "joined_with", "no_bool", "no_zero_divisor"]
+
+BOOL, INTEGER, FLOAT, COMPLEX = Category
+_ALL = frozenset(Category)
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a Python number; a bool counts as one."""
+    return isinstance(value, (bool, int, float, complex))
+
+
+def implemented_for(kernel: str, *categories: Category) -> Callable[[Sequence[Any]], None]:
+    """A check that the inputs' common type is of one of `categories`.
+
+    Raises
+    ------
+    NotImplementedError
+        With the name PyTorch gives its kernel: `"abs_cpu" not implemented for 'Bool'`.
+    """
+    allowed = frozenset(categories)
+
+    def check(inputs: Sequence[Any]) -> None:
+        common = result_type(*(each for each in inputs if each is not None))
+        if common.category not in allowed:
+            raise NotImplementedError(f"\"{kernel}\" not implemented for '{common.type_name}'")
+
+    return check
+
+
+def no_bool(message: str, error: type[Exception] = RuntimeError) -> Callable[[Sequence[Any]], None]:
+    """A check that no input is a bool or a tensor of them."""
+
+    def check(inputs: Sequence[Any]) -> None:
+        if any(is_bool(each) for each in inputs):
+            raise error(message)
+
+    return check
+
+
+def is_bool(value: Any) -> bool:
+    return isinstance(value, bool) or (not is_number(value) and value.dtype.category is BOOL)
+
+
+def no_zero_divisor(inputs: Sequence[Any]) -> None:
+    """Integers divided by zero are an error; looked for where that needs no copy from a device."""
+    common = result_type(*inputs)
+    if common.category > INTEGER:
+        return
+    other = inputs[1]
+    zero = other == 0 if is_number(other) else other._k.compile is None and not other._array.all()
+    if zero:
+        raise RuntimeError("ZeroDivisionError")
+
+
+def fits(number: Any, type_: dtype) -> bool:
+    """Whether arithmetic of a tensor of `type_` with `number` keeps that type."""
+    if isinstance(number, bool):
+        return True
+    if isinstance(number, int):
+        return type_.category >= INTEGER
+    if isinstance(number, float):
+        return type_.category >= FLOAT
+    return type_.category >= COMPLEX
+
+
+def joined_with(input: Any, *numbers: Any) -> Any:
+    """`input`, cast if need be to the type that arithmetic with these numbers (or None) gives."""
+    given = [each for each in numbers if each is not None]
+    type_ = input.dtype
+    if all(fits(each, type_) for each in given):
+        return input
+    common = result_type(input, *given)
+    return input if common is type_ else Op.cast(input, input._k.dtypes[common.name])
+
+
+def native_floats(k: Any) -> frozenset[Any]:
+    """A backend's floating-point and complex types."""
+    return frozenset(k.dtypes[name] for name, each in DTYPES.items() if each.category >= FLOAT)

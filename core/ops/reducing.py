@@ -1,0 +1,122 @@
+"""What all reductions share: NumPy's names for their arguments, `out=`, and the way back of gradients."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from retrograd.autograd.modes import current_mode
+from retrograd.dtypes import DTYPES, Category, can_cast, dtype, int64
+from retrograd.ops.declare import composite
+from retrograd.ops.graph import graph_kernel
+
+__all__ = [
+    "as_dtype",
+    "category",
+    "counted",
+    "expand",
+    "native",
+    "reduction",
+    "restored",
+    "summed_as",
+    "widened",
+]
+
+_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input"}
+_UNUSUAL = frozenset((*_NUMPY_NAMES, "out"))
+
+
+def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Export a composite that also takes `axis` for `dim`, `keepdims` for `keepdim`, and `out=`."""
+
+    @functools.wraps(function)
+    def public(*args: Any, **kwargs: Any) -> Any:
+        if not kwargs or kwargs.keys().isdisjoint(_UNUSUAL):
+            return function(*args, **kwargs)
+        out = kwargs.pop("out", None)
+        result = function(*args, **{_NUMPY_NAMES.get(name, name): value for name, value in kwargs.items()})
+        if out is None:
+            return result
+        if not isinstance(result, tuple):
+            return _deliver(function.__name__, out, result)
+        return type(result)(*map(functools.partial(_deliver, function.__name__), out, result))
+
+    return composite(public)
+
+
+def _deliver(name: str, out: Any, result: Any) -> Any:
+    """Write a result into `out`, which is resized if its shape differs."""
+    if current_mode().grad and (out._edge is not None or result._edge is not None):
+        raise RuntimeError(
+            f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of "
+            "the arguments requires grad."
+        )
+    if not can_cast(result.dtype, out.dtype):
+        raise RuntimeError(
+            f"result type {result.dtype.type_name} can't be cast to the desired output type "
+            f"{out.dtype.type_name}"
+        )
+    array = as_dtype(out._k, result._array, out._array.dtype)
+    if tuple(array.shape) == tuple(out._array.shape):
+        out._write(array)
+    else:
+        out._set_array(array)
+        out._version[0] += 1
+    return out
+
+
+def category(K: Any, x: Any) -> Category:
+    """The category of a raw array's type."""
+    return DTYPES[K.names[x.dtype]].category
+
+
+def native(input: Any, type_: dtype | None) -> Any:
+    """The backend's own type for one of ours."""
+    return None if type_ is None else input._k.dtypes[type_.name]
+
+
+def summed_as(input: Any, type_: dtype | None) -> Any:
+    """The native type in which to add up or multiply: the one asked for, int64 for integers and bools."""
+    if type_ is None and input.dtype.category <= Category.INTEGER:
+        type_ = int64
+    return None if type_ is None or type_ is input.dtype else native(input, type_)
+
+
+def as_dtype(K: Any, x: Any, type_: Any) -> Any:
+    """`x` in a native type (None: its own); `x` itself if it has it."""
+    return x if type_ is None or x.dtype == type_ else K.astype(x, type_)
+
+
+def widened(K: Any, x: Any) -> Any:
+    """float16 and bfloat16 as float32, to compute in."""
+    return (
+        K.astype(x, K.dtypes["float32"]) if x.dtype.itemsize == 2 and category(K, x) >= Category.FLOAT else x
+    )
+
+
+def counted(shape: tuple[int, ...], dims: tuple[int, ...]) -> int:
+    """How many elements are reduced to one."""
+    count = 1
+    for each in dims:
+        count *= shape[each]
+    return count
+
+
+def restored(K: Any, x: Any, shape: tuple[int, ...], dims: tuple[int, ...], keepdim: bool) -> Any:
+    """A reduction's result with its reduced dimensions back, of size 1."""
+    if keepdim or not dims:
+        return x
+    return K.reshape(x, tuple(1 if i in dims else n for i, n in enumerate(shape)))
+
+
+def expand(K: Any, x: Any, shape: tuple[int, ...], dims: tuple[int, ...], keepdim: bool) -> Any:
+    """A reduction's result, or its gradient, repeated over what was reduced."""
+    return K.broadcast_to(restored(K, x, shape, dims, keepdim), shape)
+
+
+@graph_kernel("zeros_like")
+def _zeros_like(x: Any) -> Any:
+    from retrograd.tensor import wrap_array
+
+    return wrap_array(x._k.zeros_like(x._array), x._k)

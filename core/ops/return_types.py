@@ -1,0 +1,40 @@
+"""The named tuples that operators with several results return; printed as PyTorch's.
+
+`retrograd.return_types.max` is what `retrograd.max(x, dim)` returns, and so on.
+
+Source: https://docs.pytorch.org/docs/stable/torch.compiler_api.html (`torch.return_types`)
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from typing import Any
+
+__all__ = [
+    "aminmax", "cummax", "cummin", "kthvalue", "max", "median", "min", "mode", "nanmedian", "sort", "topk",
+]  # fmt: skip
+
+
+def return_type(name: str, *fields: str) -> Any:
+    """A named tuple class that prints a field a line."""
+    base = namedtuple(name, fields)  # type: ignore[misc] - the fields are not known to a type checker
+    members = {"__slots__": (), "__repr__": _text, "__module__": "retrograd.return_types"}
+    return type(name, (base,), members)
+
+
+def _text(self: Any) -> str:
+    lines = ",\n".join(f"{field}={getattr(self, field)!r}" for field in self._fields)
+    return f"retrograd.return_types.{type(self).__name__}(\n{lines})"
+
+
+aminmax = return_type("aminmax", "min", "max")
+cummax = return_type("cummax", "values", "indices")
+cummin = return_type("cummin", "values", "indices")
+kthvalue = return_type("kthvalue", "values", "indices")
+max = return_type("max", "values", "indices")
+median = return_type("median", "values", "indices")
+min = return_type("min", "values", "indices")
+mode = return_type("mode", "values", "indices")
+nanmedian = return_type("nanmedian", "values", "indices")
+sort = return_type("sort", "values", "indices")
+topk = return_type("topk", "values", "indices")
