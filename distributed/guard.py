@@ -3,7 +3,7 @@
 The launcher starts everything through this file, by its path and without importing the package, so it
 costs a few milliseconds. On Linux the kernel kills the program when the launcher dies, even by ``kill
 -9``; the request survives `exec`. Elsewhere there is no such request, and the end comes by way of the
-server, which notices that its launcher has fallen silent.
+server, which notices that its parent is another.
 """
 
 import os

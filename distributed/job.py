@@ -82,6 +82,7 @@ class Job:
         self._server: _Member | None = None
         self._workers: list[_Member] = []
         self._monitor: Monitor | None = None
+        self._asked = 0.0
         self._signals: list[int] = []
 
     def run(self) -> int:
@@ -140,12 +141,8 @@ class Job:
 
     def _watch(self) -> int:
         assert self._server is not None
-        asked = 0.0
         while True:
             self._turn()
-            if time.monotonic() - asked >= _ASK_INTERVAL:
-                asked = time.monotonic()
-                self._ask(0.0)
             failed = [worker for worker in self._workers if worker.code not in (None, 0)]
             if self._server.code is not None:
                 failed.insert(0, self._server)
@@ -155,7 +152,7 @@ class Job:
                 return self._finish()
 
     def _turn(self) -> None:
-        """Wait a moment, show what was written, and see who has ended."""
+        """Wait a moment, show what was written, see who has ended, and ask how it goes."""
         running = [member for member in self._members() if member.code is None]
         self._launcher.wait([member.process for member in running], _TICK)
         for member in running:
@@ -167,6 +164,9 @@ class Job:
             member.code = code
             if code is not None and member.rank is not None and self._monitor is not None:
                 self._monitor.tell_exited(member.rank, code != 0, f"its process {describe_exit(code)}")
+        if self._monitor is not None and time.monotonic() - self._asked >= _ASK_INTERVAL:
+            self._asked = time.monotonic()
+            self._ask(0.0)
         if self._signals:
             raise Stopped(self._signals[0])
 

@@ -16,7 +16,7 @@ class Monitor:
     def __init__(self, address: str, run: str, world_size: int) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._channel = transport.connect(self._context, address)
-        self._hello = protocol.Hello(run, "monitor", world_size, 0)
+        self._hello = protocol.Hello(run, "launcher", world_size, 0)
         self._greeted = False
         self.status: protocol.Status | None = None
         """The latest that the server has told."""

@@ -167,7 +167,7 @@ class Hello(Message, frozen=True):
     """
 
     run: Name
-    role: Literal["worker", "monitor"]
+    role: Literal["worker", "launcher"]
     world_size: Annotated[int, Meta(ge=1, le=MAX_WORKERS)]
     incarnation: Natural
     rank: Rank = 0

@@ -57,8 +57,8 @@ class Roster:
 
     def __init__(self, world_size: int) -> None:
         self.members = [Member(rank) for rank in range(world_size)]
-        self.monitors: dict[bytes, float] = {}
-        """Launchers that watch, and when each was last heard of."""
+        self.launchers: set[bytes] = set()
+        """Those who started the run, watch it, and end it."""
         self._by_peer: dict[bytes, Member] = {}
 
     def __iter__(self) -> Iterator[Member]:

@@ -10,6 +10,7 @@ is read, so no step is ever half applied and nothing needs a lock. What is *cons
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,6 +80,7 @@ class Server:
         self._weights: list[Array] = []
         self._flights: list[tuple[int, transport.Flight]] = []
         self._stopped = False
+        self._parent = os.getppid()
         self._next_warning = 0.0
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
@@ -164,11 +166,10 @@ class Server:
     @_handle.register
     def _(self, hello: protocol.Hello, peer: bytes, arrays: list[Array]) -> None:
         self._check_hello(hello)
-        now = time.monotonic()
-        if hello.role == "monitor":
-            self.roster.monitors[peer] = now
+        if hello.role == "launcher":
+            self.roster.launchers.add(peer)
         else:
-            self.roster.admit(hello, peer, now)
+            self.roster.admit(hello, peer, time.monotonic())
         self.channel.send(protocol.Welcome(self._clock()), to=peer)
 
     @_handle.register
@@ -218,7 +219,7 @@ class Server:
 
     @_handle.register
     def _(self, message: protocol.Bye, peer: bytes, arrays: list[Array]) -> None:
-        if self.roster.monitors.pop(peer, None) is not None:
+        if peer in self.roster.launchers:
             self._stopped = True
             return
         member = self._member(peer)
@@ -235,7 +236,7 @@ class Server:
 
     @_handle.register
     def _(self, message: protocol.Exited, peer: bytes, arrays: list[Array]) -> None:
-        self._check_monitor(peer)
+        self._check_launcher(peer)
         if message.rank >= len(self.roster):
             raise ProtocolError(f"rank {message.rank} is not one of this run")
         member = self.roster[message.rank]
@@ -248,8 +249,7 @@ class Server:
 
     @_handle.register
     def _(self, message: protocol.StatusRequest, peer: bytes, arrays: list[Array]) -> None:
-        self._check_monitor(peer)
-        self.roster.monitors[peer] = time.monotonic()
+        self._check_launcher(peer)
         self.channel.send(self.status(), to=peer)
 
     # ---- checks --------------------------------------------------------------------------------------------
@@ -280,9 +280,9 @@ class Server:
         member.heard = time.monotonic()
         return member
 
-    def _check_monitor(self, peer: bytes) -> None:
-        if peer not in self.roster.monitors:
-            raise ProtocolError("only a monitor may send this, and must say HELLO first")
+    def _check_launcher(self, peer: bytes) -> None:
+        if peer not in self.roster.launchers:
+            raise ProtocolError("only a launcher may send this, and must say HELLO first")
 
     def _is_new(self, member: Member, request: Request) -> bool:
         """Whether a request is to be done, and not a repetition of one that was.
@@ -405,12 +405,11 @@ class Server:
     def _watch(self, now: float) -> None:
         for member in self.roster.silent(now, self.options.timeout):
             self._lose(member, f"no sign of life for {self.options.timeout:g} s")
-        for peer, heard in list(self.roster.monitors.items()):
-            if now - heard > self.options.timeout:
-                del self.roster.monitors[peer]
-                self._fail(DistributedError("the launcher has died: nobody is left to look after the run"))
-                self._stopped = True
-        if not self.roster.monitors and self.roster.is_over(given_up=self.failure is not None):
+        # Not by its silence: whoever stops a launcher with Ctrl-Z means to come back.
+        if self.roster.launchers and os.getppid() != self._parent:
+            self._fail(DistributedError("the launcher has died: nobody is left to look after the run"))
+            self._stopped = True
+        if not self.roster.launchers and self.roster.is_over(given_up=self.failure is not None):
             self._stopped = True
         self._warn_of_long_waits(now)
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import zmq
-from harness import SGD, SLOTS, TABLE, clients, serving, weights
+from ps_harness import SGD, SLOTS, TABLE, clients, serving, weights
 
 from retrograd.distributed import client as client_module
 from retrograd.distributed import protocol, transport

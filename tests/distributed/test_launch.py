@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from harness import (
+from ps_harness import (
     SGD,
     SLOTS,
     TABLE,

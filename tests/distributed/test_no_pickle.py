@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import run_launcher, write_script
+from ps_harness import run_launcher, write_script
 
 import retrograd.distributed
 

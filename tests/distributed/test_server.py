@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zmq
-from harness import SGD, SLOTS, TABLE, clients, peer_of, serving, start, together, wait_until, weights
+from ps_harness import SGD, SLOTS, TABLE, clients, peer_of, serving, start, together, wait_until, weights
 
 from retrograd.distributed import heartbeat, protocol
 from retrograd.distributed.errors import AddressInUse, Mismatch, Refused, RemoteError, WorkerLost
@@ -193,8 +193,8 @@ def test_bytes_that_are_not_even_zeromq_s_change_nothing() -> None:
         (push(2, 7), weights(), "protocol", "pushes step 7 after step 0"),
         (push(5, 1), weights(), "protocol", "request 5 of worker 0 skips number 2"),
         (protocol.Init(2, "SGD", SGD, TABLE, True), weights(), "protocol", "sent its weights before"),
-        (protocol.StatusRequest(), (), "protocol", "only a monitor"),
-        (protocol.Exited(0, True, "x"), (), "protocol", "only a monitor"),
+        (protocol.StatusRequest(), (), "protocol", "only a launcher"),
+        (protocol.Exited(0, True, "x"), (), "protocol", "only a launcher"),
         (protocol.Welcome(0), (), "protocol", "a server does not take WELCOME"),
         (protocol.Heartbeat(0, 99, protocol.Report()), (), "protocol", "has not joined"),
     ],
@@ -328,14 +328,14 @@ def test_a_worker_that_ends_early_is_named(act: Callable[[Any], Any]) -> None:
 
 
 def test_the_launcher_tells_of_a_death_before_silence_does() -> None:
-    with serving(2) as server, clients(server, 1) as [client], peer_of(server) as monitor:
-        assert isinstance(monitor.join(0, 2, role="monitor"), protocol.Welcome)
-        monitor.send(protocol.Exited(1, True, "its process was killed by signal 9 (SIGKILL)"))
+    with serving(2) as server, clients(server, 1) as [client], peer_of(server) as launcher:
+        assert isinstance(launcher.join(0, 2, role="launcher"), protocol.Welcome)
+        launcher.send(protocol.Exited(1, True, "its process was killed by signal 9 (SIGKILL)"))
         with pytest.raises(
             WorkerLost, match=r"lost worker 1 \(never joined\): its process was killed by signal 9"
         ):
             client.barrier()
-        status = monitor.ask(protocol.StatusRequest())
+        status = launcher.ask(protocol.StatusRequest())
         assert isinstance(status, protocol.Status)
         assert (status.culprit, status.workers[1].state) == (1, "lost")
 
@@ -357,11 +357,24 @@ def test_a_server_that_fails_in_an_update_says_so(
                 client.push(SGD, SLOTS, weights())
 
 
-def test_heartbeats_carry_the_report_to_the_monitor() -> None:
-    with serving(1) as server, clients(server) as [client], peer_of(server) as monitor:
+def test_a_server_whose_launcher_has_died_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(ServerOptions(1))
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    with clients(server) as [client], peer_of(server) as launcher:
+        launcher.join(0, 1, role="launcher")
+        monkeypatch.setattr("os.getppid", lambda: 1)
+        thread.join(5)
+        assert not thread.is_alive()
+        assert "the launcher has died" in str(server.failure)
+        client._heart.stop()
+
+
+def test_heartbeats_carry_the_report_to_the_launcher() -> None:
+    with serving(1) as server, clients(server) as [client], peer_of(server) as launcher:
         client._heart._report = lambda: protocol.Report(step=3, total=9, loss=0.5)
-        monitor.join(0, 1, role="monitor")
-        wait_until(lambda: monitor.ask(protocol.StatusRequest()).workers[0].report.step == 3, "the report")
+        launcher.join(0, 1, role="launcher")
+        wait_until(lambda: launcher.ask(protocol.StatusRequest()).workers[0].report.step == 3, "the report")
 
 
 def test_the_server_ends_when_everyone_has_left() -> None:

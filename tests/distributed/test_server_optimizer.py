@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import environment, run_launcher, write_script
+from ps_harness import environment, run_launcher, write_script
 
 import retrograd as rg
 import retrograd.distributed as dist

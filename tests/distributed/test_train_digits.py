@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import environment, run_launcher
+from ps_harness import environment, run_launcher
 
 pytest.importorskip("sklearn")
 pytestmark = pytest.mark.processes
