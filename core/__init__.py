@@ -14,6 +14,7 @@ import math as _math
 from typing import Any
 
 from retrograd import autograd
+from retrograd.autograd.inference import inference_mode, is_inference, is_inference_mode_enabled
 from retrograd.autograd.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from retrograd.backends.registry import BackendError
 from retrograd.device import (

@@ -11,19 +11,64 @@ Note [Version cell]
     A version counter is a list with one int, shared by reference: a view and its base, or a tensor
     and its `detach()`, have the same cell; `.data` gets a cell of its own. Every in-place write
     adds one. A node saves the cell and its value and compares later.
+
+Note [Inference cell]
+    A tensor made in inference mode has no version, so no node may save it. That must cost nothing
+    where it does not happen, which is at every call of an operator. But whoever saves a tensor reads
+    `tensor._cell[0]` to note the version; so inference tensors have, instead of a list, one shared
+    object whose reading raises PyTorch's error. The straight-line code of `retrograd.ops.specialise`
+    needs no test for it, and an operator that saves only the other input (or nothing, like `add`)
+    goes through, as in PyTorch. (The other way, a subclass that fails the exact-type test, would send
+    all uses of inference tensors to the slow path and show in `type(x)`.) Views and `detach()` share
+    their base's cell, and by that are inference tensors exactly if the base is one. In inference
+    mode itself the cell reads as zero and takes any write. Writers call `check_write` first, so that
+    a refused write raises before anything is changed.
 """
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from retrograd.autograd.modes import current_mode
 
 if TYPE_CHECKING:
     from retrograd.tensor import Tensor
     from retrograd.views import Step
 
-__all__ = ["Meta", "Storage", "View", "share", "write"]
+__all__ = ["INFERENCE", "Meta", "Storage", "View", "check_write", "overwrite", "share", "write"]
+
+
+class _InferenceCell:
+    """See Note [Inference cell]."""
+
+    __slots__ = ()
+
+    def __getitem__(self, index: int) -> int:
+        if current_mode().inference:
+            return 0
+        raise RuntimeError(
+            "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in "
+            "computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and "
+            "use it in autograd, or use `retrograd.no_grad()` instead of `retrograd.inference_mode()`."
+        )
+
+    def __setitem__(self, index: int, value: int) -> None:
+        pass
+
+
+INFERENCE: Final[Any] = _InferenceCell()
+"""The version cell of all inference tensors."""
+
+
+def check_write(tensor: Tensor) -> None:
+    """Refuse to write to an inference tensor outside of inference mode."""
+    if type(tensor._cell) is not list and not current_mode().inference:
+        raise RuntimeError(
+            "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a "
+            "normal tensor before doing inplace update.See https://github.com/pytorch/rfcs/pull/17 for more details."
+        )
 
 
 class Meta:
@@ -35,7 +80,6 @@ class Meta:
     view: View | None = None
     post_accumulate_hooks: dict[int, Callable[[Tensor], Any]] | None = None
     retains_grad: bool = False
-    inference: bool = False
     name: str | None = None
 
 
@@ -50,7 +94,7 @@ class View:
         From the base to this tensor.
     creation
         None for an ordinary view; else why it may not be written to with gradients: `"no_grad"`,
-        `"multi"` (an operator with several outputs) or `"function"` (a custom Function).
+        `"inference"`, `"multi"` (an operator with several outputs) or `"function"` (a custom Function).
     node_name
         The name of the operator that made it.
     """
@@ -120,6 +164,7 @@ def share(source: Tensor, alias: Tensor, steps: tuple[Step, ...] = ()) -> None:
 
 def write(tensor: Tensor, value: Any) -> None:
     """Put `value`, an array of the tensor's shape and type, into its memory; one version later."""
+    check_write(tensor)
     k = tensor._k
     if k.mutable:
         k.assign(tensor._array, value)
@@ -129,4 +174,11 @@ def write(tensor: Tensor, value: Any) -> None:
             tensor._set_array(value)
         else:
             meta.storage.write(k, meta.steps, value)
+    tensor._cell[0] += 1
+
+
+def overwrite(tensor: Tensor, array: Any) -> None:
+    """As `write`, for an array of any shape: it replaces the tensor's memory, as `out=` does when it resizes."""
+    check_write(tensor)
+    tensor._set_array(array)
     tensor._cell[0] += 1

@@ -20,6 +20,7 @@ from typing import Any
 
 from retrograd import dtypes
 from retrograd.autograd import hooks
+from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import AccumulateGrad, Edge, Node
 from retrograd.device import device, kernels_of
 from retrograd.size import Size
@@ -237,6 +238,10 @@ class Tensor:
         if edge is None:
             if not self.dtype.is_differentiable:
                 raise RuntimeError("only Tensors of floating point dtype can require gradients")
+            if self.is_inference() and not current_mode().inference:
+                raise RuntimeError(
+                    "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed."
+                )
             self._edge = (AccumulateGrad(self), 0)
         elif type(edge[0]) is not AccumulateGrad:
             raise RuntimeError(
@@ -261,7 +266,13 @@ class Tensor:
     @property
     def _version(self) -> int:
         """How many in-place writes its memory has seen."""
+        if self.is_inference():
+            raise RuntimeError("Inference tensors do not track version counter.")
         return self._cell[0]
+
+    def is_inference(self) -> bool:
+        """Whether it was made in inference mode; see Note [Inference cell] in `retrograd.storage`."""
+        return type(self._cell) is not list
 
     @property
     def output_nr(self) -> int:
@@ -363,6 +374,8 @@ class Tensor:
     def data(self) -> Tensor:
         """The same memory outside of the graph, with a version counter of its own. Prefer `detach()`."""
         alias = _plain(self)
+        if self.is_inference():
+            alias._cell = self._cell
         share(self, alias)
         return alias
 
@@ -373,6 +386,8 @@ class Tensor:
         meta = self._own_meta()
         self._k = value._k
         meta.storage, meta.steps, meta.view = None, (), None
+        if value.is_inference():
+            self._cell = value._cell
         self._set_array(value._array)
         if self._edge is not None:
             self._edge[0].k = value._k
@@ -426,7 +441,7 @@ class Tensor:
 
     @property
     def _base(self) -> Tensor | None:
-        return None if self._meta is None or self._meta.view is None else self._meta.view.base
+        return None if self._meta is None or self._meta.view is None or self.is_inference() else self._meta.view.base
 
     def _is_view(self) -> bool:
         return self._base is not None
@@ -621,6 +636,7 @@ class Parameter(Tensor):
 
             data = empty(0)
         made = cls._restore(data._array, data._k, None, None)
+        made._cell = data._cell
         share(data, made)
         return made.requires_grad_(requires_grad)
 

@@ -328,7 +328,7 @@ def _accumulate(leaf: AccumulateGrad, grad: Grad, create_graph: bool) -> None:
             meta.grad = wrap_array(grad if type(grad) is k.array_type else k.as_array(grad), k)
         elif create_graph:
             meta.grad = held + grad
-        elif k.mutable and held._edge is None:
+        elif k.mutable and held._edge is None and type(held._cell) is list:
             k.add(held._array, grad, held._array)
             held._cell[0] += 1
         else:

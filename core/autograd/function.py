@@ -285,14 +285,13 @@ class Function(metaclass=_FunctionMeta):
         node.needs_input_grad = tuple(isinstance(each, Tensor) and each._edge is not None for each in args)
         records = mode.grad and any(node.needs_input_grad)
         _describe_inputs(node, args, inputs, records)
-        versions = [each._cell[0] for each in inputs]
         with no_grad():
             if cls.setup_context is not Function.setup_context:
                 output = cls.forward(*args, **kwargs)
                 cls.setup_context(node, args, output)
             else:
                 output = cls.forward(node, *args, **kwargs)
-        return _Recording(node, inputs, versions, records).finish(output)
+        return _Recording(node, inputs, records).finish(output)
 
 
 def _describe_inputs(node: _FunctionNode, args: Sequence[Any], inputs: list[Tensor], records: bool) -> None:
@@ -315,10 +314,9 @@ def _describe_inputs(node: _FunctionNode, args: Sequence[Any], inputs: list[Tens
 class _Recording:
     """Turns what `forward` returned into outputs of the graph."""
 
-    def __init__(self, node: _FunctionNode, inputs: list[Tensor], versions: list[int], records: bool) -> None:
+    def __init__(self, node: _FunctionNode, inputs: list[Tensor], records: bool) -> None:
         self.node = node
         self.inputs = inputs
-        self.versions = versions
         self.records = records
 
     def finish(self, output: Any) -> Any:

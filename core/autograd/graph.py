@@ -114,7 +114,8 @@ class disable_saved_tensors_hooks(ModeContext):  # noqa: N801 - PyTorch's name
 def increment_version(tensor: Tensor | Sequence[Tensor]) -> None:
     """Tell the graph that a tensor's memory was written to by other means than its operators."""
     for each in [tensor] if isinstance(tensor, Tensor) else tensor:
-        each._cell[0] += 1
+        if type(each._cell) is list:  # an inference tensor has no version
+            each._cell[0] += 1
 
 
 class MultiGradHandle:

@@ -39,6 +39,9 @@ class Mode:
         The stack of (pack, unpack) pairs of `saved_tensors_hooks`, innermost last.
     saved_hooks_disabled
         The message with which `saved_tensors_hooks` is refused, or None.
+    asked
+        In inference mode, where nothing is recorded whatever one asks for: what `enable_grad` and
+        its like have asked for, which `is_grad_enabled` repeats.
     """
 
     grad: bool = True
@@ -47,9 +50,12 @@ class Mode:
     check_nan: bool = False
     saved_hooks: tuple[tuple[Callable[..., Any], Callable[..., Any]], ...] = ()
     saved_hooks_disabled: str | None = None
+    asked: bool = False
 
     def but(self, **changes: Any) -> Mode:
         """This mode with some fields changed; the two plain modes are always the singletons."""
+        if self.inference and "inference" not in changes and "grad" in changes:
+            changes["asked"] = changes.pop("grad")
         changed = replace(self, **changes)
         plain = not (
             changed.inference or changed.anomaly or changed.saved_hooks or changed.saved_hooks_disabled
@@ -69,7 +75,8 @@ set_mode: Final = _mode.set
 
 def is_grad_enabled() -> bool:
     """Whether operators record a graph in this thread or task now."""
-    return current_mode().grad
+    mode = current_mode()
+    return mode.grad or mode.asked
 
 
 class ModeContext:

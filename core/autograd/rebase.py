@@ -17,7 +17,7 @@ from retrograd.autograd import hooks
 from retrograd.autograd.modes import Mode
 from retrograd.autograd.node import AccumulateGrad, Edge, Node, next_sequence_number
 from retrograd.ops.broadcasting import settle
-from retrograd.storage import scatter_steps
+from retrograd.storage import check_write, scatter_steps
 
 if TYPE_CHECKING:
     from retrograd.tensor import Tensor
@@ -127,8 +127,11 @@ def check_writable(tensor: Tensor, mode: Mode, records: bool) -> None:
     RuntimeError
         With PyTorch's texts.
     """
+    check_write(tensor)
     meta = tensor._meta
     view = None if meta is None else meta.view
+    if view is not None and view.creation == "inference" and mode.grad and view.base._edge is not None:
+        raise RuntimeError(_creation_text(tensor, view))  # its own edge was never made
     if records:
         edge = tensor._edge
         if view is not None:
@@ -158,11 +161,14 @@ def _check_view(tensor: Tensor, view: Any) -> None:
 
 def _creation_text(tensor: Tensor, view: Any) -> str:
     origin = f"Output {tensor.output_nr} of {view.node_name} is a view and is being modified inplace."
-    if view.creation == "no_grad":
+    if view.creation in ("no_grad", "inference"):
+        inference = view.creation == "inference"
+        block = "inference_mode" if inference else "no_grad"
         return (
-            "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that "
-            "this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both "
-            "the view and the inplace either both inside the no_grad block (if you don't want the inplace to be "
+            f"A view was created in {block.removesuffix('_mode')} mode and is being modified inplace "
+            f"{'in normal mode' if inference else 'with grad mode enabled'}. Given that this use case is ambiguous "
+            "and error-prone, it is forbidden. You can clarify your code by moving both "
+            f"the view and the inplace either both inside the {block} block (if you don't want the inplace to be "
             "tracked) or both outside (if you want the inplace to be tracked)."
         )
     if view.creation == "multi":

@@ -15,6 +15,7 @@ from retrograd.autograd.modes import Mode, current_mode
 from retrograd.autograd.node import Node, next_sequence_number
 from retrograd.dtypes import DTYPES, Category, bool_, dtype, float64, get_default_dtype, int64, promote_types
 from retrograd.ops.broadcasting import broadcast_shapes
+from retrograd.storage import INFERENCE
 
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ def _wrap(
             record(op, mode, inputs, arrays, tensors, values, edges, k)
     if mode.inference:
         for each in tensors:
-            each._own_meta().inference = True
+            each._cell = INFERENCE
     return tensors[0] if op.outputs == 1 else tuple(tensors)
 
 

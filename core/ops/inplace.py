@@ -14,7 +14,7 @@ from retrograd.autograd.rebase import check_writable, rebase
 from retrograd.dtypes import can_cast
 from retrograd.ops import dispatch, specialise
 from retrograd.ops.declare import Array, Op, op
-from retrograd.storage import write
+from retrograd.storage import overwrite, write
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = ["Target", "call_inplace", "call_out", "in_place_of", "in_place_of_composite"]
@@ -157,8 +157,7 @@ def call_out(op: Op, out: Tensor, *arguments: Any) -> Tensor:
             f"result type {result_type.type_name} can't be cast to the desired output type {out.dtype.type_name}"
         )
     if tuple(result.shape) != tuple(out._array.shape):
-        out._set_array(k.astype(result, out._array.dtype))
-        out._cell[0] += 1
+        overwrite(out, k.astype(result, out._array.dtype))
     else:
         write(out, k.astype(result, out._array.dtype))
     return out

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from retrograd.autograd.modes import GRAD, current_mode
+from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import Node
 from retrograd.autograd.rebase import make_view_node
 from retrograd.ops.arguments import as_ints, infer_size, wrap_dim
@@ -55,15 +55,13 @@ def make_view(source: Tensor, name: str, *steps: Step, creation: str | None = No
         if mode.anomaly:
             node._extras().stack = stack_of_caller()
         made._edge = (node, 0)
-    if mode is not GRAD and mode.inference:
-        made._meta.inference = True
     return made
 
 
 def _view_of(source: Tensor, steps: tuple[Step, ...], creation: str | None, name: str, mode: Any) -> View:
     own = None if source._meta is None else source._meta.view
     if creation is None and not mode.grad:
-        creation = "no_grad"
+        creation = "inference" if mode.inference else "no_grad"
     if own is None:
         return View(source, steps, creation, name)
     return View(own.base, own.steps + steps, creation or own.creation, name)
