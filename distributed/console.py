@@ -31,6 +31,7 @@ class Display:
 
     def __init__(self, file: TextIO | None = None) -> None:
         self._console = Console(file=file or sys.stdout, highlight=False)
+        self._colors = {"server": "white"}
         self._progress: Progress | None = None
         self._shown = (0.0, 0)  # when a plain line of progress was written, and for which step
 
@@ -39,7 +40,7 @@ class Display:
         if not self._console.is_terminal:
             print(f"[{name}] {text}", file=self._console.file, flush=True)
             return
-        color = _COLORS[hash(name) % len(_COLORS)] if name != "server" else "white"
+        color = self._colors.setdefault(name, _COLORS[len(self._colors) % len(_COLORS)])
         self._console.print(f"[{color}]\\[{name}][/] {escape(text)}", soft_wrap=True, emoji=False)
 
     def say(self, text: str, style: str = "") -> None:
@@ -63,7 +64,9 @@ class Display:
         loss = f"loss {sum(losses) / len(losses):.4f}" if losses else ""
         if self._console.is_terminal:
             self._draw_bar(step, total, loss)
-        elif step > self._shown[1] and time.monotonic() - self._shown[0] >= _PLAIN_INTERVAL:
+        elif step > self._shown[1] and (
+            step == total or time.monotonic() - self._shown[0] >= _PLAIN_INTERVAL
+        ):
             self._shown = (time.monotonic(), step)
             self.say(f"step {step}/{total}  {loss}")
 
