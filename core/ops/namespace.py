@@ -17,7 +17,7 @@ from retrograd.ops.declare import publics
 
 __all__ = ["load"]
 
-_EXPORTED_WHOLE = ("retrograd.ops.creation", "retrograd.random")
+_EXPORTED_WHOLE = ("retrograd.ops.creation", "retrograd.ops.sampling", "retrograd.random")
 """Modules of functions that are no operators: their `__all__` is exported."""
 
 _INTERNAL = {"legacy_tensor", "default_generator", "tensor_text", "uniform_array", "bernoulli_mask"}
@@ -31,5 +31,5 @@ def load() -> dict[str, Callable[..., Any]]:
     exported = {name: function for name, function in publics.items() if not name.startswith("_")}
     for module_name in _EXPORTED_WHOLE:
         module = import_module(module_name)
-        exported |= {name: getattr(module, name) for name in module.__all__ if name not in _INTERNAL}
+        exported |= {name: getattr(module, name) for name in module.__all__ if name not in _INTERNAL and hasattr(module, name)}
     return exported

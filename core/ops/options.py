@@ -1,0 +1,229 @@
+"""The keywords that all creation functions share: `dtype`, `device`, `requires_grad`, `out` and their kin."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple, TypedDict, Unpack
+
+from retrograd.autograd.modes import current_mode
+from retrograd.device import device, kernels_of
+from retrograd.dtypes import (
+    Category,
+    bool_,
+    complex128,
+    dtype,
+    finfo,
+    float64,
+    get_default_dtype,
+    iinfo,
+    int64,
+)
+from retrograd.ops.arguments import as_ints
+from retrograd.storage import INFERENCE, overwrite, write
+from retrograd.tensor import Tensor, wrap_array
+
+__all__ = [
+    "Destination", "Options", "as_dtype", "as_number", "as_size", "checked_number", "destination", "dtype_of_number",
+    "finish",
+]  # fmt: skip
+
+
+class Options(TypedDict, total=False):
+    """What a creation function takes by keyword.
+
+    `layout`, `pin_memory` and `memory_format` are accepted for PyTorch's sake and change nothing: there
+    is one layout, and backends pin their own memory.
+    """
+
+    out: Tensor | None
+    dtype: dtype | None
+    device: device | str | None
+    requires_grad: bool
+    layout: Any
+    pin_memory: bool
+    memory_format: Any
+
+
+class Destination(NamedTuple):
+    """Where a new tensor goes and as what; `dtype` None means that the data decide."""
+
+    name: str
+    dtype: dtype | None
+    k: Any
+    requires_grad: bool
+    out: Tensor | None
+
+    def native(self, default: dtype | None = None) -> Any:
+        """The backend's type for this destination's, or for `default` if the caller asked for none."""
+        chosen = self.dtype or default or get_default_dtype()
+        return self.k.dtypes[chosen.name]
+
+
+def destination(name: str, options: Options, like: Tensor | None = None) -> Destination:
+    """Read and check the keywords of the function `name`; `like` gives the type and device by default.
+
+    Raises
+    ------
+    TypeError
+        For a keyword there is not, or a value of the wrong type.
+    RuntimeError
+        If `dtype` contradicts `out`, or cannot require a gradient.
+    """
+    for given in options:
+        if given not in Options.__annotations__:
+            raise TypeError(f"{name}() got an unexpected keyword argument '{given}'")
+    wanted = as_dtype(name, options.get("dtype"))
+    where = options.get("device")
+    out = options.get("out")
+    requires_grad = options.get("requires_grad", False)
+    if not isinstance(requires_grad, bool):
+        raise TypeError(
+            f"{name}(): argument 'requires_grad' must be bool, not {type(requires_grad).__name__}"
+        )
+    if where is not None and not isinstance(where, (str, device)):
+        raise TypeError(f"{name}(): argument 'device' must be retrograd.device, not {type(where).__name__}")
+    if out is not None:
+        return _into(name, out, wanted, requires_grad)
+    if like is not None:
+        wanted = wanted or like.dtype
+        return Destination(name, wanted, like._k if where is None else kernels_of(where), requires_grad, None)
+    return Destination(name, wanted, kernels_of(where), requires_grad, None)
+
+
+def _into(name: str, out: Any, wanted: dtype | None, requires_grad: bool) -> Destination:
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
+    if wanted is not None and wanted is not out.dtype:
+        raise RuntimeError(
+            f"dtype {wanted.type_name} does not match dtype of out parameter ({out.dtype.type_name})"
+        )
+    return Destination(name, out.dtype, out._k, requires_grad, out)
+
+
+_PYTHON_TYPES: dict[Any, dtype] = {bool: bool_, int: int64, float: float64, complex: complex128}
+
+
+def as_dtype(name: str, value: Any) -> dtype | None:
+    """A `dtype=` argument: a dtype, one of Python's number types, or None."""
+    if value is None or isinstance(value, dtype):
+        return value
+    if isinstance(value, type) and value in _PYTHON_TYPES:
+        return _PYTHON_TYPES[value]
+    raise TypeError(f"{name}(): argument 'dtype' must be retrograd.dtype, not {type(value).__name__}")
+
+
+def finish(array: Any, to: Destination) -> Tensor:
+    """The new tensor around `array`; or `out`, overwritten (and resized if its shape differs)."""
+    if to.out is not None:
+        if tuple(to.out._array.shape) == tuple(array.shape):
+            write(to.out, array)
+        else:
+            overwrite(to.out, array)
+        made = to.out
+    else:
+        made = wrap_array(array, to.k)
+        if current_mode().inference:
+            made._cell = INFERENCE
+    if to.requires_grad:
+        if not made.dtype.is_differentiable:
+            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+        made.requires_grad_()
+    return made
+
+
+def as_size(name: str, size: tuple[Any, ...], argument: str = "size") -> tuple[int, ...]:
+    """Sizes given one by one or as one sequence, checked.
+
+    Raises
+    ------
+    TypeError
+        If one is no integer, or none is given.
+    RuntimeError
+        If one is negative.
+    """
+    if not size:
+        raise TypeError(f'{name}() missing 1 required positional arguments: "{argument}"')
+    try:
+        shape = as_ints(size)
+    except (TypeError, AttributeError):
+        raise _bad_size(name, size, argument) from None
+    if any(n < 0 for n in shape):
+        bad = next(n for n in shape if n < 0)
+        raise RuntimeError(f"Trying to create tensor with negative dimension {bad}: {list(shape)}")
+    return shape
+
+
+def _bad_size(name: str, size: tuple[Any, ...], argument: str) -> TypeError:
+    given = size[0] if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
+    if given is size and not hasattr(size[0], "__index__"):
+        return TypeError(
+            f"{name}(): argument '{argument}' (position 1) must be tuple of ints, not {type(size[0]).__name__}"
+        )
+    position, wrong = next((i, each) for i, each in enumerate(given) if not hasattr(each, "__index__"))
+    return TypeError(
+        f"{name}(): argument '{argument}' failed to unpack the object at pos {position + 1} with error "
+        f'"type must be tuple of ints,but got {type(wrong).__name__}"'
+    )
+
+
+def as_number(name: str, value: Any, argument: str, position: int) -> bool | int | float | complex:
+    """A number, from a Python one, a NumPy scalar or a tensor of one element.
+
+    Raises
+    ------
+    TypeError
+        If `value` is none of these.
+    """
+    if isinstance(value, (bool, int, float, complex)):
+        return value.item() if hasattr(value, "item") else value
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        number: bool | int | float | complex = value.item()
+        return number
+    raise TypeError(
+        f"{name}(): argument '{argument}' (position {position}) must be Number, not {type(value).__name__}"
+    )
+
+
+def dtype_of_number(value: bool | int | float | complex) -> dtype:
+    """The type a tensor gets from a Python number."""
+    if isinstance(value, bool):
+        return bool_
+    if isinstance(value, int):
+        return int64
+    return get_default_dtype() if isinstance(value, float) else get_default_dtype().to_complex()
+
+
+_C_NAMES = {
+    "uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t",
+    "float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float", "float64": "double",
+}  # fmt: skip
+
+
+def checked_number(value: bool | int | float | complex, to: dtype, type_name: str | None = None) -> Any:
+    """`value` as a number of the type's category; integers of an unsigned type may be negative and wrap.
+
+    Raises
+    ------
+    RuntimeError
+        If it is out of the type's range, or a complex number with an imaginary part for a real type.
+    """
+    if to is bool_:
+        return bool(value)
+    if to.is_complex:
+        return complex(value)
+    fits = not isinstance(value, complex) or value.imag == 0
+    real = value.real
+    if to.category is Category.INTEGER:
+        limits = iinfo(to)
+        lowest = limits.min if to.is_signed else -limits.max
+        fits = fits and math.isfinite(real) and lowest <= int(real) <= limits.max
+        if fits:
+            return int(real) if to.is_signed else int(real) % (limits.max + 1)
+    elif fits and (not math.isfinite(real) or abs(real) <= finfo(to).max):
+        return float(real)
+    raise RuntimeError(f"value cannot be converted to type {type_name or _C_NAMES[to.name]} without overflow")
+
+
+def options_of(**options: Unpack[Options]) -> Options:
+    """Options as a dict; for functions that spell some of them out."""
+    return options

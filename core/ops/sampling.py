@@ -1,0 +1,647 @@
+"""Tensors of random numbers: new ones, ones drawn from other tensors, and in-place variants.
+
+Each draws from a `Generator` (see Note [Random stream] in `retrograd.random`). What is drawn from a
+tensor does not depend on it differentiably, and so its gradient is zero.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Unpack
+
+from retrograd.autograd.modes import current_mode
+from retrograd.autograd.rebase import check_writable
+from retrograd.dtypes import Category, bool_, dtype, finfo, get_default_dtype, iinfo, int64
+from retrograd.ops.broadcasting import broadcast_shapes, sum_to
+from retrograd.ops.declare import Array, Op, op, publics
+from retrograd.ops.inplace import call_inplace
+from retrograd.ops.options import Destination, Options, as_size, destination, finish
+from retrograd.random import (
+    Generator,
+    bernoulli_mask,
+    default_generator,
+    integer_array,
+    normal_array,
+    open_uniform_array,
+    uniform_array,
+)
+from retrograd.tensor import Tensor, wrap_array
+
+__all__ = [
+    "bernoulli", "multinomial", "normal", "poisson", "rand", "rand_like", "randint", "randint_like", "randn",
+    "randn_like", "randperm",
+]  # fmt: skip
+
+
+def _source(name: str, generator: Any) -> Generator:
+    if generator is None:
+        return default_generator
+    if not isinstance(generator, Generator):
+        raise TypeError(
+            f"{name}(): argument 'generator' must be retrograd.Generator, not {type(generator).__name__}"
+        )
+    return generator
+
+
+# -- new tensors -------------------------------------------------------------------------------
+
+
+def _real_type(to: Destination, chosen: dtype, kernel: str) -> Any:
+    if not chosen.is_differentiable:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{chosen.type_name}'")
+    return to.k.dtypes[chosen.to_real().name]
+
+
+def _uniform_of(to: Destination, shape: tuple[int, ...], source: Generator) -> Tensor:
+    """Uniform numbers of the destination's type; both parts of complex ones."""
+    chosen = to.dtype or get_default_dtype()
+    real = _real_type(to, chosen, "check_uniform_bounds")
+    if chosen.is_complex:
+        parts = uniform_array(to.k, (*shape, 2), real, source)
+        return finish(_complex(to.k, parts), to)
+    return finish(uniform_array(to.k, shape, real, source), to)
+
+
+def _normal_of(to: Destination, shape: tuple[int, ...], source: Generator) -> Tensor:
+    """Standard normal numbers; a complex one has variance 1 in all, one half in each part."""
+    chosen = to.dtype or get_default_dtype()
+    real = _real_type(to, chosen, "normal_kernel_cpu")
+    if chosen.is_complex:
+        parts = normal_array(to.k, (*shape, 2), real, source)
+        return finish(_complex(to.k, parts * math.sqrt(0.5)), to)
+    return finish(normal_array(to.k, shape, real, source), to)
+
+
+def _complex(k: Any, parts: Any) -> Any:
+    lead = (slice(None),) * (parts.ndim - 1)
+    return k.complex(k.slice(parts, (*lead, 0)), k.slice(parts, (*lead, 1)))
+
+
+def _size(name: str, size: tuple[Any, ...], options: dict[str, Any]) -> tuple[int, ...]:
+    return as_size(name, (options.pop("size"),) if "size" in options else size)
+
+
+def rand(*size: Any, generator: Generator | None = None, **options: Unpack[Options]) -> Tensor:
+    """Uniform numbers from [0, 1).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.rand.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> x = retrograd.rand(2, 3)
+    >>> bool(((x >= 0) & (x < 1)).all())
+    True
+    """
+    shape = _size("rand", size, options)  # type: ignore[arg-type]
+    return _uniform_of(destination("rand", options), shape, _source("rand", generator))
+
+
+def rand_like(input: Tensor, *, generator: Generator | None = None, **options: Unpack[Options]) -> Tensor:
+    """Uniform numbers from [0, 1), of the shape, type and device of `input`."""
+    to = destination("rand_like", options, input)
+    return _uniform_of(to, tuple(input._array.shape), _source("rand_like", generator))
+
+
+def randn(*size: Any, generator: Generator | None = None, **options: Unpack[Options]) -> Tensor:
+    """Numbers from the normal distribution of mean 0 and variance 1.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.randn.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.randn(2, 3).shape
+    retrograd.Size([2, 3])
+    """
+    shape = _size("randn", size, options)  # type: ignore[arg-type]
+    return _normal_of(destination("randn", options), shape, _source("randn", generator))
+
+
+def randn_like(input: Tensor, *, generator: Generator | None = None, **options: Unpack[Options]) -> Tensor:
+    """Standard normal numbers, of the shape, type and device of `input`."""
+    to = destination("randn_like", options, input)
+    return _normal_of(to, tuple(input._array.shape), _source("randn_like", generator))
+
+
+def randint(*bounds: Any, generator: Generator | None = None, **options: Any) -> Tensor:
+    """Integers from [low, high), all equally likely: `randint(high, size)` or `randint(low, high, size)`.
+
+    Raises
+    ------
+    RuntimeError
+        If `low` is not below `high`, or the type cannot hold the numbers.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.randint.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.randint(3, 4, (2,))
+    tensor([3, 3])
+    """
+    names = ("low", "high", "size") if len(bounds) == 3 or "high" not in options else ("low", "size")
+    if len(bounds) == 2 and "size" not in options:
+        names = ("high", "size")
+    elif len(bounds) == 1 and "high" not in options:
+        names = ("high",)
+    elif len(bounds) == 1:
+        names = ("low",) if "size" in options else ("size",)
+    given = dict(zip(names, bounds, strict=False))
+    for each in ("low", "high", "size"):
+        if each in options:
+            given[each] = options.pop(each)
+    if "high" not in given or "size" not in given:
+        raise TypeError('randint() missing required arguments: "high" and "size"')
+    low, high = _integers("randint", given.get("low", 0), given["high"])
+    if hasattr(given["size"], "__index__"):
+        raise TypeError(f"randint(): argument 'size' (position {len(bounds)}) must be tuple of ints, not int")
+    shape = as_size("randint", (given["size"],))
+    to = destination("randint", options)  # type: ignore[arg-type]
+    return _integers_of(to, to.dtype or int64, shape, low, high, _source("randint", generator))
+
+
+def randint_like(input: Tensor, *bounds: int, generator: Generator | None = None, **options: Any) -> Tensor:
+    """Integers from [low, high) of the shape, type and device of `input`: `randint_like(input, [low,] high)`."""
+    low = options.pop("low", 0) if len(bounds) < 2 else bounds[0]
+    high = options.pop("high") if "high" in options else bounds[-1]
+    low, high = _integers("randint_like", low, high)
+    to = destination("randint_like", options, input)  # type: ignore[arg-type]
+    source = _source("randint_like", generator)
+    return _integers_of(to, to.dtype or int64, tuple(input._array.shape), low, high, source)
+
+
+def _integers(name: str, *values: Any) -> tuple[int, ...]:
+    for each in values:
+        if not hasattr(each, "__index__"):
+            raise TypeError(f"{name}(): bounds must be int, not {type(each).__name__}")
+    return tuple(each.__index__() for each in values)
+
+
+_C_TYPE = {"Bool": "bool", "Byte": "unsigned char", "Char": "signed char", "Short": "short", "Int": "int", "Long": "long"}  # fmt: skip
+
+
+def _check_bounds(chosen: dtype, low: int, high: int) -> None:
+    if low >= high:
+        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+    if chosen.category > Category.INTEGER:
+        return
+    smallest, largest = (0, 1) if chosen is bool_ else (iinfo(chosen).min, iinfo(chosen).max)
+    for what, value in (("from", low), ("to - 1", high - 1)):
+        if not smallest <= value <= largest:
+            raise RuntimeError(f"{what} is out of bounds for {_C_TYPE[chosen.type_name]}")
+
+
+def _integers_of(
+    to: Destination, chosen: dtype, shape: tuple[int, ...], low: int, high: int, source: Generator
+) -> Tensor:
+    _check_bounds(chosen, low, high)
+    array = integer_array(to.k, shape, low, high, source)
+    return finish(to.k.astype(array, to.k.dtypes[chosen.name]), to)
+
+
+def randperm(n: int, *, generator: Generator | None = None, **options: Unpack[Options]) -> Tensor:
+    """The integers 0 to n - 1 in random order.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.randperm.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.randperm(4).sort().values
+    tensor([0, 1, 2, 3])
+    """
+    if n < 0:
+        raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
+    to = destination("randperm", options)
+    k = to.k
+    keys = integer_array(k, (n,), 0, 2**63 - 1, _source("randperm", generator))
+    order = k.argsort(keys, 0, False, True)
+    return finish(k.astype(order, to.native(int64)), to)
+
+
+# -- drawn from tensors ------------------------------------------------------------------------
+
+
+def _forgetting(name: str, node: str) -> Op:
+    """An operator whose result is `value`, drawn beforehand: it forgets its input, whose gradient is zero."""
+
+    def overwrite(K, self: Array, value: Array) -> Array:  # type: ignore[no-untyped-def]
+        return value
+
+    declared = op(name=name, node=node, vjp={"self": lambda K, g: K.zeros_like(g)})(overwrite)
+    return declared.__wrapped_op__  # type: ignore[attr-defined, no-any-return]
+
+
+_BERNOULLI = _forgetting("_bernoulli", "BernoulliBackward0")
+_POISSON = _forgetting("_poisson", "PoissonBackward0")
+_NORMAL_BY_MEAN = _forgetting("_normal_by_mean", "NormalBackward1")
+_NORMAL_BY_STD = _forgetting("_normal_by_std", "NormalBackward2")
+
+
+def _drawn(operator: Op, input: Tensor, array: Any) -> Tensor:
+    """The numbers in `array` as what `operator` gives for `input`."""
+    result: Tensor = publics[operator.name](input, wrap_array(array, input._k))
+    return result
+
+
+def _probabilities(p: Tensor) -> Any:
+    """The array of `p`, checked to lie in [0, 1]."""
+    k = p._k
+    inside = k.logical_and(p._array >= 0, p._array <= 1)
+    if not bool(k.to_host(k.all(inside, tuple(range(p.ndim)), False))):
+        raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
+    return p._array
+
+
+def _check_p(p: float) -> None:
+    if not 0 <= p <= 1:
+        raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p:g}")
+
+
+def _coins(p: Tensor, k: Any, shape: tuple[int, ...], source: Generator) -> Any:
+    """A raw bool array of `shape`; an element is true with the probability at its place in `p`."""
+    wide = k.dtypes["float64"]
+    uniform = uniform_array(k, shape, k.dtypes["float32"], source)
+    return k.astype(uniform, wide) < k.broadcast_to(k.astype(_probabilities(p), wide), shape)
+
+
+def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+    """Ones and zeros: one with the probability that `input` holds at that place, or `p` everywhere.
+
+    Raises
+    ------
+    RuntimeError
+        If a probability is not in [0, 1].
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.bernoulli.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.bernoulli(retrograd.tensor([0.0, 1.0]))
+    tensor([0., 1.])
+    """
+    k, shape = input._k, tuple(input._array.shape)
+    source = _source("bernoulli", generator)
+    if p is None:
+        if not input.is_floating_point():
+            raise NotImplementedError(
+                f"\"bernoulli_tensor_cpu_p_\" not implemented for '{input.dtype.type_name}'"
+            )
+        coins = _coins(input, k, shape, source)
+    else:
+        _check_p(p)
+        coins = bernoulli_mask(shape, p, k, source)
+    return _drawn(_BERNOULLI, input, k.astype(coins, input._array.dtype))
+
+
+def normal(
+    mean: Any,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    **options: Unpack[Options],
+) -> Tensor:
+    """Normal numbers of the given means and standard deviations, which are tensors, or numbers with a `size`.
+
+    Raises
+    ------
+    RuntimeError
+        If a standard deviation is negative.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.normal.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.normal(retrograd.tensor([1.0, 2.0]), 0.0)
+    tensor([1., 2.])
+    """
+    source = _source("normal", generator)
+    if isinstance(mean, Tensor) or isinstance(std, Tensor):
+        return _normal_by_tensors(mean, std, source)
+    _check_std("normal", std)
+    if size is None:
+        raise TypeError('normal() missing 1 required positional arguments: "size"')
+    to = destination("normal", options)
+    drawn = _normal_of(to._replace(requires_grad=False, out=None), as_size("normal", (size,)), source)
+    return finish(drawn._array * float(std) + float(mean), to)
+
+
+def _check_std(name: str, std: Any) -> None:
+    if not std >= 0:
+        raise RuntimeError(f"{name} expects std >= 0.0, but found std {std:g}")
+
+
+def _normal_by_tensors(mean: Any, std: Any, source: Generator) -> Tensor:
+    leader: Tensor = mean if isinstance(mean, Tensor) else std
+    k = leader._k
+    if isinstance(std, Tensor):
+        negative = k.any(std._array < 0, tuple(range(std.ndim)), False)
+        if bool(k.to_host(negative)):
+            raise RuntimeError("normal expects all elements of std >= 0.0")
+    else:
+        _check_std("normal", std)
+    scale = std._array if isinstance(std, Tensor) else float(std)
+    shift = mean._array if isinstance(mean, Tensor) else float(mean)
+    to = destination("normal", {}, leader)
+    shape = _broadcast(mean, std)
+    drawn = _normal_of(to, shape, source)._array * scale + shift
+    if not (isinstance(mean, Tensor) and isinstance(std, Tensor)):
+        return _drawn(_NORMAL_BY_MEAN if leader is mean else _NORMAL_BY_STD, leader, drawn)
+    result: Tensor = _normal_by_both(mean, std, wrap_array(drawn, k))
+    return result
+
+
+@op(
+    node="NormalBackward3",
+    vjp={
+        "mean": lambda K, g, mean_shape: K.zeros_like(sum_to(K, g, mean_shape)),
+        "std": lambda K, g, std_shape: K.zeros_like(sum_to(K, g, std_shape)),
+    },
+)
+def _normal_by_both(K, mean: Array, std: Array, value: Array) -> Array:  # type: ignore[no-untyped-def]
+    """`value`, drawn beforehand."""
+    return value
+
+
+def _broadcast(*values: Any) -> tuple[int, ...]:
+    return broadcast_shapes(*(tuple(each._array.shape) for each in values if isinstance(each, Tensor)))
+
+
+def multinomial(
+    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Tensor:
+    """Indices drawn with the weights in each row of `input`, `num_samples` a row.
+
+    Without replacement, by the smallest of exponential numbers of those rates (Efraimidis and
+    Spirakis, 2006): each row's arrival times, in order.
+
+    Raises
+    ------
+    RuntimeError
+        If `input` is not 1- or 2-dimensional and floating-point, has a negative or infinite weight or
+        only zeros, or a row has too few elements.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.multinomial.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.multinomial(retrograd.tensor([0.0, 3.0, 0.0]), 2, replacement=True)
+    tensor([1, 1])
+    """
+    _check_weights(input, num_samples, replacement)
+    k, source = input._k, _source("multinomial", generator)
+    wide = k.dtypes["float64"]
+    weights = k.reshape(k.astype(input._array, wide), (-1, input._array.shape[-1]))
+    rows, categories = weights.shape
+    last = input.ndim - 1
+    _check_totals(k, weights)
+    if replacement:
+        places = uniform_array(k, (rows, num_samples, 1), wide, source)
+        sums = k.cumsum(weights, 1)
+        # The last sum with weight is the row's total, which a place never reaches.
+        limits = k.reshape(sums, (rows, 1, categories))
+        total = k.slice(limits, (slice(None), slice(None), slice(categories - 1, categories)))
+        chosen = k.sum(k.astype(limits <= places * total, k.dtypes["int64"]), (2,), False)
+    else:
+        with k.quiet():
+            arrivals = -k.log(open_uniform_array(k, (rows, categories), wide, source)) / weights
+        order = k.argsort(arrivals, 1, False, True)
+        chosen = k.slice(order, (slice(None), slice(0, num_samples)))
+    return wrap_array(k.reshape(chosen, (num_samples,) if last == 0 else (rows, num_samples)), k)
+
+
+def _check_weights(input: Tensor, count: int, replacement: bool) -> None:
+    if input.ndim not in (1, 2):
+        raise RuntimeError("prob_dist must be 1 or 2 dim")
+    if not input.is_floating_point():
+        raise RuntimeError(
+            f"multinomial only supports floating-point dtypes for input, got: {input.dtype.type_name}"
+        )
+    if count <= 0:
+        raise RuntimeError("cannot sample n_sample <= 0 samples")
+    if not replacement and count > input.shape[-1]:
+        raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+
+
+def _check_totals(k: Any, weights: Any) -> None:
+    sound = k.logical_and(weights >= 0, k.isfinite(weights))
+    if not bool(k.to_host(k.all(sound, (0, 1), False))):
+        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+    if bool(k.to_host(k.any(k.sum(weights, (1,), False) <= 0, (0,), False))):
+        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+
+
+def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
+    """Numbers of events from Poisson distributions of the rates in `input`.
+
+    By counting arrivals: exponential waiting times are added up until their sum passes the rate, so
+    the time this takes grows with the largest rate.
+
+    Raises
+    ------
+    RuntimeError
+        If a rate is negative.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.poisson.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.poisson(retrograd.zeros(3))
+    tensor([0., 0., 0.])
+    """
+    if not input.is_floating_point():
+        raise NotImplementedError(f"\"poisson_cpu\" not implemented for '{input.dtype.type_name}'")
+    k, source = input._k, _source("poisson", generator)
+    wide, every = k.dtypes["float64"], tuple(range(input.ndim))
+    rates = k.astype(input._array, wide)
+    if bool(k.to_host(k.any(rates < 0, every, False))):
+        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+    shape = tuple(rates.shape)
+    count, passed = k.zeros(shape, wide), k.zeros(shape, wide)
+    while True:
+        passed = passed - k.log(open_uniform_array(k, shape, wide, source))
+        running = passed <= rates
+        if not bool(k.to_host(k.any(running, every, False))):
+            return _drawn(_POISSON, input, k.astype(count, input._array.dtype))
+        count = count + k.astype(running, wide)
+
+
+# -- in place ----------------------------------------------------------------------------------
+
+_IN_PLACE = {
+    name: _forgetting(f"_{name}_in_place", f"{node}")
+    for name, node in (
+        ("uniform", "UniformBackward0"), ("normal", "NormalBackward0"), ("exponential", "ExponentialBackward0"),
+        ("bernoulli_tensor", "BernoulliBackward1"), ("bernoulli", "BernoulliBackward2"),
+        ("random_from", "RandomBackward0"), ("random_to", "RandomBackward1"), ("random", "RandomBackward2"),
+        ("cauchy", "CauchyBackward0"), ("log_normal", "LogNormalBackward0"), ("geometric", "GeometricBackward0"),
+    )
+}  # fmt: skip
+
+
+def _begin(self: Tensor) -> tuple[Any, tuple[int, ...]]:
+    """Refuse a forbidden write before a random number is used up; the kernels and the shape."""
+    mode = current_mode()
+    check_writable(self, mode, mode.grad and self._edge is not None)
+    return self._k, tuple(self._array.shape)
+
+
+def _overwrite(self: Tensor, name: str, array: Any) -> Tensor:
+    """Write drawn numbers into a tensor, as the in-place operator `name`."""
+    k = self._k
+    own = self._array.dtype
+    fitting = array if array.dtype == own else k.astype(array, own)
+    return call_inplace(_IN_PLACE[name], self, wrap_array(fitting, k))
+
+
+def uniform_(
+    self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
+    """Overwrite with uniform numbers from [from, to).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.uniform_.html
+    """
+    source = _source("uniform_", generator)
+    native = _real_type(destination("uniform_", {}, self), self.dtype, "check_uniform_bounds")
+    limit = finfo(self.dtype).max
+    for what, value in (("from", from_), ("to", to)):
+        if not abs(value) <= limit:
+            raise RuntimeError(f"{what} is out of bounds for {self.dtype.type_name.lower()}")
+    if from_ > to:
+        raise RuntimeError(
+            f"uniform_ expects to return a [from, to) range, but found from={from_:g} > to={to:g}"
+        )
+    k, shape = _begin(self)
+    return _overwrite(
+        self, "uniform", uniform_array(k, shape, native, source) * float(to - from_) + float(from_)
+    )
+
+
+def normal_(
+    self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
+    """Overwrite with normal numbers.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.normal_.html
+    """
+    source = _source("normal_", generator)
+    _check_std("normal", std)
+    _begin(self)
+    drawn = _normal_of(destination("normal_", {}, self), tuple(self._array.shape), source)
+    return _overwrite(self, "normal", drawn._array * float(std) + float(mean))
+
+
+def log_normal_(
+    self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None
+) -> Tensor:
+    """Overwrite with ``exp`` of normal numbers of that mean and standard deviation."""
+    source = _source("log_normal_", generator)
+    if not std > 0:
+        raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std:g}")
+    k, shape = _begin(self)
+    drawn = normal_array(k, shape, k.dtypes["float64"], source)
+    return _overwrite(self, "log_normal", k.exp(drawn * float(std) + float(mean)))
+
+
+def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Overwrite with exponential numbers of density ``lambd * exp(-lambd * x)``; never zero.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.exponential_.html
+    """
+    source = _source("exponential_", generator)
+    if not self.is_floating_point():
+        raise RuntimeError(
+            "Exponential distribution is a continuous probability distribution. dtype must be a floating point but "
+            f"you specified {self.dtype.type_name}"
+        )
+    if not lambd > 0:
+        raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd:g}")
+    k, shape = _begin(self)
+    uniform = open_uniform_array(k, shape, self._array.dtype, source)
+    tiny = finfo(self.dtype).eps / 2
+    waits = k.maximum(-k.log(uniform), k.full((), tiny, uniform.dtype))
+    return _overwrite(self, "exponential", waits / float(lambd))
+
+
+def cauchy_(
+    self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
+    """Overwrite with numbers of the Cauchy distribution of that median and half-width."""
+    source = _source("cauchy_", generator)
+    if not self.is_floating_point():
+        raise RuntimeError(
+            "Cauchy distribution is a continuous probability distribution. dtype must be a floating point but you "
+            f"specified {self.dtype.type_name}"
+        )
+    if not sigma > 0:
+        raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma:g}")
+    k, shape = _begin(self)
+    uniform = open_uniform_array(k, shape, self._array.dtype, source)
+    return _overwrite(self, "cauchy", k.tan((uniform - 0.5) * math.pi) * float(sigma) + float(median))
+
+
+def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
+    """Overwrite with numbers of coin tosses up to the first success, each with probability `p`."""
+    source = _source("geometric_", generator)
+    if not 0 < p < 1:
+        raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p:g}")
+    k, shape = _begin(self)
+    uniform = open_uniform_array(k, shape, k.dtypes["float64"], source)
+    tosses = k.ceil(k.log(uniform) / math.log1p(-p))
+    return _overwrite(self, "geometric", k.maximum(tosses, k.full((), 1.0, tosses.dtype)))
+
+
+def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
+    """Overwrite with ones, with probability `p` (a number, or a tensor that broadcasts), and zeros.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.bernoulli_.html
+    """
+    source = _source("bernoulli_", generator)
+    k, shape = _begin(self)
+    if isinstance(p, Tensor):
+        return _overwrite(self, "bernoulli_tensor", _coins(p, k, shape, source))
+    _check_p(p)
+    return _overwrite(self, "bernoulli", bernoulli_mask(shape, p, k, source))
+
+
+def random_(
+    self: Tensor, from_: int | None = None, to: int | None = None, *, generator: Generator | None = None
+) -> Tensor:
+    """Overwrite with integers: `random_(from, to)` from [from, to), `random_(to)` from [0, to).
+
+    Without bounds, from zero to the largest integer of the type, or for floating-point types to the
+    largest below which they hold every integer.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.random_.html
+    """
+    source = _source("random_", generator)
+    name = "random" if from_ is None else "random_to" if to is None else "random_from"
+    if from_ is None:
+        low, high = 0, _integer_limit(self.dtype) + 1
+    elif to is None:
+        low, high = _integers("random_", 0, from_)
+    else:
+        low, high = _integers("random_", from_, to)
+    _check_bounds(self.dtype, low, high)
+    k, shape = _begin(self)
+    return _overwrite(self, name, integer_array(k, shape, low, high, source))
+
+
+def _integer_limit(type_: dtype) -> int:
+    if type_ is bool_:
+        return 1
+    if type_.category is Category.INTEGER:
+        return iinfo(type_).max
+    return round(2 / finfo(type_).eps)
+
+
+for _method in (
+    uniform_, normal_, log_normal_, exponential_, cauchy_, geometric_, bernoulli_, random_, bernoulli, multinomial,
+):  # fmt: skip
+    setattr(Tensor, _method.__name__, _method)

@@ -1,0 +1,313 @@
+"""Random numbers: one counter-based generator, and everything drawn from it.
+
+Note [Random stream]
+    A generator is a 64-bit seed, which is the key, and an offset into the stream of random 32-bit
+    words that `K.random_bits` (Threefry-2x32) defines for that key. Whatever draws numbers takes the
+    next words and moves the offset on. Words become numbers by exact arithmetic (integers and
+    uniform numbers) or through float64 (normal and other distributions), so that a seed means the
+    same numbers on every backend: equal ones for the former, and within a rounding for the latter,
+    since libraries compute `log` and `cos` to the last digit or not.
+
+The functions here that give raw arrays are for operators that need random numbers inside, as dropout
+does; those that give tensors stand in `retrograd.ops.sampling`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import secrets
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from retrograd.device import current_kernels, device
+from retrograd.dtypes import uint8
+from retrograd.tensor import Tensor
+
+__all__ = [
+    "Generator", "default_generator", "fork_rng", "get_rng_state", "initial_seed", "manual_seed", "seed",
+    "set_rng_state",
+]  # fmt: skip
+
+_WORD = 0xFFFFFFFF
+
+# -- the generator -----------------------------------------------------------------------------
+
+
+class Generator:
+    """A source of random numbers with a seed of its own.
+
+    Parameters
+    ----------
+    device
+        Accepted for PyTorch's sake: one generator serves every backend, with the same numbers.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Generator.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> g = retrograd.Generator().manual_seed(7)
+    >>> a = retrograd.rand(3, generator=g)
+    >>> b = retrograd.rand(3, generator=g.manual_seed(7))
+    >>> bool((a == b).all())
+    True
+    """
+
+    __slots__ = ("_device", "_lock", "_offset", "_seed")
+
+    def __init__(self, device: Any = None) -> None:
+        self._device = device
+        self._lock = threading.Lock()
+        self._seed = 67280421310721
+        self._offset = 0
+
+    @property
+    def device(self) -> device:
+        """The device it was made for; the current one if none was named."""
+        return device(current_kernels() if self._device is None else self._device)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start the stream of `seed` from its beginning; returns the generator.
+
+        Raises
+        ------
+        ValueError
+            If `seed` does not fit in 64 bits.
+        """
+        seed = int(seed)
+        if not -(2**63) <= seed < 2**64:
+            raise ValueError("Overflow when unpacking long long")
+        with self._lock:
+            self._seed, self._offset = seed % 2**64, 0
+        return self
+
+    def seed(self) -> int:
+        """Start a stream that nobody can know beforehand; returns its seed."""
+        fresh = secrets.randbits(64)
+        self.manual_seed(fresh)
+        return fresh
+
+    def initial_seed(self) -> int:
+        """The seed that the stream was started with."""
+        return self._seed
+
+    def get_state(self) -> Tensor:
+        """Seed and place in the stream, as a uint8 tensor."""
+        with self._lock:
+            content = self._seed.to_bytes(8, "little") + self._offset.to_bytes(8, "little")
+        from retrograd.ops.creation import tensor
+
+        return tensor(list(content), dtype=uint8)
+
+    def set_state(self, new_state: Tensor) -> None:
+        """Go to the place that `get_state` has noted.
+
+        Raises
+        ------
+        TypeError
+            If it is no uint8 tensor.
+        RuntimeError
+            If its size is not that of a state.
+        """
+        if not isinstance(new_state, Tensor) or new_state.dtype is not uint8:
+            raise TypeError("RNG state must be a retrograd.ByteTensor")
+        if new_state.numel() != 16:
+            raise RuntimeError(
+                f"Expected a generator state of size 16 but found the input RNG state size to be {new_state.numel()}"
+            )
+        content = bytes(new_state.tolist())
+        with self._lock:
+            self._seed, self._offset = (int.from_bytes(part, "little") for part in (content[:8], content[8:]))
+
+    def clone_state(self) -> Generator:
+        """An independent generator at the same place of the same stream."""
+        made = Generator(self._device)
+        with self._lock:
+            made._seed, made._offset = self._seed, self._offset
+        return made
+
+    clone = clone_state
+
+    def bits(self, k: Any, count: int) -> Any:
+        """The next `count` words, as an array of 32-bit unsigned ints of the library of `k`."""
+        with self._lock:
+            offset = self._offset
+            self._offset = (offset + (count + 1) // 2) % 2**64
+        return k.random_bits((self._seed & _WORD, self._seed >> 32), offset, count)
+
+    def __getstate__(self) -> tuple[int, int]:
+        return self._seed, self._offset
+
+    def __setstate__(self, state: tuple[int, int]) -> None:
+        self.__init__()  # type: ignore[misc]
+        self._seed, self._offset = state
+
+
+default_generator: Final = Generator()
+"""The generator of every function that is not given one."""
+default_generator.seed()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed the default generator; returns it. The same seed gives the same numbers on every backend.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.manual_seed.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> _ = retrograd.manual_seed(0)
+    >>> retrograd.initial_seed()
+    0
+    """
+    return default_generator.manual_seed(seed)
+
+
+def seed() -> int:
+    """Seed the default generator with a number that nobody can know beforehand; returns it."""
+    return default_generator.seed()
+
+
+def initial_seed() -> int:
+    """The seed of the default generator."""
+    return default_generator.initial_seed()
+
+
+def get_rng_state() -> Tensor:
+    """The state of the default generator, as a uint8 tensor."""
+    return default_generator.get_state()
+
+
+def set_rng_state(new_state: Tensor) -> None:
+    """Bring the default generator to a state that `get_rng_state` has noted."""
+    default_generator.set_state(new_state)
+
+
+@contextlib.contextmanager
+def fork_rng(devices: Any = None, enabled: bool = True, **_: Any) -> Iterator[None]:
+    """Within the `with` block, random numbers may be drawn and seeds set; afterwards the state is as before.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> _ = retrograd.manual_seed(3)
+    >>> with retrograd.random.fork_rng():
+    ...     _ = retrograd.manual_seed(99)
+    >>> retrograd.initial_seed()
+    3
+    """
+    if not enabled:
+        yield
+        return
+    kept = default_generator.__getstate__()
+    try:
+        yield
+    finally:
+        with default_generator._lock:
+            default_generator._seed, default_generator._offset = kept
+
+
+# -- raw numbers -------------------------------------------------------------------------------
+
+# Random bits that a uniform number of each type is made of: as many as its significand holds.
+_DIGITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
+
+
+def uniform_array(k: Any, shape: Sequence[int], native_dtype: Any, generator: Generator | None = None) -> Any:
+    """A raw array of numbers from [0, 1), equal on every backend. See Note [Random stream].
+
+    Parameters
+    ----------
+    k
+        The kernels of the array's backend.
+    native_dtype
+        A floating-point type of the backend.
+    """
+    source = default_generator if generator is None else generator
+    digits = _DIGITS[k.names[native_dtype]]
+    count = math.prod(shape)
+    if digits == 53:
+        numbers = _uniform53(k, source, count)
+    else:
+        words = source.bits(k, count) >> (32 - digits)
+        # Exact: the integers fit in float32's significand, the results in the type's own.
+        numbers = k.astype(words, k.dtypes["float32"]) * 2.0**-digits
+        numbers = numbers if numbers.dtype == native_dtype else k.astype(numbers, native_dtype)
+    return k.reshape(numbers, tuple(shape))
+
+
+def _pairs(k: Any, source: Generator, count: int) -> tuple[Any, Any]:
+    words = k.reshape(source.bits(k, 2 * count), (count, 2))
+    every = slice(None)
+    return k.slice(words, (every, 0)), k.slice(words, (every, 1))
+
+
+def _uniform53(k: Any, source: Generator, count: int) -> Any:
+    """float64 numbers from [0, 1) in steps of 2**-53, of two words each."""
+    high, low = _pairs(k, source, count)
+    wide = k.dtypes["float64"]
+    return (k.astype(high >> 5, wide) * 2.0**26 + k.astype(low >> 6, wide)) * 2.0**-53
+
+
+def _open_uniform(k: Any, source: Generator, count: int, native: Any) -> Any:
+    """float64 numbers from (0, 1], as finely spaced as numbers of type `native` need; never zero."""
+    if k.names[native] == "float64":
+        return 1.0 - _uniform53(k, source, count)
+    words = k.astype(source.bits(k, count), k.dtypes["float64"])
+    return (words + 1.0) * 2.0**-32
+
+
+def open_uniform_array(
+    k: Any, shape: Sequence[int], native_dtype: Any, generator: Generator | None = None
+) -> Any:
+    """A raw float64 array of numbers from (0, 1], as finely spaced as numbers of type `native_dtype` need."""
+    source = default_generator if generator is None else generator
+    return k.reshape(_open_uniform(k, source, math.prod(shape), native_dtype), tuple(shape))
+
+
+def normal_array(k: Any, shape: Sequence[int], native_dtype: Any, generator: Generator | None = None) -> Any:
+    """A raw array of standard normal numbers, by Box and Muller's transform in float64.
+
+    Source: Box, Muller, "A note on the generation of random normal deviates", Ann. Math. Stat. 29, 1958.
+    """
+    source = default_generator if generator is None else generator
+    count = math.prod(shape)
+    pairs = (count + 1) // 2
+    uniform = _open_uniform(k, source, 2 * pairs, native_dtype)
+    radius = k.sqrt(k.log(k.slice(uniform, (slice(0, pairs),))) * -2.0)
+    angle = k.slice(uniform, (slice(pairs, 2 * pairs),)) * (2.0 * math.pi)
+    both = k.concat([radius * k.cos(angle), radius * k.sin(angle)], 0)
+    return k.reshape(k.astype(k.slice(both, (slice(0, count),)), native_dtype), tuple(shape))
+
+
+def integer_array(
+    k: Any, shape: Sequence[int], low: int, high: int, generator: Generator | None = None
+) -> Any:
+    """A raw int64 array of integers from [low, high), equal on every backend.
+
+    A remainder of 63 random bits is off the uniform by less than 2**-43 for the ranges that 20 bits
+    hold, which take 32 bits and are off by less than 2**-12.
+    """
+    source = default_generator if generator is None else generator
+    count, span = math.prod(shape), high - low
+    wide = k.dtypes["int64"]
+    if span <= 2**20:
+        words = k.astype(source.bits(k, count), wide)
+    else:
+        first, second = _pairs(k, source, count)
+        words = k.astype(first >> 1, wide) * 2**32 + k.astype(second, wide)
+    if span <= 2**63 - 1:
+        words = k.remainder(words, k.full((), span, wide))
+    return k.reshape(words + low if low else words, tuple(shape))
+
+
+def bernoulli_mask(shape: Sequence[int], p: float, k: Any, generator: Generator | None = None) -> Any:
+    """A raw bool array, each element true with probability `p`."""
+    source = default_generator if generator is None else generator
+    words = source.bits(k, math.prod(shape))
+    threshold = round(p * 2**32)
+    if threshold > _WORD:
+        return k.ones(tuple(shape), k.dtypes["bool"])
+    return k.reshape(k.astype(words, k.dtypes["int64"]) < threshold, tuple(shape))
