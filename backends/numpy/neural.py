@@ -1,17 +1,218 @@
 """Convolution and pooling on NumPy arrays, by windows and one matrix product.
 
-Layout is PyTorch's: input (N, C, *spatial), weight (O, C / groups, *kernel).
+Layout is PyTorch's: input (N, C, *spatial), weight (O, C / groups, *kernel); all settings are tuples with one
+int per spatial axis.
+
+Note [Columns]
+    A convolution is a matrix product with the matrix whose rows are what each tap of the kernel sees: shape
+    (groups, C / groups * taps, N * windows). It is as many times larger than the input as the kernel has
+    taps, so it is made for as many samples at a time as keep it in the processor's cache: also the fastest.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided
+
+from retrograd.backends.windows import ceil_padding, convolved, offsets, pooled, taps
 
 __all__ = ["KERNELS"]
 
 Array = np.ndarray[Any, Any]
 Ints = tuple[int, ...]
-KERNELS: dict[str, Any] = {}
+Around = tuple[tuple[int, int], ...]
+
+_COLUMN_BYTES = 1 << 20
+
+
+def _is_half(x: Array) -> bool:
+    return x.dtype.itemsize == 2 and x.dtype.kind in "fV"
+
+
+def _in_float32(function: Any) -> Any:
+    """A kernel of two arrays that accumulates half types in float32."""
+
+    def kernel(a: Array, b: Array, *settings: Any) -> Array:
+        if _is_half(a):
+            return function(a.astype(np.float32), b.astype(np.float32), *settings).astype(a.dtype)
+        return function(a, b, *settings)
+
+    return kernel
+
+
+def _padded(x: Array, around: Around, value: Any) -> Array:
+    if not any(before or after for before, after in around):
+        return x
+    lead, spatial = x.shape[: x.ndim - len(around)], x.shape[x.ndim - len(around) :]
+    sizes = tuple(before + n + after for (before, after), n in zip(around, spatial, strict=True))
+    out = np.full(lead + sizes, value, x.dtype)
+    out[(..., *(slice(before, before + n) for (before, _), n in zip(around, spatial, strict=True)))] = x
+    return out
+
+
+def _columns(x: Array, kernel: Ints, out: Ints, stride: Ints, dilation: Ints, groups: int) -> Array:
+    """See Note [Columns]; `x` is padded already."""
+    samples, channels = x.shape[:2]
+    steps = x.strides[2:]
+    view = as_strided(
+        x,
+        (channels, *kernel, samples, *out),
+        (
+            x.strides[1],
+            *(step * d for step, d in zip(steps, dilation, strict=True)),
+            x.strides[0],
+            *(step * s for step, s in zip(steps, stride, strict=True)),
+        ),
+        writeable=False,
+    )
+    return view.reshape(groups, channels // groups * math.prod(kernel), samples * math.prod(out))
+
+
+def _chunks(samples: int, bytes_each: int) -> Iterator[slice]:
+    """Slices of the batch whose columns fit the cache."""
+    size = max(_COLUMN_BYTES // max(bytes_each, 1), 1)
+    return (slice(start, min(start + size, samples)) for start in range(0, samples, size))
+
+
+def _column_bytes(w_shape: Ints, groups: int, out: Ints, x: Array) -> int:
+    return groups * math.prod(w_shape[1:]) * math.prod(out) * x.itemsize
+
+
+def _by_group(g: Array, groups: int) -> Array:
+    """(N, O, *out) as (groups, O / groups, N * windows)."""
+    samples, channels = g.shape[:2]
+    swapped = g.reshape(samples, channels, math.prod(g.shape[2:])).swapaxes(0, 1)
+    return swapped.reshape(groups, channels // groups, samples * math.prod(g.shape[2:]))
+
+
+@_in_float32
+def convolution(x: Array, w: Array, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
+    """Cross-correlation of `x` with `w`, as every framework's `conv`."""
+    kernel = w.shape[2:]
+    out = convolved(x.shape[2:], kernel, stride, padding, dilation)
+    x = _padded(x, tuple((p, p) for p in padding), 0)
+    matrix = w.reshape(groups, w.shape[0] // groups, -1)
+    result = np.empty((x.shape[0], w.shape[0], *out), np.result_type(x, w))
+    for chunk in _chunks(x.shape[0], _column_bytes(w.shape, groups, out, x)):
+        part = np.matmul(matrix, _columns(x[chunk], kernel, out, stride, dilation, groups))
+        result[chunk] = part.reshape(w.shape[0], -1, *out).swapaxes(0, 1)
+    return result
+
+
+@_in_float32
+def convolution_input(
+    g: Array, w: Array, input_shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> Array:
+    """The adjoint of `convolution` in its input."""
+    reach = tuple(d * (k - 1) for d, k in zip(dilation, w.shape[2:], strict=True))
+    is_dense = all(s == 1 for s in stride) and all(p <= r for p, r in zip(padding, reach, strict=True))
+    if is_dense and w.shape[0] <= 2 * input_shape[1]:
+        rest = tuple(r - p for r, p in zip(reach, padding, strict=True))
+        return convolution(g, _turned(w, groups), stride, rest, dilation, groups)
+    return _spread_shares(g, w, input_shape, stride, padding, dilation, groups)
+
+
+def _turned(w: Array, groups: int) -> Array:
+    """The kernel that convolves back: reversed in space, its channels exchanged."""
+    split = w.reshape(groups, w.shape[0] // groups, *w.shape[1:]).swapaxes(1, 2)
+    turned = np.flip(split, tuple(range(3, split.ndim)))
+    return turned.reshape(groups * w.shape[1], w.shape[0] // groups, *w.shape[2:])
+
+
+def _spread_shares(
+    g: Array, w: Array, input_shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> Array:
+    """Add every tap's share of the gradient to where the tap read."""
+    kernel, out, spatial = w.shape[2:], g.shape[2:], input_shape[2:]
+    matrix = w.reshape(groups, w.shape[0] // groups, -1).swapaxes(1, 2)
+    padded = tuple(n + 2 * p for n, p in zip(spatial, padding, strict=True))
+    wide = np.zeros((*input_shape[:2], *padded), np.result_type(g, w))
+    for chunk in _chunks(g.shape[0], _column_bytes(w.shape, groups, out, g)):
+        shares = np.matmul(matrix, _by_group(g[chunk], groups))
+        shares = shares.reshape(groups * w.shape[1], math.prod(kernel), -1, *out)
+        target = wide[chunk].swapaxes(0, 1)
+        for tap, offset in enumerate(offsets(kernel, dilation)):
+            target[(..., *taps(offset, out, stride))] += shares[:, tap]
+    inside = tuple(slice(p, p + n) for n, p in zip(spatial, padding, strict=True))
+    return np.ascontiguousarray(wide[(..., *inside)])
+
+
+@_in_float32
+def convolution_weight(
+    g: Array, x: Array, weight_shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> Array:
+    """The adjoint of `convolution` in its weight."""
+    kernel, out = weight_shape[2:], g.shape[2:]
+    x = _padded(x, tuple((p, p) for p in padding), 0)
+    total = np.zeros((groups, weight_shape[0] // groups, math.prod(weight_shape[1:])), np.result_type(g, x))
+    for chunk in _chunks(x.shape[0], _column_bytes(weight_shape, groups, out, x)):
+        columns = _columns(x[chunk], kernel, out, stride, dilation, groups)
+        total += np.matmul(_by_group(g[chunk], groups), columns.swapaxes(1, 2))
+    return total.reshape(weight_shape)
+
+
+def max_pool(
+    x: Array, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool
+) -> tuple[Array, Array]:
+    """The largest element of each window, and its position in the flattened spatial axes of `x`.
+
+    NaN counts as the largest; of equal elements the first is taken. Padding is never taken.
+    """
+    spatial = x.shape[x.ndim - len(kernel) :]
+    out = pooled(spatial, kernel, stride, padding, dilation, ceil_mode)
+    around = ceil_padding(spatial, out, kernel, stride, padding, dilation)
+    padded = _padded(x, around, _lowest(x.dtype))
+    has_nan = x.dtype.kind in "fV" and bool(np.isnan(x).any())
+    places = [taps(offset, out, stride) for offset in offsets(kernel, dilation)]
+    value = padded[(..., *places[0])].copy()
+    chosen = np.zeros(value.shape, np.min_scalar_type(len(places)))  # the number of the largest tap
+    for number, place in enumerate(places[1:], 1):
+        seen = padded[(..., *place)]
+        better = np.greater(seen, value)
+        if has_nan:
+            better |= np.isnan(seen)
+        np.maximum(value, seen, out=value)
+        np.copyto(chosen, number, where=better)
+    if any(before or after for before, after in around):
+        _avoid_padding(value, chosen, spatial, around, places)
+    return value, _flat_positions(chosen, spatial, out, kernel, stride, padding, dilation)
+
+
+def _avoid_padding(
+    value: Array, chosen: Array, spatial: Ints, around: Around, places: list[tuple[slice, ...]]
+) -> None:
+    """Where nothing is larger than the padding, choose the first tap that is not in it."""
+    lowest = value == _lowest(value.dtype)
+    if lowest.any():
+        inside = _padded(np.ones(spatial, np.bool_), around, False)
+        first = np.argmax(np.stack([inside[place] for place in places]), axis=0)
+        np.copyto(chosen, first.astype(chosen.dtype), where=lowest)
+
+
+def _flat_positions(
+    chosen: Array, spatial: Ints, out: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints
+) -> Array:
+    """Positions in the flattened input from the numbers of the chosen taps."""
+    steps = [math.prod(spatial[axis + 1 :]) for axis in range(len(spatial))]
+    within = np.array(list(offsets(kernel, dilation)), np.int64) @ np.array(steps, np.int64)
+    positions = np.take(within, chosen)
+    for axis, (m, s, p, step) in enumerate(zip(out, stride, padding, steps, strict=True)):
+        starts = (np.arange(m, dtype=np.int64) * s - p) * step
+        positions += starts.reshape((m,) + (1,) * (len(out) - axis - 1))
+    return positions
+
+
+def _lowest(dtype: Any) -> Any:
+    return np.iinfo(dtype).min if dtype.kind in "iu" else -np.inf
+
+
+KERNELS: dict[str, Any] = {
+    "convolution": convolution,
+    "convolution_input": convolution_input,
+    "convolution_weight": convolution_weight,
+    "max_pool": max_pool,
+}
