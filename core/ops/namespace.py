@@ -17,10 +17,10 @@ from retrograd.ops.declare import publics
 
 __all__ = ["load"]
 
-_EXPORTED_WHOLE = ("retrograd.ops.creation", "retrograd.ops.sampling", "retrograd.random")
+_EXPORTED_WHOLE = ("retrograd.ops.creation", "retrograd.ops.sampling", "retrograd.printing", "retrograd.random")
 """Modules of functions that are no operators: their `__all__` is exported."""
 
-_INTERNAL = {"legacy_tensor", "default_generator", "tensor_text", "uniform_array", "bernoulli_mask"}
+_INTERNAL = {"legacy_tensor", "printoptions", "tensor_text"}
 
 
 def load() -> dict[str, Callable[..., Any]]:
