@@ -11,15 +11,22 @@ from typing import Any
 
 _MODULE_OF = {
     "Function": "function",
+    "GradcheckError": "gradcheck",
     "backward": "api",
     "detect_anomaly": "anomaly",
     "enable_grad": "modes",
+    "enforce_grad_layout_policy": "policies",
     "grad": "api",
+    "gradcheck": "gradcheck",
+    "gradgradcheck": "gradcheck",
+    "inference_mode": "inference",
+    "is_multithreading_enabled": "policies",
     "no_grad": "modes",
     "set_detect_anomaly": "anomaly",
     "set_grad_enabled": "modes",
+    "set_multithreading_enabled": "policies",
 }
-_SUBMODULES = ("function", "graph")
+_SUBMODULES = ("function", "functional", "graph")
 
 __all__ = sorted(("Variable", *_MODULE_OF, *_SUBMODULES))
 

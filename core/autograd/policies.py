@@ -1,0 +1,73 @@
+"""Settings of PyTorch's engine that are accepted here and change nothing: what they choose between is one thing here.
+
+They keep and show the state that PyTorch's show, per thread or task, so that programs which set them
+run and those which ask are told what was set.
+"""
+
+from __future__ import annotations
+
+from contextlib import ContextDecorator
+from contextvars import ContextVar
+
+__all__ = ["enforce_grad_layout_policy", "is_multithreading_enabled", "set_multithreading_enabled"]
+
+
+class _Setting(ContextDecorator):
+    """Set at once when made; as a context manager or decorator, until its end."""
+
+    _state: ContextVar[bool]
+
+    def __init__(self, mode: bool = True) -> None:
+        self.mode = bool(mode)
+        self.prev = self._state.get()
+        self._state.set(self.mode)
+
+    def __enter__(self) -> None:
+        self._state.set(self.mode)
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._state.set(self.prev)
+
+    def _recreate_cm(self) -> _Setting:
+        """Each call of a decorated function sets and restores on its own."""
+        return type(self)(self.mode)
+
+    def __call__(self, func):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN204 - as ContextDecorator
+        self._state.set(self.prev)  # used as a decorator: the caller's setting stays as it was
+        return super().__call__(func)
+
+
+class set_multithreading_enabled(_Setting):  # noqa: N801 - PyTorch's name
+    """Accepted and remembered; without effect, since a backward pass always runs in the thread that called it.
+
+    PyTorch uses a thread for each accelerator unless this is switched off. Here several threads may
+    each run a pass of their own, and one pass never spreads over threads.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.grad_mode.set_multithreading_enabled.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> with retrograd.autograd.set_multithreading_enabled(False):
+    ...     retrograd.autograd.is_multithreading_enabled()
+    False
+    """
+
+    _state = ContextVar("retrograd.multithreading", default=True)
+
+
+class enforce_grad_layout_policy(_Setting):  # noqa: N801 - PyTorch's name
+    """Accepted and remembered; without effect, since gradients take the layout that the backend gives them.
+
+    PyTorch copies a gradient whose strides differ from its parameter's unless this is switched off.
+    """
+
+    _state = ContextVar("retrograd.grad_layout", default=True)
+
+    def __init__(self, enable: bool = True) -> None:
+        super().__init__(enable)
+
+
+def is_multithreading_enabled() -> bool:
+    """What `set_multithreading_enabled` has set last; True by default."""
+    return set_multithreading_enabled._state.get()
