@@ -10,6 +10,7 @@ import functools
 import threading
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -17,7 +18,7 @@ import pluggy
 
 from retrograd.backends.spec import OPTIONAL, PROJECT, REQUIRED, Backend, BackendSpec, Hooks, Kernels
 
-__all__ = ["BackendError", "available", "kernels", "load", "plugin_manager", "register"]
+__all__ = ["BackendError", "available", "kernels", "load", "on_change", "plugin_manager", "register"]
 
 _lock = threading.RLock()
 
@@ -43,36 +44,54 @@ def _load_plugin(manager: pluggy.PluginManager, entry_point: EntryPoint) -> None
     except Exception as error:
         distribution = entry_point.dist.name if entry_point.dist is not None else "?"
         warnings.warn(
-            f"retrograd plugin {entry_point.name!r} ({entry_point.value}, of package {distribution!r}) is ignored, "
-            f"because it cannot be loaded: {type(error).__name__}: {error}",
+            f"retrograd plugin {entry_point.name!r} ({entry_point.value}, of package {distribution!r}) is "
+            f"ignored, because it cannot be loaded: {type(error).__name__}: {error}",
             RuntimeWarning,
             stacklevel=2,
         )
 
 
 def register(plugin: object, name: str | None = None) -> Callable[[], None]:
-    """Register a plugin object or module by hand, for tests and notebooks; returns what undoes it."""
+    """Register a plugin object or module by hand, for tests and notebooks; returns what undoes it.
+
+    Backends that are in use stay as they are: kernels that the plugin overrides are overridden in
+    tables that are made later.
+    """
     manager = plugin_manager()
     manager.register(plugin, name)
-    _forget()
+    _notify()
 
     def unregister() -> None:
         manager.unregister(plugin)
-        _forget()
+        _notify()
 
     return unregister
 
 
-def _forget() -> None:
-    for cached in (_specs, load, kernels):
-        cached.cache_clear()
+on_change: list[Callable[[], None]] = []
+"""Called when a plugin has come or gone, by those who remember what this module told them."""
+
+
+def _notify() -> None:
+    _offers.cache_clear()
+    for forget in on_change:
+        forget()
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """A backend's spec, with the plugin it comes from."""
+
+    spec: BackendSpec
+    plugin_name: str
+    plugin: object
 
 
 @functools.cache
-def _specs() -> Mapping[str, tuple[BackendSpec, str]]:
-    """Every backend's spec and the plugin it comes from, by name."""
+def _offers() -> Mapping[str, _Offer]:
+    """Every backend on offer, by name."""
     manager = plugin_manager()
-    found: dict[str, tuple[BackendSpec, str]] = {}
+    found: dict[str, _Offer] = {}
     for implementation in manager.hook.retrograd_backends.get_hookimpls():
         for spec in implementation.function():
             if not isinstance(spec, BackendSpec):
@@ -82,19 +101,25 @@ def _specs() -> Mapping[str, tuple[BackendSpec, str]]:
                 )
             if spec.name in found:
                 raise BackendError(
-                    f"two plugins offer a backend named {spec.name!r}: {found[spec.name][1]!r} and "
+                    f"two plugins offer a backend named {spec.name!r}: {found[spec.name].plugin_name!r} and "
                     f"{implementation.plugin_name!r}; uninstall one of them"
                 )
-            found[spec.name] = (spec, implementation.plugin_name)
+            found[spec.name] = _Offer(spec, implementation.plugin_name, implementation.plugin)
     return found
 
 
 def available() -> dict[str, str]:
     """The names of all backends, each with the plugin that offers it."""
-    return {name: plugin for name, (_, plugin) in sorted(_specs().items())}
+    return {name: offer.plugin_name for name, offer in sorted(_offers().items())}
 
 
-@functools.cache
+_loaded: dict[str, tuple[object, Backend]] = {}
+"""Backends in use by name, each with its plugin."""
+
+_tables: dict[tuple[str, str], tuple[Backend, Kernels]] = {}
+"""Tables in use by backend and device, each with the backend it is of."""
+
+
 def load(name: str) -> Backend:
     """Import a backend's library.
 
@@ -105,28 +130,38 @@ def load(name: str) -> Backend:
     """
     with _lock:
         try:
-            spec, plugin = _specs()[name]
+            offer = _offers()[name]
         except KeyError:
             raise BackendError(_unknown(name)) from None
-        try:
-            return spec.load()
-        except ImportError as error:
-            how = f"; install it with: {spec.install}" if spec.install else ""
-            raise BackendError(
-                f"backend {name!r} (plugin {plugin!r}) cannot be loaded: {error}{how}"
-            ) from error
+        plugin, backend = _loaded.get(name, (None, None))
+        if backend is None or plugin is not offer.plugin:
+            backend = _import(offer)
+            _loaded[name] = (offer.plugin, backend)
+        return backend
+
+
+def _import(offer: _Offer) -> Backend:
+    try:
+        return offer.spec.load()
+    except ImportError as error:
+        how = f"; install it with: {offer.spec.install}" if offer.spec.install else ""
+        raise BackendError(
+            f"backend {offer.spec.name!r} (plugin {offer.plugin_name!r}) cannot be loaded: {error}{how}"
+        ) from error
 
 
 def _unknown(name: str) -> str:
     return (
-        f"unknown backend {name!r}; available: {', '.join(map(repr, available()))}. A backend comes as a Python "
-        f"package with an entry point in the group 'retrograd': install it with pip, or check the spelling"
+        f"unknown backend {name!r}; available: {', '.join(map(repr, available()))}. A backend comes as a "
+        f"Python package with an entry point in the group 'retrograd': install it with pip, or check the "
+        f"spelling"
     )
 
 
-@functools.cache
 def kernels(backend: str, device: str = "") -> Kernels:
     """The kernel table of one device, complete and with all plugins' overrides applied.
+
+    There is one table per device: two names of one device give the same object.
 
     Parameters
     ----------
@@ -138,14 +173,24 @@ def kernels(backend: str, device: str = "") -> Kernels:
     """
     with _lock:
         loaded = load(backend)
-        table = loaded.kernels(_match_device(backend, loaded.devices(), device))
-        _override(table)
-        missing = sorted(name for name in REQUIRED if name not in table.__dict__)
-        if missing:
-            raise BackendError(
-                f"backend {backend!r} (plugin {available()[backend]!r}) lacks required kernels: {', '.join(missing)}"
-            )
+        name = _match_device(backend, loaded.devices(), device)
+        owner, table = _tables.get((backend, name), (None, None))
+        if table is None or owner is not loaded:
+            table = _complete(backend, loaded.kernels(name))
+            _tables[backend, name] = (loaded, table)
         return table
+
+
+def _complete(backend: str, table: Kernels) -> Kernels:
+    """Apply the overrides and check that nothing is missing."""
+    _override(table)
+    missing = sorted(name for name in REQUIRED if name not in table.__dict__)
+    if missing:
+        raise BackendError(
+            f"backend {backend!r} (plugin {available()[backend]!r}) lacks required kernels: "
+            f"{', '.join(missing)}"
+        )
+    return table
 
 
 def _match_device(backend: str, devices: tuple[str, ...], wanted: str) -> str:
@@ -168,7 +213,8 @@ def _override(table: Kernels) -> None:
         for name, kernel in (implementation.function(**chosen) or {}).items():
             if name not in REQUIRED | OPTIONAL or not callable(kernel):
                 raise BackendError(
-                    f"plugin {implementation.plugin_name!r} overrides {name!r} of backend {table.backend!r} with "
-                    f"{kernel!r}; it must be a function under a name of retrograd.backends.spec.REQUIRED or OPTIONAL"
+                    f"plugin {implementation.plugin_name!r} overrides {name!r} of backend {table.backend!r} "
+                    f"with {kernel!r}; it must be a function under a name of retrograd.backends.spec.REQUIRED "
+                    f"or OPTIONAL"
                 )
             setattr(table, name, kernel)

@@ -33,12 +33,15 @@ _UNARY = (
     "sqrt tan tanh trunc"
 )
 _BINARY = (
-    "add atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor copysign divide equal "
-    "floor_divide fmod greater greater_equal hypot less less_equal logaddexp logical_and logical_or "
+    "add atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor copysign divide "
+    "equal floor_divide fmod greater greater_equal hypot less less_equal logaddexp logical_and logical_or "
     "logical_xor maximum minimum multiply nextafter not_equal pow remainder subtract"
 )
 _CREATE = "arange empty eye full linspace ones zeros zeros_like"
-_SHAPE = "broadcast_to concat diagonal flip pad permute_dims reshape roll slice stack slice_assign tril triu undiagonal unslice"
+_SHAPE = (
+    "broadcast_to concat diagonal flip pad permute_dims reshape roll slice slice_assign stack tril triu "
+    "undiagonal unslice"
+)
 _REDUCE = "all any argmax argmin cumprod cumsum max min prod sum"
 _INDEX = "argsort gather index index_put nonzero scatter scatter_add sort where"
 _OTHER = "astype complex copy from_host matmul random_bits to_host"
@@ -52,7 +55,10 @@ OPTIONAL: Final[frozenset[str]] = frozenset(
     "clip convolution convolution_input convolution_weight erfc logsumexp log_softmax max_pool mean "
     "reciprocal rsqrt sigmoid softmax softplus square".split()
 )
-"""Fused kernels: where a backend has none, the core composes it from required ones."""
+"""Fused kernels: where a backend has none, the core composes it from required ones.
+
+Their arguments are those of the functions in `retrograd.ops.decompositions`, after `K`.
+"""
 
 
 class Kernels:
@@ -82,7 +88,11 @@ class Kernels:
         whole derivative formulas through it.
     quiet
         A context in which floating-point conditions make no warnings.
+    level
+        0; `vmap` makes tables of higher levels on top of a backend's.
     """
+
+    level = 0
 
     backend: str
     device: str

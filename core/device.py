@@ -16,6 +16,7 @@ from typing import Any
 
 from retrograd.backends import registry
 from retrograd.backends.spec import Kernels
+from retrograd.ops.decompositions import complete
 
 __all__ = [
     "current_kernels", "device", "get_default_backend", "get_default_device", "kernels_of", "set_default_backend",
@@ -111,9 +112,12 @@ def kernels_of(where: Any) -> Kernels:
 @functools.lru_cache(maxsize=256)
 def _by_name(where: str, current: Kernels | None) -> Kernels:
     if current is not None:
-        return registry.kernels(current.backend, where.replace("cuda", "gpu"))
+        return complete(registry.kernels(current.backend, where.replace("cuda", "gpu")))
     backend, _, name = where.partition(":")
-    return registry.kernels(backend, name)
+    return complete(registry.kernels(backend, name))
+
+
+registry.on_change.append(_by_name.cache_clear)
 
 
 def current_kernels() -> Kernels:
@@ -126,7 +130,7 @@ def _configured() -> Kernels:
     """The backend the environment or a configuration file asks for; NumPy if none does."""
     named = os.environ.get("RETROGRAD_BACKEND") or _from_files(Path.cwd()) or "numpy"
     backend, _, name = named.partition(":")
-    return registry.kernels(backend, name)
+    return complete(registry.kernels(backend, name))
 
 
 def _from_files(start: Path) -> str | None:

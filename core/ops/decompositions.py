@@ -1,0 +1,206 @@
+"""Every optional kernel, composed of required ones.
+
+`complete` fills the table of a backend that has no fused kernel of its own for one of
+`retrograd.backends.spec.OPTIONAL`. A function here is called like the kernel, with the table in
+front.
+
+These run on whatever a backend offers, so they are plain rather than fast: a backend for training
+should bring its own convolutions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from retrograd.backends.spec import OPTIONAL
+from retrograd.backends.windows import ceil_padding, convolved, offsets, pooled, taps
+
+__all__ = ["complete"]
+
+Array = Any
+Ints = tuple[int, ...]
+
+
+def complete(k: Any) -> Any:
+    """The table `k`, with a decomposition for each optional kernel that it lacks."""
+    for name in OPTIONAL:
+        if name not in vars(k):
+            setattr(k, name, partial(globals()[name], k))
+    return k
+
+
+# -- elementwise -------------------------------------------------------------------------------
+
+
+def clip(K: Any, x: Array, low: Any, high: Any) -> Array:
+    """`x` with a lower and an upper bound, either of which may be None."""
+    if low is not None:
+        x = K.maximum(x, low)
+    return x if high is None else K.minimum(x, high)
+
+
+def erfc(K: Any, x: Array) -> Array:
+    """1 - erf(x); of little relative accuracy far to the right, where a fused kernel has it all."""
+    return K.subtract(_scalar(K, 1, x), K.erf(x))
+
+
+def reciprocal(K: Any, x: Array) -> Array:
+    """1 / x."""
+    return K.divide(_scalar(K, 1, x), x)
+
+
+def rsqrt(K: Any, x: Array) -> Array:
+    """1 / sqrt(x)."""
+    return reciprocal(K, K.sqrt(x))
+
+
+def sigmoid(K: Any, x: Array) -> Array:
+    """1 / (1 + exp(-x)), from `tanh`, which neither overflows nor loses the tails' sign."""
+    half = _scalar(K, 0.5, x)
+    return K.add(K.multiply(K.tanh(K.multiply(x, half)), half), half)
+
+
+def softplus(K: Any, x: Array, beta: float, threshold: float) -> Array:
+    """log(1 + exp(beta * x)) / beta; `x` itself where beta * x is above the threshold."""
+    scaled = K.multiply(x, _scalar(K, beta, x))
+    soft = K.divide(K.log1p(K.exp(scaled)), _scalar(K, beta, x))
+    return K.where(K.greater(scaled, _scalar(K, threshold, x)), x, soft)
+
+
+def square(K: Any, x: Array) -> Array:
+    """x * x."""
+    return K.multiply(x, x)
+
+
+def _scalar(K: Any, value: Any, like: Array) -> Array:
+    return K.full((), value, like.dtype)
+
+
+# -- reductions --------------------------------------------------------------------------------
+
+
+def mean(K: Any, x: Array, axis: Ints, keepdims: bool) -> Array:
+    """The sum over `axis` divided by how many there are."""
+    return K.divide(K.sum(x, axis, keepdims), _scalar(K, math.prod(x.shape[i] for i in axis), x))
+
+
+def softmax(K: Any, x: Array, axis: int) -> Array:
+    """exp(x) / sum(exp(x)), shifted by the largest element so that nothing overflows."""
+    powers = K.exp(K.subtract(x, K.max(x, (axis,), True)))
+    return K.divide(powers, K.sum(powers, (axis,), True))
+
+
+def log_softmax(K: Any, x: Array, axis: int) -> Array:
+    """x - log(sum(exp(x)))."""
+    shifted = K.subtract(x, K.max(x, (axis,), True))
+    return K.subtract(shifted, K.log(K.sum(K.exp(shifted), (axis,), True)))
+
+
+def logsumexp(K: Any, x: Array, axis: Ints, keepdims: bool) -> Array:
+    """log(sum(exp(x))); infinite elements are not shifted, so that they give no NaN."""
+    top = K.max(x, axis, True)
+    top = K.where(K.isfinite(top), top, _scalar(K, 0, x))
+    total = K.log(K.sum(K.exp(K.subtract(x, top)), axis, True))
+    out = K.add(total, top)
+    if keepdims:
+        return out
+    return K.reshape(out, tuple(n for i, n in enumerate(x.shape) if i not in axis))
+
+
+# -- windows -----------------------------------------------------------------------------------
+
+
+def _whole(x: Array, count: int) -> tuple[slice, ...]:
+    return tuple(slice(0, n, 1) for n in x.shape[:count])
+
+
+def _taps(K: Any, x: Array, kernel: Ints, out: Ints, stride: Ints, dilation: Ints) -> Sequence[Array]:
+    """What each tap of the kernel sees of the padded input, over all windows."""
+    lead = _whole(x, len(x.shape) - len(kernel))
+    return [K.slice(x, (*lead, *taps(offset, out, stride))) for offset in offsets(kernel, dilation)]
+
+
+def _columns(
+    K: Any, x: Array, kernel: Ints, out: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> Array:
+    """The matrix (groups, C / groups * taps, N * windows) of all that the kernel sees."""
+    widths = ((0, 0), (0, 0), *((p, p) for p in padding))
+    seen = K.stack(_taps(K, K.pad(x, widths, 0), kernel, out, stride, dilation), 0)  # (taps, N, C, *out)
+    seen = K.permute_dims(seen, (2, 0, 1, *range(3, len(seen.shape))))
+    rows = x.shape[1] // groups * math.prod(kernel)
+    return K.reshape(seen, (groups, rows, x.shape[0] * math.prod(out)))
+
+
+def _by_group(K: Any, g: Array, groups: int) -> Array:
+    """(N, O, *out) as (groups, O / groups, N * windows)."""
+    swapped = K.permute_dims(g, (1, 0, *range(2, len(g.shape))))
+    return K.reshape(swapped, (groups, g.shape[1] // groups, g.shape[0] * math.prod(g.shape[2:])))
+
+
+def convolution(
+    K: Any, x: Array, w: Array, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> Array:
+    """Cross-correlation of `x` (N, C, *spatial) with `w` (O, C / groups, *kernel)."""
+    kernel = tuple(w.shape[2:])
+    out = convolved(tuple(x.shape[2:]), kernel, stride, padding, dilation)
+    columns = _columns(K, x, kernel, out, stride, padding, dilation, groups)
+    matrix = K.reshape(w, (groups, w.shape[0] // groups, w.shape[1] * math.prod(kernel)))
+    result = K.reshape(K.matmul(matrix, columns), (w.shape[0], x.shape[0], *out))
+    return K.permute_dims(result, (1, 0, *range(2, len(result.shape))))
+
+
+def convolution_input(
+    K: Any, g: Array, w: Array, input_shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> Array:
+    """The adjoint of `convolution` in its input: each tap's share goes back to where the tap read."""
+    kernel, out = tuple(w.shape[2:]), tuple(g.shape[2:])
+    matrix = K.reshape(w, (groups, w.shape[0] // groups, w.shape[1] * math.prod(kernel)))
+    shares = K.matmul(K.permute_dims(matrix, (0, 2, 1)), _by_group(K, g, groups))
+    shares = K.reshape(shares, (groups * w.shape[1], math.prod(kernel), g.shape[0], *out))
+    padded = tuple(n + 2 * p for n, p in zip(input_shape[2:], padding, strict=True))
+    wide = (input_shape[1], input_shape[0], *padded)
+    lead = (slice(0, wide[0], 1), slice(0, wide[1], 1))
+    total = K.zeros(wide, g.dtype)
+    for tap, offset in enumerate(offsets(kernel, dilation)):
+        share = K.slice(shares, (slice(0, wide[0], 1), tap))
+        total = K.add(total, K.unslice(share, wide, (*lead, *taps(offset, out, stride))))
+    inside = tuple(slice(p, p + n, 1) for n, p in zip(input_shape[2:], padding, strict=True))
+    return K.permute_dims(K.slice(total, (*lead, *inside)), (1, 0, *range(2, len(wide))))
+
+
+def convolution_weight(
+    K: Any, g: Array, x: Array, weight_shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> Array:
+    """The adjoint of `convolution` in its weight."""
+    kernel, out = tuple(weight_shape[2:]), tuple(g.shape[2:])
+    columns = _columns(K, x, kernel, out, stride, padding, dilation, groups)
+    product = K.matmul(_by_group(K, g, groups), K.permute_dims(columns, (0, 2, 1)))
+    return K.reshape(product, tuple(weight_shape))
+
+
+def max_pool(
+    K: Any, x: Array, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool
+) -> tuple[Array, Array]:
+    """The largest element of each window, and its position in the flattened spatial axes of `x`.
+
+    NaN counts as the largest; of equal elements the first is taken. Padding is never taken.
+    """
+    spatial = tuple(x.shape[len(x.shape) - len(kernel) :])
+    lead = tuple(x.shape[: len(x.shape) - len(kernel)])
+    out = pooled(spatial, kernel, stride, padding, dilation, ceil_mode)
+    around = ceil_padding(spatial, out, kernel, stride, padding, dilation)
+    int64 = K.dtypes["int64"]
+    places = K.reshape(K.arange(0, math.prod(spatial), 1, int64), spatial)
+    places = _taps(K, K.pad(places, around, -1), kernel, out, stride, dilation)
+    seen = _taps(K, K.pad(x, ((0, 0),) * len(lead) + around, 0), kernel, out, stride, dilation)
+    value = seen[0]
+    where = K.broadcast_to(places[0], lead + out)
+    zero = K.zeros((), int64)
+    for candidate, place in zip(seen[1:], places[1:], strict=True):
+        better = K.logical_or(K.greater(candidate, value), K.not_equal(candidate, candidate))
+        better = K.logical_and(K.logical_or(better, K.less(where, zero)), K.greater_equal(place, zero))
+        value, where = K.where(better, candidate, value), K.where(better, place, where)
+    return value, where
