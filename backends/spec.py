@@ -52,8 +52,8 @@ REQUIRED: Final[frozenset[str]] = frozenset(
 """What every backend must offer, named as in the Python array API standard where that has a name."""
 
 OPTIONAL: Final[frozenset[str]] = frozenset(
-    "clip convolution convolution_input convolution_weight erfc logsumexp log_softmax max_pool mean "
-    "reciprocal rsqrt sigmoid softmax softplus square".split()
+    "as_strided clip convolution convolution_input convolution_weight erfc logsumexp log_softmax max_pool mean "
+    "reciprocal rsqrt sigmoid softmax softplus square unstride".split()
 )
 """Fused kernels: where a backend has none, the core composes it from required ones.
 

@@ -179,8 +179,8 @@ class Diagonal(Step):
         return K.undiagonal(g, shape, self.offset, self.axis1, self.axis2)
 
     def scatter(self, K: Any, base: Any, value: Any) -> Any:
-        mask = K.undiagonal(K.ones(tuple(value.shape), K.dtypes["bool"]), tuple(base.shape), *self._arguments())
-        return K.where(mask, K.undiagonal(value, tuple(base.shape), *self._arguments()), base)
+        mask = K.undiagonal(K.zeros_like(value) + 1, tuple(base.shape), *self._arguments())
+        return K.where(mask > 0, K.undiagonal(value, tuple(base.shape), *self._arguments()), base)
 
     def _arguments(self) -> tuple[int, int, int]:
         return self.offset, self.axis1, self.axis2
@@ -218,34 +218,22 @@ class Part(Step):
 
 @dataclass(frozen=True, slots=True)
 class AsStrided(Step):
-    """Any layout on the base's elements, by an explicit table of positions."""
+    """Any layout on the base's elements."""
 
     shape: Shape
     strides: Shape
     offset: int
 
-    def _positions(self, K: Any) -> Any:
-        """The flat position of each element of the view, as an integer array."""
-        total = K.full((), self.offset, K.dtypes["int64"])
-        for axis, (n, stride) in enumerate(zip(self.shape, self.strides, strict=True)):
-            along = K.arange(0, n, 1, K.dtypes["int64"]) * stride
-            total = total + K.reshape(along, (n,) + (1,) * (len(self.shape) - axis - 1))
-        return K.broadcast_to(total, self.shape)
-
     def apply(self, K: Any, x: Any) -> Any:
-        flat = K.reshape(x, (-1,))
-        return K.index(flat, (self._positions(K),))
+        return K.as_strided(x, self.shape, self.strides, self.offset)
 
     def adjoint(self, K: Any, g: Any, shape: Shape) -> Any:
-        size = 1
-        for n in shape:
-            size *= n
-        flat = K.index_put(K.zeros((size,), g.dtype), (self._positions(K),), g, True)
-        return K.reshape(flat, shape)
+        return K.unstride(g, shape, self.strides, self.offset)
 
     def scatter(self, K: Any, base: Any, value: Any) -> Any:
-        flat = K.index_put(K.reshape(base, (-1,)), (self._positions(K),), value, False)
-        return K.reshape(flat, tuple(base.shape))
+        shape = tuple(base.shape)
+        written = K.unstride(K.zeros_like(value) + 1, shape, self.strides, self.offset)
+        return K.where(written > 0, K.unstride(value, shape, self.strides, self.offset), base)
 
     def restride(self, layout: Layout) -> Layout:
         return Layout(self.shape, self.strides, self.offset)

@@ -84,6 +84,22 @@ def undiagonal(g: Array, shape: tuple[int, ...], offset: int, axis1: int, axis2:
     return out
 
 
+def as_strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Array:
+    """A view of any layout, in elements, on the memory of `x`, which is contiguous."""
+    steps = tuple(step * x.itemsize for step in strides)
+    return np.lib.stride_tricks.as_strided(x.reshape(-1)[offset:], shape, steps)
+
+
+def unstride(g: Array, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Array:
+    """Zeros of `shape` with the elements of `g` added where `as_strided` would read."""
+    out = np.zeros(shape, g.dtype)
+    positions = np.full((), offset)
+    for axis, (n, step) in enumerate(zip(g.shape, strides, strict=True)):
+        positions = positions + (np.arange(n) * step).reshape((n,) + (1,) * (g.ndim - axis - 1))
+    np.add.at(out.reshape(-1), np.broadcast_to(positions, g.shape), g)
+    return out
+
+
 def address(array: Array) -> int:
     return array.__array_interface__["data"][0]
 
@@ -233,6 +249,8 @@ _OWN = {
     "slice_assign": slice_assign,
     "undiagonal": undiagonal,
     "address": address,
+    "as_strided": as_strided,
+    "unstride": unstride,
     "offset": offset,
     "stack": np.stack,
     "strides": strides,

@@ -1,0 +1,9 @@
+"""Function transforms: derivatives and batching as functions of functions.
+
+Source: https://docs.pytorch.org/docs/stable/func.api.html
+"""
+
+from retrograd.func.transforms import grad, grad_and_value, hessian, jacfwd, jacrev, jvp, linearize, vjp
+from retrograd.func.vmap import vmap
+
+__all__ = ["grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize", "vjp", "vmap"]

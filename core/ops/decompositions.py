@@ -204,3 +204,28 @@ def max_pool(
         better = K.logical_and(K.logical_or(better, K.less(where, zero)), K.greater_equal(place, zero))
         value, where = K.where(better, candidate, value), K.where(better, place, where)
     return value, where
+
+
+# -- any layout --------------------------------------------------------------------------------
+
+
+def _positions(K: Any, shape: Ints, strides: Ints, offset: int) -> Array:
+    """The flat position of each element of a layout, as integers."""
+    integer = K.dtypes["int64"]
+    total = K.full((), offset, integer)
+    for axis, (n, stride) in enumerate(zip(shape, strides, strict=True)):
+        along = K.multiply(K.arange(0, n, 1, integer), K.full((), stride, integer))
+        total = K.add(total, K.reshape(along, (n,) + (1,) * (len(shape) - axis - 1)))
+    return K.broadcast_to(total, shape)
+
+
+def as_strided(K: Any, x: Array, shape: Ints, strides: Ints, offset: int) -> Array:
+    """The elements of a layout on the memory of `x`."""
+    return K.index(K.reshape(x, (-1,)), (_positions(K, shape, strides, offset),))
+
+
+def unstride(K: Any, g: Array, shape: Ints, strides: Ints, offset: int) -> Array:
+    """Zeros of `shape` with the elements of `g` added where `as_strided` would read."""
+    flat = K.zeros((math.prod(shape),), g.dtype)
+    positions = _positions(K, tuple(g.shape), strides, offset)
+    return K.reshape(K.index_put(flat, (positions,), g, True), shape)

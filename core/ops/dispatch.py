@@ -46,6 +46,7 @@ def call(op: Op, *arguments: Any) -> Any:
     if op.check is not None:
         op.check(inputs)
     k = common_kernels(op.name, inputs)
+    inputs = lifted(inputs, k)
     arrays = promoted(op, inputs, k)
     outputs = forward(op, arguments, arrays, k)
     return _wrap(op, mode, inputs, arrays, outputs, values, k)
@@ -113,23 +114,33 @@ def _split(op: Op, arguments: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]
 
 
 def common_kernels(name: str, inputs: Sequence[Any]) -> Any:
-    """The kernels of the backend and device that all tensors among `inputs` are on."""
-    from retrograd.tensor import Tensor
+    """The kernels of the backend and device that all tensors among `inputs` are on.
 
+    Inside `vmap` those of the innermost level: tensors from outside are lifted to it (`lifted`).
+    """
     k = None
     for each in inputs:
-        if isinstance(each, Tensor):
-            if k is None:
-                k = each._k
-            elif each._k is not k:
-                raise RuntimeError(
-                    f"Expected all tensors to be on the same device, but found at least two devices, "
-                    f"{k.backend}:{k.device} and {each._k.backend}:{each._k.device}! {name}() computes on one "
-                    f"backend: move a tensor with .to('{k.backend}') or .to('{each._k.backend}')"
-                )
+        own = getattr(each, "_k", None)
+        if own is None or own is k:
+            continue
+        if k is not None and own.level == k.level == 0:
+            raise RuntimeError(
+                f"Expected all tensors to be on the same device, but found at least two devices, "
+                f"{k.backend}:{k.device} and {own.backend}:{own.device}! {name}() computes on one "
+                f"backend: move a tensor with .to('{k.backend}') or .to('{own.backend}')"
+            )
+        if k is None or own.level > k.level:
+            k = own
     if k is None:
         raise TypeError(f"{name}(): at least one argument must be a Tensor")
     return k
+
+
+def lifted(inputs: list[Any], k: Any) -> list[Any]:
+    """The inputs at the level of `k`, the table that `common_kernels` found."""
+    if k.level == 0:
+        return inputs
+    return [each if getattr(each, "_k", k) is k else k.lift(each) for each in inputs]
 
 
 def result_type(*inputs: Any) -> dtype:

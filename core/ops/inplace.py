@@ -32,6 +32,13 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
     mode = current_mode()
     inputs, values = dispatch._split(op, (target, *rest))
     k = dispatch.common_kernels(op.name + "_", inputs)
+    if target._k is not k:
+        raise RuntimeError(
+            f"vmap: {op.name}_(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args "
+            "that has more elements than `self`. This happened due to `other` being vmapped over but `self` not being "
+            f"vmapped over at level {k.level}. Please try to use out-of-place operators instead of {op.name}_"
+        )
+    inputs = dispatch.lifted(inputs, k)
     edges = tuple(None if each is None else getattr(each, "_edge", None) for each in inputs)
     records = mode.grad and bool(op.vjp) and any(edge is not None for edge in edges)
     check_writable(target, mode, records)
