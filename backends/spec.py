@@ -53,7 +53,7 @@ REQUIRED: Final[frozenset[str]] = frozenset(
 
 OPTIONAL: Final[frozenset[str]] = frozenset(
     "as_strided clip convolution convolution_input convolution_weight erfc logsumexp log_softmax max_pool mean "
-    "reciprocal rsqrt sigmoid softmax softplus square unstride".split()
+    "polygamma reciprocal rsqrt sigmoid softmax softplus square unstride".split()
 )
 """Fused kernels: where a backend has none, the core composes it from required ones.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import jax.scipy.special
 from jax import lax
 
 from retrograd.backends.jax.compiling import jit
@@ -45,6 +46,11 @@ def remainder(a: Array, b: Array) -> Array:
 def _real(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A special function that XLA has for floating-point numbers only."""
     return lambda x: function(x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32))
+
+
+def polygamma(order: int, x: Array) -> Array:
+    """The derivative of order `order` of `digamma`."""
+    return jax.scipy.special.polygamma(jnp.asarray(order, x.dtype), x)
 
 
 def sigmoid(x: Array) -> Array:
@@ -103,6 +109,7 @@ KERNELS: dict[str, Any] = {name: jit()(getattr(jnp, name)) for name in _SAME_NAM
     "floor_divide": jit()(floor_divide),
     "lgamma": jit()(_real(lax.lgamma)),
     "matmul": jit()(matmul),
+    "polygamma": jit(0)(polygamma),
     "remainder": jit()(remainder),
     "rsqrt": jit()(lax.rsqrt),
     "sigmoid": jit()(sigmoid),

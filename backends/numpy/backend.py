@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -206,6 +207,11 @@ def strides(array: Array) -> tuple[int, ...]:
     return tuple(step // size for step in array.strides)
 
 
+def polygamma(order: int, x: Array) -> Any:
+    """The derivative of order `order` of `digamma`."""
+    return _in_float32(functools.partial(scipy.special.polygamma, order))(x).astype(x.dtype)
+
+
 def _lgamma(x: Array) -> Any:
     return scipy.special.gammaln(x)
 
@@ -238,6 +244,7 @@ _OWN = {
     "owns": owns,
     "pad": pad,
     "permute_dims": permute_dims,
+    "polygamma": polygamma,
     "real": lambda x: x.real,
     "reciprocal": reciprocal,
     "reshape": reshape,

@@ -42,6 +42,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
 from retrograd.autograd.node import Node
+from retrograd.ops.decompositions import derived
 from retrograd.ops.plan import Plan
 
 __all__ = ["Array", "Op", "Raw", "alias", "composite", "op", "publics"]
@@ -114,6 +115,8 @@ class Op:
         self.defaults = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
         self.needs = {key: tuple(inspect.signature(f).parameters)[2:] for key, f in vjp.items()}
         self.node_class = _node_class(node or _node_name(self.name), outputs)
+        if "*" not in self.vjp and not all(name in self.vjp for name in self.inputs):
+            self.node_class.shown = tuple(i for i, name in enumerate(self.inputs) if name in self.vjp)
         self.plans = _PlanTable(self, None)
         self._by_table: dict[Any, _PlanTable] = {}
         self._forwards: dict[Any, Callable[..., Any]] = {}
@@ -220,8 +223,8 @@ def _positional(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same function with its keyword-only parameters made positional, since calls pass all in order."""
     code = function.__code__
     count = code.co_argcount + code.co_kwonlyargcount
-    made = types.FunctionType(code.replace(co_argcount=count, co_kwonlyargcount=0), function.__globals__)
-    made.__name__ = function.__name__
+    positional = code.replace(co_argcount=count, co_kwonlyargcount=0)
+    made = types.FunctionType(positional, function.__globals__, function.__name__, None, function.__closure__)
     return made
 
 
@@ -301,6 +304,8 @@ def op(
         graph_name = graph or kernel
         if graph_name is not None and not hasattr(type(G), graph_name):
             G.register(graph_name, public)
+        if graph is not None and declared.body is not None:
+            derived[graph] = declared.body  # formulas on raw arrays call it too
         return public
 
     return declare

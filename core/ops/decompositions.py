@@ -11,21 +11,28 @@ should bring its own convolutions.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from retrograd.backends.spec import OPTIONAL
 from retrograd.backends.windows import ceil_padding, convolved, offsets, pooled, taps
 
-__all__ = ["complete"]
+__all__ = ["complete", "derived"]
 
 Array = Any
 Ints = tuple[int, ...]
 
 
+derived: dict[str, Callable[..., Array]] = {}
+"""Bodies of operators that formulas call by a name of their own (`@op(graph=...)`), by that name."""
+
+
 def complete(k: Any) -> Any:
     """The table `k`, with a decomposition for each optional kernel that it lacks."""
+    for name, body in derived.items():
+        if name not in vars(k):
+            setattr(k, name, partial(body, k))
     for name in OPTIONAL:
         if name not in vars(k):
             setattr(k, name, partial(globals()[name], k))
@@ -45,6 +52,29 @@ def clip(K: Any, x: Array, low: Any, high: Any) -> Array:
 def erfc(K: Any, x: Array) -> Array:
     """1 - erf(x); of little relative accuracy far to the right, where a fused kernel has it all."""
     return K.subtract(_scalar(K, 1, x), K.erf(x))
+
+
+_BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)
+
+
+def polygamma(K: Any, order: int, x: Array) -> Array:
+    """The derivative of order `order` of `digamma`, for positive `x`: Euler and Maclaurin's sum.
+
+    ``(-1)**(order + 1) * order! * sum((x + k)**-(order + 1) for k in 0, 1, ...)``
+    """
+    s, terms = order + 1, 12
+
+    def power(shift: int, exponent: int) -> Array:
+        return K.pow(K.add(x, _scalar(K, shift, x)), _scalar(K, -exponent, x))
+
+    total = K.multiply(power(terms, s), _scalar(K, 0.5, x))
+    total = K.add(total, K.multiply(power(terms, s - 1), _scalar(K, 1 / (s - 1), x)))
+    for shift in range(terms):
+        total = K.add(total, power(shift, s))
+    for j, number in enumerate(_BERNOULLI, 1):
+        weight = number * math.prod(range(s, s + 2 * j - 1)) / math.factorial(2 * j)
+        total = K.add(total, K.multiply(power(terms, s + 2 * j - 1), _scalar(K, weight, x)))
+    return K.multiply(total, _scalar(K, (-1) ** s * math.factorial(order), x))
 
 
 def reciprocal(K: Any, x: Array) -> Array:

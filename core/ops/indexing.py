@@ -15,6 +15,7 @@ from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
 from retrograd.ops.dispatch import number_as, result_type
 from retrograd.ops.declare import Array, Raw, composite, op
+from retrograd.ops.graph import graph_kernel
 from retrograd.ops.shape import alias_of, expand, reshape, select, slice_dim, unsqueeze
 from retrograd.tensor import Tensor, wrap_array
 
@@ -584,6 +585,7 @@ def _where(K, condition: Array, self: Array, other: Array) -> Array:
     return K.where(condition, self, other)
 
 
+@graph_kernel("where")
 @composite
 def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """`input` where `condition` holds, else `other`; with `condition` alone, the coordinates where it holds.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -373,6 +374,13 @@ def _spread(
         pair = "_mean" if function.__name__.endswith("_mean") else ""
         raise RuntimeError(f"std{pair} and var{pair} only support floating point and complex dtypes")
     dims = wrap_dims(dim, input.ndim)
+    if counted(input._array.shape, dims) <= correction:
+        warnings.warn(
+            f"{function.__name__[1:]}(): degrees of freedom is <= 0. Correction should be strictly less than "
+            "the reduction factor (input numel divided by output numel).",
+            UserWarning,
+            stacklevel=4,
+        )
     return function(input, dims, correction, keepdim)
 
 
@@ -613,7 +621,21 @@ def _log_softmax(self: Array, dim: int) -> Array:
     """Along one dimension, in the input's type."""
 
 
-def _over_one_dim(name: str, function: Any, input: Any, dim: int, type_: dtype | None) -> Any:
+@op(node="SoftmaxBackward0", vjp={"self": lambda K, g: K.zeros_like(g)})
+def _softmax_of_scalar(K, self: Array) -> Array:
+    """Of a 0-dimensional tensor: 1."""
+    return K.exp(self - self)
+
+
+@op(node="LogSoftmaxBackward0", vjp={"self": lambda K, g: K.zeros_like(g)})
+def _log_softmax_of_scalar(K, self: Array) -> Array:
+    """Of a 0-dimensional tensor: 0."""
+    return self - self
+
+
+def _over_one_dim(
+    name: str, function: Any, over_scalar: Any, input: Any, dim: int, type_: dtype | None
+) -> Any:
     if type_ is not None and type_ is not input.dtype:
         input = Op.cast(input, native(input, type_))
     if input.dtype.category is not FLOAT:
@@ -621,7 +643,7 @@ def _over_one_dim(name: str, function: Any, input: Any, dim: int, type_: dtype |
             f"\"{name}_lastdim_kernel_impl\" not implemented for '{input.dtype.type_name}'"
         )
     at = wrap_dim(dim, input.ndim)
-    return function(input, at) if input.ndim else function(input.reshape(1), 0).reshape(())
+    return function(input, at) if input.ndim else over_scalar(input)
 
 
 @reduction
@@ -641,7 +663,7 @@ def softmax(input: Array, dim: int, dtype: dtype | None = None) -> Array:
     >>> retrograd.softmax(retrograd.tensor([0.0, 1.0]), 0)
     tensor([0.2689, 0.7311])
     """
-    return _over_one_dim("softmax", _softmax, input, dim, dtype)
+    return _over_one_dim("softmax", _softmax, _softmax_of_scalar, input, dim, dtype)
 
 
 @reduction
@@ -656,7 +678,7 @@ def log_softmax(input: Array, dim: int, dtype: dtype | None = None) -> Array:
     >>> retrograd.log_softmax(retrograd.tensor([0.0, 1.0]), 0)
     tensor([-1.3133, -0.3133])
     """
-    return _over_one_dim("log_softmax", _log_softmax, input, dim, dtype)
+    return _over_one_dim("log_softmax", _log_softmax, _log_softmax_of_scalar, input, dim, dtype)
 
 
 # -- logic and counting ------------------------------------------------------------------------

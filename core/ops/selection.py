@@ -1,0 +1,741 @@
+"""What selects elements: the largest and the smallest, sorting, medians, quantiles.
+
+An index among equal elements is that of the first, where PyTorch says which one it is.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from typing import Any
+
+from retrograd.autograd.modes import no_grad
+from retrograd.dtypes import Category, float32, float64
+from retrograd.ops import return_types
+from retrograd.ops.arguments import wrap_dim, wrap_dims
+from retrograd.ops.checks import is_number
+from retrograd.ops.declare import Array, composite, op, publics
+from retrograd.ops.factories import arange, empty_like, ones_like, zeros_like
+from retrograd.ops.reducing import category, reduction, restored
+from retrograd.ops.scans import running_maximum, shifted
+
+__all__: list[str] = []
+
+BOOL, INTEGER, FLOAT, COMPLEX = Category
+Dims = int | Sequence[int] | None
+
+
+def _real_only(kernel: str, input: Any) -> None:
+    if input.dtype.is_complex:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{input.dtype.type_name}'")
+
+
+def _check_not_empty(name: str, input: Any, dim: int | None) -> None:
+    if dim is None:
+        if input.numel() == 0:
+            raise RuntimeError(
+                f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "
+                "Specify the reduction dim with the 'dim' argument."
+            )
+    elif input.ndim and input._array.shape[dim] == 0:
+        raise IndexError(f"{name}(): Expected reduction dim {dim} to have non-zero size.")
+
+
+# -- values at positions -----------------------------------------------------------------------
+
+
+def _at(K: Any, x: Any, positions: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
+    """The elements at `positions`, which have size 1 along `dim`, and the positions."""
+    values = K.gather(x, positions, dim)
+    if keepdim:
+        return values, positions
+    shape = tuple(n for i, n in enumerate(x.shape) if i != dim)
+    return K.reshape(values, shape), K.reshape(positions, shape)
+
+
+def _selected_vjp(K: Any, g: Any, result1: Any, self_shape: Any, dim: int, keepdim: bool = True) -> Any:
+    """The gradient goes to the selected elements."""
+    if g[0] is None:
+        return None
+    if not self_shape:
+        return g[0]
+    grad, positions = (restored(K, each, self_shape, (dim,), keepdim) for each in (g[0], result1))
+    return K.scatter_zeros(grad, tuple(self_shape), dim, positions)
+
+
+def _without_keepdim_vjp(K: Any, g: Any, result1: Any, self_shape: Any, dim: int) -> Any:
+    return _selected_vjp(K, g, result1, self_shape, dim)
+
+
+def _scalar(K: Any, x: Any) -> tuple[Any, Any]:
+    """The selection from a 0-dimensional array: itself, at position 0."""
+    return x, K.zeros((), K.dtypes["int64"])
+
+
+def _shared_vjp(K: Any, g: Any, self: Any, result: Any) -> Any:
+    """The gradient of one value, in equal shares to all elements that have it."""
+    mask = (self == result) | ((self != self) & (result != result))
+    share = K.astype(mask, g.dtype)
+    return share * (g / K.sum(share, tuple(range(len(self.shape))), False))
+
+
+# -- the largest and the smallest --------------------------------------------------------------
+
+
+def _extremum(K: Any, x: Any, kernel: str, dim: int, keepdim: bool) -> tuple[Any, Any]:
+    if not len(x.shape):
+        return _scalar(K, x)
+    return _at(K, x, getattr(K, kernel)(x, dim, True), dim, keepdim)
+
+
+@op(node="MaxBackward0", vjp={"self": _selected_vjp}, outputs=2)
+def _max_dim(K, self: Array, dim: int, keepdim: bool) -> Array:
+    return _extremum(K, self, "argmax", dim, keepdim)
+
+
+@op(node="MinBackward0", vjp={"self": _selected_vjp}, outputs=2)
+def _min_dim(K, self: Array, dim: int, keepdim: bool) -> Array:
+    return _extremum(K, self, "argmin", dim, keepdim)
+
+
+@op(node="MaxBackward1", vjp={"self": _shared_vjp})
+def _max_all(K, self: Array) -> Array:
+    return K.max(self, tuple(range(len(self.shape))), False)
+
+
+@op(node="MinBackward1", vjp={"self": _shared_vjp})
+def _min_all(K, self: Array) -> Array:
+    return K.min(self, tuple(range(len(self.shape))), False)
+
+
+def _of_one_or_two(
+    name: str, input: Any, dim: Any, keepdim: bool, other: Any, over_all: Any, over_dim: Any, of_two: str
+) -> Any:
+    """The three overloads of `max` and `min`."""
+    second = dim if other is None else other
+    if second is not None and not isinstance(second, int):
+        return publics[of_two](input, second)
+    _real_only(f"{name}_all", input)
+    if dim is None:
+        _check_not_empty(name, input, None)
+        return over_all(input)
+    at = wrap_dim(dim, input.ndim)
+    _check_not_empty(name, input, at)
+    return getattr(return_types, name)(*over_dim(input, at, keepdim))
+
+
+@reduction
+def max(input: Array, dim: Any = None, keepdim: bool = False, *, other: Array | None = None) -> Any:
+    """The largest element; with `dim`, the largest along it and where; with a tensor, `maximum`.
+
+    NaN counts as the largest. The gradient of the largest of all is shared by all equal ones; along a
+    dimension it goes to the first.
+
+    Returns
+    -------
+    Tensor, or a named tuple (values, indices) if `dim` is given
+
+    Raises
+    ------
+    RuntimeError, IndexError
+        If there is no element.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.max.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> x = retrograd.tensor([[1.0, 4.0], [3.0, 2.0]])
+    >>> x.max()
+    tensor(4.)
+    >>> x.max(1).indices
+    tensor([1, 0])
+    """
+    return _of_one_or_two("max", input, dim, keepdim, other, _max_all, _max_dim, "maximum")
+
+
+@reduction
+def min(input: Array, dim: Any = None, keepdim: bool = False, *, other: Array | None = None) -> Any:
+    """The smallest element; with `dim`, the smallest along it and where; with a tensor, `minimum`.
+
+    NaN counts as the smallest. Gradients are as those of `max`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.min.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> x = retrograd.tensor([[1.0, 4.0], [3.0, 2.0]])
+    >>> x.min()
+    tensor(1.)
+    >>> x.min(1).indices
+    tensor([0, 1])
+    """
+    return _of_one_or_two("min", input, dim, keepdim, other, _min_all, _min_dim, "minimum")
+
+
+def _evenly_vjp(K: Any, g: Any, self: Any, result: Any, self_shape: Any, dim: Any, keepdim: bool) -> Any:
+    """In equal shares to all elements equal to the result of their slice."""
+    top = restored(K, result, self_shape, dim, keepdim)
+    share = K.astype(self == top, g.dtype)
+    return restored(K, g, self_shape, dim, keepdim) * share / K.sum(share, dim, True)
+
+
+@op("max", node="AmaxBackward0", vjp={"self": _evenly_vjp})
+def _amax(self: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
+    """The largest, over several dimensions."""
+
+
+@op("min", node="AminBackward0", vjp={"self": _evenly_vjp})
+def _amin(self: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
+    """The smallest, over several dimensions."""
+
+
+def _over_dims(name: str, function: Any, input: Any, dim: Dims, keepdim: bool) -> Any:
+    _real_only(f"{name}_cpu", input)
+    dims = wrap_dims(dim, input.ndim)
+    if input.numel() == 0:
+        if dim is None or dim == ():
+            _check_not_empty(name, input, None)
+        for each in dims:
+            _check_not_empty(name, input, each)
+    return function(input, dims, keepdim)
+
+
+@reduction
+def amax(input: Array, dim: Dims = (), keepdim: bool = False) -> Array:
+    """The largest element over the dimensions `dim`; equal ones share the gradient.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.amax.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.tensor([[1.0, 4.0], [3.0, 2.0]]).amax((0, 1))
+    tensor(4.)
+    """
+    return _over_dims("amax", _amax, input, dim, keepdim)
+
+
+@reduction
+def amin(input: Array, dim: Dims = (), keepdim: bool = False) -> Array:
+    """The smallest element over the dimensions `dim`; equal ones share the gradient.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.amin.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.tensor([[1.0, 4.0], [3.0, 2.0]]).amin(0)
+    tensor([1., 2.])
+    """
+    return _over_dims("amin", _amin, input, dim, keepdim)
+
+
+def _aminmax_vjp(
+    K: Any, g: Any, self: Any, result0: Any, result1: Any, self_shape: Any, dim: Any, keepdim: bool
+) -> Any:
+    parts = [
+        _evenly_vjp(K, each, self, result, self_shape, dim, keepdim)
+        for each, result in zip(g, (result0, result1), strict=True)
+        if each is not None
+    ]
+    return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+
+@op(node="AminmaxBackward0", vjp={"self": _aminmax_vjp}, outputs=2)
+def _aminmax(K, self: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
+    return K.min(self, dim, keepdim), K.max(self, dim, keepdim)
+
+
+@reduction
+def aminmax(input: Array, *, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The smallest and the largest element, over all or along `dim`.
+
+    Returns
+    -------
+    A named tuple (min, max)
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.aminmax.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.aminmax(retrograd.tensor([1.0, 4.0, 2.0])).max
+    tensor(4.)
+    """
+    _real_only("aminmax_cpu", input)
+    if dim is None and input.numel() == 0:
+        raise RuntimeError(
+            "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."
+        )
+    return return_types.aminmax(*_aminmax(input, wrap_dims(dim, input.ndim), keepdim))
+
+
+@op()
+def _argmax(K, self: Array, dim: int, keepdim: bool) -> Array:
+    return K.argmax(self, dim, keepdim)
+
+
+@op()
+def _argmin(K, self: Array, dim: int, keepdim: bool) -> Array:
+    return K.argmin(self, dim, keepdim)
+
+
+def _position(name: str, function: Any, input: Any, dim: int | None, keepdim: bool) -> Any:
+    for refused, kind in ((BOOL, "bool"), (COMPLEX, "complex")):
+        if input.dtype.category is refused:
+            raise RuntimeError(f"{name}(): does not support {kind} input")
+    if dim is None:
+        if input.numel() == 0:
+            raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0.")
+        found = function(input.detach().reshape(-1), 0, False)
+        return found.reshape((1,) * input.ndim) if keepdim else found
+    at = wrap_dim(dim, input.ndim)
+    _check_not_empty(name, input, at)
+    if not input.ndim:
+        return function(input.detach().reshape(1), 0, False)
+    return function(input, at, keepdim)
+
+
+@reduction
+def argmax(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
+    """The position of the (first) largest element, in the flattened tensor or along `dim`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.argmax.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.tensor([[1.0, 4.0], [3.0, 2.0]]).argmax(1)
+    tensor([1, 0])
+    """
+    return _position("argmax", _argmax, input, dim, keepdim)
+
+
+@reduction
+def argmin(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
+    """The position of the (first) smallest element, in the flattened tensor or along `dim`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.argmin.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.tensor([[1.0, 4.0], [3.0, 2.0]]).argmin(1)
+    tensor([0, 1])
+    """
+    return _position("argmin", _argmin, input, dim, keepdim)
+
+
+# -- sorting -----------------------------------------------------------------------------------
+
+
+def _ordered(K: Any, x: Any, dim: int, descending: bool, count: int | None = None) -> tuple[Any, Any]:
+    """Values in order and where they were; the first `count` of them."""
+    if not len(x.shape):
+        return _scalar(K, x)
+    order = K.argsort(x, dim, descending, True)
+    if count is not None:
+        order = K.slice(order, (*(slice(None),) * dim, slice(0, count)))
+    return K.gather(x, order, dim), order
+
+
+@op(node="SortBackward0", vjp={"self": _without_keepdim_vjp}, outputs=2)
+def _sort(K, self: Array, dim: int, descending: bool) -> Array:
+    return _ordered(K, self, dim, descending)
+
+
+@reduction
+def sort(input: Array, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+    """The elements in order along `dim`, and where they were; NaN counts as the largest.
+
+    Equal elements keep their order, with or without `stable`.
+
+    Returns
+    -------
+    A named tuple (values, indices)
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.sort.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.tensor([3.0, 1.0, 2.0]).sort().indices
+    tensor([1, 2, 0])
+    """
+    if input.dtype.is_complex:
+        raise RuntimeError("Sort does not support complex dtypes on CPU")
+    return return_types.sort(*_sort(input, wrap_dim(dim, input.ndim), descending))
+
+
+@reduction
+def argsort(input: Array, dim: int = -1, descending: bool = False, stable: bool = False) -> Array:
+    """Where the elements in order along `dim` are; see `sort`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.argsort.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.tensor([3.0, 1.0, 2.0]).argsort()
+    tensor([1, 2, 0])
+    """
+    return sort(input.detach(), dim, descending, stable).indices
+
+
+@composite
+def msort(input: Array) -> Array:
+    """The elements in order along the first dimension.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.msort.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.msort(retrograd.tensor([3.0, 1.0, 2.0]))
+    tensor([1., 2., 3.])
+    """
+    return sort(input, 0).values
+
+
+@op(node="TopkBackward0", vjp={"self": _without_keepdim_vjp}, outputs=2)
+def _topk(K, self: Array, k: int, dim: int, largest: bool) -> Array:
+    return _ordered(K, self, dim, largest, k)
+
+
+@reduction
+def topk(input: Array, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
+    """The `k` largest (or smallest) elements along `dim`, in order, and where they were.
+
+    Returns
+    -------
+    A named tuple (values, indices)
+
+    Raises
+    ------
+    RuntimeError
+        If there are fewer than `k`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.topk.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.tensor([3.0, 1.0, 2.0]).topk(2).indices
+    tensor([0, 2])
+    """
+    _real_only("topk_cpu", input)
+    at = wrap_dim(dim, input.ndim)
+    if not 0 <= k <= (input._array.shape[at] if input.ndim else 1):
+        raise RuntimeError("selected index k out of range")
+    return return_types.topk(*_topk(input, k, at, largest))
+
+
+def _ranked(K: Any, x: Any, rank: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
+    """The element of a rank along `dim`; the rank is an int or an array of size 1 along it."""
+    if not len(x.shape):
+        return _scalar(K, x)
+    order = K.argsort(x, dim, False, True)
+    if isinstance(rank, int):
+        positions = K.slice(order, (*(slice(None),) * dim, slice(rank, rank + 1)))
+    else:
+        positions = K.gather(order, rank, dim)
+    return _at(K, x, positions, dim, keepdim)
+
+
+@op(node="KthvalueBackward0", vjp={"self": _selected_vjp}, outputs=2)
+def _kthvalue(K, self: Array, k: int, dim: int, keepdim: bool) -> Array:
+    return _ranked(K, self, k - 1, dim, keepdim)
+
+
+@reduction
+def kthvalue(input: Array, k: int, dim: int = -1, keepdim: bool = False) -> Any:
+    """The `k`-th smallest element along `dim`, counted from 1, and where it is.
+
+    Returns
+    -------
+    A named tuple (values, indices)
+
+    Raises
+    ------
+    RuntimeError
+        If there are fewer than `k`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.kthvalue.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.tensor([3.0, 1.0, 2.0]).kthvalue(2).values
+    tensor(2.)
+    """
+    _real_only("kthvalue_cpu", input)
+    at = wrap_dim(dim, input.ndim)
+    if not 1 <= k <= (input._array.shape[at] if input.ndim else 1):
+        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {at}")
+    return return_types.kthvalue(*_kthvalue(input, k, at, keepdim))
+
+
+# -- medians -----------------------------------------------------------------------------------
+
+
+def _median(K: Any, x: Any, dim: int, keepdim: bool, skip_nan: bool) -> tuple[Any, Any]:
+    """The lower of two middle elements. A NaN among them is the result, or does not count."""
+    if not len(x.shape) or category(K, x) < FLOAT:
+        return _ranked(K, x, (x.shape[dim] - 1) // 2 if len(x.shape) else 0, dim, keepdim)
+    n = x.shape[dim]
+    nans = K.sum(K.astype(K.isnan(x), K.dtypes["int64"]), (dim,), True)
+    if skip_nan:
+        rank = K.maximum(n - nans - 1, 0) // 2
+    else:
+        rank = K.where(nans > 0, n - nans, (n - 1) // 2)  # NaN is sorted last
+    return _ranked(K, x, rank, dim, keepdim)
+
+
+def _median_of_all(K: Any, x: Any, skip_nan: bool) -> Any:
+    return _median(K, K.reshape(x, (-1,)), 0, False, skip_nan)[0]
+
+
+@op(node="MedianBackward0", vjp={"self": _shared_vjp})
+def _median_all(K, self: Array) -> Array:
+    return _median_of_all(K, self, False)
+
+
+@op(node="NanmedianBackward0", vjp={"self": _shared_vjp})
+def _nanmedian_all(K, self: Array) -> Array:
+    return _median_of_all(K, self, True)
+
+
+@op(node="MedianBackward1", vjp={"self": _selected_vjp}, outputs=2)
+def _median_dim(K, self: Array, dim: int, keepdim: bool) -> Array:
+    return _median(K, self, dim, keepdim, False)
+
+
+@op(node="NanmedianBackward1", vjp={"self": _selected_vjp}, outputs=2)
+def _nanmedian_dim(K, self: Array, dim: int, keepdim: bool) -> Array:
+    return _median(K, self, dim, keepdim, True)
+
+
+def _middle(name: str, input: Any, dim: int | None, keepdim: bool, over_all: Any, over_dim: Any) -> Any:
+    _real_only(f"{name}_cpu", input)
+    if dim is None:
+        if input.numel() == 0:
+            return input.sum() * float("nan")
+        return over_all(input)
+    at = wrap_dim(dim, input.ndim)
+    _check_not_empty("median", input, at)
+    return getattr(return_types, name)(*over_dim(input, at, keepdim))
+
+
+@reduction
+def median(input: Array, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The middle element, of two the lower; along `dim`, also where it is. NaN if there is a NaN.
+
+    Returns
+    -------
+    Tensor, or a named tuple (values, indices) if `dim` is given
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.median.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.tensor([3.0, 1.0, 2.0, 4.0]).median()
+    tensor(2.)
+    """
+    return _middle("median", input, dim, keepdim, _median_all, _median_dim)
+
+
+@reduction
+def nanmedian(input: Array, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The middle of the elements that are not NaN; see `median`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nanmedian.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.tensor([3.0, float("nan"), 2.0]).nanmedian()
+    tensor(2.)
+    """
+    return _middle("nanmedian", input, dim, keepdim, _nanmedian_all, _nanmedian_dim)
+
+
+def _longest_run(K: Any, x: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
+    """The most frequent element, of several the smallest, at its last position."""
+    if not len(x.shape):
+        return _scalar(K, x)
+    order = K.argsort(x, dim, False, True)
+    ordered = K.gather(x, order, dim)
+    n = x.shape[dim]
+    place = K.reshape(K.arange(0, n, 1, K.dtypes["int64"]), (n,) + (1,) * (len(x.shape) - dim - 1))
+    place = K.broadcast_to(place, tuple(x.shape))
+    starts = K.logical_or(K.not_equal(ordered, shifted(K, ordered, dim, -1)), K.equal(place, 0))
+    begin = running_maximum(K, K.where(starts, place, 0), dim)
+    last = K.argmax(K.subtract(place, begin), dim, True)
+    return _at(K, x, K.gather(order, last, dim), dim, keepdim)
+
+
+@op(node="ModeBackward0", vjp={"self": _selected_vjp}, outputs=2)
+def _mode(K, self: Array, dim: int, keepdim: bool) -> Array:
+    return _longest_run(K, self, dim, keepdim)
+
+
+@reduction
+def mode(input: Array, dim: int = -1, keepdim: bool = False) -> Any:
+    """The most frequent element along `dim`, of several the smallest, and where it last stands.
+
+    Returns
+    -------
+    A named tuple (values, indices)
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.mode.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.tensor([3.0, 1.0, 2.0, 1.0]).mode().values
+    tensor(1.)
+    """
+    _real_only("mode_cpu", input)
+    at = wrap_dim(dim, input.ndim)
+    _check_not_empty("mode", input, at)
+    return return_types.mode(*_mode(input, at, keepdim))
+
+
+# -- quantiles and distinct elements -----------------------------------------------------------
+
+_INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
+
+
+@reduction
+def quantile(
+    input: Array, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
+) -> Array:
+    """The elements below which the shares `q` of all elements lie, over all or along `dim`.
+
+    Parameters
+    ----------
+    q
+        A number or a 1-d tensor, in [0, 1]; a tensor adds a first dimension.
+    interpolation
+        How to choose between two elements: `"linear"`, `"lower"`, `"higher"`, `"midpoint"` or `"nearest"`.
+
+    Raises
+    ------
+    RuntimeError
+        If the input is not float32 or float64, `q` is outside of [0, 1] or the interpolation unknown.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.quantile.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.tensor([1.0, 2.0, 4.0]).quantile(0.25)
+    tensor(1.5000)
+    """
+    _check_quantile(input, q, interpolation)
+    single = is_number(q) or not q.ndim
+    shares = [float(each) for each in ([q] if single else q.detach().tolist())]
+    if builtins.any(not 0 <= each <= 1 for each in shares):
+        raise RuntimeError("quantile() q values must be in the range [0, 1]")
+    at = 0 if dim is None else wrap_dim(dim, input.ndim)
+    ordered = sort(input.reshape(-1) if dim is None or not input.ndim else input, at).values
+    hole = ordered.isnan().any(at, keepdim=True)
+    found = [_at_share(ordered, at, share, interpolation) for share in shares]
+    results = [publics["where"](hole, float("nan"), each) for each in found]
+    if keepdim:
+        results = [each.reshape((1,) * input.ndim) if dim is None else each for each in results]
+    else:
+        results = [each.squeeze(at) for each in results]
+    return results[0] if single else publics["stack"](results, 0)
+
+
+def _check_quantile(input: Any, q: Any, interpolation: str) -> None:
+    if input.numel() == 0:
+        raise RuntimeError("quantile() input tensor must be non-empty")
+    if input.dtype not in (float32, float64):
+        raise RuntimeError("quantile() input tensor must be either float or double dtype")
+    if not is_number(q) and q.dtype is not input.dtype:
+        raise RuntimeError("quantile() q tensor must be same dtype as the input tensor")
+    if interpolation not in _INTERPOLATIONS:
+        raise RuntimeError(
+            "quantile() interpolation must be one of linear, lower, higher, midpoint or nearest, but got "
+            + interpolation
+        )
+
+
+def _at_share(ordered: Any, dim: int, share: float, interpolation: str) -> Any:
+    """The quantile of elements in order, with `dim` kept."""
+    rank = share * (ordered.shape[dim] - 1)
+    below = int(rank)
+    weight = rank - below
+    if interpolation == "nearest":
+        return ordered.narrow(dim, builtins.round(rank), 1)
+    if interpolation == "lower" or weight == 0:
+        return ordered.narrow(dim, below, 1)
+    if interpolation == "higher":
+        return ordered.narrow(dim, below + 1, 1)
+    weight = 0.5 if interpolation == "midpoint" else weight
+    low, high = (ordered.narrow(dim, each, 1) for each in (below, below + 1))
+    return publics["lerp"](low, high, weight)
+
+
+@composite
+def unique(
+    input: Array,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
+) -> Any:
+    """The distinct elements, in order, or the distinct slices along `dim`; not differentiable.
+
+    Parameters
+    ----------
+    return_inverse
+        Also return, for each element, where among the distinct ones it is.
+    return_counts
+        Also return how often each distinct one occurs.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.unique.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.unique(retrograd.tensor([3, 1, 3]), return_counts=True)
+    (tensor([1, 3]), tensor([1, 2]))
+    """
+    with no_grad():
+        rows = input.reshape(-1, 1) if dim is None else input.movedim(dim, 0).reshape(input.shape[dim], -1)
+        order, group = _groups(rows)
+        count = int(group[-1]) + 1 if len(group) else 0
+        inverse = empty_like(group).scatter(0, order, group)
+        first = _first_of_groups(order, group)
+        if dim is None:
+            distinct, inverse = input.reshape(-1)[first], inverse.reshape(input.shape)
+        else:
+            distinct = input.index_select(dim, first)
+        counts = zeros_like(first).scatter_add(0, group, ones_like(group))
+    results = [distinct]
+    results += [inverse] if return_inverse else []
+    results += [counts[:count]] if return_counts else []
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+def _groups(rows: Any) -> tuple[Any, Any]:
+    """An order in which equal rows are neighbours, and the number of each row's group in that order."""
+    order = arange(rows.shape[0], device=rows.device)
+    for column in reversed(range(rows.shape[1])):
+        order = order[argsort(rows[order, column])]
+    ordered = rows[order]
+    changes = (ordered[1:] != ordered[:-1]).any(1).long()
+    start = zeros_like(order[:1])
+    return order, publics["cat"]([start, changes]).cumsum(0)
+
+
+def _first_of_groups(order: Any, group: Any) -> Any:
+    """The first row of each group; rows of a group stand in their own order."""
+    starts = publics["cat"]([group[:1] == 0, group[1:] != group[:-1]])
+    return order[starts]
