@@ -539,7 +539,7 @@ class Tensor:
         return tensor_text(self)
 
     def __format__(self, spec: str) -> str:
-        if not self._array.shape and spec:
+        if not self._array.shape and type(self) is Tensor:
             return format(self.item(), spec)
         return object.__format__(self, spec)
 

@@ -13,6 +13,7 @@ from typing import Any
 from retrograd.dtypes import DTYPES, Category, dtype
 from retrograd.ops.checks import implemented_for, is_bool, is_number, no_bool, no_zero_divisor
 from retrograd.ops.declare import Array, Op, alias, composite, op
+from retrograd.ops.dispatch import call
 from retrograd.ops.graph import graph_kernel
 
 __all__: list[str] = []
@@ -41,7 +42,14 @@ def _to_copy(self: Array, dtype: Any) -> Array:
 def _cast(x: Any, type_: Any) -> Any:
     """`x` in another type, retrograd's or the backend's own; `x` itself if it has it."""
     native = x._k.dtypes[type_.name] if isinstance(type_, dtype) else type_
-    return x if x._array.dtype == native else _to_copy(x, native)
+    return x if x._array.dtype == native else to_copy(x, native)
+
+
+def to_copy(x: Any, native: Any) -> Any:
+    """`x` in another of its backend's types, or a copy in the same; without gradient in an integer type."""
+    if native in x._k.floats or DTYPES[x._k.names[native]].is_complex:
+        return _to_copy(x, native)
+    return call(_to_copy.__wrapped_op__, x, native)  # the fast path would take any result for differentiable
 
 
 Op.cast = staticmethod(_cast)

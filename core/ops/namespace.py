@@ -17,7 +17,10 @@ from retrograd.ops.declare import publics
 
 __all__ = ["load"]
 
-_EXPORTED_WHOLE = ("retrograd.ops.creation", "retrograd.ops.sampling", "retrograd.printing", "retrograd.random")
+_EXPORTED_WHOLE = (
+    "retrograd.ops.creation", "retrograd.ops.conversion", "retrograd.ops.legacy", "retrograd.ops.sampling",
+    "retrograd.layout", "retrograd.printing", "retrograd.random",
+)  # fmt: skip
 """Modules of functions that are no operators: their `__all__` is exported."""
 
 _INTERNAL = {"legacy_tensor", "printoptions", "tensor_text"}
@@ -31,5 +34,5 @@ def load() -> dict[str, Callable[..., Any]]:
     exported = {name: function for name, function in publics.items() if not name.startswith("_")}
     for module_name in _EXPORTED_WHOLE:
         module = import_module(module_name)
-        exported |= {name: getattr(module, name) for name in module.__all__ if name not in _INTERNAL and hasattr(module, name)}
+        exported |= {name: getattr(module, name) for name in module.__all__ if name not in _INTERNAL}
     return exported

@@ -1,0 +1,357 @@
+"""Tensors of another type or on another backend, copies, and questions about types.
+
+Note [Moving between backends]
+    `x.to("jax")` is an operator with a gradient: its node belongs to the backend it leads to, where
+    its gradient arrives, and it hands on a gradient on the backend it came from, in the type it
+    came from. Numbers travel through host memory, without a copy where both ends allow.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from retrograd import dtypes
+from retrograd.autograd.modes import current_mode
+from retrograd.autograd.node import Node, next_sequence_number
+from retrograd.backends.spec import Kernels
+from retrograd.device import kernels_of
+from retrograd.layout import contiguous_format, preserve_format, strided
+from retrograd.ops import dispatch, elementwise
+from retrograd.ops.declare import Array, op
+from retrograd.ops.dispatch import stack_of_caller
+from retrograd.ops.options import as_dtype
+from retrograd.tensor import Tensor, wrap_array
+
+__all__ = [
+    "clone", "is_complex", "is_floating_point", "is_nonzero", "is_tensor", "numel", "result_type", "typename",
+]  # fmt: skip
+
+# -- to another backend ------------------------------------------------------------------------
+
+
+class _MovePlan:
+    """The gradient of a move: back to where it came from. `saved` holds the source's kernels and type."""
+
+    __slots__ = ()
+    saved_names = ()
+
+    def raw(self, K: Any, g: Any, node: Node) -> tuple[Any]:
+        source, native = node.saved  # type: ignore[misc]
+        moved = source.from_host(K.to_host(g), True)
+        return (moved if moved.dtype == native else source.astype(moved, native),)
+
+    def graph(self, G: Any, g: Any, node: Node) -> tuple[Any]:
+        source, native = node.saved  # type: ignore[misc]
+        return (_move(g, source, source.names[native]),)
+
+    def pack(self, node: Node, outputs: Sequence[Tensor]) -> None:
+        """Nothing saved is a tensor."""
+
+    def saved_attribute(self, node: Node, name: str) -> Any:
+        raise AttributeError(f"'{node.name()}' object has no attribute '_saved_{name}'")
+
+
+_MOVE_PLAN = _MovePlan()
+
+
+class ToCopyBackward0(Node):
+    """The node of a move. See Note [Moving between backends]."""
+
+    __slots__ = ()
+
+
+def _move(x: Tensor, k: Kernels, type_name: str) -> Tensor:
+    """`x` on the device of `k`, as type `type_name`; recorded."""
+    source, array = x._k, x._array
+    native = source.dtypes[type_name]
+    cast = array if array.dtype == native else source.astype(array, native)
+    moved = wrap_array(k.from_host(source.to_host(cast), True), k)
+    mode = current_mode()
+    if mode.inference:
+        moved._own_meta().inference = True
+    if mode.grad and x._edge is not None and moved.dtype.is_differentiable:
+        node = ToCopyBackward0()
+        node.edges, node.saved, node.plan = (x._edge,), (source, array.dtype), _MOVE_PLAN
+        node.k, node.fix, node.extras, node.seq = k, None, None, next_sequence_number()
+        if mode.anomaly:
+            node._extras().stack = stack_of_caller()
+        moved._edge = (node, 0)
+    return moved
+
+
+# -- to another type ---------------------------------------------------------------------------
+
+
+class _Wanted(NamedTuple):
+    """What a call of `to` asks for; None: as it is."""
+
+    k: Kernels | None
+    dtype: dtypes.dtype | None
+    copy: bool
+
+
+def _wanted(args: tuple[Any, ...], options: dict[str, Any]) -> _Wanted:
+    """Tell the forms of `to` apart: by a tensor, by a type, or by a device and perhaps a type."""
+    rest = list(args)
+    options = dict(options)
+    other = rest.pop(0) if rest and isinstance(rest[0], Tensor) else options.pop("other", None)
+    where, type_ = options.pop("device", None), options.pop("dtype", None)
+    if isinstance(other, Tensor):
+        where, type_ = other._k, other.dtype
+    elif rest and _is_type(rest[0]):
+        type_ = rest.pop(0)
+    elif rest:
+        where = rest.pop(0)
+        if rest and (rest[0] is None or _is_type(rest[0])):
+            type_ = rest.pop(0)
+    flags = dict(zip(("non_blocking", "copy"), rest, strict=False)) | options
+    unknown = set(flags) - {"non_blocking", "copy", "memory_format"}
+    if unknown or len(rest) > 2 or not (other is None or isinstance(other, Tensor)):
+        raise TypeError(
+            f"to() received an invalid combination of arguments - got ({', '.join(type(each).__name__ for each in args)}"
+            f"{''.join(f', {name}' for name in sorted(unknown))}); expected a tensor, a dtype, or a device and a dtype, "
+            "then non_blocking and copy"
+        )
+    k = None if where is None else kernels_of(where)
+    return _Wanted(k, as_dtype("to", type_), bool(flags.get("copy", False)))
+
+
+def _is_type(value: Any) -> bool:
+    return isinstance(value, (dtypes.dtype, type))
+
+
+def to(self: Tensor, *args: Any, **options: Any) -> Tensor:
+    """This tensor as another type or on another backend; itself if nothing has to change.
+
+    Called as `to(dtype)`, `to(device)`, `to(device, dtype)` or `to(other)`, for the type and device of
+    another tensor; each also with `non_blocking` (ignored) and `copy`, which asks for a copy in any
+    case. Gradients go the way back.
+
+    Raises
+    ------
+    TypeError
+        For other arguments.
+    retrograd.BackendError
+        If there is no such backend.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.to.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.tensor([1.9]).to(retrograd.int64)
+    tensor([1])
+    >>> retrograd.tensor([1.0]).to("numpy", retrograd.float64)
+    tensor([1.], dtype=retrograd.float64)
+    """
+    wanted = _wanted(args, options)
+    type_ = wanted.dtype or self.dtype
+    if wanted.k is not None and wanted.k is not self._k:
+        return _move(self, wanted.k, type_.name)
+    if type_ is self.dtype and not wanted.copy:
+        return self
+    return _cast(self, type_)
+
+
+def _cast(x: Tensor, type_: dtypes.dtype) -> Tensor:
+    if x.is_complex() and not type_.is_complex and type_ is not dtypes.bool_:
+        warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=3)
+    result: Tensor = elementwise.to_copy(x, x._k.dtypes[type_.name])
+    return result
+
+
+def _converter(name: str, type_: dtypes.dtype) -> Callable[..., Tensor]:
+    def convert(self: Tensor, memory_format: Any = None) -> Tensor:
+        return self if self.dtype is type_ else _cast(self, type_)
+
+    convert.__name__, convert.__qualname__ = name, f"Tensor.{name}"
+    convert.__doc__ = f"This tensor as {type_}; itself if it is already."
+    return convert
+
+
+_CONVERTERS = {
+    "bool": dtypes.bool_, "byte": dtypes.uint8, "char": dtypes.int8, "short": dtypes.int16, "int": dtypes.int32,
+    "long": dtypes.int64, "half": dtypes.float16, "bfloat16": dtypes.bfloat16, "float": dtypes.float32,
+    "double": dtypes.float64, "cfloat": dtypes.complex64, "cdouble": dtypes.complex128,
+}  # fmt: skip
+
+
+def type_as(self: Tensor, other: Tensor) -> Tensor:
+    """This tensor as the type of `other`, on its backend."""
+    return to(self, other)
+
+
+def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
+    """This tensor in its backend's CPU memory; itself if it is there."""
+    return to(self, f"{self._k.backend}:cpu")
+
+
+def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+    """This tensor on its backend's GPU.
+
+    Raises
+    ------
+    retrograd.BackendError
+        If its backend has none here.
+    """
+    number = "" if device is None else f":{str(device).rpartition(':')[2]}"
+    return to(self, f"{self._k.backend}:gpu{number}")
+
+
+# -- copies ------------------------------------------------------------------------------------
+
+
+def _order_in_memory(k: Any, x: Any) -> tuple[int, ...] | None:
+    """The axes by decreasing stride, unless that is row-major order or elements overlap; then None."""
+    if not k.mutable or x.ndim < 2:
+        return None
+    strides = k.strides(x)
+    order = sorted(range(x.ndim), key=lambda i: (-strides[i], i))
+    return None if 0 in strides or order == [*range(x.ndim)] else tuple(order)
+
+
+def _copy_in_order(K: Any, x: Any) -> Any:
+    """A copy whose axes lie in memory in the same order."""
+    order = _order_in_memory(K, x)
+    if order is None:
+        return K.copy(x)
+    inverse = tuple(order.index(i) for i in range(len(order)))
+    return K.permute_dims(K.copy(K.permute_dims(x, order)), inverse)
+
+
+@op(name="_clone", node="CloneBackward0", vjp={"self": lambda K, g: g}, graph="copy")
+def _clone(K, self: Array) -> Array:  # type: ignore[no-untyped-def]
+    """A copy in memory of its own, its axes in the same order."""
+    return _copy_in_order(K, self)
+
+
+@op(
+    "copy",
+    name="_clone_contiguous",
+    node="CloneBackward0",
+    vjp={"self": lambda K, g: g},
+    graph="_clone_contiguous",
+)
+def _clone_contiguous(self: Array) -> Array:
+    """A copy in memory of its own, in row-major order."""
+
+
+def clone(input: Tensor, *, memory_format: Any = preserve_format) -> Tensor:
+    """A copy in memory of its own, through which gradients flow.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.clone.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> x = retrograd.tensor([1.0], requires_grad=True)
+    >>> retrograd.clone(x)
+    tensor([1.], grad_fn=<CloneBackward0>)
+    """
+    return (_clone_contiguous if memory_format is contiguous_format else _clone)(input)
+
+
+def contiguous(self: Tensor, memory_format: Any = contiguous_format) -> Tensor:
+    """This tensor if it lies in memory in row-major order, else a copy that does.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.contiguous.html
+    """
+    return self if self.is_contiguous() else _clone_contiguous(self)
+
+
+# -- questions ---------------------------------------------------------------------------------
+
+
+def _tensor(name: str, value: Any) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(value).__name__}")
+    return value
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether `obj` is a tensor.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.is_tensor(1.0)
+    False
+    """
+    return isinstance(obj, Tensor)
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Whether a tensor's type is a real floating-point one."""
+    return _tensor("is_floating_point", input).is_floating_point()
+
+
+def is_complex(input: Tensor) -> bool:
+    """Whether a tensor's type is a complex one."""
+    return _tensor("is_complex", input).is_complex()
+
+
+def numel(input: Tensor) -> int:
+    """The number of elements of a tensor.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.numel(retrograd.zeros(2, 3))
+    6
+    """
+    return _tensor("numel", input).numel()
+
+
+def is_nonzero(input: Tensor) -> bool:
+    """Whether the only element of a tensor is not zero.
+
+    Raises
+    ------
+    RuntimeError
+        If there is not exactly one element.
+    """
+    return bool(_tensor("is_nonzero", input))
+
+
+def result_type(tensor1: Any, tensor2: Any) -> dtypes.dtype:
+    """The type that arithmetic on two tensors, or a tensor and a number, gives.
+
+    A tensor with dimensions decides over a 0-dimensional one of the same category, and that over a
+    number.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.result_type.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.result_type(retrograd.tensor([1, 2]), 1.5)
+    retrograd.float32
+    """
+    for each in (tensor1, tensor2):
+        if not isinstance(each, (Tensor, bool, int, float, complex)):
+            raise TypeError(
+                "result_type() received an invalid combination of arguments - got "
+                f"({type(tensor1).__name__}, {type(tensor2).__name__}), but expected tensors or numbers"
+            )
+    return dispatch.result_type(tensor1, tensor2)
+
+
+def typename(obj: Any) -> str:
+    """The name of a tensor's type, `retrograd.FloatTensor`, or the qualified name of another object's."""
+    if isinstance(obj, Tensor):
+        return f"retrograd.{obj.dtype.type_name}Tensor"
+    kind = obj if isinstance(obj, type) else type(obj)
+    module = "" if kind.__module__ in ("builtins", "__builtin__") else f"{kind.__module__}."
+    return f"{module}{kind.__qualname__}"
+
+
+# -- on the class ------------------------------------------------------------------------------
+
+for _name, _type in _CONVERTERS.items():
+    setattr(Tensor, _name, _converter(_name, _type))
+for _method in (to, type_as, cpu, cuda, clone, contiguous, is_nonzero):
+    setattr(Tensor, _method.__name__, _method)
+Tensor.layout = property(lambda self: strided)  # type: ignore[attr-defined]
+Tensor.is_cuda = property(lambda self: self.device.type == "gpu")  # type: ignore[attr-defined]
