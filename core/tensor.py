@@ -300,14 +300,16 @@ class Tensor:
         self._own_meta().grad = None
 
     def _check_grad(self, value: Any) -> None:
+        from retrograd.ops.linalg import c_name
+
         if not isinstance(value, Tensor):
             raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
         if value is self:
             raise RuntimeError("can't assign Variable as its own grad")
         if value.dtype is not self.dtype:
             raise RuntimeError(
-                f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor with grad_dtype "
-                f"'{self.dtype}'. The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype). "
+                f"attempting to assign a gradient with dtype '{c_name(value.dtype)}' to a tensor with grad_dtype "
+                f"'{self.dtype.type_name}'. The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype). "
                 "You can set the tensor's grad_dtype attribute with a specific dtype, or None to allow any dtype. "
                 "Set grad_dtype with caution. Diverging the dtypes of a tensor and its gradient may break downstream "
                 "systems that assume they match."
@@ -362,7 +364,7 @@ class Tensor:
         meta = self._meta
         if meta is not None and meta.view is not None:
             raise RuntimeError(
-                "Can't detach views in-place; use detach() instead. If you are using DistributedDataParallel (DDP) "
+                "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) "
                 "for training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and "
                 "hence detach_() cannot be called on these gradients. To fix this error, please refer to the "
                 "Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
@@ -549,7 +551,7 @@ class Tensor:
         if not self.is_leaf:
             raise RuntimeError(
                 "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the "
-                "moment. If you were attempting to deepcopy a module, this may be because of a torch.nn.utils."
+                "moment.  If you were attempting to deepcopy a module, this may be because of a torch.nn.utils."
                 "weight_norm usage, see https://github.com/pytorch/pytorch/pull/103001"
             )
         made = type(self)._restore(self._k.copy(self._array), self._k, None, None)

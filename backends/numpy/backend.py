@@ -60,8 +60,8 @@ def concat(xs: list[Array], axis: int) -> Array:
 
 
 def slice_(x: Array, index: tuple[Any, ...]) -> Array:
-    """Basic indexing with ints and slices (of positive step): a view."""
-    return x[index]
+    """Basic indexing with ints and slices (of positive step): a view, also where one element is left."""
+    return x[(*index, Ellipsis)]
 
 
 def unslice(g: Array, shape: tuple[int, ...], index: tuple[Any, ...]) -> Array:

@@ -160,27 +160,27 @@ def grad(
         )
     allow_unused = materialize_grads if allow_unused is None else allow_unused
     wanted = _as_list(inputs)
-    edges = [_input_edge(each) for each in wanted]
     keep = create_graph if retain_graph is None else retain_graph
     if is_grads_batched:
         return _batched(outputs, wanted, grad_outputs, keep, create_graph, allow_unused, materialize_grads)
     roots = _roots(outputs, grad_outputs)
+    edges = [_input_edge(each) for each in wanted]
     results = run_backward(
         roots, retain_graph=keep, create_graph=create_graph, inputs=edges, accumulate=False
     )
     return tuple(
-        _settle_unused(result, each, allow_unused, materialize_grads)
-        for result, each in zip(results, wanted, strict=True)
+        _settle_unused(result, i, each, allow_unused, materialize_grads)
+        for i, (result, each) in enumerate(zip(results, wanted, strict=True))
     )
 
 
-def _settle_unused(result: Any, each: Any, allow_unused: bool, materialize: bool) -> Any:
+def _settle_unused(result: Any, position: int, each: Any, allow_unused: bool, materialize: bool) -> Any:
     if result is not None:
         return result
     if not allow_unused:
         raise RuntimeError(
-            "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if "
-            "this is the desired behavior."
+            f"The differentiated Tensor at index {position} appears to not have been used in the graph. Set "
+            "allow_unused=True if this is the desired behavior."
         )
     if materialize:
         from retrograd.ops.creation import zeros_like

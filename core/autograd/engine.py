@@ -174,7 +174,7 @@ class _Task:
                 node.extras is not None or node.outputs != 1 or node in self.captures or self.check_nan
             ):
                 grads = self.run_special(node, grad)
-                if not keep and node.saved:
+                if not keep and node.saved and node.plan.holds_tensors:
                     node.saved = None
             else:
                 if node.saved is None:
@@ -186,7 +186,7 @@ class _Task:
                 except Exception as error:
                     explain(error, node)
                     raise
-                if not keep and node.saved:
+                if not keep and node.saved and node.plan.holds_tensors:
                     node.saved = None
             grad = None
             if not grads:
@@ -319,7 +319,7 @@ def _accumulate(leaf: AccumulateGrad, grad: Grad, create_graph: bool) -> None:
         held = meta.grad
         if held is None:
             if create_graph:
-                meta.grad = grad
+                meta.grad = _recorded_copy(grad)
                 return
             # The array becomes `.grad` as it is if nobody else can see it: referred to by the
             # caller's variable, ours and the argument of getrefcount. Otherwise it is copied.
@@ -333,6 +333,13 @@ def _accumulate(leaf: AccumulateGrad, grad: Grad, create_graph: bool) -> None:
             held._cell[0] += 1
         else:
             held._write(k.add(held._array, grad))
+
+
+def _recorded_copy(grad: Tensor) -> Tensor:
+    """A gradient of a recorded pass is copied, so that `.grad` is not a tensor the program has."""
+    from retrograd.ops.inplace import _copy
+
+    return _copy(grad.detach(), grad)
 
 
 def _accumulate_into(meta: Any, grad: Tensor) -> None:

@@ -6,6 +6,7 @@ Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.Functi
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from retrograd.autograd.modes import current_mode, enable_grad, no_grad
 from retrograd.autograd.node import Node, next_sequence_number
 from retrograd.autograd.rebase import check_writable, rebase
 from retrograd.ops.dispatch import stack_of_caller
-from retrograd.ops.plan import PACKED, Packed, stale_message
+from retrograd.ops.plan import PACKED, Packed, _edge_now, stale_message
 from retrograd.storage import View
 from retrograd.tensor import Tensor, wrap_array
 
@@ -43,23 +44,6 @@ class FunctionCtx:
         """Whether missing gradients of outputs reach `backward` as zeros (the default) or as None."""
         self._materialize_grads = value
 
-    _to_save: tuple[Tensor | None, ...] = ()
-    _saved_for_forward: tuple[Tensor | None, ...] = ()
-    _dirty: tuple[Tensor, ...] = ()
-    _non_differentiable: tuple[Tensor, ...] = ()
-    _materialize_grads: bool = True
-
-
-class _FunctionNode(FunctionCtx, Node):
-    """The node of a custom Function's call, and its `ctx`: one object, as in PyTorch."""
-
-    runs_undefined = True
-    function: type[Function]
-    needs_input_grad: tuple[bool, ...] = ()
-    _output_info: tuple[tuple[Any, Any, Any], ...] = ()
-    _input_slots: tuple[int | None, ...] = ()
-    _inputs_info: tuple[tuple[Any, Any, Any], ...] = ()
-
     @property
     def saved_tensors(self) -> tuple[Tensor | None, ...]:
         """What `save_for_backward` kept.
@@ -69,17 +53,52 @@ class _FunctionNode(FunctionCtx, Node):
         RuntimeError
             If the graph has been freed, or one of the tensors has been changed in place since.
         """
-        if self.saved is None:
+        node = self._node()
+        if node.saved is None:
             from retrograd.autograd.engine import freed_error
 
-            raise freed_error(self)
-        return tuple(_unpack(self, entry) for entry in self.saved)
+            raise freed_error(node)
+        return tuple(_unpack(node, entry) for entry in node.saved)
 
-    saved_variables = saved_tensors
+    @property
+    def saved_variables(self) -> tuple[Tensor | None, ...]:
+        return self.saved_tensors
 
     @property
     def saved_for_forward(self) -> tuple[Tensor | None, ...]:
         return self._saved_for_forward
+
+    def name(self) -> str:
+        """The name of the node."""
+        return self._node().name()
+
+    _node: Callable[[], Any]  # a weak reference: the node owns its ctx
+    needs_input_grad: tuple[bool, ...] = ()
+    _to_save: tuple[Tensor | None, ...] = ()
+    _saved_for_forward: tuple[Tensor | None, ...] = ()
+    _dirty: tuple[Tensor, ...] = ()
+    _non_differentiable: tuple[Tensor, ...] = ()
+    _materialize_grads: bool = True
+
+
+class _FunctionNode(Node):
+    """The node of a custom Function's call.
+
+    PyTorch's node is the `ctx` itself. Here the two are apart, so that whatever name a user gives an
+    attribute of `ctx` cannot collide with the graph's own; reading one from the node works all the same.
+    """
+
+    runs_undefined = True
+    function: type[Function]
+    ctx: FunctionCtx
+    output_info: tuple[tuple[Any, Any, Any] | None, ...] = ()
+    input_slots: tuple[int | None, ...] = ()
+    inputs_info: tuple[tuple[Any, Any, Any], ...] = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "ctx":
+            raise AttributeError(name)
+        return getattr(self.ctx, name)
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{self.name()} object at {id(self):#x}>"
@@ -89,6 +108,7 @@ class _FunctionPlan:
     """Calls the user's `backward` on tensors, in both modes of the engine."""
 
     __slots__ = ()
+    holds_tensors = True
 
     def raw(self, K: Any, g: Any, node: _FunctionNode) -> list[Any]:
         grads = _as_tensors(node, g, K)
@@ -119,12 +139,12 @@ def _own_array(tensor: Tensor) -> Any:
 
 
 def _run_backward(node: _FunctionNode, grads: list[Tensor | None]) -> list[Tensor | None]:
-    if node._materialize_grads:
+    if node.ctx._materialize_grads:
         grads = [
             _zeros(info) if each is None and info is not None else each
-            for each, info in zip(grads, node._output_info, strict=True)
+            for each, info in zip(grads, node.output_info, strict=True)
         ]
-    results = node.function._backward_function()(node, *grads)
+    results = node.function._backward_function()(node.ctx, *grads)
     results = tuple(results) if isinstance(results, (tuple, list)) else (results,)
     return _checked_results(node, results)
 
@@ -136,7 +156,7 @@ def _zeros(info: tuple[Any, Any, Any]) -> Tensor:
 
 def _checked_results(node: _FunctionNode, results: tuple[Any, ...]) -> list[Tensor | None]:
     """The gradients of the tensor inputs, each fitted to its input; trailing Nones may be missing or too many."""
-    expected = len(node._input_slots)
+    expected = len(node.input_slots)
     if len(results) > expected:
         if any(each is not None for each in results[expected:]):
             raise RuntimeError(
@@ -150,12 +170,12 @@ def _checked_results(node: _FunctionNode, results: tuple[Any, ...]) -> list[Tens
             f"{len(results)})"
         )
     grads: list[Tensor | None] = [None] * len(node.edges)
-    for position, (slot, result) in enumerate(zip(node._input_slots, results, strict=True)):
+    for position, (slot, result) in enumerate(zip(node.input_slots, results, strict=True)):
         if result is None:
             continue
         if slot is None:
             raise RuntimeError(
-                f"function {node.name()} returned a gradient different from None at position {position + 1}, but the "
+                f"function {node.name()} returned a gradient different than None at position {position + 1}, but the "
                 "corresponding forward input was not a Variable"
             )
         if node.edges[slot] is not None:
@@ -166,11 +186,8 @@ def _checked_results(node: _FunctionNode, results: tuple[Any, ...]) -> list[Tens
 def _fitted(node: _FunctionNode, position: int, slot: int, grad: Any) -> Tensor:
     """A gradient in its input's shape, type and place, or an error that names the Function and the input."""
     if not isinstance(grad, Tensor):
-        raise TypeError(
-            f"expected Variable or None (got {type(grad).__name__}) as the gradient of input {position} of "
-            f"{node.function.__qualname__}"
-        )
-    shape, native, k = node._inputs_info[slot]
+        raise RuntimeError(f"expected Variable or None (got {type(grad).__name__})")
+    shape, native, k = node.inputs_info[slot]
     if tuple(grad._array.shape) != shape:
         from retrograd.ops.broadcasting import broadcast_shapes
 
@@ -239,13 +256,6 @@ class Function(metaclass=_FunctionMeta):
     _node_class: type[_FunctionNode]
     generate_vmap_rule = False
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise RuntimeError(
-            f"{type(self).__name__} should not be instantiated. Methods on autograd functions are all static, so you "
-            "should invoke them on the class itself. Instantiating an autograd function is not allowed; call "
-            f"{type(self).__name__}.apply(...)"
-        )
-
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
         """Compute the outputs; gradients are off while it runs."""
@@ -280,17 +290,19 @@ class Function(metaclass=_FunctionMeta):
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run `forward`, and record the call if an input requires a gradient."""
         node = cls._node_class()
+        ctx = node.ctx = FunctionCtx()
+        ctx._node = weakref.ref(node)
         inputs = [each for each in args if isinstance(each, Tensor)]
         mode = current_mode()
-        node.needs_input_grad = tuple(isinstance(each, Tensor) and each._edge is not None for each in args)
-        records = mode.grad and any(node.needs_input_grad)
+        ctx.needs_input_grad = tuple(isinstance(each, Tensor) and each._edge is not None for each in args)
+        records = mode.grad and any(ctx.needs_input_grad)
         _describe_inputs(node, args, inputs, records)
         with no_grad():
             if cls.setup_context is not Function.setup_context:
                 output = cls.forward(*args, **kwargs)
-                cls.setup_context(node, args, output)
+                cls.setup_context(ctx, args, output)
             else:
-                output = cls.forward(node, *args, **kwargs)
+                output = cls.forward(ctx, *args, **kwargs)
         return _Recording(node, inputs, records).finish(output)
 
 
@@ -298,8 +310,8 @@ def _describe_inputs(node: _FunctionNode, args: Sequence[Any], inputs: list[Tens
     slots: list[int | None] = []
     for each in args:
         slots.append(sum(slot is not None for slot in slots) if isinstance(each, Tensor) else None)
-    node._input_slots = tuple(slots)
-    node._inputs_info = tuple((tuple(each._array.shape), each._array.dtype, each._k) for each in inputs)
+    node.input_slots = tuple(slots)
+    node.inputs_info = tuple((tuple(each._array.shape), each._array.dtype, each._k) for each in inputs)
     node.edges = tuple(each._edge for each in inputs) if records else ()
     node.extras = None
     node.fix = None
@@ -327,7 +339,7 @@ class _Recording:
         self._check_dirty(outputs)
         tensors = [each for each in outputs if isinstance(each, Tensor)]
         node.outputs = len(outputs)
-        node._output_info = tuple(
+        node.output_info = tuple(
             (tuple(each._array.shape), each._array.dtype, each._k) if isinstance(each, Tensor) else None
             for each in outputs
         )
@@ -338,12 +350,12 @@ class _Recording:
             for position, each in enumerate(outputs)
         )
         if self.records:
-            node.saved = tuple(_pack(node, each, outputs, made) for each in node._to_save)
-        node._to_save = ()
+            node.saved = tuple(_pack(node, each, outputs, made) for each in node.ctx._to_save)
+        node.ctx._to_save = ()
         return made if isinstance(output, tuple) else made[0]
 
     def _check_dirty(self, outputs: tuple[Any, ...]) -> None:
-        for each in self.node._dirty:
+        for each in self.node.ctx._dirty:
             if not any(each is tensor for tensor in self.inputs):
                 raise RuntimeError("Some elements marked as dirty during the forward method were not inputs. "
                                    "mark_dirty only accepts input tensors")  # fmt: skip
@@ -352,16 +364,20 @@ class _Recording:
                     "Some elements marked as dirty during the forward method were not returned as output. The inputs "
                     "that are modified inplace must all be outputs of the Function."
                 )
+            if self.records and each._edge is not None and each.is_leaf:
+                raise RuntimeError(
+                    "a leaf Variable that requires grad has been used in an in-place operation."
+                )
             check_writable(each, current_mode(), self.records)
 
     def _output(self, position: int, output: Tensor) -> Tensor:
         node = self.node
-        dirty = any(output is each for each in node._dirty)
+        dirty = any(output is each for each in node.ctx._dirty)
         is_input = any(output is each for each in self.inputs)
         differentiable = (
             self.records
             and output.dtype.is_differentiable
-            and not any(output is each for each in node._non_differentiable)
+            and not any(output is each for each in node.ctx._non_differentiable)
         )
         if is_input and not dirty:
             # Returned as it is: the caller gets a view, so that the input keeps its own history.
@@ -459,7 +475,10 @@ def _unpack(node: _FunctionNode, entry: Any) -> Tensor | None:
         _check_unpacked(unpacked)
         return _rebuilt(node, (unpacked._array, cell, version, k, origin))
     if cell[0] != version:
-        edge = (node, origin) if type(origin) is int else None if isinstance(origin, Tensor) else origin
+        if type(origin) is int:
+            edge = (node, origin)
+        else:
+            edge = None if isinstance(origin, Tensor) else _edge_now(origin, cell)
         raise stale_message(k.names[array.dtype], tuple(array.shape), edge, cell[0], version)
     return _rebuilt(node, entry)
 

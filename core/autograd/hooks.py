@@ -1,7 +1,6 @@
 """Hooks on tensors and nodes, and the handles that remove them.
 
-The engine calls a node's hooks in PyTorch's order: tensor pre-hooks and node pre-hooks as they
-were registered, then `retain_grad`, the node itself, node post-hooks, and for a leaf the
+The engine calls a node's hooks in PyTorch's order: tensor pre-hooks, node pre-hooks, then `retain_grad`, the node itself, node post-hooks, and for a leaf the
 post-accumulate hooks.
 """
 
@@ -88,15 +87,24 @@ def retain_grad(tensor: Tensor) -> None:
     extras.retain[position] = weakref.ref(tensor)
 
 
+def forget_retained(tensor: Tensor, edge: Any) -> None:
+    """Stop keeping the gradient at an edge that `tensor` no longer has."""
+    if edge is not None and edge[0].extras is not None and edge[0].extras.retain:
+        reference = edge[0].extras.retain.get(edge[1])
+        if reference is not None and reference() is tensor:
+            del edge[0].extras.retain[edge[1]]
+
+
 def run_pre_hooks(node: Node, grads: list[Tensor | None]) -> list[Tensor | None]:
     """Pass the gradients of a node's outputs through its pre-hooks."""
-    for kind, hook, position in list((node.extras.pre_hooks or {}).values()):
-        if kind == "tensor":
-            if grads[position] is not None:
-                replaced = hook(grads[position])
-                if replaced is not None:
-                    grads[position] = _check_replacement(replaced, grads[position], hook)
-        else:
+    registered = list((node.extras.pre_hooks or {}).values())
+    for kind, hook, position in registered:
+        if kind == "tensor" and grads[position] is not None:
+            replaced = hook(grads[position])
+            if replaced is not None:
+                grads[position] = _check_replacement(replaced, grads[position], hook)
+    for kind, hook, _ in registered:
+        if kind == "node":
             replaced = hook(tuple(grads))
             if replaced is not None:
                 grads = _check_count(replaced, grads, hook)

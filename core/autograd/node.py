@@ -12,6 +12,7 @@ Note [Sequence numbers]
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import weakref
 from collections.abc import Callable
@@ -20,11 +21,16 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from retrograd.tensor import Tensor
 
-__all__ = ["AccumulateGrad", "Edge", "Extras", "Node", "next_sequence_number"]
+__all__ = ["AccumulateGrad", "Edge", "Extras", "Node", "next_sequence_number", "short_name"]
 
 Edge = tuple["Node", int]
 
 next_sequence_number: Final[Callable[[], int]] = itertools.count().__next__
+
+
+def short_name(node_name: str) -> str:
+    """The operator's part of a node's name, as error texts give it: `Mul` of `MulBackward0`."""
+    return re.sub(r"Backward\d*$", "", node_name)
 
 
 class Extras:
@@ -77,6 +83,9 @@ class Node:
     outputs: int = 1
     """How many outputs the forward call had. Above one, gradients arrive as a list."""
 
+    shown: tuple[int, ...] | None = None
+    """Which of the edges `next_functions` shows: not those of inputs that never have a gradient. None: all."""
+
     runs_undefined: bool = False
     """Whether the engine calls the node even if no gradient has reached it."""
 
@@ -87,7 +96,8 @@ class Node:
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
         """The edges to the nodes that this node's gradients go to."""
-        return tuple((None, 0) if edge is None else edge for edge in self.edges)
+        edges = self.edges if self.shown is None else [self.edges[i] for i in self.shown]
+        return tuple((None, 0) if edge is None else edge for edge in edges)
 
     @property
     def metadata(self) -> dict[Any, Any]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from retrograd.autograd import hooks
 from retrograd.autograd.modes import Mode
-from retrograd.autograd.node import AccumulateGrad, Edge, Node, next_sequence_number
+from retrograd.autograd.node import AccumulateGrad, Edge, Node, next_sequence_number, short_name
 from retrograd.ops.broadcasting import settle
 from retrograd.storage import check_write, scatter_steps
 
@@ -30,6 +30,7 @@ class ViewPlan:
     """The gradient of any view: the adjoints of its steps, last first."""
 
     __slots__ = ()
+    holds_tensors = False
 
     def raw(self, K: Any, g: Any, node: Node) -> tuple[Any]:
         steps, shapes = node.saved[:2]
@@ -81,6 +82,7 @@ class _CopySlicesPlan:
     """See Note [Rebase]. `node.saved` is (steps, inner node)."""
 
     __slots__ = ()
+    holds_tensors = True
 
     def raw(self, K: Any, g: Any, node: Node) -> list[Any]:
         return self._through(K, g, node, node.saved[1].plan.raw)
@@ -105,7 +107,15 @@ class _CopySlicesPlan:
         raise AttributeError(f"'CopySlices' object has no attribute '_saved_{name}'")
 
 
+class _CopySlicesPlanWithoutTensors(_CopySlicesPlan):
+    """Of a write whose node saved no tensors: such a graph can be walked again and again."""
+
+    __slots__ = ()
+    holds_tensors = False
+
+
 _COPY_SLICES_PLAN = _CopySlicesPlan()
+_COPY_SLICES_PLAN_WITHOUT_TENSORS = _CopySlicesPlanWithoutTensors()
 
 
 class CopySlices(Node):
@@ -132,11 +142,11 @@ def check_writable(tensor: Tensor, mode: Mode, records: bool) -> None:
     view = None if meta is None else meta.view
     if view is not None and view.creation == "inference" and mode.grad and view.base._edge is not None:
         raise RuntimeError(_creation_text(tensor, view))  # its own edge was never made
-    if records:
+    if mode.grad and view is not None and (records or view.base._edge is not None):
+        _check_view(tensor, view)
+    elif records:
         edge = tensor._edge
-        if view is not None:
-            _check_view(tensor, view)
-        elif edge is not None and type(edge[0]) is AccumulateGrad:
+        if edge is not None and type(edge[0]) is AccumulateGrad:
             raise RuntimeError(
                 "a leaf Variable that requires grad is being used in an in-place operation."
             )
@@ -160,7 +170,7 @@ def _check_view(tensor: Tensor, view: Any) -> None:
 
 
 def _creation_text(tensor: Tensor, view: Any) -> str:
-    origin = f"Output {tensor.output_nr} of {view.node_name} is a view and is being modified inplace."
+    origin = f"Output {tensor.output_nr} of {short_name(view.node_name)} is a view and is being modified inplace."
     if view.creation in ("no_grad", "inference"):
         inference = view.creation == "inference"
         block = "inference_mode" if inference else "no_grad"
@@ -189,13 +199,10 @@ def rebase(tensor: Tensor, node: Node) -> None:
     """Make `node`, the node of a write to `tensor`, the origin of what it wrote. See Note [Rebase]."""
     meta = tensor._meta
     view = None if meta is None else meta.view
-    if view is None:
-        base = tensor
-        tensor._edge = (node, 0)
-    else:
-        base = view.base
-        base._edge = (_copy_slices(base, view.steps, node), 0)
-    _keep_retaining(base)
+    base = tensor if view is None else view.base
+    _move_edge(base, (node if view is None else _copy_slices(base, view.steps, node), 0))
+    # Whoever saved the old value is told by whom it was overwritten: see `retrograd.ops.plan.stale_error`.
+    tensor._cell[1:] = [node]
     storage = None if base._meta is None else base._meta.storage
     if storage is not None:
         for alias in storage.live():
@@ -209,7 +216,7 @@ def _copy_slices(base: Tensor, steps: tuple[Step, ...], inner: Node) -> CopySlic
     node.extras = None
     node.fix = None
     node.seq = next_sequence_number()
-    node.plan = _COPY_SLICES_PLAN
+    node.plan = _COPY_SLICES_PLAN if inner.plan.holds_tensors else _COPY_SLICES_PLAN_WITHOUT_TENSORS
     node.saved = (steps, inner)
     return node
 
@@ -220,8 +227,7 @@ def _refresh(alias: Tensor, base: Tensor) -> None:
         node = make_view_node(
             AsStridedBackward0, view.steps, base._array, base._edge, base._k, _strided_arguments(alias)
         )
-        alias._edge = (node, 0)
-        _keep_retaining(alias)
+        _move_edge(alias, (node, 0))
 
 
 def _strided_arguments(alias: Tensor) -> dict[str, Any]:
@@ -229,7 +235,11 @@ def _strided_arguments(alias: Tensor) -> dict[str, Any]:
     return {"size": layout.shape, "stride": layout.strides, "storage_offset": layout.offset}
 
 
-def _keep_retaining(tensor: Tensor) -> None:
-    """A tensor that retains its gradient does so at its new node."""
-    if tensor._meta is not None and tensor._meta.retains_grad:
+def _move_edge(tensor: Tensor, edge: Edge) -> None:
+    """Give a tensor its new origin; if it retains its gradient, it does so there."""
+    retains = tensor._meta is not None and tensor._meta.retains_grad
+    if retains:
+        hooks.forget_retained(tensor, tensor._edge)
+    tensor._edge = edge
+    if retains:
         hooks.retain_grad(tensor)

@@ -212,7 +212,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     return call_inplace(_copy.__wrapped_op__, self, src)
 
 
-@op(name="fill", node="FillBackward0", vjp={"self": lambda K, g: K.zeros_like(g)})
+@op(name="fill", node="FillBackward2", vjp={"self": lambda K, g: K.zeros_like(g)})
 def _fill(K, self: Array, value: Any) -> Array:
     """The shape of `self`, every element `value`."""
     return K.full(tuple(self.shape), value, self.dtype)
@@ -220,7 +220,7 @@ def _fill(K, self: Array, value: Any) -> Array:
 
 @op(
     name="fill_tensor",
-    node="FillBackward1",
+    node="FillBackward3",
     vjp={"self": lambda K, g: K.zeros_like(g), "value": lambda K, g: K.sum(g, tuple(range(len(g.shape))), False)},
 )
 def _fill_tensor(K, self: Array, value: Array) -> Array:

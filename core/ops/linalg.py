@@ -104,17 +104,18 @@ def _baddbmm(K, self: Array, batch1: Array, batch2: Array, beta: float, alpha: f
 def _check_dtypes(name: str, a: Tensor, b: Tensor) -> None:
     if a.dtype is not b.dtype:
         raise RuntimeError(
-            f"expected m1 and m2 to have the same dtype, but got: {_c_name(a)} != {_c_name(b)}"
+            f"expected m1 and m2 to have the same dtype, but got: {c_name(a.dtype)} != {c_name(b.dtype)}"
         )
 
 
-def _c_name(tensor: Tensor) -> str:
+def c_name(dtype: Any) -> str:
+    """The name of a type in PyTorch's C++ texts."""
     names = {
         "float32": "float", "float64": "double", "int64": "long long", "int32": "int", "float16": "c10::Half",
         "bfloat16": "c10::BFloat16", "bool": "bool", "uint8": "unsigned char", "int8": "signed char",
         "int16": "short", "complex64": "c10::complex<float>", "complex128": "c10::complex<double>",
     }  # fmt: skip
-    return names[tensor.dtype.name]
+    return names[dtype.name]
 
 
 def _matrices(name: str, **tensors: Tensor) -> None:

@@ -55,11 +55,13 @@ class Plan:
     ----------
     names
         What is saved, in order; `is_tensor` says of each whether it is a tensor.
+    holds_tensors
+        Whether a node of this plan has anything to free after a pass.
     raw
         `raw(K, g, node)` gives the gradients as a sequence aligned with the node's edges.
     """
 
-    __slots__ = ("formulas", "is_tensor", "mask", "names", "op", "raw", "saved_names", "single", "sources")
+    __slots__ = ("formulas", "holds_tensors", "is_tensor", "mask", "names", "op", "raw", "saved_names", "single", "sources")
 
     def __init__(self, op: Op, mask: tuple[bool, ...], compile_: Callable[..., Any] | None = None) -> None:
         self.op = op
@@ -72,6 +74,7 @@ class Plan:
         self.names = tuple(dict.fromkeys(n for _, needs in self.formulas.values() for n in needs))
         self.saved_names = self.names
         self.is_tensor = tuple(op.is_saved_tensor(name) for name in self.names)
+        self.holds_tensors = any(self.is_tensor)
         self.sources = tuple(op.source_of(name) for name in self.names)
         self.raw = self._generate(compile_)
 
@@ -150,7 +153,7 @@ class Plan:
             _check_unpacked(unpacked)
             return self._as_tensor(node, index, unpacked._array) if as_tensor else unpacked._array
         if cell[0] != version:
-            raise stale_error(node, self, index, value, cell[0], version)
+            raise stale_error(node, self, index, value, cell, version)
         return self._as_tensor(node, index, value) if as_tensor and cell is not CONSTANT else value
 
     def _as_tensor(self, node: Node, index: int, array: Any) -> Tensor | None:
@@ -192,6 +195,8 @@ class Plan:
     def saved_attribute(self, node: Node, name: str) -> Any:
         """`node._saved_<name>`."""
         if name not in self.names:
+            if any(name in needs for needs in self.op.needs.values()):
+                return None  # saved only if another input requires a gradient
             raise AttributeError(f"'{node.name()}' object has no attribute '_saved_{name}'")
         return self.unpack(node, self.names.index(name), as_tensor=True)
 
@@ -260,21 +265,35 @@ def _check_unpacked(value: Any) -> None:
         )
 
 
-def stale_error(node: Node, plan: Plan, index: int, array: Any, found: int, expected: int) -> RuntimeError:
+def stale_error(node: Node, plan: Plan, index: int, array: Any, cell: list[Any], expected: int) -> RuntimeError:
     """The error for a saved tensor that was written to; PyTorch's sentence."""
     type_name = node.k.names[array.dtype]
     kind, position, _ = plan.sources[index]
-    edge = (node, position) if kind == "result" else node.edges[position]
-    return stale_message(type_name, tuple(array.shape), edge, found, expected)
+    edge = (node, position) if kind == "result" else _edge_now(node.edges[position], cell)
+    return stale_message(type_name, tuple(array.shape), edge, cell[0], expected)
+
+
+def _edge_now(edge: Any, cell: list[Any]) -> Any:
+    """Where an input that was `edge` comes from now: a recorded write has left its node in the cell."""
+    if edge is None or len(cell) == 1:
+        return edge
+    from retrograd.autograd.rebase import AsStridedBackward0, ViewPlan
+
+    if isinstance(edge[0].plan, ViewPlan):
+        stand_in = AsStridedBackward0()
+        stand_in.plan = edge[0].plan
+        return stand_in, 0
+    return cell[1], 0
 
 
 def stale_message(type_name: str, shape: tuple[int, ...], edge: Any, found: int, expected: int) -> RuntimeError:
-    from retrograd.autograd.node import AccumulateGrad
+    """PyTorch's sentence about a saved tensor that was written to."""
+    from retrograd.autograd.node import AccumulateGrad, short_name
     from retrograd.dtypes import DTYPES
 
     origin = ""
     if edge is not None and type(edge[0]) is not AccumulateGrad:
-        origin = f", which is output {edge[1]} of {edge[0].name()},"
+        origin = f", which is output {edge[1]} of {short_name(edge[0].name())},"
     if current_mode().anomaly:
         hint = (
             "Hint: the backtrace further above shows the operation that failed to compute its gradient. "
@@ -283,7 +302,7 @@ def stale_message(type_name: str, shape: tuple[int, ...], edge: Any, found: int,
     else:
         hint = (
             "Hint: enable anomaly detection to find the operation that failed to compute its gradient, "
-            "with retrograd.autograd.set_detect_anomaly(True)."
+            "with retrograd.autograd.set_detect_anomaly(True, check_nan=False)."
         )
     return RuntimeError(
         "one of the variables needed for gradient computation has been modified by an inplace operation: "

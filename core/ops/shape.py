@@ -71,6 +71,7 @@ class _MultiViewPlan:
     """The gradient of an operator that returns several views: the sum of their adjoints."""
 
     __slots__ = ()
+    holds_tensors = False
 
     def raw(self, K: Any, g: list[Any], node: Node) -> tuple[Any]:
         steps, shape = node.saved
