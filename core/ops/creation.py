@@ -7,6 +7,7 @@ functions that need no data are in `retrograd.ops.factories` and are exported he
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any, Unpack
@@ -36,7 +37,7 @@ from retrograd.ops.options import (
     finish,
 )
 from retrograd.storage import share
-from retrograd.tensor import Tensor
+from retrograd.tensor import Tensor, wrap_array
 
 __all__ = [
     "as_tensor", "asarray", "from_dlpack", "from_numpy", "frombuffer", "legacy_tensor", "tensor", *factories.__all__,
@@ -463,6 +464,20 @@ def frombuffer(
     array = np.frombuffer(buffer, _host_type(dtype), count, offset)
     _warn_if_read_only(array)
     return _shared(array, destination("frombuffer", {"requires_grad": requires_grad}))
+
+
+def from_bytes(content: bytes, type_: dtype, shape: tuple[int, ...], k: Any) -> Tensor:
+    """A tensor of a copy of raw little-endian elements, on the device of `k`.
+
+    Raises
+    ------
+    ValueError
+        If there are too few or too many bytes.
+    """
+    flat = np.frombuffer(content, _host_type(type_))
+    if sys.byteorder == "big":
+        flat = flat.byteswap()
+    return wrap_array(k.from_host(flat.reshape(shape), True), k)
 
 
 def from_dlpack(ext_tensor: Any) -> Tensor:
