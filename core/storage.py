@@ -80,6 +80,7 @@ class Meta:
     view: View | None = None
     post_accumulate_hooks: dict[int, Callable[[Tensor], Any]] | None = None
     retains_grad: bool = False
+    tangent: tuple[object, Tensor] | None = None  # with the dual level it belongs to
     name: str | None = None
 
 

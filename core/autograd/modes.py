@@ -42,6 +42,8 @@ class Mode:
     asked
         In inference mode, where nothing is recorded whatever one asks for: what `enable_grad` and
         its like have asked for, which `is_grad_enabled` repeats.
+    dual
+        The level of forward mode, or None; see `retrograd.autograd.forward_ad`.
     """
 
     grad: bool = True
@@ -51,6 +53,7 @@ class Mode:
     saved_hooks: tuple[tuple[Callable[..., Any], Callable[..., Any]], ...] = ()
     saved_hooks_disabled: str | None = None
     asked: bool = False
+    dual: object | None = None
 
     def but(self, **changes: Any) -> Mode:
         """This mode with some fields changed; the two plain modes are always the singletons."""
@@ -58,7 +61,11 @@ class Mode:
             changes["asked"] = changes.pop("grad")
         changed = replace(self, **changes)
         plain = not (
-            changed.inference or changed.anomaly or changed.saved_hooks or changed.saved_hooks_disabled
+            changed.inference
+            or changed.anomaly
+            or changed.saved_hooks
+            or changed.saved_hooks_disabled
+            or changed.dual
         )
         if plain:
             return GRAD if changed.grad else NO_GRAD

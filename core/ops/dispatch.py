@@ -236,6 +236,12 @@ def _wrap(
         edges = tuple(None if each is None else getattr(each, "_edge", None) for each in inputs)
         if any(edge is not None for edge in edges):
             record(op, mode, inputs, arrays, tensors, values, edges, k)
+    if mode.dual is not None:
+        from retrograd.autograd import forward_ad
+
+        for each, tangent in zip(tensors, forward_ad.push(op, inputs, tensors, values), strict=True):
+            if tangent is not None:
+                forward_ad.set_tangent(each, tangent)
     if mode.inference:
         for each in tensors:
             each._cell = INFERENCE

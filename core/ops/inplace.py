@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from retrograd.autograd import forward_ad
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.rebase import check_writable, rebase
 from retrograd.dtypes import can_cast
@@ -39,6 +40,7 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
             f"vmapped over at level {k.level}. Please try to use out-of-place operators instead of {op.name}_"
         )
     inputs = dispatch.lifted(inputs, k)
+    tangent = _tangent(op, inputs, values) if mode.dual is not None else None
     edges = tuple(None if each is None else getattr(each, "_edge", None) for each in inputs)
     records = mode.grad and bool(op.vjp) and any(edge is not None for edge in edges)
     check_writable(target, mode, records)
@@ -53,7 +55,18 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
         if mode.saved_hooks:
             node.plan.pack(node, [target])
         rebase(target, node)
+    if mode.dual is not None:
+        forward_ad.write_tangent(target, tangent)
     return target
+
+
+def _tangent(op: Op, inputs: Sequence[Any], values: dict[str, Any]) -> Tensor | None:
+    """In forward mode the tangent of the result, from the same operator run out of place."""
+    if all(forward_ad.tangent_of(each) is None for each in inputs):
+        return None
+    arguments = iter(inputs)
+    functional = dispatch.call(op, *(next(arguments) if n in op.kinds else values[n] for n in op.signature.parameters))
+    return forward_ad.tangent_of(functional)
 
 
 def _fitting(op: Op, target: Tensor, result: Any, k: Any) -> Any:

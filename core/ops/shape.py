@@ -55,6 +55,10 @@ def make_view(source: Tensor, name: str, *steps: Step, creation: str | None = No
         if mode.anomaly:
             node._extras().stack = stack_of_caller()
         made._edge = (node, 0)
+    if mode.dual is not None:
+        from retrograd.autograd.forward_ad import view_tangent
+
+        view_tangent(source, made, name, steps)
     return made
 
 
