@@ -52,7 +52,7 @@ REQUIRED: Final[frozenset[str]] = frozenset(
 """What every backend must offer, named as in the Python array API standard where that has a name."""
 
 OPTIONAL: Final[frozenset[str]] = frozenset(
-    "as_strided clip convolution convolution_input convolution_weight erfc logsumexp log_softmax max_pool mean "
+    "as_strided clip convolution convolution_input convolution_weight erfc gcd logsumexp log_softmax max_pool mean "
     "polygamma reciprocal rsqrt sigmoid softmax softplus square unstride".split()
 )
 """Fused kernels: where a backend has none, the core composes it from required ones.
@@ -82,7 +82,7 @@ class Kernels:
     names
         The reverse: retrograd's name by native dtype.
     floats
-        The native real floating types.
+        The native real floating types in whose arithmetic a Python number takes the array's type.
     compile
         None, or a function that compiles a formula over arrays (`jax.jit`): the core then calls
         whole derivative formulas through it.

@@ -12,7 +12,8 @@ from opinfo import OPS, OpInfo, Sample
 import retrograd
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*degrees of freedom is <= 0")
-needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
+has_torch = importlib.util.find_spec("torch") is not None
+needs_torch = pytest.mark.skipif(not has_torch, reason="torch is not installed")
 needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
 
 CASES = [
@@ -97,12 +98,14 @@ def assert_same(found: dict[str, list[Any]], expected: dict[str, list[Any]], rto
 def test_equals_torch(op: OpInfo, sample: Sample, backend: str) -> None:
     import torch
 
-    second = op.differentiable and op.second
+    # On JAX every operator of a second derivative is compiled first: one sample of each operator will do.
+    second = op.differentiable and op.second and (backend == "numpy" or sample is op.samples[0])
     expected = everything(torch, op, sample, second)
     assert_same(everything(retrograd, op, sample, second), expected, op.rtol)
 
 
 @needs_jax
+@pytest.mark.skipif(has_torch, reason="both backends are compared with torch")
 @every_case
 def test_backends_agree(op: OpInfo, sample: Sample) -> None:
     with retrograd.use_backend("numpy"):

@@ -18,7 +18,7 @@ Array = jax.Array
 
 _SAME_NAME = """
     abs acos acosh asin asinh atan atanh atan2 bitwise_and bitwise_invert bitwise_left_shift bitwise_or
-    bitwise_right_shift bitwise_xor ceil conj copysign cos cosh divide equal exp expm1 floor fmod greater
+    bitwise_right_shift bitwise_xor ceil conj copysign cos cosh divide equal exp expm1 floor fmod gcd greater
     greater_equal hypot imag isfinite isinf isnan less less_equal log log10 log1p log2 logaddexp logical_and
     logical_not logical_or logical_xor maximum minimum multiply negative nextafter not_equal pow real
     reciprocal round sign sin sinh sqrt square subtract tan tanh trunc add where
@@ -50,7 +50,7 @@ def _real(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def polygamma(order: int, x: Array) -> Array:
     """The derivative of order `order` of `digamma`."""
-    return jax.scipy.special.polygamma(jnp.asarray(order, x.dtype), x)
+    return jax.scipy.special.polygamma(jnp.asarray(order), x)
 
 
 def sigmoid(x: Array) -> Array:

@@ -27,7 +27,7 @@ _DTYPES["bfloat16"] = np.dtype(ml_dtypes.bfloat16)
 # What NumPy lacks for bfloat16 comes from ml_dtypes' own loops.
 _SAME_NAME = """
     abs acos acosh asin asinh atan atanh atan2 bitwise_and bitwise_invert bitwise_left_shift bitwise_or
-    bitwise_right_shift bitwise_xor ceil copysign cos cosh divide equal exp expm1 floor floor_divide fmod
+    bitwise_right_shift bitwise_xor ceil copysign cos cosh divide equal exp expm1 floor floor_divide fmod gcd
     greater greater_equal hypot isfinite isinf isnan less less_equal log log10 log1p log2 logaddexp
     logical_and logical_not logical_or logical_xor maximum minimum multiply negative nextafter not_equal pow
     remainder sign sin sinh sqrt square subtract tan tanh trunc add
@@ -286,7 +286,8 @@ class NumpyBackend:
             mutable=True,
             dtypes=_DTYPES,
             names={native: name for name, native in _DTYPES.items()},
-            floats=frozenset(_DTYPES[name] for name in ("float16", "bfloat16", "float32", "float64")),
+            # Not bfloat16: with a Python float it gives float32 in ml_dtypes' loops.
+            floats=frozenset(_DTYPES[name] for name in ("float16", "float32", "float64")),
             quiet=quiet,
             **members,
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from retrograd.dtypes import Category
 from retrograd.ops.checks import implemented_for
 from retrograd.ops.declare import Array, op
@@ -112,20 +110,8 @@ def bitwise_right_shift(self: Array, other: Array) -> Array:
     """
 
 
-def _euclid(K: Any, a: Any, b: Any) -> Any:
-    """Greatest common divisors by 64-bit Euclid: every number up to 2**63 is done in 92 steps."""
-    a, b = K.abs(a), K.abs(b)
-    for _ in range(92):
-        done = K.equal(b, 0)
-        if K.compile is None and done.all():
-            break
-        rest = K.remainder(a, K.where(done, K.add(b, 1), b))
-        a, b = K.where(done, a, b), K.where(done, b, rest)
-    return a
-
-
-@op(promote="common", check=implemented_for("gcd_cpu", INTEGER))
-def gcd(K, self: Array, other: Array) -> Array:
+@op("gcd", promote="common", check=implemented_for("gcd_cpu", INTEGER))
+def gcd(self: Array, other: Array) -> Array:
     """The greatest common divisor of each pair of integers; ``gcd(0, 0)`` is 0.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.gcd.html
@@ -136,7 +122,6 @@ def gcd(K, self: Array, other: Array) -> Array:
     >>> retrograd.gcd(retrograd.tensor([12, 15]), retrograd.tensor([18, 25]))
     tensor([6, 5])
     """
-    return _euclid(K, self, other)
 
 
 @op(promote="common", check=implemented_for("lcm_cpu", INTEGER))
@@ -151,6 +136,6 @@ def lcm(K, self: Array, other: Array) -> Array:
     >>> retrograd.lcm(retrograd.tensor([4, 15]), retrograd.tensor([6, 25]))
     tensor([12, 75])
     """
-    divisor = _euclid(K, self, other)
+    divisor = K.gcd(self, other)
     one = K.astype(K.equal(divisor, 0), divisor.dtype)
     return K.abs(K.multiply(K.floor_divide(self, K.add(divisor, one)), other))

@@ -54,6 +54,18 @@ def erfc(K: Any, x: Array) -> Array:
     return K.subtract(_scalar(K, 1, x), K.erf(x))
 
 
+def gcd(K: Any, a: Array, b: Array) -> Array:
+    """The greatest common divisor of integers, by Euclid: numbers of 64 bits are done in 92 steps."""
+    a, b = K.abs(a), K.abs(b)
+    for _ in range(92):
+        done = K.equal(b, _scalar(K, 0, b))
+        if K.compile is None and bool(K.to_host(done).all()):
+            break
+        rest = K.remainder(a, K.where(done, _scalar(K, 1, b), b))
+        a, b = K.where(done, a, b), K.where(done, b, rest)
+    return a
+
+
 _BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)
 
 
