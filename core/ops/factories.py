@@ -523,8 +523,7 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     grids = []
     for i, each in enumerate(axes):
         alone = (1,) * i + (-1,) + (1,) * (len(axes) - i - 1)
-        grid = each.view(alone).expand(shape)
-        grids.append(grid.transpose(0, 1) if swap else grid)
+        grids.append(each.view(alone).expand(shape))
     return (grids[1], grids[0], *grids[2:]) if swap else tuple(grids)
 
 
