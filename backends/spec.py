@@ -52,8 +52,9 @@ REQUIRED: Final[frozenset[str]] = frozenset(
 """What every backend must offer, named as in the Python array API standard where that has a name."""
 
 OPTIONAL: Final[frozenset[str]] = frozenset(
-    "as_strided clip convolution convolution_input convolution_weight erfc gcd logsumexp log_softmax max_pool mean "
-    "polygamma reciprocal rsqrt sigmoid softmax softplus square unstride".split()
+    "as_complex as_real as_strided clip convolution convolution_input convolution_weight erfc gcd "
+    "log_softmax logsumexp max_pool mean polygamma reciprocal rsqrt sigmoid softmax softplus square "
+    "unstride".split()
 )
 """Fused kernels: where a backend has none, the core composes it from required ones.
 

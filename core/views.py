@@ -14,7 +14,8 @@ from typing import Any
 from retrograd.ops.broadcasting import sum_to
 
 __all__ = [
-    "AsStrided", "Diagonal", "Expand", "Layout", "Part", "Permute", "Reshape", "Slice", "Step", "contiguous_strides",
+    "AsComplex", "AsReal", "AsStrided", "Diagonal", "Expand", "Layout", "Part", "Permute", "Reshape",
+    "Slice", "Step", "contiguous_strides",
 ]  # fmt: skip
 
 Shape = tuple[int, ...]
@@ -194,6 +195,36 @@ class Diagonal(Step):
         shape = (*(layout.shape[i] for i in rest), length)
         strides = (*(layout.strides[i] for i in rest), row_stride + column_stride)
         return Layout(shape, strides, layout.offset + (start if length else 0))
+
+
+@dataclass(frozen=True, slots=True)
+class AsReal(Step):
+    """Complex numbers as pairs of real ones, in a new last axis."""
+
+    def apply(self, K: Any, x: Any) -> Any:
+        return K.as_real(x)
+
+    def adjoint(self, K: Any, g: Any, shape: Shape) -> Any:
+        return K.as_complex(g)
+
+    def restride(self, layout: Layout) -> Layout:
+        strides = (*(2 * each for each in layout.strides), 1)
+        return Layout((*layout.shape, 2), strides, 2 * layout.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class AsComplex(Step):
+    """Pairs of real numbers, in the last axis, as complex ones."""
+
+    def apply(self, K: Any, x: Any) -> Any:
+        return K.as_complex(x)
+
+    def adjoint(self, K: Any, g: Any, shape: Shape) -> Any:
+        return K.as_real(g)
+
+    def restride(self, layout: Layout) -> Layout:
+        strides = tuple(each // 2 for each in layout.strides[:-1])
+        return Layout(layout.shape[:-1], strides, layout.offset // 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,6 +163,18 @@ def complex_(real: Array, imag: Array) -> Array:
     return out
 
 
+def as_real(x: Array) -> Array:
+    """Complex numbers as pairs of real ones, in a new last axis: a view."""
+    return x[..., None].view(x.real.dtype)
+
+
+def as_complex(x: Array) -> Array:
+    """Pairs of real numbers, in the last axis, as complex ones: a view if a pair lies together."""
+    if x.strides[-1] != x.itemsize or x.dtype.itemsize < 4:
+        return complex_(x[..., 0], x[..., 1])
+    return x.view(np.result_type(x.dtype, np.complex64))[..., 0]
+
+
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), from `tanh`, which neither overflows nor loses the tails' sign."""
     half = np.asarray(0.5, x.dtype)
@@ -218,6 +230,8 @@ def _lgamma(x: Array) -> Any:
 
 _OWN = {
     "as_array": as_array,
+    "as_complex": as_complex,
+    "as_real": as_real,
     "assign": assign,
     "astype": astype,
     "arange": np.arange,

@@ -42,6 +42,17 @@ def complete(k: Any) -> Any:
 # -- elementwise -------------------------------------------------------------------------------
 
 
+def as_real(K: Any, x: Array) -> Array:
+    """Complex numbers as pairs of real ones, in a new last axis; a view, where arrays can be written to."""
+    return K.stack([K.real(x), K.imag(x)], len(x.shape))
+
+
+def as_complex(K: Any, x: Array) -> Array:
+    """Pairs of real numbers, in the last axis, as complex ones; a view, as above."""
+    lead = (slice(None),) * (len(x.shape) - 1)
+    return K.complex(K.slice(x, (*lead, 0)), K.slice(x, (*lead, 1)))
+
+
 def clip(K: Any, x: Array, low: Any, high: Any) -> Array:
     """`x` with a lower and an upper bound, either of which may be None."""
     if low is not None:

@@ -42,7 +42,7 @@ _WITH_IN_PLACE_VARIANT = """
 """.split()
 """Composites and operators without promotion that PyTorch has an in-place variant of."""
 
-_NOT_METHODS = {"where", "complex", "polar", "result_type"}
+_NOT_METHODS = {"where", "complex", "polar", "real", "imag", "result_type"}
 
 
 _REFLECTED = {

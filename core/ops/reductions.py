@@ -126,6 +126,8 @@ def nansum(input: Array, dim: Dims = None, keepdim: bool = False, *, dtype: dtyp
     >>> retrograd.nansum(retrograd.tensor([1.0, float("nan"), 2.0]))
     tensor(3.)
     """
+    if input.is_complex():
+        raise RuntimeError("nansum on CPU does not support complex inputs")
     return _nansum(input, wrap_dims(dim, input.ndim), keepdim, summed_as(input, dtype))
 
 

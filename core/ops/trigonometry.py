@@ -154,7 +154,14 @@ def asinh(self: Array) -> Array:
     """
 
 
-@op("acosh", promote="float", vjp={"self": lambda K, g, self: g / K.sqrt(self * self - 1)})
+def _acosh_vjp(K: Any, g: Any, self: Any) -> Any:
+    """Of complex numbers the root is taken by factors, so that it has the function's own branch cut."""
+    if "complex" in str(self.dtype):
+        return g / (K.sqrt(self - 1) * K.sqrt(self + 1))
+    return g / K.sqrt(self * self - 1)
+
+
+@op("acosh", promote="float", vjp={"self": _acosh_vjp})
 def acosh(self: Array) -> Array:
     """The inverse hyperbolic cosine of each element; NaN below 1.
 

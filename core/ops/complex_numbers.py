@@ -1,0 +1,338 @@
+"""Complex numbers: their parts, as views; conjugates, angles, and numbers made of parts.
+
+None of these is holomorphic, so each formula is PyTorch's gradient in full (see Note [Holomorphic
+formulas]). Conjugation is done at once: there is no lazy conjugate bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from retrograd.dtypes import DTYPES, float16, float32, float64
+from retrograd.ops.checks import is_number
+from retrograd.ops.declare import Array, composite, op
+from retrograd.ops.graph import graph_kernel
+from retrograd.ops.shape import make_view
+from retrograd.tensor import Tensor
+from retrograd.views import AsComplex, AsReal
+
+__all__: list[str] = []
+
+
+def _is_complex(K: Any, x: Any) -> bool:
+    return DTYPES[K.names[x.dtype]].is_complex
+
+
+# -- parts -------------------------------------------------------------------------------------
+
+
+@composite
+def view_as_real(input: Tensor) -> Tensor:
+    """A view of complex numbers as pairs of real ones, in a new last dimension.
+
+    Raises
+    ------
+    RuntimeError
+        If the elements are not complex.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.view_as_real.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.view_as_real(retrograd.tensor([1 + 2j]))
+    tensor([[1., 2.]])
+    """
+    if not input.is_complex():
+        raise RuntimeError("view_as_real is only supported for complex tensors")
+    return make_view(input, "ViewAsRealBackward0", AsReal())
+
+
+@composite
+def view_as_complex(input: Tensor) -> Tensor:
+    """A view of pairs of real numbers, in the last dimension, as complex ones.
+
+    Raises
+    ------
+    RuntimeError
+        If the elements are not floats, or the last dimension, of size 2, is not contiguous.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.view_as_complex.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.view_as_complex(retrograd.tensor([[1.0, 2.0]]))
+    tensor([1.+2.j])
+    """
+    if input.dtype not in (float32, float64):
+        raise RuntimeError(
+            "view_as_complex is only supported for half, float and double tensors, but got a tensor of "
+            f"scalar type: {input.dtype.type_name}"
+        )
+    if not input.ndim:
+        raise RuntimeError("Input tensor must have one or more dimensions")
+    if input.shape[-1] != 2:
+        raise RuntimeError("Tensor must have a last dimension of size 2")
+    strides = input.stride()
+    if strides[-1] != 1:
+        raise RuntimeError("Tensor must have a last dimension with stride 1")
+    if any(each % 2 for each in strides[:-1]):
+        raise RuntimeError("Tensor must have a stride divisible by 2 for all but last dimension")
+    if input.storage_offset() % 2:
+        raise RuntimeError("Tensor must have a storage_offset divisible by 2")
+    return make_view(input, "ViewAsComplexBackward0", AsComplex())
+
+
+@composite
+def real(input: Tensor) -> Tensor:
+    """A view of the real parts; a tensor of real numbers itself.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.real.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.real(retrograd.tensor([1 + 2j]))
+    tensor([1.])
+    """
+    return view_as_real(input).select(-1, 0) if input.is_complex() else input
+
+
+@composite
+def imag(input: Tensor) -> Tensor:
+    """A view of the imaginary parts.
+
+    Raises
+    ------
+    RuntimeError
+        If the elements are not complex.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.imag.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.imag(retrograd.tensor([1 + 2j]))
+    tensor([2.])
+    """
+    if not input.is_complex():
+        raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
+    return view_as_real(input).select(-1, 1)
+
+
+def _set_real(self: Tensor, value: Any) -> None:
+    _assign(real(self), value)
+
+
+def _set_imag(self: Tensor, value: Any) -> None:
+    _assign(imag(self), value)
+
+
+def _assign(part: Tensor, value: Any) -> None:
+    if is_number(value):
+        part.fill_(value)
+    else:
+        part.copy_(value)
+
+
+Tensor.real = property(real, _set_real, doc=real.__doc__)
+Tensor.imag = property(imag, _set_imag, doc=imag.__doc__)
+
+
+# -- conjugates --------------------------------------------------------------------------------
+
+
+@op("conj", name="_conj", node="ConjBackward0", vjp={"self": lambda K, g: K.conj(g)}, holomorphic=False)
+def _conj(self: Array) -> Array:
+    """Of complex numbers."""
+
+
+@op(
+    "conj",
+    name="_conj_physical",
+    node="ConjPhysicalBackward0",
+    vjp={"self": lambda K, g: K.conj(g)},
+    holomorphic=False,
+)
+def _conj_physical(self: Array) -> Array:
+    """Of complex numbers."""
+
+
+@composite
+def conj(input: Tensor) -> Tensor:
+    """The complex conjugate of each element; a tensor of real numbers itself.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.conj.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.conj(retrograd.tensor([1 + 2j]))
+    tensor([1.-2.j])
+    """
+    return _conj(input) if input.is_complex() else input
+
+
+@composite
+def conj_physical(input: Tensor) -> Tensor:
+    """The complex conjugate of each element, in memory of its own; a tensor of real numbers itself.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.conj_physical.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.conj_physical(retrograd.tensor([1 + 2j]))
+    tensor([1.-2.j])
+    """
+    return _conj_physical(input) if input.is_complex() else input
+
+
+@composite
+def resolve_conj(input: Tensor) -> Tensor:
+    """The tensor itself: conjugation is never delayed.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.resolve_conj.html
+    """
+    return input
+
+
+@composite
+def resolve_neg(input: Tensor) -> Tensor:
+    """The tensor itself: negation is never delayed.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.resolve_neg.html
+    """
+    return input
+
+
+@composite
+def is_conj(input: Tensor) -> bool:
+    """False: conjugation is never delayed.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.is_conj.html
+    """
+    return False
+
+
+@composite
+def is_neg(input: Tensor) -> bool:
+    """False: negation is never delayed."""
+    return False
+
+
+# -- polar form --------------------------------------------------------------------------------
+
+
+def _angle_vjp(K: Any, g: Any, self: Any) -> Any:
+    """At right angles to the number, over its modulus; zero for real numbers and at zero."""
+    if "complex" not in str(self.dtype):
+        return K.zeros_like(g)
+    x, y = K.real(self), K.imag(self)
+    square = x * x + y * y
+    zero = square == 0
+    scale = K.where(zero, K.zeros_like(g), g / K.where(zero, K.zeros_like(square) + 1, square))
+    return K.complex(-y * scale, x * scale)
+
+
+@op(promote="float", vjp={"self": _angle_vjp}, holomorphic=False)
+def angle(K, self: Array) -> Array:
+    """The angle of each complex number, in radians; of a real one 0, or pi if it is negative.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.angle.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.angle(retrograd.tensor([1 + 1j, -1 + 0j]))
+    tensor([0.7854, 3.1416])
+    """
+    if _is_complex(K, self):
+        return K.atan2(K.imag(self), K.real(self))
+    zero = K.zeros_like(self)
+    return K.where(K.isnan(self), self, K.where(K.less(self, 0), zero + math.pi, zero))
+
+
+def _check_parts(inputs: Sequence[Any]) -> None:
+    first, second = inputs[0].dtype, inputs[1].dtype
+    if any(each not in (float16, float32, float64) for each in (first, second)):
+        raise RuntimeError(
+            "Expected both inputs to be Half, Float or Double tensors but got "
+            f"{first.type_name} and {second.type_name}"
+        )
+    if first is not second:
+        raise RuntimeError(
+            f"Expected object of scalar type {first.type_name} but got scalar type {second.type_name} for "
+            "second argument"
+        )
+
+
+@op(
+    promote="common",
+    check=_check_parts,
+    vjp={"real": lambda K, g: K.real(g), "imag": lambda K, g: K.imag(g)},
+    holomorphic=False,
+)
+def complex(K, real: Array, imag: Array) -> Array:
+    """Complex numbers with the given real and imaginary parts.
+
+    Raises
+    ------
+    RuntimeError
+        If the parts are not floats of one type.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.complex.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.complex(retrograd.tensor([1.0]), retrograd.tensor([2.0]))
+    tensor([1.+2.j])
+    """
+    return K.complex(real, imag)
+
+
+def _polar_abs_vjp(K: Any, g: Any, angle: Any) -> Any:
+    return K.real(g) * K.cos(angle) + K.imag(g) * K.sin(angle)
+
+
+def _polar_angle_vjp(K: Any, g: Any, abs: Any, angle: Any) -> Any:
+    return abs * (K.imag(g) * K.cos(angle) - K.real(g) * K.sin(angle))
+
+
+@op(
+    promote="common",
+    check=_check_parts,
+    vjp={"abs": _polar_abs_vjp, "angle": _polar_angle_vjp},
+    holomorphic=False,
+)
+def polar(K, abs: Array, angle: Array) -> Array:
+    """Complex numbers with the given moduli and angles: ``abs * (cos(angle) + 1j * sin(angle))``.
+
+    Raises
+    ------
+    RuntimeError
+        If the parts are not floats of one type.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.polar.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.polar(retrograd.tensor([2.0]), retrograd.tensor([0.0]))
+    tensor([2.+0.j])
+    """
+    return K.complex(abs * K.cos(angle), abs * K.sin(angle))
+
+
+@graph_kernel("as_real")
+def _graph_as_real(x: Tensor) -> Tensor:
+    return view_as_real(x)
+
+
+@graph_kernel("as_complex")
+def _graph_as_complex(x: Tensor) -> Tensor:
+    return view_as_complex(x.contiguous())
