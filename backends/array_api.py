@@ -262,7 +262,9 @@ class _Derived:
         return a, b
 
     def _truth(self, x: Any) -> Any:
-        return x if not _is_array(x) or self.is_a(x, "bool") else self.xp.not_equal(x, 0)
+        if not _is_array(x):
+            return bool(x)
+        return x if self.is_a(x, "bool") else self.xp.not_equal(x, 0)
 
     def logical_and(self, a: Array, b: Array) -> Array:
         return self.xp.logical_and(self._truth(a), self._truth(b))

@@ -214,7 +214,7 @@ def _override(table: Kernels) -> None:
             if name not in REQUIRED | OPTIONAL or not callable(kernel):
                 raise BackendError(
                     f"plugin {implementation.plugin_name!r} overrides {name!r} of backend {table.backend!r} "
-                    f"with {kernel!r}; it must be a function under a name of retrograd.backends.spec.REQUIRED "
-                    f"or OPTIONAL"
+                    f"with {kernel!r}; it must be a function under a name of "
+                    f"retrograd.backends.spec.REQUIRED or OPTIONAL"
                 )
             setattr(table, name, kernel)

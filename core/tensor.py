@@ -29,17 +29,7 @@ from retrograd.views import Layout, contiguous_strides
 
 __all__ = ["Parameter", "Tensor", "rebuild", "wrap_array"]
 
-_DTYPE_OF: dict[Any, dtypes.dtype] = {}
-
-
-def dtype_of(k: Any, native: Any) -> dtypes.dtype:
-    """retrograd's dtype for a backend's own."""
-    try:
-        return _DTYPE_OF[native]
-    except (KeyError, TypeError):
-        made = dtypes.DTYPES[k.names[native]]
-        _DTYPE_OF[native] = made
-        return made
+_TYPES = dtypes.DTYPES
 
 
 class Tensor:
@@ -106,8 +96,7 @@ class Tensor:
     @property
     def dtype(self) -> dtypes.dtype:
         """The type of the elements."""
-        native = self._array.dtype
-        return _DTYPE_OF.get(native) or dtype_of(self._k, native)
+        return _TYPES[self._k.names[self._array.dtype]]
 
     @property
     def device(self) -> device:
