@@ -83,6 +83,11 @@ def run_backward(
     return task.captured
 
 
+def active_task() -> _Task | None:
+    """The backward pass that is running in this thread or task, if there is one."""
+    return _current_task.get()
+
+
 def current_task() -> _Task:
     """The backward pass that is running in this thread or task."""
     task = _current_task.get()

@@ -44,6 +44,9 @@ class Mode:
         its like have asked for, which `is_grad_enabled` repeats.
     dual
         The level of forward mode, or None; see `retrograd.autograd.forward_ad`.
+    results
+        None, or what is told of operators' results and may provide them: Note [Selective checkpoint]
+        in `retrograd.utils.selective_checkpoint`.
     """
 
     grad: bool = True
@@ -54,6 +57,7 @@ class Mode:
     saved_hooks_disabled: str | None = None
     asked: bool = False
     dual: object | None = None
+    results: Any = None
 
     def but(self, **changes: Any) -> Mode:
         """This mode with some fields changed; the two plain modes are always the singletons."""
@@ -66,6 +70,7 @@ class Mode:
             or changed.saved_hooks
             or changed.saved_hooks_disabled
             or changed.dual
+            or changed.results is not None
         )
         if plain:
             return GRAD if changed.grad else NO_GRAD

@@ -48,8 +48,12 @@ def call(op: Op, *arguments: Any) -> Any:
     k = common_kernels(op.name, inputs)
     inputs = lifted(inputs, k)
     arrays = promoted(op, inputs, k)
-    outputs = forward(op, arguments, arrays, k)
-    return _wrap(op, mode, inputs, arrays, outputs, values, k)
+    known = None if mode.results is None else mode.results.find(op)
+    outputs = forward(op, arguments, arrays, k) if known is None else known
+    result = _wrap(op, mode, inputs, arrays, outputs, values, k)
+    if mode.results is not None:
+        mode.results.keep(op, arguments, result)
+    return result
 
 
 def forward(op: Op, arguments: Sequence[Any], arrays: Sequence[Any], k: Any) -> tuple[Any, ...]:
@@ -232,16 +236,19 @@ def _wrap(
     from retrograd.tensor import wrap_array
 
     tensors = [wrap_array(each, k) for each in outputs]
+    node = None
     if mode.grad and op.vjp:
         edges = tuple(None if each is None else getattr(each, "_edge", None) for each in inputs)
         if any(edge is not None for edge in edges):
-            record(op, mode, inputs, arrays, tensors, values, edges, k)
+            node = record(op, mode, inputs, arrays, tensors, values, edges, k)
     if mode.dual is not None:
         from retrograd.autograd import forward_ad
 
         for each, tangent in zip(tensors, forward_ad.push(op, inputs, tensors, values), strict=True):
             if tangent is not None:
                 forward_ad.set_tangent(each, tangent)
+        if node is not None:
+            node.plan.keep_tangents(node, inputs, tensors)
     if mode.inference:
         for each in tensors:
             each._cell = INFERENCE

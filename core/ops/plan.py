@@ -48,6 +48,18 @@ class Packed:
         self.unpack = unpack
 
 
+class Dual:
+    """A saved tensor with its version and its tangent: what forward over reverse needs."""
+
+    __slots__ = ("array", "cell", "tangent", "version")
+
+    def __init__(self, array: Any, cell: list[Any], version: int, tangent: tuple[object, Tensor]) -> None:
+        self.array = array
+        self.cell = cell
+        self.version = version
+        self.tangent = tangent
+
+
 class Plan:
     """See the module's text.
 
@@ -118,9 +130,23 @@ class Plan:
             if saved[position + 1] is CONSTANT:
                 continue
             tensor = self._as_tensor(node, index, saved[position])
+            if tensor._array is saved[position]:
+                tensor._cell = saved[position + 1]  # so that a hook can tell whether its memory is written to
             with _no_grad():
                 packed = Packed(pack(tensor), unpack)
             saved[position : position + 3] = (packed, PACKED, 0)
+        node.saved = tuple(saved)
+
+    def keep_tangents(self, node: Node, inputs: Sequence[Any], outputs: Sequence[Tensor]) -> None:
+        """In forward mode, let the saved tensors of a new node keep their tangents."""
+        saved = list(node.saved or ())
+        for position, index in self._tensor_positions():
+            kind, number, _ = self.sources[index]
+            source = outputs[number] if kind == "result" else inputs[number]
+            meta = getattr(source, "_meta", None)
+            if meta is not None and meta.tangent is not None and type(saved[position]) is not Packed:
+                saved[position] = Dual(*saved[position : position + 3], meta.tangent)
+                saved[position + 1 : position + 3] = (PACKED, 0)
         node.saved = tuple(saved)
 
     # -- unpacking -----------------------------------------------------------------------------
@@ -152,8 +178,15 @@ class Plan:
             unpacked = value.unpack(value.value)
             _check_unpacked(unpacked)
             return self._as_tensor(node, index, unpacked._array) if as_tensor else unpacked._array
+        tangent = None
+        if type(value) is Dual:
+            value, cell, version, tangent = value.array, value.cell, value.version, value.tangent
         if cell[0] != version:
             raise stale_error(node, self, index, value, cell, version)
+        if tangent is not None and as_tensor:
+            made = self._as_tensor(node, index, value)
+            made._own_meta().tangent = tangent
+            return made
         return self._as_tensor(node, index, value) if as_tensor and cell is not CONSTANT else value
 
     def _as_tensor(self, node: Node, index: int, array: Any) -> Tensor | None:

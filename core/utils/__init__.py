@@ -1,0 +1,20 @@
+"""What stands beside the graph: checkpointing. Modules are imported when first used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_SUBMODULES = ("checkpoint",)
+
+__all__ = [*_SUBMODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return import_module(f"retrograd.utils.{name}")
+    raise AttributeError(f"module 'retrograd.utils' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,0 +1,234 @@
+"""Selective checkpointing: in a checkpointed region, results of some operators are kept, not computed again.
+
+Note [Selective checkpoint]
+    The first run's context is called with each operator's result and keeps those that the policy
+    wants; the second run's context is asked before each operator's kernel runs. Both work below the
+    graph: in the second run the operator makes its node as always, only its result is taken from
+    the first. Operators are told apart by their declaration and counted, so that the n-th call of
+    one gets the n-th result. Views and in-place operators are not seen and always run.
+
+`retrograd.utils.checkpoint` exports what is here.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from retrograd.autograd.modes import ModeContext
+
+if TYPE_CHECKING:
+    from retrograd.ops.declare import Op
+
+__all__ = ["CheckpointPolicy", "SelectiveCheckpointContext", "create_selective_checkpoint_contexts"]
+
+
+class CheckpointPolicy(enum.Enum):
+    """What to do with an operator's result. `MUST` and `PREFER` mean the same here.
+
+    Offloading to host memory is accepted and treated as recomputing, as PyTorch does in eager mode.
+
+    Source: https://docs.pytorch.org/docs/stable/checkpoint.html#torch.utils.checkpoint.CheckpointPolicy
+    """
+
+    MUST_SAVE = 0
+    PREFER_SAVE = 1
+    MUST_RECOMPUTE = 2
+    PREFER_RECOMPUTE = 3
+    MUST_CPU_OFFLOAD = 4
+    PREFER_CPU_OFFLOAD = 5
+
+
+class SelectiveCheckpointContext:
+    """What a policy is told besides the operator and its arguments.
+
+    Attributes
+    ----------
+    is_recompute
+        Always False: policies are asked in the first run only.
+    op_output
+        The result.
+    """
+
+    def __init__(self, *, is_recompute: bool, op_output: Any = None) -> None:
+        self.is_recompute = is_recompute
+        self.op_output = op_output
+
+
+Policy = Callable[..., CheckpointPolicy | bool]
+_RECOMPUTE, _CONSUMED = object(), object()
+_MISMATCH = (
+    "This can happen if the operations in the checkpointed region are nondeterministic or depend on global state that "
+    "changed between forward and backward."
+)
+
+
+class _Kept:
+    """A kept result, outside of the graph, with the version it had."""
+
+    def __init__(self, result: Any) -> None:
+        outputs = result if isinstance(result, tuple) else (result,)
+        self.tensors = tuple(each.detach() for each in outputs)
+        self.versions = tuple(each._cell[0] for each in self.tensors)
+
+    def arrays(self, allow_mutation: bool) -> tuple[Any, ...]:
+        changed = any(
+            each._cell[0] != version for each, version in zip(self.tensors, self.versions, strict=True)
+        )
+        if changed and not allow_mutation:
+            raise RuntimeError("Tensor cached during selective activation checkpoint has been mutated")
+        return tuple(each._array for each in self.tensors)
+
+
+class _Context(ModeContext):
+    """Active in one of the two runs; `retrograd.ops.dispatch.call` asks it about every operator."""
+
+    __slots__ = ("counts", "storage")
+
+    def __init__(self, storage: dict[Any, dict[int, Any]]) -> None:
+        self.storage = storage
+        self.counts: dict[Any, int] = defaultdict(int)
+
+    def __enter__(self) -> None:
+        self.counts.clear()
+        super().__enter__()
+
+    def changes(self) -> dict[str, Any]:
+        return {"results": self}
+
+    def next_call(self, op: Op) -> int:
+        index = self.counts[op]
+        self.counts[op] += 1
+        return index
+
+    def find(self, op: Op) -> tuple[Any, ...] | None:
+        """The result to use instead of running the kernel."""
+        return None
+
+    def keep(self, op: Op, arguments: Sequence[Any], result: Any) -> None:
+        """Called with the result when the operator has run."""
+
+
+class _Keeping(_Context):
+    __slots__ = ("policy",)
+
+    def __init__(self, storage: dict[Any, dict[int, Any]], policy: Policy) -> None:
+        super().__init__(storage)
+        self.policy = policy
+
+    def keep(self, op: Op, arguments: Sequence[Any], result: Any) -> None:
+        context = SelectiveCheckpointContext(is_recompute=False, op_output=result)
+        policy = self.policy(context, op, *arguments)
+        saves = policy is True or policy in (CheckpointPolicy.MUST_SAVE, CheckpointPolicy.PREFER_SAVE)
+        self.storage[op][self.next_call(op)] = _Kept(result) if saves else _RECOMPUTE
+
+
+class _Replaying(_Context):
+    __slots__ = ("allow_mutation",)
+
+    def __init__(self, storage: dict[Any, dict[int, Any]], allow_mutation: bool) -> None:
+        super().__init__(storage)
+        self.allow_mutation = allow_mutation
+
+    def find(self, op: Op) -> tuple[Any, ...] | None:
+        index = self.next_call(op)
+        if op not in self.storage:
+            raise RuntimeError(f"{op.name} encountered during backward but not found in storage. {_MISMATCH}")
+        entry = self.storage[op].get(index)
+        if entry is None:
+            raise RuntimeError(
+                f"{op.name} invocation index {index} encountered during backward but not found in storage. {_MISMATCH}"
+            )
+        if entry is _CONSUMED:
+            raise RuntimeError(
+                "Trying to backward an extra time. You are only allowed to backward once on any region computed under "
+                "selective activation checkpoint."
+            )
+        if entry is _RECOMPUTE:
+            return None
+        self.storage[op][index] = _CONSUMED
+        arrays: tuple[Any, ...] = entry.arrays(self.allow_mutation)
+        return arrays
+
+
+def _operators_of(function: Any) -> list[Op]:
+    """The operators that a function of the namespace is or chooses among.
+
+    Those that `sum` chooses among are called `_sum`, `_sum_all` and so on; `_std_mean` belongs to
+    `std_mean` and not to `std`.
+    """
+    from retrograd.ops.declare import Op, publics
+
+    declared = getattr(function, "__wrapped_op__", None)
+    if declared is not None:
+        return [declared]
+    name = getattr(function, "__name__", "") if callable(function) else ""
+    longer = [each for each in publics if each.startswith(f"{name}_")] if name else []
+    return [
+        op
+        for key, op in Op.registry.items()
+        if name
+        and (key == f"_{name}" or key.startswith(f"_{name}_"))
+        and not any(key == f"_{each}" or key.startswith(f"_{each}_") for each in longer)
+    ]
+
+
+def _policy_of_list(functions: Sequence[Any]) -> Policy:
+    operators: list[Op] = []
+    for each in functions:
+        found = _operators_of(each)
+        if not found:
+            hint = " Name the operators that it calls." if callable(each) else ""
+            raise ValueError(
+                f"Expected op in `op_list` to be an operator, like `retrograd.mm`, but got: {each} of type {type(each)}."
+                f"{hint}"
+            )
+        operators += found
+
+    def policy(context: SelectiveCheckpointContext, op: Op, *args: Any) -> CheckpointPolicy:
+        return CheckpointPolicy.MUST_SAVE if op in operators else CheckpointPolicy.PREFER_RECOMPUTE
+
+    return policy
+
+
+def create_selective_checkpoint_contexts(
+    policy_fn_or_list: Policy | list[Any], allow_cache_entry_mutation: bool = False
+) -> tuple[ModeContext, ModeContext]:
+    """Two contexts for the `context_fn` of `checkpoint`, that keep the results of some operators.
+
+    Parameters
+    ----------
+    policy_fn_or_list
+        A list of functions that are operators, such as `retrograd.mm` and `retrograd.exp`: their
+        results are kept. Or a function, called as `policy(context, op, *args)` after each operator
+        of the first run, that returns a `CheckpointPolicy`; `op` is the operator's declaration. Its
+        `name` is the function's, or starts with it after an underscore: `_sum_all` of `sum`.
+    allow_cache_entry_mutation
+        Do not raise if a kept result has been changed in place.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is neither, or something in the list is no operator.
+
+    Source: https://docs.pytorch.org/docs/stable/checkpoint.html#torch.utils.checkpoint.create_selective_checkpoint_contexts
+
+    Examples
+    --------
+    >>> import functools, retrograd
+    >>> from retrograd.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
+    >>> keep_products = functools.partial(create_selective_checkpoint_contexts, [retrograd.mm])
+    >>> x = retrograd.eye(2).requires_grad_()
+    >>> y = checkpoint(lambda x: (x @ x).exp(), x, use_reentrant=False, context_fn=keep_products)
+    >>> y.sum().backward()
+    """
+    if isinstance(policy_fn_or_list, list):
+        policy = _policy_of_list(policy_fn_or_list)
+    elif callable(policy_fn_or_list):
+        policy = policy_fn_or_list
+    else:
+        raise TypeError("policy_fn_or_list must be either a function or a list of ops.")
+    storage: dict[Any, dict[int, Any]] = defaultdict(dict)
+    return _Keeping(storage, policy), _Replaying(storage, allow_cache_entry_mutation)
