@@ -549,11 +549,18 @@ def _refuse(what: str) -> Rule:
     return kernel
 
 
-_RULES["to_host"] = _refuse(
-    "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a Tensor, "
-    "please try to rewrite what you're doing with other operations. If error is occurring somewhere inside PyTorch "
-    "internals, please file a bug report."
-)
+@rule("to_host")
+def _to_host(table: BatchedKernels, x: Any) -> Any:
+    x = table.of(x)
+    if not x.mapped:
+        return table.lower.to_host(x.value._array)
+    raise RuntimeError(
+        "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a "
+        "Tensor, please try to rewrite what you're doing with other operations. If error is occurring somewhere inside "
+        "PyTorch internals, please file a bug report."
+    )
+
+
 _RULES["nonzero"] = _refuse(
     "vmap: It looks like you're calling an operation whose result has a different shape for each sample (nonzero, or "
     "indexing with a mask); use where() instead"

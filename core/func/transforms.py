@@ -20,7 +20,7 @@ from retrograd.autograd.node import AccumulateGrad
 from retrograd.func.pytree import tree_flatten, tree_map, tree_unflatten
 from retrograd.func.vmap import vmap
 from retrograd.ops.shape import alias_of
-from retrograd.tensor import Tensor
+from retrograd.tensor import Tensor, wrap_array
 
 __all__ = ["grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize", "vjp"]
 
@@ -35,10 +35,16 @@ def _fresh(tensor: Any) -> Any:
     return alias if alias._edge is not None else alias.requires_grad_()
 
 
-def _is_constant(results: Sequence[Tensor | None], own: Sequence[Tensor]) -> bool:
+def _edges_of(tensor: Tensor) -> list[Any]:
+    """Where a result comes from, at its own level and, inside `vmap`, at those below."""
+    edges = [] if tensor._edge is None else [tensor._edge]
+    return edges + _edges_of(tensor._array.value) if tensor._k.level else edges
+
+
+def _is_constant(results: Sequence[Tensor], own: Sequence[Tensor]) -> bool:
     """Whether the results depend on nothing that requires a gradient but the transform's own aliases."""
-    mine = {each._edge[0] for each in own if each._edge is not None and each.is_leaf}
-    seen = {each._edge[0] for each in results if each is not None and each._edge is not None}
+    mine = {edge[0] for each in own if each.is_leaf for edge in _edges_of(each)}
+    seen = {edge[0] for each in results for edge in _edges_of(each)}
     stack = list(seen)
     while stack:
         node = stack.pop()
@@ -51,11 +57,18 @@ def _is_constant(results: Sequence[Tensor | None], own: Sequence[Tensor]) -> boo
     return True
 
 
+def _cut(tensor: Tensor) -> Tensor:
+    """The tensor outside of every graph."""
+    if not tensor._k.level:
+        return tensor.detach() if tensor._edge is not None else tensor
+    array = tensor._array
+    return wrap_array(type(array)(_cut(array.value), array.mapped, array.table), tensor._k)
+
+
 def _close(results: list[Any], own: Sequence[Tensor]) -> list[Any]:
     """Cut results off the transform's own graph when nobody outside needs it."""
-    tensors = [each for each in results if isinstance(each, Tensor)]
-    if _is_constant(tensors, own):
-        return [each.detach() if isinstance(each, Tensor) and each._edge is not None else each for each in results]
+    if _is_constant([each for each in results if isinstance(each, Tensor)], own):
+        return [_cut(each) if isinstance(each, Tensor) else each for each in results]
     return results
 
 
@@ -117,13 +130,12 @@ def _value_and_aux(output: Any, has_aux: bool) -> tuple[Any, Any]:
         output, aux = output
     if not isinstance(output, Tensor):
         raise RuntimeError(
-            "Expected f(*args) to return only tensors, got unsupported type "
-            f"{type(output)}"
+            f"grad_and_value(f)(*args): Expected f(*args) to return a Tensor, got {type(output)}"
         )
     if output.ndim != 0:
         raise RuntimeError(
-            "Expected the function passed to grad to return a scalar tensor, got tensor with "
-            f"{output.ndim} dims. Maybe you wanted to use the vjp or jacrev APIs instead?"
+            f"grad_and_value(f)(*args): Expected f(*args) to return a scalar Tensor, got tensor with {output.ndim} dims. "
+            "Maybe you wanted to use the vjp or jacrev APIs instead?"
         )
     return output, tree_map(lambda each: each.detach() if isinstance(each, Tensor) else each, aux)
 
@@ -217,8 +229,11 @@ def jvp(func: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any,
     >>> retrograd.func.jvp(retrograd.sin, (retrograd.tensor(0.0),), (retrograd.tensor(3.0),))
     (tensor(0.), tensor(3.))
     """
-    if not isinstance(primals, tuple) or not isinstance(tangents, tuple):
-        raise RuntimeError("jvp(f, primals, tangents): Expected primals and tangents to be tuples")
+    for name, given in (("primals", primals), ("tangents", tangents)):
+        if not isinstance(given, tuple):
+            raise RuntimeError(
+                f"jvp(f, primals, tangents): Expected {name} to be a tuple. E.g. it should be valid to call f(*{name})."
+            )
     flat_primals, spec = tree_flatten(primals)
     flat_tangents, tangent_spec = tree_flatten(tangents)
     if len(flat_primals) != len(flat_tangents):

@@ -9,6 +9,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from retrograd.device import device
 from retrograd.func.batched import Batched, BatchedKernels
 from retrograd.func.pytree import tree_flatten, tree_unflatten
 from retrograd.tensor import Tensor, wrap_array
@@ -85,7 +86,7 @@ def _name(func: Callable[..., Any]) -> str:
 def _inputs(func: Callable[..., Any], in_dims: Dims, args: tuple[Any, ...]) -> tuple[list[Any], Any, list[Any], int]:
     """The leaves of the arguments with the dimension to map of each, and the size of that dimension."""
     name = _name(func)
-    if not isinstance(in_dims, (int, tuple, list)) and in_dims is not None:
+    if not isinstance(in_dims, (int, tuple)):
         raise ValueError(
             f"vmap({name}, in_dims={in_dims}, ...)(<inputs>): expected `in_dims` to be int or a (potentially nested) "
             f"tuple matching the structure of inputs, got: {type(in_dims)}."
@@ -121,17 +122,17 @@ def _inputs(func: Callable[..., Any], in_dims: Dims, args: tuple[Any, ...]) -> t
 
 
 def _checked_dim(name: str, in_dims: Dims, leaf: Any, dim: Any) -> int:
-    where = f"vmap({name}, in_dims={in_dims}, ...)(<inputs>): Got in_dim={dim} for an input"
+    where = f"vmap({name}, in_dims={in_dims}, ...)(<inputs>): Got in_dim={dim} for"
     if not isinstance(dim, int):
-        raise ValueError(f"{where}, but in_dim must be either an integer dimension or None.")
+        raise ValueError(f"{where} an input, but in_dim must be either an integer dimension or None.")
     if not isinstance(leaf, Tensor):
         raise ValueError(
-            f"{where} but the input is of type {type(leaf)}. We cannot vmap over non-Tensor arguments, please use None "
+            f"{where} an input but the input is of type {type(leaf)}. We cannot vmap over non-Tensor arguments, please use None "
             "as the respective in_dim"
         )
     if not -leaf.ndim <= dim < leaf.ndim:
         raise ValueError(
-            f"{where}, but that input is a Tensor of dimensionality {leaf.ndim} so expected in_dim to satisfy "
+            f"{where} some input, but that input is a Tensor of dimensionality {leaf.ndim} so expected in_dim to satisfy "
             f"-{leaf.ndim} <= in_dim < {leaf.ndim}."
         )
     return dim % leaf.ndim
@@ -172,7 +173,8 @@ def _run(
     lower = _lower_table(leaves)
     table = BatchedKernels(lower, size, randomness)
     inside = [_enter(table, leaf, dim) for leaf, dim in zip(leaves, dims, strict=True)]
-    result = func(*tree_unflatten(inside, spec), **kwargs)
+    with device(table):  # what the function creates belongs to this level as well
+        result = func(*tree_unflatten(inside, spec), **kwargs)
     out_leaves, out_spec = tree_flatten(result)
     places = _broadcast_dims(out_dims, result)
     if places is None:

@@ -15,7 +15,6 @@ from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
 from retrograd.ops.dispatch import number_as, result_type
 from retrograd.ops.declare import Array, Raw, composite, op
-from retrograd.ops.graph import graph_kernel
 from retrograd.ops.shape import alias_of, expand, reshape, select, slice_dim, unsqueeze
 from retrograd.tensor import Tensor, wrap_array
 
@@ -183,14 +182,28 @@ def _index_tensors(viewed: Tensor, dim: int, item: Tensor) -> list[Tensor]:
                     f"The shape of the mask {list(item.shape)} at index {i} does not match the shape of the indexed "
                     f"tensor {list(viewed.shape)} at index {dim + i}"
                 )
-        item = item if item._k is viewed._k else item.to(viewed.device)
+        item = _beside(item, viewed)
         if item.ndim == 0:
             raise IndexError("0-d masks are applied by unsqueezing; use a bool instead")
         return [wrap_array(each, item._k) for each in item._k.nonzero(item._array)]
     if item.dtype.category is not dtypes.Category.INTEGER:
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-    item = item if item._k is viewed._k else item.to(viewed.device)
+    item = _beside(item, viewed)
     return [item if item.dtype is dtypes.int64 else item.long()]
+
+
+def _beside(item: Tensor, viewed: Tensor) -> Tensor:
+    """An index tensor on the backend of what it indexes; inside `vmap` one from outside stays there."""
+    if item._k is viewed._k or viewed._k.level or item._k.level:
+        return item
+    return item.to(viewed.device)
+
+
+def _extremes(index: Tensor) -> tuple[int, int]:
+    """The least and the greatest position, over all samples inside `vmap`."""
+    while index._k.level:
+        index = index._array.value
+    return int(index.min().item()), int(index.max().item())
 
 
 # -- advanced indexing -------------------------------------------------------------------------
@@ -226,7 +239,9 @@ def index(input: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
     IndexError
         If a position is out of range or the index tensors do not broadcast.
     """
-    return _index(input, _raw_indices(input, indices))
+    deepest = max((each._k for each in (input, *indices) if each is not None), key=lambda k: k.level)
+    source = input if input._k.level == deepest.level else deepest.lift(input)
+    return _index(source, _raw_indices(source, indices))
 
 
 def _raw_indices(input: Tensor, indices: Sequence[Tensor | None]) -> Any:
@@ -239,7 +254,7 @@ def _raw_indices(input: Tensor, indices: Sequence[Tensor | None]) -> Any:
         size = input._array.shape[dim]
         array, k = each._array, each._k
         if each.numel():
-            low, high = int(each.min().item()), int(each.max().item())
+            low, high = _extremes(each)
             if low < -size or high >= size:
                 wrong = high if high >= size else low
                 raise IndexError(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
@@ -361,7 +376,8 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         )
     vector = reshape(index, -1)
     size = input._array.shape[at] if input.ndim else 1
-    if vector.numel() and not (int(vector.min().item()) >= 0 and int(vector.max().item()) < size):
+    low, high = _extremes(vector) if vector.numel() else (0, 0)
+    if low < 0 or (vector.numel() and high >= size):
         raise IndexError("index out of range in self")
     source = input if input.ndim else reshape(input, 1)
     picked = _index_select(source, at, vector.long())
@@ -442,7 +458,7 @@ def _checked(name: str, input: Tensor, dim: int, index: Tensor) -> Tensor:
         raise RuntimeError(f"Index tensor must have the same number of dimensions as {'input' if name == 'gather' else 'self'} tensor")
     size = input._array.shape[dim] if input.ndim else 1
     if index.numel():
-        low, high = int(index.min().item()), int(index.max().item())
+        low, high = _extremes(index)
         if low < 0 or high >= size:
             wrong = low if low < 0 else high
             raise RuntimeError(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
@@ -585,7 +601,6 @@ def _where(K, condition: Array, self: Array, other: Array) -> Array:
     return K.where(condition, self, other)
 
 
-@graph_kernel("where")
 @composite
 def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """`input` where `condition` holds, else `other`; with `condition` alone, the coordinates where it holds.

@@ -1,0 +1,120 @@
+"""Function transforms: the same results as PyTorch's, nested and on every backend."""
+
+from __future__ import annotations
+
+import pytest
+from programs import assert_same
+
+import retrograd
+from retrograd import func
+
+INPUTS = """
+from functools import partial
+fn = torch.func
+x = torch.tensor([[0.3, -1.2, 0.7], [1.1, 0.4, -0.6]])
+w = torch.tensor([0.5, -0.25, 1.5])
+"""
+
+EXPRESSIONS = {
+    "grad": "fn.grad(lambda v: (v ** 3).sum())(w)",
+    "grad of grad": "fn.grad(lambda v: fn.grad(lambda u: (u ** 4).sum())(v).sum())(w)",
+    "grad by two": "fn.grad(lambda a, b: (a * b * b).sum(), argnums=(0, 1))(w, w + 1)",
+    "grad with aux": "fn.grad(lambda v: ((v * v).sum(), v * 2), has_aux=True)(w)",
+    "grad of a dict": "fn.grad(lambda p: (p['a'] * p['b']).sum())({'a': w, 'b': w + 1})",
+    "grad and value": "fn.grad_and_value(lambda v: (v.sin() * v).sum())(w)",
+    "vjp": "fn.vjp(lambda v: v.exp() * v, w)[1](w)",
+    "vjp of a tuple": "fn.vjp(lambda v: (v.exp(), v.sum()), w)[1]((w, torch.tensor(2.)))",
+    "jvp": "fn.jvp(lambda v: v.exp() * v, (w,), (w * 2,))",
+    "jvp of two": "fn.jvp(lambda a, b: a * b, (w, w + 1), (w * 2, w))",
+    "linearize": "fn.linearize(lambda v: v.sin(), w)[1](w)",
+    "jacrev": "fn.jacrev(lambda v: v.softmax(0))(w)",
+    "jacrev by both": "fn.jacrev(lambda a, b: a * b.sum(), argnums=(0, 1))(w, w)",
+    "jacfwd": "fn.jacfwd(lambda v: v.sin() * v.sum())(w)",
+    "hessian": "fn.hessian(lambda v: (v.sin() * v).prod())(w)",
+    "vmap": "fn.vmap(torch.dot)(x, x + 1)",
+    "vmap in_dims": "fn.vmap(lambda a, b: a * b, in_dims=(1, None))(x, w[:2])",
+    "vmap out_dims": "fn.vmap(lambda a: (a * 2, a.sum()), out_dims=(1, 0))(x)",
+    "vmap chunks": "fn.vmap(lambda a: a.cumsum(0), chunk_size=1)(x)",
+    "vmap of vmap": "fn.vmap(fn.vmap(lambda a, b: a * b, in_dims=(0, None)), in_dims=(None, 0))(x[0], w)",
+    "per-sample gradients": "fn.vmap(fn.grad(lambda p, r: (r * p).sum().tanh()), in_dims=(None, 0))(w, x)",
+    "per-sample hessians": "fn.vmap(fn.hessian(lambda v: (v ** 3).sum() + v.prod()))(x)",
+    "per-sample jacobians": "fn.vmap(fn.jacrev(lambda v: v.log_softmax(0)))(x)",
+    "grad of vmap": "fn.grad(lambda p: fn.vmap(lambda r: (r * p).sum().exp())(x).sum())(w)",
+    "vmap of a product": "fn.vmap(lambda r: r[None] @ x.t())(x)",
+    "vmap of a batch of products": "fn.vmap(lambda r: torch.outer(r, w) @ torch.outer(w, r))(x)",
+    "vmap in place": "fn.vmap(lambda r: (r * 1).mul_(2).add_(w))(x)",
+    "vmap writes a part": "fn.vmap(lambda r: r.clone().index_fill(0, torch.tensor([1]), 9.))(x)",
+    "vmap index": "fn.vmap(lambda r: r[torch.tensor([0, 2])])(x)",
+    "vmap index by sample": "fn.vmap(lambda i: w[i])(torch.tensor([[0, 2], [1, 1]]))",
+    "vmap gather": "fn.vmap(fn.grad(lambda r: (r.gather(0, torch.tensor([0, 0, 2])) ** 2).sum()))(x)",
+    "vmap where": "fn.vmap(fn.grad(lambda r: torch.where(r > 0, r * r, -r).sum()))(x)",
+    "vmap cat": "fn.vmap(fn.grad(lambda r: (torch.cat([r, w]) ** 2).sum()))(x)",
+    "vmap stack": "fn.vmap(lambda r: torch.stack([r, w]).sum(0))(x)",
+    "vmap sort": "fn.vmap(fn.grad(lambda r: (r.sort()[0] * w).sum()))(x)",
+    "vmap max": "fn.vmap(fn.grad(lambda r: r.max()))(x)",
+    "vmap argmax": "fn.vmap(lambda r: r.argmax())(x)",
+    "vmap var": "fn.vmap(fn.grad(lambda r: r.var()))(x)",
+    "vmap norm": "fn.vmap(fn.grad(lambda r: r.norm()))(x)",
+    "vmap prod": "fn.vmap(fn.grad(lambda r: r.prod()))(x)",
+    "vmap reshape": "fn.vmap(lambda r: r.reshape(3, 1).expand(3, 2).t().flatten())(x)",
+    "vmap slices": "fn.vmap(fn.grad(lambda r: (r[1:] * r[:-1]).sum()))(x)",
+    "vmap flip": "fn.vmap(lambda r: r.flip(0).roll(1, 0))(x)",
+    "vmap diag": "fn.vmap(lambda r: torch.diag(r).tril().diagonal())(x)",
+    "vmap types": "fn.vmap(lambda r: r.to(torch.float64) + 1)(x)",
+    "vmap loss": "fn.vmap(lambda r, t: F.cross_entropy(r[None], t[None]))(x, torch.tensor([0, 2]))",
+    "vmap convolution": "fn.vmap(lambda i: F.conv1d(i[None, None], torch.ones(1, 1, 2)))(x)",
+    "vmap over a dict": "fn.vmap(lambda d: d['a'] + d['b'], in_dims=({'a': 0, 'b': None},))({'a': x, 'b': w})",
+    "jacobian of a gradient": "fn.jacrev(fn.grad(lambda v: (v ** 3).sum()))(w)",
+    "jvp of grad": "fn.jvp(fn.grad(lambda v: (v ** 3).sum()), (w,), (w,))",
+    "vmap of jvp": "fn.vmap(lambda t: fn.jvp(lambda v: v.sin() * v, (w,), (t,))[1])(x)",
+}
+
+
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_same_as_pytorch(name: str, backend: str) -> None:
+    assert_same(f"{INPUTS}\nprint({EXPRESSIONS[name]})")
+
+
+ERRORS = """
+attempt(torch.func.vmap(lambda a: a), 5)
+attempt(torch.func.vmap(lambda a, b: a), x, w)
+attempt(torch.func.vmap(lambda a: a.item()), w)
+attempt(torch.func.vmap(lambda a: torch.rand(3)), x)
+attempt(torch.func.vmap(lambda a: a, in_dims=3), x)
+attempt(torch.func.vmap(lambda a: a, in_dims=None), x)
+attempt(torch.func.grad(lambda v: v * 2), w)
+attempt(torch.func.grad(lambda v: 5.), w)
+attempt(torch.func.jvp, lambda v: v, w, w)
+"""
+
+
+def first_sentence(text: str) -> str:
+    return text.partition(": ")[0]
+
+
+def test_misuse_raises_the_errors_of_pytorch() -> None:
+    torch = pytest.importorskip("torch")
+    from programs import output_of
+
+    ours = output_of(retrograd, INPUTS + ERRORS).splitlines()
+    theirs = output_of(torch, INPUTS + ERRORS).splitlines()
+    assert len(ours) == len(theirs)
+    assert [first_sentence(line) for line in ours] == [first_sentence(line) for line in theirs]
+
+
+def test_random_numbers_follow_the_randomness_flag() -> None:
+    x = retrograd.zeros(3, 2)
+    same = func.vmap(lambda r: r + retrograd.rand(2), randomness="same")(x)
+    assert bool((same[0] == same[1]).all())
+
+
+def test_gradients_of_captured_tensors_stay_connected() -> None:
+    scale = retrograd.tensor(3.0, requires_grad=True)
+    slope = func.grad(lambda v: (scale * v * v).sum())(retrograd.tensor([1.0, 2.0]))
+    slope.sum().backward()
+    assert scale.grad is not None and scale.grad.item() == 6.0
+
+
+def test_results_are_outside_of_the_graph_when_nobody_needs_it() -> None:
+    assert not func.grad(lambda v: (v * v).sum())(retrograd.ones(2)).requires_grad
+    assert not func.vjp(retrograd.sin, retrograd.ones(2))[0].requires_grad
