@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from retrograd.autograd.modes import current_mode, enable_grad, no_grad
+from retrograd.autograd.modes import current_mode, enable_grad, no_grad, set_mode
 from retrograd.autograd.node import Node, next_sequence_number
 from retrograd.autograd.rebase import check_writable, rebase
 from retrograd.ops.dispatch import stack_of_caller
@@ -304,7 +304,8 @@ class Function(metaclass=_FunctionMeta):
         ctx.needs_input_grad = tuple(isinstance(each, Tensor) and each._edge is not None for each in args)
         records = mode.grad and any(ctx.needs_input_grad)
         _describe_inputs(node, args, inputs, records)
-        with no_grad():
+        set_mode(mode.but(grad=False, dual=None))
+        try:
             if cls.setup_context is not Function.setup_context:
                 output = cls.forward(*args, **kwargs)
                 cls.setup_context(ctx, args, output)
