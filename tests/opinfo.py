@@ -31,11 +31,11 @@ class A:
     low, high
         The interval of its elements.
     dtype
-        float64, or an integer type or `"bool"`.
+        float64, complex128, an integer type or `"bool"`.
     values
         The elements themselves instead, nested as `tensor()` takes them.
     grad
-        Whether to differentiate by it; only floats are.
+        Whether to differentiate by it; only floats and complex numbers are.
     distinct
         Whether its elements are well apart, for what sorts or selects.
     """
@@ -56,6 +56,8 @@ class A:
             return random.random(self.shape) < 0.5
         if self.dtype.startswith(("int", "uint")):
             return random.integers(int(self.low), int(self.high), self.shape).astype(self.dtype)
+        if self.dtype.startswith("complex"):
+            return np.asarray(random.uniform(self.low, self.high, (*self.shape, 2)) @ [1, 1j])
         if self.distinct:
             size = int(np.prod(self.shape))
             steps = random.permutation(size) + random.uniform(0.2, 0.8, size)
@@ -64,7 +66,7 @@ class A:
 
     @property
     def is_differentiable(self) -> bool:
-        return self.grad and self.dtype.startswith("float")
+        return self.grad and self.dtype.startswith(("float", "complex"))
 
 
 @dataclass(frozen=True)
@@ -352,4 +354,22 @@ REDUCTIONS = [
     op("unique", s(A((5, 2), 0, 2, "int64"), True, True, True, 0), differentiable=False),
 ]
 
-OPS: list[OpInfo] = [*ELEMENTWISE, *INTEGER, *REDUCTIONS]
+Z = A((4,), 0.3, 1.5, "complex128")
+COMPLEX = [
+    *(
+        op(name, s(Z))
+        for name in "abs angle sgn conj exp log sqrt sin cosh tanh acosh asin reciprocal square".split()
+    ),
+    *(
+        op(name, s(Z))
+        for name in "real imag view_as_real neg sum mean prod var std norm isreal isnan".split()
+    ),
+    *(op(name, s(Z, Z), s(Z, A((4,)))) for name in "add mul div".split()),
+    op("pow", s(Z, 3), s(Z, A((4,))), s(2, Z)),
+    op("complex", s(A(M), A(M))),
+    op("polar", s(A(M, 0.3), A(M))),
+    op("view_as_complex", s(A((3, 2)))),
+    op("cumprod", s(Z, 0)),
+]
+
+OPS: list[OpInfo] = [*ELEMENTWISE, *INTEGER, *REDUCTIONS, *COMPLEX]

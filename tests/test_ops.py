@@ -42,13 +42,19 @@ def call(module: Any, op: OpInfo, sample: Sample, tensors: list[Any]) -> list[An
 
 
 def host(tensor: Any) -> np.ndarray[Any, Any]:
-    return np.asarray(tensor.numpy(force=True)) if hasattr(tensor, "numpy") else np.asarray(tensor)
+    if not hasattr(tensor, "numpy"):
+        return np.asarray(tensor)
+    return np.asarray(tensor.detach().resolve_conj().numpy(force=True))
 
 
 def cotangents(results: list[Any], module: Any, seed: int) -> list[Any]:
     """A random gradient for each result."""
     random = np.random.default_rng(seed)
-    return [module.tensor(random.uniform(0.5, 1.5, tuple(each.shape))) for each in results]
+    found = []
+    for each in results:
+        grad = random.uniform(0.5, 1.5, tuple(each.shape))
+        found.append(module.tensor(grad * (1 + 0.5j) if each.is_complex() else grad))
+    return found
 
 
 def gradients(module: Any, roots: list[Any], leaves: list[Any], seed: int, create_graph: bool) -> list[Any]:
@@ -114,6 +120,11 @@ def test_backends_agree(op: OpInfo, sample: Sample) -> None:
         assert_same(everything(retrograd, op, sample, False), expected, op.rtol)
 
 
+def inner(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:
+    """The real inner product, that of complex numbers as pairs."""
+    return float((a.conj() * b).sum().real)
+
+
 def directional(op: OpInfo, sample: Sample, order: int) -> tuple[float, float]:
     """The derivative along a random direction, by the graph and by central differences.
 
@@ -124,6 +135,9 @@ def directional(op: OpInfo, sample: Sample, order: int) -> tuple[float, float]:
     where = [i for i, each in enumerate(tensors) if each.requires_grad]
     random = np.random.default_rng(3)
     direction = [random.uniform(-1, 1, tuple(tensors[i].shape)) for i in where]
+    direction = [
+        d * (1 - 0.4j) if tensors[i].is_complex() else d for i, d in zip(where, direction, strict=True)
+    ]
 
     def value(step: float) -> tuple[float, list[Any]]:
         moved = list(tensors)
@@ -137,10 +151,10 @@ def directional(op: OpInfo, sample: Sample, order: int) -> tuple[float, float]:
         slope = gradients(retrograd, results, leaves, 2, False) if step == 0 else []
         weights = cotangents([each for each in results if each.requires_grad], retrograd, 2)
         used = [each for each in results if each.requires_grad]
-        return sum(float((host(r) * host(w)).sum()) for r, w in zip(used, weights, strict=True)), slope
+        return sum(inner(host(w), host(r)) for r, w in zip(used, weights, strict=True)), slope
 
     _, slope = value(0.0)
-    by_graph = sum(float((host(g) * d).sum()) for g, d in zip(slope, direction, strict=True))
+    by_graph = sum(inner(host(g), d) for g, d in zip(slope, direction, strict=True))
     step = 1e-5
     return by_graph, (value(step)[0] - value(-step)[0]) / (2 * step)
 
