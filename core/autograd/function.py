@@ -311,7 +311,14 @@ class Function(metaclass=_FunctionMeta):
                 cls.setup_context(ctx, args, output)
             else:
                 output = cls.forward(ctx, *args, **kwargs)
-        return _Recording(node, inputs, records).finish(output)
+        finally:
+            set_mode(mode)
+        result = _Recording(node, inputs, records).finish(output)
+        if mode.dual is not None:
+            from retrograd.autograd.forward_ad import push_function
+
+            push_function(cls, ctx, args, result if isinstance(result, tuple) else (result,))
+        return result
 
 
 def _describe_inputs(node: _FunctionNode, args: Sequence[Any], inputs: list[Tensor], records: bool) -> None:
