@@ -21,8 +21,8 @@ from retrograd.layout import contiguous_format, preserve_format, strided
 from retrograd.ops import dispatch, elementwise
 from retrograd.ops.declare import Array, op
 from retrograd.ops.dispatch import stack_of_caller
-from retrograd.ops.options import as_dtype
-from retrograd.tensor import Tensor, wrap_array
+from retrograd.ops.options import as_dtype, fresh
+from retrograd.tensor import Tensor
 
 __all__ = [
     "clone", "is_complex", "is_floating_point", "is_nonzero", "is_tensor", "numel", "result_type", "typename",
@@ -35,6 +35,7 @@ class _MovePlan:
     """The gradient of a move: back to where it came from. `saved` holds the source's kernels and type."""
 
     __slots__ = ()
+    holds_tensors = False
     saved_names = ()
 
     def raw(self, K: Any, g: Any, node: Node) -> tuple[Any]:
@@ -67,10 +68,8 @@ def _move(x: Tensor, k: Kernels, type_name: str) -> Tensor:
     source, array = x._k, x._array
     native = source.dtypes[type_name]
     cast = array if array.dtype == native else source.astype(array, native)
-    moved = wrap_array(k.from_host(source.to_host(cast), True), k)
+    moved = fresh(k.from_host(source.to_host(cast), True), k)
     mode = current_mode()
-    if mode.inference:
-        moved._own_meta().inference = True
     if mode.grad and x._edge is not None and moved.dtype.is_differentiable:
         node = ToCopyBackward0()
         node.edges, node.saved, node.plan = (x._edge,), (source, array.dtype), _MOVE_PLAN

@@ -24,7 +24,7 @@ from retrograd.tensor import Tensor, wrap_array
 
 __all__ = [
     "Destination", "Options", "as_dtype", "as_number", "as_size", "checked_number", "destination", "dtype_of_number",
-    "finish",
+    "finish", "fresh",
 ]  # fmt: skip
 
 
@@ -112,6 +112,14 @@ def as_dtype(name: str, value: Any) -> dtype | None:
     raise TypeError(f"{name}(): argument 'dtype' must be retrograd.dtype, not {type(value).__name__}")
 
 
+def fresh(array: Any, k: Any) -> Tensor:
+    """A new tensor around `array`, of the kind that the present mode makes."""
+    made = wrap_array(array, k)
+    if current_mode().inference:
+        made._cell = INFERENCE
+    return made
+
+
 def finish(array: Any, to: Destination) -> Tensor:
     """The new tensor around `array`; or `out`, overwritten (and resized if its shape differs)."""
     if to.out is not None:
@@ -121,9 +129,7 @@ def finish(array: Any, to: Destination) -> Tensor:
             overwrite(to.out, array)
         made = to.out
     else:
-        made = wrap_array(array, to.k)
-        if current_mode().inference:
-            made._cell = INFERENCE
+        made = fresh(array, to.k)
     if to.requires_grad:
         if not made.dtype.is_differentiable:
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")

@@ -15,7 +15,7 @@ from retrograd.dtypes import Category, bool_, dtype, finfo, get_default_dtype, i
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
 from retrograd.ops.declare import Array, Op, op, publics
 from retrograd.ops.inplace import call_inplace
-from retrograd.ops.options import Destination, Options, as_size, destination, finish
+from retrograd.ops.options import Destination, Options, as_size, destination, finish, fresh
 from retrograd.random import (
     Generator,
     bernoulli_mask,
@@ -412,7 +412,7 @@ def multinomial(
             arrivals = -k.log(open_uniform_array(k, (rows, categories), wide, source)) / weights
         order = k.argsort(arrivals, 1, False, True)
         chosen = k.slice(order, (slice(None), slice(0, num_samples)))
-    return wrap_array(k.reshape(chosen, (num_samples,) if last == 0 else (rows, num_samples)), k)
+    return fresh(k.reshape(chosen, (num_samples,) if last == 0 else (rows, num_samples)), k)
 
 
 def _check_weights(input: Tensor, count: int, replacement: bool) -> None:
