@@ -1,0 +1,18 @@
+"""Neural networks: modules, their parameters, and the functions they are made of.
+
+Examples
+--------
+>>> import retrograd
+>>> from retrograd import nn
+>>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+>>> model(retrograd.ones(2, 4)).shape
+retrograd.Size([2, 1])
+"""
+
+from retrograd.nn import functional, init, modules, parameter, utils
+from retrograd.nn.modules import *
+from retrograd.nn.modules import __all__ as _modules
+from retrograd.nn.parameter import Buffer, Parameter
+
+__all__ = ["Buffer", "Parameter", "functional", "init", "modules", "parameter", "utils"]
+__all__ += _modules

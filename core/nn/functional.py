@@ -1,0 +1,34 @@
+"""Functions of tensors that neural networks are made of; the modules of `retrograd.nn` call these.
+
+Source: https://docs.pytorch.org/docs/stable/nn.functional.html
+"""
+
+from retrograd.nn.functions import activation as _activation
+from retrograd.nn.functions import attention as _attention
+from retrograd.nn.functions import convolution as _convolution
+from retrograd.nn.functions import distance as _distance
+from retrograd.nn.functions import linear as _linear
+from retrograd.nn.functions import loss as _loss
+from retrograd.nn.functions import normalization as _normalization
+from retrograd.nn.functions import pooling as _pooling
+from retrograd.nn.functions import vision as _vision
+from retrograd.nn.functions.activation import *
+from retrograd.nn.functions.attention import *
+from retrograd.nn.functions.convolution import *
+from retrograd.nn.functions.distance import *
+from retrograd.nn.functions.linear import *
+from retrograd.nn.functions.loss import *
+from retrograd.nn.functions.normalization import *
+from retrograd.nn.functions.pooling import *
+from retrograd.nn.functions.vision import *
+
+__all__: list[str] = []
+__all__ += _activation.__all__
+__all__ += _attention.__all__
+__all__ += _convolution.__all__
+__all__ += _distance.__all__
+__all__ += _linear.__all__
+__all__ += _loss.__all__
+__all__ += _normalization.__all__
+__all__ += _pooling.__all__
+__all__ += _vision.__all__

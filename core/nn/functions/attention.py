@@ -1,0 +1,79 @@
+"""Attention."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from retrograd.nn.functions.linear import dropout
+from retrograd.ops.factories import full, ones, zeros
+from retrograd.ops.indexing import where
+from retrograd.ops.reductions import softmax
+from retrograd.tensor import Tensor
+
+__all__ = ["scaled_dot_product_attention"]
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    r"""``softmax(query @ key.T * scale + mask) @ value``.
+
+    Shapes: query (\*, L, E), key (\*, S, E), value (\*, S, Ev); result (\*, L, Ev).
+
+    Parameters
+    ----------
+    attn_mask
+        Added to the scores; or, if bool, true where attention is allowed.
+    dropout_p
+        Weights are zeroed with this probability.
+    is_causal
+        Allow attention to earlier positions only.
+    scale
+        :math:`1 / \sqrt{E}` by default.
+    enable_gqa
+        Let several heads of `query` share one of `key` and `value`.
+
+    Raises
+    ------
+    RuntimeError
+        If a mask is given together with `is_causal`.
+
+    Source: Vaswani et al., "Attention is all you need", 2017;
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.scaled_dot_product_attention.html
+    """
+    if enable_gqa:
+        repeats = query.shape[-3] // key.shape[-3]
+        key, value = (each.repeat_interleave(repeats, -3) for each in (key, value))
+    bias = _bias(query, key, attn_mask, is_causal)
+    factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    scores = (query * factor) @ key.transpose(-2, -1)
+    weights = softmax(scores if bias is None else scores + bias, -1)
+    if bias is not None and attn_mask is not None:
+        # A row that may attend to nothing gives zeros and not NaN.
+        empty = (bias == -math.inf).all(-1, keepdim=True)
+        weights = where(empty, zeros((), dtype=weights.dtype, device=weights.device), weights)
+    return dropout(weights, dropout_p) @ value
+
+
+def _bias(query: Tensor, key: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor | None:
+    """What is added to the scores."""
+    if is_causal and mask is not None:
+        raise RuntimeError(
+            "_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True"
+        )
+    options: dict[str, Any] = {"dtype": query.dtype, "device": query.device}
+    if is_causal:
+        allowed = ones((query.shape[-2], key.shape[-2]), device=query.device).tril() != 0
+    elif mask is None or mask.dtype.is_floating_point:
+        return mask
+    else:
+        allowed = mask
+    return where(allowed, zeros((), **options), full((), -math.inf, **options))

@@ -1,0 +1,47 @@
+"""Distances and similarities between vectors."""
+
+from __future__ import annotations
+
+from retrograd.tensor import Tensor
+
+__all__ = ["cosine_similarity", "pairwise_distance", "pdist"]
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """The cosine of the angle between vectors along `dim`; lengths count as at least `eps`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.cosine_similarity.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> a, b = retrograd.tensor([[1.0, 0.0]]), retrograd.tensor([[3.0, 4.0]])
+    >>> retrograd.nn.functional.cosine_similarity(a, b)
+    tensor([0.6000])
+    """
+    if not x1.dtype.is_differentiable or not x2.dtype.is_differentiable:
+        wrong = x1 if not x1.dtype.is_differentiable else x2
+        raise RuntimeError(
+            f"expected common dtype to be floating point, yet common dtype is {wrong.dtype.type_name}"
+        )
+    lengths = (each.norm(2, dim, keepdim=True).clamp_min(eps) for each in (x1, x2))
+    first, second = (each / length for each, length in zip((x1, x2), lengths, strict=True))
+    return (first * second).sum(dim)
+
+
+def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
+    """The p-norm of ``x1 - x2 + eps`` along the last dimension.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.pairwise_distance.html
+    """
+    return (x1 - x2 + eps).norm(p, -1, keepdim=keepdim)
+
+
+def pdist(input: Tensor, p: float = 2) -> Tensor:
+    """The p-norm distances between all pairs of rows, in one vector."""
+    from retrograd.ops.factories import triu_indices
+
+    if input.ndim != 2:
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {input.ndim}D")
+    first, second = triu_indices(input.shape[0], input.shape[0], 1, device=input.device)
+    return (input[first] - input[second]).norm(p, -1)

@@ -1,0 +1,403 @@
+"""Linear maps, embeddings, and dropout."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from retrograd import random
+from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode
+from retrograd.autograd.node import next_sequence_number
+from retrograd.autograd.rebase import make_view_node
+from retrograd.dtypes import Category, int64
+from retrograd.ops import linalg, neural, shape
+from retrograd.ops.linalg import _addmm
+from retrograd.tensor import Parameter, Tensor, wrap_array
+
+__all__ = [
+    "alpha_dropout", "bilinear", "dropout", "dropout1d", "dropout2d", "dropout3d", "embedding", "embedding_bag",
+    "feature_alpha_dropout", "linear", "one_hot",
+]  # fmt: skip
+
+_new = object.__new__
+_addmm_op = _addmm.__wrapped_op__
+_addmm_node = _addmm_op.node_class
+_transpose_node = shape._view_class("TBackward0")
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``input @ weight.T + bias``.
+
+    Shapes: input (\\*, in), weight (out, in) or (in), bias (out); result (\\*, out).
+
+    Raises
+    ------
+    RuntimeError
+        If the shapes or the types do not fit.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.linear.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> x, w = retrograd.ones(1, 3), retrograd.eye(2, 3)
+    >>> retrograd.nn.functional.linear(x, w, retrograd.tensor([0.0, 1.0]))
+    tensor([[1., 2.]])
+    """
+    mode = current_mode()
+    if bias is not None and (mode is GRAD or mode is NO_GRAD):
+        made = _linear_at_once(input, weight, bias, mode is GRAD)
+        if made is not None:
+            return made
+    return _linear(input, weight, bias)
+
+
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Any case, made of `t` and `addmm` or `matmul`."""
+    if bias is None or weight.ndim == 1:
+        product = linalg.matmul(input, shape.t(weight))
+        return product if bias is None else product + bias
+    if input.ndim == 2:
+        return linalg.addmm(bias, input, shape.t(weight))
+    if input.ndim == 0:
+        raise RuntimeError("both arguments to linear need to be at least 1D, but they are 0D and 2D")
+    rows = input.reshape(-1, input.shape[-1]) if input.numel() else input.reshape(
+        math.prod(input.shape[:-1]), input.shape[-1]
+    )  # fmt: skip
+    return linalg.addmm(bias, rows, shape.t(weight)).view(*input.shape[:-1], weight.shape[0])
+
+
+def _linear_at_once(input: Tensor, weight: Tensor, bias: Tensor, records: bool) -> Tensor | None:
+    """`addmm(bias, input, weight.t())` for plain matrices, with the same nodes but without the view's tensor.
+
+    A layer of a small model takes less time than that tensor. None where anything is out of the ordinary.
+    """
+    if type(input) is not Tensor or type(weight) is not Parameter or type(bias) is not Parameter:
+        return None
+    k = input._k
+    x, w, b = input._array, weight._array, bias._array
+    if weight._k is not k or bias._k is not k or x.ndim != 2 or w.ndim != 2 or b.ndim != 1 or k.compile is not None:
+        return None
+    dtype = x.dtype
+    if w.dtype is not dtype or b.dtype is not dtype or x.shape[1] != w.shape[1] or b.shape[0] != w.shape[0]:
+        return None
+    transposed = w.T
+    y = k.matmul(x, transposed)
+    k.add(y, b, y)
+    out = _new(Tensor)
+    out._array, out._k, out._cell, out._meta, out._edge = y, k, [0], None, None
+    edges = bias._edge, input._edge, weight._edge
+    if not records or edges == (None, None, None):
+        return out
+    if edges[2] is not None:
+        view = make_view_node(_transpose_node, (shape._T_STEP,), w, edges[2], k, {})
+        edges = edges[0], edges[1], (view, 0)
+    plan = _addmm_op.plans[edges[0] is not None, edges[1] is not None, edges[2] is not None]
+    node = _addmm_node()
+    node.plan, node.k, node.extras, node.fix, node.edges = plan, k, None, None, edges
+    node.seq = next_sequence_number()
+    node.saved = _saved(plan, input, weight, b, transposed)
+    out._edge = (node, 0)
+    return out
+
+
+def _saved(plan: Any, input: Tensor, weight: Tensor, bias_array: Any, transposed: Any) -> tuple[Any, ...]:
+    """What `plan.save` would give; see Note [Saved tuple]."""
+    saved: tuple[Any, ...] = ()
+    for name in plan.names:
+        if name == "mat2":
+            saved += (transposed, weight._cell, weight._cell[0])
+        elif name == "mat1":
+            saved += (input._array, input._cell, input._cell[0])
+        elif name == "self_shape":
+            saved += (bias_array.shape,)
+        else:  # alpha and beta
+            saved += (1,)
+    return saved
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``input1 @ weight[k] @ input2`` for each output k, plus the bias.
+
+    Shapes: input1 (\\*, in1), input2 (\\*, in2), weight (out, in1, in2), bias (out); result (\\*, out).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.bilinear.html
+    """
+    lead = tuple(input1.shape[:-1])
+    if lead != tuple(input2.shape[:-1]):
+        raise RuntimeError(
+            "bilinear(): input batch dimensions do not match: got "
+            f"{list(input1.shape)} and {list(input2.shape)}"
+        )
+    for number, given, size in ((1, input1.shape[-1], weight.shape[1]), (2, input2.shape[-1], weight.shape[2])):
+        if given != size:
+            raise RuntimeError(
+                f"bilinear(): input{number} size does not match weight size: got {given} but expected {size}"
+            )
+    a = input1.reshape(1, -1, input1.shape[-1])
+    b = input2.reshape(1, -1, input2.shape[-1])
+    product = (linalg.matmul(a, weight) * b).sum(-1)
+    result = product.t().reshape(*lead, weight.shape[0])
+    return result if bias is None else result + bias
+
+
+# -- embedding ---------------------------------------------------------------------------------
+
+
+def _check_indices(input: Tensor, rows: int) -> None:
+    """Look at the values where that costs no wait for a device."""
+    if input.dtype.category is not Category.INTEGER:
+        raise RuntimeError(
+            "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
+            f"retrograd.{input.dtype.type_name}Tensor instead (while checking arguments for embedding)"
+        )
+    if input.numel() and (int(input.min()) < 0 or int(input.max()) >= rows):
+        raise IndexError("index out of range in self")
+
+
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """Rows of `weight`, by number.
+
+    Parameters
+    ----------
+    padding_idx
+        The number of a row that gets no gradient.
+    max_norm, norm_type
+        Rows that are used and longer are first shortened, in place.
+
+    Raises
+    ------
+    IndexError
+        If a number is out of range.
+    NotImplementedError
+        For gradients that are sparse or scaled by frequency.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.embedding.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.nn.functional.embedding(retrograd.tensor([1, 0]), retrograd.eye(2))
+    tensor([[0., 1.],
+            [1., 0.]])
+    """
+    if sparse or scale_grad_by_freq:
+        what = "sparse gradients" if sparse else "gradients scaled by frequency"
+        raise NotImplementedError(f"embedding(): {what} are not offered; leave the option off")
+    rows = weight.shape[0]
+    if padding_idx is not None:
+        if not -rows <= padding_idx < rows:
+            raise AssertionError("Padding_idx must be within num_embeddings")
+        padding_idx %= rows
+    _check_indices(input, rows)
+    if max_norm is not None:
+        _shorten(weight, input, max_norm, norm_type)
+    return neural._embedding(weight, input, -1 if padding_idx is None else padding_idx)
+
+
+def _shorten(weight: Tensor, used: Tensor, max_norm: float, norm_type: float) -> None:
+    from retrograd.autograd.modes import no_grad
+    from retrograd.nn.utils import _norm
+
+    with no_grad():
+        for i in sorted(set(used.reshape(-1).tolist())):
+            row = weight[i]
+            length = _norm(row, norm_type).item()
+            if length > max_norm:
+                row.mul_(max_norm / (length + 1e-7))
+
+
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """Sums, means or maxima of bags of rows of `weight`.
+
+    `input` has a bag per row, or all bags in one row with `offsets` at their beginnings.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.embedding_bag.html
+    """
+    from retrograd.ops.arrange import stack
+
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError("mode has to be one of sum, mean or max")
+    if per_sample_weights is not None and mode != "sum":
+        raise NotImplementedError(
+            "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for mode='sum' "
+            f"(got mode='{mode}'). Please open a feature request on GitHub."
+        )
+    if input.ndim == 2:
+        bags = [(i * input.shape[1], (i + 1) * input.shape[1]) for i in range(input.shape[0])]
+    elif offsets is None:
+        raise ValueError("offsets has to be a 1D Tensor but got None")
+    else:
+        edges = [*offsets.tolist()] + ([] if include_last_offset else [input.numel()])
+        bags = list(zip(edges[:-1], edges[1:], strict=True))
+    flat = input.reshape(-1)
+    rows = embedding(flat, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
+    kept = None if padding_idx is None else [each != padding_idx % weight.shape[0] for each in flat.tolist()]
+    if per_sample_weights is not None:
+        rows = rows * per_sample_weights.reshape(-1, 1)
+    return stack([_bag(rows, start, end, kept, mode) for start, end in bags])
+
+
+def _bag(rows: Tensor, start: int, end: int, kept: list[bool] | None, mode: str) -> Tensor:
+    if kept is None:
+        bag = rows[start:end]
+    else:
+        chosen = [i for i in range(start, end) if kept[i]]
+        bag = rows[chosen] if chosen else rows[start:start]
+    if bag.shape[0] == 0:
+        return bag.sum(0)
+    if mode == "max":
+        return bag.max(0).values
+    return bag.sum(0) if mode == "sum" else bag.mean(0)
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """A last dimension of zeros with a one at each element's number.
+
+    Raises
+    ------
+    RuntimeError
+        If the elements are no int64 numbers, or are negative or not below `num_classes`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.one_hot.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.nn.functional.one_hot(retrograd.tensor([0, 2]), 3)
+    tensor([[1, 0, 0],
+            [0, 0, 1]])
+    """
+    if tensor.dtype is not int64:
+        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+    if tensor.numel() == 0:
+        if num_classes <= 0:
+            raise RuntimeError("Can not infer total number of classes from empty tensor.")
+    else:
+        if int(tensor.min()) < 0:
+            raise RuntimeError("Class values must be non-negative.")
+        largest = int(tensor.max())
+        if num_classes == -1:
+            num_classes = largest + 1
+        elif num_classes < 1:
+            raise RuntimeError("num_classes should be positive")
+        elif largest >= num_classes:
+            raise RuntimeError("Class values must be smaller than num_classes.")
+    k = tensor._k
+    classes = k.arange(0, num_classes, 1, k.dtypes["int64"])
+    equal = k.equal(k.reshape(tensor._array, (*tensor._array.shape, 1)), classes)
+    return wrap_array(k.astype(equal, k.dtypes["int64"]), k)
+
+
+# -- dropout -----------------------------------------------------------------------------------
+
+
+def _check_probability(p: float) -> None:
+    if p < 0.0 or p > 1.0:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+
+
+def _noise(input: Tensor, p: float, shape: tuple[int, ...], scale: bool = True) -> Tensor:
+    """Zeros with probability `p`, else ones, or what makes the mean one."""
+    k = input._k
+    mask = k.astype(random.bernoulli_mask(shape, 1 - p, k), input._array.dtype)
+    return wrap_array(mask * (1 / (1 - p)) if scale and p < 1 else mask, k)
+
+
+def _drop(input: Tensor, p: float, training: bool, inplace: bool, features: int | None) -> Tensor:
+    """`features` counts the leading dimensions that have a noise each; None means every element."""
+    _check_probability(p)
+    if not training or p == 0:
+        return input
+    size = tuple(input._array.shape)
+    if features is not None:
+        size = (*size[:features], *(1 for _ in size[features:]))
+    noise = _noise(input, p, size)
+    return input.mul_(noise) if inplace else input * noise
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Zero each element with probability `p` and scale the others by ``1 / (1 - p)``.
+
+    Raises
+    ------
+    ValueError
+        If `p` is no probability.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.dropout.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.nn.functional.dropout(retrograd.ones(2), training=False)
+    tensor([1., 1.])
+    """
+    return _drop(input, p, training, inplace, None)
+
+
+def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Zero whole channels of (N, C, L) or (C, L)."""
+    if input.ndim not in (2, 3):
+        raise RuntimeError(
+            f"dropout1d: Expected 2D or 3D input, but received a {input.ndim}D input. Note that dropout1d exists to "
+            "provide channel-wise dropout on inputs with 1 spatial dimension, a channel dimension, and an optional "
+            "batch dimension (i.e. 2D or 3D inputs)."
+        )
+    return _drop(input, p, training, inplace, input.ndim - 1)
+
+
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Zero whole channels of (N, C, H, W)."""
+    return _drop(input, p, training, inplace, 2)
+
+
+def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Zero whole channels of (N, C, D, H, W)."""
+    return _drop(input, p, training, inplace, 2)
+
+
+def _alpha_drop(input: Tensor, p: float, training: bool, inplace: bool, size: tuple[int, ...]) -> Tensor:
+    """Set to SELU's lowest value instead of zero, then bring mean and variance back."""
+    _check_probability(p)
+    if not training or p == 0:
+        return input
+    alpha = 1.7580993408473766
+    a = 1.0 / math.sqrt((alpha * alpha * p + 1) * (1 - p)) if p < 1 else 0.0
+    kept = _noise(input, p, size, scale=False)
+    shift = (kept - 1) * (alpha * a) + alpha * a * p
+    scale = kept * a
+    return input.mul_(scale).add_(shift) if inplace else input * scale + shift
+
+
+def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+    """Dropout for `selu`: keeps mean and variance.
+
+    Source: Klambauer et al., "Self-normalizing neural networks", 2017
+    """
+    return _alpha_drop(input, p, training, inplace, tuple(input._array.shape))
+
+
+def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+    """`alpha_dropout` of whole channels."""
+    size = tuple(input._array.shape)
+    return _alpha_drop(input, p, training, inplace, (*size[:2], *(1 for _ in size[2:])))

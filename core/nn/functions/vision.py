@@ -1,0 +1,325 @@
+"""Padding, resizing, and rearranging of images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from retrograd.ops import arrange, neural
+from retrograd.ops.arguments import expand_pair
+from retrograd.tensor import Tensor
+
+__all__ = [
+    "channel_shuffle", "fold", "interpolate", "pad", "pixel_shuffle", "pixel_unshuffle", "unfold", "upsample",
+]  # fmt: skip
+
+Pair = int | Sequence[int]
+
+
+def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+    """Surround a tensor.
+
+    Parameters
+    ----------
+    pad
+        How much before and after each dimension, the last dimension first. Negative numbers cut off.
+    mode
+        `"constant"`: with `value`; `"reflect"`: mirrored without the edge; `"replicate"`: with the
+        edge; `"circular"`: with the other end.
+
+    Raises
+    ------
+    RuntimeError, NotImplementedError
+        If `pad` does not fit.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.pad.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.nn.functional.pad(retrograd.ones(2), (1, 2))
+    tensor([0., 1., 1., 0., 0.])
+    """
+    amounts = tuple(int(each) for each in pad)
+    if len(amounts) % 2:
+        raise RuntimeError("Padding length must be divisible by 2")
+    if len(amounts) > 2 * input.ndim:
+        raise RuntimeError(
+            "Length of pad should be no more than twice the number of dimensions of the input. Pad length is "
+            f"{len(amounts)} while the input has {input.ndim} dimensions."
+        )
+    if mode == "constant":
+        return _pad_constant(input, amounts, 0.0 if value is None else value)
+    if value is not None and value != 0:
+        raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
+    if mode not in ("reflect", "replicate", "circular"):
+        raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    return _pad_by_elements(input, amounts, mode)
+
+
+def _pad_constant(input: Tensor, amounts: tuple[int, ...], value: float) -> Tensor:
+    shape = input.shape
+    widths = [(0, 0)] * input.ndim
+    key = [slice(None)] * input.ndim
+    for i in range(len(amounts) // 2):
+        axis = input.ndim - 1 - i
+        before, after = amounts[2 * i], amounts[2 * i + 1]
+        if shape[axis] + before + after < 0:
+            raise RuntimeError(
+                f"The input size {shape[axis]}, plus negative padding {before} and {after} resulted in a negative output "
+                f"size, which is invalid. Check dimension {axis} of your input."
+            )
+        key[axis] = slice(max(-before, 0), shape[axis] - max(-after, 0))
+        widths[axis] = (max(before, 0), max(after, 0))
+    if any(each < 0 for each in amounts):
+        input = input[tuple(key)]
+    if not input.dtype.is_differentiable:
+        value = int(value)
+    return arrange._constant_pad(input, tuple(widths), value)
+
+
+def _pad_by_elements(input: Tensor, amounts: tuple[int, ...], mode: str) -> Tensor:
+    dims = len(amounts) // 2
+    if input.ndim not in (dims + 1, dims + 2) or dims > 3:
+        raise NotImplementedError(
+            "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now"
+        )
+    axes, positions = [], []
+    for i in reversed(range(dims)):
+        axis = input.ndim - 1 - i
+        axes.append(axis)
+        positions.append(_positions(input, axis, amounts[2 * i], amounts[2 * i + 1], mode))
+    kind = {"reflect": "Reflection", "replicate": "Replication", "circular": "Replication"}[mode]
+    return neural._resamples[f"{kind}Pad{dims}D"](input, tuple(axes), tuple(positions))
+
+
+def _positions(input: Tensor, axis: int, before: int, after: int, mode: str) -> tuple[int, ...]:
+    """Which element stands at each place of the padded axis."""
+    n = input.shape[axis]
+    if mode == "reflect" and max(before, after) >= n:
+        raise RuntimeError(
+            "Argument #4: Padding size should be less than the corresponding input dimension, but got: padding "
+            f"({before}, {after}) at dimension {axis} of input {list(input.shape)}"
+        )
+    if mode == "circular" and max(before, after) > n:
+        raise RuntimeError("Padding value causes wrapping around more than once.")
+    places = range(-before, n + after)
+    if mode == "circular":
+        return tuple(each % n for each in places)
+    if mode == "replicate":
+        return tuple(min(max(each, 0), n - 1) for each in places)
+    return tuple(-each if each < 0 else 2 * (n - 1) - each if each >= n else each for each in places)
+
+
+# -- resizing ----------------------------------------------------------------------------------
+
+_LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}
+
+
+def interpolate(
+    input: Tensor,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
+) -> Tensor:
+    """Resize the spatial dimensions of (N, C, *spatial).
+
+    Parameters
+    ----------
+    size, scale_factor
+        The new size, or how many times the present one: a number or one for each dimension.
+    mode
+        `"nearest"`, `"nearest-exact"`, `"area"`, `"linear"`, `"bilinear"` or `"trilinear"`.
+    align_corners
+        For the linear modes: whether the corners' centres stay where they are.
+
+    Raises
+    ------
+    ValueError
+        If both or neither of `size` and `scale_factor` are given.
+    NotImplementedError
+        For other modes, and for `antialias`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.interpolate.html
+    """
+    from retrograd.nn.functions import pooling
+
+    if antialias or mode == "bicubic":
+        raise NotImplementedError(f"interpolate(): {'antialias' if antialias else 'bicubic'} is not offered")
+    if mode in ("nearest", "area", "nearest-exact"):
+        if align_corners is not None:
+            raise ValueError(
+                "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | "
+                "trilinear"
+            )
+    dims = input.ndim - 2
+    sizes, scales = _new_size(input, size, scale_factor, dims, bool(recompute_scale_factor))
+    if mode == "area":
+        pool = (pooling.adaptive_avg_pool1d, pooling.adaptive_avg_pool2d, pooling.adaptive_avg_pool3d)[dims - 1]
+        return pool(input, sizes)
+    axes = tuple(range(2, input.ndim))
+    if mode in ("nearest", "nearest-exact"):
+        exact = mode == "nearest-exact"
+        positions = tuple(
+            _nearest(n, m, s, exact) for n, m, s in zip(input.shape[2:], sizes, scales, strict=True)
+        )
+        return neural._resamples[f"UpsampleNearest{'Exact' if exact else ''}{dims}D"](input, axes, positions)
+    if _LINEAR.get(mode) != dims:
+        raise NotImplementedError(
+            "Input Error: Only 3D, 4D and 5D input Tensors supported (got {}D) for the modes: nearest | linear | "
+            "bilinear | bicubic | trilinear | area | nearest-exact (got {})".format(input.ndim, mode)
+        )
+    matrices = tuple(
+        _linear_matrix(input, n, m, s, bool(align_corners))
+        for n, m, s in zip(input.shape[2:], sizes, scales, strict=True)
+    )
+    name = {1: "UpsampleLinear1D", 2: "UpsampleBilinear2D", 3: "UpsampleTrilinear3D"}[dims]
+    return neural._weighted[name](input, axes, matrices)
+
+
+def _new_size(
+    input: Tensor, size: Any, scale_factor: Any, dims: int, recompute: bool
+) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
+    if size is not None and scale_factor is not None:
+        raise ValueError("only one of size or scale_factor should be defined")
+    if size is None and scale_factor is None:
+        raise ValueError("either size or scale_factor should be defined")
+    given = size if size is not None else scale_factor
+    values = tuple(given) if isinstance(given, list | tuple) else (given,) * dims
+    if len(values) != dims:
+        what = "output_size" if size is not None else "scale_factor"
+        raise ValueError(
+            f"Input and {what} must have the same number of spatial dimensions, but got input with spatial dimensions "
+            f"of {list(input.shape[2:])} and {what} of {list(values)}."
+        )
+    if size is not None:
+        return tuple(int(each) for each in values), (None,) * dims
+    sizes = tuple(math.floor(float(n) * each) for n, each in zip(input.shape[2:], values, strict=True))
+    return sizes, (None,) * dims if recompute else values
+
+
+def _nearest(n: int, m: int, scale: float | None, exact: bool) -> tuple[int, ...]:
+    step = n / m if scale is None else 1.0 / scale
+    return tuple(min(math.floor((i + 0.5) * step if exact else i * step), n - 1) for i in range(m))
+
+
+def _linear_matrix(input: Tensor, n: int, m: int, scale: float | None, align: bool) -> Any:
+    """The matrix (m, n) that interpolates linearly between neighbours."""
+    k = input._k
+    rows = []
+    for i in range(m):
+        if align:
+            at = i * (n - 1) / (m - 1) if m > 1 else 0.0
+        else:
+            at = max((i + 0.5) * (n / m if scale is None else 1.0 / scale) - 0.5, 0.0)
+        low = min(int(at), n - 1)
+        part = min(max(at - low, 0.0), 1.0)
+        row = [0.0] * n
+        row[low] += 1 - part
+        row[min(low + 1, n - 1)] += part
+        rows.append(row)
+    from retrograd.ops.creation import tensor
+
+    return tensor(rows, dtype=input.dtype, device=input.device)._array if rows else k.zeros((0, n), input._array.dtype)
+
+
+def upsample(
+    input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None
+) -> Tensor:
+    """The old name of `interpolate`."""
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+# -- rearranging -------------------------------------------------------------------------------
+
+
+def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
+    """(\\*, C r r, H, W) as (\\*, C, H r, W r): each r by r block of pixels comes from r r channels.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.pixel_shuffle.html
+    """
+    r = upscale_factor
+    if input.ndim < 3:
+        raise RuntimeError(
+            f"pixel_shuffle expects input to have at least 3 dimensions, but got input with {input.ndim} dimension(s)"
+        )
+    *lead, c, h, w = input.shape
+    if c % (r * r):
+        raise RuntimeError(
+            "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, "
+            f"but input.size(-3)={c} is not divisible by {r * r}"
+        )
+    n = len(lead)
+    parts = input.reshape(*lead, c // (r * r), r, r, h, w)
+    moved = parts.permute(*range(n), n, n + 3, n + 1, n + 4, n + 2)
+    return moved.reshape(*lead, c // (r * r), h * r, w * r)
+
+
+def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
+    """The inverse of `pixel_shuffle`."""
+    r = downscale_factor
+    *lead, c, h, w = input.shape
+    for name, size in (("height", h), ("width", w)):
+        if size % r:
+            raise RuntimeError(
+                f"pixel_unshuffle expects {name} to be divisible by downscale_factor, but input.size("
+                f"{-2 if name == 'height' else -1})={size} is not divisible by {r}"
+            )
+    n = len(lead)
+    parts = input.reshape(*lead, c, h // r, r, w // r, r)
+    moved = parts.permute(*range(n), n, n + 2, n + 4, n + 1, n + 3)
+    return moved.reshape(*lead, c * r * r, h // r, w // r)
+
+
+def channel_shuffle(input: Tensor, groups: int) -> Tensor:
+    """Divide the channels into groups and deal them out again one from each group."""
+    n, c, *spatial = input.shape
+    if c % groups:
+        raise RuntimeError(f"Number of channels must be divisible by groups. Got {c} channels and {groups} groups.")
+    return input.reshape(n, groups, c // groups, *spatial).transpose(1, 2).reshape(n, c, *spatial)
+
+
+def unfold(
+    input: Tensor, kernel_size: Pair, dilation: Pair = 1, padding: Pair = 0, stride: Pair = 1
+) -> Tensor:
+    """The windows of images (N, C, H, W) as columns: (N, C * taps, windows).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.unfold.html
+    """
+    if input.ndim not in (3, 4):
+        raise RuntimeError(
+            f"Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, "
+            f"but got: {list(input.shape)}"
+        )
+    batch = input.unsqueeze(0) if input.ndim == 3 else input
+    out = neural._unfold(batch, _columns(kernel_size, dilation, padding, stride))
+    return out.squeeze(0) if input.ndim == 3 else out
+
+
+def _columns(kernel_size: Pair, dilation: Pair, padding: Pair, stride: Pair) -> Any:
+    named = (("kernel_size", kernel_size), ("dilation", dilation), ("padding", padding), ("stride", stride))
+    return tuple(expand_pair(value, 2, name) for name, value in named)
+
+
+def fold(
+    input: Tensor, output_size: Pair, kernel_size: Pair, dilation: Pair = 1, padding: Pair = 0, stride: Pair = 1
+) -> Tensor:
+    """Columns added up into images: the adjoint of `unfold`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.fold.html
+    """
+    batch = input.unsqueeze(0) if input.ndim == 2 else input
+    size = expand_pair(output_size, 2, "output_size")
+    settings = _columns(kernel_size, dilation, padding, stride)
+    taps = math.prod(settings[0])
+    if batch.shape[1] % taps:
+        raise RuntimeError(
+            "Expected size of input's dimension 1 to be divisible by the product of kernel_size, but got "
+            f"input.size(1)={batch.shape[1]} and kernel_size=({', '.join(map(str, settings[0]))})."
+        )
+    out = neural._fold(batch, size, settings)
+    return out.squeeze(0) if input.ndim == 2 else out

@@ -1,0 +1,363 @@
+"""Recurrent layers: Elman's, LSTM and GRU, as cells and over whole sequences.
+
+A layer over a sequence is a loop over its cell, so that all derivatives come from the cell's.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from retrograd.nn import functional as F  # noqa: N812
+from retrograd.nn import init
+from retrograd.nn.modules.module import Module
+from retrograd.ops.arrange import cat, stack
+from retrograd.ops.factories import empty, zeros
+from retrograd.tensor import Parameter, Tensor
+
+__all__ = ["GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNBase", "RNNCell"]
+
+State = Any  # a tensor; for the LSTM a pair of tensors
+
+
+def _chunks(x: Tensor, count: int) -> list[Tensor]:
+    size = x.shape[-1] // count
+    return [x[..., i * size : (i + 1) * size] for i in range(count)]
+
+
+def _elman(gates: Tensor, hidden_gates: Tensor, state: State, nonlinearity: str) -> State:
+    total = gates + hidden_gates
+    return total.tanh() if nonlinearity == "tanh" else total.relu()
+
+
+def _lstm(gates: Tensor, hidden_gates: Tensor, state: State, _: str) -> State:
+    """State (h, c): ``c' = f c + i g``, ``h' = o tanh(c')``."""
+    i, f, g, o = _chunks(gates + hidden_gates, 4)
+    c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c
+
+
+def _gru(gates: Tensor, hidden_gates: Tensor, state: State, _: str) -> State:
+    """``h' = (1 - z) n + z h`` with ``n = tanh(x_n + r h_n)``."""
+    r, z, n = _chunks(gates, 3)
+    hidden_r, hidden_z, hidden_n = _chunks(hidden_gates, 3)
+    new = (n + (r + hidden_r).sigmoid() * hidden_n).tanh()
+    update = (z + hidden_z).sigmoid()
+    return (state - new) * update + new
+
+
+_KINDS = {"RNN_TANH": (1, _elman), "RNN_RELU": (1, _elman), "LSTM": (4, _lstm), "GRU": (3, _gru)}
+
+
+def _reset(module: Module, hidden_size: int) -> None:
+    bound = 1.0 / math.sqrt(hidden_size) if hidden_size > 0 else 0
+    for weight in module.parameters():
+        init.uniform_(weight, -bound, bound)
+
+
+class _Cell(Module):
+    """One step of a recurrent layer."""
+
+    kind: str
+
+    def _setup(self, input_size: int, hidden_size: int, bias: bool, device: Any, dtype: Any) -> None:
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.bias = bias
+        gates = _KINDS[self.kind][0] * hidden_size
+        options = {"device": device, "dtype": dtype}
+        self.weight_ih = Parameter(empty((gates, input_size), **options))
+        self.weight_hh = Parameter(empty((gates, hidden_size), **options))
+        for name in ("bias_ih", "bias_hh"):
+            self.register_parameter(name, Parameter(empty(gates, **options)) if bias else None)
+        _reset(self, hidden_size)
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew."""
+        _reset(self, self.hidden_size)
+
+    def _step(self, input: Tensor, state: State, nonlinearity: str = "tanh") -> State:
+        if input.ndim not in (1, 2):
+            raise ValueError(
+                f"{type(self).__name__}: Expected input to be 1D or 2D, got {input.ndim}D instead"
+            )
+        if state is None:
+            start = zeros(*input.shape[:-1], self.hidden_size, dtype=input.dtype, device=input.device)
+            state = (start, start) if self.kind == "LSTM" else start
+        hidden = state[0] if self.kind == "LSTM" else state
+        return _KINDS[self.kind][1](
+            F.linear(input, self.weight_ih, self.bias_ih), F.linear(hidden, self.weight_hh, self.bias_hh), state,
+            nonlinearity,
+        )  # fmt: skip
+
+    def extra_repr(self) -> str:
+        text = f"{self.input_size}, {self.hidden_size}"
+        if self.bias is not True:
+            text += f", bias={self.bias}"
+        kind = getattr(self, "nonlinearity", "tanh")
+        return text + (f", nonlinearity={kind}" if kind != "tanh" else "")
+
+
+class RNNCell(_Cell):
+    """``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or with ReLU.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.RNNCell.html
+    """
+
+    kind = "RNN_TANH"
+
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", device: Any = None,
+        dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if nonlinearity not in ("tanh", "relu"):
+            raise RuntimeError(f"Unknown nonlinearity: {nonlinearity}")
+        self.nonlinearity = nonlinearity
+        self._setup(input_size, hidden_size, bias, device, dtype)
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        return self._step(input, hx, self.nonlinearity)
+
+
+class LSTMCell(_Cell):
+    """A cell with long short-term memory; its state is a pair (h, c).
+
+    Source: Hochreiter and Schmidhuber, "Long short-term memory", 1997;
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTMCell.html
+    """
+
+    kind = "LSTM"
+
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
+        super().__init__()
+        self._setup(input_size, hidden_size, bias, device, dtype)
+
+    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        return self._step(input, hx)
+
+
+class GRUCell(_Cell):
+    """A gated recurrent unit.
+
+    Source: Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014;
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.GRUCell.html
+    """
+
+    kind = "GRU"
+
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
+        super().__init__()
+        self._setup(input_size, hidden_size, bias, device, dtype)
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        return self._step(input, hx)
+
+
+class RNNBase(Module):
+    """Layers of a recurrent cell over sequences, in one direction or both.
+
+    Parameters
+    ----------
+    mode
+        `"RNN_TANH"`, `"RNN_RELU"`, `"LSTM"` or `"GRU"`.
+    input_size, hidden_size, num_layers
+        Sizes, and how many layers stand one above the other.
+    batch_first
+        Whether sequences are (N, L, size) and not (L, N, size).
+    dropout
+        Between layers, while training.
+    bidirectional
+        Whether there is a second pass from the end, whose outputs are put beside the first's.
+    """
+
+    def __init__(
+        self,
+        mode: str,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        if not 0 <= dropout <= 1 or isinstance(dropout, bool):
+            raise ValueError(
+                "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"
+            )
+        if hidden_size <= 0:
+            raise ValueError("hidden_size must be greater than zero")
+        if num_layers <= 0:
+            raise ValueError("num_layers must be greater than zero")
+        self.mode = mode
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bias = bias
+        self.batch_first = batch_first
+        self.dropout = float(dropout)
+        self.bidirectional = bidirectional
+        self.num_directions = 2 if bidirectional else 1
+        self._make_weights({"device": device, "dtype": dtype})
+        self.reset_parameters()
+
+    def _make_weights(self, options: dict[str, Any]) -> None:
+        gates = _KINDS[self.mode][0] * self.hidden_size
+        for layer in range(self.num_layers):
+            size = self.input_size if layer == 0 else self.hidden_size * self.num_directions
+            for suffix in self._suffixes(layer):
+                self.register_parameter(f"weight_ih_{suffix}", Parameter(empty((gates, size), **options)))
+                self.register_parameter(
+                    f"weight_hh_{suffix}", Parameter(empty((gates, self.hidden_size), **options))
+                )
+                if self.bias:
+                    for name in ("bias_ih", "bias_hh"):
+                        self.register_parameter(f"{name}_{suffix}", Parameter(empty(gates, **options)))
+
+    def _suffixes(self, layer: int) -> tuple[str, ...]:
+        return (f"l{layer}", f"l{layer}_reverse")[: self.num_directions]
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew."""
+        _reset(self, self.hidden_size)
+
+    def flatten_parameters(self) -> None:
+        """PyTorch's name; there is nothing to do."""
+
+    def forward(self, input: Tensor, hx: State = None) -> tuple[Tensor, State]:
+        if input.ndim not in (2, 3):
+            raise ValueError(f"{type(self).__name__}: Expected input to be 2D or 3D, got {input.ndim}D instead")
+        if input.shape[-1] != self.input_size:
+            raise RuntimeError(
+                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.shape[-1]}"
+            )
+        single = input.ndim == 2
+        steps = input.unsqueeze(1) if single else input.transpose(0, 1) if self.batch_first else input
+        states = self._initial(steps, hx, single)
+        ends = []
+        for layer in range(self.num_layers):
+            outputs = []
+            for direction, suffix in enumerate(self._suffixes(layer)):
+                state = states[layer * self.num_directions + direction]
+                output, end = self._run(steps, state, suffix, backwards=direction == 1)
+                outputs.append(output)
+                ends.append(end)
+            steps = outputs[0] if len(outputs) == 1 else cat(outputs, -1)
+            if self.dropout and layer < self.num_layers - 1:
+                steps = F.dropout(steps, self.dropout, self.training)
+        return self._outputs(steps, ends, single)
+
+    def _initial(self, steps: Tensor, hx: State, single: bool) -> list[State]:
+        """The state of each layer and direction before the first step."""
+        count = self.num_layers * self.num_directions
+        if hx is None:
+            start = zeros(steps.shape[1], self.hidden_size, dtype=steps.dtype, device=steps.device)
+            return [(start, start) if self.mode == "LSTM" else start] * count
+        given = [each.unsqueeze(1) if single else each for each in (hx if self.mode == "LSTM" else (hx,))]
+        expected = (count, steps.shape[1], self.hidden_size)
+        for each in given:
+            if tuple(each.shape) != expected:
+                raise RuntimeError(f"Expected hidden size {expected}, got {list(each.shape)}")
+        pieces = zip(*(list(each) for each in given), strict=True)
+        return [piece if self.mode == "LSTM" else piece[0] for piece in pieces]
+
+    def _run(self, steps: Tensor, state: State, suffix: str, backwards: bool) -> tuple[Tensor, State]:
+        """One layer in one direction: all outputs, and the last state."""
+        bias_ih = getattr(self, f"bias_ih_{suffix}") if self.bias else None
+        bias_hh = getattr(self, f"bias_hh_{suffix}") if self.bias else None
+        weight_hh = getattr(self, f"weight_hh_{suffix}")
+        gates = F.linear(steps, getattr(self, f"weight_ih_{suffix}"), bias_ih).unbind(0)
+        cell, nonlinearity = _KINDS[self.mode][1], self.mode.removeprefix("RNN_").lower()
+        outputs = []
+        for each in reversed(gates) if backwards else gates:
+            hidden = state[0] if self.mode == "LSTM" else state
+            state = cell(each, F.linear(hidden, weight_hh, bias_hh), state, nonlinearity)
+            outputs.append(state[0] if self.mode == "LSTM" else state)
+        return stack(outputs[::-1] if backwards else outputs), state
+
+    def _outputs(self, steps: Tensor, ends: list[State], single: bool) -> tuple[Tensor, State]:
+        columns = list(zip(*ends, strict=True)) if self.mode == "LSTM" else [ends]
+        last = [stack(list(column)) for column in columns]
+        if single:
+            steps, last = steps.squeeze(1), [each.squeeze(1) for each in last]
+        elif self.batch_first:
+            steps = steps.transpose(0, 1)
+        return steps, tuple(last) if self.mode == "LSTM" else last[0]
+
+    def extra_repr(self) -> str:
+        text = f"{self.input_size}, {self.hidden_size}"
+        if self.num_layers != 1:
+            text += f", num_layers={self.num_layers}"
+        if self.bias is not True:
+            text += f", bias={self.bias}"
+        if self.batch_first is not False:
+            text += f", batch_first={self.batch_first}"
+        if self.dropout != 0:
+            text += f", dropout={self.dropout}"
+        return text + (f", bidirectional={self.bidirectional}" if self.bidirectional is not False else "")
+
+
+class RNN(RNNBase):
+    """Elman's recurrent network; see `RNNBase` and `RNNCell`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.RNN.html
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", bias: bool = True,
+        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, device: Any = None,
+        dtype: Any = None,
+    ) -> None:  # fmt: skip
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
+        super().__init__(
+            f"RNN_{nonlinearity.upper()}", input_size, hidden_size, num_layers, bias, batch_first, dropout,
+            bidirectional, device, dtype,
+        )  # fmt: skip
+        self.nonlinearity = nonlinearity
+
+
+class LSTM(RNNBase):
+    """Long short-term memory; see `RNNBase` and `LSTMCell`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTM.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> layer = retrograd.nn.LSTM(3, 5)
+    >>> output, (h, c) = layer(retrograd.ones(7, 2, 3))
+    >>> output.shape, h.shape
+    (retrograd.Size([7, 2, 5]), retrograd.Size([1, 2, 5]))
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
+        dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            "LSTM", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype
+        )
+
+
+class GRU(RNNBase):
+    """Gated recurrent units; see `RNNBase` and `GRUCell`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.GRU.html
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
+        dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            "GRU", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype
+        )

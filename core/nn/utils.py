@@ -1,0 +1,189 @@
+"""Functions over a model's parameters as a whole: clipping of gradients, and one long vector of all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from retrograd.autograd.modes import no_grad
+from retrograd.storage import write
+from retrograd.tensor import Tensor, wrap_array
+
+__all__ = [
+    "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm", "parameters_to_vector",
+    "vector_to_parameters",
+]  # fmt: skip
+
+
+def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    return [each.grad for each in tensors if each.grad is not None]
+
+
+@no_grad()
+def get_total_norm(
+    tensors: Tensor | Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: Any = None
+) -> Tensor:
+    """The norm of all tensors together, as if they were one vector.
+
+    Raises
+    ------
+    RuntimeError
+        If `error_if_nonfinite` and the norm is infinite or no number.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.get_total_norm.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.nn.utils.get_total_norm([retrograd.tensor([3.0]), retrograd.tensor([4.0])])
+    tensor(5.)
+    """
+    from retrograd.ops.arrange import stack
+    from retrograd.ops.factories import zeros
+
+    given = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    order = float(norm_type)
+    if not given:
+        return zeros(())
+    first = given[0]
+    norms = [_norm(each, order) for each in given]
+    norms = [each if each._k is first._k else each.to(first.device) for each in norms]
+    total = _norm(stack(norms), order)
+    if error_if_nonfinite and not math.isfinite(total.item()):
+        raise RuntimeError(
+            f"The total norm of order {order} for gradients from `parameters` is non-finite, so it cannot be clipped. "
+            "To disable this error and scale the gradients by the non-finite norm anyway, set "
+            "`error_if_nonfinite=False`"
+        )
+    return total
+
+
+def _norm(tensor: Tensor, order: float) -> Tensor:
+    """The vector norm of all elements."""
+    size = tensor.abs()
+    if order == math.inf:
+        return size.max()
+    if order == -math.inf:
+        return size.min()
+    if order == 0:
+        return (size != 0).sum().to(size.dtype)
+    if order == 2:
+        return (size * size).sum().sqrt()
+    return size.sum() if order == 1 else (size**order).sum() ** (1.0 / order)
+
+
+@no_grad()
+def clip_grads_with_norm_(
+    parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor, foreach: Any = None
+) -> None:
+    """Scale all gradients, in place, so that a total norm of `total_norm` becomes at most `max_norm`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grads_with_norm_.html
+    """
+    grads = _gradients(parameters)
+    if not grads:
+        return
+    # The small number keeps the quotient finite, and is PyTorch's.
+    coefficient = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
+    for grad in grads:
+        factor = coefficient if coefficient._k is grad._k else coefficient.to(grad.device)
+        grad.mul_(factor)
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: Any = None,
+) -> Tensor:
+    """Scale all gradients, in place, so that their norm as one vector is at most `max_norm`.
+
+    Returns
+    -------
+    The norm before.
+
+    Raises
+    ------
+    RuntimeError
+        If `error_if_nonfinite` and the norm is infinite or no number.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_norm_.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> w = retrograd.nn.Parameter(retrograd.zeros(2))
+    >>> w.grad = retrograd.tensor([3.0, 4.0])
+    >>> retrograd.nn.utils.clip_grad_norm_([w], max_norm=1.0)
+    tensor(5.)
+    >>> w.grad
+    tensor([0.6000, 0.8000])
+    """
+    tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    total = get_total_norm(_gradients(tensors), norm_type, error_if_nonfinite)
+    clip_grads_with_norm_(tensors, max_norm, total)
+    return total
+
+
+@no_grad()
+def clip_grad_value_(
+    parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: Any = None
+) -> None:
+    """Bring every element of every gradient, in place, into [-clip_value, clip_value].
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_value_.html
+    """
+    limit = float(clip_value)
+    for grad in _gradients(parameters):
+        grad.clamp_(-limit, limit)
+
+
+def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
+    """All elements of all parameters in one vector, differentiably.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.parameters_to_vector.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.nn.utils.parameters_to_vector([retrograd.zeros(2), retrograd.ones(1, 2)])
+    tensor([0., 0., 1., 1.])
+    """
+    from retrograd.ops.arrange import cat
+
+    return cat([each.view(-1) for each in _on_one_device(parameters)])
+
+
+def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
+    """Write consecutive pieces of a vector into the parameters.
+
+    Raises
+    ------
+    TypeError
+        If `vec` is no tensor.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.vector_to_parameters.html
+    """
+    if not isinstance(vec, Tensor):
+        raise TypeError(f"expected torch.Tensor, but got: {type(vec).__name__}".replace("torch.", "retrograd."))
+    start = 0
+    for each in _on_one_device(parameters):
+        count = each.numel()
+        piece = vec.detach()[start : start + count].view_as(each)
+        k = each._k
+        write(each, wrap_array(k.copy(k.astype(piece._array, each._array.dtype)), k)._array)
+        start += count
+
+
+def _on_one_device(parameters: Iterable[Tensor]) -> list[Tensor]:
+    tensors = list(parameters)
+    for each in tensors:
+        if each._k is not tensors[0]._k:
+            raise TypeError(
+                f"Found two parameters on different devices ({tensors[0].device} and {each.device}): this is "
+                "currently not supported."
+            )
+    return tensors

@@ -1,0 +1,240 @@
+"""Activation functions: the operators behind `retrograd.nn.functional`'s.
+
+`relu`, `sigmoid`, `tanh` and the softmaxes are declared with the families they belong to. Numbers
+in a comparison are compared with the elements' own type, as everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from retrograd.ops.declare import Array, op
+
+__all__: list[str] = []
+
+SQRT_HALF = math.sqrt(0.5)
+SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
+ONE_OVER_SQRT_2PI = 1 / math.sqrt(2 * math.pi)
+
+
+def _keep(K: Any, mask: Any, g: Any) -> Any:
+    """`g` where `mask` holds, zero elsewhere; an infinite gradient does not leak into the rest."""
+    return K.where(mask, g, K.zeros_like(g))
+
+
+@op(
+    name="_leaky_relu",
+    node="LeakyReluBackward0",
+    vjp={"self": lambda K, g, self, negative_slope: K.where(self > 0, g, g * negative_slope)},
+)
+def _leaky_relu(K, self: Array, negative_slope: float) -> Array:
+    """``x`` where it is positive, else ``negative_slope * x``."""
+    return K.where(self > 0, self, self * negative_slope)
+
+
+def _elu_vjp(K: Any, g: Any, self: Any, alpha: float, scale: float, input_scale: float) -> Any:
+    below = K.exp(_below(K, self) * input_scale) * (alpha * scale * input_scale)
+    return K.where(self > 0, g * scale, g * below)
+
+
+def _below(K: Any, x: Any) -> Any:
+    """The negative part, so that `exp` of it does not overflow."""
+    return K.where(x > 0, K.zeros_like(x), x)
+
+
+@op(name="_elu", node="EluBackward0", vjp={"self": _elu_vjp})
+def _elu(K, self: Array, alpha: float, scale: float, input_scale: float) -> Array:
+    """``scale * x`` where positive, else ``scale * alpha * (exp(input_scale * x) - 1)``."""
+    return K.where(self > 0, self * scale, K.expm1(_below(K, self) * input_scale) * (alpha * scale))
+
+
+@op(
+    name="_celu",
+    node="CeluBackward0",
+    vjp={"self": lambda K, g, self, alpha: _elu_vjp(K, g, self, alpha, 1.0, 1.0 / alpha)},
+)
+def _celu(K, self: Array, alpha: float) -> Array:
+    """``x`` where positive, else ``alpha * (exp(x / alpha) - 1)``."""
+    return K.where(self > 0, self, K.expm1(_below(K, self) * (1.0 / alpha)) * alpha)
+
+
+def _gelu_tanh_argument(x: Any) -> Any:
+    return (x + x * x * x * 0.044715) * SQRT_2_OVER_PI
+
+
+def _gelu_vjp(K: Any, g: Any, self: Any, approximate: str) -> Any:
+    if approximate == "tanh":
+        t = K.tanh(_gelu_tanh_argument(self))
+        slope = (self * self * (3 * 0.044715) + 1) * SQRT_2_OVER_PI
+        return g * ((t + 1) * 0.5 + self * 0.5 * (1 - t * t) * slope)
+    cumulative = (K.erf(self * SQRT_HALF) + 1) * 0.5
+    density = K.exp(self * self * -0.5) * ONE_OVER_SQRT_2PI
+    return g * (cumulative + self * density)
+
+
+@op(name="_gelu", node="GeluBackward0", vjp={"self": _gelu_vjp})
+def _gelu(K, self: Array, approximate: str) -> Array:
+    """``x`` times the normal distribution's cumulative function of ``x``, or an approximation by tanh."""
+    if approximate == "tanh":
+        return self * 0.5 * (K.tanh(_gelu_tanh_argument(self)) + 1)
+    return self * 0.5 * (K.erf(self * SQRT_HALF) + 1)
+
+
+def _silu_vjp(K: Any, g: Any, self: Any) -> Any:
+    s = K.sigmoid(self)
+    return g * (s * (self * (1 - s) + 1))
+
+
+@op(name="_silu", node="SiluBackward0", vjp={"self": _silu_vjp})
+def _silu(K, self: Array) -> Array:
+    """``x * sigmoid(x)``."""
+    return self * K.sigmoid(self)
+
+
+def _plus(K: Any, x: Any) -> Any:
+    """log(1 + exp(x)), without overflow."""
+    return K.logaddexp(x, K.zeros_like(x))
+
+
+def _mish_vjp(K: Any, g: Any, self: Any) -> Any:
+    t = K.tanh(_plus(K, self))
+    return g * (t + self * K.sigmoid(self) * (1 - t * t))
+
+
+@op(name="_mish", node="MishBackward0", vjp={"self": _mish_vjp})
+def _mish(K, self: Array) -> Array:
+    """``x * tanh(softplus(x))``."""
+    return self * K.tanh(_plus(K, self))
+
+
+@op(
+    name="_softplus",
+    node="SoftplusBackward0",
+    vjp={
+        "self": lambda K, g, self, beta, threshold: K.where(
+            self * beta > threshold, g, g * K.sigmoid(self * beta)
+        )
+    },
+)
+def _softplus(K, self: Array, beta: float, threshold: float) -> Array:
+    """``log(1 + exp(beta * x)) / beta``, and ``x`` itself where ``beta * x`` is above `threshold`."""
+    scaled = self * beta
+    return K.where(scaled > threshold, self, _plus(K, scaled) / beta)
+
+
+@op(name="_log_sigmoid", node="LogSigmoidBackward0", vjp={"self": lambda K, g, self: g * K.sigmoid(-self)})
+def _log_sigmoid(K, self: Array) -> Array:
+    """``log(sigmoid(x))``, without overflow."""
+    return -_plus(K, -self)
+
+
+@op(
+    name="_hardtanh",
+    node="HardtanhBackward0",
+    vjp={
+        "self": lambda K, g, self, min_val, max_val: K.where(
+            self <= min_val, K.zeros_like(g), _keep(K, self < max_val, g)
+        )
+    },
+)
+def _hardtanh(K, self: Array, min_val: float, max_val: float) -> Array:
+    """``x`` brought into [min_val, max_val]."""
+    return _between(K, self, min_val, max_val)
+
+
+def _between(K: Any, x: Any, low: float, high: float) -> Any:
+    x = K.where(x < low, K.full((), low, x.dtype), x)
+    return K.where(x > high, K.full((), high, x.dtype), x)
+
+
+@op(
+    name="_hardsigmoid",
+    node="HardsigmoidBackward0",
+    vjp={"self": lambda K, g, self: _keep(K, abs(self) < 3, g * (1 / 6))},
+)
+def _hardsigmoid(K, self: Array) -> Array:
+    """``clamp(x / 6 + 1/2, 0, 1)``."""
+    return _between(K, self + 3, 0, 6) / 6
+
+
+@op(
+    name="_hardswish",
+    node="HardswishBackward0",
+    vjp={
+        "self": lambda K, g, self: K.where(self >= 3, g, _keep(K, self > -3, g * (self / 3 + 0.5))),
+    },
+)
+def _hardswish(K, self: Array) -> Array:
+    """``x * clamp(x + 3, 0, 6) / 6``."""
+    return self * _between(K, self + 3, 0, 6) / 6
+
+
+def _outside_vjp(K: Any, g: Any, self: Any, lambd: float) -> Any:
+    return K.where(abs(self) <= lambd, K.zeros_like(g), g)
+
+
+@op(name="_hardshrink", node="HardshrinkBackward0", vjp={"self": _outside_vjp})
+def _hardshrink(K, self: Array, lambd: float) -> Array:
+    """Zero within [-lambd, lambd], ``x`` outside."""
+    return K.where(abs(self) <= lambd, K.zeros_like(self), self)
+
+
+@op(name="_softshrink", node="SoftshrinkBackward0", vjp={"self": _outside_vjp})
+def _softshrink(K, self: Array, lambd: float) -> Array:
+    """``x`` moved towards zero by `lambd`, and zero within [-lambd, lambd]."""
+    inner = K.where(self < -lambd, self + lambd, self * 0)
+    return K.where(self > lambd, self - lambd, inner)
+
+
+@op(
+    name="_threshold",
+    node="ThresholdBackward0",
+    vjp={"self": lambda K, g, self, threshold: K.where(self <= threshold, K.zeros_like(g), g)},
+)
+def _threshold(K, self: Array, threshold: float, value: float) -> Array:
+    """``x`` where it is above `threshold`, else `value`."""
+    return K.where(self <= threshold, K.full((), value, self.dtype), self)
+
+
+def _halves(K: Any, x: Any, dim: int) -> tuple[Any, Any]:
+    half = x.shape[dim] // 2
+    before = (slice(None),) * dim
+    return K.slice(x, (*before, slice(0, half))), K.slice(x, (*before, slice(half, 2 * half)))
+
+
+def _glu_vjp(K: Any, g: Any, self: Any, dim: int) -> Any:
+    a, b = _halves(K, self, dim)
+    s = K.sigmoid(b)
+    return K.concat([g * s, g * a * s * (1 - s)], dim)
+
+
+@op(name="_glu", node="GluBackward0", vjp={"self": _glu_vjp})
+def _glu(K, self: Array, dim: int) -> Array:
+    """The first half along `dim` times the sigmoid of the second."""
+    a, b = _halves(K, self, dim)
+    return a * K.sigmoid(b)
+
+
+@op(
+    name="_prelu",
+    node="PreluKernelBackward0",
+    promote="common",
+    vjp={
+        "self": lambda K, g, self, weight: K.where(self > 0, g, g * weight),
+        "weight": lambda K, g, self: K.where(self > 0, K.zeros_like(g), g * self),
+    },
+)
+def _prelu(K, self: Array, weight: Array) -> Array:
+    """``x`` where positive, else ``weight * x``."""
+    return K.where(self > 0, self, self * weight)
+
+
+@op(
+    name="_rrelu",
+    node="RreluWithNoiseBackward0",
+    vjp={"self": lambda K, g, self, noise: K.where(self > 0, g, g * noise)},
+)
+def _rrelu(K, self: Array, noise: Array) -> Array:
+    """``x`` where positive, else ``noise * x``."""
+    return K.where(self > 0, self, self * noise)

@@ -1,0 +1,189 @@
+"""Batch, layer and group normalization: one formula over the axes that statistics are taken of.
+
+With :math:`\\hat x = (x - \\mu) r`, :math:`r = 1 / \\sqrt{\\sigma^2 + \\epsilon}` and :math:`h = g w`,
+
+.. math:: dx = r (h - \\overline{h} - \\hat x \\, \\overline{h \\hat x})
+
+where the bars are means over the normalized axes. In an ordinary backward pass the saved statistics
+are used; when the pass is itself recorded they are computed anew, so that they are differentiated.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from retrograd.ops.declare import Array, op
+from retrograd.ops.graph import G
+
+__all__: list[str] = []
+
+Ints = tuple[int, ...]
+
+
+def _statistics(K: Any, x: Any, axes: Ints) -> tuple[Any, Any]:
+    """Mean and (biased) variance, with the axes kept."""
+    count = math.prod(x.shape[i] for i in axes)
+    mean = K.sum(x, axes, True) / count
+    centered = x - mean
+    return mean, K.sum(centered * centered, axes, True) / count
+
+
+def _inverse_deviation(K: Any, var: Any, eps: float) -> Any:
+    return 1 / K.sqrt(var + eps)
+
+
+def _gradients(
+    K: Any, g: Any, x: Any, weight: Any, mean: Any, var: Any, eps: float, axes: Ints, sums: Ints, needs: Any
+) -> tuple[Any, Any, Any]:
+    """The gradients by x, weight and bias; `weight` has x's number of axes, `sums` are those it lacks."""
+    if K is G and mean is not None:
+        mean, var = _statistics(K, x, axes)
+    scale = _inverse_deviation(K, var, eps)
+    normal = (x - mean) * scale
+    for_x = for_weight = for_bias = None
+    if needs[0]:
+        h = g if weight is None else g * weight
+        count = math.prod(x.shape[i] for i in axes)
+        mean_h, mean_hx = K.sum(h, axes, True) / count, K.sum(h * normal, axes, True) / count
+        for_x = (h - mean_h - normal * mean_hx) * scale
+    if needs[1]:
+        for_weight = K.sum(g * normal, sums, False) if sums else g * normal
+    if needs[2]:
+        for_bias = K.sum(g, sums, False) if sums else g
+    return for_x, for_weight, for_bias
+
+
+def _scaled(x: Any, mean: Any, scale: Any, weight: Any, bias: Any) -> Any:
+    out = (x - mean) * scale
+    if weight is not None:
+        out = out * weight
+    return out if bias is None else out + bias
+
+
+def _wide(K: Any, x: Any) -> Any:
+    """Half types are normalized in float32."""
+    return K.astype(x, K.dtypes["float32"]) if x is not None and x.dtype.itemsize == 2 else x
+
+
+def _normalized(K: Any, x: Any, weight: Any, bias: Any, eps: float, axes: Ints) -> tuple[Any, Any, Any]:
+    wide = _wide(K, x)
+    mean, var = _statistics(K, wide, axes)
+    out = _scaled(wide, mean, _inverse_deviation(K, var, eps), _wide(K, weight), _wide(K, bias))
+    if wide is x:
+        return out, mean, var
+    return tuple(K.astype(each, x.dtype) for each in (out, mean, var))  # type: ignore[return-value]
+
+
+# -- batch norm --------------------------------------------------------------------------------
+
+
+def _channels(K: Any, v: Any, ndim: int) -> Any:
+    return None if v is None else K.reshape(v, (1, -1) + (1,) * (ndim - 2))
+
+
+def _all_but_channels(ndim: int) -> Ints:
+    return (0, *range(2, ndim))
+
+
+def _batch_norm_vjp(K: Any, g: Any, self: Any, weight: Any, result1: Any, result2: Any, eps: float, needs: Any) -> Any:
+    ndim = len(self.shape)
+    axes = _all_but_channels(ndim)
+    return _gradients(K, g[0], self, _channels(K, weight, ndim), result1, result2, eps, axes, axes, needs)
+
+
+@op(name="_batch_norm", node="NativeBatchNormBackward0", outputs=3, vjp={"*": _batch_norm_vjp})
+def _batch_norm(
+    K, self: Array, weight: Array | None, bias: Array | None, eps: float
+) -> tuple[Array, Array, Array]:
+    """Normalized by the batch's own statistics, which are returned too, biased and with the axes kept."""
+    ndim = len(self.shape)
+    weight, bias = _channels(K, weight, ndim), _channels(K, bias, ndim)
+    return _normalized(K, self, weight, bias, eps, _all_but_channels(ndim))
+
+
+def _fixed_batch_norm_vjp(
+    K: Any, g: Any, self: Any, weight: Any, mean: Any, var: Any, eps: float, needs: Any
+) -> tuple[Any, ...]:
+    ndim = len(self.shape)
+    axes = _all_but_channels(ndim)
+    scale = _inverse_deviation(K, _channels(K, var, ndim), eps)
+    for_x = for_weight = for_bias = None
+    if needs[0]:
+        for_x = g * scale if weight is None else g * scale * _channels(K, weight, ndim)
+    if needs[1]:
+        for_weight = K.sum(g * ((self - _channels(K, mean, ndim)) * scale), axes, False)
+    if needs[2]:
+        for_bias = K.sum(g, axes, False)
+    return for_x, for_weight, for_bias, None, None
+
+
+@op(name="_fixed_batch_norm", node="NativeBatchNormBackward0", vjp={"*": _fixed_batch_norm_vjp})
+def _fixed_batch_norm(
+    K, self: Array, weight: Array | None, bias: Array | None, mean: Array, var: Array, eps: float
+) -> Array:
+    """Normalized by given statistics."""
+    ndim = len(self.shape)
+    scale = _inverse_deviation(K, _channels(K, _wide(K, var), ndim), eps)
+    channels = (_channels(K, _wide(K, each), ndim) for each in (mean, weight, bias))
+    mean, weight, bias = channels
+    out = _scaled(_wide(K, self), mean, scale, weight, bias)
+    return K.astype(out, self.dtype) if out.dtype != self.dtype else out
+
+
+_fixed_batch_norm.__wrapped_op__.node_class.shown = (0, 1, 2)
+
+
+# -- layer norm --------------------------------------------------------------------------------
+
+
+def _layer_norm_vjp(
+    K: Any, g: Any, self: Any, weight: Any, result1: Any, result2: Any, count: int, eps: float, needs: Any
+) -> Any:
+    lead = len(self.shape) - count
+    axes, sums = tuple(range(lead, len(self.shape))), tuple(range(lead))
+    return _gradients(K, g[0], self, weight, result1, result2, eps, axes, sums, needs)
+
+
+@op(name="_layer_norm", node="NativeLayerNormBackward0", outputs=3, vjp={"*": _layer_norm_vjp})
+def _layer_norm(
+    K, self: Array, weight: Array | None, bias: Array | None, count: int, eps: float
+) -> tuple[Array, Array, Array]:
+    """Each sample normalized over its last `count` axes."""
+    return _normalized(K, self, weight, bias, eps, tuple(range(len(self.shape) - count, len(self.shape))))
+
+
+# -- group norm --------------------------------------------------------------------------------
+
+
+def _grouped(K: Any, x: Any, groups: int) -> Any:
+    """(N, C, *) as (N, groups, C / groups, rest)."""
+    n, channels = x.shape[:2]
+    return K.reshape(x, (n, groups, channels // groups, math.prod(x.shape[2:])))
+
+
+def _group_channels(K: Any, v: Any, groups: int) -> Any:
+    return None if v is None else K.reshape(v, (1, groups, v.shape[0] // groups, 1))
+
+
+def _group_norm_vjp(
+    K: Any, g: Any, self: Any, weight: Any, result1: Any, result2: Any, groups: int, eps: float, needs: Any
+) -> tuple[Any, ...]:
+    parts = _gradients(
+        K, _grouped(K, g[0], groups), _grouped(K, self, groups), _group_channels(K, weight, groups), result1, result2,
+        eps, (2, 3), (0, 3), needs,
+    )  # fmt: skip
+    shapes = (tuple(self.shape), (self.shape[1],), (self.shape[1],))
+    return tuple(
+        None if part is None else K.reshape(part, shape) for part, shape in zip(parts, shapes, strict=True)
+    )
+
+
+@op(name="_group_norm", node="NativeGroupNormBackward0", outputs=3, vjp={"*": _group_norm_vjp})
+def _group_norm(
+    K, self: Array, weight: Array | None, bias: Array | None, groups: int, eps: float
+) -> tuple[Array, Array, Array]:
+    """Each group of channels of each sample normalized."""
+    weight, bias = _group_channels(K, weight, groups), _group_channels(K, bias, groups)
+    out, mean, var = _normalized(K, _grouped(K, self, groups), weight, bias, eps, (2, 3))
+    return K.reshape(out, tuple(self.shape)), mean, var
