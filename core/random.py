@@ -15,10 +15,11 @@ does; those that give tensors stand in `retrograd.ops.sampling`.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from retrograd.device import current_kernels, device
@@ -215,6 +216,19 @@ def fork_rng(devices: Any = None, enabled: bool = True, **_: Any) -> Iterator[No
 _DIGITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
 
 
+def _by_level(draw: Callable[..., Any]) -> Callable[..., Any]:
+    """Inside `vmap`, draw at the level below: for every sample or once for all, as its `randomness` says."""
+
+    @functools.wraps(draw)
+    def drawn(k: Any, shape: Sequence[int], *rest: Any, **named: Any) -> Any:
+        if k.level:
+            return k.random(lambda lower, wider: drawn(lower, wider, *rest, **named), tuple(shape))
+        return draw(k, shape, *rest, **named)
+
+    return drawn
+
+
+@_by_level
 def uniform_array(k: Any, shape: Sequence[int], native_dtype: Any, generator: Generator | None = None) -> Any:
     """A raw array of numbers from [0, 1), equal on every backend. See Note [Random stream].
 
@@ -259,6 +273,7 @@ def _open_uniform(k: Any, source: Generator, count: int, native: Any) -> Any:
     return (words + 1.0) * 2.0**-32
 
 
+@_by_level
 def open_uniform_array(
     k: Any, shape: Sequence[int], native_dtype: Any, generator: Generator | None = None
 ) -> Any:
@@ -267,6 +282,7 @@ def open_uniform_array(
     return k.reshape(_open_uniform(k, source, math.prod(shape), native_dtype), tuple(shape))
 
 
+@_by_level
 def normal_array(k: Any, shape: Sequence[int], native_dtype: Any, generator: Generator | None = None) -> Any:
     """A raw array of standard normal numbers, by Box and Muller's transform in float64.
 
@@ -282,6 +298,7 @@ def normal_array(k: Any, shape: Sequence[int], native_dtype: Any, generator: Gen
     return k.reshape(k.astype(k.slice(both, (slice(0, count),)), native_dtype), tuple(shape))
 
 
+@_by_level
 def integer_array(
     k: Any, shape: Sequence[int], low: int, high: int, generator: Generator | None = None
 ) -> Any:

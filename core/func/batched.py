@@ -88,6 +88,7 @@ class BatchedKernels(Kernels):
             dtypes=lower.dtypes,
             names=lower.names,
             floats=lower.floats,
+            plain=lower.plain,
             owns=lambda array: True,
         )
         self.quiet = lower.quiet
@@ -127,6 +128,17 @@ class BatchedKernels(Kernels):
         if tensor._k is not self.lower and self.lower.level:
             tensor = self.lower.lift(tensor)
         return wrap_array(Batched(tensor, False, self), self)
+
+    def random(self, draw: Callable[[Any, tuple[int, ...]], Any], shape: tuple[int, ...]) -> Batched:
+        """Random numbers: `draw(table, shape)` at the level below, by the rule of this `vmap`."""
+        if self.randomness == "error":
+            raise RuntimeError(
+                "vmap: called random operation while in randomness error mode. Please either use the 'same' or "
+                "'different' randomness flags on vmap or perform the randomness operation out of vmap"
+            )
+        if self.randomness == "same":
+            return self.of(draw(self.lower, shape))
+        return self.wrap(wrap_array(draw(self.lower, (self.size, *shape)), self.lower), True)
 
     def spread(self, array: Any) -> Tensor:
         """The tensor with the hidden dimension in front, repeated if all samples share it."""
@@ -527,19 +539,6 @@ def _creation(name: str) -> Rule:
 
 for _kernel in ("arange", "empty", "eye", "from_host", "full", "linspace", "ones", "zeros"):
     _RULES[_kernel] = _creation(_kernel)
-
-
-@rule("random_bits")
-def _random_bits(table: BatchedKernels, key: Any, offset: int, count: int) -> Batched:
-    if table.randomness == "error":
-        raise RuntimeError(
-            "vmap: called random operation while in randomness error mode. Please either use the 'same' or 'different' "
-            "randomness flags on vmap or perform the randomness operation out of vmap"
-        )
-    if table.randomness == "same":
-        return table.of(table.lower.random_bits(key, offset, count))
-    bits = table.lower.random_bits(key, offset, count * table.size)
-    return table.wrap(wrap_array(table.lower.reshape(bits, (table.size, count)), table.lower), True)
 
 
 def _refuse(what: str) -> Rule:

@@ -106,6 +106,8 @@ def test_random_numbers_follow_the_randomness_flag() -> None:
     x = retrograd.zeros(3, 2)
     same = func.vmap(lambda r: r + retrograd.rand(2), randomness="same")(x)
     assert bool((same[0] == same[1]).all())
+    different = func.vmap(lambda r: r + retrograd.rand(2), randomness="different")(x)
+    assert not bool((different[0] == different[1]).any())
 
 
 def test_gradients_of_captured_tensors_stay_connected() -> None:
