@@ -1,4 +1,4 @@
-"""PyTorch's names for layouts and memory formats. There is one layout; formats are accepted and mostly ignored."""
+"""PyTorch's names for layouts and memory formats: there is one layout, and formats mostly change nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 __all__ = [
-    "channels_last", "channels_last_3d", "contiguous_format", "layout", "memory_format", "preserve_format", "strided",
+    "channels_last", "channels_last_3d", "contiguous_format", "layout", "memory_format", "preserve_format",
+    "strided",
 ]  # fmt: skip
 
 

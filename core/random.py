@@ -116,7 +116,8 @@ class Generator:
             raise TypeError("RNG state must be a retrograd.ByteTensor")
         if new_state.numel() != 16:
             raise RuntimeError(
-                f"Expected a generator state of size 16 but found the input RNG state size to be {new_state.numel()}"
+                "Expected a generator state of size 16 but found the input RNG state size to be "
+                f"{new_state.numel()}"
             )
         content = bytes(new_state.tolist())
         with self._lock:
@@ -322,6 +323,8 @@ def integer_array(
 
 def bernoulli_mask(shape: Sequence[int], p: float, k: Any, generator: Generator | None = None) -> Any:
     """A raw bool array, each element true with probability `p`."""
+    if k.level:
+        return k.random(lambda lower, wider: bernoulli_mask(wider, p, lower, generator), tuple(shape))
     source = default_generator if generator is None else generator
     words = source.bits(k, math.prod(shape))
     threshold = round(p * 2**32)

@@ -140,8 +140,9 @@ def _unsupported(value: Any, path: str) -> str:
     elif hasattr(value, "__array__"):
         hint = "; make it a tensor with retrograd.tensor first"
     return (
-        f"retrograd.save cannot store {path}, which is of type {kind.__module__}.{kind.__qualname__}{hint}. It stores "
-        "tensors, numbers, strings, bytes, None, dtypes, devices, and lists, tuples, sets, dicts and OrderedDicts of them"
+        f"retrograd.save cannot store {path}, which is of type {kind.__module__}.{kind.__qualname__}{hint}. "
+        "It stores tensors, numbers, strings, bytes, None, dtypes, devices, and lists, tuples, sets, dicts "
+        "and OrderedDicts of them"
     )
 
 
@@ -197,11 +198,13 @@ def _write(file: IO[bytes], structure: dict[str, Any], data: list[Tensor]) -> No
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("structure.json", json.dumps(structure))
         for number, tensor in enumerate(data):
-            host = tensor._k.to_host(tensor._array)
+            host = tensor._k.to_host(tensor._array).reshape(-1)
+            if not host.flags.c_contiguous:
+                host = host.copy()
             if sys.byteorder == "big":
                 host = host.byteswap()
             with archive.open(_entry(number), "w", force_zip64=True) as entry:
-                entry.write(host.reshape(-1).view("uint8").data)
+                entry.write(host.view("uint8").data)
 
 
 def _entry(number: int) -> str:
@@ -326,14 +329,14 @@ def load(
 def _structure(archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
     if "structure.json" not in archive.namelist():
         raise RuntimeError(
-            f"{name} is a zip archive, but not one that retrograd.save has written. A file of torch.save holds pickled "
-            "code: load it with PyTorch and save its arrays"
+            f"{name} is a zip archive, but not one that retrograd.save has written. A file of torch.save "
+            "holds pickled code: load it with PyTorch and save its arrays"
         )
     structure: dict[str, Any] = json.loads(archive.read("structure.json"))
     if structure["format"] != _FORMAT or structure["version"] > _VERSION:
         raise RuntimeError(
-            f"{name} has format {structure['format']!r}, version {structure['version']}; this version of retrograd reads "
-            f"{_FORMAT!r} up to version {_VERSION}"
+            f"{name} has format {structure['format']!r}, version {structure['version']}; this version of "
+            f"retrograd reads {_FORMAT!r} up to version {_VERSION}"
         )
     return structure
 

@@ -108,10 +108,11 @@ def _wanted(args: tuple[Any, ...], options: dict[str, Any]) -> _Wanted:
     flags = dict(zip(("non_blocking", "copy"), rest, strict=False)) | options
     unknown = set(flags) - {"non_blocking", "copy", "memory_format"}
     if unknown or len(rest) > 2 or not (other is None or isinstance(other, Tensor)):
+        given = [type(each).__name__ for each in args]
         raise TypeError(
-            f"to() received an invalid combination of arguments - got ({', '.join(type(each).__name__ for each in args)}"
-            f"{''.join(f', {name}' for name in sorted(unknown))}); expected a tensor, a dtype, or a device and a dtype, "
-            "then non_blocking and copy"
+            "to() received an invalid combination of arguments - got "
+            f"({', '.join([*given, *sorted(unknown)])}); expected a tensor, a dtype, or a device and a "
+            "dtype, then non_blocking and copy"
         )
     k = None if where is None else kernels_of(where)
     return _Wanted(k, as_dtype("to", type_), bool(flags.get("copy", False)))
@@ -171,9 +172,9 @@ def _converter(name: str, type_: dtypes.dtype) -> Callable[..., Tensor]:
 
 
 _CONVERTERS = {
-    "bool": dtypes.bool_, "byte": dtypes.uint8, "char": dtypes.int8, "short": dtypes.int16, "int": dtypes.int32,
-    "long": dtypes.int64, "half": dtypes.float16, "bfloat16": dtypes.bfloat16, "float": dtypes.float32,
-    "double": dtypes.float64, "cfloat": dtypes.complex64, "cdouble": dtypes.complex128,
+    "bool": dtypes.bool_, "byte": dtypes.uint8, "char": dtypes.int8, "short": dtypes.int16,
+    "int": dtypes.int32, "long": dtypes.int64, "half": dtypes.float16,
+    "bfloat16": dtypes.bfloat16, "float": dtypes.float32, "double": dtypes.float64, "cfloat": dtypes.complex64, "cdouble": dtypes.complex128,
 }  # fmt: skip
 
 

@@ -40,7 +40,8 @@ from retrograd.storage import share
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = [
-    "as_tensor", "asarray", "from_dlpack", "from_numpy", "frombuffer", "legacy_tensor", "tensor", *factories.__all__,
+    "as_tensor", "asarray", "from_dlpack", "from_numpy", "frombuffer", "legacy_tensor", "tensor",
+    *factories.__all__,
 ]  # fmt: skip
 
 HostArray = np.ndarray[Any, Any]
@@ -220,14 +221,14 @@ def _check_host(array: HostArray) -> None:
     _dtype_of_host(array)
     if not array.dtype.isnative:
         raise ValueError(
-            "given numpy array has byte order different from the native byte order. Conversion between byte orders "
-            "is currently not supported."
+            "given numpy array has byte order different from the native byte order. Conversion between byte "
+            "orders is currently not supported."
         )
     if any(stride < 0 for stride in array.strides):
         raise ValueError(
-            "At least one stride in the given numpy array is negative, and tensors with negative strides are not "
-            "currently supported. (You can probably work around this by making a copy of your array  with "
-            "array.copy().) "
+            "At least one stride in the given numpy array is negative, and tensors with negative strides are "
+            "not currently supported. (You can probably work around this by making a copy of your array  "
+            "with array.copy().) "
         )
 
 
@@ -268,10 +269,10 @@ def from_numpy(ndarray: Any) -> Tensor:
 def _warn_if_read_only(array: HostArray) -> None:
     if not array.flags.writeable:
         warnings.warn(
-            "The given NumPy array is not writable, and retrograd does not support non-writable tensors. This means "
-            "writing to this tensor will result in undefined behavior. You may want to copy the array to protect its "
-            "data or make it writable before converting it to a tensor. This type of warning will be suppressed for "
-            "the rest of this program.",
+            "The given NumPy array is not writable, and retrograd does not support non-writable tensors. "
+            "This means writing to this tensor will result in undefined behavior. You may want to copy the "
+            "array to protect its data or make it writable before converting it to a tensor. This type of "
+            "warning will be suppressed for the rest of this program.",
             UserWarning,
             stacklevel=3,
         )
@@ -449,17 +450,18 @@ def frombuffer(
         raise ValueError(f"both buffer length ({size}) and count ({count}) must not be 0")
     if not 0 <= offset < size:
         raise ValueError(
-            f"offset ({offset} bytes) must be non-negative and no greater than buffer length ({size} bytes) - 1"
+            f"offset ({offset} bytes) must be non-negative and no greater than buffer length ({size} bytes) "
+            "- 1"
         )
     if count < 0 and (size - offset) % dtype.itemsize:
         raise ValueError(
-            f"buffer length ({size - offset} bytes) after offset ({offset} bytes) must be a multiple of element "
-            f"size ({dtype.itemsize})"
+            f"buffer length ({size - offset} bytes) after offset ({offset} bytes) must be a multiple of "
+            f"element size ({dtype.itemsize})"
         )
     if count > 0 and offset + count * dtype.itemsize > size:
         raise ValueError(
-            f"requested buffer length ({count} * {dtype.itemsize} bytes) after offset ({offset} bytes) must not be "
-            f"greater than actual buffer length ({size} bytes)"
+            f"requested buffer length ({count} * {dtype.itemsize} bytes) after offset ({offset} bytes) must "
+            f"not be greater than actual buffer length ({size} bytes)"
         )
     array = np.frombuffer(buffer, _host_type(dtype), count, offset)
     _warn_if_read_only(array)
@@ -540,17 +542,13 @@ def _is_index(value: Any) -> bool:
 
 
 def _legacy_alias(source: Tensor, to: Destination) -> Tensor:
-    """A tensor of a tensor shares its memory, and so must have the type already (or be of the default one)."""
+    """A tensor of a tensor shares its memory, and so must have the constructor's type; `Tensor` takes any."""
     if source.dtype is not to.dtype and to.dtype is not get_default_dtype():
         raise TypeError(f"expected TensorOptions(dtype={to.dtype}) (got TensorOptions(dtype={source.dtype}))")
     return source.detach()
 
 
 # -- methods -----------------------------------------------------------------------------------
-
-
-def _to_like(name: str, like: Tensor, options: Options) -> Destination:
-    return destination(name, options, like)
 
 
 def new_tensor(self: Tensor, data: Any, **options: Unpack[Options]) -> Tensor:

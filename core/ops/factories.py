@@ -23,7 +23,8 @@ from retrograd.ops.options import (
 from retrograd.tensor import Tensor
 
 __all__ = [
-    "arange", "cartesian_prod", "combinations", "empty", "empty_like", "empty_strided", "eye", "full", "full_like",
+    "arange", "cartesian_prod", "combinations", "empty", "empty_like", "empty_strided", "eye", "full",
+    "full_like",
     "linspace", "logspace", "meshgrid", "ones", "ones_like", "scalar_tensor", "tril_indices",
     "triu_indices", "zeros", "zeros_like",
 ]  # fmt: skip

@@ -10,7 +10,8 @@ from retrograd.ops.creation import legacy_tensor
 from retrograd.tensor import Tensor
 
 __all__ = [
-    "BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor",
+    "BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor",
+    "IntTensor",
     "LongTensor", "ShortTensor",
 ]  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, TypedDict, Unpack
+from typing import Any, NamedTuple, TypedDict
 
 from retrograd.autograd.modes import current_mode
 from retrograd.device import device, kernels_of
@@ -23,7 +23,8 @@ from retrograd.storage import INFERENCE, overwrite, write
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = [
-    "Destination", "Options", "as_dtype", "as_number", "as_size", "checked_number", "destination", "dtype_of_number",
+    "Destination", "Options", "as_dtype", "as_number", "as_size", "checked_number", "destination",
+    "dtype_of_number",
     "finish", "fresh",
 ]  # fmt: skip
 
@@ -163,7 +164,8 @@ def _bad_size(name: str, size: tuple[Any, ...], argument: str) -> TypeError:
     given = size[0] if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
     if given is size and not hasattr(size[0], "__index__"):
         return TypeError(
-            f"{name}(): argument '{argument}' (position 1) must be tuple of ints, not {type(size[0]).__name__}"
+            f"{name}(): argument '{argument}' (position 1) must be tuple of ints, not "
+            f"{type(size[0]).__name__}"
         )
     position, wrong = next((i, each) for i, each in enumerate(given) if not hasattr(each, "__index__"))
     return TypeError(
@@ -228,8 +230,3 @@ def checked_number(value: bool | int | float | complex, to: dtype, type_name: st
     elif fits and (not math.isfinite(real) or abs(real) <= finfo(to).max):
         return float(real)
     raise RuntimeError(f"value cannot be converted to type {type_name or _C_NAMES[to.name]} without overflow")
-
-
-def options_of(**options: Unpack[Options]) -> Options:
-    """Options as a dict; for functions that spell some of them out."""
-    return options

@@ -162,7 +162,10 @@ def randint(*bounds: Any, generator: Generator | None = None, **options: Any) ->
 
 
 def randint_like(input: Tensor, *bounds: int, generator: Generator | None = None, **options: Any) -> Tensor:
-    """Integers from [low, high) of the shape, type and device of `input`: `randint_like(input, [low,] high)`."""
+    """Integers from [low, high) of the shape, type and device of `input`.
+
+    Called as `randint_like(input, high)` or `randint_like(input, low, high)`.
+    """
     low = options.pop("low", 0) if len(bounds) < 2 else bounds[0]
     high = options.pop("high") if "high" in options else bounds[-1]
     low, high = _integers("randint_like", low, high)
@@ -178,7 +181,10 @@ def _integers(name: str, *values: Any) -> tuple[int, ...]:
     return tuple(each.__index__() for each in values)
 
 
-_C_TYPE = {"Bool": "bool", "Byte": "unsigned char", "Char": "signed char", "Short": "short", "Int": "int", "Long": "long"}  # fmt: skip
+_C_TYPE = {
+    "Bool": "bool", "Byte": "unsigned char", "Char": "signed char", "Short": "short", "Int": "int",
+    "Long": "long",
+}  # fmt: skip
 
 
 def _check_bounds(chosen: dtype, low: int, high: int) -> None:
@@ -475,12 +481,13 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
 # -- in place ----------------------------------------------------------------------------------
 
 _IN_PLACE = {
-    name: _forgetting(f"_{name}_in_place", f"{node}")
+    name: _forgetting(f"_{name}_in_place", node)
     for name, node in (
-        ("uniform", "UniformBackward0"), ("normal", "NormalBackward0"), ("exponential", "ExponentialBackward0"),
+        ("uniform", "UniformBackward0"), ("normal", "NormalBackward0"),
+        ("exponential", "ExponentialBackward0"), ("log_normal", "LogNormalBackward0"),
         ("bernoulli_tensor", "BernoulliBackward1"), ("bernoulli", "BernoulliBackward2"),
         ("random_from", "RandomBackward0"), ("random_to", "RandomBackward1"), ("random", "RandomBackward2"),
-        ("cauchy", "CauchyBackward0"), ("log_normal", "LogNormalBackward0"), ("geometric", "GeometricBackward0"),
+        ("cauchy", "CauchyBackward0"), ("geometric", "GeometricBackward0"),
     )
 }  # fmt: skip
 
@@ -557,8 +564,8 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
     source = _source("exponential_", generator)
     if not self.is_floating_point():
         raise RuntimeError(
-            "Exponential distribution is a continuous probability distribution. dtype must be a floating point but "
-            f"you specified {self.dtype.type_name}"
+            "Exponential distribution is a continuous probability distribution. dtype must be a floating "
+            f"point but you specified {self.dtype.type_name}"
         )
     if not lambd > 0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd:g}")
@@ -576,8 +583,8 @@ def cauchy_(
     source = _source("cauchy_", generator)
     if not self.is_floating_point():
         raise RuntimeError(
-            "Cauchy distribution is a continuous probability distribution. dtype must be a floating point but you "
-            f"specified {self.dtype.type_name}"
+            "Cauchy distribution is a continuous probability distribution. dtype must be a floating point "
+            f"but you specified {self.dtype.type_name}"
         )
     if not sigma > 0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma:g}")
@@ -642,6 +649,7 @@ def _integer_limit(type_: dtype) -> int:
 
 
 for _method in (
-    uniform_, normal_, log_normal_, exponential_, cauchy_, geometric_, bernoulli_, random_, bernoulli, multinomial,
+    uniform_, normal_, log_normal_, exponential_, cauchy_, geometric_, bernoulli_, random_, bernoulli,
+    multinomial,
 ):  # fmt: skip
     setattr(Tensor, _method.__name__, _method)
