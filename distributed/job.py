@@ -207,7 +207,7 @@ class Job:
             self._ask(0.5)
         culprit = self._culprit(first)
         self._show_failure(culprit)
-        if culprit is not first and self._monitor and self._monitor.status:
+        if self._monitor and self._monitor.status and self._monitor.status.failure:
             self._display.say(f"The run has failed: {self._monitor.status.failure}")
         code = culprit.code or 1
         return code if code > 0 else 128 - code

@@ -97,7 +97,7 @@ def together(*calls: Callable[[], Any]) -> list[Any]:
         except Exception as error:
             results[index] = error
 
-    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(calls)]
+    threads = [threading.Thread(target=run, args=pair, daemon=True) for pair in enumerate(calls)]
     for thread in threads:
         thread.start()
     for thread in threads:

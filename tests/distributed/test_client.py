@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import zmq
-from ps_harness import SGD, SLOTS, TABLE, clients, serving, weights
+from ps_harness import SGD, SLOTS, TABLE, clients, serving, together, weights
 
 from retrograd.distributed import client as client_module
 from retrograd.distributed import protocol, transport
@@ -52,12 +52,17 @@ def test_a_server_that_falls_silent_is_an_error_and_not_a_hang() -> None:
     client.close()
 
 
-def test_a_silence_that_is_our_own_is_not_the_server_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving(1) as server, clients(server) as [client]:
-        client.initialize("SGD", SGD, TABLE, weights())
+def test_a_silence_that_is_our_own_is_not_the_server_s() -> None:
+    with serving(2) as server, clients(server) as [first, second]:
         # As after an hour in which this process was stopped: the last pulse is old, the server well.
-        client._heart._pulse = (time.monotonic() - 3600, 0.0, protocol.Pulse(1, 1))
-        client.push(SGD, SLOTS, weights())
+        first._heart.stop()
+        first._heart._pulse = (time.monotonic() - 3600, 0.0, protocol.Pulse(0, 0))
+        waiting = threading.Thread(target=first.barrier)
+        waiting.start()
+        waiting.join(1.0)  # several looks at the pulse
+        second.barrier()
+        waiting.join()
+        assert server.roster[0].answered == 1
 
 
 def test_nothing_is_left_of_a_closed_client() -> None:
@@ -120,7 +125,7 @@ def test_a_lost_message_is_sent_again_and_applied_once(
         client = Client(place(address))
         client.initialize("SGD", SGD, TABLE, weights(1.0))
         for step in (1, 2):
-            w, _ = client.push(SGD, SLOTS, weights(1.0))
+            [(w, _)] = together(lambda: client.push(SGD, SLOTS, weights(1.0)))
             np.testing.assert_array_equal(w, 1 - 0.5 * step)
         client.close()
         assert server.state.clock == 2

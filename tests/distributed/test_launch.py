@@ -167,7 +167,9 @@ def test_the_traceback_of_the_one_that_failed_is_shown_last(tmp_path: Path) -> N
     done = run_launcher("launch", "--workers", "3", path, tmp_path)
     tail = done.stdout[done.stdout.index("worker 2 ended with exit code 1; its last lines:") :]
     assert "Traceback (most recent call last):" in tail
-    assert tail.rstrip().endswith("ValueError: the culprit's own words")
+    assert "    ValueError: the culprit's own words\n" in tail
+    reason = "worker 2 failed after step 3: ValueError: the culprit's own words"
+    assert tail.rstrip().endswith(f"The run has failed: {reason}")
 
 
 def test_a_worker_that_cannot_start_ends_the_run(tmp_path: Path) -> None:
