@@ -174,7 +174,8 @@ def _converter(name: str, type_: dtypes.dtype) -> Callable[..., Tensor]:
 _CONVERTERS = {
     "bool": dtypes.bool_, "byte": dtypes.uint8, "char": dtypes.int8, "short": dtypes.int16,
     "int": dtypes.int32, "long": dtypes.int64, "half": dtypes.float16,
-    "bfloat16": dtypes.bfloat16, "float": dtypes.float32, "double": dtypes.float64, "cfloat": dtypes.complex64, "cdouble": dtypes.complex128,
+    "bfloat16": dtypes.bfloat16, "float": dtypes.float32, "double": dtypes.float64,
+    "cfloat": dtypes.complex64, "cdouble": dtypes.complex128,
 }  # fmt: skip
 
 
@@ -250,7 +251,8 @@ def clone(input: Tensor, *, memory_format: Any = preserve_format) -> Tensor:
     >>> retrograd.clone(x)
     tensor([1.], grad_fn=<CloneBackward0>)
     """
-    return (_clone_contiguous if memory_format is contiguous_format else _clone)(input)
+    made: Tensor = (_clone_contiguous if memory_format is contiguous_format else _clone)(input)
+    return made
 
 
 def contiguous(self: Tensor, memory_format: Any = contiguous_format) -> Tensor:

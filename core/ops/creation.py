@@ -256,7 +256,7 @@ def from_numpy(ndarray: Any) -> Tensor:
     >>> a = numpy.zeros(2, numpy.float32)
     >>> t = retrograd.from_numpy(a)
     >>> a[0] = 1
-    >>> t  # doctest: +SKIP
+    >>> t
     tensor([1., 0.])
     """
     if not isinstance(ndarray, np.ndarray):

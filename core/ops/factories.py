@@ -302,8 +302,8 @@ def _bounds(name: str, bounds: tuple[Any, ...], options: dict[str, Any]) -> tupl
         as_number(name, given.get(each, default), each, positions[each])
         for each, default in (("start", 0), ("end", 0), ("step", 1))
     )
-    for each in (start, end, step):
-        if isinstance(each, complex):
+    for value in (start, end, step):
+        if isinstance(value, complex):
             raise RuntimeError("value cannot be converted to type double without overflow")
     return start, end, step
 

@@ -74,7 +74,7 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False, **_: Any)
     if dtype is None:
         return typename(self)
     if isinstance(dtype, str):
-        prefix, _, name = dtype.rpartition(".")
+        prefix, _dot, name = dtype.rpartition(".")
         if prefix not in ("retrograd", "torch") or name not in _BY_NAME:
             raise ValueError(f"invalid type: '{dtype}'")
         return self.to(_BY_NAME[name])

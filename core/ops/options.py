@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple, TypedDict
 
+from retrograd import dtypes
 from retrograd.autograd.modes import current_mode
 from retrograd.device import device, kernels_of
 from retrograd.dtypes import (
@@ -49,12 +50,12 @@ class Destination(NamedTuple):
     """Where a new tensor goes and as what; `dtype` None means that the data decide."""
 
     name: str
-    dtype: dtype | None
+    dtype: dtypes.dtype | None
     k: Any
     requires_grad: bool
     out: Tensor | None
 
-    def native(self, default: dtype | None = None) -> Any:
+    def native(self, default: dtypes.dtype | None = None) -> Any:
         """The backend's type for this destination's, or for `default` if the caller asked for none."""
         chosen = self.dtype or default or get_default_dtype()
         return self.k.dtypes[chosen.name]

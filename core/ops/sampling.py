@@ -140,13 +140,7 @@ def randint(*bounds: Any, generator: Generator | None = None, **options: Any) ->
     >>> retrograd.randint(3, 4, (2,))
     tensor([3, 3])
     """
-    names = ("low", "high", "size") if len(bounds) == 3 or "high" not in options else ("low", "size")
-    if len(bounds) == 2 and "size" not in options:
-        names = ("high", "size")
-    elif len(bounds) == 1 and "high" not in options:
-        names = ("high",)
-    elif len(bounds) == 1:
-        names = ("low",) if "size" in options else ("size",)
+    names = _randint_names(len(bounds), options)
     given = dict(zip(names, bounds, strict=False))
     for each in ("low", "high", "size"):
         if each in options:
@@ -159,6 +153,19 @@ def randint(*bounds: Any, generator: Generator | None = None, **options: Any) ->
     shape = as_size("randint", (given["size"],))
     to = destination("randint", options)  # type: ignore[arg-type]
     return _integers_of(to, to.dtype or int64, shape, low, high, _source("randint", generator))
+
+
+def _randint_names(count: int, options: dict[str, Any]) -> tuple[str, ...]:
+    """What the positional arguments of `randint` are, given which others came by name."""
+    if count == 2:
+        if "size" in options:
+            return "low", "high"
+        return ("low", "size") if "high" in options else ("high", "size")
+    if count == 1:
+        if "high" not in options:
+            return ("high",)
+        return ("low",) if "size" in options else ("size",)
+    return "low", "high", "size"
 
 
 def randint_like(input: Tensor, *bounds: int, generator: Generator | None = None, **options: Any) -> Tensor:
@@ -645,7 +652,7 @@ def _integer_limit(type_: dtype) -> int:
         return 1
     if type_.category is Category.INTEGER:
         return iinfo(type_).max
-    return round(2 / finfo(type_).eps)
+    return int(2 / finfo(type_).eps)
 
 
 for _method in (
