@@ -49,9 +49,10 @@ class _InferenceCell:
         if current_mode().inference:
             return 0
         raise RuntimeError(
-            "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in "
-            "computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and "
-            "use it in autograd, or use `retrograd.no_grad()` instead of `retrograd.inference_mode()`."
+            "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference "
+            "mode in computation tracked by autograd. To work around this, you can make a clone to get a "
+            "normal tensor and use it in autograd, or use `retrograd.no_grad()` instead of "
+            "`retrograd.inference_mode()`."
         )
 
     def __setitem__(self, index: int, value: int) -> None:
@@ -66,8 +67,9 @@ def check_write(tensor: Tensor) -> None:
     """Refuse to write to an inference tensor outside of inference mode."""
     if type(tensor._cell) is not list and not current_mode().inference:
         raise RuntimeError(
-            "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a "
-            "normal tensor before doing inplace update.See https://github.com/pytorch/rfcs/pull/17 for more details."
+            "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone "
+            "to get a normal tensor before doing inplace update.See https://github.com/pytorch/rfcs/pull/17 "
+            "for more details."
         )
 
 
@@ -179,7 +181,7 @@ def write(tensor: Tensor, value: Any) -> None:
 
 
 def overwrite(tensor: Tensor, array: Any) -> None:
-    """As `write`, for an array of any shape: it replaces the tensor's memory, as `out=` does when it resizes."""
+    """As `write`, for an array of any shape: it becomes the tensor's memory; for `out=` that resizes."""
     check_write(tensor)
     tensor._set_array(array)
     tensor._cell[0] += 1

@@ -35,8 +35,8 @@ def _tupled(value: Any, what: str, name: str) -> tuple[bool, Tensors]:
         if not isinstance(each, Tensor):
             place = f"value at index {i}" if given else f"given {what}"
             raise TypeError(
-                f"The {what} given to {name} must be either a Tensor or a tuple of Tensors but the {place} has type "
-                f"{type(each)}."
+                f"The {what} given to {name} must be either a Tensor or a tuple of Tensors but the {place} "
+                f"has type {type(each)}."
             )
     return given, values
 
@@ -73,7 +73,9 @@ def _vector(v: Any, like: Tensors, was_tuple: bool, name: str, create_graph: boo
     if v is None:
         if len(like) == 1 and like[0].numel() == 1:
             return None
-        whose = "user-provided function returns" if name == "vjp" else "input to the user-provided function is"
+        whose = (
+            "user-provided function returns" if name == "vjp" else "input to the user-provided function is"
+        )
         raise RuntimeError(
             f"The vector v can only be None if the {whose} a single Tensor with a single element."
         )
@@ -92,29 +94,46 @@ def _vector(v: Any, like: Tensors, was_tuple: bool, name: str, create_graph: boo
 # -- what `strict` forbids -----------------------------------------------------------------------
 
 _INDEPENDENT = {
-    "outputs": "Output {i} of the user-provided function does not require gradients. The outputs must be computed in "
-    "a differentiable manner from the input when running in strict mode.",
-    "grad_inputs": "The gradient with respect to input {i} is independent of the inputs of the user-provided "
-    "function. This is not allowed in strict mode.",
-    "jacobian": "While computing the hessian, found that the jacobian of the user-provided function with respect to "
-    "input {i} is independent of the input. This is not allowed in strict mode. You should ensure that your function "
-    "is twice differentiable and that the jacobian depends on the inputs (this would be violated by a linear function "
-    "for example).",
-    "hessian": "The hessian of the user-provided function with respect to input {i} is independent of the input. This "
-    "is not allowed in strict mode. You should ensure that your function is thrice differentiable and that the hessian "
-    "depends on the inputs.",
-}  # fmt: skip
+    "outputs": (
+        "Output {i} of the user-provided function does not require gradients. The outputs must be computed "
+        "in a differentiable manner from the input when running in strict mode."
+    ),
+    "grad_inputs": (
+        "The gradient with respect to input {i} is independent of the inputs of the user-provided function. "
+        "This is not allowed in strict mode."
+    ),
+    "jacobian": (
+        "While computing the hessian, found that the jacobian of the user-provided function with respect to "
+        "input {i} is independent of the input. This is not allowed in strict mode. You should ensure that "
+        "your function is twice differentiable and that the jacobian depends on the inputs (this would be "
+        "violated by a linear function for example)."
+    ),
+    "hessian": (
+        "The hessian of the user-provided function with respect to input {i} is independent of the input. "
+        "This is not allowed in strict mode. You should ensure that your function is thrice differentiable "
+        "and that the hessian depends on the inputs."
+    ),
+}
 
 _MISSING = {
-    "back": "The output of the user-provided function is independent of input {i}. This is not allowed in strict mode.",
-    "back_trick": "The gradient with respect to the input is independent of entry {i} in the grad_outputs when using "
-    "the double backward trick to compute forward mode gradients. This is not allowed in strict mode.",
-    "double_back": "The jacobian of the user-provided function is independent of input {i}. This is not allowed in "
-    "strict mode.",
-    "double_back_trick": "The hessian of the user-provided function is independent of entry {i} in the grad_jacobian. "
-    "This is not allowed in strict mode as it prevents from using the double backward trick to replace forward mode "
-    "AD.",
-}  # fmt: skip
+    "back": (
+        "The output of the user-provided function is independent of input {i}. This is not allowed in strict "
+        "mode."
+    ),
+    "back_trick": (
+        "The gradient with respect to the input is independent of entry {i} in the grad_outputs when using "
+        "the double backward trick to compute forward mode gradients. This is not allowed in strict mode."
+    ),
+    "double_back": (
+        "The jacobian of the user-provided function is independent of input {i}. This is not allowed in "
+        "strict mode."
+    ),
+    "double_back_trick": (
+        "The hessian of the user-provided function is independent of entry {i} in the grad_jacobian. This is "
+        "not allowed in strict mode as it prevents from using the double backward trick to replace forward "
+        "mode AD."
+    ),
+}
 
 
 def _require_history(tensors: Sequence[Tensor | None], kind: str, strict: bool) -> None:
@@ -135,8 +154,8 @@ def _complete(
         if create_graph and not each.requires_grad:
             what = "hessian" if "double" in stage else "jacobian"
             raise RuntimeError(
-                f"The {what} of the user-provided function is independent of input {i}. This is not allowed in strict "
-                "mode when create_graph=True."
+                f"The {what} of the user-provided function is independent of input {i}. This is not allowed "
+                "in strict mode when create_graph=True."
             )
     return tuple(
         _zeros_like(other) if each is None else each for each, other in zip(grads, like, strict=True)
@@ -152,9 +171,7 @@ def _grads(
     """As `grad`, for outputs some of which may be missing or require no gradient."""
     given = (None,) * len(outputs) if grad_outputs is None else grad_outputs
     pairs = [
-        (out, each)
-        for out, each in zip(outputs, given, strict=True)
-        if out is not None and out.requires_grad
+        (out, each) for out, each in zip(outputs, given, strict=True) if out is not None and out.requires_grad
     ]
     if not pairs:
         return (None,) * len(inputs)
@@ -244,7 +261,9 @@ def vjp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, 
     return _pair(outputs, out_was_tuple, product, was_tuple, create_graph)
 
 
-def _pair(outputs: Tensors, out_was_tuple: bool, product: Tensors, was_tuple: bool, create_graph: bool) -> Any:
+def _pair(
+    outputs: Tensors, out_was_tuple: bool, product: Tensors, was_tuple: bool, create_graph: bool
+) -> Any:
     return (
         _unwrapped(_finished(outputs, create_graph), out_was_tuple),
         _unwrapped(_finished(product, create_graph), was_tuple),
@@ -398,8 +417,9 @@ def jacobian(
     """
     if strategy not in ("forward-mode", "reverse-mode"):
         raise AssertionError(
-            'Expected strategy to be either "forward-mode" or "reverse-mode". Hint: If your function has more outputs '
-            'than inputs, "forward-mode" tends to be more performant. Otherwise, prefer to use "reverse-mode".'
+            'Expected strategy to be either "forward-mode" or "reverse-mode". Hint: If your function '
+            'has more outputs than inputs, "forward-mode" tends to be more performant. Otherwise, prefer to '
+            'use "reverse-mode".'
         )
     if strategy == "forward-mode":
         _refuse_in_forward_mode(create_graph, strict, vectorize)
@@ -411,8 +431,8 @@ def jacobian(
             rows = _by_columns(outputs, points)
         elif vectorize and strict:
             raise RuntimeError(
-                "retrograd.autograd.functional.jacobian: `strict=True` and `vectorized=True` are not supported "
-                "together. Please either set `strict=False` or `vectorize=False`."
+                "retrograd.autograd.functional.jacobian: `strict=True` and `vectorized=True` are not "
+                "supported together. Please either set `strict=False` or `vectorize=False`."
             )
         elif vectorize:
             rows = _by_all_rows(outputs, points, create_graph)
@@ -426,8 +446,8 @@ def _refuse_in_forward_mode(create_graph: bool, strict: bool, vectorize: bool) -
         if on:
             error = NotImplementedError if name == "create_graph" else RuntimeError
             raise error(
-                f'retrograd.autograd.functional.jacobian: `{name}=True` and `strategy="forward-mode"` are not supported '
-                f'together (yet). Please either set `{name}=False` or `strategy="reverse-mode"`.'
+                f'retrograd.autograd.functional.jacobian: `{name}=True` and `strategy="forward-mode"` are '
+                f'not supported together (yet). Please either set `{name}=False` or `strategy="reverse-mode"`.'
             )
     if not vectorize:
         raise NotImplementedError(
@@ -456,13 +476,13 @@ def _by_rows(i: int, output: Tensor, inputs: Tensors, create_graph: bool, strict
 def _refuse_row(found: Tensor | None, output: int, input: int, create_graph: bool) -> None:
     if found is None:
         raise RuntimeError(
-            f"Output {output} of the user-provided function is independent of input {input}. This is not allowed in "
-            "strict mode."
+            f"Output {output} of the user-provided function is independent of input {input}. This is not "
+            "allowed in strict mode."
         )
     if create_graph and not found.requires_grad:
         raise RuntimeError(
-            f"The jacobian of the user-provided function is independent of input {output}. This is not allowed in "
-            "strict mode when create_graph=True."
+            f"The jacobian of the user-provided function is independent of input {output}. This is not "
+            "allowed in strict mode when create_graph=True."
         )
 
 

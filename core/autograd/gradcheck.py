@@ -80,9 +80,7 @@ class _Case:
     @property
     def places(self) -> list[int]:
         """Where the inputs that have a gradient stand."""
-        return [
-            i for i, each in enumerate(self.inputs) if isinstance(each, Tensor) and each.requires_grad
-        ]
+        return [i for i, each in enumerate(self.inputs) if isinstance(each, Tensor) and each.requires_grad]
 
     @property
     def points(self) -> Tensors:
@@ -126,17 +124,15 @@ def _difference(case: _Case, place: int, step: Tensor) -> list[Tensor]:
         memory.copy_(original)
     for one, other in zip(before, after, strict=True):
         _check_alike(one, other, eps)
-    return [
-        ((high - low) / (2 * eps)).detach().reshape(-1) for low, high in zip(before, after, strict=True)
-    ]
+    return [((high - low) / (2 * eps)).detach().reshape(-1) for low, high in zip(before, after, strict=True)]
 
 
 def _check_alike(one: Tensor, other: Tensor, eps: float) -> None:
     for what, a, b in (("shape", one.shape, other.shape), ("dtype", one.dtype, other.dtype)):
         if a != b:
             raise AssertionError(
-                f"Expected `func` to return outputs with the same {what} when inputs are perturbed by {eps}, but got: "
-                f"{what}s {a} and {b}."
+                f"Expected `func` to return outputs with the same {what} when inputs are perturbed by "
+                f"{eps}, but got: {what}s {a} and {b}."
             )
 
 
@@ -228,9 +224,9 @@ def _analytical(case: _Case, output: Tensor, weights: Sequence[Tensor]) -> list[
     first, second = _columns(case, output, weights), _columns(case, output, weights)
     if not all(_within(a, b, case.tolerance.nondet) for a, b in zip(first, second, strict=True)):
         raise GradcheckError(
-            "Backward is not reentrant, i.e., running backward with same input and grad_output multiple times gives "
-            "different values, although analytical gradient matches numerical gradient."
-            f"The tolerance for nondeterminism was {case.tolerance.nondet}.\n\n"
+            "Backward is not reentrant, i.e., running backward with same input and grad_output multiple "
+            "times gives different values, although analytical gradient matches numerical gradient.The "
+            f"tolerance for nondeterminism was {case.tolerance.nondet}.\n\n"
             "NOTE: if the function is meant to be nondeterministic, pass `nondet_tol=<tol>`."
         )
     return first
@@ -254,7 +250,7 @@ def _forward_derivative(case: _Case, place: int, direction: Tensor) -> list[Tens
         for i, each in enumerate(case.inputs):
             if isinstance(each, Tensor) and each.requires_grad:
                 tangent = direction if i == place else zeros_like(each).detach()
-                each = forward_ad.make_dual(each.detach(), tangent)  # noqa: PLW2901
+                each = forward_ad.make_dual(each.detach(), tangent)
             values.append(each)
         found = []
         for output in filter(_is_continuous, _as_tuple(case.func(*values))):
@@ -403,8 +399,8 @@ def _slow_report(case: _Case, output: int, input: int) -> str:
     )
     if _close(analytical, numerical, case.tolerance.rtol, case.tolerance.atol):
         text += (
-            "\nFast gradcheck failed but element-wise differences are small. This means that the test might've passed "
-            "in slow_mode! Pass `fast_mode=False` to compare whole Jacobians."
+            "\nFast gradcheck failed but element-wise differences are small. This means that the test "
+            "might've passed in slow_mode! Pass `fast_mode=False` to compare whole Jacobians."
         )
     return text
 
@@ -430,9 +426,7 @@ def _backward_cases(case: _Case) -> Iterator[_Case]:
 
 def _forward_cases(case: _Case) -> Iterator[_Case]:
     case = replace(case, forward=True)
-    places = tuple(
-        i for i, each in enumerate(case.inputs) if isinstance(each, Tensor) and each.is_complex()
-    )
+    places = tuple(i for i, each in enumerate(case.inputs) if isinstance(each, Tensor) and each.is_complex())
     if not places:
         yield case
         return
@@ -462,19 +456,21 @@ def _check_inputs(inputs: tuple[Any, ...]) -> None:
         found = True
         if each.dtype not in (dtypes.float64, dtypes.complex128):
             warnings.warn(
-                f"Input #{i} requires gradient and is not a double precision floating point or complex. This check "
-                "will likely fail if all the inputs are not of double precision floating point or complex. ",
+                f"Input #{i} requires gradient and is not a double precision floating point or complex. "
+                "This check will likely fail if all the inputs are not of double precision floating point "
+                "or complex. ",
                 stacklevel=4,
             )
         if any(stride == 0 and n > 1 for n, stride in zip(each.shape, each.stride(), strict=True)):
             raise RuntimeError(
                 f"The {i}th input has a dimension with stride 0. gradcheck only supports inputs that are "
-                "non-overlapping to be able to compute the numerical gradients correctly. You should call .contiguous "
-                "on the input before passing it to gradcheck."
+                "non-overlapping to be able to compute the numerical gradients correctly. You should call "
+                ".contiguous on the input before passing it to gradcheck."
             )
     if not found:
         raise ValueError(
-            "gradcheck expects at least one input tensor to require gradient, but none of them have requires_grad=True."
+            "gradcheck expects at least one input tensor to require gradient, but none of them have "
+            "requires_grad=True."
         )
 
 
@@ -497,7 +493,9 @@ def _check_multiplied_by_grad_output(case: _Case, masked: bool | None) -> None:
         if not zero:
             raise GradcheckError("backward not multiplied by grad_output")
         for what, a, b in (
-            ("type", found.dtype, point.dtype), ("device", found.device, point.device), ("size", found.shape, point.shape),
+            ("type", found.dtype, point.dtype),
+            ("device", found.device, point.device),
+            ("size", found.shape, point.shape),
         ):  # fmt: skip
             if a != b:
                 raise GradcheckError(f"grad is incorrect {what}")
@@ -516,8 +514,8 @@ class _WithoutGradient(Function):
 
 
 _FEATURE_WARNING = (
-    "Backwards compatibility: New undefined gradient support checking feature is enabled by default, but it may break "
-    "existing callers of this function. If this is true for you, you can call this function with "
+    "Backwards compatibility: New undefined gradient support checking feature is enabled by default, but it "
+    "may break existing callers of this function. If this is true for you, you can call this function with "
     '"check_undefined_grad=False" to disable the feature'
 )
 
@@ -527,9 +525,7 @@ def _check_undefined(case: _Case) -> None:
     count = len(case.outputs)
     for undefined in [range(count), *([i] for i in range(count if count > 1 else 0))]:
         outputs = _differentiable(case.func(*case.inputs))
-        given = [
-            _WithoutGradient.apply(each) if i in undefined else each for i, each in enumerate(outputs)
-        ]
+        given = [_WithoutGradient.apply(each) if i in undefined else each for i, each in enumerate(outputs)]
         if given:
             _check_undefined_gradients(case, given)
 
@@ -540,11 +536,14 @@ def _check_undefined_gradients(case: _Case, outputs: list[Tensor]) -> None:
         grads = grad(outputs, case.points, _zeros_of(outputs), allow_unused=True)
     except RuntimeError as error:
         warnings.warn(_FEATURE_WARNING, stacklevel=2)
-        raise GradcheckError(f"Expected backward function to handle undefined output grads. {notes}") from error
+        raise GradcheckError(
+            f"Expected backward function to handle undefined output grads. {notes}"
+        ) from error
     if any(found is not None and not bool((found == 0).all()) for found in grads):
         warnings.warn(_FEATURE_WARNING, stacklevel=2)
         raise GradcheckError(
-            "Expected all input grads to be undefined or zero when all output grads are undefined or zero. " + notes
+            "Expected all input grads to be undefined or zero when all output grads are undefined or zero. "
+            + notes
         )
 
 
@@ -570,8 +569,8 @@ def _batched_and_single(case: _Case, output: Tensor, weights: list[Tensor]) -> t
 
 
 _BATCHED_HINT = (
-    "gradcheck or gradgradcheck failed while testing batched gradient computation, which runs the backward pass under "
-    "vmap. Pass `check_batched_grad=False` to leave this out."
+    "gradcheck or gradgradcheck failed while testing batched gradient computation, which runs the backward "
+    "pass under vmap. Pass `check_batched_grad=False` to leave this out."
 )
 
 
@@ -581,7 +580,8 @@ def _compare_batched(output: int, batched: list[Any], single: list[Any]) -> None
             continue
         if found is None or expected is None or not _close(found, expected, 1e-5, 1e-8):
             raise GradcheckError(
-                f"For output {output} and input {i}:\n\n{_BATCHED_HINT}\n\nGot:\n{found}\n\nExpected:\n{expected}"
+                f"For output {output} and input "
+                f"{i}:\n\n{_BATCHED_HINT}\n\nGot:\n{found}\n\nExpected:\n{expected}"
             )
 
 
@@ -764,7 +764,10 @@ check_batched_grad, fast_mode, masked
     """
     if not (check_fwd_over_rev or check_rev_over_rev):
         raise AssertionError("Expected at least one of check_fwd_over_rev or check_rev_over_rev to be True")
-    for name, on in (("check_undefined_grad", check_undefined_grad), ("check_batched_grad", check_batched_grad)):
+    for name, on in (
+        ("check_undefined_grad", check_undefined_grad),
+        ("check_batched_grad", check_batched_grad),
+    ):
         if on and not check_rev_over_rev:
             raise AssertionError(f"Setting {name}=True requires check_rev_over_rev to be True")
     given = _as_tuple(inputs)
@@ -797,13 +800,14 @@ class _Gradients:
     def __init__(self, func: Callable[..., Any], inputs: tuple[Any, ...], weights: Tensors) -> None:
         self.func = func
         self.count = len(inputs)
-        self.differentiable = [isinstance(each, Tensor) and each.requires_grad for each in (*inputs, *weights)]
+        self.differentiable = [
+            isinstance(each, Tensor) and each.requires_grad for each in (*inputs, *weights)
+        ]
 
     def __call__(self, *args: Any) -> Tensors:
         # Forward mode passes tensors that require no gradient any more; the inner pass needs it.
         args = tuple(
-            each.requires_grad_() if on else each
-            for each, on in zip(args, self.differentiable, strict=True)
+            each.requires_grad_() if on else each for each, on in zip(args, self.differentiable, strict=True)
         )
         inputs, weights = args[: self.count], args[self.count :]
         sources = [each for each, on in zip(inputs, self.differentiable, strict=False) if on]

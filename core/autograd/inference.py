@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["inference_mode", "is_inference", "is_inference_mode_enabled"]
 
 
-class inference_mode(ModeContext):  # noqa: N801 - PyTorch's name
+class inference_mode(ModeContext):  # PyTorch's name
     """A context in which nothing is recorded and new tensors are inference tensors; also a decorator.
 
     Inference tensors can be read everywhere and written to only in inference mode. An operator that

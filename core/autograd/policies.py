@@ -1,4 +1,4 @@
-"""Settings of PyTorch's engine that are accepted here and change nothing: what they choose between is one thing here.
+"""Settings of PyTorch's engine that are accepted here and change nothing: there is nothing to choose between.
 
 They keep and show the state that PyTorch's show, per thread or task, so that programs which set them
 run and those which ask are told what was set.
@@ -32,13 +32,13 @@ class _Setting(ContextDecorator):
         """Each call of a decorated function sets and restores on its own."""
         return type(self)(self.mode)
 
-    def __call__(self, func):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN204 - as ContextDecorator
+    def __call__(self, func):  # type: ignore[no-untyped-def]
         self._state.set(self.prev)  # used as a decorator: the caller's setting stays as it was
         return super().__call__(func)
 
 
-class set_multithreading_enabled(_Setting):  # noqa: N801 - PyTorch's name
-    """Accepted and remembered; without effect, since a backward pass always runs in the thread that called it.
+class set_multithreading_enabled(_Setting):  # PyTorch's name
+    """Accepted and remembered; without effect, since a backward pass runs in the thread that called it.
 
     PyTorch uses a thread for each accelerator unless this is switched off. Here several threads may
     each run a pass of their own, and one pass never spreads over threads.
@@ -56,7 +56,7 @@ class set_multithreading_enabled(_Setting):  # noqa: N801 - PyTorch's name
     _state = ContextVar("retrograd.multithreading", default=True)
 
 
-class enforce_grad_layout_policy(_Setting):  # noqa: N801 - PyTorch's name
+class enforce_grad_layout_policy(_Setting):  # PyTorch's name
     """Accepted and remembered; without effect, since gradients take the layout that the backend gives them.
 
     PyTorch copies a gradient whose strides differ from its parameter's unless this is switched off.

@@ -45,7 +45,8 @@ from retrograd.utils.selective_checkpoint import (
 )
 
 __all__ = [
-    "CheckpointError", "CheckpointFunction", "CheckpointPolicy", "GraphExecGroup", "SelectiveCheckpointContext",
+    "CheckpointError", "CheckpointFunction", "CheckpointPolicy", "GraphExecGroup",
+    "SelectiveCheckpointContext",
     "checkpoint", "checkpoint_sequential", "create_selective_checkpoint_contexts", "noop_context_fn",
     "set_checkpoint_debug_enabled", "set_checkpoint_early_stop",
 ]  # fmt: skip
@@ -57,8 +58,8 @@ class CheckpointError(RuntimeError):
     """The second run of a checkpointed function did not do what the first did."""
 
 
-class _StopRecomputation(Exception):  # noqa: N818 - no error: all that is needed has been computed
-    """Raised inside the recomputed function."""
+class _StopRecomputation(Exception):
+    """Raised inside the recomputed function when all that is needed has been computed."""
 
 
 _early_stop: ContextVar[bool | None] = ContextVar("retrograd.checkpoint_early_stop", default=None)
@@ -157,9 +158,7 @@ class _Input:
         if type(kept) is Packed:
             return rebuild(kept.unpack(kept.value)._array, self.k, self.edge)
         if not kept.is_inference() and kept._version != self.version:
-            raise stale_message(
-                kept.dtype.name, tuple(kept.shape), self.edge, kept._version, self.version
-            )
+            raise stale_message(kept.dtype.name, tuple(kept.shape), self.edge, kept._version, self.version)
         same: bool = kept._edge is self.edge
         return kept if same else rebuild(kept._array, self.k, self.edge)
 
@@ -175,7 +174,11 @@ class _Frame:
     """One call of a checkpointed function. See Note [Checkpoint]."""
 
     def __init__(
-        self, recompute: Callable[..., None], early_stop: bool, metadata_of: Callable[[Tensor], Any], debug: bool
+        self,
+        recompute: Callable[..., None],
+        early_stop: bool,
+        metadata_of: Callable[[Tensor], Any],
+        debug: bool,
     ) -> None:
         self.recompute = recompute
         self.early_stop = early_stop
@@ -210,8 +213,8 @@ class _Frame:
             raise _used_error()
         if value is None:  # it was not among what the second run saved, which was allowed to differ
             raise CheckpointError(
-                "retrograd.utils.checkpoint: A tensor that the original forward saved was not saved during recomputation."
-                + _TIP
+                "retrograd.utils.checkpoint: A tensor that the original forward saved was not saved during "
+                "recomputation." + _TIP
             )
         holder.values[key] = _USED
         x, version = value
@@ -262,11 +265,11 @@ class _Recomputation:
         return x
 
     def refuse_more(self) -> None:
-        """More is saved than before. Where the first run is still on its way (it called `grad`), it has to be."""
+        """More is saved than before, as it must if the first run called `grad` and is still on its way."""
         if self.frame.finished:
             raise CheckpointError(
-                "retrograd.utils.checkpoint: trying to save more tensors during recomputation than during the original "
-                f"forward pass.\n{_TIP}"
+                "retrograd.utils.checkpoint: trying to save more tensors during recomputation than during "
+                f"the original forward pass.\n{_TIP}"
             )
         self.may_differ = True
 
@@ -276,8 +279,8 @@ class _Recomputation:
             return
         if self.count != len(frame.holders):
             raise CheckpointError(
-                "retrograd.utils.checkpoint: A different number of tensors was saved during the original forward and "
-                f"recomputation.\nNumber of tensors saved during forward: {len(frame.holders)}\n"
+                "retrograd.utils.checkpoint: A different number of tensors was saved during the original "
+                f"forward and recomputation.\nNumber of tensors saved during forward: {len(frame.holders)}\n"
                 f"Number of tensors saved during recomputation: {self.count}.\n{_TIP}"
             )
         different = "".join(
@@ -287,8 +290,8 @@ class _Recomputation:
         )
         if different:
             raise CheckpointError(
-                "retrograd.utils.checkpoint: Recomputed values for the following tensors have different metadata than "
-                f"during the forward pass.\n{different}.\n{_TIP}"
+                "retrograd.utils.checkpoint: Recomputed values for the following tensors have different "
+                f"metadata than during the forward pass.\n{different}.\n{_TIP}"
             )
 
     def metadata(self) -> Iterator[tuple[int, Any, Any]]:
@@ -304,13 +307,14 @@ def _used_error() -> CheckpointError:
     extra = ""
     if _group.get() is not None:
         extra = (
-            "Performing two backward calls that overlap (i.e. require the same saved activation in order to compute "
-            "gradients) is not allowed while under the retrograd.utils.checkpoint.GraphExecGroup context. "
+            "Performing two backward calls that overlap (i.e. require the same saved activation in order to "
+            "compute gradients) is not allowed while under the retrograd.utils.checkpoint.GraphExecGroup "
+            "context. "
         )
     return CheckpointError(
         "retrograd.utils.checkpoint: Unpack is being triggered for a tensor that was already unpacked once. "
-        f"{extra}If you are calling ctx.saved_tensors in backward, make sure to do so only once. Otherwise please open "
-        "an issue with details on your use case."
+        f"{extra}If you are calling ctx.saved_tensors in backward, make sure to do so only once. Otherwise "
+        "please open an issue with details on your use case."
     )
 
 
@@ -357,7 +361,11 @@ class _Region:
     """A call of `checkpoint` with `use_reentrant=False`."""
 
     def __init__(
-        self, function: Callable[..., Any], kwargs: dict[str, Any], preserve_rng_state: bool, context_fn: ContextFn
+        self,
+        function: Callable[..., Any],
+        kwargs: dict[str, Any],
+        preserve_rng_state: bool,
+        context_fn: ContextFn,
     ) -> None:
         self.function = function
         self.kwargs = kwargs
@@ -381,9 +389,9 @@ class _Region:
             returned = True
         if not returned:
             raise RuntimeError(
-                "retrograd.utils.checkpoint: the forward context provided by context_fn suppressed an exception raised "
-                "during the checkpointed forward. This is not supported because checkpoint cannot return a value for a "
-                "failed forward."
+                "retrograd.utils.checkpoint: the forward context provided by context_fn suppressed an "
+                "exception raised during the checkpointed forward. This is not supported because checkpoint "
+                "cannot return a value for a failed forward."
             )
         frame.finished = True
         return result
@@ -418,7 +426,7 @@ def _without_reentrancy(
 
 
 class CheckpointFunction(Function):
-    """The older way, `use_reentrant=True`: one node for the region, whose backward runs a backward pass itself."""
+    """The older way, `use_reentrant=True`: the region is one node, whose backward runs a pass of its own."""
 
     @staticmethod
     def forward(ctx: Any, run_function: Callable[..., Any], preserve_rng_state: bool, *args: Any) -> Any:
@@ -437,9 +445,9 @@ class CheckpointFunction(Function):
         task = active_task()
         if task is not None and task.needed is not None:
             raise RuntimeError(
-                "When use_reentrant=True, retrograd.utils.checkpoint is incompatible with .grad() or passing an `inputs` "
-                "parameter to .backward(). To resolve this error, you can either set use_reentrant=False, or call "
-                ".backward() without passing the `inputs` argument."
+                "When use_reentrant=True, retrograd.utils.checkpoint is incompatible with .grad() or "
+                "passing an `inputs` parameter to .backward(). To resolve this error, you can either set "
+                "use_reentrant=False, or call .backward() without passing the `inputs` argument."
             )
         inputs = list(ctx.inputs)
         for i, tensor in zip(ctx.tensor_indices, ctx.saved_tensors, strict=True):
@@ -468,14 +476,15 @@ class CheckpointFunction(Function):
 def _explicit(use_reentrant: bool | None, where: str) -> bool:
     if use_reentrant is not None:
         return use_reentrant
-    future = {
-        "checkpoint": "Starting in PyTorch 2.9, calling checkpoint without use_reentrant will raise an exception.",
-        "checkpoint.checkpoint_sequential": "In version 2.9 we will raise an exception if use_reentrant is not passed.",
-    }[where]
+    if where == "checkpoint":
+        future = "Starting in PyTorch 2.9, calling checkpoint without use_reentrant will raise an exception."
+    else:
+        future = "In version 2.9 we will raise an exception if use_reentrant is not passed."
     warnings.warn(
         f"retrograd.utils.{where}: the use_reentrant parameter should be passed explicitly. {future} "
-        "use_reentrant=False is recommended, but if you need to preserve the current default behavior, you can pass "
-        "use_reentrant=True. Refer to docs for more details on the differences between the two variants.",
+        "use_reentrant=False is recommended, but if you need to preserve the current default behavior, you "
+        "can pass use_reentrant=True. Refer to docs for more details on the differences between the two "
+        "variants.",
         stacklevel=3,
     )
     return True
@@ -491,7 +500,7 @@ def checkpoint(
     early_stop: bool = True,
     **kwargs: Any,
 ) -> Any:
-    """Call `function` without keeping what its nodes would save; it is run again when a backward pass needs that.
+    """Call `function` without keeping what its nodes would save; a backward pass that needs it runs it again.
 
     Parameters
     ----------

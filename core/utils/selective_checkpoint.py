@@ -60,8 +60,8 @@ class SelectiveCheckpointContext:
 Policy = Callable[..., CheckpointPolicy | bool]
 _RECOMPUTE, _CONSUMED = object(), object()
 _MISMATCH = (
-    "This can happen if the operations in the checkpointed region are nondeterministic or depend on global state that "
-    "changed between forward and backward."
+    "This can happen if the operations in the checkpointed region are nondeterministic or depend on global "
+    "state that changed between forward and backward."
 )
 
 
@@ -139,12 +139,13 @@ class _Replaying(_Context):
         entry = self.storage[op].get(index)
         if entry is None:
             raise RuntimeError(
-                f"{op.name} invocation index {index} encountered during backward but not found in storage. {_MISMATCH}"
+                f"{op.name} invocation index {index} encountered during backward but not found in storage. "
+                f"{_MISMATCH}"
             )
         if entry is _CONSUMED:
             raise RuntimeError(
-                "Trying to backward an extra time. You are only allowed to backward once on any region computed under "
-                "selective activation checkpoint."
+                "Trying to backward an extra time. You are only allowed to backward once on any region "
+                "computed under selective activation checkpoint."
             )
         if entry is _RECOMPUTE:
             return None
@@ -182,8 +183,8 @@ def _policy_of_list(functions: Sequence[Any]) -> Policy:
         if not found:
             hint = " Name the operators that it calls." if callable(each) else ""
             raise ValueError(
-                f"Expected op in `op_list` to be an operator, like `retrograd.mm`, but got: {each} of type {type(each)}."
-                f"{hint}"
+                f"Expected op in `op_list` to be an operator, like `retrograd.mm`, but got: {each} of type "
+                f"{type(each)}.{hint}"
             )
         operators += found
 

@@ -1,0 +1,138 @@
+"""`autograd.functional` against PyTorch, option by option."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import pytest
+from programs import assert_same
+
+import retrograd
+
+FUNCTIONS: dict[str, Any] = {
+    "elementwise": (lambda t: lambda x: (x * x * x).exp(), "a", "a"),
+    "two_in_two_out": (lambda t: lambda x, y: ((x * y).sin().sum(1), (y * y * y) * 2), "ab", "bb"),
+    "number": (lambda t: lambda x: (x * x * x).sum(), "a", "s"),
+    "number_of_two": (lambda t: lambda x, y: (x * x * y).exp().sum(), "ab", "s"),
+    "linear": (lambda t: lambda x: x.sum(), "a", "s"),
+    "unused_input": (lambda t: lambda x, y: (x * x * x).sum(), "ab", "s"),
+    "detached": (lambda t: lambda x: x.detach(), "a", "a"),
+    "one_element": (lambda t: lambda x: x * x * x, "s", "s"),
+    "tuples_of_one": (lambda t: lambda x: (x * x * x,), ("b",), ("b",)),
+}
+
+
+def _values(torch: ModuleType, names: Any) -> Any:
+    numbers = {"a": [[0.1, 0.2], [0.3, 0.4]], "b": [0.5, 0.25], "s": 0.7}
+    tensors = tuple(torch.tensor(numbers[name], dtype=torch.float64) for name in names)
+    return tensors if len(names) > 1 or isinstance(names, tuple) else tensors[0]
+
+
+def _shown(value: Any) -> Any:
+    """Numbers, shapes and whether a gradient is required, nested as in `value`."""
+    if isinstance(value, (tuple, list)):
+        return tuple(_shown(each) for each in value)
+    numbers = [round(number, 8) + 0.0 for number in value.detach().reshape(-1).tolist()]
+    return tuple(value.shape), value.requires_grad, numbers
+
+
+def _outcome(call: Any) -> Any:
+    try:
+        return _shown(call())
+    except (RuntimeError, NotImplementedError) as error:
+        return type(error).__name__, str(error).replace("retrograd.", "torch.")
+
+
+def _outcomes(torch: ModuleType, name: str, create_graph: bool, strict: bool) -> dict[str, Any]:
+    make, inputs, cotangents = FUNCTIONS[name]
+    functional, f = torch.autograd.functional, make(torch)
+    x, v = _values(torch, inputs), _values(torch, cotangents)
+    options = {"create_graph": create_graph, "strict": strict}
+    results = {"vjp": _outcome(lambda: functional.vjp(f, x, v, **options))}
+    for product in ("jvp", "vhp", "hvp"):
+        results[product] = _outcome(lambda p=product: getattr(functional, p)(f, x, x, **options))
+    for matrix in ("jacobian", "hessian"):
+        for vectorize in (False, True):
+            results[f"{matrix}, vectorize={vectorize}"] = _outcome(
+                lambda m=matrix, v=vectorize: getattr(functional, m)(f, x, vectorize=v, **options)
+            )
+    return results
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_same_as_pytorch(name: str, create_graph: bool, strict: bool, backend: str) -> None:
+    torch = pytest.importorskip("torch")
+    if backend != "numpy" and strict:
+        pytest.skip("strictness does not depend on the backend")
+    assert _outcomes(retrograd, name, create_graph, strict) == _outcomes(torch, name, create_graph, strict)
+
+
+@pytest.mark.parametrize("name", ["elementwise", "two_in_two_out", "number_of_two", "one_element"])
+def test_forward_mode_gives_the_same_matrices(name: str, backend: str) -> None:
+    make, inputs, _ = FUNCTIONS[name]
+    f, x = make(retrograd), _values(retrograd, inputs)
+    functional = retrograd.autograd.functional
+    forward = functional.jacobian(f, x, vectorize=True, strategy="forward-mode")
+    assert _shown(forward) == _shown(functional.jacobian(f, x))
+    if name in ("number_of_two", "one_element"):
+        forward = functional.hessian(f, x, vectorize=True, outer_jacobian_strategy="forward-mode")
+        assert _shown(forward) == _shown(functional.hessian(f, x))
+
+
+PROGRAMS = {
+    "what_is_refused": """
+        functional = torch.autograd.functional
+        a, b, s = torch.ones(2, 2), torch.ones(2), torch.tensor(2.)
+        cube = lambda x: (x ** 3).sum()
+        both = lambda x, y: (x ** 2 * y).sum()
+        for f in (functional.vjp, functional.jvp, functional.vhp, functional.hvp):
+            attempt(lambda: f(cube, a))
+            attempt(lambda: f(both, (a, b), (a,)))
+            attempt(lambda: f(both, (a, b), (a, a)))
+            attempt(lambda: f(cube, a, b))
+            attempt(lambda: f(cube, [a], a))
+            attempt(lambda: f(cube, (a, 2), a))
+            attempt(lambda: f(lambda x: 3, a, a))
+            attempt(lambda: f(cube, a, (a, a)))
+            attempt(lambda: f(lambda x: (x.sum(), x.sum()), a, a))
+            attempt(lambda: f(lambda x: x ** 3, s))
+        for options in ({"strategy": "x"}, {"strategy": "forward-mode"}, {"strict": True, "vectorize": True},
+                        {"strategy": "forward-mode", "vectorize": True, "create_graph": True},
+                        {"strategy": "forward-mode", "vectorize": True, "strict": True}):
+            attempt(lambda: functional.jacobian(cube, a, **options))
+        attempt(lambda: functional.hessian(cube, a, outer_jacobian_strategy="x"))
+        attempt(lambda: functional.hessian(lambda x: x * x, a))
+        attempt(lambda: functional.hessian(lambda x: (x.sum(),), a))
+    """,
+    "complex": """
+        functional = torch.autograd.functional
+        c = torch.tensor([1 + 2j, 3 - 1j])
+        attempt(lambda: functional.jacobian(lambda x: x * x, c))
+        print(functional.jacobian(lambda x: x.abs(), c))
+        print(functional.jvp(lambda x: x * x, c, c))
+    """,
+    "captured_tensors_are_apart": """
+        functional = torch.autograd.functional
+        x = torch.tensor([1., 2.], requires_grad=True)
+        print(functional.jacobian(lambda y: x * y, x))
+        print(functional.vjp(lambda y: x * y, x, torch.ones(2)))
+    """,
+    "differentiable": """
+        functional = torch.autograd.functional
+        x = torch.tensor([1., 2.], requires_grad=True)
+        with torch.no_grad():
+            jacobian = functional.jacobian(lambda y: (y * x) ** 2, x, create_graph=True)
+        print(torch.autograd.grad(jacobian.sum(), x))
+        _, product = functional.jvp(lambda y: y ** 3, x, torch.ones(2), create_graph=True)
+        print(torch.autograd.grad(product.sum(), x))
+    """,
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_program_is_the_same_under_pytorch(name: str, backend: str) -> None:
+    assert_same(PROGRAMS[name])
