@@ -35,6 +35,7 @@ Shape = tuple[int, ...]
 _NAMES = """
     bool uint8 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64 complex128
 """.split()
+_OF_MUTABLE = {"address", "offset", "owns", "strides"}
 _REAL = ("float16", "bfloat16", "float32", "float64")
 
 _SAME_NAME = """
@@ -74,7 +75,15 @@ def array_api_backend(
         no functions. By default the core computes new arrays instead, which works with all libraries.
     kernels
         Kernels to use instead of, or beside, those made from the standard.
+
+    Raises
+    ------
+    TypeError
+        If a mutable backend's kernels are not there.
     """
+    missing = sorted(_OF_MUTABLE - set(kernels or {}))
+    if mutable and missing:
+        raise TypeError(f"array_api_backend({name!r}): mutable=True needs the kernels {', '.join(missing)}")
 
     def load() -> ArrayApiBackend:
         xp = importlib.import_module(namespace) if isinstance(namespace, str) else namespace

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import tomllib
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,12 @@ from retrograd.backends.spec import Kernels
 from retrograd.ops.decompositions import complete
 
 __all__ = [
-    "current_kernels", "device", "get_default_backend", "get_default_device", "kernels_of", "set_default_backend",
-    "set_default_device", "use_backend",
+    "current_kernels", "device", "get_default_backend", "get_default_device", "kernels_of",
+    "set_default_backend", "set_default_device", "use_backend",
 ]  # fmt: skip
 
 
-class device:  # noqa: N801 - PyTorch's name
+class device:
     """A backend and one of its devices: `numpy:cpu`, `jax:gpu:0`.
 
     Written as `"jax"` (its default device), `"jax:gpu"`, `"jax:gpu:0"`, or in PyTorch's words: `"cpu"`
@@ -73,24 +73,16 @@ class device:  # noqa: N801 - PyTorch's name
         return hash(self._kernels)
 
     def __enter__(self) -> device:
-        _entered().append(_chosen.set(self._kernels))
+        _entered.set((*_entered.get(), self._kernels))
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        _chosen.reset(_entered().pop())
+        _entered.set(_entered.get()[:-1])
 
 
-_chosen: ContextVar[Kernels | None] = ContextVar("retrograd.backend", default=None)
-_tokens: ContextVar[list[Token[Kernels | None]] | None] = ContextVar("retrograd.device_tokens", default=None)
+# The blocks that this thread or task is in, innermost last. A tuple: tasks share what the variable holds.
+_entered: ContextVar[tuple[Kernels, ...]] = ContextVar("retrograd.backend", default=())
 _default: Kernels | None = None
-
-
-def _entered() -> list[Token[Kernels | None]]:
-    tokens = _tokens.get()
-    if tokens is None:
-        tokens = []
-        _tokens.set(tokens)
-    return tokens
 
 
 _OF_CURRENT_BACKEND = ("cpu", "gpu", "tpu", "cuda")
@@ -122,7 +114,8 @@ registry.on_change.append(_by_name.cache_clear)
 
 def current_kernels() -> Kernels:
     """The kernels of the backend that new tensors go to now."""
-    return _chosen.get() or _default or _configured()
+    entered = _entered.get()
+    return entered[-1] if entered else _default or _configured()
 
 
 @functools.cache
@@ -185,7 +178,7 @@ def set_default_device(where: str | device | None) -> None:
     _default = None if where is None else kernels_of(where)
 
 
-class use_backend:  # noqa: N801 - reads as a statement: with use_backend("jax")
+class use_backend:
     """Make new tensors on another backend, inside a `with` block, in this thread or task.
 
     Examples

@@ -333,6 +333,10 @@ def _others() -> Iterator[Sample]:
         for note, (a, b) in shapes.items():
             yield Sample("matmul", (numbers(a, dtype), numbers(b, dtype, 1)), f"{dtype}-{note}")
     x = special("float32")
+    yield Sample("as_real", (numbers((2, 3), "complex64"),))
+    yield Sample("as_complex", (numbers((3, 2), "float64"),))
+    yield Sample("zero_where", (numbers((3, 4), "float32"), numbers((3, 4), "bool")))
+    yield Sample("zero_where", (np.full((70, 70), np.nan, "float32"), numbers((70, 70), "bool")), "large")
     yield Sample("clip", (x, -1.0, 2.0), "both")
     yield Sample("clip", (x, None, 2.0), "high")
     yield Sample("clip", (x, numbers((14,), "float32"), None), "array")
@@ -343,6 +347,18 @@ def _others() -> Iterator[Sample]:
     }.items():  # fmt: skip
         yield Sample("as_strided", (numbers((3, 5), "float32"), shape, strides, offset), note)
         yield Sample("unstride", (numbers(shape, "float32"), (3, 5), strides, offset), note)
+    target, weight = np.array([2, 0, 3, 2]), np.array([1.0, 0.5, 2.0, 0.25], "float32")
+    scores = numbers((4, 4), "float32")
+    for reduction in ("none", "sum", "mean"):
+        for note, weights, ignored in (
+            ("plain", None, -100),
+            ("weights", weight, -100),
+            ("ignore", weight, 2),
+        ):
+            g = numbers((4,) if reduction == "none" else (), "float32", 3)
+            where = f"{reduction}-{note}"
+            yield Sample("nll", (scores, target, weights, reduction, ignored), where)
+            yield Sample("nll_adjoint", (g, target, weights, (4, 4), reduction, ignored), where)
     yield Sample("softplus", (x, 1.0, 20.0))
     yield Sample("softplus", (x * 10, 2.0, 3.0), "beta")
 

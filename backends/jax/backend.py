@@ -7,6 +7,7 @@ the program's own that relies on 32-bit defaults should name its dtypes.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -49,8 +50,9 @@ class JaxBackend:
         members: dict[str, Any] = {}
         for module in (elementwise, indexing, neural, reductions, shapes):
             members |= module.KERNELS
-        native = self._devices[device]
-        members |= creation_kernels(native, is_default=device == self.devices()[0])
+        # Named only if it is not the one JAX uses by itself, whose programs then need no placement.
+        placed = None if device == self.devices()[0] else self._devices[device]
+        members |= creation_kernels(placed)
         return Kernels(
             "jax",
             device,
@@ -60,11 +62,10 @@ class JaxBackend:
             dtypes=_DTYPES,
             names={native: name for name, native in _DTYPES.items()},
             floats=frozenset(_DTYPES[name] for name in ("float16", "bfloat16", "float32", "float64")),
-            compile=compile_formula,
+            compile=partial(compile_formula, device=placed),
             copy=lambda x: x,  # nobody can write to it
             owns=lambda x: True,
             to_host=to_host,
-            zeros_like=jax.jit(lambda x: jnp.zeros(x.shape, x.dtype)),
             **members,
         )
 

@@ -15,12 +15,13 @@ Note [Compiled formulas]
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from operator import itemgetter
 from typing import Any, Final
 
 import jax
 
-__all__ = ["compile_formula", "jit"]
+__all__ = ["compile_formula", "jit", "jit_on"]
 
 _UNCOMPILABLE: Final = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
 _MOST_REMEMBERED: Final = 4096
@@ -31,7 +32,16 @@ def jit(*static: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return lambda function: jax.jit(function, static_argnums=static)
 
 
-def compile_formula(function: Callable[..., Any], static: tuple[int, ...]) -> Callable[..., Any]:
+def jit_on(device: Any) -> Callable[..., Any]:
+    """`jax.jit` for functions whose results are on `device`; None is where JAX puts them by itself."""
+    if device is None:
+        return jax.jit
+    return partial(jax.jit, out_shardings=jax.sharding.SingleDeviceSharding(device))
+
+
+def compile_formula(
+    function: Callable[..., Any], static: tuple[int, ...], *, device: Any = None
+) -> Callable[..., Any]:
     """`function(K, *arguments)`, compiled. `static` counts the arguments without `K`.
 
     See Note [Compiled formulas]. A formula that reads values on the host, and so cannot be
@@ -39,7 +49,7 @@ def compile_formula(function: Callable[..., Any], static: tuple[int, ...]) -> Ca
     """
     if not static and _returns_its_argument(function):
         return function
-    jitted = jax.jit(function, static_argnums=(0, *(i + 1 for i in static)))
+    jitted = jit_on(device)(function, static_argnums=(0, *(i + 1 for i in static)))
     return _with_constants(function, jitted, static) if static else _without_constants(function, jitted)
 
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from retrograd.backends.jax import random
+from retrograd.backends.jax.compiling import jit_on
 
 __all__ = ["as_array", "creation_kernels"]
 
@@ -55,30 +56,26 @@ def _arange(counted: Callable[..., Array], on_host: Callable[..., Array]) -> Cal
     return arange
 
 
-def creation_kernels(device: Any, is_default: bool) -> dict[str, Callable[..., Any]]:
-    """The kernels that place what they make on `device`; `is_default` says that JAX does so by itself."""
-    if is_default:
-        target = None
-        jit = jax.jit
-    else:
-        target = device
-        jit = partial(jax.jit, out_shardings=jax.sharding.SingleDeviceSharding(device))
+def creation_kernels(device: Any) -> dict[str, Callable[..., Any]]:
+    """The kernels that place what they make on `device`; None is where JAX puts arrays by itself."""
+    jit = jit_on(device)
 
     def bits(key: tuple[Any, Any], offset: Any, count: int) -> Array:
         made = random.bits(key, offset, count)
-        return made if target is None else jax.device_put(made, target)
+        return made if device is None else jax.device_put(made, device)
 
     zeros = jit(jnp.zeros, static_argnums=(0, 1))
     return {
-        "arange": _arange(jit(_counted, static_argnums=(2, 3)), _on_host(np.arange, device=target)),
+        "arange": _arange(jit(_counted, static_argnums=(2, 3)), _on_host(np.arange, device=device)),
         "empty": zeros,
         "eye": jit(lambda n, m, dtype: jnp.eye(n, m, dtype=dtype), static_argnums=(0, 1, 2)),
-        "from_host": partial(from_host, device=target),
+        "from_host": partial(from_host, device=device),
         "full": jit(_filled, static_argnums=(0, 2)),
         "linspace": _on_host(
-            lambda start, stop, num, dtype: np.linspace(start, stop, num).astype(dtype), device=target
+            lambda start, stop, num, dtype: np.linspace(start, stop, num).astype(dtype), device=device
         ),
         "ones": jit(jnp.ones, static_argnums=(0, 1)),
         "random_bits": bits,
         "zeros": zeros,
+        "zeros_like": jit(lambda x: jnp.zeros(x.shape, x.dtype)),
     }

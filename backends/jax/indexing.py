@@ -118,7 +118,9 @@ def sort(x: Array, axis: int, descending: bool, stable: bool) -> Array:
 
 def nonzero(x: Array) -> tuple[Array, ...]:
     """The coordinates of the non-zero elements, one array per axis; how many is read on the host."""
-    return tuple(jnp.asarray(each, jnp.int64) for each in np.nonzero(np.asarray(x)))
+    host = np.asarray(x)
+    (device,) = x.devices()
+    return tuple(jnp.asarray(each, jnp.int64, device=device) for each in np.nonzero(host))
 
 
 KERNELS = {

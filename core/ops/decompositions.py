@@ -10,6 +10,7 @@ should bring its own convolutions.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -35,8 +36,21 @@ def complete(k: Any) -> Any:
             setattr(k, name, partial(body, k))
     for name in OPTIONAL:
         if name not in vars(k):
-            setattr(k, name, partial(globals()[name], k))
+            setattr(k, name, _bound(k, globals()[name]))
     return k
+
+
+def _bound(k: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The decomposition as a kernel of `k`; as one program, where the backend compiles formulas."""
+    if k.compile is None:
+        return partial(function, k)
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    static = tuple(i for i, each in enumerate(parameters) if each.annotation not in _DYNAMIC)
+    return partial(k.compile(function, static), k)
+
+
+_DYNAMIC = ("Array", "Array | None", "Any")
+"""How arguments that are arrays, or may be, are annotated here."""
 
 
 # -- elementwise -------------------------------------------------------------------------------
@@ -282,3 +296,59 @@ def unstride(K: Any, g: Array, shape: Ints, strides: Ints, offset: int) -> Array
     flat = K.zeros((math.prod(shape),), g.dtype)
     positions = _positions(K, tuple(g.shape), strides, offset)
     return K.reshape(K.index_put(flat, (positions,), g, True), shape)
+
+
+# -- masks and classes -------------------------------------------------------------------------
+
+
+def zero_where(K: Any, x: Array, condition: Array) -> Array:
+    """Zero where `condition` holds, else `x`."""
+    return K.where(condition, K.zeros_like(x), x)
+
+
+def _class_weights(K: Any, target: Any, weight: Any, ignore_index: int, dtype: Any) -> Any:
+    """What each target counts: its class' weight, and nothing if it is to be ignored."""
+    counts = K.astype(target != ignore_index, dtype)
+    if weight is None:
+        return counts
+    return counts * K.index(weight, (_safe(K, target, ignore_index),))
+
+
+def _safe(K: Any, target: Any, ignore_index: int) -> Any:
+    """Targets with those to be ignored replaced by class 0."""
+    return K.where(target == ignore_index, K.zeros_like(target), target)
+
+
+def _class_axis(shape: Any) -> int:
+    return 1 if len(shape) > 1 else 0
+
+
+def class_index(K: Any, target: Any, axis: int) -> Any:
+    """Targets as positions along the classes' axis, for `gather`."""
+    return K.reshape(target, (*target.shape[:axis], 1, *target.shape[axis:]))
+
+
+def nll(K: Any, x: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int) -> Array:
+    """Minus the log-probability `x` of each target's class, summed, or averaged by the classes' weights."""
+    axis = _class_axis(x.shape)
+    counts = _class_weights(K, target, weight, ignore_index, x.dtype)
+    index = class_index(K, _safe(K, target, ignore_index), axis)
+    picked = K.reshape(K.gather(x, index, axis), tuple(target.shape))
+    # Where nothing counts, nothing is added, be the element infinite.
+    value = K.where(counts == 0, K.zeros_like(picked), -picked * counts)
+    if reduction == "none":
+        return value
+    total = K.sum(value, tuple(range(len(value.shape))), False)
+    return total if reduction == "sum" else total / K.sum(counts, tuple(range(len(counts.shape))), False)
+
+
+def nll_adjoint(
+    K: Any, grad: Array, target: Array, weight: Array | None, shape: Ints, reduction: str, ignore_index: int
+) -> Array:
+    """Zeros of `shape` with minus the gradient at each target's class: the adjoint of `nll`."""
+    axis = _class_axis(shape)
+    counts = _class_weights(K, target, weight, ignore_index, grad.dtype)
+    if reduction == "mean":
+        grad = grad / K.sum(counts, tuple(range(len(counts.shape))), False)
+    index = class_index(K, _safe(K, target, ignore_index), axis)
+    return K.scatter(K.zeros(tuple(shape), grad.dtype), index, class_index(K, -counts * grad, axis), axis)
