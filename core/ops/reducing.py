@@ -61,8 +61,7 @@ def _deliver(name: str, out: Any, result: Any) -> Any:
     if tuple(array.shape) == tuple(out._array.shape):
         out._write(array)
     else:
-        out._set_array(array)
-        out._version[0] += 1
+        overwrite(out, array)
     return out
 
 
@@ -117,6 +116,7 @@ def expand(K: Any, x: Any, shape: tuple[int, ...], dims: tuple[int, ...], keepdi
 
 @graph_kernel("zeros_like")
 def _zeros_like(x: Any) -> Any:
-    from retrograd.tensor import wrap_array
+    from retrograd.storage import overwrite
+from retrograd.tensor import wrap_array
 
     return wrap_array(x._k.zeros_like(x._array), x._k)
