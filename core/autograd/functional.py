@@ -447,7 +447,8 @@ def _refuse_in_forward_mode(create_graph: bool, strict: bool, vectorize: bool) -
             error = NotImplementedError if name == "create_graph" else RuntimeError
             raise error(
                 f'retrograd.autograd.functional.jacobian: `{name}=True` and `strategy="forward-mode"` are '
-                f'not supported together (yet). Please either set `{name}=False` or `strategy="reverse-mode"`.'
+                f"not supported together (yet). Please either set `{name}=False` or "
+                '`strategy="reverse-mode"`.'
             )
     if not vectorize:
         raise NotImplementedError(

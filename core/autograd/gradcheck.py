@@ -249,9 +249,10 @@ def _forward_derivative(case: _Case, place: int, direction: Tensor) -> list[Tens
         values = []
         for i, each in enumerate(case.inputs):
             if isinstance(each, Tensor) and each.requires_grad:
-                tangent = direction if i == place else zeros_like(each).detach()
-                each = forward_ad.make_dual(each.detach(), tangent)
-            values.append(each)
+                along = direction if i == place else zeros_like(each).detach()
+                values.append(forward_ad.make_dual(each.detach(), along))
+            else:
+                values.append(each)
         found = []
         for output in filter(_is_continuous, _as_tuple(case.func(*values))):
             primal, tangent = forward_ad.unpack_dual(output)

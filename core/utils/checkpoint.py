@@ -217,6 +217,7 @@ class _Frame:
                 "recomputation." + _TIP
             )
         holder.values[key] = _USED
+        x: Tensor
         x, version = value
         if x._cell[0] != version:
             raise stale_message(x.dtype.name, tuple(x.shape), None, x._cell[0], version)
