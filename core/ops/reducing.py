@@ -10,6 +10,7 @@ from retrograd.autograd.modes import current_mode
 from retrograd.dtypes import DTYPES, Category, can_cast, dtype, int64
 from retrograd.ops.declare import composite
 from retrograd.ops.graph import graph_kernel
+from retrograd.storage import overwrite
 
 __all__ = [
     "as_dtype",
@@ -116,7 +117,6 @@ def expand(K: Any, x: Any, shape: tuple[int, ...], dims: tuple[int, ...], keepdi
 
 @graph_kernel("zeros_like")
 def _zeros_like(x: Any) -> Any:
-    from retrograd.storage import overwrite
-from retrograd.tensor import wrap_array
+    from retrograd.tensor import wrap_array
 
     return wrap_array(x._k.zeros_like(x._array), x._k)
