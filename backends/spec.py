@@ -53,13 +53,16 @@ REQUIRED: Final[frozenset[str]] = frozenset(
 
 OPTIONAL: Final[frozenset[str]] = frozenset(
     "as_complex as_real as_strided clip convolution convolution_input convolution_weight erfc gcd "
-    "log_softmax logsumexp max_pool mean polygamma reciprocal rsqrt sigmoid softmax softplus square "
-    "unstride".split()
+    "log_softmax logsumexp max_pool mean nll nll_adjoint polygamma reciprocal rsqrt sigmoid softmax softplus "
+    "square unstride zero_where".split()
 )
 """Fused kernels: where a backend has none, the core composes it from required ones.
 
 Their arguments are those of the functions in `retrograd.ops.decompositions`, after `K`.
 """
+
+
+_REAL = ("float16", "bfloat16", "float32", "float64")
 
 
 class Kernels:
@@ -84,6 +87,9 @@ class Kernels:
         The reverse: retrograd's name by native dtype.
     floats
         The native real floating types in whose arithmetic a Python number takes the array's type.
+    widening
+        The others of them, of which arithmetic with a Python number makes a wider type: the core
+        brings results and gradients back. Computed from `dtypes` and `floats`.
     compile
         None, or a function that compiles a formula over arrays (`jax.jit`): the core then calls
         whole derivative formulas through it.
@@ -103,6 +109,7 @@ class Kernels:
     dtypes: Mapping[str, Any]
     names: Mapping[Any, str]
     floats: frozenset[Any]
+    widening: frozenset[Any]
     compile: Callable[..., Any] | None = None
 
     def __init__(self, backend: str, device: str, **members: Any) -> None:
@@ -111,6 +118,8 @@ class Kernels:
         self.quiet: Callable[[], AbstractContextManager[Any]] = nullcontext
         for name, member in members.items():
             setattr(self, name, member)
+        reals = {self.dtypes[name] for name in _REAL if name in self.dtypes}
+        self.widening = frozenset(reals - self.floats)
 
     def __repr__(self) -> str:
         return f"<kernels of {self.backend}:{self.device}>"

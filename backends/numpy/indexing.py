@@ -7,6 +7,7 @@ where the indexed axes stood if those are adjacent, else in front.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -36,10 +37,21 @@ def index_put(x: Array, indices: Indices, values: Any, accumulate: bool) -> Arra
     return out
 
 
+@functools.lru_cache(maxsize=64)
+def counting(n: int) -> Array:
+    """0, 1, ... n - 1; one array for all who read it."""
+    numbers = np.arange(n)
+    numbers.flags.writeable = False
+    return numbers
+
+
 def _along(x: Array, positions: Array, axis: int) -> tuple[Any, ...]:
     """The index of `gather`: `positions` along `axis`, every other axis by its own coordinate."""
-    grid = np.ogrid[tuple(slice(n) for n in positions.shape)]
-    return tuple(positions if i == axis else each for i, each in enumerate(grid))
+    ndim = positions.ndim
+    return tuple(
+        positions if i == axis else counting(n).reshape((n,) + (1,) * (ndim - i - 1))
+        for i, n in enumerate(positions.shape)
+    )
 
 
 def gather(x: Array, positions: Array, axis: int) -> Array:

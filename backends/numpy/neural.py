@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from retrograd.backends.numpy.indexing import counting
+
 from retrograd.backends.windows import ceil_padding, convolved, offsets, pooled, taps
 
 __all__ = ["KERNELS"]
@@ -210,9 +212,57 @@ def _lowest(dtype: Any) -> Any:
     return np.iinfo(dtype).min if dtype.kind in "iu" else -np.inf
 
 
+def nll(x: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int) -> Any:
+    """Minus the log-probability `x` of each target's class, (N, C) and (N), each class counting as `weight` says."""
+    classes, counts = _picked(x.ndim, target, weight, ignore_index, x.dtype)
+    value = np.negative(x[classes])
+    if counts is not None:
+        value = np.where(counts == 0, np.zeros((), x.dtype), value * counts)
+    if reduction == "none":
+        return value
+    total = np.add.reduce(value, None)
+    if reduction == "sum":
+        return total
+    return total / x.dtype.type(value.size if counts is None else counts.sum())
+
+
+def nll_adjoint(
+    g: Array, target: Array, weight: Array | None, shape: Ints, reduction: str, ignore_index: int
+) -> Array:
+    """Zeros of `shape` with minus the gradient at each target's class: the adjoint of `nll`."""
+    classes, counts = _picked(len(shape), target, weight, ignore_index, g.dtype)
+    if reduction == "mean":
+        g = g / g.dtype.type(target.size if counts is None else counts.sum())
+    out = np.zeros(shape, g.dtype)
+    out[classes] = -g if counts is None else -counts * g
+    return out
+
+
+def _picked(
+    ndim: int, target: Array, weight: Array | None, ignore_index: int, dtype: Any
+) -> tuple[tuple[Any, ...], Array | None]:
+    """The index of each target's class in an array of `ndim` axes, the second of which is the class.
+
+    And what each target counts, or None if all count the same.
+    """
+    counts = None
+    ignored = target == ignore_index
+    if weight is not None or ignored.any():
+        target = np.where(ignored, 0, target)
+        counts = (~ignored).astype(dtype) if weight is None else weight[target] * ~ignored
+    if ndim == 1:
+        return (target,), counts
+    if ndim == 2:
+        return (counting(target.shape[0]), target), counts
+    first, *rest = np.ogrid[tuple(slice(n) for n in target.shape)]
+    return (first, target, *rest), counts
+
+
 KERNELS: dict[str, Any] = {
     "convolution": convolution,
     "convolution_input": convolution_input,
     "convolution_weight": convolution_weight,
     "max_pool": max_pool,
+    "nll": nll,
+    "nll_adjoint": nll_adjoint,
 }

@@ -80,7 +80,7 @@ def cumprod(x: Array, axis: int) -> Array:
 
 def softmax(x: Array, axis: int) -> Array:
     wide = x.astype(np.float32) if _is_half(x) else x
-    out = np.subtract(wide, _maximum(wide, axis, None, None, True))
+    out = np.subtract(wide, _maximum(wide, axis, None, None, True, -np.inf))
     np.exp(out, out)
     out /= _add(out, axis, None, None, True)
     return out.astype(x.dtype, copy=False)
@@ -88,14 +88,17 @@ def softmax(x: Array, axis: int) -> Array:
 
 def log_softmax(x: Array, axis: int) -> Array:
     wide = x.astype(np.float32) if _is_half(x) else x
-    out = np.subtract(wide, _maximum(wide, axis, None, None, True))
+    out = np.subtract(wide, _maximum(wide, axis, None, None, True, -np.inf))
     out -= np.log(_add(np.exp(out), axis, None, None, True))
     return out.astype(x.dtype, copy=False)
 
 
 def logsumexp(x: Array, axis: Axes, keepdims: bool) -> Any:
     wide = x.astype(np.float32) if _is_half(x) else x
-    top = _maximum(wide, axis, None, None, True)
+    if wide.dtype.kind == "c":
+        top = _maximum(wide.real, axis, None, None, True, -np.inf)
+    else:
+        top = _maximum(wide, axis, None, None, True, -np.inf)
     top = np.where(np.isfinite(top), top, 0)
     total = np.log(_add(np.exp(wide - top), axis, None, None, keepdims))
     return (total + (top if keepdims else np.squeeze(top, axis))).astype(x.dtype)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from retrograd.autograd.engine import run_backward
+from retrograd.autograd.explaining import note_without_graph
 from retrograd.autograd.node import Edge, Node
-from retrograd.tensor import Tensor
+from retrograd.tensor import Tensor, wrap_array
 
 __all__ = ["GradientEdge", "backward", "get_gradient_edge", "grad"]
 
@@ -215,7 +216,7 @@ def _input_edge(each: Any) -> Edge:
     if isinstance(each, GradientEdge):
         return (each.node, each.output_nr)
     if each._edge is None:
-        raise RuntimeError("One of the differentiated Tensors does not require grad")
+        raise note_without_graph(RuntimeError("One of the differentiated Tensors does not require grad"), each)
     return each._edge
 
 
@@ -252,15 +253,17 @@ def _root(position: int, root: Any, given: Tensor | None) -> tuple[Edge, Tensor]
             f"grad_output[{position}] has a dtype of {given.dtype} and output[{position}] has a dtype of {root.dtype}."
         )
     if root._edge is None:
-        raise RuntimeError(f"element {position} of tensors does not require grad and does not have a grad_fn")
+        error = RuntimeError(
+            f"element {position} of tensors does not require grad and does not have a grad_fn"
+        )
+        raise note_without_graph(error, root)
     if given is None:
-        from retrograd.ops.creation import ones_like
-
         if root.is_complex():
             raise RuntimeError(
                 f"grad can be implicitly created only for real scalar outputs but got {root.dtype}"
             )
-        given = ones_like(root)
+        k, array = root._k, root._array
+        given = wrap_array(k.ones(tuple(array.shape), array.dtype), k)
     elif given.dtype is not root.dtype:
         given = given.to(root.dtype)
     return root._edge, given

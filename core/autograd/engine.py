@@ -18,9 +18,9 @@ from operator import attrgetter
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
-from retrograd.autograd import hooks
-from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode, set_mode
-from retrograd.autograd.node import AccumulateGrad, Edge, Node
+from retrograd.autograd import anomaly, explaining, hooks
+from retrograd.autograd.modes import current_mode, set_mode
+from retrograd.autograd.node import AccumulateGrad, Edge, Freed, Node
 from retrograd.ops.broadcasting import settle
 from retrograd.ops.graph import G
 
@@ -65,6 +65,7 @@ def run_backward(
     """
     order, pending = _walk(edge[0] for edge, _ in roots)
     task = _Task(retain_graph, create_graph, pending)
+    task.freed.root, task.freed.accumulates = type(roots[0][0][0]), accumulate
     if inputs is not None:
         task.restrict(order, inputs, accumulate)
     outer = current_mode()
@@ -126,8 +127,8 @@ class _Task:
     """The state of one backward pass."""
 
     __slots__ = (
-        "__weakref__", "accumulate", "buffers", "captured", "captures", "check_nan", "create_graph", "needed", "order", "own", "pending",
-        "retain_graph",
+        "__weakref__", "accumulate", "buffers", "captured", "captures", "check_nan", "create_graph", "freed", "needed",
+        "order", "own", "pending", "profiler", "retain_graph", "running", "watched",
     )  # fmt: skip
 
     def __init__(self, retain_graph: bool, create_graph: bool, pending: dict[Node, int]) -> None:
@@ -140,8 +141,14 @@ class _Task:
         self.captures: Captures = {}
         self.captured: list[Any] = []
         self.accumulate = True
+        self.running: Node | None = None  # the node whose formulas run; known where it is needed
         mode = current_mode()
         self.check_nan = mode.anomaly and mode.check_nan
+        self.profiler = mode.profiler
+        self.watched = self.check_nan or self.profiler is not None
+        self.freed = Freed()
+        if mode.anomaly:
+            self.freed.stack = anomaly.stack_of_caller()
 
     def restrict(self, order: list[Node], inputs: Sequence[Edge], accumulate: bool) -> None:
         """Walk only the nodes between the roots and `inputs`."""
@@ -163,39 +170,30 @@ class _Task:
 
     def run(self, order: list[Node]) -> None:
         self.order = order
-        buffers, pending, needed = self.buffers, self.pending, self.needed
-        create_graph, keep = self.create_graph, self.retain_graph
-        for leaf, count in list(pending.items()):
-            if count == 0:
-                self.finish_leaf(leaf)
+        buffers, pending, needed, captures = self.buffers, self.pending, self.needed, self.captures
+        create_graph, keep, freed, watched = self.create_graph, self.retain_graph, self.freed, self.watched
+        ready = [leaf for leaf, count in pending.items() if count == 0]
+        self.finish_leaves(ready)
         for node in order:
             grad = buffers.pop(node, None)
-            if needed is not None and node not in needed:
-                grad = None
-                grads: Sequence[Any] = ()
-            elif grad is None and not node.runs_undefined:
-                grads = ()
-            elif (
-                node.extras is not None or node.outputs != 1 or node in self.captures or self.check_nan
-            ):
-                grads = self.run_special(node, grad)
-                if not keep and node.saved and node.plan.holds_tensors:
-                    node.saved = None
+            if (grad is None and not node.runs_undefined) or (needed is not None and node not in needed):
+                grads: Sequence[Any] = (None,) * len(node.edges)
             else:
-                if node.saved is None:
-                    raise freed_error(node)
-                try:
-                    grads = node.plan.graph(G, grad, node) if create_graph else node.plan.raw(node.k, grad, node)
-                    if node.fix is not None:
-                        grads = settle(G if create_graph else node.k, grads, node.fix)
-                except Exception as error:
-                    explain(error, node)
-                    raise
-                if not keep and node.saved and node.plan.holds_tensors:
-                    node.saved = None
+                if node.extras is not None or node.outputs != 1 or watched or node in captures:
+                    grads = self.run_special(node, grad)
+                else:
+                    try:
+                        grads = node.plan.graph(G, grad, node) if create_graph else node.plan.raw(node.k, grad, node)
+                        if node.fix is not None:
+                            grads = settle(G if create_graph else node.k, grads, node.fix)
+                    except Exception as error:
+                        explain(error, node, grad)
+                        raise
+                    if not keep and node.saved and node.plan.holds_tensors:
+                        node.saved = freed
+                if not grads:
+                    grads = (None,) * len(node.edges)
             grad = None
-            if not grads:
-                grads = (None,) * len(node.edges)
             for edge, grad in zip(node.edges, grads):  # noqa: B905 - trailing Nones may be left out
                 if edge is None:
                     continue
@@ -206,12 +204,18 @@ class _Task:
                     else:
                         self.deliver(target, position, grad)
                 if target in pending:
-                    left = pending[target] - 1
-                    pending[target] = left
+                    left = pending[target] = pending[target] - 1
                     if left == 0:
-                        grads = grad = None if len(node.edges) == 1 else grads
-                        self.finish_leaf(target)
+                        ready.append(target)
+            # Only now that nothing here refers to the gradients may a leaf keep one as it is.
             grad = grads = None
+            if ready:
+                self.finish_leaves(ready)
+
+    def finish_leaves(self, ready: list[Node]) -> None:
+        for leaf in ready:
+            self.finish_leaf(leaf)
+        ready.clear()
 
     def deliver(self, node: Node, position: int, grad: Grad) -> None:
         """Add one gradient to what has arrived at an output of `node`."""
@@ -229,12 +233,9 @@ class _Task:
                 self.own.add(node)
 
     def run_special(self, node: Node, grad: Grad) -> Sequence[Grad]:
-        """A node with several outputs, with hooks, or whose gradient is asked for."""
-        k, create_graph = node.k, self.create_graph
-        if node.outputs == 1:
-            arrived = [grad]
-        else:
-            arrived = [(grad or {}).get(i) for i in range(node.outputs)]
+        """A node with several outputs, with hooks, whose gradient is asked for, or in a pass that is watched."""
+        k = node.k
+        arrived = [grad] if node.outputs == 1 else [(grad or {}).get(i) for i in range(node.outputs)]
         extras = node.extras
         if extras is not None and (extras.pre_hooks or extras.retain):
             arrived = self.call_pre_hooks(node, arrived)
@@ -242,24 +243,35 @@ class _Task:
             self.captured_at(slot, node, arrived[position])
         if self.needed is not None and not _leads_on(node, self.needed):
             return ()
-        if node.saved is None:
-            raise freed_error(node)
-        try:
-            given = arrived[0] if node.outputs == 1 else arrived
-            grads = node.plan.graph(G, given, node) if create_graph else node.plan.raw(k, given, node)
-            if node.fix is not None:
-                grads = settle(G if create_graph else k, grads, node.fix)
-        except Exception as error:
-            explain(error, node)
-            raise
+        grads = self.gradients(node, arrived[0] if node.outputs == 1 else arrived)
         if extras is not None and extras.post_hooks:
             wrapped = hooks.run_post_hooks(
                 node, [self.wrap(k, each) for each in grads], [self.wrap(k, each) for each in arrived]
             )
             grads = [self.unwrap(each) for each in wrapped]
         if self.check_nan:
-            _check_nan(node, grads, self)
+            anomaly.check_nan(
+                node, [self.wrap(k, each) for each in arrived], [self.wrap(k, each) for each in grads]
+            )
+        if not self.retain_graph and node.saved and node.plan.holds_tensors:
+            node.saved = self.freed
         return grads
+
+    def gradients(self, node: Node, given: Any) -> Sequence[Grad]:
+        """Run the formulas of a node, and let who watches the pass know."""
+        kernels = G if self.create_graph else node.k
+        outer, self.running = self.running, node
+        event = None if self.profiler is None else self.profiler.begin_node(node)
+        try:
+            grads = (node.plan.graph if self.create_graph else node.plan.raw)(kernels, given, node)
+            return grads if node.fix is None else settle(kernels, grads, node.fix)
+        except Exception as error:
+            explain(error, node, given)
+            raise
+        finally:
+            self.running = outer
+            if event is not None:
+                self.profiler.end(event)
 
     def call_pre_hooks(self, node: Node, arrived: list[Grad]) -> list[Grad]:
         wrapped = [self.wrap(node.k, each) for each in arrived]
@@ -328,7 +340,7 @@ def _accumulate(leaf: AccumulateGrad, grad: Grad, create_graph: bool) -> None:
                 return
             # The array becomes `.grad` as it is if nobody else can see it: referred to by the
             # caller's variable, ours and the argument of getrefcount. Otherwise it is copied.
-            if k.mutable and (getrefcount(grad) > 4 or not k.owns(grad)):
+            if k.mutable and (getrefcount(grad) > 3 or not k.owns(grad)):
                 grad = k.copy(grad)
             meta.grad = wrap_array(grad if type(grad) is k.array_type else k.as_array(grad), k)
         elif create_graph:
@@ -351,31 +363,9 @@ def _accumulate_into(meta: Any, grad: Tensor) -> None:
     meta.grad = grad if meta.grad is None else meta.grad + grad
 
 
-def freed_error(node: Node) -> RuntimeError:
-    return RuntimeError(
-        "Trying to backward through the graph a second time (or directly access saved tensors after they have "
-        "already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
-        "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or "
-        "if you need to access saved tensors after calling backward."
-    )
-
-
-def explain(error: BaseException, node: Node) -> None:
-    """Attach the forward call's stack to an error of the backward pass, where anomaly mode kept it."""
-    if node.extras is not None and node.extras.stack is not None:
-        error.add_note(f"The forward call of {node.name()} was:\n{node.extras.stack}")
-
-
-def _check_nan(node: Node, grads: Sequence[Grad], task: _Task) -> None:
-    for position, grad in enumerate(grads):
-        wrapped = task.wrap(node.k, grad)
-        if wrapped is None or not wrapped.dtype.is_differentiable:
-            continue
-        if bool(wrapped.isnan().any()):
-            raise _nan_error(node, position)
-
-
-def _nan_error(node: Node, position: int) -> RuntimeError:
-    error = RuntimeError(f"Function '{node.name()}' returned nan values in its {position}th output.")
-    explain(error, node)
-    return error
+def explain(error: Exception, node: Node, grad: Any) -> None:
+    """Attach to an error of a formula what is known about its operator; of a freed node, raise another instead."""
+    explaining.raise_freed(error, node)
+    explaining.note_formula(error, node, grad)
+    if current_mode().anomaly:
+        anomaly.warn_of_error(node)

@@ -197,6 +197,8 @@ def _formula_arguments(op: Any, inputs: Sequence[Any], outputs: Sequence[Tensor]
             return tuple(getattr(inputs[index], "shape", ()))
         if kind == "dtype":
             return inputs[index].dtype
+        if kind == "transposed":
+            return False
         if kind == "shapes":
             return tuple(tuple(each.shape) for each in inputs)
         if kind == "dtypes":

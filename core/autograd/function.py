@@ -10,10 +10,12 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from retrograd.autograd.anomaly import remember_call
+from retrograd.autograd.explaining import freed_error, note_gradient_of_function, note_stale, remember_break
 from retrograd.autograd.modes import current_mode, enable_grad, no_grad, set_mode
-from retrograd.autograd.node import Node, next_sequence_number
+from retrograd.autograd.explaining import freed_error, note_gradient_of_function, note_stale
+from retrograd.autograd.node import Freed, Node, next_sequence_number
 from retrograd.autograd.rebase import check_writable, rebase
-from retrograd.ops.dispatch import stack_of_caller
 from retrograd.ops.plan import PACKED, Packed, _edge_now, stale_message
 from retrograd.storage import View
 from retrograd.tensor import Tensor, wrap_array
@@ -54,11 +56,9 @@ class FunctionCtx:
             If the graph has been freed, or one of the tensors has been changed in place since.
         """
         node = self._node()
-        if node.saved is None:
-            from retrograd.autograd.engine import freed_error
-
+        if type(node.saved) is Freed:
             raise freed_error(node)
-        return tuple(_unpack(node, entry) for entry in node.saved)
+        return tuple(_unpack(node, i, entry) for i, entry in enumerate(node.saved))
 
     @property
     def saved_variables(self) -> tuple[Tensor | None, ...]:
@@ -109,6 +109,7 @@ class _FunctionPlan:
 
     __slots__ = ()
     holds_tensors = True
+    unpacks = False
 
     def raw(self, K: Any, g: Any, node: _FunctionNode) -> list[Any]:
         grads = _as_tensors(node, g, K)
@@ -186,7 +187,8 @@ def _checked_results(node: _FunctionNode, results: tuple[Any, ...]) -> list[Tens
 def _fitted(node: _FunctionNode, position: int, slot: int, grad: Any) -> Tensor:
     """A gradient in its input's shape, type and place, or an error that names the Function and the input."""
     if not isinstance(grad, Tensor):
-        raise RuntimeError(f"expected Variable or None (got {type(grad).__name__})")
+        error = RuntimeError(f"expected Variable or None (got {type(grad).__name__})")
+        note_gradient_of_function(error, node.function, position, f"a value of type {type(grad).__name__}")
     shape, native, k = node.inputs_info[slot]
     if tuple(grad._array.shape) != shape:
         from retrograd.ops.broadcasting import broadcast_shapes
@@ -196,19 +198,22 @@ def _fitted(node: _FunctionNode, position: int, slot: int, grad: Any) -> Tensor:
         except RuntimeError:
             reducible = False
         if not reducible:
-            raise RuntimeError(
+            error = RuntimeError(
                 f"Function {node.name()} returned an invalid gradient at index {position} - got "
                 f"{list(grad.shape)} but expected shape compatible with {list(shape)}"
             )
+            got = f"a tensor of shape {list(grad.shape)}, which does not reduce to {list(shape)},"
+            note_gradient_of_function(error, node.function, position, got)
         from retrograd.ops.broadcasting import sum_to
         from retrograd.ops.graph import G
 
         grad = sum_to(G, grad, shape)
     if grad._k is not k:
-        raise RuntimeError(
+        error = RuntimeError(
             f"Function {node.name()} returned an invalid gradient at index {position} - expected device "
             f"{k.backend}:{k.device} but got {grad.device}"
         )
+        note_gradient_of_function(error, node.function, position, f"a tensor on {grad.device}")
     return grad if grad._array.dtype == native else grad.to(_dtype_named(k.names[native]))
 
 
@@ -335,7 +340,7 @@ def _describe_inputs(node: _FunctionNode, args: Sequence[Any], inputs: list[Tens
     node.saved = ()
     node.seq = next_sequence_number()
     if current_mode().anomaly and records:
-        node._extras().stack = stack_of_caller()
+        remember_call(node)
 
 
 class _Recording:
@@ -400,6 +405,9 @@ class _Recording:
         if not differentiable:
             if not is_input:
                 output._edge = None
+                if current_mode().anomaly:
+                    name = f"{node.function.__qualname__}.apply"
+                    remember_break(name, self.inputs, [output], self.records, current_mode().grad)
             return output
         if dirty:
             rebase_at(output, node, position)
@@ -414,7 +422,7 @@ class _Recording:
 
 
 def rebase_at(tensor: Tensor, node: Node, position: int) -> None:
-    rebase(tensor, node)
+    rebase(tensor, node, node.function.__qualname__)
     if tensor._meta is None or tensor._meta.view is None:
         tensor._edge = (node, position)
 
@@ -479,7 +487,7 @@ def _rebuilt(node: _FunctionNode, entry: tuple[Any, ...]) -> Tensor:
     return made
 
 
-def _unpack(node: _FunctionNode, entry: Any) -> Tensor | None:
+def _unpack(node: _FunctionNode, index: int, entry: Any) -> Tensor | None:
     if entry is None:
         return None
     array, cell, version, k, origin = entry
@@ -494,7 +502,8 @@ def _unpack(node: _FunctionNode, entry: Any) -> Tensor | None:
             edge = (node, origin)
         else:
             edge = None if isinstance(origin, Tensor) else _edge_now(origin, cell)
-        raise stale_message(k.names[array.dtype], tuple(array.shape), edge, cell[0], version)
+        error = stale_message(k.names[array.dtype], tuple(array.shape), edge, cell[0], version)
+        raise note_stale(error, node, f"saved_tensors[{index}]", cell)
     return _rebuilt(node, entry)
 
 

@@ -47,6 +47,8 @@ class Mode:
     results
         None, or what is told of operators' results and may provide them: Note [Selective checkpoint]
         in `retrograd.utils.selective_checkpoint`.
+    profiler
+        None, or what is told of every operator and node: `retrograd.autograd.profiler`.
     """
 
     grad: bool = True
@@ -58,9 +60,12 @@ class Mode:
     asked: bool = False
     dual: object | None = None
     results: Any = None
+    profiler: Any = None
 
     def but(self, **changes: Any) -> Mode:
         """This mode with some fields changed; the two plain modes are always the singletons."""
+        if (self is GRAD or self is NO_GRAD) and changes in (_ON, _OFF):
+            return GRAD if changes["grad"] else NO_GRAD
         if self.inference and "inference" not in changes and "grad" in changes:
             changes["asked"] = changes.pop("grad")
         changed = replace(self, **changes)
@@ -71,12 +76,14 @@ class Mode:
             or changed.saved_hooks_disabled
             or changed.dual
             or changed.results is not None
+            or changed.profiler is not None
         )
         if plain:
             return GRAD if changed.grad else NO_GRAD
         return changed
 
 
+_ON, _OFF = {"grad": True}, {"grad": False}
 GRAD: Final = Mode(grad=True)
 NO_GRAD: Final = Mode(grad=False)
 

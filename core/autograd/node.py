@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from retrograd.tensor import Tensor
 
-__all__ = ["AccumulateGrad", "Edge", "Extras", "Node", "next_sequence_number", "short_name"]
+__all__ = ["AccumulateGrad", "Edge", "Extras", "Freed", "Node", "next_sequence_number", "short_name"]
 
 Edge = tuple["Node", int]
 
@@ -45,6 +45,19 @@ class Extras:
     retain: dict[int, weakref.ref[Tensor]] | None = None
     metadata: dict[Any, Any] | None = None
     stack: str | None = None
+    induced_by: tuple[str, str | None, Any] | None = None
+    """In anomaly mode, of a node recorded by a backward pass: name, stack and own inducer of the node that ran."""
+
+
+class Freed(tuple[()]):
+    """What a node has in place of `saved` once a pass has freed it: nothing, and which pass that was.
+
+    A formula that unpacks it fails, so the engine needs no test for freed nodes before it runs one.
+    """
+
+    root: type[Node] | None = None
+    accumulates: bool = True
+    stack: str | None = None
 
 
 class Node:
@@ -56,7 +69,7 @@ class Node:
         For each differentiable input, the node that made it and which of its outputs it is; None
         where no gradient is wanted.
     saved
-        What the plan's formulas need, flattened (see `retrograd.ops.plan`); None once freed.
+        What the plan's formulas need, flattened (see `retrograd.ops.plan`); a `Freed` once freed.
     plan
         How to compute the inputs' gradients.
     seq
@@ -73,7 +86,7 @@ class Node:
     __slots__ = ("__weakref__", "edges", "extras", "fix", "k", "plan", "saved", "seq")
 
     edges: tuple[Edge | None, ...]
-    saved: tuple[Any, ...] | None
+    saved: tuple[Any, ...]
     plan: Any
     seq: int
     k: Any

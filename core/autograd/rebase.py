@@ -17,7 +17,7 @@ from retrograd.autograd import hooks
 from retrograd.autograd.modes import Mode
 from retrograd.autograd.node import AccumulateGrad, Edge, Node, next_sequence_number, short_name
 from retrograd.ops.broadcasting import settle
-from retrograd.storage import check_write, scatter_steps
+from retrograd.storage import check_write, scatter_steps, sign
 
 if TYPE_CHECKING:
     from retrograd.tensor import Tensor
@@ -195,14 +195,14 @@ def _creation_text(tensor: Tensor, view: Any) -> str:
     )
 
 
-def rebase(tensor: Tensor, node: Node) -> None:
-    """Make `node`, the node of a write to `tensor`, the origin of what it wrote. See Note [Rebase]."""
+def rebase(tensor: Tensor, node: Node, by: str) -> None:
+    """Make `node`, of the write to `tensor` by operator `by`, the origin of what it wrote. See Note [Rebase]."""
     meta = tensor._meta
     view = None if meta is None else meta.view
     base = tensor if view is None else view.base
     _move_edge(base, (node if view is None else _copy_slices(base, view.steps, node), 0))
     # Whoever saved the old value is told by whom it was overwritten: see `retrograd.ops.plan.stale_error`.
-    tensor._cell[1:] = [node]
+    sign(tensor._cell, by, type(node), None if node.extras is None else node.extras.stack)
     storage = None if base._meta is None else base._meta.storage
     if storage is not None:
         for alias in storage.live():

@@ -44,6 +44,10 @@ class Batched:
     def dtype(self) -> Any:
         return self.value._array.dtype
 
+    @property
+    def mT(self) -> Batched:  # noqa: N802 - the array API's name
+        return Batched(self.value.mT, self.mapped, self.table)
+
     def __repr__(self) -> str:
         return f"Batched({self.value!r}, mapped={self.mapped})"
 
@@ -88,7 +92,6 @@ class BatchedKernels(Kernels):
             dtypes=lower.dtypes,
             names=lower.names,
             floats=lower.floats,
-            plain=lower.plain,
             owns=lambda array: True,
         )
         self.quiet = lower.quiet
@@ -214,7 +217,7 @@ for _kernel in """
     add atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor copysign divide equal
     floor_divide fmod greater greater_equal hypot less less_equal logaddexp logical_and logical_or logical_xor maximum
     minimum multiply nextafter not_equal pow remainder subtract
-    where clip complex
+    where clip complex zero_where
 """.split():
     _RULES[_kernel] = _elementwise(_kernel)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from retrograd.dtypes import DTYPES, Category, finfo
-from retrograd.ops.checks import implemented_for, is_number, joined_with, no_bool
+from retrograd.ops.checks import implemented_for, is_bool, is_number, joined_with, no_complex
 from retrograd.ops.declare import Array, alias, composite, op
 
 __all__: list[str] = []
@@ -33,7 +33,7 @@ def _share(K: Any, g: Any, wins: Any, ties: Any) -> Any:
 @op(
     "maximum",
     promote="common",
-    check=implemented_for("maximum_cpu", BOOL, INTEGER, FLOAT),
+    check=no_complex("maximum not implemented for complex tensors.", RuntimeError),
     vjp={
         "self": lambda K, g, self, other: _share(K, g, ~(self < other), self == other),
         "other": lambda K, g, self, other: _share(K, g, ~(other < self), self == other),
@@ -55,7 +55,7 @@ def maximum(self: Array, other: Array) -> Array:
 @op(
     "minimum",
     promote="common",
-    check=implemented_for("minimum_cpu", BOOL, INTEGER, FLOAT),
+    check=no_complex("minimum not implemented for complex tensors.", RuntimeError),
     vjp={
         "self": lambda K, g, self, other: _share(K, g, ~(self > other), self == other),
         "other": lambda K, g, self, other: _share(K, g, ~(other > self), self == other),
@@ -76,7 +76,7 @@ def minimum(self: Array, other: Array) -> Array:
 
 @op(
     promote="common",
-    check=implemented_for("fmax_cpu", BOOL, INTEGER, FLOAT),
+    check=no_complex("fmax not implemented for complex tensors.", RuntimeError),
     vjp={
         "self": lambda K, g, self, other: _masked(K, (self >= other) | (other != other), g),
         "other": lambda K, g, self, other: _masked(K, ~((self >= other) | (other != other)), g),
@@ -100,7 +100,7 @@ def fmax(K, self: Array, other: Array) -> Array:
 
 @op(
     promote="common",
-    check=implemented_for("fmin_cpu", BOOL, INTEGER, FLOAT),
+    check=no_complex("fmin not implemented for complex tensors.", RuntimeError),
     vjp={
         "self": lambda K, g, self, other: _masked(K, (self <= other) | (other != other), g),
         "other": lambda K, g, self, other: _masked(K, ~((self <= other) | (other != other)), g),
@@ -138,7 +138,21 @@ def _clamped(K: Any, x: Any, low: Any, high: Any) -> Any:
     return x if high is None else K.minimum(x, high)
 
 
-@op(node="ClampBackward1", vjp={"self": lambda K, g, self, min, max: _masked(K, _inside(self, min, max), g)})
+_no_complex_input = no_complex("clamp is not supported for complex types")
+
+
+def _check_clamp(inputs: Any) -> None:
+    _no_complex_input(inputs[:1])
+    one_bound = len(inputs) == 3 and inputs[2] is None
+    implemented_for("maximum_cpu" if one_bound else "clamp_cpu", BOOL, INTEGER, FLOAT)(inputs)
+
+
+@op(
+    node="ClampBackward1",
+    promote="common",
+    check=_check_clamp,
+    vjp={"self": lambda K, g, self, min, max: _masked(K, _inside(self, min, max), g)},
+)
 def _clamp_number(K, self: Array, min: Any, max: Any) -> Array:
     """Bounds that are numbers or None."""
     return _clamped(K, self, min, max)
@@ -147,6 +161,7 @@ def _clamp_number(K, self: Array, min: Any, max: Any) -> Array:
 @op(
     node="ClampBackward0",
     promote="common",
+    check=_check_clamp,
     vjp={
         "self": lambda K, g, self, min, max: _masked(K, _inside(self, min, max), g),
         "min": lambda K, g, self, min, max: _masked(
@@ -185,15 +200,16 @@ def clamp(input: Array, min: Any = None, max: Any = None) -> Array:
     if min is None and max is None:
         raise RuntimeError("retrograd.clamp: At least one of 'min' or 'max' must not be None")
     if all(each is None or is_number(each) for each in (min, max)):
-        _check_clamp((input,))
         return _clamp_number(joined_with(input, min, max), min, max)
     return _clamp(input, min, max)
 
 
-_check_clamp = implemented_for("clamp_scalar_cpu", BOOL, INTEGER, FLOAT)
-
-
-@op(node="ClampMinBackward0", vjp={"self": lambda K, g, self, min: _masked(K, self >= min, g)})
+@op(
+    node="ClampMinBackward0",
+    promote="common",
+    check=_check_clamp,
+    vjp={"self": lambda K, g, self, min: _masked(K, self >= min, g)},
+)
 def _clamp_min_number(K, self: Array, min: Any) -> Array:
     """A bound that is a number."""
     return K.maximum(self, min)
@@ -203,6 +219,7 @@ def _clamp_min_number(K, self: Array, min: Any) -> Array:
     "maximum",
     node="ClampMinBackward1",
     promote="common",
+    check=implemented_for("maximum_cpu", BOOL, INTEGER, FLOAT),
     vjp={
         "self": lambda K, g, self, min: _masked(K, self >= min, g),
         "min": lambda K, g, self, min: _masked(K, self < min, g),
@@ -229,7 +246,12 @@ def clamp_min(input: Array, min: Any) -> Array:
     return _clamp_min(input, min)
 
 
-@op(node="ClampMaxBackward0", vjp={"self": lambda K, g, self, max: _masked(K, self <= max, g)})
+@op(
+    node="ClampMaxBackward0",
+    promote="common",
+    check=_check_clamp,
+    vjp={"self": lambda K, g, self, max: _masked(K, self <= max, g)},
+)
 def _clamp_max_number(K, self: Array, max: Any) -> Array:
     """A bound that is a number."""
     return K.minimum(self, max)
@@ -239,6 +261,7 @@ def _clamp_max_number(K, self: Array, max: Any) -> Array:
     "minimum",
     node="ClampMaxBackward1",
     promote="common",
+    check=implemented_for("minimum_cpu", BOOL, INTEGER, FLOAT),
     vjp={
         "self": lambda K, g, self, max: _masked(K, self <= max, g),
         "max": lambda K, g, self, max: _masked(K, self > max, g),
@@ -265,10 +288,16 @@ def clamp_max(input: Array, max: Any) -> Array:
     return _clamp_max(input, max)
 
 
+def _check_relu(inputs: Any) -> None:
+    if is_bool(inputs[0]):
+        raise RuntimeError("Boolean inputs not supported for relu")
+    _check_clamp(inputs)
+
+
 @op(
     promote="common",
-    check=no_bool("Boolean inputs not supported for relu"),
-    vjp={"self": lambda K, g, result: K.where(result <= 0, K.zeros_like(g), g)},
+    check=_check_relu,
+    vjp={"self": lambda K, g, result: K.zero_where(g, result <= 0)},
 )
 def relu(K, self: Array) -> Array:
     """Each element if it is positive, else 0: ``max(input, 0)``. Its derivative at 0 is 0.
@@ -287,6 +316,18 @@ def relu(K, self: Array) -> Array:
 # -- rounding ----------------------------------------------------------------------------------
 
 
+def _rounds(name: str) -> Any:
+    """The checks of a rounding function."""
+    implemented = implemented_for(f"{name}_vml_cpu", INTEGER, FLOAT)
+    real = no_complex(f"{name} is not supported for complex inputs")
+
+    def check(inputs: Any) -> None:
+        real(inputs)
+        implemented(inputs)
+
+    return check
+
+
 def _rounded(K: Any, kernel: str, x: Any) -> Any:
     """Integers are what they are."""
     return getattr(K, kernel)(x) if _category(K, x) >= FLOAT else x
@@ -295,7 +336,7 @@ def _rounded(K: Any, kernel: str, x: Any) -> Any:
 @op(
     "ceil",
     promote="common",
-    check=implemented_for("ceil_vml_cpu", INTEGER, FLOAT),
+    check=_rounds("ceil"),
     vjp={"self": lambda K, g: K.zeros_like(g)},
 )
 def ceil(K, self: Array) -> Array:
@@ -315,7 +356,7 @@ def ceil(K, self: Array) -> Array:
 @op(
     "floor",
     promote="common",
-    check=implemented_for("floor_vml_cpu", INTEGER, FLOAT),
+    check=_rounds("floor"),
     vjp={"self": lambda K, g: K.zeros_like(g)},
 )
 def floor(K, self: Array) -> Array:
@@ -335,7 +376,7 @@ def floor(K, self: Array) -> Array:
 @op(
     "trunc",
     promote="common",
-    check=implemented_for("trunc_vml_cpu", INTEGER, FLOAT),
+    check=_rounds("trunc"),
     vjp={"self": lambda K, g: K.zeros_like(g)},
 )
 def trunc(K, self: Array) -> Array:
@@ -450,6 +491,7 @@ def _finite(K: Any, x: Any, nan: float | None, posinf: float | None, neginf: flo
 
 
 def _check_heaviside(inputs: Any) -> None:
+    no_complex("heaviside is not yet implemented for complex tensors.", RuntimeError)(inputs)
     if inputs[0].dtype is not inputs[1].dtype:
         raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
 
@@ -493,13 +535,21 @@ def _copysign_vjp(K: Any, g: Any, self: Any, result: Any) -> Any:
     "copysign",
     node="CopysignBackward0",
     promote="float",
+    check=implemented_for("copysign_cpu", BOOL, INTEGER, FLOAT),
     vjp={"self": _copysign_vjp, "other": lambda K, g: K.zeros_like(g)},
 )
 def _copysign(self: Array, other: Array) -> Array:
     """Signs from a tensor."""
 
 
-@op("copysign", node="CopysignBackward1", promote="float", vjp={"self": _copysign_vjp}, edges=1)
+@op(
+    "copysign",
+    node="CopysignBackward1",
+    promote="float",
+    check=implemented_for("copysign_cpu", BOOL, INTEGER, FLOAT),
+    vjp={"self": _copysign_vjp},
+    edges=1,
+)
 def _copysign_number(self: Array, other: Array) -> Array:
     """The sign of a number."""
 

@@ -167,11 +167,11 @@ class Op:
         if name in self.params:
             return "param", self.params.index(name), name
         owner, _, what = name.rpartition("_")
-        if owner in self.inputs and what in ("shape", "dtype", "shapes", "dtypes"):
+        if owner in self.inputs and what in ("shape", "dtype", "shapes", "dtypes", "transposed"):
             return what, self.inputs.index(owner), name
         raise TypeError(
             f"the formula of {self.name!r} asks for {name!r}, which is neither an input ({', '.join(self.inputs)}), "
-            f"an argument ({', '.join(self.params)}), 'result', 'needs' nor an input's _shape or _dtype"
+            f"an argument ({', '.join(self.params)}), 'result', 'needs' nor an input's _shape, _dtype or _transposed"
         )
 
     def is_saved_tensor(self, name: str) -> bool:

@@ -7,10 +7,11 @@ included. So whatever an operator means is written here; the fast path only repe
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from retrograd.autograd.anomaly import remember_call, stack_of_caller
+from retrograd.autograd.explaining import remember_break
 from retrograd.autograd.modes import Mode, current_mode
 from retrograd.autograd.node import Node, next_sequence_number
 from retrograd.dtypes import DTYPES, Category, bool_, dtype, float64, get_default_dtype, int64, promote_types
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from retrograd.ops.declare import Op
     from retrograd.tensor import Tensor
 
-__all__ = ["call", "forward", "new_node", "result_type", "stack_of_caller"]
+__all__ = ["call", "call_or_decline", "forward", "new_node", "result_type", "stack_of_caller"]
 
 
 in_place: dict[type, Any] = {}
@@ -56,6 +57,14 @@ def call(op: Op, *arguments: Any) -> Any:
     return result
 
 
+def call_or_decline(op: Op, *arguments: Any) -> Any:
+    """`call` for an operator's symbol: NotImplemented for an operand of a type it does not take."""
+    try:
+        return call(op, *arguments)
+    except TypeError:
+        return NotImplemented
+
+
 def forward(op: Op, arguments: Sequence[Any], arrays: Sequence[Any], k: Any) -> tuple[Any, ...]:
     """The raw results, from arrays that are already promoted."""
     remaining = iter(arrays)
@@ -72,7 +81,16 @@ def forward(op: Op, arguments: Sequence[Any], arrays: Sequence[Any], k: Any) -> 
     except (ValueError, TypeError, IndexError) as error:
         raise _explained(op, arrays, error) from error
     results = result if op.outputs != 1 else (result,)
-    return tuple(each if type(each) is k.array_type else k.as_array(each) for each in results)
+    results = tuple(each if type(each) is k.array_type else k.as_array(each) for each in results)
+    return results if op.promote is None or not k.widening else _narrowed(arrays, results, k)
+
+
+def _narrowed(arrays: Sequence[Any], results: tuple[Any, ...], k: Any) -> tuple[Any, ...]:
+    """The results of a promoting operator in the inputs' type, where numbers in its body widened it."""
+    type_ = arrays[0].dtype
+    if type_ not in k.widening:
+        return results
+    return tuple(k.astype(each, type_) if each.dtype in k.floats else each for each in results)
 
 
 def _explained(op: Op, arrays: Sequence[Any], error: Exception) -> Exception:
@@ -83,7 +101,7 @@ def _explained(op: Op, arrays: Sequence[Any], error: Exception) -> Exception:
             broadcast_shapes(*shapes)
         except RuntimeError as mismatch:
             return mismatch
-    return RuntimeError(f"{op.name}(): {error} (input shapes: {', '.join(map(str, shapes))})")
+    return RuntimeError(f"{op.name.strip('_')}(): {error} (input shapes: {', '.join(map(str, shapes))})")
 
 
 def _split(op: Op, arguments: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -111,7 +129,8 @@ def _split(op: Op, arguments: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]
             inputs.append(argument.item())  # a NumPy scalar is a number
         else:
             raise TypeError(
-                f"{op.name}(): argument '{name}' (position {position + 1}) must be Tensor, "
+                f"{op.name.strip('_')}(): argument '{'input' if name == 'self' else name}' "
+                f"(position {position + 1}) must be Tensor, "
                 f"not {type(argument).__name__}"
             )
     return inputs, values
@@ -136,7 +155,8 @@ def common_kernels(name: str, inputs: Sequence[Any]) -> Any:
         if k is None or own.level > k.level:
             k = own
     if k is None:
-        raise TypeError(f"{name}(): at least one argument must be a Tensor")
+        kind = type(inputs[0]).__name__ if inputs else "nothing"
+        raise TypeError(f"{name.strip('_')}(): argument 'input' (position 1) must be Tensor, not {kind}")
     return k
 
 
@@ -252,6 +272,8 @@ def _wrap(
     if mode.inference:
         for each in tensors:
             each._cell = INFERENCE
+    if mode.anomaly:
+        remember_break(op.name.strip("_"), inputs, tensors, node is not None, mode.grad)
     return tensors[0] if op.outputs == 1 else tuple(tensors)
 
 
@@ -288,14 +310,14 @@ def new_node(
 
         node.plan = ConjugatedPlan(plan)
     if mode.anomaly:
-        node._extras().stack = stack_of_caller()
+        remember_call(node)
     return node
 
 
 def _fix(op: Op, inputs: Sequence[Any], arrays: Sequence[Any], outputs: Sequence[Tensor], k: Any) -> Any:
     """See `Node.fix`: what broadcasting and promotion changed, per input."""
     if op.promote is None:
-        return None
+        return _fix_types(arrays, k)
     shape = outputs[0]._array.shape
     fix = []
     for each, array in zip(inputs, arrays, strict=True):
@@ -304,16 +326,16 @@ def _fix(op: Op, inputs: Sequence[Any], arrays: Sequence[Any], outputs: Sequence
             fix.append(None)
             continue
         wrong_shape = tuple(own.shape) if own.shape != shape else None
-        wrong_dtype = own.dtype if own.dtype != array.dtype else None
+        wrong_dtype = own.dtype if own.dtype != array.dtype or own.dtype in k.widening else None
         fix.append((wrong_shape, wrong_dtype) if wrong_shape is not None or wrong_dtype is not None else None)
     return tuple(fix) if any(each is not None for each in fix) else None
 
 
-def stack_of_caller() -> str:
-    """The stack of the user's call, without this package's own frames at its end."""
-    frames = traceback.extract_stack()
-    while len(frames) > 1 and "/core/" in frames[-1].filename.replace("\\", "/"):
-        frames.pop()
-    return "".join(traceback.format_list(frames))
-
-
+def _fix_types(arrays: Sequence[Any], k: Any) -> Any:
+    """`Node.fix` of inputs used as they are: the types that numbers in a formula would widen."""
+    if not k.widening:
+        return None
+    types = [getattr(each, "dtype", None) for each in arrays]
+    if not any(each in k.widening for each in types):
+        return None
+    return tuple((None, each) if each in k.widening else None for each in types)

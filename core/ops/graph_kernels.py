@@ -22,6 +22,11 @@ def _where(condition: Tensor, self: Any, other: Any) -> Tensor:
     return indexing.where(condition, self, other)
 
 
+@graph_kernel("zero_where")
+def _zero_where(x: Tensor, condition: Tensor) -> Tensor:
+    return publics["masked_fill"](x, condition, 0)
+
+
 @graph_kernel("gather")
 def _gather(x: Tensor, positions: Any, axis: int) -> Tensor:
     return indexing._gather(x, axis, _tensor(positions, x))

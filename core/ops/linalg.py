@@ -13,15 +13,20 @@ from retrograd.tensor import Tensor
 __all__: list[str] = []
 
 
-def _mT(K: Any, x: Any) -> Any:
-    """Swap the last two axes."""
-    n = len(x.shape)
-    return K.permute_dims(x, (*range(n - 2), n - 1, n - 2))
+def _right_gradient(K: Any, g: Any, left: Any, is_transposed: bool) -> Any:
+    """The gradient of a product's right factor, laid out in memory as the factor is.
+
+    A layer multiplies by its transposed weight: so the weight gets a gradient in its own order, which
+    can become its `.grad` without a copy.
+    """
+    if is_transposed:
+        return K.matmul(g.mT, left).mT
+    return K.matmul(left.mT, g)
 
 
 _PRODUCT = {
-    "self": lambda K, g, mat2: K.matmul(g, _mT(K, mat2)),
-    "mat2": lambda K, g, self: K.matmul(_mT(K, self), g),
+    "self": lambda K, g, mat2: K.matmul(g, mat2.mT),
+    "mat2": lambda K, g, self, mat2_transposed: _right_gradient(K, g, self, mat2_transposed),
 }
 
 
@@ -45,7 +50,7 @@ def _graph_matmul(a: Tensor, b: Tensor) -> Tensor:
     name="_mv",
     vjp={
         "self": lambda K, g, vec: K.reshape(g, (-1, 1)) * vec,
-        "vec": lambda K, g, self: K.reshape(K.matmul(_mT(K, self), K.reshape(g, (-1, 1))), (-1,)),
+        "vec": lambda K, g, self: K.reshape(K.matmul(self.mT, K.reshape(g, (-1, 1))), (-1,)),
     },
 )
 def _mv(K, self: Array, vec: Array) -> Array:
@@ -78,8 +83,10 @@ def _scaled(g: Any, factor: float) -> Any:
     node="AddmmBackward0",
     vjp={
         "self": lambda K, g, self_shape, beta: _scaled(_sum_to(K, g, self_shape), beta),
-        "mat1": lambda K, g, mat2, alpha: _scaled(K.matmul(g, _mT(K, mat2)), alpha),
-        "mat2": lambda K, g, mat1, alpha: _scaled(K.matmul(_mT(K, mat1), g), alpha),
+        "mat1": lambda K, g, mat2, alpha: _scaled(K.matmul(g, mat2.mT), alpha),
+        "mat2": lambda K, g, mat1, mat2_transposed, alpha: _scaled(
+            _right_gradient(K, g, mat1, mat2_transposed), alpha
+        ),
     },
 )
 def _addmm(K, self: Array, mat1: Array, mat2: Array, beta: float, alpha: float) -> Array:
@@ -92,8 +99,8 @@ def _addmm(K, self: Array, mat1: Array, mat2: Array, beta: float, alpha: float) 
     node="BaddbmmBackward0",
     vjp={
         "self": lambda K, g, self_shape, beta: _scaled(_sum_to(K, g, self_shape), beta),
-        "batch1": lambda K, g, batch2, alpha: _scaled(K.matmul(g, _mT(K, batch2)), alpha),
-        "batch2": lambda K, g, batch1, alpha: _scaled(K.matmul(_mT(K, batch1), g), alpha),
+        "batch1": lambda K, g, batch2, alpha: _scaled(K.matmul(g, batch2.mT), alpha),
+        "batch2": lambda K, g, batch1, alpha: _scaled(K.matmul(batch1.mT, g), alpha),
     },
 )
 def _baddbmm(K, self: Array, batch1: Array, batch2: Array, beta: float, alpha: float) -> Array:

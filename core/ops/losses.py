@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from retrograd.ops.decompositions import class_index
 from retrograd.ops.declare import Array, op
 from retrograd.ops.fused import fused
 
@@ -193,51 +194,6 @@ def _at_least(x: Any, least: float, K: Any) -> Any:
 # -- negative log likelihood -------------------------------------------------------------------
 
 
-def _class_weights(K: Any, target: Any, weight: Any, ignore_index: int, dtype: Any) -> Any:
-    """What each target counts: its class' weight, and nothing if it is to be ignored."""
-    counts = K.astype(target != ignore_index, dtype)
-    if weight is None:
-        return counts
-    return counts * K.index(weight, (_safe(K, target, ignore_index),))
-
-
-def _safe(K: Any, target: Any, ignore_index: int) -> Any:
-    """Targets with those to be ignored replaced by class 0."""
-    return K.where(target == ignore_index, K.zeros_like(target), target)
-
-
-def _class_axis(shape: Any) -> int:
-    return 1 if len(shape) > 1 else 0
-
-
-def _as_index(K: Any, target: Any, axis: int) -> Any:
-    return K.reshape(target, (*target.shape[:axis], 1, *target.shape[axis:]))
-
-
-def _nll_value(K: Any, x: Any, target: Any, weight: Any, reduction: str, ignore_index: int) -> Any:
-    axis = _class_axis(x.shape)
-    counts = _class_weights(K, target, weight, ignore_index, x.dtype)
-    index = _as_index(K, _safe(K, target, ignore_index), axis)
-    picked = K.reshape(K.gather(x, index, axis), tuple(target.shape))
-    # Where nothing counts, nothing is added, be the element infinite.
-    value = K.where(counts == 0, K.zeros_like(picked), -picked * counts)
-    if reduction == "none":
-        return value
-    total = K.sum(value, tuple(range(len(value.shape))), False)
-    return total if reduction == "sum" else total / K.sum(counts, tuple(range(len(counts.shape))), False)
-
-
-def _nll_adjoint(
-    K: Any, grad: Any, target: Any, weight: Any, shape: Any, reduction: str, ignore_index: int
-) -> Any:
-    axis = _class_axis(shape)
-    counts = _class_weights(K, target, weight, ignore_index, grad.dtype)
-    if reduction == "mean":
-        grad = grad / K.sum(counts, tuple(range(len(counts.shape))), False)
-    index = _as_index(K, _safe(K, target, ignore_index), axis)
-    return K.scatter(K.zeros(tuple(shape), grad.dtype), index, _as_index(K, -counts * grad, axis), axis)
-
-
 def _declare_nll(name: str, node: str) -> Any:
     """The loss, linear in the log-probabilities, and its adjoint; see Note [Adjoint pairs]."""
 
@@ -254,7 +210,7 @@ def _declare_nll(name: str, node: str) -> Any:
         K, grad: Array, target: Array, weight: Array | None, shape: tuple[int, ...], reduction: str, ignore_index: int
     ) -> Array:
         """Zeros of `shape` with minus the gradient at each target's class."""
-        return _nll_adjoint(K, grad, target, weight, shape, reduction, ignore_index)
+        return K.nll_adjoint(grad, target, weight, shape, reduction, ignore_index)
 
     @op(
         name=name,
@@ -269,9 +225,33 @@ def _declare_nll(name: str, node: str) -> Any:
         K, self: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int
     ) -> Array:
         """Minus the log-probability of each target's class."""
-        return _nll_value(K, self, target, weight, reduction, ignore_index)
+        return K.nll(self, target, weight, reduction, ignore_index)
 
     return loss
+
+
+@op(
+    name="_nll_rows_adjoint",
+    node="NllLossBackwardBackward0",
+    vjp={"grad": lambda K, g, target, reduction: fused(_nll_rows)(K, g, target, reduction)},
+)
+def _nll_rows_adjoint(K, grad: Array, target: Array, shape: tuple[int, ...], reduction: str) -> Array:
+    """Zeros of `shape` with minus the gradient at each row's target."""
+    return K.nll_adjoint(grad, target, None, shape, reduction, -100)
+
+
+@op(
+    name="_nll_rows",
+    node="NllLossBackward0",
+    vjp={
+        "self": lambda K, g, target, self_shape, reduction: fused(_nll_rows_adjoint)(
+            K, g, target, self_shape, reduction
+        )
+    },
+)
+def _nll_rows(K, self: Array, target: Array, reduction: str) -> Array:
+    """`_nll_loss` without a weight, where every target is a class: a call with two inputs is a short one."""
+    return K.nll(self, target, None, reduction, -100)
 
 
 _nll_loss = _declare_nll("_nll_loss", "NllLossBackward0")
@@ -283,7 +263,7 @@ _nll_loss2d = _declare_nll("_nll_loss2d", "NllLoss2DBackward0")
 
 def _margins(K: Any, x: Any, target: Any, margin: float) -> tuple[Any, Any]:
     """For each sample and class: how far the class is within the margin; and which is the target."""
-    index = _as_index(K, target, 1)
+    index = class_index(K, target, 1)
     chosen = K.scatter(x * 0, index, K.gather(x * 0 + 1, index, 1), 1) > 0.5
     z = x - K.gather(x, index, 1) + margin
     return K.where(chosen, x * 0, K.where(z > 0, z, x * 0)), chosen

@@ -5,7 +5,7 @@ An operator's derivative formulas name what they need by their parameters::
     other=lambda K, g, self, alpha: ...
 
 `self` is an input, `alpha` an argument; `result` would be the output, `self_shape` and
-`self_dtype` an input's shape and type. A `Plan` is made once for each subset of inputs that
+`self_dtype` an input's shape and type, `self_transposed` whether a matrix lies in memory by columns. A `Plan` is made once for each subset of inputs that
 require a gradient: it holds the formulas of those inputs only, and so a node saves only what they
 name.
 
@@ -22,7 +22,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from retrograd.autograd.explaining import freed_error, note_stale
 from retrograd.autograd.modes import current_mode
+from retrograd.autograd.node import Freed
 
 if TYPE_CHECKING:
     from retrograd.autograd.node import Node
@@ -71,7 +73,11 @@ class Plan:
         Whether a node of this plan has anything to free after a pass.
     raw
         `raw(K, g, node)` gives the gradients as a sequence aligned with the node's edges.
+    unpacks
+        Whether `raw` fails on a freed node, as it does unless it runs a user's code.
     """
+
+    unpacks = True
 
     __slots__ = ("formulas", "holds_tensors", "is_tensor", "mask", "names", "op", "raw", "saved_names", "single", "sources")
 
@@ -108,6 +114,8 @@ class Plan:
                 saved += (outputs[index]._array, outputs[index]._cell, outputs[index]._cell[0])
             elif kind == "shape":
                 saved.append(tuple(arrays[index].shape))
+            elif kind == "transposed":
+                saved.append(is_transposed(inputs[index]._k, arrays[index]))
             elif kind == "dtype":
                 saved.append(inputs[index]._array.dtype)
             elif kind == "shapes":
@@ -162,9 +170,7 @@ class Plan:
 
     def _entry(self, node: Node, index: int) -> tuple[Any, ...]:
         position = sum(3 if each else 1 for each in self.is_tensor[:index])
-        if node.saved is None:
-            from retrograd.autograd.engine import freed_error
-
+        if type(node.saved) is Freed:
             raise freed_error(node)
         return node.saved[position : position + (3 if self.is_tensor[index] else 1)]
 
@@ -275,6 +281,11 @@ class Plan:
         return compile_(formula, static)
 
 
+def is_transposed(k: Any, array: Any) -> bool:
+    """Whether a matrix lies in memory column by column, where libraries let that be seen."""
+    return bool(k.is_transposed(array)) if k.mutable else False
+
+
 def _cell(tensor: Any, array: Any) -> tuple[Any, list[int], int]:
     from retrograd.tensor import Tensor
 
@@ -303,20 +314,19 @@ def stale_error(node: Node, plan: Plan, index: int, array: Any, cell: list[Any],
     type_name = node.k.names[array.dtype]
     kind, position, _ = plan.sources[index]
     edge = (node, position) if kind == "result" else _edge_now(node.edges[position], cell)
-    return stale_message(type_name, tuple(array.shape), edge, cell[0], expected)
+    error = stale_message(type_name, tuple(array.shape), edge, cell[0], expected)
+    return note_stale(error, node, plan.names[index], cell)
 
 
 def _edge_now(edge: Any, cell: list[Any]) -> Any:
     """Where an input that was `edge` comes from now: a recorded write has left its node in the cell."""
-    if edge is None or len(cell) == 1:
+    if edge is None or len(cell) == 1 or cell[1].node is None:
         return edge
     from retrograd.autograd.rebase import AsStridedBackward0, ViewPlan
 
     if isinstance(edge[0].plan, ViewPlan):
-        stand_in = AsStridedBackward0()
-        stand_in.plan = edge[0].plan
-        return stand_in, 0
-    return cell[1], 0
+        return AsStridedBackward0(), 0
+    return object.__new__(cell[1].node), 0
 
 
 def stale_message(type_name: str, shape: tuple[int, ...], edge: Any, found: int, expected: int) -> RuntimeError:

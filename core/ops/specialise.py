@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode
 from retrograd.autograd.node import next_sequence_number
 from retrograd.ops import dispatch
-from retrograd.ops.plan import CONSTANT
+from retrograd.ops.plan import CONSTANT, is_transposed
 
 if TYPE_CHECKING:
     from retrograd.ops.declare import Op
@@ -30,12 +30,18 @@ scope: dict[str, Any] = {
     "current_mode": current_mode,
     "next_seq": next_sequence_number,
     "call": dispatch.call,
+    "is_transposed": is_transposed,
+    "call_or_decline": dispatch.call_or_decline,
 }
 """What generated code refers to; `retrograd.tensor` adds `Tensor` and `Parameter`."""
 
 
-def public_function(op: Op, out: bool) -> Callable[..., Any]:
-    """The function users call: the declaration's name, signature and docstring."""
+def public_function(op: Op, out: bool, declines: bool = False) -> Callable[..., Any]:
+    """The function users call: the declaration's name, signature and docstring.
+
+    One that `declines` is for a symbol: where the other operand is nothing it knows, it gives
+    NotImplemented, and Python asks that operand.
+    """
     lines = [f"def {op.name}({_signature(op, out)}):"]
     if out:
         lines += ["    if out is not None:", f"        return call_out(op, out, {_arguments(op)})"]
@@ -43,7 +49,9 @@ def public_function(op: Op, out: bool) -> Callable[..., Any]:
         lines += _fast_path(op)
     lines.append(f"    return call(op, {_arguments(op)})")
     source = "\n".join(lines) + "\n"
-    filename = f"<operator {op.name} {op.node_class.__name__}>"
+    if declines:
+        source = source.replace("return call(", "return call_or_decline(")
+    filename = f"<{'symbol' if declines else 'operator'} {op.name} {op.node_class.__name__}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
     names = {
         "op": op, "forwards": op._forwards, "forward_for": op.forward_for, "plans": op.plans,
@@ -106,7 +114,9 @@ def _fast_path(op: Op) -> list[str]:
     )
     body.append(f"            if {tests}:")
     arrays = "; ".join(f"a{i} = {name}._array" for i, name in enumerate(inputs) if i)
-    same = " and ".join(f"a{i}.dtype is d" for i in range(1, len(inputs)))
+    # An input that never has a gradient (positions, targets) may be of any type, where nothing is promoted.
+    must = [i for i in range(1, len(inputs)) if op.promote is not None or "*" in op.vjp or op.inputs[i] in op.vjp]
+    same = " and ".join(f"a{i}.dtype is d" for i in must) or "True"
     body += [f"                {arrays}", f"                if {same}:"]
     body += _indent(_compute(op, (True,) * len(inputs)), 20)
     if len(inputs) == 2 and op.promote is not None:
@@ -209,6 +219,7 @@ def _save(op: Op, tensors: tuple[bool, ...], mask: tuple[bool, ...]) -> list[str
                 {
                     "shape": f"a{index}.shape",
                     "dtype": f"a{index}.dtype",
+                    "transposed": f"is_transposed(k, a{index})",
                     "result_shape": "y.shape",
                     "needs": "plan.mask",
                     "param": name,

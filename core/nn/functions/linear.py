@@ -111,6 +111,8 @@ def _saved(plan: Any, input: Tensor, weight: Tensor, bias_array: Any, transposed
             saved += (input._array, input._cell, input._cell[0])
         elif name == "self_shape":
             saved += (bias_array.shape,)
+        elif name == "mat2_transposed":
+            saved += (True,)
         else:  # alpha and beta
             saved += (1,)
     return saved
