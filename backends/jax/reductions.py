@@ -62,19 +62,19 @@ def mean(x: Array, axis: Axes, keepdims: bool) -> Array:
 
 def softmax(x: Array, axis: int) -> Array:
     wide = _wide(x)
-    out = jnp.exp(wide - wide.max(axis, keepdims=True))
+    out = jnp.exp(wide - wide.max(axis, keepdims=True, initial=-jnp.inf))
     return (out / out.sum(axis, keepdims=True)).astype(x.dtype)
 
 
 def log_softmax(x: Array, axis: int) -> Array:
     wide = _wide(x)
-    out = wide - wide.max(axis, keepdims=True)
+    out = wide - wide.max(axis, keepdims=True, initial=-jnp.inf)
     return (out - jnp.log(jnp.exp(out).sum(axis, keepdims=True))).astype(x.dtype)
 
 
 def logsumexp(x: Array, axis: Axes, keepdims: bool) -> Array:
     wide = _wide(x)
-    top = wide.max(axis, keepdims=True)
+    top = wide.real.max(axis, keepdims=True, initial=-jnp.inf)
     top = jnp.where(jnp.isfinite(top), top, jnp.zeros((), top.dtype))
     total = jnp.log(jnp.exp(wide - top).sum(axis, keepdims=keepdims))
     return (total + (top if keepdims else jnp.squeeze(top, axis))).astype(x.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from retrograd.dtypes import Category
 from retrograd.ops.checks import implemented_for
-from retrograd.ops.declare import Array, op
+from retrograd.ops.declare import Array, composite, op
 
 __all__: list[str] = []
 
@@ -66,6 +66,14 @@ def bitwise_xor(self: Array, other: Array) -> Array:
     >>> retrograd.bitwise_xor(retrograd.tensor([5, 6]), 3)
     tensor([6, 5])
     """
+
+
+@composite
+def _invert(input: Array) -> Array:
+    """`~input`."""
+    if input.dtype.category > INTEGER:
+        raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
+    return bitwise_not(input)
 
 
 @op("bitwise_invert", promote="common", check=implemented_for("bitwise_not_cpu", BOOL, INTEGER))

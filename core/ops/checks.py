@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from retrograd.dtypes import DTYPES, Category, dtype
+from retrograd.dtypes import Category, dtype
 from retrograd.ops.declare import Op
 from retrograd.ops.dispatch import result_type
 
-__all__ = ["fits", "implemented_for", "is_number", "joined_with", "no_bool", "no_zero_divisor"]
+__all__ = ["fits", "implemented_for", "is_number", "joined_with", "no_bool", "no_complex", "no_zero_divisor"]
 
 BOOL, INTEGER, FLOAT, COMPLEX = Category
 _ALL = frozenset(Category)
@@ -48,6 +48,20 @@ def no_bool(message: str, error: type[Exception] = RuntimeError) -> Callable[[Se
     return check
 
 
+def no_complex(message: str, error: type[Exception] = NotImplementedError) -> Callable[[Sequence[Any]], None]:
+    """A check that no input is complex."""
+
+    def check(inputs: Sequence[Any]) -> None:
+        if any(is_complex(each) for each in inputs if each is not None):
+            raise error(message)
+
+    return check
+
+
+def is_complex(value: Any) -> bool:
+    return isinstance(value, complex) or (not is_number(value) and value.dtype.category is COMPLEX)
+
+
 def is_bool(value: Any) -> bool:
     return isinstance(value, bool) or (not is_number(value) and value.dtype.category is BOOL)
 
@@ -82,8 +96,3 @@ def joined_with(input: Any, *numbers: Any) -> Any:
         return input
     common = result_type(input, *given)
     return input if common is type_ else Op.cast(input, input._k.dtypes[common.name])
-
-
-def native_floats(k: Any) -> frozenset[Any]:
-    """A backend's floating-point and complex types."""
-    return frozenset(k.dtypes[name] for name, each in DTYPES.items() if each.category >= FLOAT)

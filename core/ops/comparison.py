@@ -307,7 +307,7 @@ def signbit(K, self: Array) -> Array:
     """
     category = _category(K, self)
     if category is COMPLEX:
-        raise RuntimeError("signbit is not implemented for complex tensors.")
+        raise NotImplementedError("signbit is not implemented for complex tensors.")
     if category is FLOAT:
         return K.less(K.copysign(K.astype(K.ones(self.shape, K.dtypes["float32"]), self.dtype), self), 0)
     return K.less(self, 0) if category is INTEGER else K.zeros(self.shape, K.dtypes["bool"])

@@ -67,6 +67,8 @@ def _scaled(K: Any, x: Any, alpha: Any) -> Any:
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
     elif not is_number(alpha):
         raise TypeError(f"argument 'alpha' must be Number, not {type(alpha).__name__}")
+    if _category(K, x) is BOOL:
+        return x if alpha else K.zeros_like(x)
     return x if alpha == 1 else K.multiply(x, alpha)
 
 
@@ -234,7 +236,6 @@ def _truncated_quotient(K: Any, self: Any, other: Any) -> Any:
 @op(
     node="DivBackward2",
     promote="common",
-    check=no_zero_divisor,
     vjp={"self": lambda K, g: K.zeros_like(g), "other": lambda K, g: K.zeros_like(g)},
 )
 def _div_rounded(K, self: Array, other: Array, rounding_mode: str) -> Array:
@@ -273,6 +274,8 @@ def div(input: Array, other: Any, *, rounding_mode: str | None = None) -> Array:
         raise RuntimeError(
             f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'"
         )
+    implemented_for(f"div_{rounding_mode}_cpu", INTEGER, FLOAT)((input, other))
+    no_zero_divisor((input, other))
     return _div_rounded(input, other, rounding_mode)
 
 
@@ -466,7 +469,15 @@ def _sgn_vjp(K: Any, g: Any, self: Any, self_dtype: Any) -> Any:
     return K.complex(-scaled * K.imag(unit), scaled * K.real(unit))
 
 
-@op("sign", promote="common", vjp={"self": _sgn_vjp}, holomorphic=False)
+def _sign(K: Any, x: Any) -> Any:
+    """Of bools what they are, of NaN 0."""
+    category = _category(K, x)
+    if category is FLOAT:
+        return K.where(K.isnan(x), K.zeros_like(x), K.sign(x))
+    return x if category is BOOL else K.sign(x)
+
+
+@op(promote="common", graph="sign", vjp={"self": _sgn_vjp}, holomorphic=False)
 def sgn(K, self: Array) -> Array:
     """The sign of each element; of a complex number, ``input / abs(input)``, and 0 for 0.
 
@@ -478,7 +489,7 @@ def sgn(K, self: Array) -> Array:
     >>> retrograd.sgn(retrograd.tensor([3 + 4j, 0]))
     tensor([0.6000+0.8000j, 0.0000+0.0000j])
     """
-    return K.sign(self) if _category(K, self) is not BOOL else self
+    return _sign(K, self)
 
 
 def _check_sign(inputs: Sequence[Any]) -> None:
@@ -489,7 +500,7 @@ def _check_sign(inputs: Sequence[Any]) -> None:
         )
 
 
-@op("sign", promote="common", check=_check_sign, vjp={"self": lambda K, g: K.zeros_like(g)})
+@op(promote="common", check=_check_sign, vjp={"self": lambda K, g: K.zeros_like(g)})
 def sign(K, self: Array) -> Array:
     """The sign of each element: -1, 0 or 1.
 
@@ -501,7 +512,7 @@ def sign(K, self: Array) -> Array:
     >>> retrograd.sign(retrograd.tensor([-2.5, 0.0, 3.0]))
     tensor([-1.,  0.,  1.])
     """
-    return K.sign(self) if _category(K, self) is not BOOL else self
+    return _sign(K, self)
 
 
 @op(
@@ -537,6 +548,7 @@ def abs(self: Array) -> Array:
 @op(
     node="AddcmulBackward0",
     promote="common",
+    check=implemented_for("addcmul_cpu_out", INTEGER, FLOAT, COMPLEX),
     vjp={
         "self": lambda K, g: g,
         "tensor1": lambda K, g, tensor2, value: g * (tensor2 * value),

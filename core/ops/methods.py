@@ -13,14 +13,15 @@ from typing import Any
 from retrograd.ops import indexing, inplace, linalg, shape
 from retrograd.ops.declare import publics
 from retrograd.ops.inplace import in_place_of, in_place_of_composite
+from retrograd.ops.specialise import public_function
 from retrograd.tensor import Tensor
 
 __all__ = ["attach"]
 
 _OPERATORS = {
-    "__add__": "add", "__sub__": "sub", "__mul__": "mul", "__truediv__": "div", "__floordiv__": "floor_divide",
+    "__add__": "add", "__sub__": "sub", "__mul__": "mul", "__truediv__": "true_divide", "__floordiv__": "floor_divide",
     "__mod__": "remainder", "__pow__": "pow", "__matmul__": "matmul", "__neg__": "neg", "__pos__": "positive",
-    "__abs__": "abs", "__invert__": "bitwise_not", "__and__": "bitwise_and", "__or__": "bitwise_or",
+    "__abs__": "abs", "__invert__": "_invert", "__and__": "bitwise_and", "__or__": "bitwise_or",
     "__xor__": "bitwise_xor", "__lshift__": "bitwise_left_shift", "__rshift__": "bitwise_right_shift",
     "__eq__": "eq", "__ne__": "ne", "__lt__": "lt", "__le__": "le", "__gt__": "gt", "__ge__": "ge",
     "__radd__": "add", "__rmul__": "mul", "__rsub__": "rsub", "__rand__": "bitwise_and", "__ror__": "bitwise_or",
@@ -52,8 +53,26 @@ _REFLECTED = {
 """Symbols whose function takes a number as its first argument."""
 
 
+_UNARY = ("__neg__", "__pos__", "__abs__", "__invert__")
+
+
+def _symbol(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of two operands behind a symbol: it gives NotImplemented where PyTorch's does."""
+    declared = getattr(function, "__wrapped_op__", None)
+    if declared is not None:
+        return public_function(declared, out=False, declines=True)
+
+    def symbol(self: Tensor, other: Any) -> Any:
+        try:
+            return function(self, other)
+        except TypeError:
+            return NotImplemented
+
+    return symbol
+
+
 def _reflected(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda self, other: function(other, self)
+    return _symbol(lambda self, other: function(other, self))
 
 
 def _rdiv(self: Tensor, other: Any) -> Any:
@@ -67,13 +86,14 @@ def attach() -> None:
             setattr(Tensor, name, function)
     _attach_in_place()
     for symbol, name in _OPERATORS.items():
-        if name in publics: setattr(Tensor, symbol, publics[name])
+        function = publics[name]
+        setattr(Tensor, symbol, function if symbol in _UNARY else _symbol(function))
     for symbol, name in _IN_PLACE.items():
-        if hasattr(Tensor, name): setattr(Tensor, symbol, getattr(Tensor, name))
-    Tensor.__rtruediv__ = Tensor.__rdiv__ = _rdiv
+        setattr(Tensor, symbol, getattr(Tensor, name))
+    Tensor.__rtruediv__ = Tensor.__rdiv__ = _symbol(_rdiv)
     Tensor.__rmatmul__ = linalg.rmatmul
     for symbol, name in _REFLECTED.items():
-        if name in publics: setattr(Tensor, symbol, _reflected(publics[name]))
+        setattr(Tensor, symbol, _reflected(publics[name]))
     Tensor.__getitem__ = indexing.getitem
     Tensor.__setitem__ = indexing.setitem
     for name in ("copy_", "fill_", "zero_"):

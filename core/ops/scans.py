@@ -169,6 +169,11 @@ def _running(K: Any, x: Any, axis: int, largest: bool) -> tuple[Any, Any]:
     return values, places
 
 
+def _check_order(name: str, input: Any) -> None:
+    if input.is_complex():
+        raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{input.dtype.type_name}'")
+
+
 def _running_vjp(K: Any, g: Any, result1: Any, self_shape: Any, dim: int) -> Any:
     if g[0] is None or not self_shape:
         return g[0]
@@ -201,6 +206,7 @@ def cummax(input: Array, dim: int) -> Any:
     >>> retrograd.tensor([1.0, 3.0, 2.0]).cummax(0).indices
     tensor([0, 1, 1])
     """
+    _check_order("cummax", input)
     return return_types.cummax(*_cummax(input, wrap_dim(dim, input.ndim)))
 
 
@@ -220,4 +226,5 @@ def cummin(input: Array, dim: int) -> Any:
     >>> retrograd.tensor([3.0, 1.0, 2.0]).cummin(0).indices
     tensor([0, 1, 1])
     """
+    _check_order("cummin", input)
     return return_types.cummin(*_cummin(input, wrap_dim(dim, input.ndim)))

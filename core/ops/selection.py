@@ -25,8 +25,8 @@ BOOL, INTEGER, FLOAT, COMPLEX = Category
 Dims = int | Sequence[int] | None
 
 
-def _real_only(kernel: str, input: Any) -> None:
-    if input.dtype.is_complex:
+def _real_only(kernel: str, input: Any, *others: Category) -> None:
+    if input.dtype.category in (COMPLEX, *others):
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{input.dtype.type_name}'")
 
 
@@ -115,10 +115,12 @@ def _of_one_or_two(
     second = dim if other is None else other
     if second is not None and not isinstance(second, int):
         return publics[of_two](input, second)
-    _real_only(f"{name}_all", input)
     if dim is None:
+        _real_only(f"{name}_all", input)
         _check_not_empty(name, input, None)
         return over_all(input)
+    if input.is_complex():
+        raise RuntimeError(f"{name}(): does not support complex input")
     at = wrap_dim(dim, input.ndim)
     _check_not_empty(name, input, at)
     return getattr(return_types, name)(*over_dim(input, at, keepdim))
@@ -192,7 +194,7 @@ def _amin(self: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
 
 
 def _over_dims(name: str, function: Any, input: Any, dim: Dims, keepdim: bool) -> Any:
-    _real_only(f"{name}_cpu", input)
+    _real_only({"amax": "max_values_cpu", "amin": "min_values_cpu"}[name], input)
     dims = wrap_dims(dim, input.ndim)
     if input.numel() == 0:
         if dim is None or dim == ():
@@ -365,7 +367,7 @@ def sort(input: Array, dim: int = -1, descending: bool = False, stable: bool = F
     tensor([1, 2, 0])
     """
     if input.dtype.is_complex:
-        raise RuntimeError("Sort does not support complex dtypes on CPU")
+        raise RuntimeError(" Sort does not support complex dtypes on CPU")
     return return_types.sort(*_sort(input, wrap_dim(dim, input.ndim), descending))
 
 
@@ -425,7 +427,9 @@ def topk(input: Array, k: int, dim: int = -1, largest: bool = True, sorted: bool
     >>> retrograd.tensor([3.0, 1.0, 2.0]).topk(2).indices
     tensor([0, 2])
     """
-    _real_only("topk_cpu", input)
+    for refused, kind in ((BOOL, "topk does not support bool"), (COMPLEX, " topk does not support complex")):
+        if input.dtype.category is refused:
+            raise RuntimeError(f"{kind} dtypes on CPU")
     at = wrap_dim(dim, input.ndim)
     if not 0 <= k <= (input._array.shape[at] if input.ndim else 1):
         raise RuntimeError("selected index k out of range")
@@ -470,7 +474,7 @@ def kthvalue(input: Array, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     >>> retrograd.tensor([3.0, 1.0, 2.0]).kthvalue(2).values
     tensor(2.)
     """
-    _real_only("kthvalue_cpu", input)
+    _real_only("kthvalue_cpu", input, BOOL)
     at = wrap_dim(dim, input.ndim)
     if not 1 <= k <= (input._array.shape[at] if input.ndim else 1):
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {at}")
@@ -518,7 +522,7 @@ def _nanmedian_dim(K, self: Array, dim: int, keepdim: bool) -> Array:
 
 
 def _middle(name: str, input: Any, dim: int | None, keepdim: bool, over_all: Any, over_dim: Any) -> Any:
-    _real_only(f"{name}_cpu", input)
+    _real_only("median_cpu", input, BOOL)
     if dim is None:
         if input.numel() == 0:
             return input.sum() * float("nan")
@@ -638,6 +642,8 @@ def quantile(
     _check_quantile(input, q, interpolation)
     single = is_number(q) or not q.ndim
     shares = [float(each) for each in ([q] if single else q.detach().tolist())]
+    if is_number(q) and not 0 <= q <= 1:
+        raise RuntimeError(f"quantile() q must be in the range [0, 1] but got {q:g}")
     if builtins.any(not 0 <= each <= 1 for each in shares):
         raise RuntimeError("quantile() q values must be in the range [0, 1]")
     at = 0 if dim is None else wrap_dim(dim, input.ndim)
@@ -707,6 +713,7 @@ def unique(
     >>> retrograd.unique(retrograd.tensor([3, 1, 3]), return_counts=True)
     (tensor([1, 3]), tensor([1, 2]))
     """
+    _real_only("unique", input)
     with no_grad():
         rows = input.reshape(-1, 1) if dim is None else input.movedim(dim, 0).reshape(input.shape[dim], -1)
         order, group = _groups(rows)

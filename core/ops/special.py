@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from retrograd.dtypes import Category
+from retrograd.dtypes import DTYPES, Category
 from retrograd.ops.checks import implemented_for, is_number
 from retrograd.ops.declare import Array, composite, op
 
 __all__: list[str] = []
 
 LN2 = math.log(2)
+
+
+def _real(kernel: str) -> Any:
+    """A check that no input is complex."""
+    return implemented_for(kernel, Category.BOOL, Category.INTEGER, Category.FLOAT)
 
 
 @op("sigmoid", promote="float", vjp={"self": lambda K, g, result: g * ((1 - result) * result)})
@@ -34,7 +39,7 @@ def _logit_vjp(K: Any, g: Any, self: Any, eps: float | None) -> Any:
     return K.where(inside, g / (self * (1 - self)), K.zeros_like(g) + outside)
 
 
-@op(promote="float", vjp={"self": _logit_vjp})
+@op(promote="float", check=_real("logit_cpu"), vjp={"self": _logit_vjp})
 def logit(K, self: Array, eps: float | None = None) -> Array:
     """The inverse of the logistic function: ``log(input / (1 - input))``.
 
@@ -55,6 +60,7 @@ def logit(K, self: Array, eps: float | None = None) -> Array:
 @op(
     "erf",
     promote="float",
+    check=_real("erf_vml_cpu"),
     vjp={"self": lambda K, g, self: g * (2 / math.sqrt(math.pi) * K.exp(-(self * self)))},
 )
 def erf(self: Array) -> Array:
@@ -73,6 +79,7 @@ def erf(self: Array) -> Array:
 @op(
     "erfc",
     promote="float",
+    check=_real("erfc_vml_cpu"),
     vjp={"self": lambda K, g, self: g * (-2 / math.sqrt(math.pi) * K.exp(-(self * self)))},
 )
 def erfc(self: Array) -> Array:
@@ -91,6 +98,7 @@ def erfc(self: Array) -> Array:
 @op(
     "erfinv",
     promote="float",
+    check=_real("erfinv_vml_cpu"),
     vjp={"self": lambda K, g, result: g * (math.sqrt(math.pi) / 2 * K.exp(result * result))},
 )
 def erfinv(self: Array) -> Array:
@@ -106,7 +114,12 @@ def erfinv(self: Array) -> Array:
     """
 
 
-@op("lgamma", promote="float", vjp={"self": lambda K, g, self: g * K.digamma(self)})
+@op(
+    "lgamma",
+    promote="float",
+    check=_real("lgamma_vml_cpu"),
+    vjp={"self": lambda K, g, self: g * K.digamma(self)},
+)
 def lgamma(self: Array) -> Array:
     """The logarithm of the absolute value of the gamma function.
 
@@ -120,7 +133,12 @@ def lgamma(self: Array) -> Array:
     """
 
 
-@op("digamma", promote="float", vjp={"self": lambda K, g, self: g * K.polygamma(1, self)})
+@op(
+    "digamma",
+    promote="float",
+    check=_real("digamma"),
+    vjp={"self": lambda K, g, self: g * K.polygamma(1, self)},
+)
 def digamma(self: Array) -> Array:
     """The derivative of the logarithm of the gamma function.
 
@@ -134,7 +152,12 @@ def digamma(self: Array) -> Array:
     """
 
 
-@op("polygamma", promote="float", vjp={"input": lambda K, g, n, input: g * K.polygamma(n + 1, input)})
+@op(
+    "polygamma",
+    promote="float",
+    check=_real("trigamma"),
+    vjp={"input": lambda K, g, n, input: g * K.polygamma(n + 1, input)},
+)
 def polygamma(n: int, input: Array) -> Array:
     """The derivative of order `n` of the digamma function, for `n` at least 1.
 
@@ -160,6 +183,7 @@ def _xlogy_forward(K: Any, self: Any, other: Any) -> Any:
 
 @op(
     node="XlogyBackward0",
+    check=_real("xlogy_cpu"),
     promote="float",
     vjp={"self": _xlogy_self, "other": lambda K, g, self, other: g * self / other},
 )
@@ -169,7 +193,11 @@ def _xlogy(K, self: Array, other: Array) -> Array:
 
 
 @op(
-    node="XlogyBackward1", promote="float", vjp={"other": lambda K, g, self, other: g * self / other}, edges=2
+    node="XlogyBackward1",
+    check=_real("xlogy_cpu"),
+    promote="float",
+    vjp={"other": lambda K, g, self, other: g * self / other},
+    edges=2,
 )
 def _xlogy_of_number(K, self: Array, other: Array) -> Array:
     """The factor is a number."""
@@ -178,6 +206,7 @@ def _xlogy_of_number(K, self: Array, other: Array) -> Array:
 
 @op(
     node="XlogyBackward2",
+    check=_real("xlogy_cpu"),
     promote="float",
     vjp={"self": lambda K, g, self, other: g * K.log(other + 0 * self)},
     edges=1,
@@ -241,7 +270,7 @@ _check_logaddexp = implemented_for("logaddexp_cpu", Category.FLOAT, Category.COM
         "other": lambda K, g, other, result: g * K.exp(other - result),
     },
 )
-def logaddexp(self: Array, other: Array) -> Array:
+def logaddexp(K, self: Array, other: Array) -> Array:
     """``log(exp(input) + exp(other))``, without overflow.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.logaddexp.html
@@ -252,6 +281,11 @@ def logaddexp(self: Array, other: Array) -> Array:
     >>> retrograd.logaddexp(retrograd.tensor([0.0, 100.0]), retrograd.tensor([0.0, 100.0]))
     tensor([  0.6931, 100.6931])
     """
+    if DTYPES[K.names[self.dtype]].is_complex:
+        larger = K.greater_equal(K.real(self), K.real(other))
+        top, low = K.where(larger, self, other), K.where(larger, other, self)
+        return top + K.log1p(K.exp(low - top))
+    return K.logaddexp(self, other)
 
 
 @op(

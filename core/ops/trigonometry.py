@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from retrograd.dtypes import Category
-from retrograd.ops.checks import implemented_for
+from retrograd.ops.checks import implemented_for, no_complex
 from retrograd.ops.declare import Array, alias, op
 
 __all__: list[str] = []
@@ -192,6 +192,7 @@ def atanh(self: Array) -> Array:
 @op(
     "atan2",
     promote="float",
+    check=implemented_for("atan2_cpu", Category.BOOL, Category.INTEGER, Category.FLOAT),
     vjp={
         "self": lambda K, g, self, other: g * _over_square(K, other, self, other),
         "other": lambda K, g, self, other: g * -_over_square(K, self, self, other),
@@ -220,7 +221,12 @@ def _over_square(K: Any, numerator: Any, y: Any, x: Any) -> Any:
     )
 
 
-@op(promote="float", node="Deg2RadBackward0", vjp={"self": lambda K, g: g * (math.pi / 180)})
+@op(
+    promote="float",
+    node="Deg2RadBackward0",
+    check=no_complex("deg2rad is not supported for complex tensors.", RuntimeError),
+    vjp={"self": lambda K, g: g * (math.pi / 180)},
+)
 def deg2rad(K, self: Array) -> Array:
     """Each element, an angle in degrees, in radians.
 
@@ -235,7 +241,12 @@ def deg2rad(K, self: Array) -> Array:
     return K.multiply(self, math.pi / 180)
 
 
-@op(promote="float", node="Rad2DegBackward0", vjp={"self": lambda K, g: g * (180 / math.pi)})
+@op(
+    promote="float",
+    node="Rad2DegBackward0",
+    check=no_complex("rad2deg is not supported for complex tensors.", RuntimeError),
+    vjp={"self": lambda K, g: g * (180 / math.pi)},
+)
 def rad2deg(K, self: Array) -> Array:
     """Each element, an angle in radians, in degrees.
 
