@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypedDict
 
 from retrograd import dtypes
 from retrograd.autograd.modes import current_mode
-from retrograd.device import device, kernels_of
+from retrograd.device import current_kernels, device, kernels_of
 from retrograd.dtypes import (
     Category,
     bool_,
@@ -71,6 +71,8 @@ def destination(name: str, options: Options, like: Tensor | None = None) -> Dest
     RuntimeError
         If `dtype` contradicts `out`, or cannot require a gradient.
     """
+    if not options and like is None:
+        return Destination(name, None, current_kernels(), False, None)
     for given in options:
         if given not in Options.__annotations__:
             raise TypeError(f"{name}() got an unexpected keyword argument '{given}'")
