@@ -27,7 +27,7 @@ from retrograd.distributed.environment import Environment
 from retrograd.distributed.protocol import Array, Message, Slot, TensorSpec
 from retrograd.distributed.server import Server, ServerOptions
 
-DEADLINE = 60.0  # seconds; only a test that is about to fail comes near it
+DEADLINE = 180.0  # seconds; only a test that is about to fail comes near it
 
 SGD = ({"lr": 0.5},)
 TABLE = (TensorSpec("w", "float32", (3,)), TensorSpec("b", "float32", ()))
