@@ -581,7 +581,7 @@ def checkpoint_sequential(
     >>> x = retrograd.tensor([1.0], requires_grad=True)
     >>> y = checkpoint_sequential([retrograd.exp, retrograd.sin, retrograd.exp], 2, x, use_reentrant=False)
     >>> y.backward(); x.grad
-    tensor([-3.7357])
+    tensor([-3.7373])
     """
     use_reentrant = _explicit(use_reentrant, "checkpoint.checkpoint_sequential")
     preserve_rng_state = kwargs.pop("preserve_rng_state", True)

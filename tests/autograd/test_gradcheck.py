@@ -110,6 +110,11 @@ def test_accepts_second_derivatives(name: str, fast_mode: bool) -> None:
     assert gradgradcheck(function, inputs(), fast_mode=fast_mode)
 
 
+def test_a_batch_of_tangents() -> None:
+    x = real(2)
+    assert gradcheck(lambda a: (a.exp() * a, a.sum()), x, check_forward_ad=True, check_batched_forward_grad=True)
+
+
 def test_forward_over_reverse() -> None:
     assert gradgradcheck(lambda a: a.exp() * a, real(2), check_fwd_over_rev=True)
 
