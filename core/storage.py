@@ -10,7 +10,8 @@ Note [Storage]
 Note [Version cell]
     A version counter is a list with one int, shared by reference: a view and its base, or a tensor
     and its `detach()`, have the same cell; `.data` gets a cell of its own. Every in-place write
-    adds one. A node saves the cell and its value and compares later.
+    adds one. A node saves the cell and its value and compares later. In-place operators leave a
+    `Signature` behind the int, so that an error can say who wrote.
 
 Note [Inference cell]
     A tensor made in inference mode has no version, so no node may save it. That must cost nothing
@@ -29,15 +30,28 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from retrograd.autograd.modes import current_mode
 
 if TYPE_CHECKING:
+    from retrograd.autograd.explaining import Break
+    from retrograd.autograd.node import Node
     from retrograd.tensor import Tensor
     from retrograd.views import Step
 
-__all__ = ["INFERENCE", "Meta", "Storage", "View", "check_write", "overwrite", "share", "write"]
+__all__ = [
+    "INFERENCE",
+    "Meta",
+    "Signature",
+    "Storage",
+    "View",
+    "check_write",
+    "overwrite",
+    "share",
+    "sign",
+    "write",
+]
 
 
 class _InferenceCell:
@@ -63,6 +77,35 @@ INFERENCE: Final[Any] = _InferenceCell()
 """The version cell of all inference tensors."""
 
 
+class Signature(NamedTuple):
+    """Who wrote last through an in-place operator. Holds no node: what a node saves must not lead back to it.
+
+    Attributes
+    ----------
+    version
+        The version that the write made.
+    name
+        The operator's.
+    node
+        The class of the node of the last write that was recorded, which need not be this one.
+    stack
+        In anomaly mode, that of the call.
+    """
+
+    version: int
+    name: str
+    node: type[Node] | None
+    stack: str | None
+
+
+def sign(cell: Any, name: str, node: type[Node] | None, stack: str | None) -> None:
+    """Leave in a version cell who has just written."""
+    if type(cell) is list:
+        if node is None and len(cell) > 1:
+            node = cell[1].node
+        cell[1:] = (Signature(cell[0], name, node, stack),)
+
+
 def check_write(tensor: Tensor) -> None:
     """Refuse to write to an inference tensor outside of inference mode."""
     if type(tensor._cell) is not list and not current_mode().inference:
@@ -84,6 +127,7 @@ class Meta:
     retains_grad: bool = False
     tangent: tuple[object, Tensor] | None = None  # with the dual level it belongs to
     name: str | None = None
+    break_: Break | None = None  # in anomaly mode, of a tensor without a graph: why
 
 
 class View:

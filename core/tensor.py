@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from retrograd import dtypes
-from retrograd.autograd import hooks
+from retrograd.autograd import explaining, hooks
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import AccumulateGrad, Edge, Node
 from retrograd.device import device, kernels_of
@@ -346,6 +346,8 @@ class Tensor:
         alias = type(self)._restore(self._array, self._k, None, None) if type(self) is Tensor else _plain(self)
         alias._cell = self._cell
         share(self, alias)
+        if current_mode().anomaly:
+            explaining.remember_break("detach()", [self], [alias], False, True)
         return alias
 
     def detach_(self) -> Tensor:
@@ -368,6 +370,8 @@ class Tensor:
         if self.is_inference():
             alias._cell = self._cell
         share(self, alias)
+        if current_mode().anomaly:
+            explaining.remember_break(".data", [self], [alias], False, True)
         return alias
 
     @data.setter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -95,12 +96,30 @@ def backward(
             edges.append(tuple(each) if isinstance(each, GradientEdge) else each._edge)
             if isinstance(each, Tensor) and not each.is_leaf:
                 each.retain_grad()
+    if create_graph:
+        _warn_of_cycle()
     run_backward(
         roots,
         retain_graph=create_graph if retain_graph is None else retain_graph,
         create_graph=create_graph,
         inputs=edges,
     )
+
+
+_warned: set[str] = set()
+
+
+def _warn_of_cycle() -> None:
+    """Once: `.grad` of a recorded pass leads to the leaf's node, and that to `.grad`."""
+    if "cycle" not in _warned:
+        _warned.add("cycle")
+        warnings.warn(
+            "Using backward() with create_graph=True will create a reference cycle between the parameter and its "
+            "gradient which can cause a memory leak. We recommend using autograd.grad when creating the graph to avoid "
+            "this. If you have to use this function, make sure to reset the .grad fields of your parameters to None "
+            "after use to break the cycle and avoid the leak.",
+            stacklevel=3,
+        )
 
 
 def grad(

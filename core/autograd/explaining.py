@@ -113,7 +113,11 @@ def freed_error(node: Node) -> RuntimeError:
 
 def raise_freed(error: Exception, node: Node) -> None:
     """If `node` failed because a pass has freed it, raise the error that says so in place of `error`."""
-    if type(node.saved) is Freed and node.plan.unpacks and getattr(error, "_noted", None) is None:
+    if (
+        type(node.saved) is Freed
+        and getattr(node.plan, "unpacks", True)
+        and getattr(error, "_noted", None) is None
+    ):
         raise freed_error(node) from None
 
 
@@ -212,9 +216,7 @@ def remember_break(
             tensor._own_meta().break_ = _break_of(name, inputs, tensor, recorded, grad)
 
 
-def _break_of(
-    name: str, inputs: Sequence[Any], tensor: Tensor, recorded: bool, grad: bool
-) -> Break:
+def _break_of(name: str, inputs: Sequence[Any], tensor: Tensor, recorded: bool, grad: bool) -> Break:
     from retrograd.autograd.anomaly import stack_of_caller
 
     with_graph = [each for each in inputs if getattr(each, "_edge", None) is not None]

@@ -83,6 +83,7 @@ class _CopySlicesPlan:
 
     __slots__ = ()
     holds_tensors = True
+    unpacks = True
 
     def raw(self, K: Any, g: Any, node: Node) -> list[Any]:
         return self._through(K, g, node, node.saved[1].plan.raw)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from retrograd import dtypes
+from retrograd.autograd.anomaly import remember_call
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import Node, next_sequence_number
 from retrograd.backends.spec import Kernels
@@ -20,7 +21,6 @@ from retrograd.device import kernels_of
 from retrograd.layout import contiguous_format, preserve_format, strided
 from retrograd.ops import dispatch, elementwise
 from retrograd.ops.declare import Array, op
-from retrograd.ops.dispatch import stack_of_caller
 from retrograd.ops.options import as_dtype, fresh
 from retrograd.tensor import Tensor
 
@@ -75,7 +75,7 @@ def _move(x: Tensor, k: Kernels, type_name: str) -> Tensor:
         node.edges, node.saved, node.plan = (x._edge,), (source, array.dtype), _MOVE_PLAN
         node.k, node.fix, node.extras, node.seq = k, None, None, next_sequence_number()
         if mode.anomaly:
-            node._extras().stack = stack_of_caller()
+            remember_call(node)
         moved._edge = (node, 0)
     return moved
 

@@ -298,7 +298,7 @@ def new_node(
     mask = (True,) * len(op.inputs) if "list" in op.kinds.values() else tuple(e is not None for e in edges)
     plan = op.plans_for(k)[mask]
     node = op.node_class()
-    node.edges = edges[: op.edges]
+    node.edges = edges
     node.k = k
     node.extras = None
     node.fix = _fix(op, inputs, arrays, tensors, k)

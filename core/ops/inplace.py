@@ -15,7 +15,7 @@ from retrograd.autograd.rebase import check_writable, rebase
 from retrograd.dtypes import can_cast
 from retrograd.ops import dispatch, specialise
 from retrograd.ops.declare import Array, Op, op
-from retrograd.storage import overwrite, write
+from retrograd.storage import overwrite, sign, write
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = ["Target", "call_inplace", "call_out", "in_place_of", "in_place_of_composite"]
@@ -54,7 +54,9 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
         node = dispatch.new_node(op, mode, inputs, arrays, [target], values, edges, k)
         if mode.saved_hooks:
             node.plan.pack(node, [target])
-        rebase(target, node)
+        rebase(target, node, op.name + "_")
+    else:
+        sign(target._cell, op.name + "_", None, dispatch.stack_of_caller() if mode.anomaly else None)
     if mode.dual is not None:
         forward_ad.write_tangent(target, tangent)
     return target

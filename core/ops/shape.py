@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from retrograd.autograd.anomaly import remember_call
+from retrograd.autograd.explaining import remember_break
 from retrograd.autograd.modes import current_mode
-from retrograd.autograd.node import Node
+from retrograd.autograd.node import Node, short_name
 from retrograd.autograd.rebase import make_view_node
 from retrograd.ops.arguments import as_ints, infer_size, wrap_dim
 from retrograd.ops.declare import Array, _node_class, alias, composite, op
-from retrograd.ops.dispatch import stack_of_caller
 from retrograd.ops.graph import graph_kernel
 from retrograd.storage import View, share
 from retrograd.tensor import Tensor
@@ -53,8 +54,10 @@ def make_view(source: Tensor, name: str, *steps: Step, creation: str | None = No
     if edge is not None and mode.grad:
         node = make_view_node(_view_class(name), steps, source._array, edge, k, arguments)
         if mode.anomaly:
-            node._extras().stack = stack_of_caller()
+            remember_call(node)
         made._edge = (node, 0)
+    elif mode.anomaly:
+        remember_break(short_name(name), [source], [made], False, mode.grad)
     if mode.dual is not None:
         from retrograd.autograd.forward_ad import view_tangent
 
