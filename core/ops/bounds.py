@@ -548,7 +548,6 @@ def _copysign(self: Array, other: Array) -> Array:
     promote="float",
     check=implemented_for("copysign_cpu", BOOL, INTEGER, FLOAT),
     vjp={"self": _copysign_vjp},
-    edges=1,
 )
 def _copysign_number(self: Array, other: Array) -> Array:
     """The sign of a number."""

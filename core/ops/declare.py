@@ -74,7 +74,7 @@ class Op:
         are used as they are.
     node_class
         The `Node` subclass with PyTorch's name, made at declaration.
-    check, edges
+    check
         See `op`.
     """
 
@@ -93,7 +93,6 @@ class Op:
         holomorphic: bool,
         outputs: int,
         check: Callable[[Sequence[Any]], None] | None = None,
-        edges: int | None = None,
     ) -> None:
         has_body = next(iter(inspect.signature(function).parameters), "") == "K"
         self.function = function
@@ -105,7 +104,6 @@ class Op:
         self.holomorphic = holomorphic
         self.outputs = outputs
         self.check = check
-        self.edges = edges
         self.signature = _signature(function, has_body)
         parameters = self.signature.parameters
         self.kinds = {n: kind for n, p in parameters.items() if (kind := _kind(p.annotation))}
@@ -258,7 +256,6 @@ def op(
     graph: str | None = None,
     out: bool = False,
     check: Callable[[Sequence[Any]], None] | None = None,
-    edges: int | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare an operator; see the module's text. Returns its public function.
 
@@ -287,8 +284,6 @@ def op(
         Called with the inputs (tensors or numbers) as they were given, before anything is computed,
         to raise PyTorch's error for types that the operator refuses. Only on the general path: tensors
         of one real floating-point type never need it.
-    edges
-        How many edges the node has, where the last inputs are always numbers.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -297,7 +292,7 @@ def op(
 
         declared = Op(
             function, kernel, name=name, node=node, promote=promote, vjp=vjp or {}, holomorphic=holomorphic,
-            outputs=outputs, check=check, edges=edges,
+            outputs=outputs, check=check,
         )  # fmt: skip
         public = public_function(declared, out=out or promote is not None)
         publics.setdefault(declared.name, public)

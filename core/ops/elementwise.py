@@ -155,7 +155,12 @@ def _rsub(K, self: Array, other: Array, alpha: float = 1) -> Array:
     return K.subtract(other, _scaled(K, self, alpha))
 
 
-@op(node="RsubBackward1", promote="common", check=_check_subtraction, vjp=_RSUB_VJP, edges=1)
+@op(
+    node="RsubBackward1",
+    promote="common",
+    check=_check_subtraction,
+    vjp={"self": _RSUB_VJP["self"]},
+)
 def _rsub_number(K, self: Array, other: Array, alpha: float = 1) -> Array:
     """``other - alpha * self`` where `other` is a number."""
     return K.subtract(other, _scaled(K, self, alpha))
@@ -338,7 +343,6 @@ def _remainder(self: Array, other: Array) -> Array:
     promote="common",
     check=_check_remainder,
     vjp={"self": lambda K, g: g},
-    edges=1,
 )
 def _remainder_number(self: Array, other: Array) -> Array:
     """The remainder after division by a number."""
@@ -383,7 +387,7 @@ def _fmod(self: Array, other: Array) -> Array:
     """The remainder of two tensors, with the sign of the dividend."""
 
 
-@op("fmod", node="FmodBackward0", promote="common", check=_check_fmod, vjp={"self": lambda K, g: g}, edges=1)
+@op("fmod", node="FmodBackward0", promote="common", check=_check_fmod, vjp={"self": lambda K, g: g})
 def _fmod_number(self: Array, other: Array) -> Array:
     """The remainder after division by a number, with the sign of the dividend."""
 

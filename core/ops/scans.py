@@ -130,8 +130,8 @@ def logcumsumexp(input: Array, dim: int) -> Array:
     Examples
     --------
     >>> import retrograd
-    >>> retrograd.logcumsumexp(retrograd.tensor([1000.0, 1000.0]), 0)
-    tensor([1000.0000, 1000.6931])
+    >>> retrograd.logcumsumexp(retrograd.tensor([100.0, 100.0]), 0)
+    tensor([100.0000, 100.6931])
     """
     if input.dtype.category < FLOAT:
         raise NotImplementedError(f"\"logcumsumexp_out_cpu\" not implemented for '{input.dtype.type_name}'")

@@ -197,7 +197,6 @@ def _xlogy(K, self: Array, other: Array) -> Array:
     check=_real("xlogy_cpu"),
     promote="float",
     vjp={"other": lambda K, g, self, other: g * self / other},
-    edges=2,
 )
 def _xlogy_of_number(K, self: Array, other: Array) -> Array:
     """The factor is a number."""
@@ -209,7 +208,6 @@ def _xlogy_of_number(K, self: Array, other: Array) -> Array:
     check=_real("xlogy_cpu"),
     promote="float",
     vjp={"self": lambda K, g, self, other: g * K.log(other + 0 * self)},
-    edges=1,
 )
 def _xlogy_number(K, self: Array, other: Array) -> Array:
     """The logarithm is that of a number."""

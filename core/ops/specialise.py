@@ -188,7 +188,7 @@ def _record(op: Op, tensors: tuple[bool, ...]) -> list[str]:
             "plan = table[mask]",
             f"saved = plan.save(({', '.join(map(spelled, op.inputs))}), (a0, a1, a2), (out,), {_values(op)})",
         ]
-    edges = ", ".join([f"e{i}" if is_tensor else "None" for i, is_tensor in enumerate(tensors)][: op.edges])
+    edges = ", ".join(f"e{i}" if is_tensor else "None" for i, is_tensor in enumerate(tensors))
     lines += [
         "node = Node(); node.plan = plan; node.saved = saved; node.k = k; node.extras = None",
         f"node.seq = next_seq(); node.edges = ({edges},)",
