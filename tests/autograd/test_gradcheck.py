@@ -93,18 +93,14 @@ def test_accepts(name: str, fast_mode: bool) -> None:
 
 
 @pytest.mark.parametrize("fast_mode", [False, True])
-@pytest.mark.parametrize(
-    "name", ["two inputs", "two outputs", "view", "complex to real", "complex to complex"]
-)
+@pytest.mark.parametrize("name", ["two inputs", "two outputs", "view", "complex to real", "complex to complex"])
 def test_accepts_in_forward_mode(name: str, fast_mode: bool) -> None:
     function, inputs = RIGHT[name]
     assert gradcheck(function, inputs(), fast_mode=fast_mode, check_forward_ad=True, check_backward_ad=False)
 
 
 @pytest.mark.parametrize("fast_mode", [False, True])
-@pytest.mark.parametrize(
-    "name", ["two inputs", "two outputs", "number", "complex to complex", "complex to real"]
-)
+@pytest.mark.parametrize("name", ["two inputs", "two outputs", "number", "complex to complex", "complex to real"])
 def test_accepts_second_derivatives(name: str, fast_mode: bool) -> None:
     function, inputs = RIGHT[name]
     assert gradgradcheck(function, inputs(), fast_mode=fast_mode)
@@ -140,18 +136,14 @@ def test_rejects_a_wrong_gradient(fast_mode: bool) -> None:
     assert not gradcheck(Wrong.apply, real(2), fast_mode=fast_mode, raise_exception=False)
     with pytest.raises(GradcheckError, match="Jacobian computed with forward mode mismatch for output 0"):
         gradcheck(Wrong.apply, real(2), fast_mode=fast_mode, check_forward_ad=True, check_backward_ad=False)
-    with pytest.raises(
-        GradcheckError, match="While considering the imaginary part of complex outputs only, "
-    ):
+    with pytest.raises(GradcheckError, match="While considering the imaginary part of complex outputs only, "):
         gradcheck(Wrong.apply, complex_(), fast_mode=fast_mode)
     with pytest.raises(GradcheckError, match="Numerical gradient for function expected to be zero"):
         gradcheck(lambda a: a.detach(), real(2), fast_mode=fast_mode)
 
 
 def test_fast_mode_shows_the_whole_jacobians() -> None:
-    with pytest.raises(
-        GradcheckError, match=r"(?s)Numerical:\n tensor\(\[\[0\.2000.*max per-element difference"
-    ):
+    with pytest.raises(GradcheckError, match=r"(?s)Numerical:\n tensor\(\[\[0\.2000.*max per-element difference"):
         gradcheck(Wrong.apply, real(2), fast_mode=True)
 
 
