@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from opinfo import OPS, OpInfo, Sample
+from opinfo_nn import NN_OPS
 
 import retrograd
 
@@ -18,7 +19,7 @@ needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="
 
 CASES = [
     pytest.param(op, sample, id=f"{op}-{i}.{j}")
-    for i, op in enumerate(OPS)
+    for i, op in enumerate([*OPS, *NN_OPS])
     for j, sample in enumerate(op.samples)
 ]
 DIFFERENTIABLE = [case for case in CASES if case.values[0].differentiable]  # type: ignore[attr-defined]

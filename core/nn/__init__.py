@@ -9,6 +9,7 @@ Examples
 retrograd.Size([2, 1])
 """
 
+# ruff: noqa: F403 - each theme lists what it exports
 from retrograd.nn import functional, init, modules, parameter, utils
 from retrograd.nn.modules import *
 from retrograd.nn.modules import __all__ as _modules

@@ -3,6 +3,7 @@
 Source: https://docs.pytorch.org/docs/stable/nn.functional.html
 """
 
+# ruff: noqa: F403 - each theme lists what it exports
 from retrograd.nn.functions import activation as _activation
 from retrograd.nn.functions import attention as _attention
 from retrograd.nn.functions import convolution as _convolution

@@ -111,11 +111,7 @@ def _mish(K, self: Array) -> Array:
 @op(
     name="_softplus",
     node="SoftplusBackward0",
-    vjp={
-        "self": lambda K, g, self, beta, threshold: K.where(
-            self * beta > threshold, g, g * K.sigmoid(self * beta)
-        )
-    },
+    vjp={"self": lambda K, g, self, beta, threshold: K.where(self * beta > threshold, g, g * K.sigmoid(self * beta))},
 )
 def _softplus(K, self: Array, beta: float, threshold: float) -> Array:
     """``log(1 + exp(beta * x)) / beta``, and ``x`` itself where ``beta * x`` is above `threshold`."""

@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from retrograd.ops.decompositions import class_index
 from retrograd.ops.declare import Array, op
+from retrograd.ops.decompositions import class_index
 from retrograd.ops.fused import fused
 
 __all__: list[str] = []
@@ -53,10 +53,12 @@ def _two(name: str, node: str, value: Slope, slope: Slope, target_slope: Slope |
         name=name,
         node=node,
         vjp={
-            "self": lambda K, g, self, target, reduction, number: slope(K, self, target, number)
-            * _spread(g, self, reduction),
-            "target": lambda K, g, self, target, reduction, number: by_target(K, self, target, number)
-            * _spread(g, self, reduction),
+            "self": lambda K, g, self, target, reduction, number: (
+                slope(K, self, target, number) * _spread(g, self, reduction)
+            ),
+            "target": lambda K, g, self, target, reduction, number: (
+                by_target(K, self, target, number) * _spread(g, self, reduction)
+            ),
         },
     )
     def loss(K, self: Array, target: Array, reduction: str, number: float) -> Array:
@@ -207,7 +209,13 @@ def _declare_nll(name: str, node: str) -> Any:
         },
     )
     def adjoint(
-        K, grad: Array, target: Array, weight: Array | None, shape: tuple[int, ...], reduction: str, ignore_index: int
+        K,
+        grad: Array,
+        target: Array,
+        weight: Array | None,
+        shape: tuple[int, ...],
+        reduction: str,
+        ignore_index: int,
     ) -> Array:
         """Zeros of `shape` with minus the gradient at each target's class."""
         return K.nll_adjoint(grad, target, weight, shape, reduction, ignore_index)
@@ -221,9 +229,7 @@ def _declare_nll(name: str, node: str) -> Any:
             )
         },
     )
-    def loss(
-        K, self: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int
-    ) -> Array:
+    def loss(K, self: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int) -> Array:
         """Minus the log-probability of each target's class."""
         return K.nll(self, target, weight, reduction, ignore_index)
 

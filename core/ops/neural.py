@@ -51,7 +51,14 @@ def _add_channels(K: Any, out: Any, bias: Any) -> Any:
     },
 )
 def _convolution(
-    K, input: Array, weight: Array, bias: Array | None, stride: Ints, padding: Ints, dilation: Ints, groups: int
+    K,
+    input: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: Ints,
+    padding: Ints,
+    dilation: Ints,
+    groups: int,
 ) -> Array:
     """Cross-correlation, with a bias for each output channel."""
     return _add_channels(K, K.convolution(input, weight, stride, padding, dilation, groups), bias)
@@ -114,7 +121,8 @@ def _convolution_weight(
     },
 )
 def _transposed_convolution(
-    K, input: Array, weight: Array, bias: Array | None, shape: Ints, stride: Ints, padding: Ints, dilation: Ints,
+    K, input: Array, weight: Array, bias: Array | None, shape: Ints, stride: Ints, padding: Ints, dilation:
+    Ints,
     groups: int,
 ) -> Array:  # fmt: skip
     """The adjoint of the convolution in its input, used forward; `shape` is the result's."""
@@ -158,9 +166,7 @@ def _pool_again(K: Any, g: Any, indices: Any, axes: int) -> Any:
     return fused(_choose)(K, g, indices, axes)
 
 
-def _max_pool_vjp(
-    K: Any, g: Any, result1: Any, self_shape: Ints, kernel: Ints, stride: Ints, dilation: Ints
-) -> Any:
+def _max_pool_vjp(K: Any, g: Any, result1: Any, self_shape: Ints, kernel: Ints, stride: Ints, dilation: Ints) -> Any:
     disjoint = all(s > (k - 1) * d for k, s, d in zip(kernel, stride, dilation, strict=True))
     return fused(_unpool)(K, g[0], result1, self_shape, len(kernel), disjoint)
 
@@ -241,7 +247,7 @@ def _pool_divisor(K: Any, spatial: Ints, out: Ints, settings: PoolSettings, dtyp
     kernel, stride, padding, ceil_mode, counts_padding, divisor = settings
     if divisor is not None:
         return divisor
-    if counts_padding and not ceil_mode or not any(padding) and not ceil_mode:
+    if (counts_padding and not ceil_mode) or (not any(padding) and not ceil_mode):
         return math.prod(kernel)
     total = None
     for axis, (n, m, k, s, p) in enumerate(zip(spatial, out, kernel, stride, padding, strict=True)):
@@ -252,9 +258,7 @@ def _pool_divisor(K: Any, spatial: Ints, out: Ints, settings: PoolSettings, dtyp
             sizes = [end - start for start, end in zip(starts, ends, strict=True)]
         else:
             sizes = [min(end, n) - max(start, 0) for start, end in zip(starts, ends, strict=True)]
-        along = K.reshape(
-            K.stack([K.full((), size, dtype) for size in sizes], 0), (m,) + (1,) * (len(out) - axis - 1)
-        )
+        along = K.reshape(K.stack([K.full((), size, dtype) for size in sizes], 0), (m,) + (1,) * (len(out) - axis - 1))
         total = along if total is None else total * along
     return total
 
@@ -356,7 +360,7 @@ def _averages(K: Any, n: int, m: int, dtype: Any) -> Any:
 def _along(K: Any, x: Any, matrix: Any, axis: int) -> Any:
     """`matrix @ x` along one axis of `x`."""
     last = len(x.shape) - 1
-    axes = tuple(i for i in range(last + 1) if i != axis) + (axis,)
+    axes = (*(i for i in range(last + 1) if i != axis), axis)
     moved = K.permute_dims(x, axes)
     lead = tuple(moved.shape[:-1])
     product = K.matmul(K.reshape(moved, (math.prod(lead), moved.shape[-1])), K.permute_dims(matrix, (1, 0)))
@@ -439,9 +443,7 @@ def _declare_resample(node: str) -> Any:
     @op(
         name=f"_{node}",
         node=f"{node}Backward0",
-        vjp={
-            "self": lambda K, g, self_shape, axes, positions: fused(unresample)(K, g, self_shape, axes, positions)
-        },
+        vjp={"self": lambda K, g, self_shape, axes, positions: fused(unresample)(K, g, self_shape, axes, positions)},
     )
     def made(K, self: Array, axes: Ints, positions: tuple[Ints, ...]) -> Array:
         """Takes element `positions[i][j]` for place j along axis `axes[i]`."""

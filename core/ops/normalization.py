@@ -93,9 +93,7 @@ def _batch_norm_vjp(K: Any, g: Any, self: Any, weight: Any, result1: Any, result
 
 
 @op(name="_batch_norm", node="NativeBatchNormBackward0", outputs=3, vjp={"*": _batch_norm_vjp})
-def _batch_norm(
-    K, self: Array, weight: Array | None, bias: Array | None, eps: float
-) -> tuple[Array, Array, Array]:
+def _batch_norm(K, self: Array, weight: Array | None, bias: Array | None, eps: float) -> tuple[Array, Array, Array]:
     """Normalized by the batch's own statistics, which are returned too, biased and with the axes kept."""
     ndim = len(self.shape)
     weight, bias = _channels(K, weight, ndim), _channels(K, bias, ndim)
@@ -170,13 +168,12 @@ def _group_norm_vjp(
     K: Any, g: Any, self: Any, weight: Any, result1: Any, result2: Any, groups: int, eps: float, needs: Any
 ) -> tuple[Any, ...]:
     parts = _gradients(
-        K, _grouped(K, g[0], groups), _grouped(K, self, groups), _group_channels(K, weight, groups), result1, result2,
+        K, _grouped(K, g[0], groups), _grouped(K, self, groups), _group_channels(K, weight, groups), result1,
+        result2,
         eps, (2, 3), (0, 3), needs,
     )  # fmt: skip
     shapes = (tuple(self.shape), (self.shape[1],), (self.shape[1],))
-    return tuple(
-        None if part is None else K.reshape(part, shape) for part, shape in zip(parts, shapes, strict=True)
-    )
+    return tuple(None if part is None else K.reshape(part, shape) for part, shape in zip(parts, shapes, strict=True))
 
 
 @op(name="_group_norm", node="NativeGroupNormBackward0", outputs=3, vjp={"*": _group_norm_vjp})

@@ -95,8 +95,9 @@ class Adam(RuleOptimizer):
         check_fused(fused, foreach, differentiable)
         defaults = {
             "lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
-            "maximize": maximize, "foreach": foreach, "capturable": capturable, "differentiable": differentiable,
-            "fused": fused, "decoupled_weight_decay": decoupled_weight_decay,
+            "maximize": maximize, "foreach": foreach, "capturable": capturable,
+            "differentiable": differentiable, "fused": fused,
+            "decoupled_weight_decay": decoupled_weight_decay,
         }  # fmt: skip
         super().__init__(params, defaults)
 
@@ -171,15 +172,17 @@ class AdamW(Adam):
         fused: bool | None = None,
     ) -> None:
         super().__init__(
-            params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize, capturable=capturable,
-            differentiable=differentiable, fused=fused, decoupled_weight_decay=True,
+            params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize,
+            capturable=capturable, differentiable=differentiable, fused=fused, decoupled_weight_decay=True,
         )  # fmt: skip
 
 
 class Adamax(RuleOptimizer):
     r"""Adam by the infinity norm: the step is divided by the largest recent gradient.
 
-    .. math:: u \leftarrow \max(\beta_2 u, |g| + \epsilon),\quad w \leftarrow w - \frac{\eta}{1 - \beta_1^t} \frac{m}{u}
+    .. math::
+        u \leftarrow \max(\beta_2 u, |g| + \epsilon),\quad
+        w \leftarrow w - \frac{\eta}{1 - \beta_1^t} \frac{m}{u}
 
     Source: Kingma and Ba, "Adam: a method for stochastic optimization", 2015;
     https://docs.pytorch.org/docs/stable/generated/torch.optim.Adamax.html
@@ -264,9 +267,10 @@ class NAdam(RuleOptimizer):
         check_options(lr, eps, betas, weight_decay)
         check(momentum_decay, "momentum_decay value", momentum_decay >= 0.0)
         defaults = {
-            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "momentum_decay": momentum_decay,
-            "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize, "foreach": foreach,
-            "capturable": capturable, "differentiable": differentiable,
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+            "momentum_decay": momentum_decay, "decoupled_weight_decay": decoupled_weight_decay,
+            "maximize": maximize, "foreach": foreach, "capturable": capturable,
+            "differentiable": differentiable,
         }  # fmt: skip
         super().__init__(params, defaults)
 
@@ -320,7 +324,8 @@ class RAdam(RuleOptimizer):
     r"""Adam with a rectified variance: as long as v rests on few gradients, a step is by m alone.
 
     .. math::
-        \rho_t = \rho_\infty - \frac{2 t \beta_2^t}{1 - \beta_2^t},\quad \rho_\infty = \frac{2}{1 - \beta_2} - 1,\quad
+        \rho_t = \rho_\infty - \frac{2 t \beta_2^t}{1 - \beta_2^t},\quad
+        \rho_\infty = \frac{2}{1 - \beta_2} - 1,\quad
         r_t = \sqrt{\frac{(\rho_t - 4)(\rho_t - 2) \rho_\infty}{(\rho_\infty - 4)(\rho_\infty - 2) \rho_t}}
 
     and for :math:`\rho_t > 5` Adam's step is multiplied by :math:`r_t`.

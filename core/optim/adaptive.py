@@ -17,7 +17,8 @@ class Adadelta(RuleOptimizer):
     r"""Steps in the ratio of two running averages: of squared steps and of squared gradients.
 
     .. math::
-        v \leftarrow \rho v + (1 - \rho) g^2,\quad \Delta = \frac{\sqrt{u + \epsilon}}{\sqrt{v + \epsilon}} g,\quad
+        v \leftarrow \rho v + (1 - \rho) g^2,\quad
+        \Delta = \frac{\sqrt{u + \epsilon}}{\sqrt{v + \epsilon}} g,\quad
         u \leftarrow \rho u + (1 - \rho) \Delta^2,\quad w \leftarrow w - \eta \Delta
 
     Source: Zeiler, "ADADELTA: an adaptive learning rate method", 2012;
@@ -79,7 +80,9 @@ class Adadelta(RuleOptimizer):
 class Adagrad(RuleOptimizer):
     r"""Steps divided by the root of the sum of all squared gradients so far.
 
-    .. math:: s \leftarrow s + g^2,\quad w \leftarrow w - \frac{\eta}{1 + (t - 1) \eta_\lambda} \frac{g}{\sqrt{s} + \epsilon}
+    .. math::
+        s \leftarrow s + g^2,\quad
+        w \leftarrow w - \frac{\eta}{1 + (t - 1) \eta_\lambda} \frac{g}{\sqrt{s} + \epsilon}
 
     Source: Duchi, Hazan and Singer, "Adaptive subgradient methods", 2011;
     https://docs.pytorch.org/docs/stable/generated/torch.optim.Adagrad.html
@@ -149,7 +152,8 @@ class Adagrad(RuleOptimizer):
 class RMSprop(RuleOptimizer):
     r"""Steps divided by the root of a running average of squared gradients.
 
-    .. math:: v \leftarrow \alpha v + (1 - \alpha) g^2,\quad w \leftarrow w - \eta \frac{g}{\sqrt{v} + \epsilon}
+    .. math::
+        v \leftarrow \alpha v + (1 - \alpha) g^2,\quad w \leftarrow w - \eta \frac{g}{\sqrt{v} + \epsilon}
 
     `centered` takes the square of the gradient's own average off v; with `momentum` the divided
     gradients are accumulated as in SGD.
@@ -190,7 +194,8 @@ class RMSprop(RuleOptimizer):
 
     def flags(self, group: dict[str, Any]) -> Numbers:
         return (
-            bool(group["maximize"]), group["weight_decay"] != 0, group["momentum"] > 0, bool(group["centered"])
+            bool(group["maximize"]), group["weight_decay"] != 0, group["momentum"] > 0,
+            bool(group["centered"]),
         )  # fmt: skip
 
     def options(self, group: dict[str, Any]) -> Numbers:
@@ -290,7 +295,8 @@ class ASGD(RuleOptimizer):
     r"""Averaged stochastic gradient descent: beside the weights, the state holds their average `ax`.
 
     .. math::
-        w \leftarrow (1 - \lambda \eta_t) w - \eta_t g,\quad \eta_t = \frac{\eta}{(1 + \lambda \eta t)^\alpha},\quad
+        w \leftarrow (1 - \lambda \eta_t) w - \eta_t g,\quad
+        \eta_t = \frac{\eta}{(1 + \lambda \eta t)^\alpha},\quad
         \bar w \leftarrow \bar w + \mu_t (w - \bar w),\quad \mu_t = \frac{1}{\max(1, t - t_0)}
 
     Source: Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992;
@@ -315,8 +321,9 @@ class ASGD(RuleOptimizer):
         check_lr(lr)
         check(weight_decay, "weight_decay value", weight_decay >= 0.0)
         defaults = {
-            "lr": lr, "lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay, "foreach": foreach,
-            "maximize": maximize, "differentiable": differentiable, "capturable": capturable,
+            "lr": lr, "lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay,
+            "foreach": foreach, "maximize": maximize, "differentiable": differentiable,
+            "capturable": capturable,
         }  # fmt: skip
         super().__init__(params, defaults)
 

@@ -8,205 +8,29 @@ Source: https://docs.pytorch.org/docs/stable/optim.html#how-to-adjust-learning-r
 
 from __future__ import annotations
 
-import functools
 import math
 import types
 import warnings
-import weakref
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, SupportsFloat
+from collections.abc import Iterable, Sequence
+from typing import Any, SupportsFloat
 
+from retrograd.optim.cycles import CyclicLR, OneCycleLR
 from retrograd.optim.optimizer import Optimizer
-from retrograd.tensor import Tensor
+from retrograd.optim.schedule import (
+    EPOCH_DEPRECATION_WARNING,
+    LRScheduler,
+    check_optimizer,
+    set_option,
+    values_of,
+)
 
 __all__ = [
-    "ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "ExponentialLR",
-    "LRScheduler", "LambdaLR", "LinearLR", "MultiStepLR", "MultiplicativeLR", "OneCycleLR", "PolynomialLR",
-    "ReduceLROnPlateau", "SequentialLR", "StepLR",
+    "ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR",
+    "ExponentialLR", "LRScheduler", "LambdaLR", "LinearLR", "MultiStepLR", "MultiplicativeLR", "OneCycleLR",
+    "PolynomialLR", "ReduceLROnPlateau", "SequentialLR", "StepLR",
 ]  # fmt: skip
-
-EPOCH_DEPRECATION_WARNING: Final = (
-    "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where possible. Please use "
-    "`scheduler.step()` to step the scheduler. During the deprecation, if epoch is different from None, the closed "
-    "form is used instead of the new chainable form, where available. Please open an issue if you are unable to "
-    "replicate your use case: https://github.com/pytorch/pytorch/issues/new/choose."
-)
-_ORDER = "https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
-
-
-def _set(group: dict[str, Any], key: str, value: Any) -> None:
-    """Set an option; one that is a tensor keeps being that tensor."""
-    if isinstance(group[key], Tensor):
-        group[key].fill_(float(value))
-    else:
-        group[key] = value
-
-
-def _values(optimizer: Optimizer, key: str) -> list[Any]:
-    values = (group[key] for group in optimizer.param_groups)
-    return [each.clone() if isinstance(each, Tensor) else each for each in values]
-
-
-def _per_group(name: str, optimizer: Optimizer, value: Any) -> list[Any]:
-    """A list with one value for each group, from one value or such a list."""
-    count = len(optimizer.param_groups)
-    if not isinstance(value, list | tuple):
-        return [value] * count
-    if len(value) != count:
-        raise ValueError(
-            f"{name} must have the same length as optimizer.param_groups. "
-            f"{name} has {len(value)} values, param_groups has {count}."
-        )
-    return list(value)
-
-
-def _check_optimizer(optimizer: Any) -> None:
-    # A wrapper, such as the parameter server's, may stand for an optimizer that it does not derive from.
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
-
-
-class LRScheduler:
-    """What all schedules share. A schedule of one's own overrides `get_lr`.
-
-    Parameters
-    ----------
-    optimizer
-        The optimizer whose groups' `lr` is set.
-    last_epoch
-        The epoch to go on from; -1 starts afresh.
-
-    Raises
-    ------
-    TypeError
-        If `optimizer` is none.
-    KeyError
-        If it goes on from an epoch and a group has no `initial_lr`.
-    """
-
-    _get_lr_called_within_step: bool = False
-    _is_initial: bool = False
-
-    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
-        _check_optimizer(optimizer)
-        self.optimizer = optimizer
-        for i, group in enumerate(optimizer.param_groups):
-            if last_epoch == -1:
-                lr = group["lr"]
-                group.setdefault("initial_lr", lr.clone() if isinstance(lr, Tensor) else lr)
-            elif "initial_lr" not in group:
-                raise KeyError(
-                    f"param 'initial_lr' is not specified in param_groups[{i}] when resuming scheduler with "
-                    "last_epoch >= 0.\nThis typically happens when:\n"
-                    "1. You're trying to resume training from a checkpoint but haven't properly loaded the optimizer "
-                    "state\n2. You're using last_epoch >= 0 for a fresh training run (not recommended)"
-                )
-        self.base_lrs = _values(optimizer, "initial_lr")
-        self.last_epoch = last_epoch
-        _note_steps(optimizer)
-        self._initial_step()
-
-    def _initial_step(self) -> None:
-        self._step_count = 0
-        self._is_initial = True
-        try:
-            self.step()
-        finally:
-            self._is_initial = False
-
-    def state_dict(self) -> dict[str, Any]:
-        """All attributes but the optimizer."""
-        return {key: value for key, value in self.__dict__.items() if key != "optimizer"}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
-        self.__dict__.update(state_dict)
-
-    def get_last_lr(self) -> list[Any]:
-        """The rates that the last step set, one for each group."""
-        return self._last_lr
-
-    def get_lr(self) -> list[Any]:
-        """The rates for `last_epoch`, one for each group; called by `step`."""
-        if not self._get_lr_called_within_step:
-            warnings.warn(
-                "To get the last learning rate computed by the scheduler, please use `get_last_lr()`.",
-                UserWarning,
-                stacklevel=2,
-            )
-        return [
-            self.next_lr(lr, base, i)
-            for i, (lr, base) in enumerate(zip(_values(self.optimizer, "lr"), self.base_lrs, strict=True))
-        ]
-
-    def next_lr(self, lr: Any, base: Any, group: int) -> Any:
-        """The rate for `last_epoch` of one group, from its present rate and its first one."""
-        raise NotImplementedError
-
-    def step(self, epoch: int | None = None) -> None:
-        """Go to the next epoch (or to `epoch`, which is deprecated) and set the rates."""
-        if self._step_count == 1:
-            self._check_order()
-        self._step_count += 1
-        if epoch is not None:
-            warnings.warn(EPOCH_DEPRECATION_WARNING, UserWarning, stacklevel=2)
-        self._update_lr(epoch)
-
-    def _check_order(self) -> None:
-        if not hasattr(self.optimizer.step, "_wrapped_by_lr_sched"):
-            warnings.warn(
-                "Seems like `optimizer.step()` has been overridden after learning rate scheduler initialization. "
-                "Please, make sure to call `optimizer.step()` before `lr_scheduler.step()`. See more details at "
-                + _ORDER,
-                UserWarning,
-                stacklevel=3,
-            )
-        elif not getattr(self.optimizer, "_opt_called", False):
-            warnings.warn(
-                "Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 and later, you "
-                "should call them in the opposite order: `optimizer.step()` before `lr_scheduler.step()`.  Failure "
-                "to do this will result in PyTorch skipping the first value of the learning rate schedule. See more "
-                "details at " + _ORDER,
-                UserWarning,
-                stacklevel=3,
-            )
-
-    def _update_lr(self, epoch: int | None = None) -> None:
-        self._get_lr_called_within_step = True
-        try:
-            self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-            closed = getattr(self, "closed_lr", None)
-            if epoch is None or closed is None:
-                rates = self.get_lr()
-            else:
-                rates = [closed(base) for base in self.base_lrs]
-        finally:
-            self._get_lr_called_within_step = False
-        self._set_rates(rates)
-
-    def _set_rates(self, rates: Sequence[Any]) -> None:
-        for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
-            _set(group, "lr", lr)
-        self._last_lr = _values(self.optimizer, "lr")
-
-
-def _note_steps(optimizer: Optimizer) -> None:
-    """Let the optimizer remember that it has stepped, so that a wrong order can be noticed."""
-    if hasattr(optimizer.step, "_wrapped_by_lr_sched"):
-        return
-    reference = weakref.ref(optimizer)
-    function = optimizer.step.__func__  # type: ignore[attr-defined]
-
-    @functools.wraps(function)
-    def step(*args: Any, **kwargs: Any) -> Any:
-        stepping = reference()
-        stepping._opt_called = True  # type: ignore[union-attr]
-        return function(stepping, *args, **kwargs)
-
-    step._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
-    optimizer.step = step  # type: ignore[method-assign]
 
 
 class _ByFunctions(LRScheduler):
@@ -349,9 +173,7 @@ class LinearLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         if start_factor > 1.0 or start_factor <= 0:
-            raise ValueError(
-                "Starting multiplicative factor expected to be greater than 0 and less or equal to 1."
-            )
+            raise ValueError("Starting multiplicative factor expected to be greater than 0 and less or equal to 1.")
         if end_factor > 1.0 or end_factor < 0:
             raise ValueError("Ending multiplicative factor expected to be between 0 and 1.")
         self.start_factor = start_factor
@@ -369,9 +191,7 @@ class LinearLR(LRScheduler):
 
     def closed_lr(self, base: Any) -> Any:
         change = self.end_factor - self.start_factor
-        return base * (
-            self.start_factor + change * min(self.total_iters, self.last_epoch) / self.total_iters
-        )
+        return base * (self.start_factor + change * min(self.total_iters, self.last_epoch) / self.total_iters)
 
 
 class ExponentialLR(LRScheduler):
@@ -391,9 +211,7 @@ class ExponentialLR(LRScheduler):
 class PolynomialLR(LRScheduler):
     """Down to zero in `total_iters` epochs, along a polynomial of degree `power`."""
 
-    def __init__(
-        self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1
-    ) -> None:
+    def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
         self.total_iters = total_iters
         self.power = power
         super().__init__(optimizer, last_epoch)
@@ -416,9 +234,7 @@ class CosineAnnealingLR(LRScheduler):
     Source: Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017
     """
 
-    def __init__(
-        self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
-    ) -> None:
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
         self.T_max = T_max
         self.eta_min = eta_min
         super().__init__(optimizer, last_epoch)
@@ -435,9 +251,7 @@ class CosineAnnealingLR(LRScheduler):
         return ratio * (lr - low) + low
 
     def closed_lr(self, base: Any) -> Any:
-        return (
-            self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
-        )
+        return self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
@@ -511,8 +325,10 @@ class _Several(LRScheduler):
                 raise TypeError(f"{name} at index {i} should have `optimizer` as its attribute.")
             if isinstance(each, ReduceLROnPlateau):
                 raise ValueError(
-                    f"{name} does not support `ReduceLROnPlateau` scheduler as it requires additional kwargs to be "
-                    f"specified when calling `step`, but got one at index {i} in the given schedulers sequence."
+                    f"{name} does not support `ReduceLROnPlateau` scheduler as it requires additional "
+                    "kwargs to be "
+                    f"specified when calling `step`, but got one at index {i} in the given schedulers "
+                    "sequence."
                 )
             if optimizer != each.optimizer:
                 raise ValueError(
@@ -545,14 +361,14 @@ class SequentialLR(_Several):
         last_epoch: int = -1,
     ) -> None:
         if len(schedulers) < 1:
-            raise ValueError(
-                f"{type(self).__name__} expects at least one scheduler, but got no scheduler."
-            )
+            raise ValueError(f"{type(self).__name__} expects at least one scheduler, but got no scheduler.")
         self._check(optimizer, schedulers)
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(
-                "Sequential Schedulers expects number of schedulers provided to be one more than the number of "
-                f"milestone points, but got number of schedulers {len(schedulers)} and the number of milestones to be "
+                "Sequential Schedulers expects number of schedulers provided to be one more than the number "
+                "of "
+                f"milestone points, but got number of schedulers {len(schedulers)} and the number of "
+                "milestones to be "
                 f"equal to {len(milestones)}"
             )
         self._schedulers = schedulers
@@ -561,7 +377,7 @@ class SequentialLR(_Several):
         self.optimizer = optimizer
         # Every part has set the rates when it was made: that is undone, and the first part's step done again.
         for group in optimizer.param_groups:
-            _set(group, "lr", group["initial_lr"])
+            set_option(group, "lr", group["initial_lr"])
         _undo(self)
         first = schedulers[bisect_right(milestones, 0)]
         first._initial_step()
@@ -599,13 +415,13 @@ class ChainedScheduler(_Several):
         self._check(optimizer, schedulers)
         self._schedulers = schedulers
         self.optimizer = optimizer
-        self._last_lr = _values(optimizer, "lr")
+        self._last_lr = values_of(optimizer, "lr")
 
     def step(self) -> None:  # type: ignore[override]
         """Let each schedule go to its next epoch."""
         for scheduler in self._schedulers:
             scheduler.step()
-        self._last_lr = _values(self.optimizer, "lr")
+        self._last_lr = values_of(self.optimizer, "lr")
 
 
 class ReduceLROnPlateau(LRScheduler):
@@ -638,7 +454,7 @@ class ReduceLROnPlateau(LRScheduler):
         if factor >= 1.0:
             raise ValueError("Factor should be < 1.0.")
         self.factor = factor
-        _check_optimizer(optimizer)
+        check_optimizer(optimizer)
         self.optimizer = optimizer
         if isinstance(min_lr, list | tuple):
             if len(min_lr) != len(optimizer.param_groups):
@@ -652,7 +468,7 @@ class ReduceLROnPlateau(LRScheduler):
         self.cooldown = cooldown
         self.eps = eps
         self.last_epoch = 0
-        self._last_lr = _values(optimizer, "lr")
+        self._last_lr = values_of(optimizer, "lr")
         if mode not in ("min", "max"):
             raise ValueError(f"mode {mode} is unknown!")
         if threshold_mode not in ("rel", "abs"):
@@ -686,7 +502,7 @@ class ReduceLROnPlateau(LRScheduler):
             self._reduce_lr()
             self.cooldown_counter = self.cooldown
             self.num_bad_epochs = 0
-        self._last_lr = _values(self.optimizer, "lr")
+        self._last_lr = values_of(self.optimizer, "lr")
 
     def _reduce_lr(self) -> None:
         groups = self.optimizer.param_groups
@@ -694,8 +510,10 @@ class ReduceLROnPlateau(LRScheduler):
             if self.default_min_lr is None:
                 raise RuntimeError(
                     f"The number of param groups in the `optimizer` ({len(groups)}) differs from when "
-                    f"`ReduceLROnPlateau` was initialized ({len(self.min_lrs)}), usually due to a new param group "
-                    "being added to the optimizer. Please modify the `min_lrs` field to match the length of the "
+                    f"`ReduceLROnPlateau` was initialized ({len(self.min_lrs)}), usually due to a new param "
+                    "group "
+                    "being added to the optimizer. Please modify the `min_lrs` field to match the length of "
+                    "the "
                     "`optimizer` param groups."
                 )
             self.min_lrs = [self.default_min_lr] * len(groups)
@@ -703,7 +521,7 @@ class ReduceLROnPlateau(LRScheduler):
             old = float(group["lr"])
             new = max(old * self.factor, least)
             if old - new > self.eps:
-                _set(group, "lr", new)
+                set_option(group, "lr", new)
 
     @property
     def in_cooldown(self) -> bool:
@@ -714,210 +532,3 @@ class ReduceLROnPlateau(LRScheduler):
         if self.mode == "min":
             return value < (best * (1.0 - self.threshold) if self.threshold_mode == "rel" else best - self.threshold)
         return value > (best * (self.threshold + 1.0) if self.threshold_mode == "rel" else best + self.threshold)
-
-
-def _cycle_momentum(
-    scheduler: Any, optimizer: Optimizer, base_momentum: Any, max_momentum: Any, starts: bool
-) -> tuple[list[Any], list[Any]]:
-    """Prepare the groups of an optimizer whose momentum goes down while its rate goes up."""
-    if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
-        raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
-    scheduler.use_beta1 = "betas" in optimizer.defaults
-    bases = _per_group("base_momentum", optimizer, base_momentum)
-    tops = _per_group("max_momentum", optimizer, max_momentum)
-    if starts:
-        for top, base, group in zip(tops, bases, optimizer.param_groups, strict=True):
-            _set_momentum(scheduler, group, top)
-            group["max_momentum"] = top
-            group["base_momentum"] = base
-    return bases, tops
-
-
-def _set_momentum(scheduler: Any, group: dict[str, Any], value: float) -> None:
-    if scheduler.use_beta1:
-        group["betas"] = (value, *group["betas"][1:])
-    else:
-        group["momentum"] = value
-
-
-class CyclicLR(LRScheduler):
-    """Up and down between `base_lr` and `max_lr`, batch by batch.
-
-    Source: Smith, "Cyclical learning rates for training neural networks", 2017
-    """
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        base_lr: float | list[float],
-        max_lr: float | list[float],
-        step_size_up: int = 2000,
-        step_size_down: int | None = None,
-        mode: str = "triangular",
-        gamma: float = 1.0,
-        scale_fn: Callable[[float], float] | None = None,
-        scale_mode: str = "cycle",
-        cycle_momentum: bool = True,
-        base_momentum: float | list[float] = 0.8,
-        max_momentum: float | list[float] = 0.9,
-        last_epoch: int = -1,
-    ) -> None:
-        _check_optimizer(optimizer)
-        self.optimizer = optimizer
-        base_lrs = _per_group("base_lr", optimizer, base_lr)
-        if last_epoch == -1:
-            for lr, group in zip(base_lrs, optimizer.param_groups, strict=True):
-                _set(group, "lr", lr)
-        self.max_lrs = _per_group("max_lr", optimizer, max_lr)
-        up = float(step_size_up)
-        self.total_size = up + (up if step_size_down is None else float(step_size_down))
-        self.step_ratio = up / self.total_size
-        if mode not in ("triangular", "triangular2", "exp_range") and scale_fn is None:
-            raise ValueError("mode is invalid and scale_fn is None")
-        self.mode = mode
-        self.gamma = gamma
-        self._scale_fn_custom = scale_fn
-        self.scale_mode = scale_mode
-        if scale_fn is None:
-            self.scale_mode = "iterations" if mode == "exp_range" else "cycle"
-        self.cycle_momentum = cycle_momentum
-        if cycle_momentum:
-            self.base_momentums, self.max_momentums = _cycle_momentum(
-                self, optimizer, base_momentum, max_momentum, last_epoch == -1
-            )
-        super().__init__(optimizer, last_epoch)
-        self.base_lrs = base_lrs
-
-    def scale_fn(self, x: float) -> float:
-        """How high cycle (or batch) number `x` reaches, as a part of the full height."""
-        if self._scale_fn_custom is not None:
-            return self._scale_fn_custom(x)
-        if self.mode == "triangular":
-            return 1.0
-        return 1 / (2.0 ** (x - 1)) if self.mode == "triangular2" else self.gamma**x
-
-    def get_lr(self) -> list[Any]:
-        """The rates for `last_epoch`; sets the momenta as well."""
-        cycle = math.floor(1 + self.last_epoch / self.total_size)
-        x = 1.0 + self.last_epoch / self.total_size - cycle
-        height = x / self.step_ratio if x <= self.step_ratio else (x - 1) / (self.step_ratio - 1)
-        scale = self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
-        if self.cycle_momentum:
-            for base, top, group in zip(
-                self.base_momentums, self.max_momentums, self.optimizer.param_groups, strict=True
-            ):
-                _set_momentum(self, group, top - (top - base) * height * scale)
-        return [
-            base + (top - base) * height * scale
-            for base, top in zip(self.base_lrs, self.max_lrs, strict=True)
-        ]
-
-    def state_dict(self) -> dict[str, Any]:
-        """As for every schedule; of a custom function, only the attributes of a callable object."""
-        state = super().state_dict()
-        custom = state.pop("_scale_fn_custom")
-        keeps = custom is not None and not isinstance(custom, types.FunctionType)
-        state["_scale_fn_custom"] = custom.__dict__.copy() if keeps else None
-        return state
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
-        super().load_state_dict({k: v for k, v in state_dict.items() if k != "_scale_fn_custom"})
-        if state_dict["_scale_fn_custom"] is not None:
-            self._scale_fn_custom.__dict__.update(state_dict["_scale_fn_custom"])
-
-
-class OneCycleLR(LRScheduler):
-    """One cycle: up from `max_lr / div_factor` to `max_lr`, and down to far below where it began.
-
-    Source: Smith and Topin, "Super-convergence: very fast training of neural networks using large
-    learning rates", 2018
-    """
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        max_lr: float | list[float],
-        total_steps: int | None = None,
-        epochs: int | None = None,
-        steps_per_epoch: int | None = None,
-        pct_start: float = 0.3,
-        anneal_strategy: str = "cos",
-        cycle_momentum: bool = True,
-        base_momentum: float | list[float] = 0.85,
-        max_momentum: float | list[float] = 0.95,
-        div_factor: float = 25.0,
-        final_div_factor: float = 1e4,
-        three_phase: bool = False,
-        last_epoch: int = -1,
-    ) -> None:
-        _check_optimizer(optimizer)
-        self.optimizer = optimizer
-        self.total_steps = _total_steps(total_steps, epochs, steps_per_epoch)
-        if pct_start < 0 or pct_start > 1 or not isinstance(pct_start, float):
-            raise ValueError(f"Expected float between 0 and 1 pct_start, but got {pct_start}")
-        if anneal_strategy not in ("cos", "linear"):
-            raise ValueError(f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}")
-        self._anneal_func_type = anneal_strategy
-        self._schedule_phases = _phases(self.total_steps, pct_start, three_phase)
-        tops = _per_group("max_lr", optimizer, max_lr)
-        if last_epoch == -1:
-            for top, group in zip(tops, optimizer.param_groups, strict=True):
-                group["initial_lr"] = top / div_factor
-                group["max_lr"] = top
-                group["min_lr"] = group["initial_lr"] / final_div_factor
-        self.cycle_momentum = cycle_momentum
-        if cycle_momentum:
-            _cycle_momentum(self, optimizer, base_momentum, max_momentum, last_epoch == -1)
-        super().__init__(optimizer, last_epoch)
-
-    def _anneal(self, start: Any, end: Any, part: float) -> Any:
-        if self._anneal_func_type == "linear":
-            return (end - start) * part + start
-        return end + (start - end) / 2.0 * (math.cos(math.pi * part) + 1)
-
-    def get_lr(self) -> list[Any]:
-        """The rates for `last_epoch`; sets the momenta as well."""
-        step = self.last_epoch
-        if step > self.total_steps:
-            raise ValueError(
-                f"Tried to step {step} times. The specified number of total steps is {self.total_steps}"
-            )
-        start = 0.0
-        for phase in self._schedule_phases[:-1]:
-            if step <= phase["end_step"]:
-                break
-            start = phase["end_step"]
-        else:
-            phase = self._schedule_phases[-1]
-        part = (step - start) / (phase["end_step"] - start)
-        groups = self.optimizer.param_groups
-        if self.cycle_momentum:
-            for group in groups:
-                ends = group[phase["start_momentum"]], group[phase["end_momentum"]]
-                _set_momentum(self, group, self._anneal(*ends, part))
-        return [self._anneal(group[phase["start_lr"]], group[phase["end_lr"]], part) for group in groups]
-
-
-def _total_steps(total_steps: int | None, epochs: int | None, steps_per_epoch: int | None) -> int:
-    if total_steps is None and (epochs is None or steps_per_epoch is None):
-        raise ValueError("You must define either total_steps OR (epochs AND steps_per_epoch)")
-    if total_steps is not None:
-        given = {"total_steps": total_steps}
-    else:
-        given = {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
-    for name, value in given.items():
-        if not isinstance(value, int) or value <= 0:
-            raise ValueError(f"Expected positive integer {name}, but got {value}")
-    return math.prod(given.values())
-
-
-def _phases(total_steps: int, pct_start: float, three_phase: bool) -> list[dict[str, Any]]:
-    names = ("end_step", "start_lr", "end_lr", "start_momentum", "end_momentum")
-    up = (float(pct_start * total_steps) - 1, "initial_lr", "max_lr", "max_momentum", "base_momentum")
-    down = (total_steps - 1, "max_lr", "min_lr", "base_momentum", "max_momentum")
-    if three_phase:
-        back = (float(2 * pct_start * total_steps) - 2, "max_lr", "initial_lr", "base_momentum", "max_momentum")
-        down = (total_steps - 1, "initial_lr", "min_lr", "max_momentum", "max_momentum")
-        return [dict(zip(names, each, strict=True)) for each in (up, back, down)]
-    return [dict(zip(names, each, strict=True)) for each in (up, down)]

@@ -18,7 +18,8 @@ from retrograd.autograd.hooks import RemovableHandle
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = [
-    "Optimizer", "ParamsT", "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook", "required",
+    "Optimizer", "ParamsT", "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook",
+    "required",
 ]  # fmt: skip
 
 ParamsT = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
@@ -66,9 +67,7 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
             if result is None:
                 continue
             if not isinstance(result, tuple) or len(result) != 2:
-                raise RuntimeError(
-                    f"{step} must return None or a tuple of (new_args, new_kwargs), but got {result}."
-                )
+                raise RuntimeError(f"{step} must return None or a tuple of (new_args, new_kwargs), but got {result}.")
             args, kwargs = result
         out = step(self, *args, **kwargs)
         for hook in chain(self._optimizer_step_post_hooks.values(), _global_post_hooks.values()):
@@ -208,7 +207,8 @@ class Optimizer:
             param_group["params"] = [params]
         elif isinstance(params, set):
             raise TypeError(
-                "optimizer parameters need to be organized in ordered collections, but the ordering of tensors in "
+                "optimizer parameters need to be organized in ordered collections, but the ordering of "
+                "tensors in "
                 "sets will change between runs. Please use a list instead."
             )
         else:
@@ -218,9 +218,7 @@ class Optimizer:
             self._check_param(param)
         for name, default in self.defaults.items():
             if default is required and name not in param_group:
-                raise ValueError(
-                    f"parameter group didn't specify a value of required optimization parameter {name}"
-                )
+                raise ValueError(f"parameter group didn't specify a value of required optimization parameter {name}")
             param_group.setdefault(name, default)
         self._check_group(param_group)
         self.param_groups.append(param_group)
@@ -238,9 +236,7 @@ class Optimizer:
 
     def _check_param(self, param: Any) -> None:
         if not isinstance(param, Tensor):
-            raise TypeError(
-                f"optimizer can only optimize Tensors, but one of the params is {_type_name(param)}"
-            )
+            raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {_type_name(param)}")
         if not self.defaults.get("differentiable") and not (param.is_leaf or param.retains_grad):
             raise ValueError("can't optimize a non-leaf Tensor")
 
@@ -248,7 +244,8 @@ class Optimizer:
         mine = set(group["params"])
         if len(mine) != len(group["params"]):
             warnings.warn(
-                "optimizer contains a parameter group with duplicate parameters; in future, this will cause an "
+                "optimizer contains a parameter group with duplicate parameters; in future, this will cause "
+                "an "
                 "error; see github.com/pytorch/pytorch/issues/40967 for more information",
                 stacklevel=4,
             )
@@ -335,22 +332,16 @@ class Optimizer:
         """Have `hook(optimizer, state_dict)` called after `state_dict`; its result replaces that."""
         return _ordered(self._optimizer_state_dict_post_hooks, hook, prepend)
 
-    def register_load_state_dict_pre_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> RemovableHandle:
+    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Have `hook(optimizer, state_dict)` called before `load_state_dict`; its result replaces that."""
         return _ordered(self._optimizer_load_state_dict_pre_hooks, hook, prepend)
 
-    def register_load_state_dict_post_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> RemovableHandle:
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Have `hook(optimizer)` called after `load_state_dict`."""
         return _ordered(self._optimizer_load_state_dict_post_hooks, hook, prepend)
 
 
-def _ordered(
-    hooks: OrderedDict[int, Callable[..., Any]], hook: Callable[..., Any], prepend: bool
-) -> RemovableHandle:
+def _ordered(hooks: OrderedDict[int, Callable[..., Any]], hook: Callable[..., Any], prepend: bool) -> RemovableHandle:
     handle = _add(hooks, hook)
     if prepend:
         hooks.move_to_end(handle.id, last=False)
@@ -358,7 +349,7 @@ def _ordered(
 
 
 def _type_name(value: Any) -> str:
-    return "retrograd." + type(value).__name__ if isinstance(value, Tensor) else type(value).__name__
+    return f"retrograd.{value.dtype.type_name}Tensor" if isinstance(value, Tensor) else type(value).__name__
 
 
 def _check_groups(own: list[dict[str, Any]], saved: list[dict[str, Any]]) -> None:

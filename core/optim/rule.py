@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 from retrograd.autograd.modes import enable_grad
 from retrograd.ops.graph import G
 from retrograd.optim.optimizer import Optimizer
-from retrograd.storage import check_write, write
+from retrograd.storage import write
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = ["RuleOptimizer", "check", "check_betas", "check_lr", "lerp", "number"]
@@ -178,8 +178,7 @@ class RuleOptimizer(Optimizer):
         coefficients = self._coefficients(p._k, state, flags, options)
         slots = [state[name] for name in names]
         updated, *states = self.formula(G, flags, coefficients, p, grad, *slots)
-        for name, each in zip(names, states, strict=True):
-            state[name] = each
+        state.update(zip(names, states, strict=True))
         if updated is not p:
             p.copy_(updated)
 
@@ -199,7 +198,11 @@ def _traced(cls: type[RuleOptimizer]) -> Callable[..., Any]:
     scalar_count = len(cls.scalars)
 
     def rule(K: Any, flags: Any, count: int, *values: Any) -> tuple[Any, ...]:
-        arrays, old, options = values[:count], values[count : count + scalar_count], values[count + scalar_count :]
+        arrays, old, options = (
+            values[:count],
+            values[count : count + scalar_count],
+            values[count + scalar_count :],
+        )
         # Powers of the step are as exact as on a backend that computes them in Python's floats; the
         # coefficients then take the parameter's type, as a Python number would.
         wide = tuple(K.astype(each, K.dtypes["float64"]) for each in old)

@@ -7,7 +7,7 @@ from typing import Any
 
 from retrograd.optim.optimizer import ParamsT
 from retrograd.optim.rule import RuleOptimizer, check, check_lr, number
-from retrograd.storage import check_write, write
+from retrograd.storage import write
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = ["SGD"]

@@ -66,9 +66,7 @@ def scaled_dot_product_attention(
 def _bias(query: Tensor, key: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor | None:
     """What is added to the scores."""
     if is_causal and mask is not None:
-        raise RuntimeError(
-            "_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True"
-        )
+        raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
     options: dict[str, Any] = {"dtype": query.dtype, "device": query.device}
     if is_causal:
         allowed = ones((query.shape[-2], key.shape[-2]), device=query.device).tril() != 0

@@ -18,15 +18,12 @@ Pair = int | Sequence[int]
 Ints = tuple[int, ...]
 
 
-
 def _check_ranks(name: str, input: Tensor, weight: Tensor, dims: int) -> bool:
     """Whether there is no batch dimension."""
     if not isinstance(input, Tensor) or not isinstance(weight, Tensor):
         wrong = "input" if not isinstance(input, Tensor) else "weight"
         given = input if wrong == "input" else weight
-        raise TypeError(
-            f"{name}(): argument '{wrong}' must be Tensor, not {type(given).__name__}"
-        )
+        raise TypeError(f"{name}(): argument '{wrong}' must be Tensor, not {type(given).__name__}")
     if weight.ndim != dims + 2:
         raise RuntimeError(
             f"expected {dims + 2}-dimensional weight, but got {weight.ndim}-dimensional weight of size "
@@ -34,7 +31,8 @@ def _check_ranks(name: str, input: Tensor, weight: Tensor, dims: int) -> bool:
         )
     if input.ndim not in (dims + 1, dims + 2):
         raise RuntimeError(
-            f"Expected {dims + 1}D (unbatched) or {dims + 2}D (batched) input to {name}, but got input of size: "
+            f"Expected {dims + 1}D (unbatched) or {dims + 2}D (batched) input to {name}, but got input of "
+            "size: "
             f"{list(input.shape)}"
         )
     return input.ndim == dims + 1
@@ -45,8 +43,6 @@ def _check_types(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
         if each is not None and each.dtype is not input.dtype:
             raise RuntimeError(
                 f"Input type ({input.dtype.type_name}) and {what} type ({each.dtype.type_name}) should be the same"
-                if what == "weight"
-                else f"Input type ({input.dtype.type_name}) and bias type ({each.dtype.type_name}) should be the same"
             )
 
 
@@ -58,26 +54,30 @@ def _check_channels(
         raise RuntimeError("non-positive groups is not supported")
     if size[0] < groups:
         raise RuntimeError(
-            f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight of size "
+            f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight "
+            "of size "
             f"{size} instead"
         )
     if size[0] % groups:
         raise RuntimeError(
-            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of "
+            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got "
+            "weight of "
             f"size [{', '.join(map(str, size))}] instead"
         )
     channels, expected = input.shape[1], size[0] if transposed else size[1] * groups
     if channels != expected:
         kind = f"Given transposed={int(transposed)}" if transposed else f"Given groups={groups}"
         raise RuntimeError(
-            f"{kind}, weight of size {size}, expected input{shape} to have {expected} channels, but got {channels} "
+            f"{kind}, weight of size {size}, expected input{shape} to have {expected} channels, but got "
+            f"{channels} "
             "channels instead"
         )
     outputs = size[1] * groups if transposed else size[0]
     if bias is not None and (bias.ndim != 1 or bias.shape[0] != outputs):
         kind = f"Given transposed={int(transposed)}" if transposed else f"Given weight of size {size}"
         raise RuntimeError(
-            f"{kind}{f', weight of size {size}' if transposed else ''}, expected bias to be 1-dimensional with "
+            f"{kind}{f', weight of size {size}' if transposed else ''}, expected bias to be 1-dimensional "
+            "with "
             f"{outputs} elements, but got bias of size {list(bias.shape)} instead"
         )
 
@@ -110,16 +110,15 @@ def _convolve(
     if any(k > n for k, n in zip(extent, padded, strict=True)):
         shown = (" x ".join(map(str, each)) for each in (padded, extent))
         raise RuntimeError(
-            "Calculated padded input size per channel: ({}). Kernel size: ({}). Kernel size can't be greater than "
+            "Calculated padded input size per channel: ({}). Kernel size: ({}). Kernel size can't be "
+            "greater than "
             "actual input size".format(*shown)
         )
     out = _convolution(batch, weight, bias, strides, pads, dilations, groups)
     return out.squeeze(0) if is_single else out
 
 
-def _named_padding(
-    batch: Tensor, padding: str, kernel: Ints, stride: Ints, dilation: Ints
-) -> tuple[Tensor, Ints]:
+def _named_padding(batch: Tensor, padding: str, kernel: Ints, stride: Ints, dilation: Ints) -> tuple[Tensor, Ints]:
     """Symmetric padding for `"valid"` or `"same"`; what cannot be symmetric is put around the input."""
     if padding == "valid":
         return batch, (0,) * len(kernel)
@@ -135,8 +134,8 @@ def _named_padding(
 
 
 def conv1d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Pair = 1, padding: Any = 0, dilation: Pair = 1,
-    groups: int = 1,
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Pair = 1, padding: Any = 0,
+    dilation: Pair = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """Cross-correlation along one dimension; see `conv2d`.
 
@@ -148,8 +147,8 @@ def conv1d(
 
 
 def conv2d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Pair = 1, padding: Any = 0, dilation: Pair = 1,
-    groups: int = 1,
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Pair = 1, padding: Any = 0,
+    dilation: Pair = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """Cross-correlation of images with kernels.
 
@@ -184,8 +183,8 @@ def conv2d(
 
 
 def conv3d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Pair = 1, padding: Any = 0, dilation: Pair = 1,
-    groups: int = 1,
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Pair = 1, padding: Any = 0,
+    dilation: Pair = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """Cross-correlation along three dimensions; see `conv2d`.
 
@@ -216,9 +215,7 @@ def _transpose(
     _check_types(input, weight, bias)
     spatial = tuple(
         (n - 1) * s - 2 * p + d * (k - 1) + e + 1
-        for n, s, p, d, k, e in zip(
-            batch.shape[2:], strides, pads, dilations, weight.shape[2:], extra, strict=True
-        )
+        for n, s, p, d, k, e in zip(batch.shape[2:], strides, pads, dilations, weight.shape[2:], extra, strict=True)
     )
     shape = (batch.shape[0], weight.shape[1] * groups, *spatial)
     out = _transposed_convolution(batch, weight, bias, shape, strides, pads, dilations, groups)
@@ -230,9 +227,7 @@ def conv_transpose1d(
     output_padding: Pair = 0, groups: int = 1, dilation: Pair = 1,
 ) -> Tensor:  # fmt: skip
     """The transpose of `conv1d`; see `conv_transpose2d`."""
-    return _transpose(
-        "conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation
-    )
+    return _transpose("conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
 def conv_transpose2d(
@@ -250,9 +245,7 @@ def conv_transpose2d(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.conv_transpose2d.html
     """
-    return _transpose(
-        "conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation
-    )
+    return _transpose("conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
 def conv_transpose3d(
@@ -260,6 +253,4 @@ def conv_transpose3d(
     output_padding: Pair = 0, groups: int = 1, dilation: Pair = 1,
 ) -> Tensor:  # fmt: skip
     """The transpose of `conv3d`; see `conv_transpose2d`."""
-    return _transpose(
-        "conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation
-    )
+    return _transpose("conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation)

@@ -21,9 +21,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     """
     if not x1.dtype.is_differentiable or not x2.dtype.is_differentiable:
         wrong = x1 if not x1.dtype.is_differentiable else x2
-        raise RuntimeError(
-            f"expected common dtype to be floating point, yet common dtype is {wrong.dtype.type_name}"
-        )
+        raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {wrong.dtype.type_name}")
     lengths = (each.norm(2, dim, keepdim=True).clamp_min(eps) for each in (x1, x2))
     first, second = (each / length for each, length in zip((x1, x2), lengths, strict=True))
     return (first * second).sum(dim)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 from retrograd import random
@@ -15,8 +16,8 @@ from retrograd.ops.linalg import _addmm
 from retrograd.tensor import Parameter, Tensor, wrap_array
 
 __all__ = [
-    "alpha_dropout", "bilinear", "dropout", "dropout1d", "dropout2d", "dropout3d", "embedding", "embedding_bag",
-    "feature_alpha_dropout", "linear", "one_hot",
+    "alpha_dropout", "bilinear", "dropout", "dropout1d", "dropout2d", "dropout3d", "embedding",
+    "embedding_bag", "feature_alpha_dropout", "linear", "one_hot",
 ]  # fmt: skip
 
 _new = object.__new__
@@ -128,10 +129,12 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     lead = tuple(input1.shape[:-1])
     if lead != tuple(input2.shape[:-1]):
         raise RuntimeError(
-            "bilinear(): input batch dimensions do not match: got "
-            f"{list(input1.shape)} and {list(input2.shape)}"
+            f"bilinear(): input batch dimensions do not match: got {list(input1.shape)} and {list(input2.shape)}"
         )
-    for number, given, size in ((1, input1.shape[-1], weight.shape[1]), (2, input2.shape[-1], weight.shape[2])):
+    for number, given, size in (
+        (1, input1.shape[-1], weight.shape[1]),
+        (2, input2.shape[-1], weight.shape[2]),
+    ):
         if given != size:
             raise RuntimeError(
                 f"bilinear(): input{number} size does not match weight size: got {given} but expected {size}"
@@ -150,7 +153,8 @@ def _check_indices(input: Tensor, rows: int) -> None:
     """Look at the values where that costs no wait for a device."""
     if input.dtype.category is not Category.INTEGER:
         raise RuntimeError(
-            "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
+            "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, "
+            "Int; but got "
             f"retrograd.{input.dtype.type_name}Tensor instead (while checking arguments for embedding)"
         )
     if input.numel() and (int(input.min()) < 0 or int(input.max()) >= rows):
@@ -242,7 +246,8 @@ def embedding_bag(
         raise ValueError("mode has to be one of sum, mean or max")
     if per_sample_weights is not None and mode != "sum":
         raise NotImplementedError(
-            "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for mode='sum' "
+            "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for "
+            "mode='sum' "
             f"(got mode='{mode}'). Please open a feature request on GitHub."
         )
     if input.ndim == 2:
@@ -251,7 +256,7 @@ def embedding_bag(
         raise ValueError("offsets has to be a 1D Tensor but got None")
     else:
         edges = [*offsets.tolist()] + ([] if include_last_offset else [input.numel()])
-        bags = list(zip(edges[:-1], edges[1:], strict=True))
+        bags = list(pairwise(edges))
     flat = input.reshape(-1)
     rows = embedding(flat, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
     kept = None if padding_idx is None else [each != padding_idx % weight.shape[0] for each in flat.tolist()]
@@ -361,8 +366,10 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     """Zero whole channels of (N, C, L) or (C, L)."""
     if input.ndim not in (2, 3):
         raise RuntimeError(
-            f"dropout1d: Expected 2D or 3D input, but received a {input.ndim}D input. Note that dropout1d exists to "
-            "provide channel-wise dropout on inputs with 1 spatial dimension, a channel dimension, and an optional "
+            f"dropout1d: Expected 2D or 3D input, but received a {input.ndim}D input. Note that dropout1d "
+            "exists to "
+            "provide channel-wise dropout on inputs with 1 spatial dimension, a channel dimension, and an "
+            "optional "
             "batch dimension (i.e. 2D or 3D inputs)."
         )
     return _drop(input, p, training, inplace, input.ndim - 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 from retrograd.dtypes import int64, promote_types, uint8
 from retrograd.nn.functions.distance import pairwise_distance
@@ -20,6 +19,7 @@ from retrograd.ops.losses import (
     _multi_margin_loss,
     _nll_loss,
     _nll_loss2d,
+    _nll_rows,
     _smooth_l1_loss,
     _soft_margin_loss,
 )
@@ -28,9 +28,10 @@ from retrograd.tensor import Tensor
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "cross_entropy",
-    "gaussian_nll_loss", "hinge_embedding_loss", "huber_loss", "kl_div", "l1_loss", "margin_ranking_loss", "mse_loss",
-    "multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss", "nll_loss", "poisson_nll_loss",
-    "smooth_l1_loss", "soft_margin_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss",
+    "gaussian_nll_loss", "hinge_embedding_loss", "huber_loss", "kl_div", "l1_loss", "margin_ranking_loss",
+    "mse_loss", "multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss", "nll_loss",
+    "poisson_nll_loss", "smooth_l1_loss", "soft_margin_loss", "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
 ]  # fmt: skip
 
 _REDUCTIONS = ("mean", "sum", "none")
@@ -59,7 +60,8 @@ def _expanded(input: Tensor, target: Tensor, name: str) -> tuple[Tensor, Tensor]
     if input._array.shape == target._array.shape:
         return input, target
     warnings.warn(
-        f"Using a target size ({target.size()}) that is different to the input size ({input.size()}). This will "
+        f"Using a target size ({target.size()}) that is different to the input size ({input.size()}). This "
+        "will "
         "likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
         stacklevel=3,
     )
@@ -83,7 +85,12 @@ def _weighted_mean(value: Tensor, weight: Tensor, reduction: str) -> Tensor:
 
 
 def _elementwise(
-    operator: Callable[..., Tensor], input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, number: float
+    operator: Callable[..., Tensor],
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    reduction: str,
+    number: float,
 ) -> Tensor:
     input, target = _promoted(*_expanded(input, target, operator.__name__))
     if weight is None:
@@ -153,8 +160,8 @@ def huber_loss(
 
 
 def poisson_nll_loss(
-    input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average: bool | None = None,
-    eps: float = 1e-8, reduce: bool | None = None, reduction: str = "mean",
+    input: Tensor, target: Tensor, log_input: bool = True, full: bool = False,
+    size_average: bool | None = None, eps: float = 1e-8, reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Negative log-likelihood of counts under a Poisson distribution, whose (log) rate is `input`.
 
@@ -169,7 +176,12 @@ def poisson_nll_loss(
 
 
 def gaussian_nll_loss(
-    input: Tensor, target: Tensor, var: Tensor | float, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    var: Tensor | float,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
 ) -> Tensor:
     """Negative log-likelihood under a normal distribution with mean `input` and variance `var`.
 
@@ -189,9 +201,8 @@ def gaussian_nll_loss(
     if tuple(var.shape) != tuple(input.shape):
         if tuple(input.shape[:-1]) == tuple(var.shape):
             var = var.unsqueeze(-1)
-        elif tuple(input.shape[:-1]) != tuple(var.shape[:-1]) or var.shape[-1] != 1:
-            if not all(v in (n, 1) for n, v in zip(input.shape, var.shape, strict=False)) or input.ndim != var.ndim:
-                raise ValueError("var is of incorrect size")
+        elif input.ndim != var.ndim or any(v not in (n, 1) for n, v in zip(input.shape, var.shape, strict=True)):
+            raise ValueError("var is of incorrect size")
     if reduction not in _REDUCTIONS:
         raise ValueError(f"{reduction} is not valid")
     from retrograd.autograd.modes import no_grad
@@ -215,8 +226,10 @@ def kl_div(
     """
     if reduction == "mean" and size_average is None and reduce is None:
         warnings.warn(
-            "reduction: 'mean' divides the total loss by both the batch size and the support size.'batchmean' divides "
-            "only by the batch size, and aligns with the KL div math definition.'mean' will be changed to behave the "
+            "reduction: 'mean' divides the total loss by both the batch size and the support "
+            "size.'batchmean' divides "
+            "only by the batch size, and aligns with the KL div math definition.'mean' will be changed to "
+            "behave the "
             "same as 'batchmean' in the next major release.",
             stacklevel=2,
         )
@@ -255,9 +268,7 @@ def binary_cross_entropy(
             "deprecated. Please ensure they have the same size."
         )
     if target.dtype is not input.dtype:
-        raise RuntimeError(
-            f"Found dtype {target.dtype.type_name} but expected {input.dtype.type_name}"
-        )
+        raise RuntimeError(f"Found dtype {target.dtype.type_name} but expected {input.dtype.type_name}")
     k = input._k
     if k.compile is None and bool(((input.detach() < 0) | (input.detach() > 1)).any()):
         raise RuntimeError("all elements of input should be between 0 and 1")
@@ -306,7 +317,11 @@ def binary_cross_entropy_with_logits(
 
 
 def soft_margin_loss(
-    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """``log(1 + exp(-target * input))``, for targets 1 and -1."""
     input, target = _promoted(input, target)
@@ -317,8 +332,8 @@ def soft_margin_loss(
 
 
 def hinge_embedding_loss(
-    input: Tensor, target: Tensor, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None,
-    reduction: str = "mean",
+    input: Tensor, target: Tensor, margin: float = 1.0, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """``input`` where the target is 1, ``max(0, margin - input)`` where it is -1."""
     zeros = input.detach() * 0
@@ -372,14 +387,15 @@ def triplet_margin_loss(
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
     return triplet_margin_with_distance_loss(
-        anchor, positive, negative, distance_function=lambda a, b: pairwise_distance(a, b, p, eps), margin=margin,
-        swap=swap, reduction=reduction,
+        anchor, positive, negative, distance_function=lambda a, b: pairwise_distance(a, b, p, eps),
+        margin=margin, swap=swap, reduction=reduction,
     )  # fmt: skip
 
 
 def triplet_margin_with_distance_loss(
-    anchor: Tensor, positive: Tensor, negative: Tensor, *, distance_function: Callable[..., Tensor] | None = None,
-    margin: float = 1.0, swap: bool = False, reduction: str = "mean",
+    anchor: Tensor, positive: Tensor, negative: Tensor, *,
+    distance_function: Callable[..., Tensor] | None = None, margin: float = 1.0, swap: bool = False,
+    reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """`triplet_margin_loss` with any distance."""
     if reduction not in _REDUCTIONS:
@@ -388,7 +404,8 @@ def triplet_margin_with_distance_loss(
         raise ValueError(f"margin must be greater than 0, got {margin}")
     if not anchor.ndim == positive.ndim == negative.ndim:
         raise RuntimeError(
-            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
+            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, "
+            "but got: "
             f"anchor {anchor.ndim}D, positive {positive.ndim}D, and negative {negative.ndim}D inputs"
         )
     distance = pairwise_distance if distance_function is None else distance_function
@@ -424,7 +441,8 @@ def _nll(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, i
     if len(shape) == 2:
         if len(classes) != 1 or classes[0] != shape[0]:
             _raise_nll_shapes(input, target)
-        _check_classes(target, shape[1], ignore_index)
+        if _check_classes(target, shape[1], ignore_index) and weight is None:
+            return _nll_rows(input, target, reduction)
         _check_class_weight(weight, shape[1])
         return _nll_loss(input, target, weight, reduction, ignore_index)
     _check_nll_shapes(input, target)
@@ -436,9 +454,7 @@ def _nll(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, i
     if input.ndim == 4:
         return _nll_loss2d(input, target, weight, reduction, ignore_index)
     n, c = input.shape[:2]
-    value = _nll_loss2d(
-        input.reshape(n, c, 1, -1), target.reshape(n, 1, -1), weight, reduction, ignore_index
-    )
+    value = _nll_loss2d(input.reshape(n, c, 1, -1), target.reshape(n, 1, -1), weight, reduction, ignore_index)
     return value.view(n, *input.shape[2:]) if reduction == "none" else value
 
 
@@ -447,9 +463,7 @@ def _raise_nll_shapes(input: Tensor, target: Tensor) -> None:
         raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
     if target.ndim == 0:
         raise ValueError(f"Expected input batch_size ({input.shape[0]}) to match target batch_size (1).")
-    raise ValueError(
-        f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0]})."
-    )
+    raise ValueError(f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0]}).")
 
 
 def _check_nll_shapes(input: Tensor, target: Tensor) -> None:
@@ -457,7 +471,7 @@ def _check_nll_shapes(input: Tensor, target: Tensor) -> None:
         raise ValueError(f"Expected 1 or more dimensions (got {input.ndim})")
     if input.ndim == 1:
         if target.ndim != 0:
-            raise RuntimeError("size mismatch (got input: {}, target: {})".format(list(input.shape), list(target.shape)))
+            raise RuntimeError(f"size mismatch (got input: {list(input.shape)}, target: {list(target.shape)})")
         return
     expected = (input.shape[0], *input.shape[2:])
     if input.shape[0] != (target.shape[0] if target.ndim else 1):
@@ -467,37 +481,39 @@ def _check_nll_shapes(input: Tensor, target: Tensor) -> None:
         )
     if tuple(target.shape) != expected:
         if input.ndim == 4 and target.ndim == 3:
-            raise RuntimeError(
-                f"size mismatch (got input: {list(input.shape)} , target: {list(target.shape)}"
-            )
+            raise RuntimeError(f"size mismatch (got input: {list(input.shape)} , target: {list(target.shape)}")
         raise RuntimeError(f"Expected target size {list(expected)}, got {list(target.shape)}")
 
 
-def _check_classes(target: Tensor, classes: int, ignore_index: int) -> None:
+def _check_classes(target: Tensor, classes: int, ignore_index: int) -> bool:
+    """Refuse what is no class. Whether it is known that there is nothing to be ignored either."""
     if target.dtype is not int64 and target.dtype is not uint8:
         raise RuntimeError(f"expected scalar type Long but found {target.dtype.type_name}")
-    k = target._k
-    if k.compile is not None or not target.numel():
-        return  # the values may be on their way to another device; out of range they read as NaN or the last class
-    array = target._array
-    low, high = int(array.min()), int(array.max())
+    k, array = target._k, target._array
+    if k.compile is not None or 0 in array.shape:
+        return False  # on a device that computes ahead, looking at the values would wait for them
+    low, high = array.min(), array.max()
     if low < 0 or high >= classes:
         for value in array.reshape(-1).tolist():
             if value != ignore_index and not 0 <= value < classes:
                 raise IndexError(f"Target {value} is out of bounds.")
+        return False
+    return ignore_index < 0 or not bool((array == ignore_index).any())
 
 
 def _check_class_weight(weight: Tensor | None, classes: int) -> None:
     if weight is not None and (weight.ndim != 1 or weight.numel() != classes):
         raise RuntimeError(
-            f"weight tensor should be defined either for all {classes} classes or no classes but got weight tensor of "
+            f"weight tensor should be defined either for all {classes} classes or no classes but got weight "
+            "tensor of "
             f"shape: {list(weight.shape)}"
         )
 
 
 def cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
-    ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean", label_smoothing: float = 0.0,
+    ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
+    label_smoothing: float = 0.0,
 ) -> Tensor:  # fmt: skip
     """`nll_loss` of ``log_softmax(input)``; or, for targets that are probabilities, their cross entropy.
 
@@ -607,7 +623,11 @@ def multi_margin_loss(
 
 
 def multilabel_margin_loss(
-    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """How much classes that are no targets come within 1 of those that are; each row of targets ends with -1."""
     reduction = _reduction(reduction, size_average, reduce)

@@ -94,9 +94,7 @@ def instance_norm(
     """
     n, channels = input.shape[:2]
     if use_input_stats and math.prod(input.shape[2:]) == 1:
-        raise ValueError(
-            f"Expected more than 1 spatial element when training, got input size {input.size()}"
-        )
+        raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.size()}")
     for name, each in (("weight", weight), ("bias", bias)):
         _check_size(name, each, channels)
     merged = input.reshape(1, n * channels, *input.shape[2:])
@@ -147,7 +145,8 @@ def _checked_shape(input: Tensor, normalized_shape: Sequence[int], name: str) ->
     shape = tuple(normalized_shape)
     if not shape:
         raise RuntimeError(
-            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got "
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, "
+            "but got "
             "normalized_shape = []"
         )
     if tuple(input.shape[-len(shape) :]) != shape or input.ndim < len(shape):
@@ -201,15 +200,14 @@ def group_norm(
     for name, each in (("weight", weight), ("bias", bias)):
         if each is not None and (each.ndim != 1 or each.numel() != channels):
             raise RuntimeError(
-                f"Expected {name} to be a vector of size equal to the number of channels in input, but got {name} of "
+                f"Expected {name} to be a vector of size equal to the number of channels in input, but got "
+                f"{name} of "
                 f"shape {list(each.shape)} and input of shape {list(input.shape)}"
             )
     return _group_norm(input, weight, bias, num_groups, eps)[0]
 
 
-def local_response_norm(
-    input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-) -> Tensor:
+def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
     """``x`` divided by a power of ``k + alpha * mean(x**2)`` over neighbouring channels.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.local_response_norm.html
@@ -228,9 +226,7 @@ def local_response_norm(
     return input / mean.mul(alpha).add(k).pow(beta)
 
 
-def normalize(
-    input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None
-) -> Tensor:
+def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
     """``x`` divided by its p-norm along `dim`, or by `eps` if that is larger.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.normalize.html
@@ -243,4 +239,3 @@ def normalize(
     """
     divided = input / input.norm(p, dim, keepdim=True).clamp_min(eps).expand_as(input)
     return divided if out is None else out.copy_(divided)
-

@@ -16,9 +16,9 @@ from retrograd.ops.neural import (
 from retrograd.tensor import Tensor
 
 __all__ = [
-    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
-    "adaptive_max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "lp_pool1d", "lp_pool2d", "max_pool1d", "max_pool2d",
-    "max_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d",
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
+    "adaptive_max_pool2d", "adaptive_max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "lp_pool1d",
+    "lp_pool2d", "max_pool1d", "max_pool2d", "max_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d",
 ]  # fmt: skip
 
 Pair = int | Sequence[int]
@@ -84,9 +84,7 @@ def _check_output(input: Tensor, dims: int, kernel: Any, stride: Any, padding: A
     if any(m < 1 for m in sizes):
         channels = input.shape[-dims - 1]
         before, after = ("x".join(map(str, (channels, *each))) for each in (spatial, sizes))
-        raise RuntimeError(
-            f"Given input size: ({before}). Calculated output size: ({after}). Output size is too small"
-        )
+        raise RuntimeError(f"Given input size: ({before}). Calculated output size: ({after}). Output size is too small")
 
 
 def max_pool1d(
@@ -139,41 +137,53 @@ def _max_unpool(
     dims: int, input: Tensor, indices: Tensor, kernel_size: Pair, stride: Any, padding: Pair, output_size: Any
 ) -> Tensor:
     kernel, strides, pads = _settings(dims, kernel_size, stride, padding, "max_unpool")
-    default = [
-        (n - 1) * s - 2 * p + k for n, k, s, p in zip(input.shape[-dims:], kernel, strides, pads, strict=True)
-    ]
+    default = [(n - 1) * s - 2 * p + k for n, k, s, p in zip(input.shape[-dims:], kernel, strides, pads, strict=True)]
     size = default if output_size is None else list(output_size)[-dims:]
     for got, near, s in zip(size, default, strides, strict=True):
         if not near - s < got < near + s:
-            raise ValueError(
-                f"invalid output_size {list(size)} (dim 0 must be between {near - s} and {near + s})"
-            )
+            raise ValueError(f"invalid output_size {list(size)} (dim 0 must be between {near - s} and {near + s})")
     return _unpool(input, indices, (*input.shape[:-dims], *size), dims, True)
 
 
 def max_unpool1d(
-    input: Tensor, indices: Tensor, kernel_size: Pair, stride: Any = None, padding: Pair = 0, output_size: Any = None
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: Pair,
+    stride: Any = None,
+    padding: Pair = 0,
+    output_size: Any = None,
 ) -> Tensor:
     """Zeros with the elements of `input` where `max_pool1d` found them."""
     return _max_unpool(1, input, indices, kernel_size, stride, padding, output_size)
 
 
 def max_unpool2d(
-    input: Tensor, indices: Tensor, kernel_size: Pair, stride: Any = None, padding: Pair = 0, output_size: Any = None
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: Pair,
+    stride: Any = None,
+    padding: Pair = 0,
+    output_size: Any = None,
 ) -> Tensor:
     """Zeros with the elements of `input` where `max_pool2d` found them."""
     return _max_unpool(2, input, indices, kernel_size, stride, padding, output_size)
 
 
 def max_unpool3d(
-    input: Tensor, indices: Tensor, kernel_size: Pair, stride: Any = None, padding: Pair = 0, output_size: Any = None
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: Pair,
+    stride: Any = None,
+    padding: Pair = 0,
+    output_size: Any = None,
 ) -> Tensor:
     """Zeros with the elements of `input` where `max_pool3d` found them."""
     return _max_unpool(3, input, indices, kernel_size, stride, padding, output_size)
 
 
 def _avg_pool(
-    dims: int, input: Tensor, kernel_size: Pair, stride: Any, padding: Pair, ceil_mode: bool, count_include_pad: bool,
+    dims: int, input: Tensor, kernel_size: Pair, stride: Any, padding: Pair, ceil_mode: bool,
+    count_include_pad: bool,
     divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
     name = f"avg_pool{dims}d"
@@ -185,9 +195,7 @@ def _avg_pool(
     if dims == 1:
         settings = ((1, *kernel), (1, *strides), (0, *pads), bool(ceil_mode), bool(count_include_pad), None)
         return _avg_pools[2](input.unsqueeze(-2), settings).squeeze(-2)
-    return _avg_pools[dims](
-        input, (kernel, strides, pads, bool(ceil_mode), bool(count_include_pad), divisor_override)
-    )
+    return _avg_pools[dims](input, (kernel, strides, pads, bool(ceil_mode), bool(count_include_pad), divisor_override))
 
 
 def avg_pool1d(

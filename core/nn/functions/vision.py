@@ -67,7 +67,8 @@ def _pad_constant(input: Tensor, amounts: tuple[int, ...], value: float) -> Tens
         before, after = amounts[2 * i], amounts[2 * i + 1]
         if shape[axis] + before + after < 0:
             raise RuntimeError(
-                f"The input size {shape[axis]}, plus negative padding {before} and {after} resulted in a negative output "
+                f"The input size {shape[axis]}, plus negative padding {before} and {after} resulted in a "
+                "negative output "
                 f"size, which is invalid. Check dimension {axis} of your input."
             )
         key[axis] = slice(max(-before, 0), shape[axis] - max(-after, 0))
@@ -82,9 +83,7 @@ def _pad_constant(input: Tensor, amounts: tuple[int, ...], value: float) -> Tens
 def _pad_by_elements(input: Tensor, amounts: tuple[int, ...], mode: str) -> Tensor:
     dims = len(amounts) // 2
     if input.ndim not in (dims + 1, dims + 2) or dims > 3:
-        raise NotImplementedError(
-            "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now"
-        )
+        raise NotImplementedError("Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now")
     axes, positions = [], []
     for i in reversed(range(dims)):
         axis = input.ndim - 1 - i
@@ -99,7 +98,8 @@ def _positions(input: Tensor, axis: int, before: int, after: int, mode: str) -> 
     n = input.shape[axis]
     if mode == "reflect" and max(before, after) >= n:
         raise RuntimeError(
-            "Argument #4: Padding size should be less than the corresponding input dimension, but got: padding "
+            "Argument #4: Padding size should be less than the corresponding input dimension, but got: "
+            "padding "
             f"({before}, {after}) at dimension {axis} of input {list(input.shape)}"
         )
     if mode == "circular" and max(before, after) > n:
@@ -150,12 +150,10 @@ def interpolate(
 
     if antialias or mode == "bicubic":
         raise NotImplementedError(f"interpolate(): {'antialias' if antialias else 'bicubic'} is not offered")
-    if mode in ("nearest", "area", "nearest-exact"):
-        if align_corners is not None:
-            raise ValueError(
-                "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | "
-                "trilinear"
-            )
+    if mode in ("nearest", "area", "nearest-exact") and align_corners is not None:
+        raise ValueError(
+            "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
+        )
     dims = input.ndim - 2
     sizes, scales = _new_size(input, size, scale_factor, dims, bool(recompute_scale_factor))
     if mode == "area":
@@ -164,14 +162,13 @@ def interpolate(
     axes = tuple(range(2, input.ndim))
     if mode in ("nearest", "nearest-exact"):
         exact = mode == "nearest-exact"
-        positions = tuple(
-            _nearest(n, m, s, exact) for n, m, s in zip(input.shape[2:], sizes, scales, strict=True)
-        )
+        positions = tuple(_nearest(n, m, s, exact) for n, m, s in zip(input.shape[2:], sizes, scales, strict=True))
         return neural._resamples[f"UpsampleNearest{'Exact' if exact else ''}{dims}D"](input, axes, positions)
     if _LINEAR.get(mode) != dims:
         raise NotImplementedError(
-            "Input Error: Only 3D, 4D and 5D input Tensors supported (got {}D) for the modes: nearest | linear | "
-            "bilinear | bicubic | trilinear | area | nearest-exact (got {})".format(input.ndim, mode)
+            f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {input.ndim}D) for the modes: "
+            "nearest | linear | "
+            f"bilinear | bicubic | trilinear | area | nearest-exact (got {mode})"
         )
     matrices = tuple(
         _linear_matrix(input, n, m, s, bool(align_corners))
@@ -193,7 +190,8 @@ def _new_size(
     if len(values) != dims:
         what = "output_size" if size is not None else "scale_factor"
         raise ValueError(
-            f"Input and {what} must have the same number of spatial dimensions, but got input with spatial dimensions "
+            f"Input and {what} must have the same number of spatial dimensions, but got input with spatial "
+            "dimensions "
             f"of {list(input.shape[2:])} and {what} of {list(values)}."
         )
     if size is not None:
@@ -228,7 +226,11 @@ def _linear_matrix(input: Tensor, n: int, m: int, scale: float | None, align: bo
 
 
 def upsample(
-    input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None
+    input: Tensor,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
 ) -> Tensor:
     """The old name of `interpolate`."""
     return interpolate(input, size, scale_factor, mode, align_corners)
@@ -250,7 +252,8 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     *lead, c, h, w = input.shape
     if c % (r * r):
         raise RuntimeError(
-            "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, "
+            "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of "
+            "upscale_factor, "
             f"but input.size(-3)={c} is not divisible by {r * r}"
         )
     n = len(lead)
@@ -283,16 +286,15 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     return input.reshape(n, groups, c // groups, *spatial).transpose(1, 2).reshape(n, c, *spatial)
 
 
-def unfold(
-    input: Tensor, kernel_size: Pair, dilation: Pair = 1, padding: Pair = 0, stride: Pair = 1
-) -> Tensor:
+def unfold(input: Tensor, kernel_size: Pair, dilation: Pair = 1, padding: Pair = 0, stride: Pair = 1) -> Tensor:
     """The windows of images (N, C, H, W) as columns: (N, C * taps, windows).
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.unfold.html
     """
     if input.ndim not in (3, 4):
         raise RuntimeError(
-            f"Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, "
+            "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero "
+            "dimensions for input, "
             f"but got: {list(input.shape)}"
         )
     batch = input.unsqueeze(0) if input.ndim == 3 else input
@@ -306,7 +308,12 @@ def _columns(kernel_size: Pair, dilation: Pair, padding: Pair, stride: Pair) -> 
 
 
 def fold(
-    input: Tensor, output_size: Pair, kernel_size: Pair, dilation: Pair = 1, padding: Pair = 0, stride: Pair = 1
+    input: Tensor,
+    output_size: Pair,
+    kernel_size: Pair,
+    dilation: Pair = 1,
+    padding: Pair = 0,
+    stride: Pair = 1,
 ) -> Tensor:
     """Columns added up into images: the adjoint of `unfold`.
 

@@ -1,11 +1,13 @@
 """The modules of `retrograd.nn`, by theme."""
 
+# ruff: noqa: F403 - each theme lists what it exports
 from retrograd.nn.modules.activation import *
 from retrograd.nn.modules.activation import __all__ as _activation
 from retrograd.nn.modules.container import *
 from retrograd.nn.modules.container import __all__ as _container
 from retrograd.nn.modules.conv import *
 from retrograd.nn.modules.conv import __all__ as _conv
+from retrograd.nn.modules.everywhere import *
 from retrograd.nn.modules.linear import *
 from retrograd.nn.modules.linear import __all__ as _linear
 from retrograd.nn.modules.loss import *

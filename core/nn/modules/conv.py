@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from retrograd.nn import functional as F  # noqa: N812
+from retrograd.nn import functional as F
 from retrograd.nn import init
 from retrograd.nn.modules.module import Module
 from retrograd.ops.arguments import expand_pair
@@ -54,9 +54,7 @@ class _Conv(Module):
     def _set_padding(self, padding: Any, padding_mode: str) -> None:
         if isinstance(padding, str):
             if padding not in ("same", "valid"):
-                raise ValueError(
-                    f"Invalid padding string {padding!r}, should be one of {{'same', 'valid'}}"
-                )
+                raise ValueError(f"Invalid padding string {padding!r}, should be one of {{'same', 'valid'}}")
             if padding == "same" and any(s != 1 for s in self.stride):
                 raise ValueError("padding='same' is not supported for strided convolutions")
         if padding_mode not in _PADDING_MODES:
@@ -91,9 +89,7 @@ class _Conv(Module):
         return function(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
     def extra_repr(self) -> str:
-        text = (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
-        )
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
         zeros, ones = (0,) * self.dims, (1,) * self.dims
         if self.padding != zeros:
             text += f", padding={self.padding}"
@@ -125,7 +121,8 @@ class _Forward(_Conv):
     ) -> None:
         super().__init__()
         self._setup(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, 0, groups, bias, padding_mode, device,
+            in_channels, out_channels, kernel_size, stride, padding, dilation, 0, groups, bias, padding_mode,
+            device,
             dtype,
         )  # fmt: skip
 
@@ -216,9 +213,7 @@ class _Transposed(_Conv):
 
     def _spread(self, function: Any, input: Tensor, output_size: Any) -> Tensor:
         extra = self.output_padding if output_size is None else self._extra_for(input, output_size)
-        return function(
-            input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
-        )
+        return function(input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)
 
     def _extra_for(self, input: Tensor, output_size: Any) -> Ints:
         """The output padding that leads to `output_size`."""
@@ -233,7 +228,8 @@ class _Transposed(_Conv):
             )
             if not least <= wanted[i] <= least + self.stride[i] - 1:
                 raise ValueError(
-                    f"requested an output size of {list(wanted)}, but dimension {i} must lie between {least} and "
+                    f"requested an output size of {list(wanted)}, but dimension {i} must lie between "
+                    f"{least} and "
                     f"{least + self.stride[i] - 1}"
                 )
             extra.append(wanted[i] - least)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from retrograd.autograd.function import Function
 from retrograd.autograd.hooks import RemovableHandle
@@ -20,16 +20,22 @@ __all__ = ["add_hook", "call_with_hooks", "global_hooks"]
 Hooks = OrderedDict[int, Callable[..., Any]]
 
 
-class global_hooks:  # noqa: N801 - a namespace, not a class to make instances of
+class _GlobalHooks:
     """The hooks of all modules, by kind."""
 
-    forward: Hooks = OrderedDict()
-    forward_pre: Hooks = OrderedDict()
-    backward: Hooks = OrderedDict()
-    backward_pre: Hooks = OrderedDict()
-    registration: dict[str, Hooks] = {"buffer": OrderedDict(), "parameter": OrderedDict(), "module": OrderedDict()}
-    with_kwargs: set[int] = set()
-    always_called: set[int] = set()
+    def __init__(self) -> None:
+        self.forward: Hooks = OrderedDict()
+        self.forward_pre: Hooks = OrderedDict()
+        self.backward: Hooks = OrderedDict()
+        self.backward_pre: Hooks = OrderedDict()
+        self.registration: dict[str, Hooks] = {
+            "buffer": OrderedDict(), "parameter": OrderedDict(), "module": OrderedDict(),
+        }  # fmt: skip
+        self.with_kwargs: set[int] = set()
+        self.always_called: set[int] = set()
+
+
+global_hooks: Final = _GlobalHooks()
 
 
 def add_hook(hooks: Any, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
@@ -107,7 +113,8 @@ def _run_always_called(module: Module, state: list[Any], called: set[int]) -> No
             state[2] = state[2] if changed is None else changed
         except Exception as error:
             warnings.warn(
-                "module forward hook with ``always_call=True`` raised an exception that was silenced as another "
+                "module forward hook with ``always_call=True`` raised an exception that was silenced as "
+                "another "
                 f"error was raised in forward: {error}",
                 stacklevel=3,
             )
@@ -158,7 +165,8 @@ class _GradientWatcher:
     def watch_outputs(self, result: Any) -> Any:
         if not isinstance(result, Tensor | tuple):
             warnings.warn(
-                "For backward hooks to be called, module output should be a Tensor or a tuple of Tensors but received "
+                "For backward hooks to be called, module output should be a Tensor or a tuple of Tensors "
+                "but received "
                 f"{type(result)}",
                 stacklevel=4,
             )
@@ -180,10 +188,19 @@ class _GradientWatcher:
                 spread = _checked(changed, spread, "Backward pre hook", "grad_output")
         self.grad_outputs = spread
         if self.input_places is None:  # no input has a gradient: the hooks see those of the outputs only
+            warnings.warn(
+                "Full backward hook is firing when gradients are computed with respect to module outputs "
+                "since no inputs "
+                "require gradients. See "
+                "https://docs.pytorch.org/docs/main/generated/torch.nn.Module.html#torch.nn.Module."
+                "register_full_backward_hook for more details.",
+                stacklevel=2,
+            )
             for hook in self.hooks:
                 if hook(self.module, (None,) * self.input_count, spread) is not None:
                     raise RuntimeError(
-                        "Backward hook for Modules where no input requires gradient should always return None or None "
+                        "Backward hook for Modules where no input requires gradient should always return "
+                        "None or None "
                         "for all gradients."
                     )
             self.grad_outputs = None
@@ -192,9 +209,12 @@ class _GradientWatcher:
     def _on_inputs(self, grad_inputs: tuple[Any, ...], _: Any) -> Any:
         if self.grad_outputs is None:
             raise RuntimeError(
-                "Module backward hook for grad_input is called before the grad_output one. This happens because the "
-                "gradient in your nn.Module flows to the Module's input without passing through the Module's output. "
-                "Make sure that the output depends on the input and that the loss is computed based on the output."
+                "Module backward hook for grad_input is called before the grad_output one. This happens "
+                "because the "
+                "gradient in your nn.Module flows to the Module's input without passing through the "
+                "Module's output. "
+                "Make sure that the output depends on the input and that the loss is computed based on the "
+                "output."
             )
         spread = _spread(grad_inputs, self.input_places, self.input_count)
         for hook in self.hooks:

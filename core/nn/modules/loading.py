@@ -30,7 +30,15 @@ def load_into(
     for name, tensor in own.items():
         key = prefix + name
         if key in entries:
-            _load_one(module, name, key, tensor, entries[key], bool(metadata.get("assign_to_params_buffers")), errors)
+            _load_one(
+                module,
+                name,
+                key,
+                tensor,
+                entries[key],
+                bool(metadata.get("assign_to_params_buffers")),
+                errors,
+            )
         elif strict:
             missing.append(key)
     extra = _load_extra(module, entries, prefix, strict, missing, unexpected)
@@ -38,12 +46,11 @@ def load_into(
         unexpected += _unexpected(module, entries, prefix, own, extra)
 
 
-def _load_one(
-    module: Module, name: str, key: str, tensor: Tensor, given: Any, assign: bool, errors: list[str]
-) -> None:
+def _load_one(module: Module, name: str, key: str, tensor: Tensor, given: Any, assign: bool, errors: list[str]) -> None:
     if not isinstance(given, Tensor):
         errors.append(
-            f'While copying the parameter named "{key}", expected retrograd.Tensor or Tensor-like object from '
+            f'While copying the parameter named "{key}", expected retrograd.Tensor or Tensor-like object '
+            "from "
             f"checkpoint but received {type(given)}"
         )
         return
@@ -51,7 +58,8 @@ def _load_one(
         given = given[0]
     if given.shape != tensor.shape:
         errors.append(
-            f"size mismatch for {key}: copying a param with shape {given.shape} from checkpoint, the shape in current "
+            f"size mismatch for {key}: copying a param with shape {given.shape} from checkpoint, the shape "
+            "in current "
             f"model is {tensor.shape}."
         )
         return
@@ -63,7 +71,8 @@ def _load_one(
                 tensor.copy_(given)
     except Exception as error:
         errors.append(
-            f'While copying the parameter named "{key}", whose dimensions in the model are {tensor.size()} and whose '
+            f'While copying the parameter named "{key}", whose dimensions in the model are {tensor.size()} '
+            "and whose "
             f"dimensions in the checkpoint are {given.size()}, an exception occurred : {error.args}."
         )
 
@@ -77,7 +86,12 @@ def _as_parameter(given: Tensor, present: Tensor) -> Parameter:
 
 
 def _load_extra(
-    module: Module, entries: dict[str, Any], prefix: str, strict: bool, missing: list[str], unexpected: list[str]
+    module: Module,
+    entries: dict[str, Any],
+    prefix: str,
+    strict: bool,
+    missing: list[str],
+    unexpected: list[str],
 ) -> str:
     from retrograd.nn.modules.module import EXTRA_STATE, Module
 

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from retrograd.autograd.hooks import RemovableHandle
 from retrograd.autograd.modes import no_grad
-from retrograd.device import device as Device  # noqa: N812
+from retrograd.device import device as Device
 from retrograd.device import kernels_of
 from retrograd.dtypes import bfloat16, dtype, float16, float32, float64
 from retrograd.nn.modules.hooks import add_hook, call_with_hooks, global_hooks
@@ -18,12 +18,7 @@ from retrograd.nn.modules.loading import load_into, raise_errors
 from retrograd.nn.parameter import Buffer
 from retrograd.tensor import Parameter, Tensor
 
-__all__ = [
-    "Module", "register_module_buffer_registration_hook", "register_module_forward_hook",
-    "register_module_forward_pre_hook", "register_module_full_backward_hook",
-    "register_module_full_backward_pre_hook", "register_module_module_registration_hook",
-    "register_module_parameter_registration_hook",
-]  # fmt: skip
+__all__ = ["Module"]
 
 T = TypeVar("T", bound="Module")
 EXTRA_STATE: Final = "_extra_state"
@@ -40,8 +35,6 @@ class _IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpec
         return super().__repr__()
 
     __str__ = __repr__
-
-
 
 
 class Module:
@@ -82,9 +75,7 @@ class Module:
             name = type(self).__name__
             if kwargs:
                 raise TypeError(f"{name}.__init__() got an unexpected keyword argument '{next(iter(kwargs))}'")
-            raise TypeError(
-                f"{name}.__init__() takes 1 positional argument but {len(args) + 1} were given"
-            )
+            raise TypeError(f"{name}.__init__() takes 1 positional argument but {len(args) + 1} were given")
         # Straight into the dict: __setattr__ looks for parameters first.
         own = self.__dict__
         own["training"] = True
@@ -201,8 +192,7 @@ class Module:
         _check_name(self, "buffer", name, self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
-                f"cannot assign '{_type_name(tensor)}' object to buffer '{name}' "
-                "(retrograd Tensor or None required)"
+                f"cannot assign '{_type_name(tensor)}' object to buffer '{name}' (retrograd Tensor or None required)"
             )
         self._buffers[name] = _registered("buffer", self, name, tensor)
         if persistent:
@@ -232,8 +222,10 @@ class Module:
             )
         if param is not None and param.grad_fn is not None:
             raise ValueError(
-                f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly. To "
-                f"express '{name}' as a function of another Tensor, compute the value in the forward() method."
+                f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created "
+                "explicitly. To "
+                f"express '{name}' as a function of another Tensor, compute the value in the forward() "
+                "method."
             )
         self._parameters[name] = _registered("parameter", self, name, param)
 
@@ -323,9 +315,7 @@ class Module:
         self, members_of: Callable[[Module], Any], prefix: str, recurse: bool, remove_duplicate: bool
     ) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
-        modules = (
-            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
-        )
+        modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
         for path, module in modules:
             for name, member in members_of(module):
                 if member is None or id(member) in seen:
@@ -482,7 +472,8 @@ class Module:
             )
         if type_ is not None and type_.is_complex:
             warnings.warn(
-                "Complex modules are a new feature under active development whose design may change, and some modules "
+                "Complex modules are a new feature under active development whose design may change, and "
+                "some modules "
                 "might not work as expected when using complex tensors as parameters or buffers.",
                 stacklevel=2,
             )
@@ -528,14 +519,16 @@ class Module:
     def get_extra_state(self) -> Any:
         """State beside tensors, to go into `state_dict`; for subclasses."""
         raise RuntimeError(
-            "Reached a code path in Module.get_extra_state() that should never be called. Please file an issue at "
+            "Reached a code path in Module.get_extra_state() that should never be called. Please file an "
+            "issue at "
             "https://github.com/pytorch/pytorch/issues/new?template=bug-report.yml to report this bug."
         )
 
     def set_extra_state(self, state: Any) -> None:
         """Take over what `get_extra_state` gave; for subclasses."""
         raise RuntimeError(
-            "Reached a code path in Module.set_extra_state() that should never be called. Please file an issue at "
+            "Reached a code path in Module.set_extra_state() that should never be called. Please file an "
+            "issue at "
             "https://github.com/pytorch/pytorch/issues/new?template=bug-report.yml to report this bug."
         )
 
@@ -697,9 +690,7 @@ class Module:
         self._hooked = self._is_full = True
         return add_hook(self._backward_hooks, hook, prepend)
 
-    def register_full_backward_pre_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> RemovableHandle:
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Have `hook(module, grad_output)` called when the gradients by the outputs are known."""
         self._hooked = True
         return add_hook(self._backward_pre_hooks, hook, prepend)
@@ -751,8 +742,9 @@ class Module:
 
 _HOOK_DICTS: Final = (
     "_backward_pre_hooks", "_backward_hooks", "_forward_hooks", "_forward_hooks_with_kwargs",
-    "_forward_hooks_always_called", "_forward_pre_hooks", "_forward_pre_hooks_with_kwargs", "_state_dict_hooks",
-    "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks",
+    "_forward_hooks_always_called", "_forward_pre_hooks", "_forward_pre_hooks_with_kwargs",
+    "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
 )  # fmt: skip
 
 _TWO_KINDS: Final = (
@@ -761,10 +753,8 @@ _TWO_KINDS: Final = (
 
 
 def _type_name(value: Any) -> str:
-    if isinstance(value, Parameter):
-        return "retrograd.nn.parameter.Parameter"
     if isinstance(value, Tensor):
-        return "retrograd.FloatTensor" if value.dtype is float32 else f"retrograd.{value.dtype.type_name}Tensor"
+        return f"retrograd.{value.dtype.type_name}Tensor"
     module = type(value).__module__
     name = type(value).__qualname__
     return name if module in ("builtins", "") else f"{module}.{name}"
@@ -812,49 +802,3 @@ def _parse_to(*args: Any, **kwargs: Any) -> tuple[Any, dtype | None]:
 def _indented(text: str) -> str:
     """All lines but the first moved in by two blanks."""
     return text.replace("\n", "\n  ")
-
-
-def register_module_forward_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
-    """Have `hook(module, args)` called before each call of every module."""
-    Module._hooked = True
-    return add_hook(global_hooks.forward_pre, hook)
-
-
-def register_module_forward_hook(
-    hook: Callable[..., Any], *, with_kwargs: bool = False, always_call: bool = False
-) -> RemovableHandle:
-    """Have `hook(module, args, output)` called after each call of every module."""
-    Module._hooked = True
-    handle = add_hook(global_hooks.forward, hook)
-    if with_kwargs:
-        global_hooks.with_kwargs.add(handle.id)
-    if always_call:
-        global_hooks.always_called.add(handle.id)
-    return handle
-
-
-def register_module_full_backward_hook(hook: Callable[..., Any]) -> RemovableHandle:
-    """Have `hook(module, grad_input, grad_output)` called for every module."""
-    Module._hooked = True
-    return add_hook(global_hooks.backward, hook)
-
-
-def register_module_full_backward_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
-    """Have `hook(module, grad_output)` called for every module."""
-    Module._hooked = True
-    return add_hook(global_hooks.backward_pre, hook)
-
-
-def register_module_buffer_registration_hook(hook: Callable[..., Any]) -> RemovableHandle:
-    """Have `hook(module, name, buffer)` called whenever a buffer is registered."""
-    return add_hook(global_hooks.registration["buffer"], hook)
-
-
-def register_module_parameter_registration_hook(hook: Callable[..., Any]) -> RemovableHandle:
-    """Have `hook(module, name, parameter)` called whenever a parameter is registered."""
-    return add_hook(global_hooks.registration["parameter"], hook)
-
-
-def register_module_module_registration_hook(hook: Callable[..., Any]) -> RemovableHandle:
-    """Have `hook(module, name, part)` called whenever a module becomes part of another."""
-    return add_hook(global_hooks.registration["module"], hook)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from retrograd.nn import functional as F  # noqa: N812
+from retrograd.nn import functional as F
 from retrograd.nn import init
 from retrograd.nn.modules.module import Module
 from retrograd.ops.arrange import cat, stack
 from retrograd.ops.factories import empty, zeros
 from retrograd.tensor import Parameter, Tensor
 
-__all__ = ["GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNBase", "RNNCell"]
+__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNBase", "RNNCell"]
 
 State = Any  # a tensor; for the LSTM a pair of tensors
 
@@ -78,15 +78,14 @@ class _Cell(Module):
 
     def _step(self, input: Tensor, state: State, nonlinearity: str = "tanh") -> State:
         if input.ndim not in (1, 2):
-            raise ValueError(
-                f"{type(self).__name__}: Expected input to be 1D or 2D, got {input.ndim}D instead"
-            )
+            raise ValueError(f"{type(self).__name__}: Expected input to be 1D or 2D, got {input.ndim}D instead")
         if state is None:
             start = zeros(*input.shape[:-1], self.hidden_size, dtype=input.dtype, device=input.device)
             state = (start, start) if self.kind == "LSTM" else start
         hidden = state[0] if self.kind == "LSTM" else state
         return _KINDS[self.kind][1](
-            F.linear(input, self.weight_ih, self.bias_ih), F.linear(hidden, self.weight_hh, self.bias_hh), state,
+            F.linear(input, self.weight_ih, self.bias_ih), F.linear(hidden, self.weight_hh, self.bias_hh),
+            state,
             nonlinearity,
         )  # fmt: skip
 
@@ -107,8 +106,8 @@ class RNNCell(_Cell):
     kind = "RNN_TANH"
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", device: Any = None,
-        dtype: Any = None,
+        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh",
+        device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__()
         if nonlinearity not in ("tanh", "relu"):
@@ -215,9 +214,7 @@ class RNNBase(Module):
             size = self.input_size if layer == 0 else self.hidden_size * self.num_directions
             for suffix in self._suffixes(layer):
                 self.register_parameter(f"weight_ih_{suffix}", Parameter(empty((gates, size), **options)))
-                self.register_parameter(
-                    f"weight_hh_{suffix}", Parameter(empty((gates, self.hidden_size), **options))
-                )
+                self.register_parameter(f"weight_hh_{suffix}", Parameter(empty((gates, self.hidden_size), **options)))
                 if self.bias:
                     for name in ("bias_ih", "bias_hh"):
                         self.register_parameter(f"{name}_{suffix}", Parameter(empty(gates, **options)))
@@ -312,9 +309,9 @@ class RNN(RNNBase):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", bias: bool = True,
-        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, device: Any = None,
-        dtype: Any = None,
+        self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh",
+        bias: bool = True, batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
+        device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
@@ -340,11 +337,21 @@ class LSTM(RNNBase):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
-        dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None,
+        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
+        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, device: Any = None,
+        dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__(
-            "LSTM", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype
+            "LSTM",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device,
+            dtype,
         )
 
 
@@ -355,9 +362,19 @@ class GRU(RNNBase):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
-        dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None,
+        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
+        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, device: Any = None,
+        dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__(
-            "GRU", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype
+            "GRU",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device,
+            dtype,
         )
