@@ -32,9 +32,8 @@ def test_two_workers_reach_97_percent(backend: str, model: str) -> None:
     assert float(accuracy) >= 97
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
-@pytest.mark.parametrize("model", ["mlp", "cnn"])
-def test_n_workers_end_with_the_weights_of_n_shards(workers: int, model: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("model", "workers"), [("mlp", 1), ("mlp", 3), ("cnn", 1), ("cnn", 2)])
+def test_n_workers_end_with_the_weights_of_n_shards(model: str, workers: int, tmp_path: Path) -> None:
     arguments = ["--model", model, "--epochs", "2", "--save"]
     alone, many = tmp_path / "alone.npz", tmp_path / "many.npz"
     command = [sys.executable, str(EXAMPLE), *arguments, str(alone), "--accumulate", str(workers)]
