@@ -1,7 +1,7 @@
 """An extension of griffe, which mkdocstrings reads the code with: what the code says in its own way, for readers.
 
-`@op` makes `add(input, other, *, alpha=1, out=None)` of `add(K, self, other, *, alpha=1)` (see `retrograd.ops.declare`), so
-declarations are shown with the signature of the function that is made of them. And the line `Source: ...` of a
+`@op` makes `add(input, other, *, alpha=1, out=None)` of `add(K, self, other, *, alpha=1)` (`retrograd.ops.declare`), so
+declarations are shown with the signature of the function that is made of them. The line `Source: ...` of a
 docstring, wherever it stands, goes under its summary, and becomes a link if it is one.
 """
 

@@ -47,13 +47,13 @@ def nodes_of(function: Function) -> list[str]:
     declared = getattr(function, "__wrapped_op__", None)
     if declared is not None:
         return [declared.node_class.__name__] if declared.vjp else []
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    if code is None:
+    written = inspect.unwrap(function)
+    if not inspect.isfunction(written):
         return []
-    named = (function.__globals__.get(each) for each in code.co_names)
+    named = (written.__globals__.get(each) for each in written.__code__.co_names)
     operators = (getattr(each, "__wrapped_op__", None) for each in named)
     found = {each.node_class.__name__ for each in operators if each is not None and each.vjp}
-    return sorted(found | set(_NODE_NAME.findall(inspect.getsource(function))))
+    return sorted(found | set(_NODE_NAME.findall(inspect.getsource(written))))
 
 
 def _section(module: str, functions: dict[str, Function]) -> str:
@@ -72,8 +72,7 @@ def _row(name: str, function: Function) -> str:
 
 def _neural() -> str:
     rows = "\n".join(
-        f"| `{name}` | {', '.join(f'`{each}`' for each in nodes_of(function))} |"
-        for name, function in _functional()
+        f"| `{name}` | {', '.join(f'`{each}`' for each in nodes_of(function))} |" for name, function in _functional()
     )
     return f"## nn.functional\n\nThe functions of `retrograd.nn.functional`.\n\n| function | nodes |\n|---|---|\n{rows}"
 
