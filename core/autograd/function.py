@@ -16,7 +16,7 @@ from retrograd.autograd.modes import current_mode, enable_grad, no_grad, set_mod
 from retrograd.autograd.explaining import freed_error, note_gradient_of_function, note_stale
 from retrograd.autograd.node import Freed, Node, next_sequence_number
 from retrograd.autograd.rebase import check_writable, rebase
-from retrograd.ops.plan import PACKED, Packed, _edge_now, stale_message
+from retrograd.ops.plan import PACKED, Packed, _edge_now, stale_message, without_cycle
 from retrograd.storage import View
 from retrograd.tensor import Tensor, wrap_array
 
@@ -323,6 +323,7 @@ class Function(metaclass=_FunctionMeta):
             from retrograd.autograd.forward_ad import push_function
 
             push_function(cls, ctx, args, result if isinstance(result, tuple) else (result,))
+        ctx._saved_for_forward = ()
         return result
 
 
@@ -371,7 +372,8 @@ class _Recording:
         )
         if self.records:
             node.saved = tuple(_pack(node, each, outputs, made) for each in node.ctx._to_save)
-        node.ctx._to_save = ()
+        # What the node keeps must not lead back to it: these may be its outputs.
+        node.ctx._to_save = node.ctx._dirty = node.ctx._non_differentiable = ()
         return made if isinstance(output, tuple) else made[0]
 
     def _check_dirty(self, outputs: tuple[Any, ...]) -> None:
@@ -463,7 +465,7 @@ def _pack(node: _FunctionNode, tensor: Any, outputs: tuple[Any, ...], made: tupl
     if hooks:
         pack, unpack = hooks[-1]
         with no_grad():
-            packed = Packed(pack(_rebuilt(node, entry)), unpack)
+            packed = Packed(without_cycle(pack(_rebuilt(node, entry)), node), unpack)
         return (packed, PACKED, 0, entry[3], entry[4])
     return entry
 

@@ -141,7 +141,7 @@ class Plan:
             if tensor._array is saved[position]:
                 tensor._cell = saved[position + 1]  # so that a hook can tell whether its memory is written to
             with _no_grad():
-                packed = Packed(pack(tensor), unpack)
+                packed = Packed(without_cycle(pack(tensor), node), unpack)
             saved[position : position + 3] = (packed, PACKED, 0)
         node.saved = tuple(saved)
 
@@ -292,6 +292,12 @@ def _cell(tensor: Any, array: Any) -> tuple[Any, list[int], int]:
     if isinstance(tensor, Tensor):
         return array, tensor._cell, tensor._cell[0]
     return array, CONSTANT, 0
+
+
+def without_cycle(packed: Any, node: Node) -> Any:
+    """What a pack hook has returned; the node's own result, returned as it is, without its way back to the node."""
+    edge = getattr(packed, "_edge", None)
+    return packed.detach() if edge is not None and edge[0] is node else packed
 
 
 def _no_grad() -> Any:
