@@ -107,27 +107,19 @@ def _plain_number(name: str, value: Any) -> Number:
     )
 
 
-def build_optimizer(
-    name: str, groups: Groups, tensors: Sequence[rg.Tensor], table: Sequence[TensorSpec]
-) -> Any:
+def build_optimizer(name: str, groups: Groups, tensors: Sequence[rg.Tensor], table: Sequence[TensorSpec]) -> Any:
     """The optimizer of `retrograd.optim` that `name` means, over `tensors`.
 
     The name is looked up among the optimizer classes of `retrograd.optim` and nowhere else.
     """
     optimizer_class = getattr(rg.optim, name, None)
     if not (isinstance(optimizer_class, type) and issubclass(optimizer_class, rg.optim.Optimizer)):
-        known = sorted(
-            key for key, value in vars(rg.optim).items() if isinstance(value, type) and key[0].isupper()
-        )
-        raise Mismatch(
-            f"retrograd.optim has no optimizer {name!r} to run on the server; it has {', '.join(known)}"
-        )
+        known = sorted(key for key, value in vars(rg.optim).items() if isinstance(value, type) and key[0].isupper())
+        raise Mismatch(f"retrograd.optim has no optimizer {name!r} to run on the server; it has {', '.join(known)}")
     members: list[dict[str, Any]] = [{"params": [], **group} for group in groups]
     for tensor, spec in zip(tensors, table, strict=True):
         if spec.group >= len(members):
-            raise Mismatch(
-                f"{spec.name} belongs to parameter group {spec.group}, and there are {len(members)}"
-            )
+            raise Mismatch(f"{spec.name} belongs to parameter group {spec.group}, and there are {len(members)}")
         members[spec.group]["params"].append(tensor)
     return optimizer_class(members)
 

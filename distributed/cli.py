@@ -39,12 +39,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_launch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    launch = commands.add_parser(
-        "launch", help="run a script in several workers around one server, on this machine"
-    )
-    launch.add_argument(
-        "--workers", type=_positive, default=2, metavar="N", help="worker processes (default: 2)"
-    )
+    launch = commands.add_parser("launch", help="run a script in several workers around one server, on this machine")
+    launch.add_argument("--workers", type=_positive, default=2, metavar="N", help="worker processes (default: 2)")
     launch.add_argument(
         "--backend", metavar="NAME", help="array backend of workers and server (default: as configured)"
     )
@@ -58,9 +54,7 @@ def _add_server(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     server = commands.add_parser("server", help="run a server by hand; `launch` starts its own")
     server.add_argument("--world-size", type=_positive, required=True, metavar="N", help="number of workers")
     server.add_argument("--backend", metavar="NAME", help="array backend of the optimizer")
-    server.add_argument(
-        "--run", default="", metavar="ID", dest="run_id", help="serve only workers of this run"
-    )
+    server.add_argument("--run", default="", metavar="ID", dest="run_id", help="serve only workers of this run")
     _add_bind(server)
     server.set_defaults(run=_serve)
 

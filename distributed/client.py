@@ -94,9 +94,7 @@ class Client:
         answer, arrays = self._request(message, gradients, protocol.Weights)
         self.step = message.step
         if answer.step < message.step:
-            raise ProtocolError(
-                f"the server answered step {message.step} with the weights of step {answer.step}"
-            )
+            raise ProtocolError(f"the server answered step {message.step} with the weights of step {answer.step}")
         return arrays
 
     def barrier(self) -> None:

@@ -64,9 +64,7 @@ class Display:
         loss = f"loss {sum(losses) / len(losses):.4f}" if losses else ""
         if self._console.is_terminal:
             self._draw_bar(step, total, loss)
-        elif step > self._shown[1] and (
-            step == total or time.monotonic() - self._shown[0] >= _PLAIN_INTERVAL
-        ):
+        elif step > self._shown[1] and (step == total or time.monotonic() - self._shown[0] >= _PLAIN_INTERVAL):
             self._shown = (time.monotonic(), step)
             self.say(f"step {step}/{total}  {loss}")
 

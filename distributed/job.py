@@ -254,9 +254,7 @@ class Job:
         def note(number: int, frame: FrameType | None) -> None:
             self._signals.append(number)
 
-        before = {
-            number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        }
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         try:
             yield
         finally:

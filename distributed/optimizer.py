@@ -107,9 +107,7 @@ class ServerOptimizer(rg.optim.Optimizer):
             self._worker.advance(self._worker.step + 1)
             return loss
         if self._worker.client is None:
-            raise DistributedError(
-                "this process has left the run: step() after retrograd.distributed.shutdown()"
-            )
+            raise DistributedError("this process has left the run: step() after retrograd.distributed.shutdown()")
         loss = None
         if closure is not None:
             with rg.enable_grad():

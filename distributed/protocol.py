@@ -374,9 +374,7 @@ def _decode_header(header: memoryview) -> AnyMessage:
     if len(header) > MAX_HEADER:
         raise ProtocolError(f"a header of {len(header)} bytes, where at most {MAX_HEADER} are allowed")
     if bytes(header[:4]) != _MAGIC:
-        raise ProtocolError(
-            f"a message must begin with {_MAGIC!r}, and this one begins with {bytes(header[:4])!r}"
-        )
+        raise ProtocolError(f"a message must begin with {_MAGIC!r}, and this one begins with {bytes(header[:4])!r}")
     try:
         return _decoder.decode(header[4:])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -91,9 +91,7 @@ class Roster:
                 "RETROGRAD_RANK of its own; a worker that has ended cannot come back in this version"
             )
         if member.state in ("left", "lost"):
-            raise Refused(
-                f"worker {hello.rank} was declared {member.state} and cannot come back in this version"
-            )
+            raise Refused(f"worker {hello.rank} was declared {member.state} and cannot come back in this version")
         self._by_peer.pop(member.peer, None)
         self._by_peer[peer] = member
         member.state, member.incarnation, member.peer, member.heard = "joined", hello.incarnation, peer, now

@@ -176,9 +176,7 @@ class Server:
     def _(self, message: protocol.Heartbeat, peer: bytes, arrays: list[Array]) -> None:
         member = self.roster[message.rank] if message.rank < len(self.roster) else None
         if member is None or member.state != "joined" or member.incarnation != message.incarnation:
-            raise ProtocolError(
-                f"a heartbeat of rank {message.rank}, which has not joined or was declared lost"
-            )
+            raise ProtocolError(f"a heartbeat of rank {message.rank}, which has not joined or was declared lost")
         member.heard, member.report = time.monotonic(), message.report
         self.channel.send(protocol.Pulse(member.received, member.answered), to=peer)
 
@@ -189,9 +187,7 @@ class Server:
             if member.rank == 0:
                 self._initialize(message, arrays)
             elif message.weights:
-                raise ProtocolError(
-                    f"worker {member.rank} sends initial weights, which are worker 0's to send"
-                )
+                raise ProtocolError(f"worker {member.rank} sends initial weights, which are worker 0's to send")
             self._await(member, message)
         self._serve_waiting()
 
@@ -296,9 +292,7 @@ class Server:
         if request.seq == member.received + 1:
             return True
         if request.seq > member.received:
-            raise ProtocolError(
-                f"request {request.seq} of worker {member.rank} skips number {member.received + 1}"
-            )
+            raise ProtocolError(f"request {request.seq} of worker {member.rank} skips number {member.received + 1}")
         self.duplicates += 1
         if request.seq == member.received == member.answered:
             self._await(member, request)
@@ -369,9 +363,7 @@ class Server:
             case protocol.Init():
                 return frozenset() if self.state is not None else frozenset({0})
             case protocol.Push(step=step):
-                return (
-                    frozenset() if self.strategy.may_answer(step, self._clock()) else self.strategy.awaited()
-                )
+                return frozenset() if self.strategy.may_answer(step, self._clock()) else self.strategy.awaited()
             case _:
                 return frozenset(other.rank for other in self.roster if other.barriers < member.barriers)
 

@@ -115,7 +115,7 @@ class Synchronous(Strategy):
     def awaited(self) -> frozenset[int]:
         if not self._waiting:
             return frozenset()
-        return frozenset(range(self.world_size)) - self._waiting.keys()
+        return frozenset(range(self.world_size)).difference(self._waiting)
 
 
 def sum_in_order(gradients: Iterable[Mapping[int, Array]]) -> dict[int, Array]:
@@ -148,10 +148,7 @@ def _check_same_groups(ours: Contribution, theirs: Contribution) -> None:
         return
     mine, other = sorted((ours, theirs), key=lambda each: each.source.rank)
     number, name = _first_difference(mine.groups, other.groups)
-    values = [
-        each.groups[number].get(name) if number < len(each.groups) else "no such group"
-        for each in (mine, other)
-    ]
+    values = [each.groups[number].get(name) if number < len(each.groups) else "no such group" for each in (mine, other)]
     raise Mismatch(
         f"workers {mine.source.rank} and {other.source.rank} disagree about {name!r} of parameter group "
         f"{number} at step {theirs.step}: {values[0]} and {values[1]}. A step has one update, so set "

@@ -183,9 +183,7 @@ def _bind_error(address: str, error: zmq.ZMQError) -> DistributedError:
         )
     if error.errno in (zmq.EADDRNOTAVAIL, errno.ENODEV):
         return AddressInUse(f"cannot listen at {address}: this machine has no such address")
-    return DistributedError(
-        f"{address!r} is no address to listen at ({error}): it must look like tcp://127.0.0.1:5555"
-    )
+    return DistributedError(f"{address!r} is no address to listen at ({error}): it must look like tcp://127.0.0.1:5555")
 
 
 def _is_local(address: str) -> bool:

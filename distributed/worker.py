@@ -64,9 +64,7 @@ class Worker:
         self._began = self._latest = time.monotonic()
         self._waited_before = 0.0 if self.client is None else self.client.waited
 
-    def advance(
-        self, step: int, total: int | None = None, loss: float | None = None, samples: int = 0
-    ) -> None:
+    def advance(self, step: int, total: int | None = None, loss: float | None = None, samples: int = 0) -> None:
         """Note that `step` is done; what is not given stays as it was."""
         self._step, self._latest = step, time.monotonic()
         self._total = self._total if total is None else total

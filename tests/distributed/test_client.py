@@ -117,9 +117,7 @@ def losing(direction: str, server: Server, losses: int) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("direction", ["requests", "answers"])
-def test_a_lost_message_is_sent_again_and_applied_once(
-    direction: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lost_message_is_sent_again_and_applied_once(direction: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "_RESEND_AFTER", 0.3)
     with serving(1) as server, losing(direction, server, losses=2) as address:
         client = Client(place(address))

@@ -80,9 +80,7 @@ def test_a_run_shows_logs_progress_and_a_table(tmp_path: Path) -> None:
 
 
 def test_numerical_libraries_share_the_cores_unless_told_otherwise(tmp_path: Path) -> None:
-    path = write_script(
-        tmp_path, "import os; print(os.environ['OMP_NUM_THREADS'], os.environ['MKL_NUM_THREADS'])"
-    )
+    path = write_script(tmp_path, "import os; print(os.environ['OMP_NUM_THREADS'], os.environ['MKL_NUM_THREADS'])")
     done = run_launcher("launch", "--workers", "2", path, OMP_NUM_THREADS="7")
     threads = max(1, len(psutil.Process().cpu_affinity()) // 2)
     assert f"[worker 0] 7 {threads}" in done.stdout
@@ -141,9 +139,7 @@ def test_random_bytes_at_the_port_change_nothing(tmp_path: Path) -> None:
     ],
     ids=["raises", "killed", "exits", "vanishes", "ends early"],
 )  # fmt: skip
-def test_a_worker_that_fails_ends_the_run(
-    act: str, code: int, headline: str, others_hear: str, tmp_path: Path
-) -> None:
+def test_a_worker_that_fails_ends_the_run(act: str, code: int, headline: str, others_hear: str, tmp_path: Path) -> None:
     path = script(tmp_path, f"""
     def act(step):
         if step == 4 and dist.rank() == 1:

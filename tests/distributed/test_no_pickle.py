@@ -15,9 +15,7 @@ FORBIDDEN = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "marshal", "
 FORBIDDEN_CALLS = {"send_pyobj", "recv_pyobj", "eval", "exec", "loads", "load"}
 
 
-@pytest.mark.parametrize(
-    "path", sorted(Path(retrograd.distributed.__file__).parent.glob("*.py")), ids=lambda p: p.name
-)
+@pytest.mark.parametrize("path", sorted(Path(retrograd.distributed.__file__).parent.glob("*.py")), ids=lambda p: p.name)
 def test_no_module_can_unpickle(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -42,9 +42,7 @@ def test_one_worker_s_step_is_the_optimizer_s() -> None:
 
 def test_workers_get_rank_0_s_weights_and_the_sum_of_all_gradients() -> None:
     with serving(3) as server, clients(server) as members:
-        together(
-            *(lambda c=c, v=v: c.initialize("SGD", SGD, TABLE, weights(v)) for v, c in enumerate(members))
-        )
+        together(*(lambda c=c, v=v: c.initialize("SGD", SGD, TABLE, weights(v)) for v, c in enumerate(members)))
         pushed = together(*(lambda c=c, v=v: c.push(SGD, SLOTS, weights(v)) for v, c in enumerate(members)))
     for w, _ in pushed:
         np.testing.assert_array_equal(w, 0 - 0.5 * (0 + 1 + 2))
@@ -241,9 +239,7 @@ def test_a_worker_that_does_not_belong_here_is_told_why(fields: dict[str, Any], 
         ("SGD", (), "parameter group 0"),
     ],
 )
-def test_an_optimizer_that_cannot_be_made_is_refused(
-    optimizer: str, groups: protocol.Groups, text: str
-) -> None:
+def test_an_optimizer_that_cannot_be_made_is_refused(optimizer: str, groups: protocol.Groups, text: str) -> None:
     with serving(1) as server, clients(server) as [client]:
         with pytest.raises(Mismatch, match=text):
             client.initialize(optimizer, groups, TABLE, weights())
@@ -257,9 +253,7 @@ def test_an_optimizer_that_cannot_be_made_is_refused(
         ((TABLE[0], TensorSpec("b", "float64", ())), r"float64\[\] on worker 1 and float32\[\] on worker 0"),
     ],
 )
-def test_a_worker_with_another_model_is_told_where_it_differs(
-    table: tuple[TensorSpec, ...], text: str
-) -> None:
+def test_a_worker_with_another_model_is_told_where_it_differs(table: tuple[TensorSpec, ...], text: str) -> None:
     with serving(2) as server, clients(server) as [first, second]:
         ours, theirs = together(
             lambda: first.initialize("SGD", SGD, TABLE, weights()),
@@ -307,9 +301,7 @@ def test_a_silent_worker_is_named_and_those_who_wait_are_told() -> None:
 def test_a_worker_that_fails_is_named_with_its_error() -> None:
     with serving(2) as server, clients(server) as [first, second]:
         start(first, second)
-        pushing, _ = together(
-            lambda: first.push(SGD, SLOTS, weights()), lambda: second.close("ValueError: boom")
-        )
+        pushing, _ = together(lambda: first.push(SGD, SLOTS, weights()), lambda: second.close("ValueError: boom"))
         second.close = lambda: None  # type: ignore[method-assign]
         with pytest.raises(WorkerLost, match="worker 1 failed after step 0: ValueError: boom"):
             raise pushing
@@ -331,9 +323,7 @@ def test_the_launcher_tells_of_a_death_before_silence_does() -> None:
     with serving(2) as server, clients(server, 1) as [client], peer_of(server) as launcher:
         assert isinstance(launcher.join(0, 2, role="launcher"), protocol.Welcome)
         launcher.send(protocol.Exited(1, True, "its process was killed by signal 9 (SIGKILL)"))
-        with pytest.raises(
-            WorkerLost, match=r"lost worker 1 \(never joined\): its process was killed by signal 9"
-        ):
+        with pytest.raises(WorkerLost, match=r"lost worker 1 \(never joined\): its process was killed by signal 9"):
             client.barrier()
         status = launcher.ask(protocol.StatusRequest())
         assert isinstance(status, protocol.Status)
@@ -351,9 +341,7 @@ def test_a_server_that_fails_in_an_update_says_so(
 
         monkeypatch.setattr(server.state._optimizer, "step", fail)
         for _ in range(2):
-            with pytest.raises(
-                RemoteError, match="the server failed in update 1: FloatingPointError: overflow"
-            ):
+            with pytest.raises(RemoteError, match="the server failed in update 1: FloatingPointError: overflow"):
                 client.push(SGD, SLOTS, weights())
 
 

@@ -163,9 +163,7 @@ def test_before_init_there_is_no_rank() -> None:
         ),
     ],
 )
-def test_half_an_environment_is_an_error(
-    variables: dict[str, str], text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_half_an_environment_is_an_error(variables: dict[str, str], text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(DistributedError, match=text):

@@ -19,9 +19,7 @@ def contribution(rank: int, gradients: dict[int, np.ndarray], lr: float = 0.1) -
 
 
 @given(st.permutations(range(5)), st.integers(0, 2**32 - 1))
-def test_the_sum_runs_in_the_order_of_ranks_whatever_the_order_of_arrival(
-    order: list[int], seed: int
-) -> None:
+def test_the_sum_runs_in_the_order_of_ranks_whatever_the_order_of_arrival(order: list[int], seed: int) -> None:
     # Over many magnitudes, so that another order of addition gives other bits.
     random = np.random.default_rng(seed)
     sent = (random.standard_normal((5, 20)) * 10.0 ** random.integers(-6, 6, (5, 20))).astype(np.float32)
@@ -63,9 +61,7 @@ def test_it_knows_whom_it_waits_for() -> None:
 def test_workers_that_disagree_about_a_hyperparameter_are_told() -> None:
     rule = Synchronous(2)
     rule.offer(contribution(1, {}, lr=0.2))
-    with pytest.raises(
-        Mismatch, match=r"workers 0 and 1 disagree about 'lr' .* group 0 at step 1: 0\.1 and 0\.2"
-    ):
+    with pytest.raises(Mismatch, match=r"workers 0 and 1 disagree about 'lr' .* group 0 at step 1: 0\.1 and 0\.2"):
         rule.offer(contribution(0, {}, lr=0.1))
     assert rule.awaited() == {0}  # nothing has changed: the right value is still taken
     assert len(rule.offer(contribution(0, {}, lr=0.2))) == 1

@@ -37,9 +37,7 @@ def test_n_workers_end_with_the_weights_of_n_shards(model: str, workers: int, tm
     arguments = ["--model", model, "--epochs", "2", "--save"]
     alone, many = tmp_path / "alone.npz", tmp_path / "many.npz"
     command = [sys.executable, str(EXAMPLE), *arguments, str(alone), "--accumulate", str(workers)]
-    subprocess.run(
-        command, env=environment(RETROGRAD_BACKEND="numpy"), check=True, capture_output=True, timeout=60
-    )
+    subprocess.run(command, env=environment(RETROGRAD_BACKEND="numpy"), check=True, capture_output=True, timeout=60)
     done = run_launcher("launch", "--workers", str(workers), "--backend", "numpy", EXAMPLE, *arguments, many)
     assert done.returncode == 0, done.stdout + done.stderr
     expected, got = saved(alone), saved(many)
