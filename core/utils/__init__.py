@@ -1,11 +1,11 @@
-"""What stands beside the graph: checkpointing. Modules are imported when first used."""
+"""What stands beside the graph: checkpointing, pictures. Modules are imported when first used."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import Any
 
-_SUBMODULES = ("checkpoint",)
+_SUBMODULES = ("checkpoint", "viz")
 
 __all__ = [*_SUBMODULES]
 

@@ -69,7 +69,7 @@ def call(op: OpInfo, backward: bool, create_graph: bool) -> list[weakref.ref[Any
         leaf.requires_grad_(spec.is_differentiable)
     args, kwargs = sample.filled(leaves)
     results = op(retrograd, args, kwargs)
-    results = [each for each in (results if isinstance(results, (list, tuple)) else [results])]
+    results = list(results) if isinstance(results, (list, tuple)) else [results]
     roots = [each for each in results if getattr(each, "requires_grad", False)]
     references = watched(roots)
     if backward and roots:
