@@ -59,6 +59,7 @@ globals().update(_namespace.load())
 
 # isort: split
 from retrograd.autograd.anomaly import is_anomaly_check_nan_enabled, is_anomaly_enabled  # noqa: E402
+from retrograd.ops import return_types  # noqa: E402
 
 __version__ = "0.1.0"
 
@@ -71,14 +72,18 @@ _LAZY = ("distributed", "func", "nn", "optim", "utils", "random", "backends")
 
 
 def __getattr__(name: str) -> Any:
-    """Import sub-packages when first used."""
+    """Import sub-packages, and what comes from them, when first used."""
     if name in _LAZY:
         from importlib import import_module
 
         return import_module(f"retrograd.{name}")
+    if name == "vmap":
+        from retrograd.func import vmap
+
+        return vmap
     raise AttributeError(f"module 'retrograd' has no attribute {name!r}")
 
 
 __all__ = sorted(
-    {name for name in globals() if not name.startswith("_") and name not in ("Any", "annotations")} | {*_LAZY}
+    {name for name in globals() if not name.startswith("_") and name not in ("Any", "annotations")} | {*_LAZY, "vmap"}
 )
