@@ -90,3 +90,9 @@ def test_the_list_of_operators_is_complete() -> None:
     assert missing == []
     assert "| `cumsum` | `CumsumBackward0` | yes | `cumsum_` |" in page
     assert "| `transpose` | `TransposeBackward0` | yes | `transpose_` |" in page
+
+
+def test_the_pictures_are_current() -> None:
+    for name, svg in script("draw").pictures().items():
+        drawn = (DOCS / "images" / name).read_text(encoding="utf-8")
+        assert drawn == svg, f"docs/images/{name} is out of date: run `python docs/draw.py`"
