@@ -13,7 +13,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from retrograd.backends.spec import Kernels
+from retrograd.backends.spec import OPTIONAL, Kernels
+from retrograd.ops import decompositions
 from retrograd.ops.graph import G
 from retrograd.tensor import Tensor, wrap_array
 
@@ -97,12 +98,17 @@ class BatchedKernels(Kernels):
         self.quiet = lower.quiet
 
     def __getattr__(self, name: str) -> Any:
-        """A kernel's rule, bound to this table when first asked for."""
+        """A kernel's rule, bound to this table when first asked for.
+
+        Where there is none, the kernel is run sample by sample; or, if it has no differentiable
+        counterpart, composed of others.
+        """
         rule = _RULES.get(name)
         if rule is None:
             if name.startswith("_"):
                 raise AttributeError(name)
-            rule = functools.partial(_loop, name)
+            composed = getattr(decompositions, name, None) if name in OPTIONAL and name not in vars(G) else None
+            rule = functools.partial(_loop, name) if composed is None else composed
         bound = functools.partial(rule, self)
         self.__dict__[name] = bound
         return bound

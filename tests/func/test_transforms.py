@@ -120,3 +120,27 @@ def test_gradients_of_captured_tensors_stay_connected() -> None:
 def test_results_are_outside_of_the_graph_when_nobody_needs_it() -> None:
     assert not func.grad(lambda v: (v * v).sum())(retrograd.ones(2)).requires_grad
     assert not func.vjp(retrograd.sin, retrograd.ones(2))[0].requires_grad
+
+
+LOSSES = {
+    "cross entropy": "torch.nn.functional.cross_entropy(a, b)",
+    "cross entropy, ignoring": "torch.nn.functional.cross_entropy(a, b, ignore_index=2, reduction='sum')",
+    "cross entropy, smoothed": "torch.nn.functional.cross_entropy(a, b, label_smoothing=0.1)",
+    "negative log-likelihood": "torch.nn.functional.nll_loss(a.log_softmax(0), b)",
+    "one-hot": "(torch.nn.functional.one_hot(b, 4) * a).sum()",
+    "embedding": "torch.nn.functional.embedding(b, a.unsqueeze(1)).sum()",
+    "max-pool": "torch.nn.functional.max_pool1d(a.reshape(1, 1, 4), 2).sum()",
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_per_sample_gradients_of_losses_equal_the_loop_s(name: str, backend: str) -> None:
+    rows = retrograd.tensor([[0.3, -1.2, 0.7, 0.1], [1.1, 0.4, -0.6, 0.2], [-0.2, 0.9, 0.8, -1.0]])
+    targets = retrograd.tensor([0, 3, 1])
+
+    def loss(a: retrograd.Tensor, b: retrograd.Tensor) -> retrograd.Tensor:
+        return eval(LOSSES[name], {"torch": retrograd, "a": a, "b": b})
+
+    batched = func.vmap(func.grad(loss))(rows, targets)
+    alone = retrograd.stack([func.grad(loss)(row, target) for row, target in zip(rows, targets, strict=True)])
+    assert retrograd.allclose(batched, alone, atol=1e-6)

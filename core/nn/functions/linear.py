@@ -157,7 +157,9 @@ def _check_indices(input: Tensor, rows: int) -> None:
             "Int; but got "
             f"retrograd.{input.dtype.type_name}Tensor instead (while checking arguments for embedding)"
         )
-    if input.numel() and (int(input.min()) < 0 or int(input.max()) >= rows):
+    if input._k.level or not input.numel():
+        return  # inside `vmap` there is no one value to look at
+    if int(input.min()) < 0 or int(input.max()) >= rows:
         raise IndexError("index out of range in self")
 
 
@@ -300,7 +302,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     if tensor.numel() == 0:
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")
-    else:
+    elif not tensor._k.level or num_classes < 1:
         if int(tensor.min()) < 0:
             raise RuntimeError("Class values must be non-negative.")
         largest = int(tensor.max())

@@ -489,9 +489,10 @@ def _check_classes(target: Tensor, classes: int, ignore_index: int) -> bool:
     """Refuse what is no class. Whether it is known that there is nothing to be ignored either."""
     if target.dtype is not int64 and target.dtype is not uint8:
         raise RuntimeError(f"expected scalar type Long but found {target.dtype.type_name}")
-    k, array = target._k, target._array
-    if k.compile is not None or 0 in array.shape:
-        return False  # on a device that computes ahead, looking at the values would wait for them
+    k = target._k
+    if k.compile is not None or k.level or 0 in target._array.shape:
+        return False  # a device that computes ahead would have to be waited for; inside `vmap` there is no one value
+    array = k.to_host(target._array)
     low, high = array.min(), array.max()
     if low < 0 or high >= classes:
         for value in array.reshape(-1).tolist():
