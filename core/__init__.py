@@ -68,7 +68,7 @@ short, int, long = int16, int32, int64  # noqa: A001
 cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
-_LAZY = ("distributed", "func", "nn", "optim", "utils", "random", "backends")
+_LAZY = ("distributed", "func", "nn", "optim", "utils", "random", "backends", "profiler")
 
 
 def __getattr__(name: str) -> Any:

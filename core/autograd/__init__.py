@@ -26,7 +26,7 @@ _MODULE_OF = {
     "set_grad_enabled": "modes",
     "set_multithreading_enabled": "policies",
 }
-_SUBMODULES = ("forward_ad", "function", "functional", "graph")
+_SUBMODULES = ("forward_ad", "function", "functional", "graph", "profiler", "profiler_util")
 
 __all__ = sorted(("Variable", *_MODULE_OF, *_SUBMODULES))
 

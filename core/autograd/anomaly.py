@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from retrograd.tensor import Tensor
 
 __all__ = [
-    "check_nan", "detect_anomaly", "is_anomaly_check_nan_enabled", "is_anomaly_enabled", "remember_call",
-    "set_detect_anomaly", "stack_of_caller", "warn_of_error",
+    "check_nan", "detect_anomaly", "frames_of_caller", "is_anomaly_check_nan_enabled", "is_anomaly_enabled",
+    "remember_call", "set_detect_anomaly", "stack_of_caller", "warn_of_error",
 ]  # fmt: skip
 
 _OWN_FRAMES = (str(Path(__file__).parent.parent), "<operator ", "<symbol ")
@@ -117,12 +117,17 @@ def is_anomaly_check_nan_enabled() -> bool:
 # -- what nodes remember -------------------------------------------------------------------------
 
 
-def stack_of_caller() -> str:
+def frames_of_caller() -> traceback.StackSummary:
     """The stack of the user's call, without this package's own frames at its end."""
     frames = traceback.extract_stack()
     while len(frames) > 1 and frames[-1].filename.startswith(_OWN_FRAMES):
         frames.pop()
-    return "".join(traceback.format_list(frames))
+    return frames
+
+
+def stack_of_caller() -> str:
+    """`frames_of_caller` as text."""
+    return "".join(traceback.format_list(frames_of_caller()))
 
 
 def remember_call(node: Node) -> None:

@@ -12,7 +12,7 @@ Note [Raw and graph mode]
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from operator import attrgetter
 from sys import getrefcount
@@ -261,7 +261,8 @@ class _Task:
         """Run the formulas of a node, and let who watches the pass know."""
         kernels = G if self.create_graph else node.k
         outer, self.running = self.running, node
-        event = None if self.profiler is None else self.profiler.begin_node(node)
+        event = None if self.profiler is None else self.profiler.begin_node(node, given)
+        grads: Sequence[Grad] = ()
         try:
             grads = (node.plan.graph if self.create_graph else node.plan.raw)(kernels, given, node)
             return grads if node.fix is None else settle(kernels, grads, node.fix)
@@ -271,7 +272,7 @@ class _Task:
         finally:
             self.running = outer
             if event is not None:
-                self.profiler.end(event)
+                self.profiler.end(event, grads)
 
     def call_pre_hooks(self, node: Node, arrived: list[Grad]) -> list[Grad]:
         wrapped = [self.wrap(node.k, each) for each in arrived]
@@ -314,7 +315,10 @@ class _Task:
                 for _, slot in self.captures[leaf]:
                     self.captured[slot] = self.wrap(leaf.k, grad)
                 return
+        event = None if self.profiler is None else self.profiler.begin_node(leaf, grad)
         _accumulate(leaf, grad, self.create_graph)
+        if event is not None:
+            self.profiler.end(event)
         meta = leaf.meta
         if meta.post_accumulate_hooks:
             for hook in list(meta.post_accumulate_hooks.values()):

@@ -162,9 +162,9 @@ def _why_without_graph(tensor: Any) -> str:
         by_type
         or _why_by_alias(tensor)
         or _why_by_mode()
-        or "No graph leads to it: either it was made by the user with requires_grad=False, or on the way from the leaves "
-        "there is a no_grad() block, a detach(), .data, item() or numpy(), an integer type, or no leaf requires a "
-        "gradient. Nothing is remembered of tensors without a graph: run the forward pass inside "
+        or "No graph leads to it: either it was made by the user with requires_grad=False, or on the way from the "
+        "leaves there is a no_grad() block, a detach(), .data, item() or numpy(), an integer type, or no leaf requires "
+        "a gradient. Nothing is remembered of tensors without a graph: run the forward pass inside "
         "retrograd.autograd.detect_anomaly() to be told the first break."
     )
 
@@ -172,8 +172,8 @@ def _why_without_graph(tensor: Any) -> str:
 def _why_by_type(tensor: Any) -> str | None:
     if not tensor.dtype.is_differentiable:
         return (
-            f"Its type is {tensor.dtype}, and only floating-point and complex tensors have gradients: look for a cast, a "
-            "comparison, argmax() or the like on the way from the leaves."
+            f"Its type is {tensor.dtype}, and only floating-point and complex tensors have gradients: look for a cast, "
+            "a comparison, argmax() or the like on the way from the leaves."
         )
     if tensor.is_inference():
         return "It was made in inference_mode(), where nothing is recorded: use no_grad() or leave the block."
@@ -186,7 +186,8 @@ def _why_by_alias(tensor: Any) -> str | None:
         return None
     view = meta.view
     if view is not None and view.base._edge is not None:
-        return f"It is a view, made by {view.node_name} while recording was off (no_grad), of a tensor that has a graph."
+        made = f"made by {view.node_name} while recording was off (no_grad)"
+        return f"It is a view, {made}, of a tensor that has a graph."
     for alias in () if meta.storage is None else meta.storage.live():
         if alias is not tensor and alias._edge is not None:
             way = "detach()" if alias._cell is tensor._cell else ".data"

@@ -65,11 +65,13 @@ class ToCopyBackward0(Node):
 
 def _move(x: Tensor, k: Kernels, type_name: str) -> Tensor:
     """`x` on the device of `k`, as type `type_name`; recorded."""
+    mode = current_mode()
+    if mode.profiler is not None:
+        return mode.profiler.call("aten::_to_copy", _move, x, k, type_name)
     source, array = x._k, x._array
     native = source.dtypes[type_name]
     cast = array if array.dtype == native else source.astype(array, native)
     moved = fresh(k.from_host(source.to_host(cast), True), k)
-    mode = current_mode()
     if mode.grad and x._edge is not None and moved.dtype.is_differentiable:
         node = ToCopyBackward0()
         node.edges, node.saved, node.plan = (x._edge,), (source, array.dtype), _MOVE_PLAN

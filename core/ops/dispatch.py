@@ -14,6 +14,7 @@ from retrograd.autograd.anomaly import remember_call, stack_of_caller
 from retrograd.autograd.explaining import remember_break
 from retrograd.autograd.modes import Mode, current_mode
 from retrograd.autograd.node import Node, next_sequence_number
+from retrograd.autograd.profiler import operator_name
 from retrograd.dtypes import DTYPES, Category, bool_, dtype, float64, get_default_dtype, int64, promote_types
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.storage import INFERENCE
@@ -43,6 +44,8 @@ def call(op: Op, *arguments: Any) -> Any:
     mode = current_mode()
     if arguments and type(arguments[0]) in in_place:
         return in_place[type(arguments[0])](op, arguments[0].tensor, *arguments[1:])
+    if mode.profiler is not None:
+        return mode.profiler.call(operator_name(op.node_class.__name__), call, op, *arguments)
     inputs, values = _split(op, arguments)
     if op.check is not None:
         op.check(inputs)

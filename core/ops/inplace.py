@@ -11,6 +11,7 @@ from typing import Any
 
 from retrograd.autograd import forward_ad
 from retrograd.autograd.modes import current_mode
+from retrograd.autograd.profiler import operator_name
 from retrograd.autograd.rebase import check_writable, rebase
 from retrograd.dtypes import can_cast
 from retrograd.ops import dispatch, specialise
@@ -31,6 +32,9 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
         its type cannot be cast to the target's.
     """
     mode = current_mode()
+    if mode.profiler is not None:
+        name = operator_name(op.node_class.__name__) + "_"
+        return mode.profiler.call(name, call_inplace, op, target, *rest)
     inputs, values = dispatch._split(op, (target, *rest))
     k = dispatch.common_kernels(op.name + "_", inputs)
     if target._k is not k:

@@ -13,6 +13,7 @@ from retrograd.autograd.anomaly import remember_call
 from retrograd.autograd.explaining import remember_break
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import Node, short_name
+from retrograd.autograd.profiler import operator_name
 from retrograd.autograd.rebase import make_view_node
 from retrograd.ops.arguments import as_ints, infer_size, wrap_dim
 from retrograd.ops.declare import Array, _node_class, alias, composite, op
@@ -41,6 +42,9 @@ def make_view(source: Tensor, name: str, *steps: Step, creation: str | None = No
 
     `arguments` are shown as the node's `_saved_*` attributes.
     """
+    mode = current_mode()
+    if mode.profiler is not None:
+        return mode.profiler.call(operator_name(name), make_view, source, name, *steps, creation=creation, **arguments)
     k = source._k
     array = source._array
     for step in steps:
@@ -48,7 +52,6 @@ def make_view(source: Tensor, name: str, *steps: Step, creation: str | None = No
     made = Tensor._restore(array, k, None, None)
     made._cell = source._cell
     share(source, made, steps)
-    mode = current_mode()
     made._meta.view = _view_of(source, steps, creation, name, mode)
     edge = source._edge
     if edge is not None and mode.grad:
@@ -102,9 +105,12 @@ def make_views(source: Tensor, name: str, steps: Sequence[Step]) -> tuple[Tensor
     """Several views of `source`, with one node between them."""
     from retrograd.autograd.modes import no_grad
 
+    mode = current_mode()
+    if mode.profiler is not None:
+        return mode.profiler.call(operator_name(name), make_views, source, name, steps)
     with no_grad():
         views = [make_view(source, name, step, creation="multi") for step in steps]
-    if source._edge is not None and current_mode().grad:
+    if source._edge is not None and mode.grad:
         node = make_view_node(
             _view_class(name, max(len(steps), 1) if len(steps) != 1 else 1), (), source._array, source._edge, source._k, {}
         )

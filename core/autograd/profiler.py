@@ -1,0 +1,297 @@
+"""The profiler: what each operator and each node of the backward pass takes in time and memory.
+
+While it is off it costs nothing: it is a field of the `Mode`, so that operators compare the mode with
+the two plain ones as ever and come here only from their general path, and the engine looks once per
+pass. While it is on, it sees the calls of this thread or task (and of tasks started in it) by
+operators, views, in-place writes, nodes and leaves; a function made of operators, like `matmul`,
+shows as those. Inside a node the formulas run on raw arrays and are not told apart, unless the pass
+records itself (`create_graph`).
+
+Memory is what the results of a call occupy, so it is the same in every run and on every backend;
+what is freed meanwhile is not subtracted.
+
+Source: https://docs.pytorch.org/docs/stable/autograd.html#profiler
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ContextDecorator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from retrograd.autograd.anomaly import frames_of_caller
+from retrograd.autograd.modes import Mode, current_mode, set_mode
+from retrograd.autograd.profiler_util import EventList, FunctionEvent, FunctionEventAvg, Interval
+
+if TYPE_CHECKING:
+    from retrograd.autograd.node import Node
+
+__all__ = ["EventList", "FunctionEvent", "FunctionEventAvg", "profile", "record_function"]
+
+_running: ContextVar[FunctionEvent | None] = ContextVar("retrograd.profiler", default=None)
+
+
+class Recorder:
+    """What `Mode.profiler` holds while a profiler is on."""
+
+    def __init__(self, record_shapes: bool, profile_memory: bool, with_stack: bool) -> None:
+        self.record_shapes = record_shapes
+        self.profile_memory = profile_memory
+        self.with_stack = with_stack
+        self.events: list[FunctionEvent] = []
+        self.origin = time.perf_counter_ns()
+        self._plain: dict[Mode, Mode] = {}
+
+    def begin(self, name: str, scope: int, inputs: Sequence[Any] = ()) -> FunctionEvent:
+        """Start an event inside the one that is running."""
+        event = FunctionEvent(name, scope, threading.get_native_id(), _running.get())
+        self.events.append(event)  # one operation, so that threads may share the list
+        if self.record_shapes:
+            event.input_shapes = _shapes(inputs)
+        if self.with_stack:
+            event.stack = [_place(each) for each in reversed(frames_of_caller())]
+        _running.set(event)
+        event.time_range.start = (time.perf_counter_ns() - self.origin) / 1e3
+        return event
+
+    def end(self, event: FunctionEvent, results: Any = ()) -> None:
+        event.time_range.end = (time.perf_counter_ns() - self.origin) / 1e3
+        _running.set(event.cpu_parent)
+        if self.profile_memory:
+            event.self_cpu_memory_usage = _bytes(results)
+
+    def call(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run an operator as an event. What it does inside takes the ordinary way."""
+        mode = current_mode()
+        inputs = args[1:] if args and not hasattr(args[0], "_array") else args
+        event = self.begin(name, 0, inputs)
+        result: Any = ()
+        set_mode(self._without(mode))
+        try:
+            result = function(*args, **kwargs)
+        finally:
+            set_mode(mode)
+            self.end(event, () if name.endswith("_") else result)
+        edge = getattr(result[0] if isinstance(result, tuple) and result else result, "_edge", None)
+        if edge is not None and edge[0].edges:
+            event.sequence_nr = edge[0].seq
+        return result
+
+    def _without(self, mode: Mode) -> Mode:
+        plain = self._plain.get(mode)
+        if plain is None:
+            plain = self._plain[mode] = mode.but(profiler=None)
+        return plain
+
+    def begin_node(self, node: Node, given: Any) -> FunctionEvent:
+        """Start the event of a node of the backward pass."""
+        name = node.name() if node.edges else f"retrograd::autograd::{node.name()}"
+        event = self.begin(name, 1, given if isinstance(given, list) else (given,))
+        if node.edges:
+            event.sequence_nr = node.seq
+        return event
+
+
+def operator_name(node_name: str) -> str:
+    """PyTorch's name of an operator, from that of its node: `aten::log_softmax` of `LogSoftmaxBackward0`."""
+    name = re.sub(r"Backwards?\d*$", "", node_name)
+    return "aten::" + re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def _shapes(inputs: Sequence[Any]) -> list[Any]:
+    found: list[Any] = []
+    for each in inputs:
+        if isinstance(each, (list, tuple)) and each and hasattr(each[0], "_array"):
+            found.append([list(part.shape) for part in each])
+        else:
+            found.append(list(each.shape) if hasattr(each, "shape") and hasattr(each, "dtype") else [])
+    return found
+
+
+def _bytes(results: Any) -> int:
+    """What the results occupy, each memory once; views of something else occupy nothing."""
+    sizes: dict[int, int] = {}
+    for each in results if isinstance(results, (tuple, list)) else (results,):
+        array = getattr(each, "_array", each)
+        meta = getattr(each, "_meta", None)
+        if hasattr(array, "nbytes") and getattr(array, "base", None) is None and (meta is None or meta.view is None):
+            sizes[id(array)] = int(array.nbytes)
+    return sum(sizes.values())
+
+
+def _place(frame: traceback.FrameSummary) -> str:
+    return f"{frame.filename}({frame.lineno}): {frame.name}"
+
+
+class profile:
+    """Record every operator and node that runs inside this context.
+
+    Parameters
+    ----------
+    enabled
+        If not, nothing is recorded.
+    record_shapes
+        Keep the shapes of the inputs.
+    profile_memory
+        Count the bytes of results.
+    with_stack
+        Keep the source lines of the calls.
+    use_cuda, use_device, with_flops, with_modules, use_kineto, use_cpu, experimental_config, acc_events
+        Accepted and without effect: backends run their devices in their own way, and what is measured
+        is the time on the host.
+
+    Raises
+    ------
+    RuntimeError
+        If entered twice, or read before it has ended.
+
+    Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.profiler.profile
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> x = retrograd.ones(3, requires_grad=True)
+    >>> with retrograd.autograd.profiler.profile() as prof:
+    ...     (x * x).sum().backward()
+    >>> [event.name for event in prof.function_events]
+    ['aten::mul', 'aten::sum', 'SumBackward0', 'MulBackward0', 'retrograd::autograd::AccumulateGrad']
+    """
+
+    def __init__(
+        self,
+        enabled: bool = True,
+        *,
+        use_cuda: bool = False,
+        use_device: str | None = None,
+        record_shapes: bool = False,
+        with_flops: bool = False,
+        profile_memory: bool = False,
+        with_stack: bool = False,
+        with_modules: bool = False,
+        use_kineto: bool = False,
+        use_cpu: bool = True,
+        experimental_config: Any = None,
+        acc_events: bool = False,
+    ) -> None:
+        self.enabled = enabled
+        self.record_shapes = record_shapes
+        self.profile_memory = profile_memory
+        self.with_stack = with_stack
+        self.entered = False
+        self._events: EventList | None = None
+        self._recorder: Recorder | None = None
+        self._outer: Any = None
+
+    def __enter__(self) -> profile | None:
+        if not self.enabled:
+            return None
+        if self.entered:
+            raise RuntimeError("Profiler context manager is not reentrant")
+        self.entered = True
+        mode = current_mode()
+        self._outer = mode.profiler
+        self._recorder = Recorder(self.record_shapes, self.profile_memory, self.with_stack)
+        set_mode(mode.but(profiler=self._recorder))
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if not self.enabled or self._recorder is None:
+            return
+        set_mode(current_mode().but(profiler=self._outer))
+        self._events = EventList(_finished(self._recorder.events), self.profile_memory, self.with_stack)
+
+    @property
+    def function_events(self) -> EventList:
+        """All events, in the order they began."""
+        if self._events is None:
+            raise RuntimeError("Profiler didn't finish running")
+        return self._events
+
+    def key_averages(self, group_by_input_shape: bool = False, group_by_stack_n: int = 0) -> EventList:
+        """A sum for each name."""
+        return self.function_events.key_averages(group_by_input_shape, group_by_stack_n)
+
+    def total_average(self) -> FunctionEventAvg:
+        """The sum of all events."""
+        return self.function_events.total_average()
+
+    def table(self, sort_by: str | None = None, row_limit: int = 100, **options: Any) -> str:
+        """All events as text; see `EventList.table`."""
+        return self.function_events.table(sort_by, row_limit, **options)
+
+    @property
+    def self_cpu_time_total(self) -> float:
+        """Microseconds spent in all events, each counted once."""
+        return self.function_events.self_cpu_time_total
+
+    def export_chrome_trace(self, path: str | Path) -> None:
+        """Write a trace file for Perfetto or `chrome://tracing`."""
+        self.function_events.export_chrome_trace(path)
+
+    def export_stacks(self, path: str | Path, metric: str = "self_cpu_time_total") -> None:
+        """Write the stacks for flame-graph tools; needs `with_stack`."""
+        if not self.with_stack:
+            raise RuntimeError("export_stacks() requires with_stack=True")
+        self.function_events.export_stacks(path, metric)
+
+    def __repr__(self) -> str:
+        return "<unfinished retrograd.autograd.profile>" if self._events is None else repr(self._events)
+
+    def __str__(self) -> str:
+        return "<unfinished retrograd.autograd.profile>" if self._events is None else self._events.table()
+
+
+def _finished(events: Iterable[FunctionEvent]) -> list[FunctionEvent]:
+    """Number the events, end those that never did, and tell nodes in which thread their operator ran."""
+    found = list(events)
+    threads: dict[int, int] = {}
+    for number, event in enumerate(found, 1):
+        event.id = number
+        if event.time_range.end < event.time_range.start:
+            event.time_range = Interval(event.time_range.start, event.time_range.start)
+        if event.scope == 0 and event.sequence_nr >= 0:
+            threads.setdefault(event.sequence_nr, event.thread)
+        elif event.scope == 1:
+            event.fwd_thread = threads.get(event.sequence_nr)
+    return found
+
+
+class record_function(ContextDecorator):
+    """Name a region of the program, as an event that holds those inside; also a decorator.
+
+    Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.profiler.record_function
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> from retrograd.autograd.profiler import profile, record_function
+    >>> with profile() as prof:
+    ...     with record_function("double"):
+    ...         x = retrograd.ones(3) * 2
+    >>> [event.name for event in prof.function_events][0]
+    'double'
+    """
+
+    def __init__(self, name: str, args: str | None = None) -> None:
+        self.name = name
+        self.args = args
+        self._entered: list[tuple[Recorder, FunctionEvent] | None] = []
+
+    def _recreate_cm(self) -> record_function:
+        return type(self)(self.name, self.args)
+
+    def __enter__(self) -> record_function:
+        recorder = current_mode().profiler
+        self._entered.append(None if recorder is None else (recorder, recorder.begin(self.name, 7)))
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        entered = self._entered.pop()
+        if entered is not None:
+            entered[0].end(entered[1])

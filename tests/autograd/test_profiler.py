@@ -1,0 +1,267 @@
+"""The profiler: what it sees, how events hang together, its table and its trace; and that it is free while off."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import retrograd
+from retrograd.autograd import profiler
+from retrograd.autograd.modes import GRAD, current_mode
+from retrograd.profiler import ProfilerAction, ProfilerActivity, schedule
+from retrograd.profiler import profile as scheduled_profile
+
+STEP = ["aten::mm", "aten::tanh", "aten::view", "aten::sum"]
+BACK = ["SumBackward0", "ViewBackward0", "TanhBackward0", "MmBackward0", "retrograd::autograd::AccumulateGrad"]
+
+
+def step(x: Any) -> None:
+    (x @ x).tanh().view(64).sum().backward()
+
+
+def recorded(**options: Any) -> profiler.profile:
+    x = retrograd.rand(8, 8, requires_grad=True)
+    with profiler.profile(**options) as prof:
+        step(x)
+    return prof
+
+
+def names(prof: profiler.profile) -> list[str]:
+    return [each.name for each in prof.function_events]
+
+
+def test_operators_and_nodes_in_order(backend: str) -> None:
+    assert names(recorded()) == STEP + BACK
+
+
+def test_forward_and_backward_are_tied_by_sequence_number() -> None:
+    events = {each.name: each for each in recorded().function_events}
+    for forward, backward in zip(STEP, reversed(BACK[:4]), strict=True):
+        assert events[forward].sequence_nr == events[backward].sequence_nr >= 0
+        assert events[backward].fwd_thread == events[forward].thread == threading.get_native_id()
+    assert events[BACK[4]].sequence_nr == -1
+
+
+def test_in_place_views_and_non_differentiable_operators() -> None:
+    x = retrograd.rand(4, 4)
+    with profiler.profile() as prof:
+        x.add_(1)
+        x[0].zero_()
+        x.unbind()
+        x.argmax()
+        x.copy_(x > 0)
+        retrograd.nn.functional.linear(x, x, x[0])
+    found = names(prof)
+    for name in ("aten::add_", "aten::zero_", "aten::unbind", "aten::argmax", "aten::copy_", "aten::addmm"):
+        assert found.count(name) == 1, (name, found)
+
+
+def test_memory_is_that_of_results(backend: str) -> None:
+    events = {each.name: each for each in recorded(profile_memory=True).function_events}
+    found = [events[name].self_cpu_memory_usage for name in STEP]
+    assert found == [256, 256, 0, 4]
+    assert events["TanhBackward0"].cpu_memory_usage == 256
+    assert events["MmBackward0"].cpu_memory_usage == 512
+
+
+def test_shapes_and_stacks_if_asked_for() -> None:
+    prof = recorded(record_shapes=True, with_stack=True)
+    mm = prof.function_events[0]
+    assert mm.input_shapes == [[8, 8], [8, 8]]
+    assert mm.stack[0].startswith(__file__)
+    assert mm.stack[0].endswith(": step")
+    plain = recorded().function_events[0]
+    assert plain.input_shapes == []
+    assert plain.stack == []
+
+
+def test_regions_hold_what_runs_inside() -> None:
+    @profiler.record_function("decorated")
+    def work() -> Any:
+        return retrograd.ones(2) * 2
+
+    with profiler.profile() as prof:
+        with profiler.record_function("outer"), profiler.record_function("inner"):
+            retrograd.ones(2) + 1
+        work()
+    events = {each.name: each for each in prof.function_events}
+    assert events["aten::add"].cpu_parent is events["inner"]
+    assert events["inner"].cpu_parent is events["outer"]
+    assert events["outer"].cpu_parent is None
+    assert events["aten::mul"].cpu_parent is events["decorated"]
+    assert events["outer"].is_user_annotation
+    outer = events["outer"]
+    assert outer.cpu_time_total >= outer.self_cpu_time_total >= 0
+    assert outer.cpu_time_total == pytest.approx(outer.self_cpu_time_total + events["inner"].cpu_time_total)
+
+
+def test_a_recorded_pass_shows_the_operators_of_its_formulas() -> None:
+    x = retrograd.rand(3, requires_grad=True)
+    with profiler.profile() as prof:
+        retrograd.autograd.grad((x * x).sum(), x, create_graph=True)
+    events = [each for each in prof.function_events if each.name == "aten::mul"]
+    assert [each.cpu_parent.name if each.cpu_parent else None for each in events] == [
+        None,
+        "MulBackward0",
+        "MulBackward0",
+    ]
+
+
+def test_sums_by_name() -> None:
+    x = retrograd.rand(8, 8, requires_grad=True)
+    with profiler.profile(record_shapes=True) as prof:
+        for _ in range(3):
+            step(x)
+        x[0] * x[0]
+    sums = {each.key: each for each in prof.key_averages()}
+    assert sums["aten::mm"].count == 3
+    assert sums["aten::mm"].cpu_time == pytest.approx(sums["aten::mm"].cpu_time_total / 3)
+    assert prof.total_average().count == len(prof.function_events)
+    assert prof.total_average().self_cpu_time_total == pytest.approx(prof.self_cpu_time_total)
+    with profiler.profile(record_shapes=True) as prof:
+        x[0].detach().exp()
+        x.detach().exp()
+    by_shape = prof.key_averages(group_by_input_shape=True)
+    assert [each.input_shapes for each in by_shape if each.key == "aten::exp"] == [[[8]], [[8, 8]]]
+
+
+def test_the_table() -> None:
+    prof = recorded(profile_memory=True, record_shapes=True)
+    table = prof.key_averages(group_by_input_shape=True).table(sort_by="cpu_memory_usage", row_limit=4, header="HEAD")
+    lines = table.splitlines()
+    assert lines[1] == "HEAD"
+    for head in (
+        "Name",
+        "Self CPU %",
+        "Self CPU",
+        "CPU total",
+        "CPU time avg",
+        "CPU Mem",
+        "# of Calls",
+        "Input Shapes",
+    ):
+        assert head in lines[3]
+    assert lines[5].split()[0] == "MmBackward0"
+    assert "512 B" in lines[5]
+    assert len(lines) == 11
+    assert lines[-1].startswith("Self CPU time total: ")
+    assert str(prof).count("aten::mm") == 1
+
+
+def test_the_trace_is_valid(tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    recorded(record_shapes=True).export_chrome_trace(path)
+    events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
+    calls = [each for each in events if each["ph"] == "X"]
+    assert [each["name"] for each in calls] == STEP + BACK
+    assert all({"name", "cat", "ts", "dur", "pid", "tid", "args"} <= each.keys() for each in calls)
+    assert all(each["dur"] >= 0 for each in calls)
+    starts = {each["id"]: each for each in events if each["ph"] == "s"}
+    ends = {each["id"]: each for each in events if each["ph"] == "f"}
+    assert len(starts) == len(ends) == 4
+    times = {each["name"]: each["ts"] for each in calls}
+    assert {(each["ts"], ends[key]["ts"]) for key, each in starts.items()} == {
+        (times[forward], times[backward]) for forward, backward in zip(STEP, reversed(BACK[:4]), strict=True)
+    }
+
+
+def test_stacks_for_flame_graphs(tmp_path: Path) -> None:
+    path = tmp_path / "stacks.txt"
+    recorded(with_stack=True).export_stacks(path)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines
+    assert all(line.rpartition(" ")[2].isdigit() for line in lines)
+    with pytest.raises(RuntimeError, match="with_stack"):
+        recorded().export_stacks(path)
+
+
+def test_what_raises_is_ended_all_the_same() -> None:
+    x = retrograd.rand(3, requires_grad=True)
+    with profiler.profile() as prof, pytest.raises(RuntimeError):
+        x + retrograd.rand(4)
+    with prof_of_nothing() as after:
+        pass
+    assert after.function_events == []
+    assert [each.name for each in prof.function_events] == ["aten::add"]
+    assert current_mode() is GRAD
+
+
+def prof_of_nothing() -> profiler.profile:
+    return profiler.profile()
+
+
+def test_misuse() -> None:
+    prof = profiler.profile()
+    assert str(prof) == "<unfinished retrograd.autograd.profile>"
+    with pytest.raises(RuntimeError, match="Profiler didn't finish running"):
+        prof.key_averages()
+    with prof, pytest.raises(RuntimeError, match="not reentrant"):
+        prof.__enter__()
+    with profiler.profile(enabled=False) as off:
+        retrograd.ones(2) * 2
+    assert off is None
+
+
+def test_it_costs_nothing_while_off() -> None:
+    assert current_mode() is GRAD
+    with profiler.profile():
+        assert current_mode() is not GRAD
+    assert current_mode() is GRAD
+    assert profiler.record_function("region").__enter__()._entered == [None]
+
+
+def test_other_threads_and_tasks_are_not_seen() -> None:
+    def elsewhere() -> None:
+        retrograd.ones(2) * 2
+
+    async def task(prof: Any) -> None:
+        with prof:
+            await asyncio.sleep(0)
+            retrograd.ones(2) + 1
+            await asyncio.sleep(0)
+
+    async def both(one: Any, other: Any) -> None:
+        await asyncio.gather(task(one), task(other))
+
+    with profiler.profile() as prof:
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+    assert names(prof) == []
+    one, other = profiler.profile(), profiler.profile()
+    asyncio.run(both(one, other))
+    assert names(one) == names(other) == ["aten::add"]
+
+
+def test_a_schedule() -> None:
+    assert [schedule(skip_first=1, wait=1, warmup=0, active=1, repeat=1)(i).name for i in range(5)] == [
+        "NONE", "NONE", "RECORD_AND_SAVE", "NONE", "NONE",
+    ]  # fmt: skip
+    seen = []
+    x = retrograd.rand(8, 8, requires_grad=True)
+    with scheduled_profile(
+        activities=[ProfilerActivity.CPU],
+        schedule=schedule(wait=1, warmup=1, active=2, repeat=2),
+        on_trace_ready=lambda prof: seen.append([each.count for each in prof.key_averages() if each.key == "aten::mm"]),
+    ) as prof:
+        for _ in range(10):
+            step(x)
+            prof.step()
+    assert seen == [[2], [2]]
+    assert prof.current_action is ProfilerAction.NONE
+    with pytest.raises(ValueError, match="schedule"):
+        schedule(wait=0, warmup=0, active=0)
+
+
+def test_without_a_schedule_all_is_recorded() -> None:
+    x = retrograd.rand(8, 8, requires_grad=True)
+    with scheduled_profile(record_shapes=True) as prof:
+        step(x)
+        prof.step()
+        step(x)
+    assert sum(each.name == "aten::mm" for each in prof.events()) == 2
