@@ -214,7 +214,7 @@ def _lowest(dtype: Any) -> Any:
 
 def nll(x: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int) -> Any:
     """Minus the log-probability `x` of each target's class, (N, C) and (N), each class counting as `weight` says."""
-    classes, counts = _picked(x.ndim, target, weight, ignore_index, x.dtype)
+    classes, counts = _picked(x.shape, target, weight, ignore_index, x.dtype)
     value = np.negative(x[classes])
     if counts is not None:
         value = np.where(counts == 0, np.zeros((), x.dtype), value * counts)
@@ -226,11 +226,9 @@ def nll(x: Array, target: Array, weight: Array | None, reduction: str, ignore_in
     return total / x.dtype.type(value.size if counts is None else counts.sum())
 
 
-def nll_adjoint(
-    g: Array, target: Array, weight: Array | None, shape: Ints, reduction: str, ignore_index: int
-) -> Array:
+def nll_adjoint(g: Array, target: Array, weight: Array | None, shape: Ints, reduction: str, ignore_index: int) -> Array:
     """Zeros of `shape` with minus the gradient at each target's class: the adjoint of `nll`."""
-    classes, counts = _picked(len(shape), target, weight, ignore_index, g.dtype)
+    classes, counts = _picked(shape, target, weight, ignore_index, g.dtype)
     if reduction == "mean":
         g = g / g.dtype.type(target.size if counts is None else counts.sum())
     out = np.zeros(shape, g.dtype)
@@ -239,20 +237,31 @@ def nll_adjoint(
 
 
 def _picked(
-    ndim: int, target: Array, weight: Array | None, ignore_index: int, dtype: Any
+    shape: Ints, target: Array, weight: Array | None, ignore_index: int, dtype: Any
 ) -> tuple[tuple[Any, ...], Array | None]:
-    """The index of each target's class in an array of `ndim` axes, the second of which is the class.
+    """The index of each target's class in an array of `shape`, whose second axis (or only one) is the class.
 
     And what each target counts, or None if all count the same.
+
+    Raises
+    ------
+    IndexError
+        If a target that is not to be ignored is no class.
     """
+    count = shape[1] if len(shape) > 1 else shape[0]
     counts = None
-    ignored = target == ignore_index
-    if weight is not None or ignored.any():
+    # One look tells whether all targets are classes: as an unsigned number a negative one is large.
+    unsigned = target.view(np.uint64) if target.dtype.itemsize == 8 and target.ndim else target
+    if weight is not None or 0 <= ignore_index < count or not target.size or np.maximum.reduce(unsigned, None) >= count:
+        ignored = target == ignore_index
+        wrong = ~ignored & ((target < 0) | (target >= count))
+        if wrong.any():
+            raise IndexError(f"Target {target[wrong].flat[0]} is out of bounds.")
         target = np.where(ignored, 0, target)
         counts = (~ignored).astype(dtype) if weight is None else weight[target] * ~ignored
-    if ndim == 1:
+    if len(shape) == 1:
         return (target,), counts
-    if ndim == 2:
+    if len(shape) == 2:
         return (counting(target.shape[0]), target), counts
     first, *rest = np.ogrid[tuple(slice(n) for n in target.shape)]
     return (first, target, *rest), counts

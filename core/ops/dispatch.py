@@ -104,6 +104,8 @@ def _explained(op: Op, arrays: Sequence[Any], error: Exception) -> Exception:
             broadcast_shapes(*shapes)
         except RuntimeError as mismatch:
             return mismatch
+    if isinstance(error, IndexError):
+        return error  # a position out of range, in the kernel's words
     return RuntimeError(f"{op.name.strip('_')}(): {error} (input shapes: {', '.join(map(str, shapes))})")
 
 

@@ -239,25 +239,27 @@ def _declare_nll(name: str, node: str) -> Any:
 @op(
     name="_nll_rows_adjoint",
     node="NllLossBackwardBackward0",
-    vjp={"grad": lambda K, g, target, reduction: fused(_nll_rows)(K, g, target, reduction)},
+    vjp={"grad": lambda K, g, target, reduction, ignore_index: fused(_nll_rows)(K, g, target, reduction, ignore_index)},
 )
-def _nll_rows_adjoint(K, grad: Array, target: Array, shape: tuple[int, ...], reduction: str) -> Array:
+def _nll_rows_adjoint(
+    K, grad: Array, target: Array, shape: tuple[int, ...], reduction: str, ignore_index: int
+) -> Array:
     """Zeros of `shape` with minus the gradient at each row's target."""
-    return K.nll_adjoint(grad, target, None, shape, reduction, -100)
+    return K.nll_adjoint(grad, target, None, shape, reduction, ignore_index)
 
 
 @op(
     name="_nll_rows",
     node="NllLossBackward0",
     vjp={
-        "self": lambda K, g, target, self_shape, reduction: fused(_nll_rows_adjoint)(
-            K, g, target, self_shape, reduction
+        "self": lambda K, g, target, self_shape, reduction, ignore_index: fused(_nll_rows_adjoint)(
+            K, g, target, self_shape, reduction, ignore_index
         )
     },
 )
-def _nll_rows(K, self: Array, target: Array, reduction: str) -> Array:
-    """`_nll_loss` without a weight, where every target is a class: a call with two inputs is a short one."""
-    return K.nll(self, target, None, reduction, -100)
+def _nll_rows(K, self: Array, target: Array, reduction: str, ignore_index: int) -> Array:
+    """The common case of `_nll_loss`, without a weight: all its inputs are there, so its calls are short."""
+    return K.nll(self, target, None, reduction, ignore_index)
 
 
 _nll_loss = _declare_nll("_nll_loss", "NllLossBackward0")

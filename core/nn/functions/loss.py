@@ -441,8 +441,9 @@ def _nll(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, i
     if len(shape) == 2:
         if len(classes) != 1 or classes[0] != shape[0]:
             _raise_nll_shapes(input, target)
-        if _check_classes(target, shape[1], ignore_index) and weight is None:
-            return _nll_rows(input, target, reduction)
+        _check_target_type(target)
+        if weight is None:
+            return _nll_rows(input, target, reduction, ignore_index)
         _check_class_weight(weight, shape[1])
         return _nll_loss(input, target, weight, reduction, ignore_index)
     _check_nll_shapes(input, target)
@@ -485,21 +486,22 @@ def _check_nll_shapes(input: Tensor, target: Tensor) -> None:
         raise RuntimeError(f"Expected target size {list(expected)}, got {list(target.shape)}")
 
 
-def _check_classes(target: Tensor, classes: int, ignore_index: int) -> bool:
-    """Refuse what is no class. Whether it is known that there is nothing to be ignored either."""
+def _check_target_type(target: Tensor) -> None:
     if target.dtype is not int64 and target.dtype is not uint8:
         raise RuntimeError(f"expected scalar type Long but found {target.dtype.type_name}")
+
+
+def _check_classes(target: Tensor, classes: int, ignore_index: int) -> None:
+    """Refuse what is no class."""
+    _check_target_type(target)
     k = target._k
     if k.compile is not None or k.level or 0 in target._array.shape:
-        return False  # a device that computes ahead would have to be waited for; inside `vmap` there is no one value
+        return  # a device that computes ahead would have to be waited for; inside `vmap` there is no one value
     array = k.to_host(target._array)
-    low, high = array.min(), array.max()
-    if low < 0 or high >= classes:
+    if array.min() < 0 or array.max() >= classes:
         for value in array.reshape(-1).tolist():
             if value != ignore_index and not 0 <= value < classes:
                 raise IndexError(f"Target {value} is out of bounds.")
-        return False
-    return ignore_index < 0 or not bool((array == ignore_index).any())
 
 
 def _check_class_weight(weight: Tensor | None, classes: int) -> None:
