@@ -257,10 +257,10 @@ class _Picture:
     def svg(self) -> str:
         size = f'width="{self.width:.0f}" height="{self.height:.0f}" viewBox="0 0 {self.width:.0f} {self.height:.0f}"'
         head = (
-            f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="monospace" font-size="11">'
+            f'<svg xmlns="http://www.w3.org/2000/svg" {size} style="background: white" font-family="monospace" '
+            'font-size="11">'
             '<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" '
             'orient="auto"><path d="M0 0 L8 4 L0 8 z"/></marker></defs>'
-            '<rect width="100%" height="100%" fill="white"/>'  # readable on a dark page, too
         )
         edges = [self._edge(source, box) for box in self.boxes for source in box.sources]
         return "\n".join([head, *edges, *map(self._box, self.boxes), "</svg>"])
