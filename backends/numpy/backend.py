@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from contextlib import AbstractContextManager
 from sys import getrefcount
 from typing import Any
@@ -310,7 +311,14 @@ _OWN = {
 
 
 class NumpyBackend:
-    """Host memory, one device: `numpy:cpu`."""
+    """Host memory, one device: `numpy:cpu`.
+
+    Loading it silences NumPy's warnings of floating-point conditions (1 / 0, log(0), overflow) in calls from
+    this package, and nowhere else: `np.errstate` around every kernel would cost more than the kernel.
+    """
+
+    def __init__(self) -> None:
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"retrograd\.")
 
     def devices(self) -> tuple[str, ...]:
         return ("cpu",)

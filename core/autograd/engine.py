@@ -8,6 +8,19 @@ Note [Raw and graph mode]
     In an ordinary backward pass gradients are raw arrays and formulas run on kernels: no tensor is
     made. With `create_graph` they are tensors and the same formulas run on differentiable
     operators. `Plan.raw` and `Plan.graph` are the two readings of one formula.
+
+Note [Threads]
+    A pass runs in the thread that called it and keeps its state in a `_Task` of its own, so several
+    may run at once, through graphs that share leaves (each leaf's `.grad` is added to under the
+    leaf's lock) and through one graph, if all passes but the last retain it. The order in which
+    threads add is theirs; hooks run once per pass, in its thread. Modes and the running task are
+    `ContextVar`s: neither a thread nor an asyncio task sees another's.
+
+Note [Watched nodes]
+    The loop of `_Task.run` is the hot path: it handles inline a node with one output, no hooks and
+    nobody who asks for its gradient. All else (`run_special`) is found by four cheap tests, and what
+    costs something per node is done there: hooks, captures, anomaly mode, the profiler. A freed node
+    needs no test: its formula fails on unpacking `Freed`, and `explain` says what happened.
 """
 
 from __future__ import annotations
@@ -71,8 +84,9 @@ def run_backward(
     outer = current_mode()
     set_mode(outer.but(grad=create_graph))
     token = _current_task.set(task)
+    grad: Tensor | None
     try:
-        with _quiet(roots[0][1]):
+        with roots[0][1]._k.quiet():
             for (node, position), grad in roots:
                 task.deliver(node, position, grad if create_graph else grad._array)
                 grad = None
@@ -95,10 +109,6 @@ def current_task() -> _Task:
     if task is None:
         raise RuntimeError("no backward pass is running")
     return task
-
-
-def _quiet(root: Tensor) -> Any:
-    return root._k.quiet()
 
 
 def _walk(roots: Iterable[Node]) -> tuple[list[Node], dict[Node, int]]:
@@ -128,7 +138,7 @@ class _Task:
 
     __slots__ = (
         "__weakref__", "accumulate", "buffers", "captured", "captures", "check_nan", "create_graph", "freed", "needed",
-        "order", "own", "pending", "profiler", "retain_graph", "running", "watched",
+        "order", "own", "pending", "profiler", "reached", "retain_graph", "running", "watched",
     )  # fmt: skip
 
     def __init__(self, retain_graph: bool, create_graph: bool, pending: dict[Node, int]) -> None:
@@ -141,6 +151,7 @@ class _Task:
         self.captures: Captures = {}
         self.captured: list[Any] = []
         self.accumulate = True
+        self.reached: set[Node] | None = None  # all nodes and leaves, once somebody asks
         self.running: Node | None = None  # the node whose formulas run; known where it is needed
         mode = current_mode()
         self.check_nan = mode.anomaly and mode.check_nan
@@ -166,7 +177,9 @@ class _Task:
         """Whether `node` is part of this pass."""
         if self.needed is not None and node not in self.needed:
             return False
-        return node in self.pending or node in self.order
+        if self.reached is None:
+            self.reached = {*self.order, *self.pending}
+        return node in self.reached
 
     def run(self, order: list[Node]) -> None:
         self.order = order
@@ -208,7 +221,7 @@ class _Task:
                     if left == 0:
                         ready.append(target)
             # Only now that nothing here refers to the gradients may a leaf keep one as it is.
-            grad = grads = None
+            grad = grads = None  # type: ignore[assignment]  # both are set anew before they are read
             if ready:
                 self.finish_leaves(ready)
 
@@ -238,11 +251,14 @@ class _Task:
         arrived = [grad] if node.outputs == 1 else [(grad or {}).get(i) for i in range(node.outputs)]
         extras = node.extras
         if extras is not None and (extras.pre_hooks or extras.retain):
-            arrived = self.call_pre_hooks(node, arrived)
-        for position, slot in self.captures.get(node, ()):
-            self.captured_at(slot, node, arrived[position])
+            arrived = self.call_tensor_hooks(node, arrived)
+        if not self.accumulate:  # else `backward` has told the tensor to retain its gradient
+            for position, slot in self.captures.get(node, ()):
+                self.captured[slot] = self.wrap(k, arrived[position])
         if self.needed is not None and not _leads_on(node, self.needed):
             return ()
+        if extras is not None and extras.pre_hooks:
+            arrived = self.call_node_pre_hooks(node, arrived)
         grads = self.gradients(node, arrived[0] if node.outputs == 1 else arrived)
         if extras is not None and extras.post_hooks:
             wrapped = hooks.run_post_hooks(
@@ -274,13 +290,18 @@ class _Task:
             if event is not None:
                 self.profiler.end(event, grads)
 
-    def call_pre_hooks(self, node: Node, arrived: list[Grad]) -> list[Grad]:
-        wrapped = [self.wrap(node.k, each) for each in arrived]
-        wrapped = hooks.run_pre_hooks(node, wrapped)
-        for position, reference in (node.extras.retain or {}).items():
+    def call_tensor_hooks(self, node: Node, arrived: list[Grad]) -> list[Grad]:
+        """The hooks of the node's outputs; those that retain their gradient keep what comes out."""
+        wrapped = hooks.run_tensor_hooks(node, [self.wrap(node.k, each) for each in arrived])
+        retain = node.extras.retain  # type: ignore[union-attr]  # the caller has looked
+        for position, reference in (retain or {}).items():
             tensor = reference()
-            if tensor is not None and wrapped[position] is not None:
-                _accumulate_into(tensor._own_meta(), wrapped[position])
+            if tensor is not None and (grad := wrapped[position]) is not None:
+                _accumulate_into(tensor._own_meta(), grad)
+        return [self.unwrap(each) for each in wrapped]
+
+    def call_node_pre_hooks(self, node: Node, arrived: list[Grad]) -> list[Grad]:
+        wrapped = hooks.run_node_pre_hooks(node, [self.wrap(node.k, each) for each in arrived])
         return [self.unwrap(each) for each in wrapped]
 
     def wrap(self, k: Any, grad: Grad) -> Tensor | None:
@@ -293,21 +314,13 @@ class _Task:
     def unwrap(self, grad: Tensor | None) -> Grad:
         return grad if grad is None or self.create_graph else grad._array
 
-    def captured_at(self, slot: int, node: Node, grad: Grad) -> None:
-        if not self.accumulate:
-            self.captured[slot] = self.wrap(node.k, grad)
-        elif grad is not None:
-            pass  # backward(inputs=) on a non-leaf is refused earlier
-
     def finish_leaf(self, leaf: Node) -> None:
         """All gradients of a leaf are there: run its hooks and store or return it."""
         grad = self.buffers.pop(leaf, None)
         if grad is None:
             return
         if leaf.extras is not None and leaf.extras.pre_hooks:
-            grad = self.call_pre_hooks(leaf, [grad])[0]
-            if grad is None:
-                return
+            grad = self.call_tensor_hooks(leaf, [grad])[0]
         if self.needed is not None:
             if leaf not in self.captures:
                 return
@@ -315,8 +328,12 @@ class _Task:
                 for _, slot in self.captures[leaf]:
                     self.captured[slot] = self.wrap(leaf.k, grad)
                 return
+        if leaf.extras is not None and leaf.extras.pre_hooks:
+            grad = self.call_node_pre_hooks(leaf, [grad])[0]
+            if grad is None:
+                return
         event = None if self.profiler is None else self.profiler.begin_node(leaf, grad)
-        _accumulate(leaf, grad, self.create_graph)
+        _accumulate(leaf, grad, self.create_graph)  # type: ignore[arg-type]  # all that is pending is a leaf
         if event is not None:
             self.profiler.end(event)
         meta = leaf.meta

@@ -1,7 +1,7 @@
 """Hooks on tensors and nodes, and the handles that remove them.
 
-The engine calls a node's hooks in PyTorch's order: tensor pre-hooks, node pre-hooks, then `retain_grad`, the node itself, node post-hooks, and for a leaf the
-post-accumulate hooks.
+The engine calls a node's hooks in PyTorch's order: tensor pre-hooks, node pre-hooks, then
+`retain_grad`, the node itself, node post-hooks, and for a leaf the post-accumulate hooks.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ def _pre_hooks(node: Node) -> dict[int, Any]:
 
 def register_tensor_hook(tensor: Tensor, hook: Callable[..., Any]) -> RemovableHandle:
     """Have `hook(grad)` called when the gradient of `tensor` is known; its result replaces it."""
+    assert tensor._edge is not None  # the method has refused a tensor that requires no gradient
     node, position = tensor._edge
     return _add(_pre_hooks(node), ("tensor", hook, position))
 
@@ -80,6 +81,7 @@ def register_post_accumulate_hook(leaf: Tensor, hook: Callable[..., Any]) -> Rem
 
 
 def retain_grad(tensor: Tensor) -> None:
+    assert tensor._edge is not None  # the method has refused a tensor that requires no gradient
     node, position = tensor._edge
     extras = node._extras()
     if extras.retain is None:
@@ -95,15 +97,21 @@ def forget_retained(tensor: Tensor, edge: Any) -> None:
             del edge[0].extras.retain[edge[1]]
 
 
-def run_pre_hooks(node: Node, grads: list[Tensor | None]) -> list[Tensor | None]:
-    """Pass the gradients of a node's outputs through its pre-hooks."""
-    registered = list((node.extras.pre_hooks or {}).values())
-    for kind, hook, position in registered:
-        if kind == "tensor" and grads[position] is not None:
-            replaced = hook(grads[position])
+def run_tensor_hooks(node: Node, grads: list[Tensor | None]) -> list[Tensor | None]:
+    """Pass the gradients of a node's outputs through the hooks of those tensors."""
+    assert node.extras is not None  # hooks are what extras are made for
+    for kind, hook, position in list((node.extras.pre_hooks or {}).values()):
+        if kind == "tensor" and (grad := grads[position]) is not None:
+            replaced = hook(grad)
             if replaced is not None:
-                grads[position] = _check_replacement(replaced, grads[position], hook)
-    for kind, hook, _ in registered:
+                grads[position] = _check_replacement(replaced, grad, hook)
+    return grads
+
+
+def run_node_pre_hooks(node: Node, grads: list[Tensor | None]) -> list[Tensor | None]:
+    """Pass the gradients of a node's outputs through the node's own pre-hooks."""
+    assert node.extras is not None
+    for kind, hook, _ in list((node.extras.pre_hooks or {}).values()):
         if kind == "node":
             replaced = hook(tuple(grads))
             if replaced is not None:
@@ -115,6 +123,7 @@ def run_post_hooks(
     node: Node, grad_inputs: list[Tensor | None], grad_outputs: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
     """Pass the gradients of a node's inputs through its post-hooks."""
+    assert node.extras is not None
     for hook in list((node.extras.post_hooks or {}).values()):
         replaced = hook(tuple(grad_inputs), tuple(grad_outputs))
         if replaced is not None:

@@ -5,9 +5,9 @@ An operator's derivative formulas name what they need by their parameters::
     other=lambda K, g, self, alpha: ...
 
 `self` is an input, `alpha` an argument; `result` would be the output, `self_shape` and
-`self_dtype` an input's shape and type, `self_transposed` whether a matrix lies in memory by columns. A `Plan` is made once for each subset of inputs that
-require a gradient: it holds the formulas of those inputs only, and so a node saves only what they
-name.
+`self_dtype` an input's shape and type, `self_transposed` whether a matrix lies in memory by columns.
+A `Plan` is made once for each subset of inputs that require a gradient: it holds the formulas of
+those inputs only, and so a node saves only what they name.
 
 Note [Saved tuple]
     A node's `saved` is flat, because it is made on every call: a tensor takes three places, its
@@ -20,6 +20,7 @@ Note [Saved tuple]
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from retrograd.autograd.explaining import freed_error, note_stale
@@ -79,7 +80,9 @@ class Plan:
 
     unpacks = True
 
-    __slots__ = ("formulas", "holds_tensors", "is_tensor", "mask", "names", "op", "raw", "saved_names", "single", "sources")
+    __slots__ = (
+        "formulas", "holds_tensors", "is_tensor", "mask", "names", "op", "raw", "saved_names", "single", "sources",
+    )  # fmt: skip
 
     def __init__(self, op: Op, mask: tuple[bool, ...], compile_: Callable[..., Any] | None = None) -> None:
         self.op = op
@@ -94,7 +97,8 @@ class Plan:
         self.is_tensor = tuple(op.is_saved_tensor(name) for name in self.names)
         self.holds_tensors = any(self.is_tensor)
         self.sources = tuple(op.source_of(name) for name in self.names)
-        self.raw = self._generate(compile_)
+        # Written when it first runs: most of an operator's plans never do.
+        self.raw: Callable[..., Any] = partial(self._first_raw, compile_)
 
     # -- saving --------------------------------------------------------------------------------
 
@@ -153,7 +157,8 @@ class Plan:
             source = outputs[number] if kind == "result" else inputs[number]
             meta = getattr(source, "_meta", None)
             if meta is not None and meta.tangent is not None and type(saved[position]) is not Packed:
-                saved[position] = Dual(*saved[position : position + 3], meta.tangent)
+                array, cell, version = saved[position : position + 3]
+                saved[position] = Dual(array, cell, version, meta.tangent)
                 saved[position + 1 : position + 3] = (PACKED, 0)
         node.saved = tuple(saved)
 
@@ -195,8 +200,8 @@ class Plan:
             return made
         return self._as_tensor(node, index, value) if as_tensor and cell is not CONSTANT else value
 
-    def _as_tensor(self, node: Node, index: int, array: Any) -> Tensor | None:
-        """The saved tensor as a part of the graph: an input by its edge, an output by this node."""
+    def _as_tensor(self, node: Node, index: int, array: Any) -> Any:
+        """The saved tensor as a part of the graph: an input by its edge, an output by this node. None of None."""
         from retrograd.tensor import rebuild
 
         if array is None:
@@ -205,8 +210,8 @@ class Plan:
         if kind == "result":
             return rebuild(array, node.k, (node, position))
         edge = node.edges[position]
-        if edge is not None and node.fix is not None and node.fix[position] is not None:
-            dtype = node.fix[position][1]
+        if edge is not None and node.fix is not None and (fix := node.fix[position]) is not None:
+            dtype = fix[1]
             if dtype is not None:  # it was promoted: the edge belongs to the tensor before that
                 return self.op.cast(rebuild(node.k.astype(array, dtype), node.k, edge), array.dtype)
         return rebuild(array, node.k, edge)
@@ -227,8 +232,8 @@ class Plan:
             return formula(K, g, *(values[name] for name in needs))
         grads = []
         for name in self.op.inputs:
-            formula, needs = self.formulas.get(name, (None, ()))
-            grads.append(None if formula is None else formula(K, g, *(values[each] for each in needs)))
+            found = self.formulas.get(name)
+            grads.append(None if found is None else found[0](K, g, *(values[each] for each in found[1])))
         return grads
 
     def saved_attribute(self, node: Node, name: str) -> Any:
@@ -238,6 +243,10 @@ class Plan:
                 return None  # saved only if another input requires a gradient
             raise AttributeError(f"'{node.name()}' object has no attribute '_saved_{name}'")
         return self.unpack(node, self.names.index(name), as_tensor=True)
+
+    def _first_raw(self, compile_: Callable[..., Any] | None, K: Any, g: Any, node: Node) -> Sequence[Any]:
+        self.raw = self._generate(compile_)
+        return self.raw(K, g, node)
 
     # -- generating ----------------------------------------------------------------------------
 
@@ -268,7 +277,7 @@ class Plan:
             lines.append(f"    if {' or '.join(checks)}: return slow(K, g, node)")
         lines.append(f"    return {results}")
         source = "\n".join(lines)
-        exec(compile(source, f"<gradients of {self.op.name}>", "exec"), scope)  # noqa: S102
+        exec(compile(source, f"<gradients of {self.op.name}>", "exec"), scope)
         return scope["raw"]
 
     def _compiled(

@@ -57,8 +57,8 @@ def public_function(op: Op, out: bool, declines: bool = False) -> Callable[..., 
         "op": op, "forwards": op._forwards, "forward_for": op.forward_for, "plans": op.plans,
         "Node": op.node_class, "defaults": op.defaults,
     }  # fmt: skip
-    module: dict[str, Any] = {**scope, **names}
-    exec(compile(source, filename, "exec"), module)  # noqa: S102
+    module: dict[str, Any] = {"__name__": __name__, **scope, **names}
+    exec(compile(source, filename, "exec"), module)
     function = module[op.name]
     function.__doc__ = op.function.__doc__
     function.__module__ = op.function.__module__
@@ -104,7 +104,7 @@ def spelled(name: str) -> str:
 def _fast_path(op: Op) -> list[str]:
     inputs = [spelled(name) for name in op.inputs]
     first = inputs[0]
-    body = ["    if type({0}) is Tensor or type({0}) is Parameter:".format(first)]
+    body = [f"    if type({first}) is Tensor or type({first}) is Parameter:"]
     body += [f"        k = {first}._k; a0 = {first}._array; d = a0.dtype", "        if d in k.floats:"]
     if len(inputs) == 1:
         body += _indent(_compute(op, (True,)), 12)
@@ -176,7 +176,7 @@ def _record(op: Op, tensors: tuple[bool, ...]) -> list[str]:
     lines = ["table = plans if k.compile is None else op.plans_for(k)"]
     if len(op.inputs) == 1:
         lines += _save(op, tensors, (True,))
-    elif not tensors[1:] == (True,) * (len(tensors) - 1):
+    elif tensors[1:] != (True,) * (len(tensors) - 1):
         lines += _save(op, tensors, (True, False))
     elif len(op.inputs) == 2:
         lines += ["if e1 is None:", *_indent(_save(op, tensors, (True, False)), 4)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from programs import assert_same
 
 PROGRAMS = {
@@ -166,6 +165,15 @@ PROGRAMS = {
         y.register_hook(lambda g: print("tensor", g))
         y.sum().backward()
         print(y.grad)
+    """,
+    "order_of_hooks": """
+        x = torch.ones(2, requires_grad=True)
+        y = x * 1
+        y.register_hook(lambda g: g * 2)
+        y.grad_fn.register_prehook(lambda grads: (grads[0] * 10,))
+        y.retain_grad()
+        y.sum().backward(retain_graph=True)
+        print(y.grad, x.grad, torch.autograd.grad(y.sum(), y))
     """,
     "accumulate_hooks": """
         x = torch.ones(2, requires_grad=True)
