@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
 from retrograd.autograd.api import GradientEdge, get_gradient_edge
 from retrograd.autograd.hooks import RemovableHandle, register_tensor_hook
@@ -22,7 +23,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class saved_tensors_hooks(ModeContext):  # noqa: N801 - PyTorch's name
+class saved_tensors_hooks(ModeContext):
     """Inside this context, what nodes save goes through a pair of functions.
 
     Parameters
@@ -63,7 +64,7 @@ class saved_tensors_hooks(ModeContext):  # noqa: N801 - PyTorch's name
         return saved_tensors_hooks(self.pack_hook, self.unpack_hook)
 
 
-class save_on_cpu(saved_tensors_hooks):  # noqa: N801 - PyTorch's name
+class save_on_cpu(saved_tensors_hooks):
     """Inside this context, what nodes save is kept in host memory and moved back when needed.
 
     Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.graph.save_on_cpu
@@ -91,7 +92,7 @@ def _from_host(packed: tuple[Any, Any]) -> Tensor:
     return wrap_array(k.from_host(host), k)
 
 
-class disable_saved_tensors_hooks(ModeContext):  # noqa: N801 - PyTorch's name
+class disable_saved_tensors_hooks(ModeContext):
     """Inside this context, `saved_tensors_hooks` raises an error with the given message."""
 
     __slots__ = ("error_message",)
@@ -155,8 +156,9 @@ def register_multi_grad_hook(
     lock = threading.Lock()
     if mode == "any":
         return _register_any(tensors, fn, lock)
-    state: dict[Any, dict[int, Tensor]] = {}
-    reachable: dict[Any, int] = {}
+    # By pass, since several may run at once; one that does not reach all tensors leaves nothing behind.
+    state: WeakKeyDictionary[Any, dict[int, Tensor]] = WeakKeyDictionary()
+    reachable: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
     def arrive(position: int, grad: Tensor) -> None:
         from retrograd.autograd.engine import current_task
@@ -165,7 +167,7 @@ def register_multi_grad_hook(
         with lock:
             if task not in state:
                 state[task] = {}
-                reachable[task] = sum(task.will_run(each._edge[0]) for each in tensors)
+                reachable[task] = sum(task.will_run(edge[0]) for each in tensors if (edge := each._edge) is not None)
             state[task][position] = grad
             complete = len(state[task]) == reachable[task]
             if complete:
@@ -181,7 +183,7 @@ def register_multi_grad_hook(
 
 
 def _register_any(tensors: Sequence[Tensor], fn: Callable[..., None], lock: threading.Lock) -> MultiGradHandle:
-    called: set[Any] = set()
+    called: WeakSet[Any] = WeakSet()
 
     def first(grad: Tensor) -> None:
         from retrograd.autograd.engine import current_task
@@ -190,7 +192,6 @@ def _register_any(tensors: Sequence[Tensor], fn: Callable[..., None], lock: thre
         with lock:
             if task in called:
                 return
-            called.clear()
             called.add(task)
         fn(grad)
 
