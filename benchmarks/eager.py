@@ -20,6 +20,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 
 import argparse
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -60,7 +61,7 @@ def training_step(torch: Any, sizes: tuple[int, ...], batch: int) -> Callable[[]
     x = torch.tensor(generator.normal(size=(batch, sizes[0])).astype(np.float32))
     y = torch.tensor(generator.integers(0, sizes[-1], batch))
     layers: list[Any] = []
-    for n, m in zip(sizes[:-1], sizes[1:], strict=True):
+    for n, m in itertools.pairwise(sizes):
         layers += [torch.nn.Linear(n, m), torch.nn.ReLU()]
     model = torch.nn.Sequential(*layers[:-1])
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)

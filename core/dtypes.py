@@ -11,8 +11,8 @@ from enum import IntEnum
 from typing import Final
 
 __all__ = [
-    "Category", "DTYPES", "bfloat16", "bool_", "can_cast", "complex128", "complex64", "dtype", "finfo",
-    "float16", "float32", "float64", "get_default_dtype", "iinfo", "int16", "int32", "int64", "int8",
+    "DTYPES", "Category", "bfloat16", "bool_", "can_cast", "complex64", "complex128", "dtype", "finfo",
+    "float16", "float32", "float64", "get_default_dtype", "iinfo", "int8", "int16", "int32", "int64",
     "promote_types", "set_default_dtype", "uint8",
 ]  # fmt: skip
 
@@ -27,7 +27,7 @@ class Category(IntEnum):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class dtype:  # noqa: N801 - PyTorch's name
+class dtype:
     """The type of a tensor's elements.
 
     Compared by identity: there is one object per type.
@@ -170,7 +170,7 @@ def set_default_dtype(d: dtype) -> None:
     _default = d
 
 
-class iinfo:  # noqa: N801 - PyTorch's name
+class iinfo:
     """Limits of an integer type.
 
     Examples
@@ -198,7 +198,7 @@ class iinfo:  # noqa: N801 - PyTorch's name
 _FLOAT_LAYOUT = {"float16": (10, 15), "bfloat16": (7, 127), "float32": (23, 127), "float64": (52, 1023)}
 
 
-class finfo:  # noqa: N801 - PyTorch's name
+class finfo:
     """Limits of a floating-point type, or of the parts of a complex one.
 
     Examples

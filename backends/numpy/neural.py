@@ -19,7 +19,6 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from retrograd.backends.numpy.indexing import counting
-
 from retrograd.backends.windows import ceil_padding, convolved, offsets, pooled, taps
 
 __all__ = ["KERNELS"]

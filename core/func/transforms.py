@@ -134,7 +134,8 @@ def _value_and_aux(output: Any, has_aux: bool) -> tuple[Any, Any]:
         )
     if output.ndim != 0:
         raise RuntimeError(
-            f"grad_and_value(f)(*args): Expected f(*args) to return a scalar Tensor, got tensor with {output.ndim} dims. "
+            "grad_and_value(f)(*args): Expected f(*args) to return a scalar Tensor, got tensor with "
+            f"{output.ndim} dims. "
             "Maybe you wanted to use the vjp or jacrev APIs instead?"
         )
     return output, tree_map(lambda each: each.detach() if isinstance(each, Tensor) else each, aux)

@@ -4,15 +4,17 @@ Source: https://docs.pytorch.org/docs/stable/nn.functional.html
 """
 
 # ruff: noqa: F403 - each theme lists what it exports
-from retrograd.nn.functions import activation as _activation
-from retrograd.nn.functions import attention as _attention
-from retrograd.nn.functions import convolution as _convolution
-from retrograd.nn.functions import distance as _distance
-from retrograd.nn.functions import linear as _linear
-from retrograd.nn.functions import loss as _loss
-from retrograd.nn.functions import normalization as _normalization
-from retrograd.nn.functions import pooling as _pooling
-from retrograd.nn.functions import vision as _vision
+from retrograd.nn.functions import (
+    activation as _activation,
+    attention as _attention,
+    convolution as _convolution,
+    distance as _distance,
+    linear as _linear,
+    loss as _loss,
+    normalization as _normalization,
+    pooling as _pooling,
+    vision as _vision,
+)
 from retrograd.nn.functions.activation import *
 from retrograd.nn.functions.attention import *
 from retrograd.nn.functions.convolution import *

@@ -579,8 +579,7 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
             [1, 3],
             [2, 3]])
     """
-    from itertools import combinations as chosen
-    from itertools import combinations_with_replacement as repeated
+    from itertools import combinations as chosen, combinations_with_replacement as repeated
 
     from retrograd.ops.creation import tensor
 

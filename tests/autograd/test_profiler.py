@@ -13,8 +13,7 @@ import pytest
 import retrograd
 from retrograd.autograd import profiler
 from retrograd.autograd.modes import GRAD, current_mode
-from retrograd.profiler import ProfilerAction, ProfilerActivity, schedule
-from retrograd.profiler import profile as scheduled_profile
+from retrograd.profiler import ProfilerAction, ProfilerActivity, profile as scheduled_profile, schedule
 
 STEP = ["aten::mm", "aten::tanh", "aten::view", "aten::sum"]
 BACK = ["SumBackward0", "ViewBackward0", "TanhBackward0", "MmBackward0", "retrograd::autograd::AccumulateGrad"]

@@ -12,8 +12,7 @@ import pytest
 import zmq
 from ps_harness import SGD, SLOTS, TABLE, clients, serving, together, weights
 
-from retrograd.distributed import client as client_module
-from retrograd.distributed import protocol, transport
+from retrograd.distributed import client as client_module, protocol, transport
 from retrograd.distributed.client import Client
 from retrograd.distributed.environment import Environment
 from retrograd.distributed.errors import DistributedError, ServerLost

@@ -9,8 +9,7 @@ import ml_dtypes
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from retrograd.distributed import protocol
 from retrograd.distributed.errors import ProtocolError

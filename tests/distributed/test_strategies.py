@@ -7,8 +7,7 @@ import operator
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from retrograd.distributed.errors import Mismatch
 from retrograd.distributed.strategies import Contribution, Source, Synchronous, sum_in_order

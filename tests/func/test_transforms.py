@@ -114,7 +114,8 @@ def test_gradients_of_captured_tensors_stay_connected() -> None:
     scale = retrograd.tensor(3.0, requires_grad=True)
     slope = func.grad(lambda v: (scale * v * v).sum())(retrograd.tensor([1.0, 2.0]))
     slope.sum().backward()
-    assert scale.grad is not None and scale.grad.item() == 6.0
+    assert scale.grad is not None
+    assert scale.grad.item() == 6.0
 
 
 def test_results_are_outside_of_the_graph_when_nobody_needs_it() -> None:

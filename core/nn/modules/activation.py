@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from retrograd.nn import functional as F
-from retrograd.nn import init
+from retrograd.nn import functional as F, init
 from retrograd.nn.modules.module import Module
 from retrograd.ops.factories import empty
 from retrograd.tensor import Parameter, Tensor

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from retrograd.nn import functional as F
-from retrograd.nn import init
+from retrograd.nn import functional as F, init
 from retrograd.nn.functions.linear import linear as _linear
 from retrograd.nn.modules.module import Module
 from retrograd.ops.factories import empty

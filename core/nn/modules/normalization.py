@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from retrograd.dtypes import int64
-from retrograd.nn import functional as F
-from retrograd.nn import init
+from retrograd.nn import functional as F, init
 from retrograd.nn.modules.module import Module
 from retrograd.ops.creation import tensor
 from retrograd.ops.factories import empty, ones, zeros
