@@ -93,7 +93,8 @@ def _offers() -> Mapping[str, _Offer]:
     manager = plugin_manager()
     found: dict[str, _Offer] = {}
     for implementation in manager.hook.retrograd_backends.get_hookimpls():
-        for spec in implementation.function():
+        offered: Any = implementation.function()
+        for spec in offered:
             if not isinstance(spec, BackendSpec):
                 raise BackendError(
                     f"plugin {implementation.plugin_name!r} yields {spec!r} from retrograd_backends; "
@@ -210,7 +211,8 @@ def _override(table: Kernels) -> None:
     for implementation in manager.hook.retrograd_kernels.get_hookimpls():
         arguments: dict[str, Any] = {"backend": table.backend, "kernels": table}
         chosen = {name: arguments[name] for name in implementation.argnames}
-        for name, kernel in (implementation.function(**chosen) or {}).items():
+        offered: Any = implementation.function(**chosen)
+        for name, kernel in (offered or {}).items():
             if name not in REQUIRED | OPTIONAL or not callable(kernel):
                 raise BackendError(
                     f"plugin {implementation.plugin_name!r} overrides {name!r} of backend {table.backend!r} "

@@ -9,45 +9,52 @@ What PyTorch calls `torch.X` is here `retrograd.X`, with the same meaning. What 
 
 from __future__ import annotations
 
-
 import math as _math
-from typing import Any
+from typing import TYPE_CHECKING as _TYPE_CHECKING, Any
 
-from retrograd import autograd
-from retrograd.autograd.inference import inference_mode, is_inference, is_inference_mode_enabled
-from retrograd.autograd.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from retrograd.backends.registry import BackendError
+from retrograd import autograd as autograd, dtypes as _dtypes
+from retrograd.autograd.inference import (
+    inference_mode as inference_mode,
+    is_inference as is_inference,
+    is_inference_mode_enabled as is_inference_mode_enabled,
+)
+from retrograd.autograd.modes import (
+    enable_grad as enable_grad,
+    is_grad_enabled as is_grad_enabled,
+    no_grad as no_grad,
+    set_grad_enabled as set_grad_enabled,
+)
+from retrograd.backends.registry import BackendError as BackendError
 from retrograd.device import (
-    device,
-    get_default_backend,
-    get_default_device,
-    set_default_backend,
-    set_default_device,
-    use_backend,
+    device as device,
+    get_default_backend as get_default_backend,
+    get_default_device as get_default_device,
+    set_default_backend as set_default_backend,
+    set_default_device as set_default_device,
+    use_backend as use_backend,
 )
 from retrograd.dtypes import (
-    bfloat16,
-    can_cast,
-    complex64,
-    complex128,
-    dtype,
-    finfo,
-    float16,
-    float32,
-    float64,
-    get_default_dtype,
-    iinfo,
-    int8,
-    int16,
-    int32,
-    int64,
-    promote_types,
-    set_default_dtype,
-    uint8,
+    bfloat16 as bfloat16,
+    can_cast as can_cast,
+    complex64 as complex64,
+    complex128 as complex128,
+    dtype as dtype,
+    finfo as finfo,
+    float16 as float16,
+    float32 as float32,
+    float64 as float64,
+    get_default_dtype as get_default_dtype,
+    iinfo as iinfo,
+    int8 as int8,
+    int16 as int16,
+    int32 as int32,
+    int64 as int64,
+    promote_types as promote_types,
+    set_default_dtype as set_default_dtype,
+    uint8 as uint8,
 )
-from retrograd.dtypes import bool_ as bool  # noqa: A004 - PyTorch's name
-from retrograd.size import Size
-from retrograd.tensor import Parameter, Tensor
+from retrograd.size import Size as Size
+from retrograd.tensor import Parameter as Parameter, Tensor as Tensor
 
 # isort: split
 from retrograd.ops import specialise as _specialise
@@ -58,17 +65,35 @@ from retrograd.ops import namespace as _namespace  # noqa: E402 - operators need
 globals().update(_namespace.load())
 
 # isort: split
-from retrograd.autograd.anomaly import is_anomaly_check_nan_enabled, is_anomaly_enabled  # noqa: E402
-from retrograd.ops import return_types  # noqa: E402
+from retrograd.autograd.anomaly import (  # noqa: E402
+    is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled,
+    is_anomaly_enabled as is_anomaly_enabled,
+)
+from retrograd.ops import return_types as return_types  # noqa: E402
 
 __version__ = "0.1.0"
 
-half, float, double = float16, float32, float64  # noqa: A001 - PyTorch's names
-short, int, long = int16, int32, int64  # noqa: A001
+# PyTorch's names
+bool = _dtypes.bool_
+half, float, double = float16, float32, float64
+short, int, long = int16, int32, int64
 cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _LAZY = ("distributed", "func", "nn", "optim", "utils", "random", "backends", "profiler")
+
+if _TYPE_CHECKING:
+    from retrograd import (
+        backends as backends,
+        distributed as distributed,
+        func as func,
+        nn as nn,
+        optim as optim,
+        profiler as profiler,
+        random as random,
+        utils as utils,
+    )
+    from retrograd.func import vmap as vmap
 
 
 def __getattr__(name: str) -> Any:

@@ -121,7 +121,7 @@ def build_optimizer(name: str, groups: Groups, tensors: Sequence[rg.Tensor], tab
         if spec.group >= len(members):
             raise Mismatch(f"{spec.name} belongs to parameter group {spec.group}, and there are {len(members)}")
         members[spec.group]["params"].append(tensor)
-    return optimizer_class(members)
+    return optimizer_class(members)  # type: ignore[call-arg]  # all but the base class have defaults of their own
 
 
 def set_hyperparameters(param_groups: Iterable[dict[str, Any]], groups: Iterable[Group]) -> None:

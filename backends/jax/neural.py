@@ -61,7 +61,8 @@ def max_pool(
     positions = jnp.arange(_size(spatial)).reshape((1,) * lead + spatial)
     padded = _pad(x, around, _lowest(x.dtype))
     places = _pad(positions, around, -1)
-    value = where = None
+    value: Any = None
+    where: Any = None
     for offset in offsets(kernel, dilation):
         tap = (..., *taps(offset, out, stride))
         seen, place = padded[tap], places[tap]

@@ -6,10 +6,9 @@ is said in Note [Inference cell] of `retrograd.storage`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, overload
 
-from retrograd.autograd.modes import ModeContext, current_mode
+from retrograd.autograd.modes import F, ModeContext, current_mode
 
 if TYPE_CHECKING:
     from retrograd.tensor import Tensor
@@ -43,8 +42,12 @@ class inference_mode(ModeContext):  # PyTorch's name
 
     __slots__ = ("mode",)
 
-    def __new__(cls, mode: bool | Callable[..., Any] = True) -> Any:
-        if callable(mode):  # used as a decorator without parentheses
+    @overload
+    def __new__(cls, mode: bool = True) -> Self: ...
+    @overload
+    def __new__(cls, mode: F) -> F: ...  # type: ignore[misc]  # as a decorator without parentheses
+    def __new__(cls, mode: Any = True) -> Any:
+        if callable(mode):
             made = super().__new__(cls)
             made.mode = True
             return made(mode)

@@ -13,10 +13,10 @@ import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar, overload
 
 __all__ = [
-    "GRAD", "Mode", "NO_GRAD", "current_mode", "enable_grad", "is_grad_enabled", "no_grad",
+    "GRAD", "NO_GRAD", "Mode", "current_mode", "enable_grad", "is_grad_enabled", "no_grad",
     "set_grad_enabled", "set_mode",
 ]  # fmt: skip
 
@@ -107,12 +107,14 @@ class ModeContext:
 
     __slots__ = ("_previous",)
 
+    _previous: list[Mode]
+
     def changes(self) -> dict[str, Any]:
         raise NotImplementedError
 
     def __enter__(self) -> None:
         # A stack, so that one object can be entered again while it is active.
-        stack = getattr(self, "_previous", None)
+        stack: list[Mode] | None = getattr(self, "_previous", None)
         if stack is None:
             stack = self._previous = []
         mode = current_mode()
@@ -177,7 +179,7 @@ def _wrap_generator(context: Callable[[], ModeContext], function: Callable[..., 
     return generator
 
 
-class no_grad(ModeContext):  # noqa: N801 - PyTorch's name
+class no_grad(ModeContext):  # PyTorch's name
     """Compute without recording: results do not require a gradient.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.no_grad.html
@@ -194,7 +196,11 @@ class no_grad(ModeContext):  # noqa: N801 - PyTorch's name
 
     __slots__ = ()
 
-    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+    @overload
+    def __new__(cls, function: None = None) -> Self: ...
+    @overload
+    def __new__(cls, function: F) -> F: ...  # type: ignore[misc]  # as a decorator without parentheses
+    def __new__(cls, function: Any = None) -> Any:
         made = super().__new__(cls)
         return made if function is None else made(function)
 
@@ -202,7 +208,7 @@ class no_grad(ModeContext):  # noqa: N801 - PyTorch's name
         return {"grad": False}
 
 
-class enable_grad(ModeContext):  # noqa: N801 - PyTorch's name
+class enable_grad(ModeContext):  # PyTorch's name
     """Record again inside a `no_grad` region.
 
     Examples
@@ -216,7 +222,11 @@ class enable_grad(ModeContext):  # noqa: N801 - PyTorch's name
 
     __slots__ = ()
 
-    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+    @overload
+    def __new__(cls, function: None = None) -> Self: ...
+    @overload
+    def __new__(cls, function: F) -> F: ...  # type: ignore[misc]  # as a decorator without parentheses
+    def __new__(cls, function: Any = None) -> Any:
         made = super().__new__(cls)
         return made if function is None else made(function)
 
@@ -224,7 +234,7 @@ class enable_grad(ModeContext):  # noqa: N801 - PyTorch's name
         return {"grad": True}
 
 
-class set_grad_enabled(ModeContext):  # noqa: N801 - PyTorch's name
+class set_grad_enabled(ModeContext):  # PyTorch's name
     """Switch recording on or off, at once; as a context manager, until its end.
 
     Examples
