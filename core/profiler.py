@@ -125,7 +125,7 @@ class profile:
         self.step_num = 0
         self.current_action = ProfilerAction.NONE
         self.profiler: _profiler.profile | None = None
-        self._options = {
+        self._options: dict[str, Any] = {
             "record_shapes": record_shapes, "profile_memory": profile_memory, "with_stack": with_stack,
         }  # fmt: skip
         self._recording = False

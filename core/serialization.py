@@ -255,7 +255,7 @@ class _Decoder:
         made = self._read(record) if first is None else first.detach()
         self._by_entry.setdefault(entry, made)
         if record["parameter"]:
-            return Parameter(made, requires_grad=record["requires_grad"])  # type: ignore[no-any-return]
+            return Parameter(made, requires_grad=record["requires_grad"])
         return made.requires_grad_(record["requires_grad"])
 
     def _read(self, record: Mapping[str, Any]) -> Tensor:

@@ -184,7 +184,7 @@ class Storage:
         self.array = scatter_steps(k, self.array, steps, value)
         for alias in self.live():
             array = self.array
-            for step in alias._meta.steps:
+            for step in alias._own_meta().steps:
                 array = step.apply(k, array)
             alias._set_array(array)
 

@@ -347,9 +347,9 @@ class Tensor:
             raise RuntimeError(
                 f"attempting to assign a gradient with dtype '{c_name(value.dtype)}' to a tensor with grad_dtype "
                 f"'{self.dtype.type_name}'. The gradient must match the tensor's grad_dtype (defaults to the "
-                "tensor's dtype). You can set the tensor's grad_dtype attribute with a specific dtype, or None to allow any "
-                "dtype. Set grad_dtype with caution. Diverging the dtypes of a tensor and its gradient may break downstream "
-                "systems that assume they match."
+                "tensor's dtype). You can set the tensor's grad_dtype attribute with a specific dtype, or None "
+                "to allow any dtype. Set grad_dtype with caution. Diverging the dtypes of a tensor and its gradient "
+                "may break downstream systems that assume they match."
             )
         if value._k is not self._k:
             raise RuntimeError(

@@ -110,7 +110,7 @@ class Slice(Step):
     index: tuple[int | tuple[int, int, int], ...]
 
     def key(self) -> tuple[Any, ...]:
-        return tuple(each if type(each) is int else slice(*each) for each in self.index)
+        return tuple(each if isinstance(each, int) else slice(*each) for each in self.index)
 
     def apply(self, K: Any, x: Any) -> Any:
         return K.slice(x, self.key())
@@ -125,7 +125,7 @@ class Slice(Step):
         shape, strides, offset = [], [], layout.offset
         for i, (n, stride) in enumerate(zip(layout.shape, layout.strides, strict=True)):
             each = self.index[i] if i < len(self.index) else (0, n, 1)
-            if type(each) is int:
+            if isinstance(each, int):
                 offset += each * stride
                 continue
             start, stop, step = each

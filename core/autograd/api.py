@@ -87,7 +87,7 @@ def backward(
     if inputs is not None and not isinstance(inputs, (Tensor, GradientEdge)) and len(inputs) == 0:
         raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     roots = _roots(tensors, grad_tensors)
-    edges = None
+    edges: list[Any] | None = None
     if inputs is not None:
         edges = []
         for i, each in enumerate(_as_list(inputs)):

@@ -63,7 +63,7 @@ def exit_dual_level(*, level: int | None = None) -> None:
     set_mode(mode.but(dual=None))
 
 
-class dual_level:  # noqa: N801 - PyTorch's name
+class dual_level:
     """A context in which tensors can have tangents.
 
     Examples
@@ -341,7 +341,7 @@ def _view(tensor: Tensor, step: Any) -> Tensor:
 def _refresh_views(base: Tensor, tangent: Tensor) -> None:
     storage = None if base._meta is None else base._meta.storage
     for alias in () if storage is None else list(storage.live()):
-        view = alias._meta.view
+        view = alias._own_meta().view
         if view is not None and view.base is base:
             with _WithoutTangents():
                 part = tangent

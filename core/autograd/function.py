@@ -13,7 +13,6 @@ from typing import Any
 from retrograd.autograd.anomaly import remember_call
 from retrograd.autograd.explaining import freed_error, note_gradient_of_function, note_stale, remember_break
 from retrograd.autograd.modes import current_mode, enable_grad, no_grad, set_mode
-from retrograd.autograd.explaining import freed_error, note_gradient_of_function, note_stale
 from retrograd.autograd.node import Freed, Node, next_sequence_number
 from retrograd.autograd.rebase import check_writable, rebase
 from retrograd.ops.plan import PACKED, Packed, _edge_now, stale_message, without_cycle
@@ -118,7 +117,7 @@ class _FunctionPlan:
         return [None if each is None else _own_array(each) for each in results]
 
     def graph(self, G: Any, g: Any, node: _FunctionNode) -> list[Any]:
-        return _run_backward(node, [each for each in (g if isinstance(g, list) else [g])])
+        return _run_backward(node, list(g) if isinstance(g, list) else [g])
 
     def saved_attribute(self, node: Node, name: str) -> Any:
         if name == "tensors":
@@ -435,11 +434,13 @@ def _alias(tensor: Tensor, node: Node | None) -> Tensor:
 
     with no_grad():
         made = make_view(tensor, "AliasBackward0", Reshape(tuple(tensor._array.shape)))
+    meta = made._own_meta()
     if node is None:
-        made._meta.view = View(tensor, made._meta.steps, None, "AliasBackward0")
+        meta.view = View(tensor, meta.steps, None, "AliasBackward0")
     else:
-        made._meta.view.creation = "function"
-        made._meta.view.node_name = node.name()
+        assert meta.view is not None  # `made` is one
+        meta.view.creation = "function"
+        meta.view.node_name = node.name()
     return made
 
 
@@ -500,6 +501,7 @@ def _unpack(node: _FunctionNode, index: int, entry: Any) -> Tensor | None:
         _check_unpacked(unpacked)
         return _rebuilt(node, (unpacked._array, cell, version, k, origin))
     if cell[0] != version:
+        edge: Any
         if type(origin) is int:
             edge = (node, origin)
         else:

@@ -607,7 +607,8 @@ def _random_like(tensor: Tensor) -> Tensor:
     from retrograd.random import Generator
 
     generator = Generator().manual_seed(tensor.numel())
-    shape, where = tensor.shape, {"dtype": _real_type(tensor), "device": tensor.device}
+    shape = tensor.shape
+    where: dict[str, Any] = {"dtype": _real_type(tensor), "device": tensor.device}
     made: Tensor = rand(shape, generator=generator, **where) * 2 - 1
     if tensor.is_complex():
         made = made + (rand(shape, generator=generator, **where) * 2 - 1) * 1j

@@ -141,8 +141,11 @@ class Node:
         return register_node_hook(self, hook)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_saved_") and (plan := type(self).plan.__get__(self)) is not None:
-            return plan.saved_attribute(self, name.removeprefix("_saved_"))
+        if name.startswith("_saved_"):
+            # The slot itself, because `self.plan` would come back here while it is empty.
+            slot: Any = type(self).plan  # type: ignore[misc]  # mypy takes it for the plan
+            if (plan := slot.__get__(self)) is not None:
+                return plan.saved_attribute(self, name.removeprefix("_saved_"))
         raise AttributeError(f"'{self.name()}' object has no attribute '{name}'")
 
     def __dir__(self) -> list[str]:

@@ -118,7 +118,7 @@ def _bytes(results: Any) -> int:
     """What the results occupy, each memory once; views of something else occupy nothing."""
     sizes: dict[int, int] = {}
     for each in results if isinstance(results, (tuple, list)) else (results,):
-        array = getattr(each, "_array", each)
+        array: Any = getattr(each, "_array", each)
         meta = getattr(each, "_meta", None)
         if hasattr(array, "nbytes") and getattr(array, "base", None) is None and (meta is None or meta.view is None):
             sizes[id(array)] = int(array.nbytes)

@@ -223,8 +223,9 @@ def _copy_slices(base: Tensor, steps: tuple[Step, ...], inner: Node) -> CopySlic
 
 
 def _refresh(alias: Tensor, base: Tensor) -> None:
-    view = alias._meta.view
+    view = alias._own_meta().view
     if view is not None and view.base is base:
+        assert base._edge is not None  # it has just been rebased
         node = make_view_node(
             AsStridedBackward0, view.steps, base._array, base._edge, base._k, _strided_arguments(alias)
         )

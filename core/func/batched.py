@@ -46,7 +46,7 @@ class Batched:
         return self.value._array.dtype
 
     @property
-    def mT(self) -> Batched:  # noqa: N802 - the array API's name
+    def mT(self) -> Batched:  # the array API's name
         return Batched(self.value.mT, self.mapped, self.table)
 
     def __repr__(self) -> str:
@@ -57,6 +57,10 @@ def _symbol(kernel: str, reverse: bool = False) -> Callable[[Any, Any], Any]:
     if reverse:
         return lambda self, other: getattr(self.table, kernel)(other, self)
     return lambda self, other: getattr(self.table, kernel)(self, other)
+
+
+def _unary_symbol(kernel: str) -> Callable[[Any], Any]:
+    return lambda self: getattr(self.table, kernel)(self)
 
 
 for _name, _kernel in {
@@ -70,10 +74,9 @@ for _name, _kernel in {
     "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal", "ne": "not_equal",
 }.items():  # fmt: skip
     setattr(Batched, f"__{_name}__", _symbol(_kernel))
-Batched.__neg__ = lambda self: self.table.negative(self)  # type: ignore[attr-defined]
-Batched.__invert__ = lambda self: self.table.bitwise_invert(self)  # type: ignore[attr-defined]
-Batched.__abs__ = lambda self: self.table.abs(self)  # type: ignore[attr-defined]
-Batched.__hash__ = object.__hash__  # type: ignore[assignment]
+for _name, _kernel in {"neg": "negative", "invert": "bitwise_invert", "abs": "abs"}.items():
+    setattr(Batched, f"__{_name}__", _unary_symbol(_kernel))
+Batched.__hash__ = object.__hash__  # type: ignore[method-assign]  # equality is elementwise, as a Tensor's
 
 
 class BatchedKernels(Kernels):

@@ -127,13 +127,13 @@ def _checked_dim(name: str, in_dims: Dims, leaf: Any, dim: Any) -> int:
         raise ValueError(f"{where} an input, but in_dim must be either an integer dimension or None.")
     if not isinstance(leaf, Tensor):
         raise ValueError(
-            f"{where} an input but the input is of type {type(leaf)}. We cannot vmap over non-Tensor arguments, please use None "
-            "as the respective in_dim"
+            f"{where} an input but the input is of type {type(leaf)}. We cannot vmap over non-Tensor arguments, please "
+            "use None as the respective in_dim"
         )
     if not -leaf.ndim <= dim < leaf.ndim:
         raise ValueError(
-            f"{where} some input, but that input is a Tensor of dimensionality {leaf.ndim} so expected in_dim to satisfy "
-            f"-{leaf.ndim} <= in_dim < {leaf.ndim}."
+            f"{where} some input, but that input is a Tensor of dimensionality {leaf.ndim} so expected in_dim to "
+            f"satisfy -{leaf.ndim} <= in_dim < {leaf.ndim}."
         )
     return dim % leaf.ndim
 
@@ -148,7 +148,12 @@ def _broadcast_dims(dims: Dims, tree: Any) -> list[Any] | None:
         parts = [_broadcast_dims(d, t) for d, t in zip(dims, tree, strict=True)]
     else:
         return None
-    return None if any(part is None for part in parts) else [dim for part in parts for dim in part]
+    flat: list[Any] = []
+    for part in parts:
+        if part is None:
+            return None
+        flat += part
+    return flat
 
 
 def _chunk(leaves: list[Any], dims: list[Any], start: int, count: int) -> list[Any]:
@@ -163,7 +168,9 @@ def _join(parts: list[Any], out_dims: Dims) -> Any:
     columns = [tree_flatten(part)[0] for part in parts]
     spec = tree_flatten(parts[0])[1]
     dims = _broadcast_dims(out_dims, parts[0])
-    return tree_unflatten([cat(list(column), dim) for column, dim in zip(zip(*columns, strict=True), dims, strict=True)], spec)
+    assert dims is not None  # `_run` has refused what does not fit
+    leaves = zip(zip(*columns, strict=True), dims, strict=True)
+    return tree_unflatten([cat(list(column), dim) for column, dim in leaves], spec)
 
 
 def _run(
@@ -179,8 +186,8 @@ def _run(
     places = _broadcast_dims(out_dims, result)
     if places is None:
         raise ValueError(
-            f"vmap({_name(func)}, ..., out_dims={out_dims})(<inputs>): out_dims is not compatible with the structure of "
-            f"`outputs`. out_dims has structure {tree_flatten(out_dims)[1]} but outputs has structure {out_spec}."
+            f"vmap({_name(func)}, ..., out_dims={out_dims})(<inputs>): out_dims is not compatible with the structure "
+            f"of `outputs`. out_dims has structure {tree_flatten(out_dims)[1]} but outputs has structure {out_spec}."
         )
     outside = [_leave(func, table, leaf, place) for leaf, place in zip(out_leaves, places, strict=True)]
     return tree_unflatten(outside, out_spec)

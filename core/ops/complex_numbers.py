@@ -138,8 +138,8 @@ def _assign(part: Tensor, value: Any) -> None:
         part.copy_(value)
 
 
-Tensor.real = property(real, _set_real, doc=real.__doc__)
-Tensor.imag = property(imag, _set_imag, doc=imag.__doc__)
+for _name, _get, _set in (("real", real, _set_real), ("imag", imag, _set_imag)):
+    setattr(Tensor, _name, property(_get, _set, doc=_get.__doc__))
 
 
 # -- conjugates --------------------------------------------------------------------------------

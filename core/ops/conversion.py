@@ -39,12 +39,12 @@ class _MovePlan:
     saved_names = ()
 
     def raw(self, K: Any, g: Any, node: Node) -> tuple[Any]:
-        source, native = node.saved  # type: ignore[misc]
+        source, native = node.saved
         moved = source.from_host(K.to_host(g), True)
         return (moved if moved.dtype == native else source.astype(moved, native),)
 
     def graph(self, G: Any, g: Any, node: Node) -> tuple[Any]:
-        source, native = node.saved  # type: ignore[misc]
+        source, native = node.saved
         return (_move(g, source, source.names[native]),)
 
     def pack(self, node: Node, outputs: Sequence[Tensor]) -> None:
@@ -225,7 +225,7 @@ def _copy_in_order(K: Any, x: Any) -> Any:
 
 
 @op(name="_clone", node="CloneBackward0", vjp={"self": lambda K, g: g}, graph="copy")
-def _clone(K, self: Array) -> Array:  # type: ignore[no-untyped-def]
+def _clone(K, self: Array) -> Array:
     """A copy in memory of its own, its axes in the same order."""
     return _copy_in_order(K, self)
 

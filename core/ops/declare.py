@@ -45,13 +45,16 @@ from retrograd.autograd.node import Node
 from retrograd.ops.decompositions import derived
 from retrograd.ops.plan import Plan
 
-__all__ = ["Array", "Op", "Raw", "alias", "composite", "op", "publics"]
+__all__ = ["Array", "Formulas", "Op", "Raw", "alias", "composite", "op", "op_of", "publics"]
 
 Array = Any
 """Annotates an operator's differentiable inputs: an array of the backend, or a Tensor in graph mode."""
 
 Raw = Any
 """Annotates an argument that holds raw arrays, or a tuple of them: not differentiable, not a constant either."""
+
+Formulas = dict[str, Callable[..., Any]]
+"""Of each input, by name: how its gradient follows from the output's."""
 
 Promote = Literal["common", "float"] | None
 
@@ -89,7 +92,7 @@ class Op:
         name: str | None,
         node: str | None,
         promote: Promote,
-        vjp: dict[str, Callable[..., Any]],
+        vjp: Formulas,
         holomorphic: bool,
         outputs: int,
         check: Callable[[Sequence[Any]], None] | None = None,
@@ -132,6 +135,7 @@ class Op:
 
     def _make_forward(self, k: Any) -> Callable[..., Any]:
         if self.body is None:
+            assert self.kernel is not None  # an operator has one of the two
             kernel = getattr(k, self.kernel)
             return lambda K, *arguments: kernel(*arguments)
         if k.compile is None or "list" in self.kinds.values():
@@ -250,7 +254,7 @@ def op(
     name: str | None = None,
     node: str | None = None,
     promote: Promote = None,
-    vjp: dict[str, Callable[..., Any]] | None = None,
+    vjp: Formulas | None = None,
     holomorphic: bool = True,
     outputs: int = 1,
     graph: str | None = None,
@@ -304,6 +308,11 @@ def op(
         return public
 
     return declare
+
+
+def op_of(function: Any) -> Op:
+    """The declaration behind an operator's public function."""
+    return function.__wrapped_op__
 
 
 publics: dict[str, Callable[..., Any]] = {}

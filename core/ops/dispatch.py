@@ -15,10 +15,9 @@ from retrograd.autograd.explaining import remember_break
 from retrograd.autograd.modes import Mode, current_mode
 from retrograd.autograd.node import Node, next_sequence_number
 from retrograd.autograd.profiler import operator_name
-from retrograd.dtypes import DTYPES, Category, bool_, dtype, float64, get_default_dtype, int64, promote_types
+from retrograd.dtypes import DTYPES, Category, bool_, dtype, get_default_dtype, int64, promote_types
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.storage import INFERENCE
-
 
 if TYPE_CHECKING:
     from retrograd.ops.declare import Op
@@ -126,9 +125,11 @@ def _split(op: Op, arguments: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]
                         f"expected Tensor as element {i} in argument {position}, but got {type(each).__name__}"
                     )
                 inputs.append(each)
-        elif isinstance(argument, Tensor) or (kind == "optional" and argument is None):
-            inputs.append(argument)
-        elif op.promote is not None and isinstance(argument, (bool, int, float, complex)):
+        elif (
+            isinstance(argument, Tensor)
+            or (kind == "optional" and argument is None)
+            or (op.promote is not None and isinstance(argument, (bool, int, float, complex)))
+        ):
             inputs.append(argument)
         elif op.promote is not None and hasattr(argument, "__array__") and getattr(argument, "ndim", 1) == 0:
             inputs.append(argument.item())  # a NumPy scalar is a number
@@ -229,7 +230,7 @@ def promoted(op: Op, inputs: Sequence[Any], k: Any) -> list[Any]:
     if op.promote == "float" and common.category < Category.FLOAT:
         common = get_default_dtype()
     native = k.dtypes[common.name]
-    arrays = []
+    arrays: list[Any] = []
     for each in inputs:
         if each is None:
             arrays.append(None)
@@ -324,7 +325,7 @@ def _fix(op: Op, inputs: Sequence[Any], arrays: Sequence[Any], outputs: Sequence
     if op.promote is None:
         return _fix_types(arrays, k)
     shape = outputs[0]._array.shape
-    fix = []
+    fix: list[Any] = []
     for each, array in zip(inputs, arrays, strict=True):
         own = getattr(each, "_array", None)
         if own is None:

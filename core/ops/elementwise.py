@@ -12,7 +12,7 @@ from typing import Any
 
 from retrograd.dtypes import DTYPES, Category, dtype
 from retrograd.ops.checks import implemented_for, is_bool, is_number, no_bool, no_zero_divisor
-from retrograd.ops.declare import Array, Op, alias, composite, op
+from retrograd.ops.declare import Array, Formulas, Op, alias, composite, op, op_of
 from retrograd.ops.dispatch import call
 from retrograd.ops.graph import graph_kernel
 
@@ -38,6 +38,9 @@ def _to_copy(self: Array, dtype: Any) -> Array:
     """The same numbers in another type, one of the backend's own."""
 
 
+_TO_COPY = op_of(_to_copy)
+
+
 @graph_kernel("astype")
 def _cast(x: Any, type_: Any) -> Any:
     """`x` in another type, retrograd's or the backend's own; `x` itself if it has it."""
@@ -49,7 +52,7 @@ def to_copy(x: Any, native: Any) -> Any:
     """`x` in another of its backend's types, or a copy in the same; without gradient in an integer type."""
     if native in x._k.floats or DTYPES[x._k.names[native]].is_complex:
         return _to_copy(x, native)
-    return call(_to_copy.__wrapped_op__, x, native)  # the fast path would take any result for differentiable
+    return call(_TO_COPY, x, native)  # the fast path would take any result for differentiable
 
 
 Op.cast = staticmethod(_cast)
@@ -143,7 +146,7 @@ def sub(K, self: Array, other: Array, *, alpha: float = 1) -> Array:
     return K.subtract(self, _scaled(K, other, alpha))
 
 
-_RSUB_VJP = {
+_RSUB_VJP: Formulas = {
     "self": lambda K, g, alpha: -g if alpha == 1 else g * -alpha,
     "other": lambda K, g: g,
 }
@@ -326,7 +329,7 @@ def _check_remainder(inputs: Sequence[Any]) -> None:
     no_zero_divisor(inputs)
 
 
-_remainder_vjp = {
+_remainder_vjp: Formulas = {
     "self": lambda K, g: g,
     "other": lambda K, g, self, other: -g * K.floor(self / other),
 }

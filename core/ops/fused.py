@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from retrograd.ops.declare import op_of
 from retrograd.ops.graph import G
 
 __all__ = ["fused"]
@@ -18,7 +19,7 @@ __all__ = ["fused"]
 
 def fused(operator: Callable[..., Any]) -> Callable[..., Any]:
     """A function `(K, *arguments)` that computes `operator`, whose arguments are all given in order."""
-    body = operator.__wrapped_op__.body  # type: ignore[attr-defined]
+    body: Any = op_of(operator).body
 
     def call(K: Any, *arguments: Any) -> Any:
         return operator(*arguments) if K is G else body(K, *arguments)

@@ -13,8 +13,8 @@ from retrograd import dtypes
 from retrograd.ops import inplace
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
+from retrograd.ops.declare import Array, Raw, composite, op, op_of
 from retrograd.ops.dispatch import number_as, result_type
-from retrograd.ops.declare import Array, Raw, composite, op
 from retrograd.ops.shape import alias_of, expand, reshape, select, slice_dim, unsqueeze
 from retrograd.tensor import Tensor, wrap_array
 
@@ -246,7 +246,7 @@ def index(input: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
 
 def _raw_indices(input: Tensor, indices: Sequence[Tensor | None]) -> Any:
     """Index arrays with negative positions counted from the end; all checked."""
-    raw = []
+    raw: list[Any] = []
     for dim, each in enumerate(indices):
         if each is None:
             raw.append(None)
@@ -305,7 +305,7 @@ def index_put_(self: Tensor, indices: Sequence[Tensor | None], values: Tensor, a
     """
     raw = _raw_indices(self, [_as_index(each) for each in indices])
     _check_values(self, raw, values)
-    return inplace.call_inplace(_index_put.__wrapped_op__, self, raw, values, accumulate)
+    return inplace.call_inplace(op_of(_index_put), self, raw, values, accumulate)
 
 
 def _as_index(each: Any) -> Any:
@@ -455,7 +455,9 @@ def _checked(name: str, input: Tensor, dim: int, index: Tensor) -> Tensor:
     if index.dtype is not dtypes.int64:
         raise RuntimeError(f"{name}(): Expected dtype int64 for index")
     if index.ndim != max(input.ndim, index.ndim if not input.ndim else input.ndim) and index.numel():
-        raise RuntimeError(f"Index tensor must have the same number of dimensions as {'input' if name == 'gather' else 'self'} tensor")
+        raise RuntimeError(
+            f"Index tensor must have the same number of dimensions as {'input' if name == 'gather' else 'self'} tensor"
+        )
     size = input._array.shape[dim] if input.ndim else 1
     if index.numel():
         low, high = _extremes(index)
@@ -617,7 +619,10 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     if input is None and other is None:
         return tuple(wrap_array(each, condition._k) for each in condition._k.nonzero(condition._array))
     if condition.dtype not in (dtypes.bool_, dtypes.uint8):
-        raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype.type_name}")
+        raise RuntimeError(
+            "where expected condition to be a boolean tensor, but got a tensor with dtype "
+            f"{condition.dtype.type_name}"
+        )
     mask = condition if condition.dtype is dtypes.bool_ else condition.bool()
     broadcast_shapes(*(tuple(each._array.shape) for each in (mask, input, other) if isinstance(each, Tensor)))
     dtype = result_type(input, other)
@@ -662,7 +667,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         if value.ndim:
             raise RuntimeError(
-                f"masked_fill only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s)."
+                "masked_fill only supports a 0-dimensional value tensor, but got tensor with "
+                f"{value.ndim} dimension(s)."
             )
         if value._edge is not None:
             return where(mask, value.to(input.dtype), input)

@@ -15,7 +15,7 @@ from retrograd.autograd.profiler import operator_name
 from retrograd.autograd.rebase import check_writable, rebase
 from retrograd.dtypes import can_cast
 from retrograd.ops import dispatch, specialise
-from retrograd.ops.declare import Array, Op, op
+from retrograd.ops.declare import Array, Op, op, op_of
 from retrograd.storage import overwrite, sign, write
 from retrograd.tensor import Tensor, wrap_array
 
@@ -228,7 +228,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
     if src._k is not self._k:
         src = src.to(self.device)
-    return call_inplace(_copy.__wrapped_op__, self, src)
+    return call_inplace(op_of(_copy), self, src)
 
 
 @op(name="fill", node="FillBackward2", vjp={"self": lambda K, g: K.zeros_like(g)})
@@ -260,13 +260,13 @@ def fill_(self: Tensor, value: Any) -> Tensor:
             raise RuntimeError(
                 f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions."
             )
-        return call_inplace(_fill_tensor.__wrapped_op__, self, value)
-    return call_inplace(_fill.__wrapped_op__, self, dispatch.number_as(value, self.dtype))
+        return call_inplace(op_of(_fill_tensor), self, value)
+    return call_inplace(op_of(_fill), self, dispatch.number_as(value, self.dtype))
 
 
 def zero_(self: Tensor) -> Tensor:
     """Write zero into every element."""
-    return call_inplace(_zero.__wrapped_op__, self)
+    return call_inplace(op_of(_zero), self)
 
 
 specialise.link(call_out=call_out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from retrograd.ops.broadcasting import broadcast_shapes
-from retrograd.ops.declare import Array, composite, op
+from retrograd.ops.declare import Array, Formulas, composite, op
 from retrograd.ops.graph import graph_kernel
 from retrograd.ops.shape import _unsafe_view, expand, reshape, squeeze_, transpose, unsqueeze
 from retrograd.tensor import Tensor
@@ -24,7 +24,7 @@ def _right_gradient(K: Any, g: Any, left: Any, is_transposed: bool) -> Any:
     return K.matmul(left.mT, g)
 
 
-_PRODUCT = {
+_PRODUCT: Formulas = {
     "self": lambda K, g, mat2: K.matmul(g, mat2.mT),
     "mat2": lambda K, g, self, mat2_transposed: _right_gradient(K, g, self, mat2_transposed),
 }
@@ -185,7 +185,8 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
         )
     if input.shape[1] != vec.shape[0]:
         raise RuntimeError(
-            f"size mismatch, got input ({input.shape[0]}), mat ({input.shape[0]}x{input.shape[1]}), vec ({vec.shape[0]})"
+            f"size mismatch, got input ({input.shape[0]}), mat ({input.shape[0]}x{input.shape[1]}), "
+            f"vec ({vec.shape[0]})"
         )
     _check_dtypes("mv", input, vec)
     return _mv(input, vec)

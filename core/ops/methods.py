@@ -90,24 +90,27 @@ def attach() -> None:
         setattr(Tensor, symbol, function if symbol in _UNARY else _symbol(function))
     for symbol, name in _IN_PLACE.items():
         setattr(Tensor, symbol, getattr(Tensor, name))
-    Tensor.__rtruediv__ = Tensor.__rdiv__ = _symbol(_rdiv)
-    Tensor.__rmatmul__ = linalg.rmatmul
     for symbol, name in _REFLECTED.items():
         setattr(Tensor, symbol, _reflected(publics[name]))
-    Tensor.__getitem__ = indexing.getitem
-    Tensor.__setitem__ = indexing.setitem
     for name in ("copy_", "fill_", "zero_"):
         setattr(Tensor, name, getattr(inplace, name))
     for name in ("squeeze_", "unsqueeze_", "transpose_", "t_"):
         setattr(Tensor, name, getattr(shape, name))
-    Tensor.swapaxes_ = Tensor.swapdims_ = shape.transpose_
-    Tensor.index_put_ = indexing.index_put_
-    Tensor.where = indexing._where_method
-    Tensor.repeat = publics["_repeat_method"]
-    Tensor.T = property(shape._T)
-    Tensor.mT = property(shape._mT)
-    Tensor.H = property(lambda self: publics["adjoint"](self) if self.is_complex() else shape._mT(self))
-    Tensor.mH = Tensor.H
+    for name, made in _renamed().items():
+        setattr(Tensor, name, made)
+
+
+def _renamed() -> dict[str, Any]:
+    """What is a method under a name that differs from the function's, and the properties."""
+    divided = _symbol(_rdiv)
+    adjoint = property(lambda self: publics["adjoint"](self) if self.is_complex() else shape._mT(self))
+    return {
+        "__rtruediv__": divided, "__rdiv__": divided, "__rmatmul__": linalg.rmatmul,
+        "__getitem__": indexing.getitem, "__setitem__": indexing.setitem, "index_put_": indexing.index_put_,
+        "where": indexing._where_method, "repeat": publics["_repeat_method"],
+        "swapaxes_": shape.transpose_, "swapdims_": shape.transpose_,
+        "T": property(shape._T), "mT": property(shape._mT), "H": adjoint, "mH": adjoint,
+    }  # fmt: skip
 
 
 def _is_method(function: Callable[..., Any]) -> bool:

@@ -28,8 +28,8 @@ _INTERNAL = {"legacy_tensor", "printoptions", "tensor_text"}
 
 def load() -> dict[str, Callable[..., Any]]:
     """Put the operators on `Tensor` and return the functions of the namespace."""
-    for module in pkgutil.iter_modules(ops.__path__):
-        import_module(f"{ops.__name__}.{module.name}")
+    for found in pkgutil.iter_modules(ops.__path__):
+        import_module(f"{ops.__name__}.{found.name}")
     methods.attach()
     exported = {name: function for name, function in publics.items() if not name.startswith("_")}
     for module_name in _EXPORTED_WHOLE:

@@ -13,6 +13,7 @@ padding, dilation, ...) are tuples with one int per spatial axis.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from retrograd.backends import windows
@@ -316,7 +317,7 @@ def _declare_avg_pool(dims: int) -> Any:
     return avg_pool
 
 
-_avg_pools = {dims: _declare_avg_pool(dims) for dims in (2, 3)}
+_avg_pools: dict[int, Callable[..., Any]] = {dims: _declare_avg_pool(dims) for dims in (2, 3)}
 
 
 def _declare_adaptive_avg_pool(dims: int) -> Any:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from retrograd.ops.declare import Array, op
+from retrograd.ops.declare import Array, op, op_of
 from retrograd.ops.graph import G
 
 __all__: list[str] = []
@@ -72,7 +72,7 @@ def _normalized(K: Any, x: Any, weight: Any, bias: Any, eps: float, axes: Ints) 
     out = _scaled(wide, mean, _inverse_deviation(K, var, eps), _wide(K, weight), _wide(K, bias))
     if wide is x:
         return out, mean, var
-    return tuple(K.astype(each, x.dtype) for each in (out, mean, var))  # type: ignore[return-value]
+    return tuple(K.astype(each, x.dtype) for each in (out, mean, var))
 
 
 # -- batch norm --------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ def _fixed_batch_norm(
     return K.astype(out, self.dtype) if out.dtype != self.dtype else out
 
 
-_fixed_batch_norm.__wrapped_op__.node_class.shown = (0, 1, 2)
+op_of(_fixed_batch_norm).node_class.shown = (0, 1, 2)
 
 
 # -- layer norm --------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from retrograd.autograd.modes import current_mode
@@ -95,7 +95,7 @@ def widened(K: Any, x: Any) -> Any:
     )
 
 
-def counted(shape: tuple[int, ...], dims: tuple[int, ...]) -> int:
+def counted(shape: tuple[int, ...], dims: Iterable[int]) -> int:
     """How many elements are reduced to one."""
     count = 1
     for each in dims:

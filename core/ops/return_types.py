@@ -17,7 +17,7 @@ __all__ = [
 
 def return_type(name: str, *fields: str) -> Any:
     """A named tuple class that prints a field a line."""
-    base = namedtuple(name, fields)  # type: ignore[misc] - the fields are not known to a type checker
+    base = namedtuple(name, fields)  # type: ignore[misc]  # the fields are not known to a type checker
     members = {"__slots__": (), "__repr__": _text, "__module__": "retrograd.return_types"}
     return type(name, (base,), members)
 

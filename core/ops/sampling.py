@@ -13,7 +13,7 @@ from retrograd.autograd.modes import current_mode
 from retrograd.autograd.rebase import check_writable
 from retrograd.dtypes import Category, bool_, dtype, finfo, get_default_dtype, iinfo, int64
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
-from retrograd.ops.declare import Array, Op, op, publics
+from retrograd.ops.declare import Array, Op, op, op_of, publics
 from retrograd.ops.inplace import call_inplace
 from retrograd.ops.options import Destination, Options, as_size, destination, finish, fresh
 from retrograd.random import (
@@ -239,11 +239,10 @@ def randperm(n: int, *, generator: Generator | None = None, **options: Unpack[Op
 def _forgetting(name: str, node: str) -> Op:
     """An operator whose result is `value`, drawn beforehand: it forgets its input, whose gradient is zero."""
 
-    def overwrite(K, self: Array, value: Array) -> Array:  # type: ignore[no-untyped-def]
+    def overwrite(K, self: Array, value: Array) -> Array:
         return value
 
-    declared = op(name=name, node=node, vjp={"self": lambda K, g: K.zeros_like(g)})(overwrite)
-    return declared.__wrapped_op__  # type: ignore[attr-defined, no-any-return]
+    return op_of(op(name=name, node=node, vjp={"self": lambda K, g: K.zeros_like(g)})(overwrite))
 
 
 _BERNOULLI = _forgetting("_bernoulli", "BernoulliBackward0")
@@ -375,7 +374,7 @@ def _normal_by_tensors(mean: Any, std: Any, source: Generator) -> Tensor:
         "std": lambda K, g, std_shape: K.zeros_like(sum_to(K, g, std_shape)),
     },
 )
-def _normal_by_both(K, mean: Array, std: Array, value: Array) -> Array:  # type: ignore[no-untyped-def]
+def _normal_by_both(K, mean: Array, std: Array, value: Array) -> Array:
     """`value`, drawn beforehand."""
     return value
 

@@ -6,6 +6,7 @@ A view operator computes one or more view steps (see `retrograd.views`) from its
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -111,9 +112,8 @@ def make_views(source: Tensor, name: str, steps: Sequence[Step]) -> tuple[Tensor
     with no_grad():
         views = [make_view(source, name, step, creation="multi") for step in steps]
     if source._edge is not None and mode.grad:
-        node = make_view_node(
-            _view_class(name, max(len(steps), 1) if len(steps) != 1 else 1), (), source._array, source._edge, source._k, {}
-        )
+        outputs = max(len(steps), 1)
+        node = make_view_node(_view_class(name, outputs), (), source._array, source._edge, source._k, {})
         node.plan = _MULTI_VIEW_PLAN if len(steps) != 1 else _SINGLE_VIEW_PLAN
         node.saved = (tuple(steps), tuple(source._array.shape))
         for position, view in enumerate(views):
@@ -362,7 +362,8 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.squeeze.html
     """
     shape, number = _squeezed(input, dim)
-    return make_view(input, f"SqueezeBackward{number}", Reshape(shape), **({} if dim is None else {"dim": dim}))
+    arguments: dict[str, Any] = {} if dim is None else {"dim": dim}
+    return make_view(input, f"SqueezeBackward{number}", Reshape(shape), **arguments)
 
 
 def _squeezed(input: Tensor, dim: int | Sequence[int] | None) -> tuple[tuple[int, ...], int]:
@@ -397,17 +398,18 @@ def expand(input: Tensor, *sizes: Any) -> Tensor:
     if lead < 0:
         raise RuntimeError(
             f"expand({input.dtype.type_name}Tensor{{{list(shape)}}}, size={list(wanted)}): the number of sizes "
-            f"provided ({len(wanted)}) must be greater or equal to the number of dimensions in the tensor ({len(shape)})"
+            f"provided ({len(wanted)}) must be greater or equal to the number of dimensions in the tensor "
+            f"({len(shape)})"
         )
     result = list(wanted)
     for i, n in enumerate(wanted):
         have = shape[i - lead] if i >= lead else None
-        if n == -1 and have is None:
-            raise RuntimeError(
-                f"The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension {i}"
-            )
         if n == -1:
-            result[i] = have  # type: ignore[call-overload]
+            if have is None:
+                raise RuntimeError(
+                    f"The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension {i}"
+                )
+            result[i] = have
         elif have is not None and have not in (1, n):
             raise RuntimeError(
                 f"The expanded size of the tensor ({n}) must match the existing size ({have}) at non-singleton "
@@ -635,7 +637,7 @@ def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int], dim: i
     else:
         cuts = [int(each) for each in indices_or_sections]
     edges = [0, *cuts, n]
-    return tuple(slice_dim(input, at, a, b, 1) for a, b in zip(edges[:-1], edges[1:], strict=True))
+    return tuple(slice_dim(input, at, a, b, 1) for a, b in itertools.pairwise(edges))
 
 
 # -- in place ----------------------------------------------------------------------------------
@@ -643,14 +645,14 @@ def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int], dim: i
 
 def _restep(self: Tensor, made: Tensor) -> Tensor:
     """Let a tensor become a view of itself: in-place changes of shape."""
-    view_of_self, edge = made._meta, made._edge
+    edge = made._edge
     self._array = made._array
     if self._meta is not None and self._meta.storage is not None:
-        self._meta.steps = view_of_self.steps
+        self._meta.steps = made._own_meta().steps
     if edge is not None:
         self._edge = edge
     if self._meta is not None and self._meta.view is not None:
-        self._meta.view = view_of_self.view
+        self._meta.view = made._own_meta().view
     return self
 
 

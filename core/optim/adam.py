@@ -309,7 +309,7 @@ class NAdam(RuleOptimizer):
         if decays and decoupled:
             param *= decay
         grad = gradient(grad, maximize, param * decay if decays and not decoupled else None)
-        exp_avg, exp_avg_sq = moments(grad, *slots, one_minus_beta1, beta2, one_minus_beta2)
+        exp_avg, exp_avg_sq = moments(grad, slots[0], slots[1], one_minus_beta1, beta2, one_minus_beta2)
         denominator = K.sqrt(exp_avg_sq / correction) + eps
         param += grad * by_grad / denominator
         param += exp_avg * by_average / denominator

@@ -195,7 +195,7 @@ def _total_steps(total_steps: int | None, epochs: int | None, steps_per_epoch: i
     if total_steps is None and (epochs is None or steps_per_epoch is None):
         raise ValueError("You must define either total_steps OR (epochs AND steps_per_epoch)")
     if total_steps is not None:
-        given = {"total_steps": total_steps}
+        given: dict[str, Any] = {"total_steps": total_steps}
     else:
         given = {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
     for name, value in given.items():

@@ -279,7 +279,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     def next_lr(self, lr: Any, base: Any, group: int) -> Any:
         return self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
 
-    def step(self, epoch: float | None = None) -> None:  # type: ignore[override]
+    def step(self, epoch: float | None = None) -> None:
         """Go to the next epoch, or to `epoch`, which may lie between two."""
         if epoch is None and self.last_epoch < 0:
             epoch = 0

@@ -33,7 +33,7 @@ def number(value: Any) -> Any:
     return value.item() if isinstance(value, Tensor) else value
 
 
-def check(value: float, name: str, ok: bool) -> None:
+def check(value: float | Tensor, name: str, ok: bool) -> None:
     """Refuse a bad option, with PyTorch's text.
 
     Raises

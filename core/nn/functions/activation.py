@@ -14,8 +14,8 @@ from retrograd import random
 from retrograd.dtypes import dtype as DType
 from retrograd.ops import activation, bounds, inplace, special
 from retrograd.ops.arguments import wrap_dim
-from retrograd.ops.reductions import log_softmax as _log_softmax
-from retrograd.ops.reductions import softmax as _softmax
+from retrograd.ops.declare import op_of
+from retrograd.ops.reductions import log_softmax as _log_softmax, softmax as _softmax
 from retrograd.ops.trigonometry import tanh as _tanh
 from retrograd.tensor import Tensor, wrap_array
 
@@ -34,12 +34,12 @@ def _apply(operator: Callable[..., Tensor], in_place: bool, input: Tensor, *argu
     """Call an operator, or write its result into its input."""
     _check_float(operator, input)
     if in_place:
-        return inplace.call_inplace(operator.__wrapped_op__, input, *arguments)  # type: ignore[attr-defined]
+        return inplace.call_inplace(op_of(operator), input, *arguments)
     return operator(input, *arguments)
 
 
 def _check_float(operator: Callable[..., Tensor], input: Any) -> None:
-    name = operator.__wrapped_op__.name.strip("_")  # type: ignore[attr-defined]
+    name = op_of(operator).name.strip("_")
     if not isinstance(input, Tensor):
         raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     if not input.dtype.is_floating_point:

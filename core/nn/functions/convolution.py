@@ -18,7 +18,7 @@ Pair = int | Sequence[int]
 Ints = tuple[int, ...]
 
 
-def _check_ranks(name: str, input: Tensor, weight: Tensor, dims: int) -> bool:
+def _check_ranks(name: str, input: Any, weight: Any, dims: int) -> bool:
     """Whether there is no batch dimension."""
     if not isinstance(input, Tensor) or not isinstance(weight, Tensor):
         wrong = "input" if not isinstance(input, Tensor) else "weight"

@@ -12,6 +12,7 @@ from retrograd.autograd.node import next_sequence_number
 from retrograd.autograd.rebase import make_view_node
 from retrograd.dtypes import Category, int64
 from retrograd.ops import linalg, neural, shape
+from retrograd.ops.declare import op_of
 from retrograd.ops.linalg import _addmm
 from retrograd.tensor import Parameter, Tensor, wrap_array
 
@@ -21,7 +22,7 @@ __all__ = [
 ]  # fmt: skip
 
 _new = object.__new__
-_addmm_op = _addmm.__wrapped_op__
+_addmm_op = op_of(_addmm)
 _addmm_node = _addmm_op.node_class
 _transpose_node = shape._view_class("TBackward0")
 

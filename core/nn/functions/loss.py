@@ -192,25 +192,22 @@ def gaussian_nll_loss(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.gaussian_nll_loss.html
     """
-    if not isinstance(var, Tensor):
-        if var < 0:
-            raise ValueError("var has negative entry/entries")
-        var = input.detach() * 0 + var
-    elif bool((var < 0).any()):
+    if bool((var < 0).any() if isinstance(var, Tensor) else var < 0):
         raise ValueError("var has negative entry/entries")
-    if tuple(var.shape) != tuple(input.shape):
-        if tuple(input.shape[:-1]) == tuple(var.shape):
-            var = var.unsqueeze(-1)
-        elif input.ndim != var.ndim or any(v not in (n, 1) for n, v in zip(input.shape, var.shape, strict=True)):
+    wide: Tensor = var if isinstance(var, Tensor) else input.detach() * 0 + var
+    if tuple(wide.shape) != tuple(input.shape):
+        if tuple(input.shape[:-1]) == tuple(wide.shape):
+            wide = wide.unsqueeze(-1)
+        elif input.ndim != wide.ndim or any(v not in (n, 1) for n, v in zip(input.shape, wide.shape, strict=True)):
             raise ValueError("var is of incorrect size")
     if reduction not in _REDUCTIONS:
         raise ValueError(f"{reduction} is not valid")
     from retrograd.autograd.modes import no_grad
 
-    var = var.clone()
+    wide = wide.clone()
     with no_grad():
-        var.clamp_(min=eps)
-    value = 0.5 * (var.log() + (input - target) ** 2 / var)
+        wide.clamp_(min=eps)
+    value = 0.5 * (wide.log() + (input - target) ** 2 / wide)
     return _reduced(value + 0.5 * math.log(2 * math.pi) if full else value, reduction)
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from retrograd.nn import functional as F
-from retrograd.nn import init
+from retrograd.nn import functional as F, init
 from retrograd.nn.modules.module import Module
 from retrograd.ops.arguments import expand_pair
 from retrograd.ops.factories import empty
@@ -68,8 +67,10 @@ class _Conv(Module):
             if self.padding == "same":
                 total = d * (k - 1)
                 around.append((total // 2, total - total // 2))
+            elif isinstance(self.padding, str):
+                around.append((0, 0))
             else:
-                around.append((0, 0) if self.padding == "valid" else (self.padding[i], self.padding[i]))
+                around.append((self.padding[i], self.padding[i]))
         self._reversed_padding_repeated_twice = [each for pair in reversed(around) for each in pair]
 
     def reset_parameters(self) -> None:

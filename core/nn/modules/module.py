@@ -10,8 +10,7 @@ from typing import Any, Final, TypeVar
 
 from retrograd.autograd.hooks import RemovableHandle
 from retrograd.autograd.modes import no_grad
-from retrograd.device import device as Device
-from retrograd.device import kernels_of
+from retrograd.device import device as Device, kernels_of
 from retrograd.dtypes import bfloat16, dtype, float16, float32, float64
 from retrograd.nn.modules.hooks import add_hook, call_with_hooks, global_hooks
 from retrograd.nn.modules.loading import load_into, raise_errors
@@ -547,7 +546,8 @@ class Module:
             Give the parameters themselves and not detached aliases.
         """
         if args:
-            destination, prefix, keep_vars = (*args, *(destination, prefix, keep_vars)[len(args) :])
+            given: tuple[Any, ...] = (*args, *(destination, prefix, keep_vars)[len(args) :])
+            destination, prefix, keep_vars = given
         if destination is None:
             destination = OrderedDict()
             destination._metadata = OrderedDict()
