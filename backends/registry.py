@@ -188,8 +188,7 @@ def _complete(backend: str, table: Kernels) -> Kernels:
     missing = sorted(name for name in REQUIRED if name not in table.__dict__)
     if missing:
         raise BackendError(
-            f"backend {backend!r} (plugin {available()[backend]!r}) lacks required kernels: "
-            f"{', '.join(missing)}"
+            f"backend {backend!r} (plugin {available()[backend]!r}) lacks required kernels: {', '.join(missing)}"
         )
     return table
 
@@ -200,9 +199,7 @@ def _match_device(backend: str, devices: tuple[str, ...], wanted: str) -> str:
     for device in devices:
         if wanted in (device, device.partition(":")[0]) or wanted == f"{device}:0":
             return device
-    raise BackendError(
-        f"backend {backend!r} has no device {wanted!r}; it has: {', '.join(map(repr, devices))}"
-    )
+    raise BackendError(f"backend {backend!r} has no device {wanted!r}; it has: {', '.join(map(repr, devices))}")
 
 
 def _override(table: Kernels) -> None:

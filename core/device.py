@@ -140,9 +140,7 @@ def _from_files(start: Path) -> str | None:
                 content = content.get(key, {})
             if "backend" in content:
                 if not isinstance(content["backend"], str):
-                    raise registry.BackendError(
-                        f"'backend' in {path} must be a string, not {content['backend']!r}"
-                    )
+                    raise registry.BackendError(f"'backend' in {path} must be a string, not {content['backend']!r}")
                 return content["backend"]
             if file == "pyproject.toml":
                 return None

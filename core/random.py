@@ -116,8 +116,7 @@ class Generator:
             raise TypeError("RNG state must be a retrograd.ByteTensor")
         if new_state.numel() != 16:
             raise RuntimeError(
-                "Expected a generator state of size 16 but found the input RNG state size to be "
-                f"{new_state.numel()}"
+                f"Expected a generator state of size 16 but found the input RNG state size to be {new_state.numel()}"
             )
         content = bytes(new_state.tolist())
         with self._lock:
@@ -275,9 +274,7 @@ def _open_uniform(k: Any, source: Generator, count: int, native: Any) -> Any:
 
 
 @_by_level
-def open_uniform_array(
-    k: Any, shape: Sequence[int], native_dtype: Any, generator: Generator | None = None
-) -> Any:
+def open_uniform_array(k: Any, shape: Sequence[int], native_dtype: Any, generator: Generator | None = None) -> Any:
     """A raw float64 array of numbers from (0, 1], as finely spaced as numbers of type `native_dtype` need."""
     source = default_generator if generator is None else generator
     return k.reshape(_open_uniform(k, source, math.prod(shape), native_dtype), tuple(shape))
@@ -300,9 +297,7 @@ def normal_array(k: Any, shape: Sequence[int], native_dtype: Any, generator: Gen
 
 
 @_by_level
-def integer_array(
-    k: Any, shape: Sequence[int], low: int, high: int, generator: Generator | None = None
-) -> Any:
+def integer_array(k: Any, shape: Sequence[int], low: int, high: int, generator: Generator | None = None) -> Any:
     """A raw int64 array of integers from [low, high), equal on every backend.
 
     A remainder of 63 random bits is off the uniform by less than 2**-43 for the ranges that 20 bits

@@ -262,9 +262,7 @@ class _Decoder:
         from retrograd.ops.creation import from_bytes
 
         content = self.archive.read(_entry(record["data"]))
-        return from_bytes(
-            content, DTYPES[record["dtype"]], tuple(record["shape"]), self.place(record["device"])
-        )
+        return from_bytes(content, DTYPES[record["dtype"]], tuple(record["shape"]), self.place(record["device"]))
 
 
 _SEQUENCES: dict[str, Callable[[Any], Any]] = {"list": list, "tuple": tuple, "set": set, "Size": Size}

@@ -235,10 +235,7 @@ class Tensor:
         expected = contiguous_strides(layout.shape)
         if 0 in layout.shape:
             return True
-        return all(
-            n == 1 or have == want
-            for n, have, want in zip(layout.shape, layout.strides, expected, strict=True)
-        )
+        return all(n == 1 or have == want for n, have, want in zip(layout.shape, layout.strides, expected, strict=True))
 
     def data_ptr(self) -> int:
         """An address that is equal for tensors that begin at the same element of one memory."""
@@ -500,9 +497,7 @@ class Tensor:
             If the tensor requires a gradient and `force` is not set.
         """
         if self._edge is not None and not force:
-            raise RuntimeError(
-                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
-            )
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         return self._k.to_host(self._array)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:

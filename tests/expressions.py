@@ -31,9 +31,7 @@ def outcome(line: str, module: Any, **names: Any) -> tuple[str, str]:
     except Exception as error:
         result = type(error).__name__, str(error)
     kind, text = result
-    text = re.sub(
-        r"\s*\((Could this error|Triggered internally).*", "", text.partition("\nException raised")[0]
-    )
+    text = re.sub(r"\s*\((Could this error|Triggered internally).*", "", text.partition("\nException raised")[0])
     text = re.sub(r"object at 0x[0-9a-f]+", "object", text)
     text = re.sub(r"torch\._C\.(_functions\.)?", "torch.", text)
     return kind, re.sub(r"\s+", " ", text.replace("torch.", "retrograd.")).strip()

@@ -172,9 +172,7 @@ def _binary() -> Iterator[Sample]:
         for dtype in COMPLEX:
             yield Sample(name, (numbers((3, 1), dtype), numbers((4,), dtype, 1)), dtype)
     a, b = np.array([True, True, False, False]), np.array([True, False, True, False])
-    for (
-        name
-    ) in "bitwise_and bitwise_or bitwise_xor equal logical_and logical_or logical_xor not_equal".split():
+    for name in "bitwise_and bitwise_or bitwise_xor equal logical_and logical_or logical_xor not_equal".split():
         yield Sample(name, (a, b), "bool")
 
 

@@ -182,9 +182,7 @@ def number(name: str, low: float = -2.0, high: float = 2.0, value: float = 1.7, 
 
 
 ELEMENTWISE = [
-    *unary(
-        "neg abs sgn exp exp2 expm1 sin cos sinh cosh tanh asinh atan erf erfc sigmoid square sinc relu frac"
-    ),
+    *unary("neg abs sgn exp exp2 expm1 sin cos sinh cosh tanh asinh atan erf erfc sigmoid square sinc relu frac"),
     *unary("ceil floor trunc round sign", fd=False),
     *unary("log log2 log10 log1p sqrt rsqrt reciprocal lgamma digamma", 0.3, 3.0),
     *unary("asin acos atanh erfinv", -0.8, 0.8),
@@ -214,9 +212,7 @@ ELEMENTWISE = [
     number("remainder", 0.2, 1.5),
     number("fmod", 0.2, 1.5),
     op("pow", s(A(M), 2), s(A(M), 3), s(A(M, 0.3), 0.5), s(A(M, 0.3), -1), s(A(M, 0.3), 2.5), s(2.0, A(M))),
-    op(
-        "pow", s(A(M), 0), s(A(values=[0.0, 1.0]), 1), s(A(values=[0.0, 2.0]), 2), s(0.0, A(M, 0.5)), fd=False
-    ),
+    op("pow", s(A(M), 0), s(A(values=[0.0, 1.0]), 1), s(A(values=[0.0, 2.0]), 2), s(0.0, A(M, 0.5)), fd=False),
     op(
         "pow",
         s(A(values=[0.0, 2.0]), A(values=[2.0, 0.0])),
@@ -270,10 +266,7 @@ ELEMENTWISE = [
 _I = A(M, -9, 9, "int64")
 _J = A(M, 1, 9, "int64")
 INTEGER = [
-    *(
-        op(name, s(_I, _J), s(_J, 3), differentiable=False)
-        for name in "bitwise_and bitwise_or bitwise_xor".split()
-    ),
+    *(op(name, s(_I, _J), s(_J, 3), differentiable=False) for name in "bitwise_and bitwise_or bitwise_xor".split()),
     *(
         op(name, s(_I, A(M, 0, 5, "int64")), differentiable=False)
         for name in ("bitwise_left_shift", "bitwise_right_shift")
@@ -348,22 +341,14 @@ REDUCTIONS = [
     op("cummax", s(X, 1), s(A(values=[1.0, 1.0, np.nan, 3.0]), 0), fd=False),
     op("cummin", s(X, 0), s(A(values=[1.0, 1.0, 0.5, 0.5]), 0), fd=False),
     op("logcumsumexp", s(X, 1), s(X, 0)),
-    op(
-        "unique", s(A((6,), 0, 4, "int64")), s(A((6,), 0, 4, "int64"), True, True, True), differentiable=False
-    ),
+    op("unique", s(A((6,), 0, 4, "int64")), s(A((6,), 0, 4, "int64"), True, True, True), differentiable=False),
     op("unique", s(A((5, 2), 0, 2, "int64"), True, True, True, 0), differentiable=False),
 ]
 
 Z = A((4,), 0.3, 1.5, "complex128")
 COMPLEX = [
-    *(
-        op(name, s(Z))
-        for name in "abs angle sgn conj exp log sqrt sin cosh tanh acosh asin reciprocal square".split()
-    ),
-    *(
-        op(name, s(Z))
-        for name in "real imag view_as_real neg sum mean prod var std norm isreal isnan".split()
-    ),
+    *(op(name, s(Z)) for name in "abs angle sgn conj exp log sqrt sin cosh tanh acosh asin reciprocal square".split()),
+    *(op(name, s(Z)) for name in "real imag view_as_real neg sum mean prod var std norm isreal isnan".split()),
     *(op(name, s(Z, Z), s(Z, A((4,)))) for name in "add mul div".split()),
     op("pow", s(Z, 3), s(Z, A((4,))), s(2, Z)),
     op("complex", s(A(M), A(M))),

@@ -351,9 +351,7 @@ def test_from_dlpack_of_jax_arrays(backend: str) -> None:
 
 
 def test_numpy_types_that_tensors_lack() -> None:
-    with pytest.raises(
-        TypeError, match=r"can't convert np.ndarray of type numpy.uint16. The only supported types"
-    ):
+    with pytest.raises(TypeError, match=r"can't convert np.ndarray of type numpy.uint16. The only supported types"):
         retrograd.tensor(np.array([1], np.uint16))
 
 

@@ -145,9 +145,7 @@ def test_promotion(expression: str, backend: str) -> None:
                 names = []
                 for module in (torch, retrograd):
                     b = array(module, other)
-                    names.append(
-                        {"a": array(module, one), "b": b[2] if scalar else b + 1 if other != "bool" else b}
-                    )
+                    names.append({"a": array(module, one), "b": b[2] if scalar else b + 1 if other != "bool" else b})
                 expected = outcome(torch, expression, names[0])
                 found = outcome(retrograd, expression, names[1])
                 assert_same(found, expected, f"{expression} on {one}, {other}{' of 0 dimensions' * scalar}")

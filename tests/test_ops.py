@@ -136,9 +136,7 @@ def directional(op: OpInfo, sample: Sample, order: int) -> tuple[float, float]:
     where = [i for i, each in enumerate(tensors) if each.requires_grad]
     random = np.random.default_rng(3)
     direction = [random.uniform(-1, 1, tuple(tensors[i].shape)) for i in where]
-    direction = [
-        d * (1 - 0.4j) if tensors[i].is_complex() else d for i, d in zip(where, direction, strict=True)
-    ]
+    direction = [d * (1 - 0.4j) if tensors[i].is_complex() else d for i, d in zip(where, direction, strict=True)]
 
     def value(step: float) -> tuple[float, list[Any]]:
         moved = list(tensors)

@@ -65,9 +65,7 @@ def imports_any(name: str, path: Path, libraries: set[str]) -> set[str]:
 
 def run_python(code: str, cwd: Path) -> str:
     """Run `code` in a fresh interpreter outside the checkout; what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", code], cwd=cwd, capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=cwd, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

@@ -39,9 +39,7 @@ def jit_on(device: Any) -> Callable[..., Any]:
     return partial(jax.jit, out_shardings=jax.sharding.SingleDeviceSharding(device))
 
 
-def compile_formula(
-    function: Callable[..., Any], static: tuple[int, ...], *, device: Any = None
-) -> Callable[..., Any]:
+def compile_formula(function: Callable[..., Any], static: tuple[int, ...], *, device: Any = None) -> Callable[..., Any]:
     """`function(K, *arguments)`, compiled. `static` counts the arguments without `K`.
 
     See Note [Compiled formulas]. A formula that reads values on the host, and so cannot be

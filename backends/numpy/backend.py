@@ -340,5 +340,3 @@ class NumpyBackend:
             quiet=quiet,
             **members,
         )
-
-

@@ -183,9 +183,7 @@ def max_pool(
     return value, _flat_positions(chosen, spatial, out, kernel, stride, padding, dilation)
 
 
-def _avoid_padding(
-    value: Array, chosen: Array, spatial: Ints, around: Around, places: list[tuple[slice, ...]]
-) -> None:
+def _avoid_padding(value: Array, chosen: Array, spatial: Ints, around: Around, places: list[tuple[slice, ...]]) -> None:
     """Where nothing is larger than the padding, choose the first tap that is not in it."""
     lowest = value == _lowest(value.dtype)
     if lowest.any():

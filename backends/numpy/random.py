@@ -23,9 +23,7 @@ Array = np.ndarray[Any, Any]
 _PIECE = 4096
 _AHEAD = 1024
 
-_TURNS = tuple(
-    tuple((np.uint32(rotation), np.uint32(32 - rotation)) for rotation in group) for group in ROTATIONS
-)
+_TURNS = tuple(tuple((np.uint32(rotation), np.uint32(32 - rotation)) for rotation in group) for group in ROTATIONS)
 
 _ahead: tuple[tuple[int, int], int, Array] | None = None  # key, first block, words; replaced as a whole
 

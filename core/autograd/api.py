@@ -175,8 +175,7 @@ def grad(
         return dict(zip(names, values, strict=True))
     if materialize_grads and allow_unused is False:
         raise ValueError(
-            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
-            "allow_unused=False."
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
         )
     allow_unused = materialize_grads if allow_unused is None else allow_unused
     wanted = _as_list(inputs)
@@ -185,9 +184,7 @@ def grad(
         return _batched(outputs, wanted, grad_outputs, keep, create_graph, allow_unused, materialize_grads)
     roots = _roots(outputs, grad_outputs)
     edges = [_input_edge(each) for each in wanted]
-    results = run_backward(
-        roots, retain_graph=keep, create_graph=create_graph, inputs=edges, accumulate=False
-    )
+    results = run_backward(roots, retain_graph=keep, create_graph=create_graph, inputs=edges, accumulate=False)
     return tuple(
         _settle_unused(result, i, each, allow_unused, materialize_grads)
         for i, (result, each) in enumerate(zip(results, wanted, strict=True))
@@ -272,19 +269,13 @@ def _root(position: int, root: Any, given: Tensor | None) -> tuple[Edge, Tensor]
             f"grad_output[{position}] has a dtype of {given.dtype} and output[{position}] has a dtype of {root.dtype}."
         )
     if root._edge is None:
-        error = RuntimeError(
-            f"element {position} of tensors does not require grad and does not have a grad_fn"
-        )
+        error = RuntimeError(f"element {position} of tensors does not require grad and does not have a grad_fn")
         raise note_without_graph(error, root)
     if given is None:
         if root.is_complex():
-            raise RuntimeError(
-                f"grad can be implicitly created only for real scalar outputs but got {root.dtype}"
-            )
+            raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {root.dtype}")
         k, array = root._k, root._array
         given = wrap_array(k.ones(tuple(array.shape), array.dtype), k)
     elif given.dtype is not root.dtype:
         given = given.to(root.dtype)
     return root._edge, given
-
-

@@ -266,9 +266,7 @@ class _Task:
             )
             grads = [self.unwrap(each) for each in wrapped]
         if self.check_nan:
-            anomaly.check_nan(
-                node, [self.wrap(k, each) for each in arrived], [self.wrap(k, each) for each in grads]
-            )
+            anomaly.check_nan(node, [self.wrap(k, each) for each in arrived], [self.wrap(k, each) for each in grads])
         if not self.retain_graph and node.saved and node.plan.holds_tensors:
             node.saved = self.freed
         return grads

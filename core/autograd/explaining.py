@@ -113,11 +113,7 @@ def freed_error(node: Node) -> RuntimeError:
 
 def raise_freed(error: Exception, node: Node) -> None:
     """If `node` failed because a pass has freed it, raise the error that says so in place of `error`."""
-    if (
-        type(node.saved) is Freed
-        and getattr(node.plan, "unpacks", True)
-        and getattr(error, "_noted", None) is None
-    ):
+    if type(node.saved) is Freed and getattr(node.plan, "unpacks", True) and getattr(error, "_noted", None) is None:
         raise freed_error(node) from None
 
 
@@ -208,9 +204,7 @@ class Break(NamedTuple):
     text: str
 
 
-def remember_break(
-    name: str, inputs: Sequence[Any], tensors: Sequence[Any], recorded: bool, grad: bool
-) -> None:
+def remember_break(name: str, inputs: Sequence[Any], tensors: Sequence[Any], recorded: bool, grad: bool) -> None:
     """In anomaly mode: leave with results that have no edge the first break on their way from the leaves."""
     for tensor in tensors:
         if tensor._edge is None:

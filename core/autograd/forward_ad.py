@@ -255,9 +255,7 @@ def _push_transposed(
         live = [each for each in probes if each is not None]
         if not pairs:
             return [None] * len(outputs)
-        pushed = iter(
-            grad([p for p, _ in pairs], live, [t for _, t in pairs], create_graph=keep, allow_unused=True)
-        )
+        pushed = iter(grad([p for p, _ in pairs], live, [t for _, t in pairs], create_graph=keep, allow_unused=True))
     return [None if probe is None else _or_zeros(next(pushed), probe) for probe in probes]
 
 

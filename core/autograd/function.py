@@ -366,8 +366,7 @@ class _Recording:
         if node.k is None and tensors:
             node.k = tensors[0]._k
         made = tuple(
-            self._output(position, each) if isinstance(each, Tensor) else each
-            for position, each in enumerate(outputs)
+            self._output(position, each) if isinstance(each, Tensor) else each for position, each in enumerate(outputs)
         )
         if self.records:
             node.saved = tuple(_pack(node, each, outputs, made) for each in node.ctx._to_save)
@@ -386,9 +385,7 @@ class _Recording:
                     "that are modified inplace must all be outputs of the Function."
                 )
             if self.records and each._edge is not None and each.is_leaf:
-                raise RuntimeError(
-                    "a leaf Variable that requires grad has been used in an in-place operation."
-                )
+                raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
             check_writable(each, current_mode(), self.records)
 
     def _output(self, position: int, output: Tensor) -> Tensor:
@@ -452,9 +449,7 @@ def _pack(node: _FunctionNode, tensor: Any, outputs: tuple[Any, ...], made: tupl
     if tensor is None:
         return None
     if not isinstance(tensor, Tensor):
-        raise TypeError(
-            f"save_for_backward can only save variables, but argument is of type {type(tensor).__name__}"
-        )
+        raise TypeError(f"save_for_backward can only save variables, but argument is of type {type(tensor).__name__}")
     for position, (before, after) in enumerate(zip(outputs, made, strict=True)):
         if tensor is before and isinstance(after, Tensor):
             own = after._edge is not None and after._edge[0] is node
@@ -546,6 +541,4 @@ class _OnceDifferentiableError(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        raise RuntimeError(
-            "trying to differentiate twice a function that was marked with @once_differentiable"
-        )
+        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")

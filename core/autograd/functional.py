@@ -44,9 +44,7 @@ def _tupled(value: Any, what: str, name: str) -> tuple[bool, Tensors]:
 def _fresh(tensors: Tensors, create_graph: bool, need_graph: bool) -> Tensors:
     """New tensors of the same values; with `create_graph`, linked to those that require a gradient."""
     return tuple(
-        each.view_as(each)
-        if create_graph and each.requires_grad
-        else each.detach().requires_grad_(need_graph)
+        each.view_as(each) if create_graph and each.requires_grad else each.detach().requires_grad_(need_graph)
         for each in tensors
     )
 
@@ -73,12 +71,8 @@ def _vector(v: Any, like: Tensors, was_tuple: bool, name: str, create_graph: boo
     if v is None:
         if len(like) == 1 and like[0].numel() == 1:
             return None
-        whose = (
-            "user-provided function returns" if name == "vjp" else "input to the user-provided function is"
-        )
-        raise RuntimeError(
-            f"The vector v can only be None if the {whose} a single Tensor with a single element."
-        )
+        whose = "user-provided function returns" if name == "vjp" else "input to the user-provided function is"
+        raise RuntimeError(f"The vector v can only be None if the {whose} a single Tensor with a single element.")
     values = _fresh(_tupled(v, "v", name)[1], create_graph, need_graph=False)
     if len(values) != len(like):
         if not was_tuple:
@@ -117,16 +111,14 @@ _INDEPENDENT = {
 
 _MISSING = {
     "back": (
-        "The output of the user-provided function is independent of input {i}. This is not allowed in strict "
-        "mode."
+        "The output of the user-provided function is independent of input {i}. This is not allowed in strict mode."
     ),
     "back_trick": (
         "The gradient with respect to the input is independent of entry {i} in the grad_outputs when using "
         "the double backward trick to compute forward mode gradients. This is not allowed in strict mode."
     ),
     "double_back": (
-        "The jacobian of the user-provided function is independent of input {i}. This is not allowed in "
-        "strict mode."
+        "The jacobian of the user-provided function is independent of input {i}. This is not allowed in strict mode."
     ),
     "double_back_trick": (
         "The hessian of the user-provided function is independent of entry {i} in the grad_jacobian. This is "
@@ -144,9 +136,7 @@ def _require_history(tensors: Sequence[Tensor | None], kind: str, strict: bool) 
             raise RuntimeError(_INDEPENDENT[kind].format(i=i))
 
 
-def _complete(
-    grads: Sequence[Tensor | None], like: Tensors, strict: bool, create_graph: bool, stage: str
-) -> Tensors:
+def _complete(grads: Sequence[Tensor | None], like: Tensors, strict: bool, create_graph: bool, stage: str) -> Tensors:
     """Gradients with zeros for those that are missing, or an error in strict mode."""
     for i, each in enumerate(grads if strict else ()):
         if each is None:
@@ -157,9 +147,7 @@ def _complete(
                 f"The {what} of the user-provided function is independent of input {i}. This is not allowed "
                 "in strict mode when create_graph=True."
             )
-    return tuple(
-        _zeros_like(other) if each is None else each for each, other in zip(grads, like, strict=True)
-    )
+    return tuple(_zeros_like(other) if each is None else each for each, other in zip(grads, like, strict=True))
 
 
 # -- gradients of what has some ------------------------------------------------------------------
@@ -170,9 +158,7 @@ def _grads(
 ) -> tuple[Tensor | None, ...]:
     """As `grad`, for outputs some of which may be missing or require no gradient."""
     given = (None,) * len(outputs) if grad_outputs is None else grad_outputs
-    pairs = [
-        (out, each) for out, each in zip(outputs, given, strict=True) if out is not None and out.requires_grad
-    ]
+    pairs = [(out, each) for out, each in zip(outputs, given, strict=True) if out is not None and out.requires_grad]
     if not pairs:
         return (None,) * len(inputs)
     differentiable, weights = zip(*pairs, strict=True)
@@ -206,9 +192,7 @@ def _call_scalar(func: Function, inputs: Tensors, name: str, strict: bool) -> Te
     if was_tuple:
         raise RuntimeError(f"The function given to {name} should return a single Tensor")
     if outputs[0].numel() != 1:
-        raise RuntimeError(
-            f"The Tensor returned by the function given to {name} should contain a single element"
-        )
+        raise RuntimeError(f"The Tensor returned by the function given to {name} should contain a single element")
     return outputs
 
 
@@ -261,9 +245,7 @@ def vjp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, 
     return _pair(outputs, out_was_tuple, product, was_tuple, create_graph)
 
 
-def _pair(
-    outputs: Tensors, out_was_tuple: bool, product: Tensors, was_tuple: bool, create_graph: bool
-) -> Any:
+def _pair(outputs: Tensors, out_was_tuple: bool, product: Tensors, was_tuple: bool, create_graph: bool) -> Any:
     return (
         _unwrapped(_finished(outputs, create_graph), out_was_tuple),
         _unwrapped(_finished(product, create_graph), was_tuple),
@@ -469,9 +451,7 @@ def _by_rows(i: int, output: Tensor, inputs: Tensors, create_graph: bool, strict
             if strict:
                 _refuse_row(found, i, n, create_graph)
             rows[n].append(_zeros_like(point) if found is None else found)
-    return tuple(
-        stack(each).reshape((*output.shape, *point.shape)) for each, point in zip(rows, inputs, strict=True)
-    )
+    return tuple(stack(each).reshape((*output.shape, *point.shape)) for each, point in zip(rows, inputs, strict=True))
 
 
 def _refuse_row(found: Tensor | None, output: int, input: int, create_graph: bool) -> None:

@@ -167,9 +167,7 @@ def _numerical_jacobians(case: _Case, place: int) -> list[Tensor]:
     source = case.inputs[place]
     if source.numel() == 0:
         return [
-            zeros(0, each.numel(), dtype=each.dtype, device=each.device)
-            for each in case.values
-            if _is_continuous(each)
+            zeros(0, each.numel(), dtype=each.dtype, device=each.device) for each in case.values if _is_continuous(each)
         ]
     rows = [_derivative(case, place, unit, unit) for unit in _units(source)]
     return [stack(list(each)) for each in zip(*rows, strict=True)]
@@ -185,9 +183,7 @@ def _of_differentiable(case: _Case, found: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _backward(case: _Case, output: Tensor, weight: Tensor) -> tuple[Tensor | None, ...]:
-    result: tuple[Tensor | None, ...] = grad(
-        output.clone(), case.points, weight, retain_graph=True, allow_unused=True
-    )
+    result: tuple[Tensor | None, ...] = grad(output.clone(), case.points, weight, retain_graph=True, allow_unused=True)
     return result
 
 
@@ -420,9 +416,7 @@ def _backward_cases(case: _Case) -> Iterator[_Case]:
             outputs = _as_tuple(case.func(*inputs))
             return tuple(getattr(each, part) if each.is_complex() else each for each in outputs)
 
-        yield replace(
-            case, func=restricted, values=restricted(*case.inputs), part=name, complex_places=places
-        )
+        yield replace(case, func=restricted, values=restricted(*case.inputs), part=name, complex_places=places)
 
 
 def _forward_cases(case: _Case) -> Iterator[_Case]:
@@ -470,8 +464,7 @@ def _check_inputs(inputs: tuple[Any, ...]) -> None:
             )
     if not found:
         raise ValueError(
-            "gradcheck expects at least one input tensor to require gradient, but none of them have "
-            "requires_grad=True."
+            "gradcheck expects at least one input tensor to require gradient, but none of them have requires_grad=True."
         )
 
 
@@ -537,14 +530,11 @@ def _check_undefined_gradients(case: _Case, outputs: list[Tensor]) -> None:
         grads = grad(outputs, case.points, _zeros_of(outputs), allow_unused=True)
     except RuntimeError as error:
         warnings.warn(_FEATURE_WARNING, stacklevel=2)
-        raise GradcheckError(
-            f"Expected backward function to handle undefined output grads. {notes}"
-        ) from error
+        raise GradcheckError(f"Expected backward function to handle undefined output grads. {notes}") from error
     if any(found is not None and not bool((found == 0).all()) for found in grads):
         warnings.warn(_FEATURE_WARNING, stacklevel=2)
         raise GradcheckError(
-            "Expected all input grads to be undefined or zero when all output grads are undefined or zero. "
-            + notes
+            "Expected all input grads to be undefined or zero when all output grads are undefined or zero. " + notes
         )
 
 
@@ -561,9 +551,7 @@ def _batched_and_single(case: _Case, output: Tensor, weights: list[Tensor]) -> t
     rows = [_backward(case, output, each) for each in weights]
     single = [None if column[0] is None else stack(list(column)) for column in zip(*rows, strict=True)]
     try:
-        batched = grad(
-            output, case.points, stack(weights), retain_graph=True, allow_unused=True, is_grads_batched=True
-        )
+        batched = grad(output, case.points, stack(weights), retain_graph=True, allow_unused=True, is_grads_batched=True)
     except RuntimeError as error:
         raise GradcheckError(f"While computing batched gradients, got: {error}\n\n{_BATCHED_HINT}") from error
     return list(batched), single
@@ -581,8 +569,7 @@ def _compare_batched(output: int, batched: list[Any], single: list[Any]) -> None
             continue
         if found is None or expected is None or not _close(found, expected, 1e-5, 1e-8):
             raise GradcheckError(
-                f"For output {output} and input "
-                f"{i}:\n\n{_BATCHED_HINT}\n\nGot:\n{found}\n\nExpected:\n{expected}"
+                f"For output {output} and input {i}:\n\n{_BATCHED_HINT}\n\nGot:\n{found}\n\nExpected:\n{expected}"
             )
 
 
@@ -595,9 +582,7 @@ def _check_batched_forward(case: _Case) -> None:
         tangents = [_random_like(case.inputs[place]) for _ in range(2)]
         rows = [_forward_derivative(case, place, each) for each in tangents]
         single = [stack(list(column)) for column in zip(*rows, strict=True)]
-        batched = vmap(lambda tangent, place=place: tuple(_forward_derivative(case, place, tangent)))(
-            stack(tangents)
-        )
+        batched = vmap(lambda tangent, place=place: tuple(_forward_derivative(case, place, tangent)))(stack(tangents))
         _compare_batched(place, list(batched), single)
 
 
@@ -774,9 +759,7 @@ check_batched_grad, fast_mode, masked
             raise AssertionError(f"Setting {name}=True requires check_rev_over_rev to be True")
     given = _as_tuple(inputs)
     if grad_outputs is None:
-        weights = tuple(
-            _weight_for(each, gen_non_contig_grad_outputs) for each in _differentiable(func(*given))
-        )
+        weights = tuple(_weight_for(each, gen_non_contig_grad_outputs) for each in _differentiable(func(*given)))
     else:
         weights = _as_tuple(grad_outputs)
     return gradcheck(
@@ -802,20 +785,14 @@ class _Gradients:
     def __init__(self, func: Callable[..., Any], inputs: tuple[Any, ...], weights: Tensors) -> None:
         self.func = func
         self.count = len(inputs)
-        self.differentiable = [
-            isinstance(each, Tensor) and each.requires_grad for each in (*inputs, *weights)
-        ]
+        self.differentiable = [isinstance(each, Tensor) and each.requires_grad for each in (*inputs, *weights)]
 
     def __call__(self, *args: Any) -> Tensors:
         # Forward mode passes tensors that require no gradient any more; the inner pass needs it.
-        args = tuple(
-            each.requires_grad_() if on else each for each, on in zip(args, self.differentiable, strict=True)
-        )
+        args = tuple(each.requires_grad_() if on else each for each, on in zip(args, self.differentiable, strict=True))
         inputs, weights = args[: self.count], args[self.count :]
         sources = [each for each, on in zip(inputs, self.differentiable, strict=False) if on]
-        grads = grad(
-            _differentiable(self.func(*inputs)), sources, weights, create_graph=True, allow_unused=True
-        )
+        grads = grad(_differentiable(self.func(*inputs)), sources, weights, create_graph=True, allow_unused=True)
         return tuple(each for each in grads if each is not None)
 
 

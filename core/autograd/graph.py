@@ -176,9 +176,7 @@ def register_multi_grad_hook(
         if complete:
             fn([grads.get(i) for i in range(len(tensors))])
 
-    handles = tuple(
-        register_tensor_hook(each, lambda grad, i=i: arrive(i, grad)) for i, each in enumerate(tensors)
-    )
+    handles = tuple(register_tensor_hook(each, lambda grad, i=i: arrive(i, grad)) for i, each in enumerate(tensors))
     return MultiGradHandle(handles)
 
 
@@ -196,5 +194,3 @@ def _register_any(tensors: Sequence[Tensor], fn: Callable[..., None], lock: thre
         fn(grad)
 
     return MultiGradHandle(tuple(register_tensor_hook(each, first) for each in tensors))
-
-

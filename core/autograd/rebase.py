@@ -148,9 +148,7 @@ def check_writable(tensor: Tensor, mode: Mode, records: bool) -> None:
     elif records:
         edge = tensor._edge
         if edge is not None and type(edge[0]) is AccumulateGrad:
-            raise RuntimeError(
-                "a leaf Variable that requires grad is being used in an in-place operation."
-            )
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
     if view is not None:
         layout = tensor._layout()
         if any(stride == 0 and n > 1 for n, stride in zip(layout.shape, layout.strides, strict=True)):
@@ -165,9 +163,7 @@ def _check_view(tensor: Tensor, view: Any) -> None:
     if view.creation is not None:
         raise RuntimeError(_creation_text(tensor, view))
     if base_edge is not None and type(base_edge[0]) is AccumulateGrad:
-        raise RuntimeError(
-            "a view of a leaf Variable that requires grad is being used in an in-place operation."
-        )
+        raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
 
 
 def _creation_text(tensor: Tensor, view: Any) -> str:

@@ -380,9 +380,7 @@ def _slice(table: BatchedKernels, x: Any, key: tuple[Any, ...]) -> Batched:
 @rule("unslice")
 def _unslice(table: BatchedKernels, g: Any, shape: tuple[int, ...], key: tuple[Any, ...]) -> Batched:
     g = table.of(g)
-    return table.wrap(
-        G.unslice(g.value, (table.size, *shape) if g.mapped else tuple(shape), _key(g, key)), g.mapped
-    )
+    return table.wrap(G.unslice(g.value, (table.size, *shape) if g.mapped else tuple(shape), _key(g, key)), g.mapped)
 
 
 @rule("slice_assign")
@@ -526,9 +524,7 @@ def _matmul(table: BatchedKernels, a: Any, b: Any) -> Batched:
 
 
 @rule("convolution")
-def _convolution(
-    table: BatchedKernels, x: Any, w: Any, stride: Any, padding: Any, dilation: Any, groups: int
-) -> Any:
+def _convolution(table: BatchedKernels, x: Any, w: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
     x, w = table.of(x), table.of(w)
     if w.mapped:
         return _loop("convolution", table, x, w, stride, padding, dilation, groups)

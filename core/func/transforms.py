@@ -129,9 +129,7 @@ def _value_and_aux(output: Any, has_aux: bool) -> tuple[Any, Any]:
             )
         output, aux = output
     if not isinstance(output, Tensor):
-        raise RuntimeError(
-            f"grad_and_value(f)(*args): Expected f(*args) to return a Tensor, got {type(output)}"
-        )
+        raise RuntimeError(f"grad_and_value(f)(*args): Expected f(*args) to return a Tensor, got {type(output)}")
     if output.ndim != 0:
         raise RuntimeError(
             "grad_and_value(f)(*args): Expected f(*args) to return a scalar Tensor, got tensor with "
@@ -270,9 +268,7 @@ def _push_forward(output: Tensor, inputs: list[Tensor], tangents: list[Tensor]) 
     pairs = [(p, t) for p, t in zip(products, tangents, strict=True) if p is not None and p._edge is not None]
     if not pairs:
         return output.detach() * 0
-    (pushed,) = _autograd_grad(
-        [p for p, _ in pairs], u, [t for _, t in pairs], create_graph=True, allow_unused=True
-    )
+    (pushed,) = _autograd_grad([p for p, _ in pairs], u, [t for _, t in pairs], create_graph=True, allow_unused=True)
     return output.detach() * 0 if pushed is None else pushed
 
 
@@ -390,5 +386,3 @@ def hessian(func: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any
     Source: https://docs.pytorch.org/docs/stable/generated/torch.func.hessian.html
     """
     return jacfwd(jacrev(func, argnums), argnums)
-
-

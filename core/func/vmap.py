@@ -58,9 +58,7 @@ def vmap(
     tensor([ 1., 13., 41.])
     """
     if randomness not in ("error", "different", "same"):
-        raise RuntimeError(
-            f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}"
-        )
+        raise RuntimeError(f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}")
     if chunk_size is not None and chunk_size <= 0:
         raise ValueError(f"vmap: chunk_size should be None or greater than 0. (got {chunk_size})")
 
@@ -157,9 +155,7 @@ def _broadcast_dims(dims: Dims, tree: Any) -> list[Any] | None:
 
 
 def _chunk(leaves: list[Any], dims: list[Any], start: int, count: int) -> list[Any]:
-    return [
-        leaf if dim is None else leaf.narrow(dim, start, count) for leaf, dim in zip(leaves, dims, strict=True)
-    ]
+    return [leaf if dim is None else leaf.narrow(dim, start, count) for leaf, dim in zip(leaves, dims, strict=True)]
 
 
 def _join(parts: list[Any], out_dims: Dims) -> Any:

@@ -64,9 +64,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
         raise ValueError("expected a non-empty list of Tensors")
     for i, each in enumerate(tensors):
         if not isinstance(each, Tensor):
-            raise TypeError(
-                f"expected Tensor as element {i} in argument 0, but got {type(each).__name__}"
-            )
+            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(each).__name__}")
         if each.ndim == 0:
             raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
     # PyTorch lets an empty 1-d tensor join anything.
@@ -254,9 +252,7 @@ def _repeat_method(input: Tensor, *repeats: Any) -> Tensor:
     """
     counts = as_ints(repeats)
     if len(counts) < input.ndim:
-        raise RuntimeError(
-            "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor"
-        )
+        raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
     return _repeat(input, counts)
 
 

@@ -93,9 +93,7 @@ def fmax(K, self: Array, other: Array) -> Array:
     >>> retrograd.fmax(retrograd.tensor([1.0, float("nan")]), retrograd.tensor([2.0, 1.0]))
     tensor([2., 1.])
     """
-    return K.where(
-        K.not_equal(self, self), other, K.where(K.not_equal(other, other), self, K.maximum(self, other))
-    )
+    return K.where(K.not_equal(self, self), other, K.where(K.not_equal(other, other), self, K.maximum(self, other)))
 
 
 @op(
@@ -117,9 +115,7 @@ def fmin(K, self: Array, other: Array) -> Array:
     >>> retrograd.fmin(retrograd.tensor([1.0, float("nan")]), retrograd.tensor([2.0, 1.0]))
     tensor([1., 1.])
     """
-    return K.where(
-        K.not_equal(self, self), other, K.where(K.not_equal(other, other), self, K.minimum(self, other))
-    )
+    return K.where(K.not_equal(self, self), other, K.where(K.not_equal(other, other), self, K.minimum(self, other)))
 
 
 # -- clamping ----------------------------------------------------------------------------------
@@ -164,12 +160,8 @@ def _clamp_number(K, self: Array, min: Any, max: Any) -> Array:
     check=_check_clamp,
     vjp={
         "self": lambda K, g, self, min, max: _masked(K, _inside(self, min, max), g),
-        "min": lambda K, g, self, min, max: _masked(
-            K, (self < min) if max is None else (self < min) & (min < max), g
-        ),
-        "max": lambda K, g, self, min, max: _masked(
-            K, (self > max) if min is None else (self > max) | (max < min), g
-        ),
+        "min": lambda K, g, self, min, max: _masked(K, (self < min) if max is None else (self < min) & (min < max), g),
+        "max": lambda K, g, self, min, max: _masked(K, (self > max) if min is None else (self > max) | (max < min), g),
     },
 )
 def _clamp(K, self: Array, min: Array | None, max: Array | None) -> Array:

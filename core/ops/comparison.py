@@ -140,9 +140,7 @@ def _isclose(K, self: Array, other: Array, rtol: float, atol: float, equal_nan: 
 
 
 @composite
-def isclose(
-    input: Array, other: Array, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
-) -> Array:
+def isclose(input: Array, other: Array, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Array:
     """Whether each pair of elements is close: ``abs(input - other) <= atol + rtol * abs(other)``.
 
     Raises
@@ -166,9 +164,7 @@ def isclose(
 
 
 @composite
-def allclose(
-    input: Array, other: Array, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
-) -> bool:
+def allclose(input: Array, other: Array, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
     """Whether all pairs of elements are close; see `isclose`.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.allclose.html

@@ -260,8 +260,7 @@ def _check_parts(inputs: Sequence[Any]) -> None:
     first, second = inputs[0].dtype, inputs[1].dtype
     if any(each not in (float16, float32, float64) for each in (first, second)):
         raise RuntimeError(
-            "Expected both inputs to be Half, Float or Double tensors but got "
-            f"{first.type_name} and {second.type_name}"
+            f"Expected both inputs to be Half, Float or Double tensors but got {first.type_name} and {second.type_name}"
         )
     if first is not second:
         raise RuntimeError(

@@ -53,9 +53,7 @@ _PLAIN = (bool, int, float, complex)
 
 def _is_sequence(value: Any) -> bool:
     return isinstance(value, (list, tuple, range)) or (
-        hasattr(value, "__len__")
-        and hasattr(value, "__getitem__")
-        and not isinstance(value, (str, bytes, dict))
+        hasattr(value, "__len__") and hasattr(value, "__getitem__") and not isinstance(value, (str, bytes, dict))
     )
 
 
@@ -427,9 +425,7 @@ def _asarray_of_tensor(obj: Tensor, wanted: dtype | None, device: Any, copy: boo
     return obj.clone() if copy and made is obj else made
 
 
-def frombuffer(
-    buffer: Any, *, dtype: dtype, count: int = -1, offset: int = 0, requires_grad: bool = False
-) -> Tensor:
+def frombuffer(buffer: Any, *, dtype: dtype, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:
     """A 1-dimensional tensor of the bytes of a Python buffer; the same memory on the NumPy backend.
 
     Raises
@@ -450,8 +446,7 @@ def frombuffer(
         raise ValueError(f"both buffer length ({size}) and count ({count}) must not be 0")
     if not 0 <= offset < size:
         raise ValueError(
-            f"offset ({offset} bytes) must be non-negative and no greater than buffer length ({size} bytes) "
-            "- 1"
+            f"offset ({offset} bytes) must be non-negative and no greater than buffer length ({size} bytes) - 1"
         )
     if count < 0 and (size - offset) % dtype.itemsize:
         raise ValueError(

@@ -207,9 +207,7 @@ def _by_group(K: Any, g: Array, groups: int) -> Array:
     return K.reshape(swapped, (groups, g.shape[1] // groups, g.shape[0] * math.prod(g.shape[2:])))
 
 
-def convolution(
-    K: Any, x: Array, w: Array, stride: Ints, padding: Ints, dilation: Ints, groups: int
-) -> Array:
+def convolution(K: Any, x: Array, w: Array, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
     """Cross-correlation of `x` (N, C, *spatial) with `w` (O, C / groups, *kernel)."""
     kernel = tuple(w.shape[2:])
     out = convolved(tuple(x.shape[2:]), kernel, stride, padding, dilation)

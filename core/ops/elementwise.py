@@ -502,8 +502,7 @@ def sgn(K, self: Array) -> Array:
 def _check_sign(inputs: Sequence[Any]) -> None:
     if inputs[0].dtype.is_complex:
         raise NotImplementedError(
-            "Unlike NumPy, retrograd.sign is not intended to support complex numbers. "
-            "Please use retrograd.sgn instead."
+            "Unlike NumPy, retrograd.sign is not intended to support complex numbers. Please use retrograd.sgn instead."
         )
 
 

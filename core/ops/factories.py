@@ -123,9 +123,7 @@ def full(size: Sequence[int], fill_value: Any, **options: Unpack[Options]) -> Te
     if isinstance(size, int):
         raise TypeError("full(): argument 'size' (position 1) must be tuple of ints, not int")
     if not isinstance(fill_value, (bool, int, float, complex)):
-        raise TypeError(
-            f"full(): argument 'fill_value' (position 2) must be Number, not {type(fill_value).__name__}"
-        )
+        raise TypeError(f"full(): argument 'fill_value' (position 2) must be Number, not {type(fill_value).__name__}")
     chosen = to.dtype or dtype_of_number(fill_value)
     value = checked_number(fill_value, chosen)
     return finish(to.k.full(as_size("full", (size,)), value, to.native(chosen)), to)
@@ -425,9 +423,7 @@ def eye(n: int, m: int | None = None, **options: Unpack[Options]) -> Tensor:
     columns = n if m is None else m
     for position, (name, value) in enumerate((("n", n), ("m", columns)), 1):
         if not hasattr(value, "__index__"):
-            raise TypeError(
-                f"eye(): argument '{name}' (position {position}) must be int, not {type(value).__name__}"
-            )
+            raise TypeError(f"eye(): argument '{name}' (position {position}) must be int, not {type(value).__name__}")
         if value < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {value}")
     to = destination("eye", options)
@@ -514,9 +510,7 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
         )
     _check_axes(axes)
     if indexing not in (None, "ij", "xy"):
-        raise RuntimeError(
-            f'retrograd.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
-        )
+        raise RuntimeError(f'retrograd.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
     swap = indexing == "xy" and len(axes) > 1
     if swap:
         axes = (axes[1], axes[0], *axes[2:])
@@ -533,9 +527,7 @@ def _check_axes(axes: tuple[Tensor, ...]) -> None:
         raise RuntimeError("meshgrid expects a non-empty TensorList")
     for each in axes:
         if each.ndim > 1:
-            raise RuntimeError(
-                f"retrograd.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {each}"
-            )
+            raise RuntimeError(f"retrograd.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {each}")
         if each.dtype is not axes[0].dtype:
             raise RuntimeError("meshgrid expects all tensors to have the same dtype")
         if each._k is not axes[0]._k:

@@ -149,5 +149,3 @@ def _as_strided_copy(self: Array, shape: tuple[int, ...], strides: tuple[int, ..
 )
 def _unstride(self: Array, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Array:
     """Zeros of `shape` with the elements of `self` added where `as_strided` would read."""
-
-

@@ -371,9 +371,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     if index.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector")
     if index.dtype not in (dtypes.int32, dtypes.int64):
-        raise RuntimeError(
-            f"index_select(): Expected dtype int32 or int64 for index, but got {index.dtype.type_name}"
-        )
+        raise RuntimeError(f"index_select(): Expected dtype int32 or int64 for index, but got {index.dtype.type_name}")
     vector = reshape(index, -1)
     size = input._array.shape[at] if input.ndim else 1
     low, high = _extremes(vector) if vector.numel() else (0, 0)
@@ -620,8 +618,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
         return tuple(wrap_array(each, condition._k) for each in condition._k.nonzero(condition._array))
     if condition.dtype not in (dtypes.bool_, dtypes.uint8):
         raise RuntimeError(
-            "where expected condition to be a boolean tensor, but got a tensor with dtype "
-            f"{condition.dtype.type_name}"
+            f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype.type_name}"
         )
     mask = condition if condition.dtype is dtypes.bool_ else condition.bool()
     broadcast_shapes(*(tuple(each._array.shape) for each in (mask, input, other) if isinstance(each, Tensor)))

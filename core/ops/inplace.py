@@ -86,8 +86,7 @@ def _fitting(op: Op, target: Tensor, result: Any, k: Any) -> Any:
         result_type = wrap_array(result, k).dtype
         if not can_cast(result_type, target.dtype):
             raise RuntimeError(
-                f"result type {result_type.type_name} can't be cast to the desired output type "
-                f"{target.dtype.type_name}"
+                f"result type {result_type.type_name} can't be cast to the desired output type {target.dtype.type_name}"
             )
         result = k.astype(result, own.dtype)
     return result

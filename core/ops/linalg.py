@@ -84,9 +84,7 @@ def _scaled(g: Any, factor: float) -> Any:
     vjp={
         "self": lambda K, g, self_shape, beta: _scaled(_sum_to(K, g, self_shape), beta),
         "mat1": lambda K, g, mat2, alpha: _scaled(K.matmul(g, mat2.mT), alpha),
-        "mat2": lambda K, g, mat1, mat2_transposed, alpha: _scaled(
-            _right_gradient(K, g, mat1, mat2_transposed), alpha
-        ),
+        "mat2": lambda K, g, mat1, mat2_transposed, alpha: _scaled(_right_gradient(K, g, mat1, mat2_transposed), alpha),
     },
 )
 def _addmm(K, self: Array, mat1: Array, mat2: Array, beta: float, alpha: float) -> Array:
@@ -180,9 +178,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.mv.html
     """
     if input.ndim != 2 or vec.ndim != 1:
-        raise RuntimeError(
-            f"vector + matrix @ vector expected, got 1, {input.ndim}, {vec.ndim}"
-        )
+        raise RuntimeError(f"vector + matrix @ vector expected, got 1, {input.ndim}, {vec.ndim}")
     if input.shape[1] != vec.shape[0]:
         raise RuntimeError(
             f"size mismatch, got input ({input.shape[0]}), mat ({input.shape[0]}x{input.shape[1]}), "
@@ -199,9 +195,7 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.dot.html
     """
     if input.ndim != 1 or tensor.ndim != 1:
-        raise RuntimeError(
-            f"1D tensors expected, but got {input.ndim}D and {tensor.ndim}D tensors"
-        )
+        raise RuntimeError(f"1D tensors expected, but got {input.ndim}D and {tensor.ndim}D tensors")
     if input.shape != tensor.shape:
         raise RuntimeError(
             f"inconsistent tensor size, expected tensor [{input.shape[0]}] and src [{tensor.shape[0]}] to have the "
@@ -302,9 +296,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     if left == 2 and right == 2:
         return mm(input, other)
     if left == 0 or right == 0:
-        raise RuntimeError(
-            f"both arguments to matmul need to be at least 1D, but they are {left}D and {right}D"
-        )
+        raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {left}D and {right}D")
     if left == 1 and right == 1:
         return dot(input, other)
     if left == 1 and right == 2:
@@ -387,5 +379,3 @@ def trace(input: Tensor) -> Tensor:
 def _trace(K, self: Array) -> Array:
     """The sum of the diagonal."""
     return K.sum(K.diagonal(self, 0, 0, 1), (0,), False)
-
-

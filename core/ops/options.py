@@ -81,9 +81,7 @@ def destination(name: str, options: Options, like: Tensor | None = None) -> Dest
     out = options.get("out")
     requires_grad = options.get("requires_grad", False)
     if not isinstance(requires_grad, bool):
-        raise TypeError(
-            f"{name}(): argument 'requires_grad' must be bool, not {type(requires_grad).__name__}"
-        )
+        raise TypeError(f"{name}(): argument 'requires_grad' must be bool, not {type(requires_grad).__name__}")
     if where is not None and not isinstance(where, (str, device)):
         raise TypeError(f"{name}(): argument 'device' must be retrograd.device, not {type(where).__name__}")
     if out is not None:
@@ -98,9 +96,7 @@ def _into(name: str, out: Any, wanted: dtype | None, requires_grad: bool) -> Des
     if not isinstance(out, Tensor):
         raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
     if wanted is not None and wanted is not out.dtype:
-        raise RuntimeError(
-            f"dtype {wanted.type_name} does not match dtype of out parameter ({out.dtype.type_name})"
-        )
+        raise RuntimeError(f"dtype {wanted.type_name} does not match dtype of out parameter ({out.dtype.type_name})")
     return Destination(name, out.dtype, out._k, requires_grad, out)
 
 
@@ -167,8 +163,7 @@ def _bad_size(name: str, size: tuple[Any, ...], argument: str) -> TypeError:
     given = size[0] if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
     if given is size and not hasattr(size[0], "__index__"):
         return TypeError(
-            f"{name}(): argument '{argument}' (position 1) must be tuple of ints, not "
-            f"{type(size[0]).__name__}"
+            f"{name}(): argument '{argument}' (position 1) must be tuple of ints, not {type(size[0]).__name__}"
         )
     position, wrong = next((i, each) for i, each in enumerate(given) if not hasattr(each, "__index__"))
     return TypeError(
@@ -190,9 +185,7 @@ def as_number(name: str, value: Any, argument: str, position: int) -> bool | int
     if hasattr(value, "item") and getattr(value, "shape", None) == ():
         number: bool | int | float | complex = value.item()
         return number
-    raise TypeError(
-        f"{name}(): argument '{argument}' (position {position}) must be Number, not {type(value).__name__}"
-    )
+    raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be Number, not {type(value).__name__}")
 
 
 def dtype_of_number(value: bool | int | float | complex) -> dtype:

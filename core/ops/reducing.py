@@ -55,8 +55,7 @@ def _deliver(name: str, out: Any, result: Any) -> Any:
         )
     if not can_cast(result.dtype, out.dtype):
         raise RuntimeError(
-            f"result type {result.dtype.type_name} can't be cast to the desired output type "
-            f"{out.dtype.type_name}"
+            f"result type {result.dtype.type_name} can't be cast to the desired output type {out.dtype.type_name}"
         )
     array = as_dtype(out._k, result._array, out._array.dtype)
     if tuple(array.shape) == tuple(out._array.shape):
@@ -90,9 +89,7 @@ def as_dtype(K: Any, x: Any, type_: Any) -> Any:
 
 def widened(K: Any, x: Any) -> Any:
     """float16 and bfloat16 as float32, to compute in."""
-    return (
-        K.astype(x, K.dtypes["float32"]) if x.dtype.itemsize == 2 and category(K, x) >= Category.FLOAT else x
-    )
+    return K.astype(x, K.dtypes["float32"]) if x.dtype.itemsize == 2 and category(K, x) >= Category.FLOAT else x
 
 
 def counted(shape: tuple[int, ...], dims: Iterable[int]) -> int:

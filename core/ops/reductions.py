@@ -194,8 +194,7 @@ def nanmean(input: Array, dim: Dims = None, keepdim: bool = False, *, dtype: dty
     """
     if input.dtype.category < FLOAT:
         raise RuntimeError(
-            "nanmean(): expected input to have floating point or complex dtype but got "
-            f"{input.dtype.type_name}"
+            f"nanmean(): expected input to have floating point or complex dtype but got {input.dtype.type_name}"
         )
     present = sum(input.detach().isnan().logical_not(), dim, keepdim)
     return nansum(input, dim, keepdim, dtype=dtype) / present
@@ -313,9 +312,7 @@ def _halved(K: Any, g: Any, std: Any) -> Any:
     return K.where(zero, K.zeros_like(g), g / twice)
 
 
-def _std_vjp(
-    K: Any, g: Any, self: Any, self_shape: Any, dim: Any, keepdim: bool, correction: Any, result: Any
-) -> Any:
+def _std_vjp(K: Any, g: Any, self: Any, self_shape: Any, dim: Any, keepdim: bool, correction: Any, result: Any) -> Any:
     return _var_vjp(K, _halved(K, g, result), self, self_shape, dim, keepdim, correction)
 
 
@@ -327,9 +324,7 @@ def _add(one: Any, other: Any) -> Any:
     return other if one is None else one if other is None else one + other
 
 
-def _var_mean_vjp(
-    K: Any, g: Any, self: Any, self_shape: Any, dim: Any, keepdim: bool, correction: Any
-) -> Any:
+def _var_mean_vjp(K: Any, g: Any, self: Any, self_shape: Any, dim: Any, keepdim: bool, correction: Any) -> Any:
     first = None if g[0] is None else _var_vjp(K, g[0], self, self_shape, dim, keepdim, correction)
     return _add(first, None if g[1] is None else _mean_part(K, g[1], self_shape, dim, keepdim))
 
@@ -362,9 +357,7 @@ def _std_mean(K, self: Array, dim: tuple[int, ...], correction: float, keepdim: 
     return K.sqrt(variance), center
 
 
-def _spread(
-    function: Any, input: Any, dim: Any, unbiased: bool | None, correction: float | None, keepdim: bool
-) -> Any:
+def _spread(function: Any, input: Any, dim: Any, unbiased: bool | None, correction: float | None, keepdim: bool) -> Any:
     """Sort out the two ways of calling, `f(x, dim, unbiased)` and `f(x, unbiased)`, and check."""
     if dim is True or dim is False:
         dim, unbiased = None, dim
@@ -502,9 +495,7 @@ def _norm_forward(K: Any, x: Any, order: float, dim: tuple[int, ...], keepdim: b
     return K.pow(K.sum(K.pow(size, order), dim, keepdim), 1 / order)
 
 
-def _norm_vjp(
-    K: Any, g: Any, self: Any, ord: float, dim: Any, keepdim: bool, result: Any, self_shape: Any
-) -> Any:
+def _norm_vjp(K: Any, g: Any, self: Any, ord: float, dim: Any, keepdim: bool, result: Any, self_shape: Any) -> Any:
     """Zero where the norm is, whose kink is there."""
     g = restored(K, g, self_shape, dim, keepdim)
     norm = restored(K, result, self_shape, dim, keepdim)
@@ -535,9 +526,7 @@ def _vector_norm(K, self: Array, ord: float, dim: tuple[int, ...], keepdim: bool
 
 
 @reduction
-def norm(
-    input: Array, p: Any = "fro", dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None
-) -> Array:
+def norm(input: Array, p: Any = "fro", dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Array:
     """The `p`-norm of the elements, taken as one vector: ``sum(abs(input)**p)**(1/p)``.
 
     Parameters
@@ -567,8 +556,7 @@ def norm(
         input = Op.cast(input, native(input, dtype))
     if input.dtype.category < FLOAT:
         raise RuntimeError(
-            "linalg.vector_norm: Expected a floating point or complex tensor as input. "
-            f"Got {input.dtype.type_name}"
+            f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {input.dtype.type_name}"
         )
     return _vector_norm(input, order, wrap_dims(dim, input.ndim), keepdim)
 
@@ -635,15 +623,11 @@ def _log_softmax_of_scalar(K, self: Array) -> Array:
     return self - self
 
 
-def _over_one_dim(
-    name: str, function: Any, over_scalar: Any, input: Any, dim: int, type_: dtype | None
-) -> Any:
+def _over_one_dim(name: str, function: Any, over_scalar: Any, input: Any, dim: int, type_: dtype | None) -> Any:
     if type_ is not None and type_ is not input.dtype:
         input = Op.cast(input, native(input, type_))
     if input.dtype.category is not FLOAT:
-        raise NotImplementedError(
-            f"\"{name}_lastdim_kernel_impl\" not implemented for '{input.dtype.type_name}'"
-        )
+        raise NotImplementedError(f"\"{name}_lastdim_kernel_impl\" not implemented for '{input.dtype.type_name}'")
     at = wrap_dim(dim, input.ndim)
     return function(input, at) if input.ndim else over_scalar(input)
 

@@ -37,9 +37,7 @@ def _source(name: str, generator: Any) -> Generator:
     if generator is None:
         return default_generator
     if not isinstance(generator, Generator):
-        raise TypeError(
-            f"{name}(): argument 'generator' must be retrograd.Generator, not {type(generator).__name__}"
-        )
+        raise TypeError(f"{name}(): argument 'generator' must be retrograd.Generator, not {type(generator).__name__}")
     return generator
 
 
@@ -298,9 +296,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     source = _source("bernoulli", generator)
     if p is None:
         if not input.is_floating_point():
-            raise NotImplementedError(
-                f"\"bernoulli_tensor_cpu_p_\" not implemented for '{input.dtype.type_name}'"
-            )
+            raise NotImplementedError(f"\"bernoulli_tensor_cpu_p_\" not implemented for '{input.dtype.type_name}'")
         coins = _coins(input, k, shape, source)
     else:
         _check_p(p)
@@ -431,9 +427,7 @@ def _check_weights(input: Tensor, count: int, replacement: bool) -> None:
     if input.ndim not in (1, 2):
         raise RuntimeError("prob_dist must be 1 or 2 dim")
     if not input.is_floating_point():
-        raise RuntimeError(
-            f"multinomial only supports floating-point dtypes for input, got: {input.dtype.type_name}"
-        )
+        raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {input.dtype.type_name}")
     if count <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples")
     if not replacement and count > input.shape[-1]:
@@ -513,9 +507,7 @@ def _overwrite(self: Tensor, name: str, array: Any) -> Tensor:
     return call_inplace(_IN_PLACE[name], self, wrap_array(fitting, k))
 
 
-def uniform_(
-    self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None
-) -> Tensor:
+def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Overwrite with uniform numbers from [from, to).
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.uniform_.html
@@ -527,18 +519,12 @@ def uniform_(
         if not abs(value) <= limit:
             raise RuntimeError(f"{what} is out of bounds for {self.dtype.type_name.lower()}")
     if from_ > to:
-        raise RuntimeError(
-            f"uniform_ expects to return a [from, to) range, but found from={from_:g} > to={to:g}"
-        )
+        raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={from_:g} > to={to:g}")
     k, shape = _begin(self)
-    return _overwrite(
-        self, "uniform", uniform_array(k, shape, native, source) * float(to - from_) + float(from_)
-    )
+    return _overwrite(self, "uniform", uniform_array(k, shape, native, source) * float(to - from_) + float(from_))
 
 
-def normal_(
-    self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
-) -> Tensor:
+def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Overwrite with normal numbers.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.normal_.html
@@ -550,9 +536,7 @@ def normal_(
     return _overwrite(self, "normal", drawn._array * float(std) + float(mean))
 
 
-def log_normal_(
-    self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None
-) -> Tensor:
+def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Tensor:
     """Overwrite with ``exp`` of normal numbers of that mean and standard deviation."""
     source = _source("log_normal_", generator)
     if not std > 0:
@@ -582,9 +566,7 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
     return _overwrite(self, "exponential", waits / float(lambd))
 
 
-def cauchy_(
-    self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None
-) -> Tensor:
+def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Overwrite with numbers of the Cauchy distribution of that median and half-width."""
     source = _source("cauchy_", generator)
     if not self.is_floating_point():

@@ -231,9 +231,7 @@ def _T(self: Tensor) -> Tensor:
 def _mT(self: Tensor) -> Tensor:
     """The last two dimensions swapped."""
     if self.ndim < 2:
-        raise RuntimeError(
-            f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor."
-        )
+        raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor.")
     return transpose(self, -2, -1)
 
 
@@ -454,12 +452,8 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     at = wrap_dim(dim, len(shape))
     index = index if type(index) is int else index.__index__()
     if not -shape[at] <= index < shape[at]:
-        raise IndexError(
-            f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {at}"
-        )
-    return make_view(
-        input, "SelectBackward0", _slice_step(shape, at, index % shape[at]), dim=dim, index=index
-    )
+        raise IndexError(f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {at}")
+    return make_view(input, "SelectBackward0", _slice_step(shape, at, index % shape[at]), dim=dim, index=index)
 
 
 def slice_dim(input: Tensor, dim: int, start: int | None, stop: int | None, step: int) -> Tensor:
@@ -504,15 +498,11 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     axis1, axis2 = wrap_dim(dim1, input.ndim), wrap_dim(dim2, input.ndim)
     if axis1 == axis2:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
-    return make_view(
-        input, "DiagonalBackward0", Diagonal(offset, axis1, axis2), offset=offset, dim1=dim1, dim2=dim2
-    )
+    return make_view(input, "DiagonalBackward0", Diagonal(offset, axis1, axis2), offset=offset, dim1=dim1, dim2=dim2)
 
 
 @composite
-def as_strided(
-    input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
-) -> Tensor:
+def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
     """A view of the storage with any sizes and strides, counted in elements.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.as_strided.html
@@ -543,9 +533,7 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     layout = input._layout()
     n = layout.shape[at] if layout.shape else 1
     if size > n:
-        raise RuntimeError(
-            f"maximum size for tensor at dimension {dimension} is {n} but size is {size}"
-        )
+        raise RuntimeError(f"maximum size for tensor at dimension {dimension} is {n} but size is {size}")
     if step <= 0:
         raise RuntimeError(f"step is {step} but must be > 0")
     windows = (n - size) // step + 1

@@ -216,9 +216,7 @@ def atan2(self: Array, other: Array) -> Array:
 def _over_square(K: Any, numerator: Any, y: Any, x: Any) -> Any:
     square_ = y * y + x * x
     origin = square_ == 0
-    return K.where(
-        origin, K.zeros_like(square_), numerator / K.where(origin, K.zeros_like(square_) + 1, square_)
-    )
+    return K.where(origin, K.zeros_like(square_), numerator / K.where(origin, K.zeros_like(square_) + 1, square_))
 
 
 @op(

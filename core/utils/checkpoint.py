@@ -104,9 +104,7 @@ class GraphExecGroup:
 
     def __enter__(self) -> GraphExecGroup:
         if _group.get() is not None:
-            raise RuntimeError(
-                f"GraphExecGroup contexts cannot be nested. Already inside group {_group.get()}"
-            )
+            raise RuntimeError(f"GraphExecGroup contexts cannot be nested. Already inside group {_group.get()}")
         _group.set(self)
         return self
 
@@ -407,9 +405,7 @@ def _without_reentrancy(
     if debug and context_fn is not noop_context_fn:
         raise ValueError("debug=True is incompatible with non-default context_fn")
     if determinism_check not in _DETERMINISM_CHECKS:
-        raise ValueError(
-            f"determinism_check should be one of {list(_DETERMINISM_CHECKS)}, but got {determinism_check}"
-        )
+        raise ValueError(f"determinism_check should be one of {list(_DETERMINISM_CHECKS)}, but got {determinism_check}")
     region = _Region(function, kwargs, preserve_rng_state, context_fn)
     if not is_grad_enabled():
         return function(*args, **kwargs)

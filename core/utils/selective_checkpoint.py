@@ -74,9 +74,7 @@ class _Kept:
         self.versions = tuple(each._cell[0] for each in self.tensors)
 
     def arrays(self, allow_mutation: bool) -> tuple[Any, ...]:
-        changed = any(
-            each._cell[0] != version for each, version in zip(self.tensors, self.versions, strict=True)
-        )
+        changed = any(each._cell[0] != version for each, version in zip(self.tensors, self.versions, strict=True))
         if changed and not allow_mutation:
             raise RuntimeError("Tensor cached during selective activation checkpoint has been mutated")
         return tuple(each._array for each in self.tensors)
@@ -139,8 +137,7 @@ class _Replaying(_Context):
         entry = self.storage[op].get(index)
         if entry is None:
             raise RuntimeError(
-                f"{op.name} invocation index {index} encountered during backward but not found in storage. "
-                f"{_MISMATCH}"
+                f"{op.name} invocation index {index} encountered during backward but not found in storage. {_MISMATCH}"
             )
         if entry is _CONSUMED:
             raise RuntimeError(

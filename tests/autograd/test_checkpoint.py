@@ -272,9 +272,7 @@ def test_a_saved_tensor_that_is_changed_in_the_region(backend: str) -> None:
 
 
 def test_reentrant_has_no_contexts_and_no_debugging() -> None:
-    with pytest.raises(
-        ValueError, match="Passing `context_fn` or `debug` is only supported when use_reentrant=False"
-    ):
+    with pytest.raises(ValueError, match="Passing `context_fn` or `debug` is only supported when use_reentrant=False"):
         checkpoint(short, leaf(), use_reentrant=True, debug=True)
 
 

@@ -221,10 +221,7 @@ def test_a_freed_node_names_the_pass_that_freed_it(through: str) -> None:
     else:
         retrograd.autograd.grad(loss, x)
     text = notes(loss.backward)
-    assert (
-        f"What MulBackward0 had saved is gone: an earlier {through} that began at MeanBackward0 has freed it"
-        in text
-    )
+    assert f"What MulBackward0 had saved is gone: an earlier {through} that began at MeanBackward0 has freed it" in text
     assert text.count("\n  - ") == 3
 
 
@@ -339,9 +336,7 @@ def test_a_formula_that_raises_names_its_operator() -> None:
 def test_in_anomaly_mode_a_formula_that_raises_shows_its_forward_call_and_warns_as_pytorch() -> None:
     with retrograd.autograd.set_detect_anomaly(True):
         y = Fails.apply(leaf()).sum()  # the forward call
-        with pytest.warns(
-            UserWarning, match="Error detected in FailsBackward. Traceback of forward call that caused"
-        ):
+        with pytest.warns(UserWarning, match="Error detected in FailsBackward. Traceback of forward call that caused"):
             text = notes(y.backward, KeyError)
     assert "# the forward call" in text
 
@@ -407,9 +402,7 @@ def test_the_first_node_that_makes_a_nan_is_the_one_that_is_named() -> None:
 
 
 def test_entering_detect_anomaly_warns() -> None:
-    with pytest.warns(
-        UserWarning, match="Anomaly Detection has been enabled. This mode will increase the runtime"
-    ):
+    with pytest.warns(UserWarning, match="Anomaly Detection has been enabled. This mode will increase the runtime"):
         context = retrograd.autograd.detect_anomaly()
     with context:
         assert retrograd.is_anomaly_enabled()
@@ -437,9 +430,7 @@ def test_create_graph_warns_once_of_the_cycle_through_grad(monkeypatch: pytest.M
 
     monkeypatch.setattr(api, "_warned", set())
     x = leaf()
-    with pytest.warns(
-        UserWarning, match=r"^Using backward\(\) with create_graph=True will create a reference cycle"
-    ):
+    with pytest.warns(UserWarning, match=r"^Using backward\(\) with create_graph=True will create a reference cycle"):
         (x * x).sum().backward(create_graph=True)
     (x * x).sum().backward(create_graph=True)
     x.grad = None

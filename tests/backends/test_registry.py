@@ -93,9 +93,7 @@ def test_devices_by_name_kind_and_number() -> None:
         with retrograd.use_backend("mine:gpu:1"):
             assert str(retrograd.device("cuda:0")) == "mine:gpu:0"
             assert str(retrograd.ones(1).device) == "mine:gpu:1"
-        with pytest.raises(
-            BackendError, match=r"backend 'mine' has no device 'tpu'; it has: 'gpu:0', 'gpu:1', 'cpu'"
-        ):
+        with pytest.raises(BackendError, match=r"backend 'mine' has no device 'tpu'; it has: 'gpu:0', 'gpu:1', 'cpu'"):
             retrograd.device("mine:tpu")
 
 
