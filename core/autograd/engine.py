@@ -384,7 +384,7 @@ def _accumulate_into(meta: Any, grad: Tensor) -> None:
 
 def explain(error: Exception, node: Node, grad: Any) -> None:
     """Attach to an error of a formula what is known about its operator; of a freed node, raise another instead."""
-    explaining.raise_freed(error, node)
-    explaining.note_formula(error, node, grad)
     if current_mode().anomaly:
         anomaly.warn_of_error(node)
+    explaining.raise_freed(error, node)
+    explaining.note_formula(error, node, grad)

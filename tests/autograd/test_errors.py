@@ -383,7 +383,7 @@ def test_a_gradient_that_does_not_fit_names_the_function_and_the_input(returned:
 # -- anomaly mode --------------------------------------------------------------------------------
 
 
-def test_a_nan_comes_with_the_forward_call_the_shapes_and_the_values() -> None:
+def test_a_nan_comes_with_the_forward_call_the_shapes_and_the_values(backend: str) -> None:
     with retrograd.autograd.set_detect_anomaly(True):
         x = retrograd.tensor([-1.0, 0.0, 4.0], requires_grad=True)
         y = x.sqrt()  # the forward call
