@@ -6,6 +6,7 @@ first input, and the graph is rebased (see Note [Rebase] in `retrograd.autograd.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -129,9 +130,14 @@ def in_place_of(op: Op) -> Callable[..., Tensor]:
     """The in-place variant of an operator: `mul_` of `mul`."""
     names = list(op.signature.parameters)[1:]
     signature = op.signature
+    positional = [n for n in names if signature.parameters[n].kind is not inspect.Parameter.KEYWORD_ONLY]
+    needed = max((i + 1 for i, name in enumerate(names) if name not in op.defaults), default=0)
+    defaults = tuple(op.defaults.get(name) for name in names)
 
     def in_place(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if kwargs or len(args) != len(names):
+        if not kwargs and needed <= len(args) <= len(positional):
+            args += defaults[len(args) :]
+        else:
             bound = signature.bind(self, *args, **kwargs)
             bound.apply_defaults()
             args = bound.args[1:] + tuple(bound.kwargs.values())
