@@ -27,7 +27,6 @@ from retrograd.autograd.node import AccumulateGrad, Node
 
 @pytest.fixture(autouse=True)
 def no_collector() -> Iterator[None]:
-    gc.collect()
     gc.disable()
     try:
         yield
