@@ -82,10 +82,9 @@ pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _LAZY = ("distributed", "func", "nn", "optim", "utils", "random", "backends", "profiler")
 
-if _TYPE_CHECKING:
+if _TYPE_CHECKING:  # without `distributed`, which no module of the core knows
     from retrograd import (
         backends as backends,
-        distributed as distributed,
         func as func,
         nn as nn,
         optim as optim,
