@@ -42,19 +42,19 @@ class inference_mode(ModeContext):  # PyTorch's name
 
     __slots__ = ("mode",)
 
+    mode: bool
+
     @overload
     def __new__(cls, mode: bool = True) -> Self: ...
     @overload
     def __new__(cls, mode: F) -> F: ...  # type: ignore[misc]  # as a decorator without parentheses
     def __new__(cls, mode: Any = True) -> Any:
+        made = super().__new__(cls)
         if callable(mode):
-            made = super().__new__(cls)
             made.mode = True
             return made(mode)
-        return super().__new__(cls)
-
-    def __init__(self, mode: bool = True) -> None:
-        self.mode = mode
+        made.mode = mode
+        return made
 
     def changes(self) -> dict[str, Any]:
         return {"inference": self.mode, "grad": not self.mode, "asked": False}
