@@ -504,6 +504,12 @@ class Tensor:
         host = self.numpy()
         return host.astype(dtype) if dtype is not None and host.dtype != dtype else host
 
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        """What NumPy's functions of a tensor return: a tensor again."""
+        from retrograd.ops.creation import as_tensor
+
+        return as_tensor(array)
+
     def __dlpack__(self, **arguments: Any) -> Any:
         if self._edge is not None:
             raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
@@ -547,14 +553,19 @@ class Tensor:
             raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
         return bool(self.item())
 
+    def _only_element(self) -> Any:
+        if self.numel() != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        return self.item()
+
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._only_element())
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._only_element())
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._only_element())
 
     def __index__(self) -> int:
         if self.dtype.category > dtypes.Category.INTEGER or self.numel() != 1:
@@ -673,6 +684,10 @@ class Parameter(Tensor):
             from retrograd.ops.creation import empty
 
             data = empty(0)
+        if not isinstance(data, Tensor):
+            raise TypeError(f"Parameter(): argument 'data' must be Tensor, not {type(data).__name__}")
+        if requires_grad and not data.dtype.is_differentiable:
+            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
         made = cls._restore(data._array, data._k, None, None)
         made._cell = data._cell
         share(data, made)

@@ -273,7 +273,7 @@ _OWN = {
     "erfc": _in_float32(scipy.special.erfc),
     "erfinv": _in_float32(scipy.special.erfinv),
     "eye": lambda n, m, dtype: np.eye(n, m, dtype=dtype),
-    "flip": lambda x, axes: np.flip(x, axes),
+    "flip": lambda x, axes: np.flip(x, axes).copy(),
     "from_host": from_host,
     "full": full,
     "imag": lambda x: x.imag,

@@ -23,7 +23,9 @@ def _as_key(indices: Indices) -> tuple[Any, ...]:
 
 
 def index(x: Array, indices: Indices) -> Array:
-    return x[_as_key(indices)]
+    picked = x[_as_key(indices)]
+    # NumPy may lay the result out as the index, not as the array; an empty one may even have strides of 0.
+    return picked if picked.flags.c_contiguous and picked.size else picked.copy(order="C")
 
 
 def index_put(x: Array, indices: Indices, values: Any, accumulate: bool) -> Array:

@@ -59,6 +59,10 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
     >>> retrograd.cat([retrograd.ones(2), retrograd.zeros(1)])
     tensor([1., 1., 0.])
     """
+    if not isinstance(tensors, (list, tuple)):
+        raise TypeError(
+            f"cat(): argument 'tensors' (position 1) must be tuple of Tensors, not {type(tensors).__name__}"
+        )
     tensors = list(tensors)
     if not tensors:
         raise ValueError("expected a non-empty list of Tensors")
@@ -114,6 +118,10 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None)
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.stack.html
     """
+    if not isinstance(tensors, (list, tuple)):
+        raise TypeError(
+            f"stack(): argument 'tensors' (position 1) must be tuple of Tensors, not {type(tensors).__name__}"
+        )
     tensors = list(tensors)
     if not tensors:
         raise RuntimeError("stack expects a non-empty TensorList")

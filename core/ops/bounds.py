@@ -7,6 +7,7 @@ from typing import Any
 from retrograd.dtypes import DTYPES, Category, finfo
 from retrograd.ops.checks import implemented_for, is_bool, is_number, joined_with, no_complex
 from retrograd.ops.declare import Array, alias, composite, op
+from retrograd.ops.dispatch import plain_number
 
 __all__: list[str] = []
 
@@ -192,6 +193,7 @@ def clamp(input: Array, min: Any = None, max: Any = None) -> Array:
     if min is None and max is None:
         raise RuntimeError("retrograd.clamp: At least one of 'min' or 'max' must not be None")
     if all(each is None or is_number(each) for each in (min, max)):
+        min, max = (None if each is None else plain_number(each) for each in (min, max))
         return _clamp_number(joined_with(input, min, max), min, max)
     return _clamp(input, min, max)
 
@@ -234,7 +236,7 @@ def clamp_min(input: Array, min: Any) -> Array:
     tensor([1., 1., 2.])
     """
     if is_number(min):
-        return _clamp_min_number(joined_with(input, min), min)
+        return _clamp_min_number(joined_with(input, min), plain_number(min))
     return _clamp_min(input, min)
 
 
@@ -276,7 +278,7 @@ def clamp_max(input: Array, max: Any) -> Array:
     tensor([-1.0000,  0.5000,  1.0000])
     """
     if is_number(max):
-        return _clamp_max_number(joined_with(input, max), max)
+        return _clamp_max_number(joined_with(input, max), plain_number(max))
     return _clamp_max(input, max)
 
 

@@ -125,12 +125,10 @@ def _split(op: Op, arguments: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]
                         f"expected Tensor as element {i} in argument {position}, but got {type(each).__name__}"
                     )
                 inputs.append(each)
-        elif (
-            isinstance(argument, Tensor)
-            or (kind == "optional" and argument is None)
-            or (op.promote is not None and isinstance(argument, (bool, int, float, complex)))
-        ):
+        elif isinstance(argument, Tensor) or (kind == "optional" and argument is None):
             inputs.append(argument)
+        elif op.promote is not None and isinstance(argument, _NUMBERS):
+            inputs.append(plain_number(argument))
         elif op.promote is not None and hasattr(argument, "__array__") and getattr(argument, "ndim", 1) == 0:
             inputs.append(argument.item())  # a NumPy scalar is a number
         else:
@@ -192,6 +190,8 @@ def result_type(*inputs: Any) -> dtype:
     number: dtype | None = None
     for each in inputs:
         kind = type(each)
+        if kind not in _NUMBERS and isinstance(each, _NUMBERS):
+            kind = type(plain_number(each))
         if kind is bool:
             number = _join(number, bool_)
         elif kind is int:
@@ -205,6 +205,16 @@ def result_type(*inputs: Any) -> dtype:
         else:
             dimensioned = _join(dimensioned, each.dtype)
     return _outrank(_outrank(dimensioned, zero_dim), number) or get_default_dtype()
+
+
+_NUMBERS = (bool, int, float, complex)
+
+
+def plain_number(value: Any) -> Any:
+    """A number as one of Python's own types: NumPy's float64, an IntEnum and their like are subclasses of these."""
+    if type(value) in _NUMBERS:
+        return value
+    return next(kind for kind in _NUMBERS if isinstance(value, kind))(value)
 
 
 def _join(one: dtype | None, other: dtype) -> dtype:

@@ -34,7 +34,7 @@ def getitem(self: Tensor, key: Any) -> Tensor:
         If there are too many indices, one is out of range, or a mask has the wrong shape.
     """
     if type(key) is int:
-        return select(self, 0, key) if self._array.shape else _no_index_on_scalar()
+        return _select_checked(self, 0, key) if self._array.shape else _no_index_on_scalar()
     viewed, indices = _view_part(self, key)
     if any(each is not None for each in indices):
         return index(viewed, indices)

@@ -17,6 +17,7 @@ from retrograd.autograd.node import Node, short_name
 from retrograd.autograd.profiler import operator_name
 from retrograd.autograd.rebase import make_view_node
 from retrograd.ops.arguments import as_ints, infer_size, wrap_dim
+from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.declare import Array, _node_class, alias, composite, op
 from retrograd.ops.graph import graph_kernel
 from retrograd.storage import View, share
@@ -425,6 +426,16 @@ def _graph_expand(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
     """`expand` to the shape of `other`."""
     return expand(input, other.shape)
+
+
+@composite
+def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Views of the tensors, all of the shape that they broadcast to.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.broadcast_tensors.html
+    """
+    shape = broadcast_shapes(*(tuple(each._array.shape) for each in tensors))
+    return tuple(expand(each, shape) for each in tensors)
 
 
 @composite

@@ -457,7 +457,7 @@ def _nll(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, i
 
 
 def _raise_nll_shapes(input: Tensor, target: Tensor) -> None:
-    if target.ndim > 1:
+    if target.ndim > 1 and target.shape[0] == input.shape[0]:
         raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
     if target.ndim == 0:
         raise ValueError(f"Expected input batch_size ({input.shape[0]}) to match target batch_size (1).")
@@ -485,7 +485,7 @@ def _check_nll_shapes(input: Tensor, target: Tensor) -> None:
 
 def _check_target_type(target: Tensor) -> None:
     if target.dtype is not int64 and target.dtype is not uint8:
-        raise RuntimeError(f"expected scalar type Long but found {target.dtype.type_name}")
+        raise RuntimeError(f"expected target dtype to be Long or Byte, but got {target.dtype.type_name}")
 
 
 def _check_classes(target: Tensor, classes: int, ignore_index: int) -> None:

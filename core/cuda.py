@@ -1,0 +1,42 @@
+"""What a program that asks for CUDA finds: that there is none under this name.
+
+A GPU is a device of a backend here (`retrograd.device("jax:gpu")`), so the usual line
+`device("cuda" if cuda.is_available() else "cpu")` chooses the CPU of the current backend.
+"""
+
+from __future__ import annotations
+
+__all__ = ["device_count", "empty_cache", "is_available", "manual_seed", "manual_seed_all", "synchronize"]
+
+
+def is_available() -> bool:
+    """False: GPUs are devices of backends.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.device("cuda" if retrograd.cuda.is_available() else "cpu")
+    device(type='numpy:cpu')
+    """
+    return False
+
+
+def device_count() -> int:
+    """0; see `is_available`."""
+    return 0
+
+
+def manual_seed(seed: int) -> None:
+    """Nothing: `retrograd.manual_seed` seeds every backend."""
+
+
+def manual_seed_all(seed: int) -> None:
+    """Nothing: `retrograd.manual_seed` seeds every backend."""
+
+
+def empty_cache() -> None:
+    """Nothing: there is no cache of CUDA memory here."""
+
+
+def synchronize(device: object = None) -> None:
+    """Nothing: there are no CUDA streams here."""
