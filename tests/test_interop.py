@@ -29,6 +29,13 @@ PROGRAMS = {
         print([each.shape for each in torch.broadcast_tensors(torch.ones(2, 1), torch.ones(3))])
         print(torch.cuda.device_count() if not torch.cuda.is_available() else 0)
     """,
+    "lists_and_keywords": """
+        t = torch.arange(24.).view(2, 3, 4)
+        for key in ([0, 1], [[0, 1], [1, 0]], [slice(0, 1)], [None, 0], [0, [1, 0]], [True, False]):
+            print(t[key].shape)
+        print(torch.permute(t, dims=(2, 0, 1)).shape, t.permute(2, 0, 1).shape, t.view(size=(6, 4)).shape)
+        print(torch.reshape(t, shape=(6, 4)).shape, torch.cat([t, t], axis=1).shape, torch.stack([t, t], axis=2).shape)
+    """,
     "copies_share_nothing": """
         x = torch.arange(3.)
         for made in (x.flip(0), x.roll(1), x[[0, 1, 2]], torch.cat([x]), x.clone(), x + 0, x.sort()[0], x.repeat(1)):

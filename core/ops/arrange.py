@@ -43,7 +43,7 @@ def _same_dtype(tensors: Sequence[Any]) -> list[Tensor]:
 
 
 @composite
-def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None, out: Tensor | None = None) -> Tensor:
     """Join tensors along an existing dimension.
 
     Raises
@@ -59,6 +59,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
     >>> retrograd.cat([retrograd.ones(2), retrograd.zeros(1)])
     tensor([1., 1., 0.])
     """
+    dim = dim if axis is None else axis  # NumPy's name for it
     if not isinstance(tensors, (list, tuple)):
         raise TypeError(
             f"cat(): argument 'tensors' (position 1) must be tuple of Tensors, not {type(tensors).__name__}"
@@ -113,11 +114,12 @@ def _stack(tensors: list[Array], dim: int) -> Array:
 
 
 @composite
-def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+def stack(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None, out: Tensor | None = None) -> Tensor:
     """Join tensors of one shape along a new dimension.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.stack.html
     """
+    dim = dim if axis is None else axis  # NumPy's name for it
     if not isinstance(tensors, (list, tuple)):
         raise TypeError(
             f"stack(): argument 'tensors' (position 1) must be tuple of Tensors, not {type(tensors).__name__}"

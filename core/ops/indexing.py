@@ -6,6 +6,7 @@ tensors among the indices become one `index` (reading) or `index_put_` (writing)
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -118,8 +119,22 @@ def _view_part(self: Tensor, key: Any) -> tuple[Tensor, Indices]:
 
 
 def _as_items(key: Any) -> list[Any]:
+    if isinstance(key, list) and len(key) < 32 and any(_asks_for_a_tuple(each) for each in key):
+        warnings.warn(
+            "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed in pytorch "
+            "2.9; use x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will be interpreted as tensor index, "
+            "x[torch.tensor(seq)], which will result either in an error or a different result",
+            UserWarning,
+            stacklevel=4,
+        )
+        key = tuple(key)
     items = list(key) if isinstance(key, tuple) else [key]
     return [_as_item(each) for each in items]
+
+
+def _asks_for_a_tuple(item: Any) -> bool:
+    """Whether an item makes PyTorch read a list of indices as a tuple of them."""
+    return item is None or item is Ellipsis or isinstance(item, (list, tuple, slice, Tensor))
 
 
 def _as_item(item: Any) -> Any:

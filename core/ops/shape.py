@@ -138,7 +138,7 @@ _SINGLE_VIEW_PLAN = _SingleViewPlan()
 
 
 @composite
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *args: Any, dims: Sequence[int] | None = None) -> Tensor:
     """A view with the dimensions in another order.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.permute.html
@@ -149,7 +149,7 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     >>> retrograd.zeros(2, 3, 5).permute(2, 0, 1).shape
     retrograd.Size([5, 2, 3])
     """
-    axes = as_ints(dims)
+    axes = as_ints(args if dims is None else (dims,))
     if len(axes) != input.ndim:
         raise RuntimeError(
             "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
@@ -245,8 +245,8 @@ def _is_viewable(input: Tensor, shape: tuple[int, ...]) -> bool:
 
 
 @composite
-def view(input: Tensor, *shape: Any) -> Tensor:
-    """The same memory under another shape (one size may be -1), or reinterpreted as another dtype.
+def view(input: Tensor, *shape: Any, size: Sequence[int] | None = None) -> Tensor:
+    """The same memory under another shape (one size may be -1).
 
     Raises
     ------
@@ -262,7 +262,7 @@ def view(input: Tensor, *shape: Any) -> Tensor:
     tensor([[0, 1, 2],
             [3, 4, 5]])
     """
-    sizes = as_ints(shape)
+    sizes = as_ints(shape if size is None else (size,))
     wanted = infer_size(sizes, input.numel())
     if not _is_viewable(input, wanted):
         raise RuntimeError(
@@ -279,12 +279,12 @@ def _unsafe_view(K, self: Array, shape: tuple[int, ...]) -> Array:
 
 
 @composite
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *args: Any, shape: Sequence[int] | None = None) -> Tensor:
     """The elements in row-major order under another shape: a view if the layout allows, else a copy.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.reshape.html
     """
-    sizes = as_ints(shape)
+    sizes = as_ints(args if shape is None else (shape,))
     wanted = infer_size(sizes, input.numel())
     if _is_viewable(input, wanted):
         return make_view(input, "ViewBackward0", Reshape(wanted), size=sizes)
