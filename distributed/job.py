@@ -204,13 +204,23 @@ class Job:
         """
         if first is not self._server:
             self._wait_for(self._workers, _FAREWELL)
-            self._ask(0.5)
+            self._hear_why()
         culprit = self._culprit(first)
         self._show_failure(culprit)
         if self._monitor and self._monitor.status and self._monitor.status.failure:
             self._display.say(f"The run has failed: {self._monitor.status.failure}")
         code = culprit.code or 1
         return code if code > 0 else 128 - code
+
+    def _hear_why(self) -> None:
+        """Ask until the server says why the run has failed: an answer under way may be older than the failure."""
+        assert self._server is not None
+        deadline = time.monotonic() + _FAREWELL
+        while self._server.code is None and time.monotonic() < deadline:
+            self._ask(_TICK)
+            if self._monitor is not None and self._monitor.status is not None and self._monitor.status.failure:
+                return
+            self._turn()
 
     def _culprit(self, first: _Member) -> _Member:
         status = None if self._monitor is None else self._monitor.status
