@@ -185,7 +185,8 @@ class Job:
         """Everyone is done: show the table, and let the server go."""
         assert self._server is not None
         assert self._monitor is not None
-        self._ask(1.0)
+        for _ in range(3):  # an answer under way may be older than the last step
+            self._ask(0.5)
         if self._monitor.status is not None:
             self._display.table(self._monitor.status)
         self._monitor.close()
