@@ -7,7 +7,7 @@ import signal
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -17,6 +17,7 @@ from .environment import Environment, read_timeout
 from .errors import DistributedError
 from .launcher import Launcher, Process, describe_exit
 from .monitor import Monitor
+from .protocol import Status
 
 __all__ = ["Job", "JobOptions"]
 
@@ -185,8 +186,7 @@ class Job:
         """Everyone is done: show the table, and let the server go."""
         assert self._server is not None
         assert self._monitor is not None
-        for _ in range(3):  # an answer under way may be older than the last step
-            self._ask(0.5)
+        self._hear(lambda status: all(worker.state in ("left", "lost") for worker in status.workers))
         if self._monitor.status is not None:
             self._display.table(self._monitor.status)
         self._monitor.close()
@@ -205,7 +205,7 @@ class Job:
         """
         if first is not self._server:
             self._wait_for(self._workers, _FAREWELL)
-            self._hear_why()
+            self._hear(lambda status: status.failure is not None)
         culprit = self._culprit(first)
         self._show_failure(culprit)
         if self._monitor and self._monitor.status and self._monitor.status.failure:
@@ -213,13 +213,14 @@ class Job:
         code = culprit.code or 1
         return code if code > 0 else 128 - code
 
-    def _hear_why(self) -> None:
-        """Ask until the server says why the run has failed: an answer under way may be older than the failure."""
+    def _hear(self, enough: Callable[[Status], bool]) -> None:
+        """Ask until the server's answer is `enough`: one that is under way may be older than what has happened."""
         assert self._server is not None
+        assert self._monitor is not None
         deadline = time.monotonic() + _FAREWELL
         while self._server.code is None and time.monotonic() < deadline:
             self._ask(_TICK)
-            if self._monitor is not None and self._monitor.status is not None and self._monitor.status.failure:
+            if self._monitor.status is not None and enough(self._monitor.status):
                 return
             self._turn()
 
