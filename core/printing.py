@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from retrograd import dtypes
+from retrograd.autograd.modes import current_mode
+from retrograd.autograd.tangents import tangent_of
 from retrograd.device import current_kernels
 
 if TYPE_CHECKING:
@@ -257,6 +259,9 @@ def _suffixes(tensor: Tensor) -> list[str]:
         found.append(f"grad_fn=<{node.name()}>")
     elif tensor.requires_grad:
         found.append("requires_grad=True")
+    tangent = tangent_of(tensor, levels[-1]) if (levels := current_mode().dual) else None
+    if tangent is not None:
+        found.append(f"tangent={tangent}")
     return found
 
 

@@ -7,7 +7,8 @@ feeds it has. Nothing here recurses, and nothing is kept between two passes.
 Note [Raw and graph mode]
     In an ordinary backward pass gradients are raw arrays and formulas run on kernels: no tensor is
     made. With `create_graph` they are tensors and the same formulas run on differentiable
-    operators. `Plan.raw` and `Plan.graph` are the two readings of one formula.
+    operators. `Plan.raw` and `Plan.graph` are the two readings of one formula. Inside forward mode
+    gradients are tensors in any case, since they may have tangents.
 
 Note [Threads]
     A pass runs in the thread that called it and keeps its state in a `_Task` of its own, so several
@@ -77,18 +78,19 @@ def run_backward(
     The gradients of `inputs`, None where there is no path; empty if `accumulate`.
     """
     order, pending = _walk(edge[0] for edge, _ in roots)
-    task = _Task(retain_graph, create_graph, pending)
+    outer = current_mode()
+    on_tensors = create_graph or bool(outer.dual)
+    task = _Task(retain_graph, on_tensors, pending)
     task.freed.root, task.freed.accumulates = type(roots[0][0][0]), accumulate
     if inputs is not None:
         task.restrict(order, inputs, accumulate)
-    outer = current_mode()
     set_mode(outer.but(grad=create_graph))
     token = _current_task.set(task)
     grad: Tensor | None
     try:
         with roots[0][1]._k.quiet():
             for (node, position), grad in roots:
-                task.deliver(node, position, grad if create_graph else grad._array)
+                task.deliver(node, position, grad if on_tensors else grad._array)
                 grad = None
             del roots
             task.run(order)
@@ -137,13 +139,13 @@ class _Task:
     """The state of one backward pass."""
 
     __slots__ = (
-        "__weakref__", "accumulate", "buffers", "captured", "captures", "check_nan", "create_graph", "freed", "needed",
+        "__weakref__", "accumulate", "buffers", "captured", "captures", "check_nan", "freed", "needed", "on_tensors",
         "order", "own", "pending", "profiler", "reached", "retain_graph", "running", "watched",
     )  # fmt: skip
 
-    def __init__(self, retain_graph: bool, create_graph: bool, pending: dict[Node, int]) -> None:
+    def __init__(self, retain_graph: bool, on_tensors: bool, pending: dict[Node, int]) -> None:
         self.retain_graph = retain_graph
-        self.create_graph = create_graph
+        self.on_tensors = on_tensors
         self.pending = pending
         self.buffers: dict[Node, Any] = {}
         self.own: set[Node] = set()  # buffers that hold a sum of ours, which may be added to in place
@@ -184,7 +186,7 @@ class _Task:
     def run(self, order: list[Node]) -> None:
         self.order = order
         buffers, pending, needed, captures = self.buffers, self.pending, self.needed, self.captures
-        create_graph, keep, freed, watched = self.create_graph, self.retain_graph, self.freed, self.watched
+        on_tensors, keep, freed, watched = self.on_tensors, self.retain_graph, self.freed, self.watched
         ready = [leaf for leaf, count in pending.items() if count == 0]
         self.finish_leaves(ready)
         for node in order:
@@ -196,9 +198,9 @@ class _Task:
                     grads = self.run_special(node, grad)
                 else:
                     try:
-                        grads = node.plan.graph(G, grad, node) if create_graph else node.plan.raw(node.k, grad, node)
+                        grads = node.plan.graph(G, grad, node) if on_tensors else node.plan.raw(node.k, grad, node)
                         if node.fix is not None:
-                            grads = settle(G if create_graph else node.k, grads, node.fix)
+                            grads = settle(G if on_tensors else node.k, grads, node.fix)
                     except Exception as error:
                         explain(error, node, grad)
                         raise
@@ -242,7 +244,7 @@ class _Task:
             buffers[node] = node.k.add(buffers[node], grad, buffers[node])
         else:
             buffers[node] = buffers[node] + grad
-            if not self.create_graph and node.k.mutable:
+            if not self.on_tensors and node.k.mutable:
                 self.own.add(node)
 
     def run_special(self, node: Node, grad: Grad) -> Sequence[Grad]:
@@ -273,12 +275,12 @@ class _Task:
 
     def gradients(self, node: Node, given: Any) -> Sequence[Grad]:
         """Run the formulas of a node, and let who watches the pass know."""
-        kernels = G if self.create_graph else node.k
+        kernels = G if self.on_tensors else node.k
         outer, self.running = self.running, node
         event = None if self.profiler is None else self.profiler.begin_node(node, given)
         grads: Sequence[Grad] = ()
         try:
-            grads = (node.plan.graph if self.create_graph else node.plan.raw)(kernels, given, node)
+            grads = (node.plan.graph if self.on_tensors else node.plan.raw)(kernels, given, node)
             return grads if node.fix is None else settle(kernels, grads, node.fix)
         except Exception as error:
             explain(error, node, given)
@@ -303,14 +305,14 @@ class _Task:
         return [self.unwrap(each) for each in wrapped]
 
     def wrap(self, k: Any, grad: Grad) -> Tensor | None:
-        if grad is None or self.create_graph:
+        if grad is None or self.on_tensors:
             return grad
         from retrograd.tensor import wrap_array
 
         return wrap_array(grad, k)
 
     def unwrap(self, grad: Tensor | None) -> Grad:
-        return grad if grad is None or self.create_graph else grad._array
+        return grad if grad is None or self.on_tensors else grad._array
 
     def finish_leaf(self, leaf: Node) -> None:
         """All gradients of a leaf are there: run its hooks and store or return it."""
@@ -331,7 +333,9 @@ class _Task:
             if grad is None:
                 return
         event = None if self.profiler is None else self.profiler.begin_node(leaf, grad)
-        _accumulate(leaf, grad, self.create_graph)  # type: ignore[arg-type]  # all that is pending is a leaf
+        # In a pass on tensors that is not recorded, `.grad` is a plain one: without a tangent, as in PyTorch.
+        records = self.on_tensors and current_mode().grad
+        _accumulate(leaf, grad._array if self.on_tensors and not records else grad, records)  # type: ignore[arg-type]
         if event is not None:
             self.profiler.end(event)
         meta = leaf.meta

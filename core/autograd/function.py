@@ -308,7 +308,7 @@ class Function(metaclass=_FunctionMeta):
         ctx.needs_input_grad = tuple(isinstance(each, Tensor) and each._edge is not None for each in args)
         records = mode.grad and any(ctx.needs_input_grad)
         _describe_inputs(node, args, inputs, records)
-        set_mode(mode.but(grad=False, dual=None))
+        set_mode(mode.but(grad=False, dual=()))
         try:
             if cls.setup_context is not Function.setup_context:
                 output = cls.forward(*args, **kwargs)
@@ -318,8 +318,8 @@ class Function(metaclass=_FunctionMeta):
         finally:
             set_mode(mode)
         result = _Recording(node, inputs, records).finish(output)
-        if mode.dual is not None:
-            from retrograd.autograd.forward_ad import push_function
+        if mode.dual:
+            from retrograd.autograd.tangents import push_function
 
             push_function(cls, ctx, args, result if isinstance(result, tuple) else (result,))
         ctx._saved_for_forward = ()

@@ -43,7 +43,7 @@ class Mode:
         In inference mode, where nothing is recorded whatever one asks for: what `enable_grad` and
         its like have asked for, which `is_grad_enabled` repeats.
     dual
-        The level of forward mode, or None; see `retrograd.autograd.forward_ad`.
+        The active levels of forward mode, outermost first: Note [Levels] in `retrograd.autograd.tangents`.
     results
         None, or what is told of operators' results and may provide them: Note [Selective checkpoint]
         in `retrograd.utils.selective_checkpoint`.
@@ -58,7 +58,7 @@ class Mode:
     saved_hooks: tuple[tuple[Callable[..., Any], Callable[..., Any]], ...] = ()
     saved_hooks_disabled: str | None = None
     asked: bool = False
-    dual: object | None = None
+    dual: tuple[Any, ...] = ()
     results: Any = None
     profiler: Any = None
 

@@ -32,6 +32,9 @@ Note [Holomorphic formulas]
     would write it for real numbers, and so formulas need no `conj`: the node of a complex call
     adds it around them. An operator that is not holomorphic (`abs`, `real`, ...) says
     `holomorphic=False` and writes its formula in full.
+
+How tangents get through an operator is declared beside its VJP, by `jvp=`: Note [What `jvp=` says] in
+`retrograd.ops.jvp`.
 """
 
 from __future__ import annotations
@@ -58,6 +61,9 @@ Formulas = dict[str, Callable[..., Any]]
 
 Promote = Literal["common", "float"] | None
 
+Jvp = Literal["elementwise", "linear", "multilinear", "transposed"] | Formulas | None
+"""How tangents get through: Note [What `jvp=` says] in `retrograd.ops.jvp`."""
+
 
 class Op:
     """One declared operator. Calling it is calling the generated public function.
@@ -72,6 +78,8 @@ class Op:
         The names of the other arguments, and `defaults` of all.
     vjp, needs
         The formula of each input and the names it asks for; key `"*"` is one formula for all.
+    jvp, jvp_needs
+        How tangents get through: a word, or formulas as in `vjp`. None: no one has said.
     promote
         `"common"`: inputs are brought to one type. `"float"`: to a floating-point one. None: they
         are used as they are.
@@ -82,6 +90,7 @@ class Op:
     """
 
     registry: ClassVar[dict[str, Op]] = {}
+    public: Callable[..., Any]
     cast: ClassVar[Callable[..., Any]]  # set by retrograd.ops.elementwise: promotion as an operator
 
     def __init__(
@@ -93,6 +102,7 @@ class Op:
         node: str | None,
         promote: Promote,
         vjp: Formulas,
+        jvp: Jvp = None,
         holomorphic: bool,
         outputs: int,
         check: Callable[[Sequence[Any]], None] | None = None,
@@ -114,7 +124,11 @@ class Op:
         self.params = tuple(n for n in parameters if n not in self.kinds)
         self.raw = frozenset(n for n, p in parameters.items() if p.annotation == "Raw")
         self.defaults = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
-        self.needs = {key: tuple(inspect.signature(f).parameters)[2:] for key, f in vjp.items()}
+        self.needs = _needs(vjp)
+        if jvp is None and vjp and promote is not None and holomorphic:
+            jvp = "elementwise"
+        self.jvp = jvp
+        self.jvp_needs = _needs(jvp) if isinstance(jvp, dict) else {}
         self.node_class = _node_class(node or _node_name(self.name), outputs)
         if "*" not in self.vjp and not all(name in self.vjp for name in self.inputs):
             self.node_class.shown = tuple(i for i, name in enumerate(self.inputs) if name in self.vjp)
@@ -240,6 +254,10 @@ def _kind(annotation: str) -> str | None:
     return {"Array": "tensor", "Array | None": "optional", "list[Array]": "list"}.get(annotation)
 
 
+def _needs(formulas: Formulas) -> dict[str, tuple[str, ...]]:
+    return {key: tuple(inspect.signature(formula).parameters)[2:] for key, formula in formulas.items()}
+
+
 def _node_name(name: str) -> str:
     return "".join(part.capitalize() for part in name.strip("_").split("_")) + "Backward0"
 
@@ -255,6 +273,7 @@ def op(
     node: str | None = None,
     promote: Promote = None,
     vjp: Formulas | None = None,
+    jvp: Jvp = None,
     holomorphic: bool = True,
     outputs: int = 1,
     graph: str | None = None,
@@ -276,6 +295,8 @@ def op(
         `out=` argument.
     vjp
         The derivative formulas. Without it the operator is not differentiable.
+    jvp
+        How tangents get through; see Note [What `jvp=` says] in `retrograd.ops.jvp`.
     holomorphic
         See Note [Holomorphic formulas].
     outputs
@@ -295,10 +316,10 @@ def op(
         from retrograd.ops.specialise import public_function
 
         declared = Op(
-            function, kernel, name=name, node=node, promote=promote, vjp=vjp or {}, holomorphic=holomorphic,
+            function, kernel, name=name, node=node, promote=promote, vjp=vjp or {}, jvp=jvp, holomorphic=holomorphic,
             outputs=outputs, check=check,
         )  # fmt: skip
-        public = public_function(declared, out=out or promote is not None)
+        public = declared.public = public_function(declared, out=out or promote is not None)
         publics.setdefault(declared.name, public)
         graph_name = graph or kernel
         if graph_name is not None and not hasattr(type(G), graph_name):

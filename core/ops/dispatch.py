@@ -277,12 +277,10 @@ def _wrap(
         edges = tuple(None if each is None else getattr(each, "_edge", None) for each in inputs)
         if any(edge is not None for edge in edges):
             node = record(op, mode, inputs, arrays, tensors, values, edges, k)
-    if mode.dual is not None:
-        from retrograd.autograd import forward_ad
+    if mode.dual:
+        from retrograd.autograd import tangents
 
-        for each, tangent in zip(tensors, forward_ad.push(op, inputs, tensors, values), strict=True):
-            if tangent is not None:
-                forward_ad.set_tangent(each, tangent)
+        tangents.push(op, inputs, tensors, values)
         if node is not None:
             node.plan.keep_tangents(node, inputs, tensors)
     if mode.inference:

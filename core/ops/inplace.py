@@ -10,10 +10,10 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from retrograd.autograd import forward_ad
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.profiler import operator_name
 from retrograd.autograd.rebase import check_writable, rebase
+from retrograd.autograd.tangents import Level, move_tangents, push_write, tangents_of
 from retrograd.dtypes import can_cast
 from retrograd.ops import dispatch, specialise
 from retrograd.ops.declare import Array, Op, op, op_of
@@ -45,7 +45,7 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
             f"vmapped over at level {k.level}. Please try to use out-of-place operators instead of {op.name}_"
         )
     inputs = dispatch.lifted(inputs, k)
-    tangent = _tangent(op, inputs, values) if mode.dual is not None else None
+    tangents = _tangents(op, inputs, values) if mode.dual else {}
     edges = tuple(None if each is None else getattr(each, "_edge", None) for each in inputs)
     records = mode.grad and bool(op.vjp) and any(edge is not None for edge in edges)
     check_writable(target, mode, records)
@@ -62,18 +62,20 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
         rebase(target, node, op.name + "_")
     else:
         sign(target._cell, op.name + "_", None, dispatch.stack_of_caller() if mode.anomaly else None)
-    if mode.dual is not None:
-        forward_ad.write_tangent(target, tangent)
+    if mode.dual:
+        push_write(target, tangents)
+        if records:
+            node.plan.keep_tangents(node, inputs, [target])
     return target
 
 
-def _tangent(op: Op, inputs: Sequence[Any], values: dict[str, Any]) -> Tensor | None:
-    """In forward mode the tangent of the result, from the same operator run out of place."""
-    if all(forward_ad.tangent_of(each) is None for each in inputs):
-        return None
+def _tangents(op: Op, inputs: Sequence[Any], values: dict[str, Any]) -> dict[Level, Tensor]:
+    """In forward mode the tangents of the result, from the same operator run out of place."""
+    if not any(tangents_of(each) for each in inputs):
+        return {}
     arguments = iter(inputs)
     functional = dispatch.call(op, *(next(arguments) if n in op.kinds else values[n] for n in op.signature.parameters))
-    return forward_ad.tangent_of(functional)
+    return tangents_of(functional)
 
 
 def _fitting(op: Op, target: Tensor, result: Any, k: Any) -> Any:
@@ -104,6 +106,7 @@ def _snapshot(
     old = k.copy(arrays[0]) if k.mutable else arrays[0]
     kept = wrap_array(old, k)
     kept._edge = edges[0]
+    move_tangents(inputs[0], kept)
     return [kept, *inputs[1:]], [old, *arrays[1:]]
 
 

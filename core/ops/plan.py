@@ -29,10 +29,13 @@ from retrograd.autograd.node import Freed
 
 if TYPE_CHECKING:
     from retrograd.autograd.node import Node
+    from retrograd.autograd.tangents import Level
     from retrograd.ops.declare import Op
     from retrograd.tensor import Tensor
 
 __all__ = ["CONSTANT", "PACKED", "Packed", "Plan", "stale_error"]
+
+Tangents = dict["Level", "Tensor"]
 
 CONSTANT: Final = [0]
 """The version cell of a saved Python number: it never changes."""
@@ -42,25 +45,26 @@ PACKED: Final = [-1]
 
 
 class Packed:
-    """What a pack hook made of a saved tensor, with the hook that undoes it."""
+    """What a pack hook made of a saved tensor, with the hook that undoes it, and the tensor's tangents."""
 
-    __slots__ = ("inner", "unpack", "value")
+    __slots__ = ("inner", "tangents", "unpack", "value")
 
     def __init__(self, value: Any, unpack: Callable[[Any], Tensor]) -> None:
         self.value = value
         self.unpack = unpack
+        self.tangents: Tangents | None = None
 
 
 class Dual:
-    """A saved tensor with its version and its tangent: what forward over reverse needs."""
+    """A saved tensor with its version and its tangents: what forward over reverse needs."""
 
-    __slots__ = ("array", "cell", "tangent", "version")
+    __slots__ = ("array", "cell", "tangents", "version")
 
-    def __init__(self, array: Any, cell: list[Any], version: int, tangent: tuple[object, Tensor]) -> None:
+    def __init__(self, array: Any, cell: list[Any], version: int, tangents: Tangents) -> None:
         self.array = array
         self.cell = cell
         self.version = version
-        self.tangent = tangent
+        self.tangents = tangents
 
 
 class Plan:
@@ -156,10 +160,12 @@ class Plan:
             kind, number, _ = self.sources[index]
             source = outputs[number] if kind == "result" else inputs[number]
             meta = getattr(source, "_meta", None)
-            if meta is not None and meta.tangent is not None and type(saved[position]) is not Packed:
-                array, cell, version = saved[position : position + 3]
-                saved[position] = Dual(array, cell, version, meta.tangent)
-                saved[position + 1 : position + 3] = (PACKED, 0)
+            if meta is None or meta.tangents is None:
+                continue
+            if type(saved[position]) is Packed:
+                saved[position].tangents = meta.tangents
+            else:
+                saved[position : position + 3] = (Dual(*saved[position : position + 3], meta.tangents), PACKED, 0)
         node.saved = tuple(saved)
 
     # -- unpacking -----------------------------------------------------------------------------
@@ -188,33 +194,27 @@ class Plan:
         if type(value) is Packed:
             unpacked = value.unpack(value.value)
             _check_unpacked(unpacked)
-            return self._as_tensor(node, index, unpacked._array) if as_tensor else unpacked._array
-        tangent = None
+            return self._as_tensor(node, index, unpacked._array, value.tangents) if as_tensor else unpacked._array
+        tangents = None
         if type(value) is Dual:
-            value, cell, version, tangent = value.array, value.cell, value.version, value.tangent
+            value, cell, version, tangents = value.array, value.cell, value.version, value.tangents
         if cell[0] != version:
             raise stale_error(node, self, index, value, cell, version)
-        if tangent is not None and as_tensor:
-            made = self._as_tensor(node, index, value)
-            made._own_meta().tangent = tangent
-            return made
-        return self._as_tensor(node, index, value) if as_tensor and cell is not CONSTANT else value
+        return self._as_tensor(node, index, value, tangents) if as_tensor and cell is not CONSTANT else value
 
-    def _as_tensor(self, node: Node, index: int, array: Any) -> Any:
+    def _as_tensor(self, node: Node, index: int, array: Any, tangents: Tangents | None = None) -> Any:
         """The saved tensor as a part of the graph: an input by its edge, an output by this node. None of None."""
         from retrograd.tensor import rebuild
 
         if array is None:
             return None
         kind, position, _ = self.sources[index]
-        if kind == "result":
-            return rebuild(array, node.k, (node, position))
-        edge = node.edges[position]
-        if edge is not None and node.fix is not None and (fix := node.fix[position]) is not None:
-            dtype = fix[1]
-            if dtype is not None:  # it was promoted: the edge belongs to the tensor before that
-                return self.op.cast(rebuild(node.k.astype(array, dtype), node.k, edge), array.dtype)
-        return rebuild(array, node.k, edge)
+        edge = (node, position) if kind == "result" else node.edges[position]
+        fix = None if kind == "result" or node.fix is None else node.fix[position]
+        if fix is None or fix[1] is None or (edge is None and tangents is None):
+            return rebuild(array, node.k, edge, tangents)
+        # It was promoted: the edge and the tangents belong to the tensor before that.
+        return self.op.cast(rebuild(node.k.astype(array, fix[1]), node.k, edge, tangents), array.dtype)
 
     def graph(self, G: Any, g: Any, node: Node) -> Sequence[Any]:
         """The formulas on tensors, so that they are recorded themselves."""

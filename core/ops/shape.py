@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from retrograd.autograd import tangents
 from retrograd.autograd.anomaly import remember_call
 from retrograd.autograd.explaining import remember_break
 from retrograd.autograd.modes import current_mode
@@ -63,10 +64,8 @@ def make_view(source: Tensor, name: str, *steps: Step, creation: str | None = No
         made._edge = (node, 0)
     elif mode.anomaly:
         remember_break(short_name(name), [source], [made], False, mode.grad)
-    if mode.dual is not None:
-        from retrograd.autograd.forward_ad import view_tangent
-
-        view_tangent(source, made, name, steps)
+    if mode.dual:
+        tangents.push_view(source, made, name, steps)
     return made
 
 
@@ -646,6 +645,8 @@ def _restep(self: Tensor, made: Tensor) -> Tensor:
     """Let a tensor become a view of itself: in-place changes of shape."""
     edge = made._edge
     self._array = made._array
+    if current_mode().dual:
+        tangents.move_tangents(made, self)
     if self._meta is not None and self._meta.storage is not None:
         self._meta.steps = made._own_meta().steps
     if edge is not None:

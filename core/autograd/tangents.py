@@ -1,0 +1,328 @@
+"""Tangents: what forward mode carries along with tensors, and how it gets through all that makes tensors.
+
+Note [Levels]
+    Each forward-mode derivative has a `Level` of its own, and a tensor holds its tangents by level. The
+    mode lists the active levels, outermost first. A tangent at a level is computed while only the
+    levels outside of it are active: so it is a tensor which carries tangents at those, and never at its
+    own or an inner one. With levels 1 outside of 2, a tensor holds x, its tangents at 1 and at 2, and
+    the latter its own tangent at 1: the second derivative. A tensor from outside of a level has no
+    tangent there, and so is a constant to it; a tangent of a level that has ended is never asked for.
+    That is all that keeps one perturbation apart from another.
+
+Note [Rules]
+    What happens to tangents is always a `Rule`: a function from the tangents of some tensors to those of
+    others, made where the primal values are known. An ordinary level runs it at once. A `Tape` keeps it,
+    hands out placeholders in place of tangents, and runs all its rules later, on any tangents and as
+    often as one likes: `retrograd.func.linearize`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from retrograd.autograd.modes import current_mode, set_mode
+from retrograd.layout import contiguous_format
+from retrograd.tensor import Tensor, wrap_array
+
+if TYPE_CHECKING:
+    from retrograd.storage import View
+
+__all__ = [
+    "Level", "Rule", "Tape", "carry", "deep_tangents", "detached", "entered", "move_tangents", "push", "push_function",
+    "push_view", "push_write", "set_tangent", "tangent_of", "tangents_of",
+    "without_tangents",
+]  # fmt: skip
+
+Tangents = Sequence[Any]  # a Tensor (a placeholder, on a Tape), or None where there is no tangent
+
+
+class Rule(NamedTuple):
+    """See Note [Rules].
+
+    Attributes
+    ----------
+    run
+        From tangents in to tangents out.
+    uses
+        The tensors whose values it reads when it runs.
+    """
+
+    run: Callable[[Tangents], Tangents]
+    uses: tuple[Any, ...] = ()
+
+
+class Level:
+    """One forward-mode derivative. See Note [Levels]."""
+
+    __slots__ = ("__weakref__",)
+
+    def run(self, rule: Rule, tangents: Tangents, outputs: Sequence[Any]) -> Tangents:
+        """The tangents of `outputs`."""
+        return rule.run(tangents)
+
+
+class _Slot:
+    """Stands on a `Tape` for a tangent that is not known yet."""
+
+    __slots__ = ()
+
+
+class Tape(Level):
+    """A level that keeps its rules instead of running them. See Note [Rules]."""
+
+    __slots__ = ("_rules", "_versions")
+
+    def __init__(self) -> None:
+        self._rules: list[tuple[Rule, Tangents, Tangents]] = []
+        self._versions: list[tuple[Any, int]] = []
+
+    def slot(self) -> Any:
+        """A placeholder for the tangent of an input."""
+        return _Slot()
+
+    def run(self, rule: Rule, tangents: Tangents, outputs: Sequence[Any]) -> Tangents:
+        slots = [_Slot() if isinstance(each, Tensor) and each.dtype.is_differentiable else None for each in outputs]
+        self._rules.append((rule, tangents, slots))
+        cells = [each._cell for each in rule.uses if isinstance(each, Tensor)]
+        self._versions += [(cell, cell[0]) for cell in cells if type(cell) is list]
+        return slots
+
+    def is_intact(self) -> bool:
+        """Whether every value that the rules read is still what it was."""
+        return all(cell[0] == version for cell, version in self._versions)
+
+    def play(self, given: dict[Any, Tensor | None], wanted: Sequence[Any]) -> list[Tensor | None]:
+        """The tangents that stand at the placeholders `wanted`, from those of the inputs."""
+        known: dict[Any, Any] = dict(given)
+        for rule, before, after in self._rules:
+            tangents = [known.get(each) for each in before]
+            if any(each is not None for each in tangents):
+                pushed = zip(after, rule.run(tangents), strict=True)
+                known.update((slot, tangent) for slot, tangent in pushed if slot is not None)
+        return [known.get(each) for each in wanted]
+
+
+# -- levels --------------------------------------------------------------------------------------
+
+
+class entered:
+    """A context in which `level` is the innermost one."""
+
+    __slots__ = ("_mode", "level")
+
+    def __init__(self, level: Level) -> None:
+        self.level = level
+
+    def __enter__(self) -> Level:
+        self._mode = current_mode()
+        set_mode(self._mode.but(dual=(*self._mode.dual, self.level)))
+        return self.level
+
+    def __exit__(self, *exc_info: object) -> None:
+        set_mode(self._mode)
+
+
+class _Only:
+    """A context in which only `levels` are active: what computes a tangent has none at its own level."""
+
+    __slots__ = ("_mode", "levels")
+
+    def __init__(self, levels: tuple[Level, ...]) -> None:
+        self.levels = levels
+
+    def __enter__(self) -> None:
+        self._mode = current_mode()
+        # Who provides results of operators (selective checkpointing) counts those of the program alone.
+        set_mode(self._mode.but(dual=self.levels, results=None))
+
+    def __exit__(self, *exc_info: object) -> None:
+        set_mode(self._mode)
+
+
+def without_tangents() -> Any:
+    """A context in which no level is active."""
+    return _Only(())
+
+
+def _outwards() -> Iterator[tuple[Level, tuple[Level, ...]]]:
+    """Each active level, outermost first, with the levels outside of it."""
+    levels = current_mode().dual
+    for i, level in enumerate(levels):
+        yield level, levels[:i]
+
+
+def tangent_of(tensor: Any, level: Level) -> Any:
+    """The tangent that `tensor` has at `level`, or None."""
+    meta = getattr(tensor, "_meta", None)
+    return None if meta is None or meta.tangents is None else meta.tangents.get(level)
+
+
+def set_tangent(tensor: Tensor, level: Level, tangent: Any) -> None:
+    meta = tensor._own_meta()
+    # A new dict, because nodes that saved the tensor may share the old one.
+    meta.tangents = {**(meta.tangents or {}), level: tangent}
+
+
+def move_tangents(source: Any, target: Tensor) -> None:
+    """Give `target` the tangents of `source` at the active levels, as they are."""
+    for level in current_mode().dual:
+        tangent = tangent_of(source, level)
+        if tangent is not None:
+            set_tangent(target, level, tangent)
+
+
+def detached(tensor: Tensor) -> Tensor:
+    """The tensor outside of the graph, with its tangents: `detach()` is a constant to forward mode too."""
+    alias = tensor.detach()
+    move_tangents(tensor, alias)
+    return alias
+
+
+def deep_tangents(tensor: Tensor) -> Iterator[Tensor]:
+    """The tangents of a tensor at the active levels, theirs, and so on."""
+    for level in current_mode().dual:
+        tangent = tangent_of(tensor, level)
+        if isinstance(tangent, Tensor):
+            yield tangent
+            yield from deep_tangents(tangent)
+
+
+def carry(make: Callable[[], Callable[[Any], Any]], source: Any, made: Tensor) -> None:
+    """Give `made`, a linear function of `source`, its tangents: `make()` is that function."""
+    for level, outside in _outwards():
+        tangent = tangent_of(source, level)
+        if tangent is None:
+            continue
+        with _Only(outside):
+            function = make()
+            (pushed,) = level.run(Rule(lambda given, f=function: [f(given[0])]), [tangent], [made])
+        set_tangent(made, level, pushed)
+
+
+# -- through operators -----------------------------------------------------------------------------
+
+
+def push(op: Any, inputs: Sequence[Any], outputs: Sequence[Tensor], values: dict[str, Any]) -> None:
+    """Give the results of an operator their tangents. `values` holds its other arguments by name."""
+    from retrograd.ops.jvp import rule_of
+
+    if not op.vjp:
+        return
+    for level, outside in _outwards():
+        tangents = [tangent_of(each, level) for each in inputs]
+        if all(each is None for each in tangents):
+            continue
+        with _Only(outside):
+            rule = rule_of(op, inputs, outputs, values, [each is not None for each in tangents])
+            pushed = level.run(rule, tangents, outputs)
+        _set_all(level, outputs, pushed)
+
+
+def _set_all(level: Level, outputs: Sequence[Any], tangents: Tangents) -> None:
+    for output, tangent in zip(outputs, tangents, strict=True):
+        if tangent is not None and isinstance(output, Tensor) and output.dtype.is_differentiable:
+            set_tangent(output, level, tangent)
+
+
+def push_function(function: Any, ctx: Any, args: Sequence[Any], outputs: Sequence[Any]) -> None:
+    """The tangents of a custom Function's results, by its own `jvp`."""
+    kept = ctx._saved_for_forward
+
+    def run(tangents: Tangents) -> Tangents:
+        ctx._saved_for_forward = kept
+        try:
+            pushed = function.jvp(ctx, *tangents)
+        finally:
+            ctx._saved_for_forward = ()
+        pushed = pushed if isinstance(pushed, tuple) else (pushed,)
+        for output, tangent in zip(outputs, pushed, strict=True):
+            _check_pushed(function, output, tangent)
+        return pushed
+
+    for level, outside in _outwards():
+        tangents = [tangent_of(each, level) for each in args]
+        if all(each is None for each in tangents):
+            continue
+        with _Only(outside):
+            uses = tuple(each for each in kept if each is not None)
+            pushed = level.run(Rule(run, uses), tangents, outputs)
+        _set_all(level, outputs, pushed)
+
+
+def _check_pushed(function: Any, output: Any, tangent: Any) -> None:
+    if isinstance(output, Tensor) and tangent is not None and tangent.shape != output.shape:
+        raise RuntimeError(
+            f"{function.__name__}.jvp returned a tangent of shape {list(tangent.shape)} for an output of "
+            f"shape {list(output.shape)}; a tangent has the shape of its output"
+        )
+
+
+# -- through views and writes ------------------------------------------------------------------------
+
+
+def push_view(source: Tensor, made: Tensor, name: str, steps: Any) -> None:
+    """A view's tangent is the same view of the tangent."""
+    from retrograd.ops.shape import make_view
+
+    carry(lambda: lambda tangent: make_view(tangent, name, *steps), source, made)
+
+
+def tangents_of(tensor: Any) -> dict[Level, Any]:
+    """All tangents of a tensor at the active levels."""
+    found = ((level, tangent_of(tensor, level)) for level in current_mode().dual)
+    return {level: tangent for level, tangent in found if tangent is not None}
+
+
+def push_write(target: Tensor, tangents: dict[Level, Any]) -> None:
+    """An in-place write replaces the tangents of what was written to, and so of the base and its other views."""
+    view = None if target._meta is None else target._meta.view
+    base = target if view is None else view.base
+    for level, outside in _outwards():
+        own, new = tangent_of(base, level), tangents.get(level)
+        if own is None and new is None and tangent_of(target, level) is None:
+            continue
+        with _Only(outside):
+            aliases = _aliases(base)
+            written = [base, *aliases]
+            pushed = level.run(Rule(_rewriting(base, target, view, aliases)), [own, new], written)
+        for each, tangent in zip(written, pushed, strict=True):
+            set_tangent(each, level, tangent)
+
+
+def _aliases(base: Tensor) -> list[Tensor]:
+    """The live views of a tensor."""
+    storage = None if base._meta is None else base._meta.storage
+    live = () if storage is None else storage.live()
+    return [each for each in live if (view := each._own_meta().view) is not None and view.base is base]
+
+
+def _rewriting(base: Tensor, target: Tensor, view: View | None, aliases: list[Tensor]) -> Callable[[Any], Tangents]:
+    steps = [each._own_meta().view.steps for each in aliases]  # type: ignore[union-attr]  # they are views
+    zeros_of_base, zeros_of_target, dtype = _zeros_of(base), _zeros_of(target), target.dtype
+
+    def run(tangents: Tangents) -> Tangents:
+        own, new = tangents
+        new = zeros_of_target() if new is None else new.to(dtype)
+        if view is None:
+            whole = new
+        else:
+            # Contiguous, because steps of any layout count the elements of such an array.
+            whole = zeros_of_base() if own is None else own.clone(memory_format=contiguous_format)
+            _stepped(whole, view.steps).copy_(new)
+        return [whole, *(_stepped(whole, each) for each in steps)]
+
+    return run
+
+
+def _zeros_of(tensor: Tensor) -> Callable[[], Tensor]:
+    k, array = tensor._k, tensor._array
+    return lambda: wrap_array(k.zeros_like(array), k)
+
+
+def _stepped(tensor: Tensor, steps: Any) -> Tensor:
+    from retrograd.ops.shape import make_view
+
+    for step in steps:
+        tensor = make_view(tensor, "AsStridedBackward0", step)
+    return tensor
