@@ -14,14 +14,15 @@ import numpy as np
 import retrograd as rg
 
 from .errors import DistributedError, Mismatch
-from .protocol import Array, Group, Groups, Number, Slot, TensorSpec
+from .messages import Array, Group, Groups, Number, Slice, TensorSpec
+from .placement import view
 
 __all__ = [
+    "Receiver",
     "array_of",
-    "assign",
     "build_optimizer",
     "dtype_name",
-    "gradients_of",
+    "is_ours",
     "plain_groups",
     "set_hyperparameters",
     "table_of",
@@ -50,11 +51,46 @@ def tensor_of(array: Array, backend: str | None) -> rg.Tensor:
     return tensor if backend is None else tensor.to(backend)
 
 
-def assign(tensors: Sequence[rg.Tensor], arrays: Sequence[Array]) -> None:
-    """Overwrite tensors in place, so that whoever holds them (the model) sees the new values."""
-    with rg.no_grad():
-        for tensor, array in zip(tensors, arrays, strict=True):
-            tensor.copy_(tensor_of(array, None))
+class Receiver:
+    """Writes weights into tensors, slice by slice and in place: whoever holds them (the model) sees the new values.
+
+    Parameters
+    ----------
+    tensors
+        In the order of the tensor table.
+    """
+
+    def __init__(self, tensors: Sequence[rg.Tensor]) -> None:
+        self._tensors = tensors
+        self._parts: dict[int, tuple[Array, int]] = {}
+        """Of tensors whose memory is not ours to write: what has come, and how much is missing."""
+
+    def __call__(self, piece: Slice, array: Array) -> None:
+        tensor = self._tensors[piece.tensor]
+        if piece.size == tensor.numel():
+            with rg.no_grad():
+                tensor.copy_(tensor_of(array, None).reshape(tensor.shape))
+        elif is_ours(tensor):
+            view(array_of(tensor), piece)[...] = array
+            rg.autograd.graph.increment_version(tensor)
+        else:
+            self._put(tensor, piece, array)
+
+    def _put(self, tensor: rg.Tensor, piece: Slice, array: Array) -> None:
+        if piece.tensor not in self._parts:
+            self._parts[piece.tensor] = np.empty(tensor.shape, array.dtype), tensor.numel()
+        whole, missing = self._parts.pop(piece.tensor)
+        view(whole, piece)[...] = array
+        if missing > piece.size:
+            self._parts[piece.tensor] = whole, missing - piece.size
+        else:
+            with rg.no_grad():
+                tensor.copy_(tensor_of(whole, None))
+
+
+def is_ours(tensor: rg.Tensor) -> bool:
+    """Whether the tensor's memory is host memory in C order, which NumPy may write."""
+    return tensor.device.type == "cpu" and str(tensor.device).startswith("numpy") and tensor.is_contiguous()
 
 
 def table_of(param_groups: Iterable[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
@@ -64,13 +100,6 @@ def table_of(param_groups: Iterable[Mapping[str, Any]]) -> tuple[TensorSpec, ...
         TensorSpec(f"parameter {index}", dtype_name(p.dtype), tuple(p.shape), number)  # type: ignore[arg-type]
         for index, (number, p) in enumerate(parameters)
     )
-
-
-def gradients_of(parameters: Sequence[rg.Tensor]) -> tuple[list[Slot], list[Array]]:
-    """The gradients that exist, and which parameter each belongs to."""
-    present = [(index, p.grad) for index, p in enumerate(parameters) if p.grad is not None]
-    slots = [Slot(index, dtype_name(grad.dtype), tuple(grad.shape)) for index, grad in present]  # type: ignore[arg-type]
-    return slots, [array_of(grad) for _, grad in present]
 
 
 def plain_groups(param_groups: Iterable[Mapping[str, Any]]) -> Groups:
@@ -107,8 +136,8 @@ def _plain_number(name: str, value: Any) -> Number:
     )
 
 
-def build_optimizer(name: str, groups: Groups, tensors: Sequence[rg.Tensor], table: Sequence[TensorSpec]) -> Any:
-    """The optimizer of `retrograd.optim` that `name` means, over `tensors`.
+def build_optimizer(name: str, groups: Groups, tensors: Sequence[rg.Tensor], group_of: Sequence[int]) -> Any:
+    """The optimizer of `retrograd.optim` that `name` means, over `tensors`, each in the group of that number.
 
     The name is looked up among the optimizer classes of `retrograd.optim` and nowhere else.
     """
@@ -117,14 +146,16 @@ def build_optimizer(name: str, groups: Groups, tensors: Sequence[rg.Tensor], tab
         known = sorted(key for key, value in vars(rg.optim).items() if isinstance(value, type) and key[0].isupper())
         raise Mismatch(f"retrograd.optim has no optimizer {name!r} to run on the server; it has {', '.join(known)}")
     members: list[dict[str, Any]] = [{"params": [], **group} for group in groups]
-    for tensor, spec in zip(tensors, table, strict=True):
-        if spec.group >= len(members):
-            raise Mismatch(f"{spec.name} belongs to parameter group {spec.group}, and there are {len(members)}")
-        members[spec.group]["params"].append(tensor)
+    for tensor, group in zip(tensors, group_of, strict=True):
+        if group >= len(members):
+            raise Mismatch(f"a tensor belongs to parameter group {group}, and there are {len(members)}")
+        members[group]["params"].append(tensor)
     return optimizer_class(members)  # type: ignore[call-arg]  # all but the base class have defaults of their own
 
 
-def set_hyperparameters(param_groups: Iterable[dict[str, Any]], groups: Iterable[Group]) -> None:
-    """Let the optimizer's groups have these numbers from its next step on."""
+def set_hyperparameters(param_groups: Iterable[dict[str, Any]], groups: Iterable[Group], rate: float = 1.0) -> None:
+    """Let the optimizer's groups have these numbers from its next step on, and `rate` times their `lr`."""
     for group, values in zip(param_groups, groups, strict=True):
         group.update(values)
+        if rate != 1 and isinstance(lr := values.get("lr"), int | float):
+            group["lr"] = lr * rate

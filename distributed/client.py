@@ -1,177 +1,589 @@
-"""A worker's side of the conversation: ask, and wait for the answer or for the server's death.
+"""A worker's side of the conversation with all servers: a thread that talks, and calls that wait.
 
 The client moves arrays and numbers and knows nothing of tensors, which is
-:class:`~retrograd.distributed.optimizer.ServerOptimizer`'s part.
+:class:`~retrograd.distributed.optimizer.ServerOptimizer`'s part. One thread owns all sockets. It sends what it
+is given while the program computes on, beats the heart, and says again what is lost; the program's thread
+waits for nothing but answers.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import queue
+import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
+import numpy as np
 import zmq
 
-from . import protocol, transport
+from . import messages, protocol, transport
+from .compression import Codec, codec_for
 from .environment import Environment
-from .errors import DistributedError, ProtocolError, ServerLost, from_kind
-from .heartbeat import Heart
-from .protocol import Array, Groups, Message, Report, Slot, TensorSpec
+from .errors import DistributedError, ProtocolError, Refused
+from .link import Link, Request
+from .messages import Array, Groups, Message, Report, Slice, Slot, TensorSpec
+from .outbox import PART_BYTES
+from .placement import cut, place as place_slices, view
 
-__all__ = ["Client"]
+__all__ = ["Client", "Deliver"]
 
-M = TypeVar("M", bound=Message)
+log = logging.getLogger("retrograd.distributed.client")
 
-_POLL = 0.2  # seconds between looks at the server's pulse while an answer is awaited
-_RESEND_AFTER = 2.0  # seconds before a request that the server does not know of is sent again
+HEARTBEAT = 0.5
+"""Seconds between two heartbeats. A peer is given up after many of them (``RETROGRAD_TIMEOUT``)."""
+
+_TICK = 0.1  # seconds between looks at the clock when nothing arrives
+_FAREWELL = 2.0  # seconds that a goodbye may take
+_SPARSE = 0.5  # the share of rows below which rows travel by number
+_LOOK_AGAIN_MOST = 64  # pushes between two looks at a matrix whose rows were not sparse
+
+Deliver: TypeAlias = Callable[[Slice, Array], None]
+"""Takes the weights of one slice, in the program's thread."""
+
+
+class _Pulse:
+    """The connection on which the heart beats: it must pass while the other one is full of tensors."""
+
+    def __init__(self, channel: transport.Channel) -> None:
+        self.channel = channel
+        self.asked = 0.0
+
+
+@dataclass(slots=True)
+class _Call:
+    """What the program waits for: an answer of each server that was asked."""
+
+    inbox: queue.SimpleQueue[tuple[int, Any, list[Array]]] = field(default_factory=queue.SimpleQueue)
+    began: float = 0.0
+
+    def deliver(self, shard: int) -> Callable[[Any, list[Array]], None]:
+        return lambda message, arrays: self.inbox.put((shard, message, arrays))
+
+    def fail(self, error: DistributedError) -> None:
+        self.inbox.put((-1, error, []))
+
+
+@dataclass(slots=True)
+class _Push:
+    """A push that has begun, perhaps before its step is over."""
+
+    requests: list[Request]
+    call: _Call
+    parts: list[int]
+    sent: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Of each slice, by server and index, the state of the gradient that was sent."""
 
 
 class Client:
-    """A connection to the server of a run.
+    """The connections of a worker to the servers of a run.
 
     Parameters
     ----------
     place : Environment
-        Which rank of which run this is, and where the server listens.
+        Which rank of which run this is, and where the servers listen.
     report : callable
-        Gives the worker's :class:`~retrograd.distributed.protocol.Report` at any moment. It is called from
-        the heartbeat's thread.
+        Gives the worker's :class:`~retrograd.distributed.messages.Report` at any moment. It is called from
+        the client's thread.
 
     Raises
     ------
     ServerLost
-        When no server answers at the address in time.
+        When a server does not answer in time.
     Refused
-        When the server belongs to another run, or the rank is taken.
+        When a server belongs to another run, or the rank is taken.
     """
 
     def __init__(self, place: Environment, report: Callable[[], Report] = Report) -> None:
-        if len(place.servers) != 1:
-            raise DistributedError(
-                f"RETROGRAD_SERVERS names {len(place.servers)} servers ({','.join(place.servers)}), and this "
-                "version trains with one"
-            )
         self.place = place
-        self.address = place.servers[0]
         self.step = 0
         """Steps completed."""
+        self.version: dict[int, int] = {}
+        """Updates that are in the weights, by server."""
         self.initialized = False
-        """Whether it is agreed what is trained."""
         self.waited = 0.0
-        """Seconds spent waiting for answers."""
+        """Seconds spent on waiting for answers."""
+        self.bytes_sent = self.bytes_raw = 0
+        """Bytes that gradients took on their way, and those that they would have taken as they were."""
+        self.rejoined = 0
+        """How often this worker was given up, and came back."""
+        self.layout: list[list[tuple[int, int, Slice]]] = []
+        """Of each tensor its slices, as (server, index there, slice)."""
+        self.compression: Codec | None = None
         self._report = report
-        self._seq = 0
-        # Tells this life of the worker from an earlier one with the same rank; 63 bits fit the field.
-        self._incarnation = int.from_bytes(os.urandom(8), "little") >> 1
+        self._rows = _RowFinder()
+        self._parts: dict[int, int] = {}
+        """Parts of the weights that have come, by server."""
+        self._push: _Push | None = None
+        self._deliver: Deliver = _ignore
+        self._training: tuple[str, Groups, tuple[TensorSpec, ...]] | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._tasks: deque[Callable[[float], None]] = deque()
+        self._bell, self._ring = os.pipe()
+        os.set_blocking(self._bell, False)
+        os.set_blocking(self._ring, False)
+        self._lock = threading.RLock()
+        """Held by whoever touches a link."""
+        self._waiting: _Call | None = None
+        self._stopping = False
+        self._news = threading.Event()
+        """Set when a server has said something."""
+        now = time.monotonic()
+        incarnation, host = _number(), _host()
         try:
-            self.channel = transport.connect(self._context, self.address)
-            self._heart = Heart(self._context, self.address, place.rank, self._incarnation, report)
-            self._greet()
+            self.links = [Link(place, shard, incarnation, host, now) for shard in range(len(place.servers))]
+            self.channels = [self._connect(address) for address in place.servers]
+            self._pulses = [_Pulse(self._connect(address)) for address in place.servers]
         except BaseException:
-            self._context.destroy(linger=0)
+            self._destroy()
             raise
-        self._heart.start()
+        self._thread = threading.Thread(target=self._run, name="retrograd-client", daemon=True)
+        self._thread.start()
+        try:
+            self._await_welcomes()
+        except BaseException:
+            self.close(say_goodbye=False)
+            raise
+
+    def _connect(self, address: str) -> transport.Channel:
+        return transport.connect(self._context, address)
+
+    # ---- what the program asks -------------------------------------------------------------------------------
 
     def initialize(
-        self, optimizer: str, groups: Groups, table: Sequence[TensorSpec], weights: Sequence[Array]
-    ) -> list[Array]:
+        self,
+        optimizer: str,
+        groups: Groups,
+        table: Sequence[TensorSpec],
+        weights: Sequence[Array],
+        deliver: Deliver,
+    ) -> None:
         """Agree on what is trained, and get rank 0's weights; only rank 0's `weights` are sent."""
-        first = self.place.rank == 0
-        message = protocol.Init(self._seq + 1, optimizer, groups, tuple(table), first)
-        _, arrays = self._request(message, weights if first else (), protocol.Weights)
+        self._training = optimizer, groups, tuple(table)
+        shares: list[list[Slice]] = [[] for _ in self.links]
+        welcomes = self._await_welcomes()
+        if self.place.rank == 0 and not all(each.initialized for each in welcomes):
+            shares = place_slices(cut(table, welcomes[0].slice_bytes), table, len(self.links))
+        call = self._call()
+        for link, share in zip(self.links, shares, strict=True):
+            arrays = [view(np.ascontiguousarray(weights[each.tensor]), each) for each in share]
+            self._init(link, call, tuple(share), arrays)
+        self._deliver = deliver
+        self._settle(call, len(self.links))
+        self.compression = None if welcomes[0].compression == "none" else codec_for(welcomes[0].compression)
         self.initialized = True
-        return arrays
 
-    def push(self, groups: Groups, slots: Sequence[Slot], gradients: Sequence[Array]) -> list[Array]:
-        """Send this step's gradients, and get the weights after its update.
+    def offer(self, tensor: int, gradient: Array, state: int) -> None:
+        """Let a gradient leave before its step is over.
 
-        The gradients' memory may be written again once this returns: the server has received all of it.
+        `state` is any number that is another one when the gradient is: :meth:`push` sends again what has changed.
         """
-        message = protocol.Push(self._seq + 1, self.step + 1, groups, tuple(slots))
-        answer, arrays = self._request(message, gradients, protocol.Weights)
-        self.step = message.step
-        if answer.step < message.step:
-            raise ProtocolError(f"the server answered step {message.step} with the weights of step {answer.step}")
-        return arrays
+        push = self._begun()
+        slots: dict[int, tuple[list[Slot], list[Array]]] = {}
+        for shard, index, piece in self.layout[tensor]:
+            push.sent[shard, index] = state
+            some, several = slots.setdefault(shard, ([], []))
+            part = view(gradient, piece)
+            some.append(Slot(index, part.dtype.name, piece.shape))
+            several.append(part)
+        for shard, (some, several) in slots.items():
+            self._send_part(push, shard, some, several)
+
+    def push(
+        self,
+        groups: Groups,
+        gradients: dict[int, tuple[Array, int]],
+        deliver: Deliver,
+    ) -> int:
+        """Send this step's gradients, and get the weights that the run's consistency allows; the step now done.
+
+        The gradients' memory may be written again once this returns: the servers have received all of it.
+
+        Parameters
+        ----------
+        groups
+            The optimizer's hyperparameters.
+        gradients
+            By number of the tensor, and for each the state that `offer` was told, if it has left already.
+        deliver
+            Takes the new weights.
+        """
+        push = self._begun()
+        queued: list[list[tuple[Slot, list[Array]]]] = [[] for _ in self.links]
+        present: list[list[int]] = [[] for _ in self.links]
+        for tensor, (gradient, state) in gradients.items():
+            for shard, index, piece in self.layout[tensor]:
+                present[shard].append(index)
+                if push.sent.get((shard, index)) != state or state < 0:
+                    queued[shard].append(self._slot(shard, index, piece, view(gradient, piece)))
+        for link in self.links:
+            self._send_rest(push, link.shard, queued[link.shard], tuple(present[link.shard]), groups)
+        self._push = None
+        self._deliver = deliver
+        self._settle(push.call, len(self.links))
+        return self.step
+
+    def pull(self, deliver: Deliver) -> None:
+        """Get the weights that the run's consistency allows now."""
+        call = self._call()
+        self._give_up_begun()
+        for link in self.links:
+            self._ask(link, call, lambda seq: messages.Pull(seq, self.step))
+        self._deliver = deliver
+        self._settle(call, len(self.links))
 
     def barrier(self) -> None:
         """Wait until every worker is here."""
-        self._request(protocol.Barrier(self._seq + 1), (), protocol.Released)
+        call = self._call()
+        self._give_up_begun()
+        self._ask(self.links[0], call, messages.Barrier)
+        if not self._settle(call, 1):
+            self.barrier()
 
-    def close(self, error: str | None = None) -> None:
-        """Say goodbye, in peace or with the `error` that ends this worker, and end the heartbeat."""
-        self._heart.stop()
-        with contextlib.suppress(zmq.Again):  # when the server has gone before us
-            self.channel.send(protocol.Bye(error and error[:10_000], self._report()))
-        self.channel.close()
+    def close(self, error: str | None = None, *, say_goodbye: bool = True) -> None:
+        """Say goodbye, in peace or with the `error` that ends this worker, and end the thread."""
+        if say_goodbye:
+            bye = messages.Bye(error and error[:10_000], self._report())
+            self._do(lambda now: self._say_to_all(bye))
+        self._do(lambda now: self._stop())
+        self._thread.join(_FAREWELL + 3)
+        os.close(self._bell)
+        os.close(self._ring)
+
+    # ---- pushing -------------------------------------------------------------------------------------------
+
+    def _begun(self) -> _Push:
+        if self._push is None:
+            call = self._call()
+            with self._lock:
+                requests = [link.begin(call.deliver(link.shard), call.fail) for link in self.links]
+            self._push = _Push(requests, call, [0] * len(self.links))
+        return self._push
+
+    def _give_up_begun(self) -> None:
+        """Another request comes before the end of a push that has begun: the push begins anew, later."""
+        if self._push is not None:
+            with self._lock:
+                for link, request in zip(self.links, self._push.requests, strict=True):
+                    link.drop(request)
+            self._push = None
+
+    def _slot(self, shard: int, index: int, piece: Slice, gradient: Array) -> tuple[Slot, list[Array]]:
+        name = gradient.dtype.name
+        self.bytes_raw += gradient.nbytes
+        if self.compression is not None and gradient.dtype.kind == "f":
+            encoded = self.compression.encode(shard << 32 | index, gradient)
+            slot = Slot(index, name, piece.shape, codec=self.compression.name, numbers=encoded.numbers)
+            return slot, list(encoded.frames)
+        if piece.columns and (rows := self._rows.of(shard << 32 | index, gradient)) is not None:
+            return Slot(index, name, piece.shape, rows=len(rows)), [rows, gradient[rows]]
+        return Slot(index, name, piece.shape), [gradient]
+
+    def _send_rest(
+        self,
+        push: _Push,
+        shard: int,
+        queued: Sequence[tuple[Slot, list[Array]]],
+        present: tuple[int, ...],
+        groups: Groups,
+    ) -> None:
+        some: list[Slot] = []
+        several: list[Array] = []
+        size = 0
+        for slot, arrays in queued:
+            nbytes = sum(array.nbytes for array in arrays)
+            if some and size + nbytes > PART_BYTES:
+                self._send_part(push, shard, some, several)
+                some, several, size = [], [], 0
+            some.append(slot)
+            several.extend(arrays)
+            size += nbytes
+        self._send_part(push, shard, some, several, present=present, groups=groups, last=True)
+
+    def _send_part(
+        self,
+        push: _Push,
+        shard: int,
+        slots: Sequence[Slot],
+        arrays: Sequence[Array],
+        *,
+        present: tuple[int, ...] = (),
+        groups: Groups = (),
+        last: bool = False,
+    ) -> None:
+        part = push.parts[shard]
+        push.parts[shard] += 1
+        self.bytes_sent += sum(array.nbytes for array in arrays)
+        request = push.requests[shard]
+        message = messages.Push(
+            tuple(slots),
+            request.seq,
+            self.step + 1,
+            part,
+            part + 1 if last else 0,
+            self.version.get(shard, 0),
+            groups,
+            present,
+        )
+        self._do(lambda now: self.links[shard].say(request, message, arrays, now=now))
+
+    # ---- asking --------------------------------------------------------------------------------------------
+
+    def _call(self) -> _Call:
+        return _Call(began=time.monotonic())
+
+    def _ask(
+        self, link: Link, call: _Call, make: Callable[[int], Message], arrays: Sequence[Array] = ()
+    ) -> None:
+        with self._lock:
+            request = link.begin(call.deliver(link.shard), call.fail)
+        message = make(request.seq)
+        self._do(lambda now: link.say(request, message, arrays, now=now))
+
+    def _init(self, link: Link, call: _Call, slices: tuple[Slice, ...] = (), arrays: Sequence[Array] = ()) -> None:
+        assert self._training is not None
+        optimizer, groups, table = self._training
+        self._ask(link, call, lambda seq: messages.Init(seq, optimizer, groups, table, slices, bool(slices)), arrays)
+
+    def _settle(self, call: _Call, servers: int) -> bool:
+        """Wait for all answers to a call, handing on weights as they come.
+
+        Whether they are answers to it: if this worker was given up in between, it has got a new life's weights
+        instead, and what it asked for has come to nothing.
+        """
+        call.began = time.monotonic()
+        self._waiting = call
+        self._parts.clear()
+        missing, as_asked = servers, True
+        try:
+            while missing:
+                shard, message, arrays = self._next(call)
+                if isinstance(message, DistributedError):
+                    raise message
+                if isinstance(message, _Rejoined):
+                    missing, as_asked = len(self.links), False
+                    self._expect_weights()
+                elif isinstance(message, messages.Ready):
+                    self._take_ready(shard, message)
+                elif isinstance(message, messages.Weights):
+                    missing -= self._take_weights(shard, message, arrays)
+                else:
+                    missing -= 1
+            return as_asked
+        finally:
+            self._waiting = None
+            self.waited += time.monotonic() - call.began
+
+    def _next(self, call: _Call) -> tuple[int, Any, list[Array]]:
+        while True:
+            try:
+                return call.inbox.get(timeout=1.0)
+            except queue.Empty:
+                if not self._thread.is_alive():
+                    raise DistributedError("the client's thread has ended") from None
+
+    def _take_ready(self, shard: int, ready: messages.Ready) -> None:
+        if shard == 0:
+            self.step = ready.step
+        if all(link.slices for link in self.links):
+            assert self._training is not None
+            self.layout = [[] for _ in self._training[2]]
+            for link in self.links:
+                for index, piece in enumerate(link.slices):
+                    self.layout[piece.tensor].append((link.shard, index, piece))
+
+    def _take_weights(self, shard: int, message: messages.Weights, arrays: list[Array]) -> int:
+        """Hand on a part of the weights; 1 if it was the last of its server's."""
+        slices = self.links[shard].slices
+        for slot, array in zip(message.tensors, arrays, strict=True):
+            if slot.index >= len(slices) or slices[slot.index].shape != slot.shape:
+                raise ProtocolError(f"server {shard} sends slice {slot.index} of shape {slot.shape}, which it does not own")
+            self._deliver(slices[slot.index], array)
+        self._parts[shard] = self._parts.get(shard, 0) + 1
+        if self._parts[shard] < message.parts:
+            return 0
+        del self._parts[shard]
+        self.version[shard] = message.version
+        if shard == 0:
+            self.step = message.step
+        return 1
+
+    def _expect_weights(self) -> None:
+        """What comes next are the weights of a new life."""
+        log.warning("worker %d was given up by the others, and has joined again with their weights", self.place.rank)
+        self._parts.clear()
+        self.rejoined += 1
+        if self.compression is not None:
+            self.compression.reset()
+
+    def _await_welcomes(self) -> list[messages.Welcome]:
+        """What the servers have answered to HELLO."""
+        self._waiting = _Call(began=time.monotonic())
+        try:
+            while not all(welcomes := [link.welcome for link in self.links]):
+                for link in self.links:
+                    if link.failure is not None:
+                        raise link.failure
+                self._news.wait(_TICK)
+                self._news.clear()
+        finally:
+            self._waiting = None
+        return [each for each in welcomes if each is not None]
+
+    # ---- the thread ----------------------------------------------------------------------------------------
+
+    def _do(self, task: Callable[[float], None]) -> None:
+        """Have the thread do something, now."""
+        self._tasks.append(task)
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._ring, b"!")
+
+    def _run(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._bell, zmq.POLLIN)
+        for channel in self._sockets():
+            poller.register(channel.socket, zmq.POLLIN)
+        try:
+            while not self._stopping:
+                self._flush()
+                poller.poll(round(_TICK * 1000) if not self._is_blocked() else 2)
+                with self._lock:
+                    self._turn(time.monotonic())
+                self._news.set()
+        except Exception as error:
+            failure = DistributedError(f"the client's thread failed: {type(error).__name__}: {error}")
+            for link in self.links:
+                link.fail(failure)
+        finally:
+            self._destroy()
+
+    def _sockets(self) -> Iterator[transport.Channel]:
+        yield from self.channels
+        yield from (pulse.channel for pulse in self._pulses)
+
+    def _turn(self, now: float) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._bell, 4096)
+        while self._tasks:
+            self._tasks.popleft()(now)
+        for link, channel, pulse in zip(self.links, self.channels, self._pulses, strict=True):
+            for message, arrays in _received(channel):
+                link.take(message, arrays, now)
+            for message, _ in _received(pulse.channel):
+                link.take_pulse(message, pulse.asked, now)
+            waiting = self._waiting
+            link.tick(now, waiting_since=None if waiting is None else waiting.began)
+            if now - pulse.asked > HEARTBEAT:
+                pulse.asked = now
+                with contextlib.suppress(zmq.Again):  # not connected: the silence speaks for itself
+                    beat = messages.Heartbeat(self.place.rank, link.incarnation, self._report())
+                    pulse.channel.send(beat)
+                self._look_for_refusal(link, channel, now)
+        # Only while the program waits for something: it must take the new weights.
+        if self._waiting is not None and any(link.evicted is not None for link in self.links):
+            self._rejoin(self._waiting, now)
+
+    def _look_for_refusal(self, link: Link, channel: transport.Channel, now: float) -> None:
+        text = channel.refusal()
+        if text is not None and link.failure is None:
+            link.fail(Refused(text))
+
+    def _flush(self) -> None:
+        """Send what the links have to say, as far as the connections take it."""
+        for link, channel in zip(self.links, self.channels, strict=True):
+            while link.outgoing:
+                message, arrays = link.outgoing[0]
+                try:
+                    channel.send(message, arrays)
+                except zmq.Again:
+                    break
+                link.outgoing.popleft()
+
+    def _is_blocked(self) -> bool:
+        return any(link.outgoing for link in self.links)
+
+    def _rejoin(self, waiting: _Call, now: float) -> None:
+        """The others have gone on without this worker: come back as a new one, with their weights."""
+        incarnation = _number()
+        for link in self.links:
+            link.become(incarnation, now)
+        if self._training is None:
+            return
+        waiting.inbox.put((-1, _Rejoined(), []))
+        optimizer, groups, table = self._training
+        for link in self.links:
+            request = link.begin(waiting.deliver(link.shard), waiting.fail)
+            link.say(request, messages.Init(request.seq, optimizer, groups, table, (), False), now=now)
+
+    def _say_to_all(self, message: Message) -> None:
+        deadline = time.monotonic() + _FAREWELL
+        for link, channel in zip(self.links, self.channels, strict=True):
+            if link.failure is None and link.welcome is not None and channel.poll(deadline - time.monotonic(), to_send=True):
+                with contextlib.suppress(zmq.Again):
+                    channel.send(message)
+
+    def _stop(self) -> None:
+        self._stopping = True
+
+    def _destroy(self) -> None:
+        for channel in [*getattr(self, "channels", ()), *(each.channel for each in getattr(self, "_pulses", ()))]:
+            channel.close()
         self._context.term()
 
-    # ---- the conversation ----------------------------------------------------------------------------------
 
-    def _greet(self) -> None:
-        deadline = time.monotonic() + self.place.timeout
-        self._send(self._hello(), (), deadline)
-        while True:
-            if not self.channel.poll(deadline - time.monotonic()):
-                raise self._lost(f"no server has answered for {self.place.timeout:g} s")
-            message, _ = protocol.decode(self.channel.receive())
-            if isinstance(message, protocol.Error):
-                raise from_kind(message.kind, message.text)
-            if isinstance(message, protocol.Welcome):
-                return
+class _Rejoined:
+    """Says that what follows are the weights of a new life."""
 
-    def _hello(self) -> Message:
-        place = self.place
-        return protocol.Hello(place.run, "worker", place.world_size, self._incarnation, place.rank)
 
-    def _send(self, message: Message, arrays: Sequence[Array], deadline: float) -> None:
-        if not self.channel.poll(deadline - time.monotonic(), to_send=True):
-            raise self._lost(f"no connection for {self.place.timeout:g} s")
-        self.channel.send(message, arrays)
+class _RowFinder:
+    """Finds matrices of which few rows have a gradient, and does not look often where that is not so."""
 
-    def _request(
-        self,
-        message: protocol.Init | protocol.Push | protocol.Barrier,
-        arrays: Sequence[Array],
-        expected: type[M],
-    ) -> tuple[M, list[Array]]:
-        began = sent = time.monotonic()
-        self._send(message, arrays, began + self.place.timeout)
-        try:
-            while True:
-                if (answer := self._next_answer(message.seq, expected)) is not None:
-                    self._seq = message.seq
-                    return answer
-                now = time.monotonic()
-                # Silence counts from the beginning of the wait at the earliest: while this process was
-                # stopped, or its interpreter busy, the pulse could not be heard.
-                silence = now - max(began, self._heart.heard)
-                if silence > self.place.timeout:
-                    raise self._lost(f"no sign of life for {silence:.0f} s")
-                if now - sent > _RESEND_AFTER and self._heart.misses(message.seq, sent + _RESEND_AFTER / 2):
-                    sent = now
-                    self._send(self._hello(), (), now + self.place.timeout)
-                    self._send(message, arrays, now + self.place.timeout)
-        finally:
-            self.waited += time.monotonic() - began
+    def __init__(self) -> None:
+        self._next: dict[int, int] = {}
+        self._interval: dict[int, int] = {}
 
-    def _next_answer(self, seq: int, expected: type[M]) -> tuple[M, list[Array]] | None:
-        """The answer to request `seq`, if it comes before the next look at the pulse."""
-        if not self.channel.poll(_POLL):
+    def of(self, key: int, gradient: Array) -> Array | None:
+        """The numbers of the rows that are not zero, if they are few."""
+        if (left := self._next.get(key, 0)) > 0:
+            self._next[key] = left - 1
             return None
-        message, arrays = protocol.decode(self.channel.receive())
-        if isinstance(message, protocol.Error) and message.seq in (0, seq):
-            raise from_kind(message.kind, message.text)
-        # Anything else belongs to a request that was repeated, and answered twice.
-        if isinstance(message, expected) and getattr(message, "seq", None) == seq:
-            return message, arrays
+        rows = np.flatnonzero(gradient.any(axis=1))
+        if len(rows) < _SPARSE * len(gradient):
+            self._interval[key] = 1
+            return rows
+        interval = self._interval[key] = min(_LOOK_AGAIN_MOST, 2 * self._interval.get(key, 1))
+        self._next[key] = interval
         return None
 
-    def _lost(self, what: str) -> ServerLost:
-        return ServerLost(
-            f"worker {self.place.rank} has lost the server at {self.address} in step {self.step + 1}: "
-            f"{what}. The server has died, or the network between has; its log says more. Start the run again"
-        )
+
+def _ignore(piece: Slice, array: Array) -> None:
+    """For weights that nobody has asked for."""
+
+
+def _received(channel: transport.Channel) -> Iterator[tuple[Any, list[Array]]]:
+    while True:
+        try:
+            frames = channel.receive()
+        except zmq.Again:
+            return
+        with contextlib.suppress(ProtocolError):
+            yield protocol.decode(frames)
+
+
+def _number() -> int:
+    return int.from_bytes(os.urandom(7), "little")
+
+
+def _host() -> str:
+    """A name of this machine that no other has."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+

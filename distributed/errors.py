@@ -9,11 +9,15 @@ from __future__ import annotations
 __all__ = [
     "AddressInUse",
     "DistributedError",
+    "Evicted",
     "Mismatch",
+    "NonFiniteGradient",
     "ProtocolError",
     "Refused",
     "RemoteError",
     "ServerLost",
+    "Stranger",
+    "Taken",
     "WorkerLost",
     "from_kind",
     "kind_of",
@@ -34,6 +38,22 @@ class Mismatch(DistributedError, ValueError):
 
 class Refused(DistributedError, PermissionError):
     """The server does not let this process in; the text says why."""
+
+
+class Taken(Refused):
+    """The rank is another process's, which is alive."""
+
+
+class Evicted(Refused):
+    """The server has declared this worker lost and gone on without it; it may join again."""
+
+
+class Stranger(DistributedError):
+    """A request over a connection that has not said who it is: the server, or the connection, is a new one."""
+
+
+class NonFiniteGradient(DistributedError, FloatingPointError):
+    """A gradient holds a NaN or an infinity, and the run refuses such a push. It has had no effect."""
 
 
 class ServerLost(DistributedError, ConnectionError):
@@ -57,6 +77,10 @@ _KINDS: dict[str, type[DistributedError]] = {
     "protocol": ProtocolError,
     "mismatch": Mismatch,
     "refused": Refused,
+    "taken": Taken,
+    "evicted": Evicted,
+    "stranger": Stranger,
+    "nonfinite": NonFiniteGradient,
     "worker_lost": WorkerLost,
     "server_lost": ServerLost,
     "remote": RemoteError,

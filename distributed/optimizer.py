@@ -37,6 +37,12 @@ class ServerOptimizer(rg.optim.Optimizer):
         A class of `retrograd.optim`. Its name and hyperparameters travel, never code.
     params : iterable
         Parameters or parameter groups, as for any optimizer; the same ones on every worker.
+    accumulate : int
+        Make a step at every `accumulate`-th call of :meth:`step` only, with the sum of the gradients of all the
+        calls since the last one.
+    overlap : bool
+        Let gradients leave for the server while backward goes on. What changes after that, by another backward
+        or by clipping, is sent again, so the result is the same.
     **hyperparameters
         Passed on to `optimizer_class`.
 
@@ -65,16 +71,30 @@ class ServerOptimizer(rg.optim.Optimizer):
     """
 
     def __init__(
-        self, optimizer_class: type[rg.optim.Optimizer], params: Iterable[Any], **hyperparameters: Any
+        self,
+        optimizer_class: type[rg.optim.Optimizer],
+        params: Iterable[Any],
+        *,
+        accumulate: int = 1,
+        overlap: bool = True,
+        **hyperparameters: Any,
     ) -> None:
+        if accumulate < 1:
+            raise ValueError(f"accumulate must be at least 1, and is {accumulate}")
         # Checks what it is given and fills in what it is not; and it is what steps when there is no server.
         self._local = optimizer_class(params, **hyperparameters)
         self._worker = worker.current()
         self._client = self._worker.client
+        self._accumulate = accumulate
+        self._calls = 0
+        self._sums: dict[int, rg.Tensor] = {}
         super().__init__(self._local.param_groups, self._local.defaults)
         self._share()
         if self._client is not None:
+            from .pushing import Departures
+
             self._initialize(self._client)
+            self._departures = Departures(self._client, self._parameters(), early=overlap and accumulate == 1)
         self._worker.begin()
 
     def _share(self) -> None:
@@ -92,37 +112,77 @@ class ServerOptimizer(rg.optim.Optimizer):
                 "this process has a ServerOptimizer already, and this version has one set of weights on "
                 "the server: put all parameters into one optimizer, in groups if their hyperparameters differ"
             )
-        weights = client.initialize(
+        self._receive = bridge.Receiver(self._parameters())
+        client.initialize(
             type(self._local).__name__,
             bridge.plain_groups(self.param_groups),
             bridge.table_of(self.param_groups),
             [bridge.array_of(p) for p in self._parameters()],
+            self._receive,
         )
-        bridge.assign(self._parameters(), weights)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Do one step together with all other workers: push, wait for everyone's, pull."""
+        """Do one step together with the other workers: push, wait as long as the run's consistency asks, pull."""
         if self._client is None:
-            loss = self._local.step() if closure is None else self._local.step(closure)
-            self._worker.advance(self._worker.step + 1)
-            return loss
+            return self._step_alone(closure)
         if self._worker.client is None:
             raise DistributedError("this process has left the run: step() after retrograd.distributed.shutdown()")
         loss = None
         if closure is not None:
             with rg.enable_grad():
                 loss = closure()
-        self._push_and_pull(self._client)
+        if self._is_due():
+            self._push_and_pull(self._client)
         return loss
+
+    def _step_alone(self, closure: Callable[[], Any] | None) -> Any:
+        loss = None
+        if closure is not None:
+            with rg.enable_grad():
+                loss = closure()
+        if self._is_due():
+            kept = [p.grad for p in self._parameters()]
+            for index, p in enumerate(self._parameters()):
+                p.grad = self._total(index, p)
+            self._sums.clear()
+            self._local.step()
+            for p, grad in zip(self._parameters(), kept, strict=True):
+                p.grad = grad
+            self._worker.advance(self._worker.step + 1)
+        return loss
+
+    def _is_due(self) -> bool:
+        """Whether this call of `step` is the one that makes the step; else its gradients are added to the others'."""
+        self._calls += 1
+        if self._calls % self._accumulate == 0:
+            return True
+        for index, p in enumerate(self._parameters()):
+            if (total := self._total(index, p)) is not None:
+                self._sums[index] = total
+        return False
+
+    def _total(self, index: int, p: rg.Tensor) -> rg.Tensor | None:
+        """The gradient with those of earlier calls, which came first."""
+        if index not in self._sums:
+            return p.grad if self._accumulate == 1 or p.grad is None else p.grad.detach().clone()
+        return self._sums[index] if p.grad is None else self._sums[index] + p.grad.detach()
 
     def _push_and_pull(self, client: Client) -> None:
         from . import bridge
 
-        parameters = self._parameters()
-        slots, gradients = bridge.gradients_of(parameters)
-        weights = client.push(bridge.plain_groups(self.param_groups), slots, gradients)
-        bridge.assign(parameters, weights)
+        gradients = {
+            index: total for index, p in enumerate(self._parameters()) if (total := self._total(index, p)) is not None
+        }
+        self._sums.clear()
+        groups = bridge.plain_groups(self.param_groups)
+        client.push(groups, self._departures.remaining(gradients), self._receive)
+        self._departures.clear()
         self._worker.advance(client.step)
+
+    def pull(self) -> None:
+        """Get the weights as the server has them, without a step."""
+        if self._client is not None:
+            self._client.pull(self._receive)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` gave; only a worker that is alone can.

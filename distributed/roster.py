@@ -6,13 +6,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from .errors import Refused
-from .protocol import Barrier, Hello, Init, Push, Report, WorkerStatus
+from .errors import Evicted, Refused, Taken
+from .messages import MAX_WORKERS, Barrier, Hello, Init, Pull, Push, Report, WorkerStatus
+from .transport import Flight
 
 __all__ = ["Member", "Request", "Roster"]
 
-Request: TypeAlias = Init | Push | Barrier
+Request: TypeAlias = Init | Push | Pull | Barrier
 """A message that is answered when its time has come, and not at once."""
+
+_ASLEEP = 1.5  # seconds without a heartbeat, of which there are two a second, after which a rank may be taken over
 
 
 @dataclass(slots=True)
@@ -26,20 +29,29 @@ class Member:
     """Routing id of its connection, which changes when the connection does."""
     heard: float = 0.0
     """When it last gave a sign of life, on the monotonic clock."""
+    takes_part: bool = False
+    """Whether it has the weights, and the others count on its gradients."""
     step: int = 0
     """The last step that it has pushed for."""
     received: int = 0
     answered: int = 0
-    """Numbers of its last request and of the last one that was answered."""
+    """Numbers of its last whole request and of the last one that was answered."""
     barriers: int = 0
     """How many barriers it has reached."""
     waiting: Request | None = None
     waiting_since: float = 0.0
+    flights: list[Flight] = field(default_factory=list)
+    """Weights on their way to it."""
+    exited: float | None = None
+    """When its process was seen to have ended in peace, until its own farewell comes."""
+    nonfinite: int = 0
+    host: str = ""
     report: Report = field(default_factory=Report)
 
-    def status(self, now: float) -> WorkerStatus:
+    def status(self, now: float, frontier: int) -> WorkerStatus:
         silent = 0.0 if self.state == "expected" else max(0.0, now - self.heard)
-        return WorkerStatus(self.rank, self.state, self.step, silent, self.report)
+        behind = max(0, self.step - frontier)
+        return WorkerStatus(self.rank, self.state, self.step, silent, self.report, behind, self.nonfinite)
 
     def describe(self, now: float) -> str:
         """Name, last step and how long ago: what every message about a missing worker says.
@@ -51,24 +63,40 @@ class Member:
             return f"worker {self.rank} (never joined)"
         return f"worker {self.rank} (last step {self.step}, last heard of {now - self.heard:.1f} s ago)"
 
+    @property
+    def is_counted_on(self) -> bool:
+        """Whether others wait for it: it is here, or is still to come."""
+        return self.state in ("expected", "joined")
+
 
 class Roster:
-    """The workers of a run by rank, and whose connection is whose."""
+    """The workers of a run by rank, and whose connection is whose.
 
-    def __init__(self, world_size: int) -> None:
-        self.members = [Member(rank) for rank in range(world_size)]
-        self.launchers: set[bytes] = set()
-        """Those who started the run, watch it, and end it."""
+    Parameters
+    ----------
+    world_size : int
+        Workers that are expected.
+    elastic : bool
+        Whether more may join, and those that were lost may come back.
+    """
+
+    def __init__(self, world_size: int, *, elastic: bool = False) -> None:
+        self.world_size = world_size
+        self.elastic = elastic
+        self._members = {rank: Member(rank) for rank in range(world_size)}
         self._by_peer: dict[bytes, Member] = {}
 
     def __iter__(self) -> Iterator[Member]:
-        return iter(self.members)
+        return iter(self._members.values())
 
     def __getitem__(self, rank: int) -> Member:
-        return self.members[rank]
+        return self._members[rank]
+
+    def __contains__(self, rank: int) -> bool:
+        return rank in self._members
 
     def __len__(self) -> int:
-        return len(self.members)
+        return len(self._members)
 
     def of_peer(self, peer: bytes) -> Member | None:
         return self._by_peer.get(peer)
@@ -78,37 +106,68 @@ class Roster:
 
         Raises
         ------
-        Refused
+        Taken
             When its rank is another process's.
+        Evicted
+            When it was declared lost.
+        Refused
+            When it cannot take part.
         """
-        if hello.rank >= len(self.members):
-            raise Refused(f"rank {hello.rank} is not one of this run, which has {len(self.members)} workers")
-        member = self.members[hello.rank]
-        if member.state != "expected" and member.incarnation != hello.incarnation:
-            raise Refused(
-                f"rank {hello.rank} is taken: another process joined with it and has since "
-                f"{'been running' if member.state == 'joined' else member.state}. Give each worker a "
-                "RETROGRAD_RANK of its own; a worker that has ended cannot come back in this version"
-            )
-        if member.state in ("left", "lost"):
-            raise Refused(f"worker {hello.rank} was declared {member.state} and cannot come back in this version")
-        self._by_peer.pop(member.peer, None)
+        member = self._member_for(hello, now)
+        if member.state in ("expected", "left", "lost") or member.incarnation != hello.incarnation:
+            self._forget_peer(member)
+            again = member.state != "expected"
+            member = self._members[hello.rank] = Member(hello.rank, nonfinite=member.nonfinite)
+            # It meets the others at the next barrier, not at the first.
+            member.barriers = min((each.barriers for each in self if each.takes_part), default=0) if again else 0
+        self._forget_peer(member)
         self._by_peer[peer] = member
         member.state, member.incarnation, member.peer, member.heard = "joined", hello.incarnation, peer, now
+        member.host, member.flights = hello.host, []
+        return member
+
+    def _member_for(self, hello: Hello, now: float) -> Member:
+        if hello.rank not in self._members:
+            if not self.elastic or hello.rank >= MAX_WORKERS:
+                raise Refused(
+                    f"rank {hello.rank} is not one of this run, which has {self.world_size} workers and takes no "
+                    "others: start it with --on-loss continue to let workers come and go"
+                )
+            self._members[hello.rank] = Member(hello.rank)
+        member = self._members[hello.rank]
+        same = member.incarnation == hello.incarnation
+        if same and member.state == "lost":
+            raise Evicted(f"worker {hello.rank} was declared lost, and the others have gone on without it")
+        if same and member.state == "left":
+            raise Refused(f"worker {hello.rank} has said goodbye before")
+        if not same and member.state == "lost" and not self.elastic:
+            raise Refused(f"worker {hello.rank} was declared lost, and this run does not take workers back")
+        if not same and member.state == "joined" and not (self.elastic and now - member.heard > _ASLEEP):
+            raise Taken(
+                f"rank {hello.rank} is taken: another process joined with it and has since been running. Give each "
+                "worker a RETROGRAD_RANK of its own"
+            )
         return member
 
     def remove(self, member: Member, state: Literal["left", "lost"]) -> None:
-        self._by_peer.pop(member.peer, None)
-        member.state, member.waiting = state, None
+        self._forget_peer(member)
+        member.state, member.waiting, member.takes_part, member.flights = state, None, False, []
+
+    def restore(self, member: Member) -> None:
+        """Count on a worker that took part in the server's former life."""
+        self._members[member.rank] = member
 
     def silent(self, now: float, timeout: float) -> list[Member]:
         """Those who should give signs of life and have given none for `timeout` seconds."""
-        return [each for each in self.members if each.state == "joined" and now - each.heard > timeout]
+        return [each for each in self if each.state == "joined" and now - each.heard > timeout]
 
     def waiting(self) -> Iterable[Member]:
-        return [each for each in self.members if each.waiting is not None]
+        return [each for each in self if each.waiting is not None]
 
     def is_over(self, given_up: bool) -> bool:
         """Whether everyone has come and gone; nobody is expected any more in a run that is given up."""
-        states = {each.state for each in self.members}
+        states = {each.state for each in self}
         return "joined" not in states and (given_up or "expected" not in states)
+
+    def _forget_peer(self, member: Member) -> None:
+        self._by_peer.pop(member.peer, None)

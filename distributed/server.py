@@ -1,10 +1,13 @@
-"""The server: one process that owns the weights and answers one message after the other.
+"""The server: one process that owns weights and answers one message after the other.
 
 There is one thread and one loop. Every message is decoded, checked and handled to its end before the next
-is read, so no step is ever half applied and nothing needs a lock. What is *consistent* is decided by a
-:class:`~retrograd.distributed.strategies.Strategy`; who *takes part* by the
-:class:`~retrograd.distributed.roster.Roster`; what is *owned* is the
-:class:`~retrograd.distributed.state.State`.
+is read, so no step is ever half applied and nothing needs a lock. What is *consistent* is decided on the
+first server, by :class:`~retrograd.distributed.lead.Lead`, and comes as numbered orders that every server
+carries out in the same sequence; who *takes part* is kept by the
+:class:`~retrograd.distributed.roster.Roster`; what is on its way into the weights, by
+:class:`~retrograd.distributed.staging.Staging`; what is *owned* is the
+:class:`~retrograd.distributed.state.State`; and what must outlive the process, by the
+:class:`~retrograd.distributed.keeper.Keeper`.
 """
 
 from __future__ import annotations
@@ -12,19 +15,28 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import singledispatchmethod
+from pathlib import Path
+from typing import Literal
 
 import zmq
 
 from . import protocol, transport
 from .environment import DEFAULT_TIMEOUT
-from .errors import DistributedError, Mismatch, ProtocolError, Refused, WorkerLost, kind_of
-from .protocol import Array, Message
+from .errors import DistributedError, Mismatch, ProtocolError, Refused, Stranger, WorkerLost, from_kind
+from .gradients import scaled, sum_in_order, unpack
+from .keeper import Keeper
+from .lead import Follower, Lead
+from .messages import Array, Message, Order, Source
+from .outbox import Outbox
+from .placement import SLICE_BYTES
 from .roster import Member, Request, Roster
-from .state import State
-from .strategies import Contribution, Source, Strategy, Synchronous, Update
+from .staging import Contribution, Staging
+from .state import Position, State
+from .strategies import NonFinite
 
 __all__ = ["Failure", "Server", "ServerOptions"]
 
@@ -33,6 +45,7 @@ log = logging.getLogger("retrograd.distributed.server")
 _TICK = 0.1  # seconds between looks at the clock when nothing arrives
 _TURN = 1000  # messages between looks at the clock when they never end
 _LOGGED_REJECTIONS = 10  # a hostile or broken peer must not fill the log
+_GRACE = 1.0  # seconds in which a worker whose process has ended in peace may still be heard saying goodbye
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +59,64 @@ class ServerOptions:
     timeout: float = DEFAULT_TIMEOUT
     insecure: bool = False
     max_frame: int = transport.DEFAULT_MAX_FRAME
+    shard: int = 0
+    """Number of this server; the first one leads."""
+    shards: int = 1
+    lead: str = ""
+    """Address of the first server."""
+    staleness: float = 0
+    backups: int = 0
+    deterministic: bool = False
+    scale_rate: bool = False
+    on_loss: Literal["fail", "continue"] = "fail"
+    """What the loss of a worker does to the run."""
+    nonfinite: NonFinite = "reject"
+    clip: float = 0
+    """The largest norm of a step's gradients, over all servers; 0 is no bound."""
+    slice_bytes: int = SLICE_BYTES
+    compression: str = "none"
+    shared: bool = True
+    """Whether workers on this machine may use shared memory."""
+    budget: int = 0
+    """Bytes that gradients may take while they wait; 0 is half of the machine's memory."""
+    folder: Path | None = None
+    """Where snapshots are kept, and the journal of a durable run."""
+    every: int = 100
+    """Updates from one snapshot to the next."""
+    keep: int = 3
+    durable: bool = False
+    recovery: float = 0
+    """How long workers wait for this server if it dies; 0 is not at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a run cannot go on. It never recovers from one in this version."""
+    """Why a run cannot go on."""
 
     error: DistributedError
     culprit: int | None = None
 
 
+@dataclass(slots=True)
+class Counters:
+    """What has happened that should not, or not often."""
+
+    rejected: int = 0
+    duplicates: int = 0
+    skipped: int = 0
+    dropped: int = 0
+
+
 class Server:
-    """Owns the weights of one run.
+    """Owns the weights of one run, or with several servers a part of them.
 
     Parameters
     ----------
     options : ServerOptions
+    channel : Channel, optional
+        Where it listens; by default what `options` says.
+    clock : callable, optional
+        Gives the time in seconds.
 
     Raises
     ------
@@ -69,26 +124,38 @@ class Server:
         When it cannot or must not listen at the address.
     """
 
-    def __init__(self, options: ServerOptions) -> None:
+    def __init__(
+        self,
+        options: ServerOptions,
+        channel: transport.Channel | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.options = options
-        self.roster = Roster(options.world_size)
-        self.strategy: Strategy = Synchronous(options.world_size)
+        self.now = clock
+        self.boot = int.from_bytes(os.urandom(7), "little")
+        self.roster = Roster(options.world_size, elastic=options.on_loss == "continue")
+        self.staging = Staging()
         self.state: State | None = None
         self.failure: Failure | None = None
-        self.rejected = 0
-        self.duplicates = 0
-        self._weights: list[Array] = []
-        self._flights: list[tuple[int, transport.Flight]] = []
+        self.counters = Counters()
+        self.launchers: set[bytes] = set()
+        """Those who started the run, watch it, and end it."""
+        self.orders: deque[Order] = deque()
+        """Orders that cannot be carried out yet."""
+        self.keeper = Keeper(options)
         self._stopped = False
         self._parent = os.getppid()
         self._next_warning = 0.0
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
-            self.channel = transport.listen(
+            self.channel = channel or transport.listen(
                 self._context, options.bind, insecure=options.insecure, max_frame=options.max_frame
             )
-        except DistributedError:
-            self._context.term()
+            self.outbox = Outbox(self.channel)
+            self.office: Lead | Follower = Lead(self) if options.shard == 0 else Follower(self, self._context)
+            self._restore()
+        except BaseException:
+            self._context.destroy(linger=0)
             raise
 
     @property
@@ -100,22 +167,30 @@ class Server:
 
     def serve(self) -> bool:
         """Answer messages until the run is over; whether it ended without a failure."""
-        log.info("serving %d workers at %s", len(self.roster), self.address)
+        log.info("serving %d workers at %s", self.options.world_size, self.address)
         try:
             while not self._stopped:
                 self.turn(_TICK)
+            self.keeper.finish(self)
         finally:
-            self.channel.close()
-            self._context.term()
+            self.close()
         return self.failure is None
+
+    def close(self) -> None:
+        """Give the address and all memory back."""
+        self.office.close()
+        self.channel.close()
+        self.keeper.close()
+        self._context.term()
 
     def turn(self, timeout: float) -> None:
         """Handle what has arrived, waiting up to `timeout` seconds for it, and look after the silent."""
-        if self.channel.poll(timeout):
+        if transport.poll([self.channel, *self.office.channels], timeout):
             self._drain()
+            self.office.drain()
         # Only now: after a long step of its own the server finds everyone's heartbeats in its queue, and
         # must have read them before it calls anyone silent.
-        self._watch(time.monotonic())
+        self.tick(self.now())
 
     def _drain(self) -> None:
         for _ in range(_TURN):
@@ -123,9 +198,10 @@ class Server:
                 peer, *frames = self.channel.receive()
             except zmq.Again:
                 return
-            self._dispatch(bytes(peer), frames)
+            self.handle(bytes(peer), frames)
 
-    def _dispatch(self, peer: bytes, frames: Sequence[protocol.Frame]) -> None:
+    def handle(self, peer: bytes, frames: Sequence[protocol.Frame]) -> None:
+        """Handle one message to its end."""
         seq = 0
         try:
             message, arrays = protocol.decode(frames)
@@ -133,29 +209,19 @@ class Server:
             self._handle(message, peer, arrays)
         except ProtocolError as error:
             self._reject(peer, seq, error)
+        except Stranger as error:
+            self.outbox.send_error(peer, error, seq)
         except (Mismatch, Refused) as error:
             log.warning("%s", error)
-            self._send_error(peer, seq, error)
-        # Not a net for our own mistakes, which `_apply` reports: what remains is the network's.
-        except zmq.ZMQError as error:
-            if not transport.is_gone(error):
-                raise
-            log.warning("a peer went away before its answer: %s", error)
+            self.outbox.send_error(peer, error, seq)
 
     def _reject(self, peer: bytes, seq: int, error: ProtocolError) -> None:
-        self.rejected += 1
-        if self.rejected <= _LOGGED_REJECTIONS:
+        self.counters.rejected += 1
+        if self.counters.rejected <= _LOGGED_REJECTIONS:
             log.warning("dropped a message: %s", error)
-        if self.rejected == _LOGGED_REJECTIONS:
+        if self.counters.rejected == _LOGGED_REJECTIONS:
             log.warning("further dropped messages are counted and not logged")
-        self._send_error(peer, seq, error)
-
-    def _send_error(self, peer: bytes, seq: int, error: DistributedError) -> None:
-        try:
-            self.channel.send(protocol.Error(kind_of(error), str(error), seq), to=peer)
-        except zmq.ZMQError as failure:
-            if not transport.is_gone(failure):
-                raise
+        self.outbox.send_error(peer, error, seq)
 
     # ---- one method a message ------------------------------------------------------------------------------
 
@@ -167,43 +233,77 @@ class Server:
     def _(self, hello: protocol.Hello, peer: bytes, arrays: list[Array]) -> None:
         self._check_hello(hello)
         if hello.role == "launcher":
-            self.roster.launchers.add(peer)
+            self.launchers.add(peer)
+            received, takes_part, step = 0, False, self.frontier
         else:
-            self.roster.admit(hello, peer, time.monotonic())
-        self.channel.send(protocol.Welcome(self._clock()), to=peer)
+            former = self.roster[hello.rank] if hello.rank in self.roster else None
+            if former is not None and former.state != "joined":
+                former = None
+            member = self.roster.admit(hello, peer, self.now())
+            if former is not None and former is not member:
+                self.office.gone(former)  # the same worker's former life, which nobody has seen end
+            received, takes_part = member.received, member.takes_part
+            step = member.step if takes_part else self.frontier
+        options = self.options
+        welcome = protocol.Welcome(
+            boot=self.boot,
+            step=step,
+            initialized=self.state is not None,
+            takes_part=takes_part,
+            received=received,
+            shard=options.shard,
+            shards=options.shards,
+            slice_bytes=options.slice_bytes,
+            compression=options.compression,
+            credit=self.credit,
+            recovery=options.recovery,
+            shared=False,
+        )
+        self.outbox.send(peer, welcome)
 
     @_handle.register
     def _(self, message: protocol.Heartbeat, peer: bytes, arrays: list[Array]) -> None:
-        member = self.roster[message.rank] if message.rank < len(self.roster) else None
+        member = self.roster[message.rank] if message.rank in self.roster else None
         if member is None or member.state != "joined" or member.incarnation != message.incarnation:
-            raise ProtocolError(f"a heartbeat of rank {message.rank}, which has not joined or was declared lost")
-        member.heard, member.report = time.monotonic(), message.report
-        self.channel.send(protocol.Pulse(member.received, member.answered), to=peer)
+            raise Stranger(f"a heartbeat of rank {message.rank}, which has not joined or was declared lost")
+        member.heard, member.report = self.now(), message.report
+        self.outbox.send(peer, protocol.Pulse(self.boot, member.received, member.answered))
 
     @_handle.register
     def _(self, message: protocol.Init, peer: bytes, arrays: list[Array]) -> None:
         member = self._member(peer)
         if self._is_new(member, message):
-            if member.rank == 0:
-                self._initialize(message, arrays)
-            elif message.weights:
+            if message.weights and member.rank != 0:
                 raise ProtocolError(f"worker {member.rank} sends initial weights, which are worker 0's to send")
+            if message.weights and self.state is None:
+                self._initialize(message, arrays)
+            if self.state is not None:
+                self.state.check_table(message.optimizer, message.table, member.rank)
             self._await(member, message)
-        self._serve_waiting()
+            self.office.wants_to_join(member)
+        self.serve_waiting()
 
     @_handle.register
     def _(self, message: protocol.Push, peer: bytes, arrays: list[Array]) -> None:
         member = self._member(peer)
+        source = Source(member.rank, member.incarnation, message.seq)
         if self._is_new(member, message):
-            source = Source(member.rank, member.incarnation, message.seq)
-            state = self._check_push(member, message)
-            if not state.has_applied(source):
-                gradients = {slot.index: array for slot, array in zip(message.tensors, arrays, strict=True)}
-                updates = self.strategy.offer(Contribution(source, message.step, message.groups, gradients))
-                member.step = message.step
-                self._await(member, message)
-                self._apply(state, updates)
-        self._serve_waiting()
+            self._check_push(member, message)
+            contribution = self.staging.add(source, message, unpack(message.tensors, arrays))
+            if contribution is None:
+                return
+            member.step = message.step
+            self._await(member, message)
+            self.keeper.note(contribution)
+            self.office.staged(contribution)
+        self.serve_waiting()
+
+    @_handle.register
+    def _(self, message: protocol.Pull, peer: bytes, arrays: list[Array]) -> None:
+        member = self._member(peer)
+        if self._is_new(member, message):
+            self._await(member, message)
+        self.serve_waiting()
 
     @_handle.register
     def _(self, message: protocol.Barrier, peer: bytes, arrays: list[Array]) -> None:
@@ -211,60 +311,71 @@ class Server:
         if self._is_new(member, message):
             member.barriers += 1
             self._await(member, message)
-        self._serve_waiting()
+            self.office.paused(member)
+        self.serve_waiting()
+
+    @_handle.register
+    def _(self, message: protocol.Landed, peer: bytes, arrays: list[Array]) -> None:
+        self._member(peer)
 
     @_handle.register
     def _(self, message: protocol.Bye, peer: bytes, arrays: list[Array]) -> None:
-        if peer in self.roster.launchers:
+        if peer in self.launchers:
             self._stopped = True
             return
         member = self._member(peer)
         member.report = message.report or member.report
         if message.error is None:
-            self.roster.remove(member, "left")
-            self._check_for_the_left()
+            self.leave(member)
         else:
-            self.roster.remove(member, "lost")
-            self._fail(
-                WorkerLost(f"worker {member.rank} failed after step {member.step}: {message.error}"),
-                member.rank,
-            )
+            self.lose(member, f"worker {member.rank} failed after step {member.step}: {message.error}")
 
     @_handle.register
     def _(self, message: protocol.Exited, peer: bytes, arrays: list[Array]) -> None:
         self._check_launcher(peer)
-        if message.rank >= len(self.roster):
+        if message.rank not in self.roster:
             raise ProtocolError(f"rank {message.rank} is not one of this run")
         member = self.roster[message.rank]
-        if member.state == "expected" and not message.failed:
-            # A script need not join. If another worker does and waits for this one, that is found now.
-            self.roster.remove(member, "left")
-            self._check_for_the_left()
-        elif member.state in ("expected", "joined"):
-            self._lose(member, message.text)
+        if not member.is_counted_on:
+            return
+        if message.failed:
+            self.lose(member, f"lost {member.describe(self.now())}: {message.text}")
+        elif member.state == "expected":
+            self.leave(member)  # a script need not join
+        else:
+            member.exited = self.now()  # its own farewell, on another connection, may still be under way
 
     @_handle.register
     def _(self, message: protocol.StatusRequest, peer: bytes, arrays: list[Array]) -> None:
         self._check_launcher(peer)
-        self.channel.send(self.status(), to=peer)
+        self.outbox.send(peer, self.status())
+
+    @_handle.register
+    def _(self, message: protocol.Follow, peer: bytes, arrays: list[Array]) -> None:
+        self.office.follow(message, peer)
+
+    @_handle.register(protocol.Staged)
+    @_handle.register(protocol.Weighed)
+    def _(self, message: protocol.Staged | protocol.Weighed, peer: bytes, arrays: list[Array]) -> None:
+        self.office.hear(message, peer)
 
     # ---- checks --------------------------------------------------------------------------------------------
 
     def _check_hello(self, hello: protocol.Hello) -> None:
-        if hello.protocol != protocol.VERSION:
-            older = "worker" if hello.protocol < protocol.VERSION else "server"
+        if hello.oldest > protocol.VERSION or hello.protocol < protocol.OLDEST_VERSION:
+            older = "server" if hello.oldest > protocol.VERSION else "worker"
             raise Refused(
-                f"the worker speaks protocol version {hello.protocol} and the server version "
-                f"{protocol.VERSION}: upgrade retrograd on the {older}'s side"
+                f"the worker speaks protocol versions {hello.oldest} to {hello.protocol} and the server "
+                f"{protocol.OLDEST_VERSION} to {protocol.VERSION}: upgrade retrograd on the {older}'s side"
             )
         if hello.run != self.options.run:
             raise Refused(
                 f"this server at {self.address} serves run {self.options.run!r}, not {hello.run!r}: "
                 "RETROGRAD_SERVERS or RETROGRAD_RUN is another run's"
             )
-        if hello.world_size != len(self.roster):
+        if hello.world_size != self.options.world_size:
             raise Refused(
-                f"a worker of {hello.world_size} asks to join a run of {len(self.roster)}: start the server "
+                f"a worker of {hello.world_size} asks to join a run of {self.options.world_size}: start the server "
                 "and all workers with the same world size"
             )
 
@@ -272,12 +383,12 @@ class Server:
         """Who it is that sends a request. Everyone says HELLO first."""
         member = self.roster.of_peer(peer)
         if member is None:
-            raise ProtocolError("a request from someone who has not said HELLO, or was declared lost")
-        member.heard = time.monotonic()
+            raise Stranger("a request from someone who has not said HELLO, or was declared lost")
+        member.heard = self.now()
         return member
 
     def _check_launcher(self, peer: bytes) -> None:
-        if peer not in self.roster.launchers:
+        if peer not in self.launchers:
             raise ProtocolError("only a launcher may send this, and must say HELLO first")
 
     def _is_new(self, member: Member, request: Request) -> bool:
@@ -287,34 +398,36 @@ class Server:
         but that its answer is sent again, or, while it is not due yet, sent to the newest connection.
         """
         if self.failure is not None:
-            self._send_error(member.peer, request.seq, self.failure.error)
+            self.outbox.send_error(member.peer, self.failure.error, request.seq)
             return False
-        if request.seq == member.received + 1:
-            return True
         if request.seq > member.received:
-            raise ProtocolError(f"request {request.seq} of worker {member.rank} skips number {member.received + 1}")
-        self.duplicates += 1
+            return True
+        if isinstance(request, protocol.Push) and not request.parts:
+            return False
+        self.counters.duplicates += 1
         if request.seq == member.received == member.answered:
             self._await(member, request)
         return False
 
-    def _check_push(self, member: Member, push: protocol.Push) -> State:
+    def _check_push(self, member: Member, push: protocol.Push) -> None:
         if self.state is None:
             raise ProtocolError(f"worker {member.rank} pushes before INIT")
-        if push.step != member.step + 1:
+        if push.step <= member.step:
             raise ProtocolError(f"worker {member.rank} pushes step {push.step} after step {member.step}")
-        self.state.check_gradients(push.tensors, push.groups, member.rank)
-        return self.state
+        self.state.check_gradients(push.tensors, member.rank)
+        if push.parts:
+            self.state.check_groups(push.groups, member.rank)
+        if self.staging.bytes_of(member.rank) + sum(frame_bytes(push)) > self.credit:
+            raise ProtocolError(
+                f"worker {member.rank} has more than {self.credit} bytes of gradients under way, which is what it may"
+            )
 
     # ---- effects -------------------------------------------------------------------------------------------
 
     def _initialize(self, message: protocol.Init, arrays: list[Array]) -> None:
-        if not message.weights:
-            raise ProtocolError("worker 0 must send its weights")
-        if self.state is not None:
-            raise ProtocolError("worker 0 has sent its weights before")
+        position = Position(message.optimizer, message.groups, message.table, message.slices)
         try:
-            self.state = State(message.optimizer, message.groups, message.table, arrays, self.options.backend)
+            self.state = State(position, arrays, self.options.backend, self.office.older)
         except DistributedError:
             raise
         except Exception as error:
@@ -322,50 +435,132 @@ class Server:
             raise Mismatch(
                 f"the server cannot make the optimizer {message.optimizer}: {type(error).__name__}: {error}"
             ) from error
-        self._weights = self.state.weights()
-        size = sum(array.nbytes for array in self._weights)
-        log.info("%d tensors, %d bytes, optimizer %s", len(self._weights), size, message.optimizer)
+        if self.state.nbytes > self.credit:
+            need, self.state = self.state.nbytes, None
+            raise Refused(
+                f"gradients of {need} bytes from each of {self.options.world_size} workers do not fit into the "
+                f"server's budget of {self.budget} bytes: raise --budget, or take more servers"
+            )
+        log.info("%d slices, %d bytes, optimizer %s", len(message.slices), self.state.nbytes, message.optimizer)
+        self.keeper.snapshot(self)
+        self.office.initialized()
 
-    def _apply(self, state: State, updates: Sequence[Update]) -> None:
-        for update in updates:
-            try:
-                self._land()
-                state.apply(update)
-            except Exception as error:
-                # The weights may be half written, so nobody gets to see them again.
-                log.exception("update %d failed", state.clock + 1)
-                text = f"the server failed in update {state.clock + 1}: {type(error).__name__}: {error}"
-                self._fail(DistributedError(text))
+    def carry_out(self, order: Order) -> None:
+        """Do what the first server has decided, or put it off until all that it needs is here."""
+        self.orders.append(order)
+        while self.orders and self.failure is None:
+            order = self.orders[0]
+            if not self.staging.has(order.sources):
                 return
-            self._weights = state.weights()
+            self.orders.popleft()
+            self._carry_out(order)
 
-    def _land(self) -> None:
-        # Note [A buffer in flight is not written]. In step with the workers this never waits: each has
-        # pushed again, so has received the weights that were sent to it.
-        deadline = time.monotonic() + self.options.timeout
-        for rank, flight in self._flights:
-            if not flight.wait(deadline - time.monotonic()):
-                raise WorkerLost(f"worker {rank} has not read its weights for {self.options.timeout:g} s")
-        self._flights.clear()
+    def _carry_out(self, order: Order) -> None:
+        state = self.state
+        assert state is not None
+        contributions = [self.staging.get(source) for source in order.sources]
+        self.keeper.order(order)
+        if contributions and not order.skip:
+            self._apply(state, contributions, order)
+            if self.failure is not None:
+                return
+        self.counters.skipped += order.skip
+        self.counters.dropped += len(order.dropped)
+        settled = (*order.sources, *order.dropped, *order.refused)
+        state.settle(settled)
+        self.staging.discard(settled)
+        state.position.number, position = order.number, state.position
+        if order.frontier > position.frontier:
+            position.frontier = order.frontier
+            state.remember()
+        self._note_members(order, position)
+        for source in order.refused:
+            self._refuse(source, from_kind(order.kind, order.text))
+        self.keeper.snapshot_if_due(self)
+
+    def _apply(self, state: State, contributions: Sequence[Contribution], order: Order) -> None:
+        try:
+            self._land(state)
+            total = scaled(sum_in_order([each.gradients for each in contributions]), order.scale * order.clip)
+            state.apply(total, contributions[0].groups, order.rate)
+        except Exception as error:
+            # The weights may be half written, so nobody gets to see them again.
+            log.exception("update %d failed", state.position.version + 1)
+            text = f"the server failed in update {state.position.version + 1}: {type(error).__name__}: {error}"
+            self.fail(DistributedError(text))
+
+    def _land(self, state: State) -> None:
+        # Note [A buffer in flight is not written]. In step with the workers nothing is in flight now: each
+        # has pushed again, so has received the weights that were sent to it. For one that reads slowly
+        # there is a copy, and not more than one, since it is sent nothing else before it has read this.
+        if any(not flight.landed for member in self.roster for flight in member.flights):
+            state.detach()
+
+    def _note_members(self, order: Order, position: Position) -> None:
+        for source in order.sources:
+            position.clocks[source.rank] = max(position.clocks.get(source.rank, 0), order.frontier)
+        for each in order.joined:
+            position.clocks[each.rank], position.incarnations[each.rank] = each.clock, each.incarnation
+            self.staging.forget(each.rank, but=each.incarnation)
+            member = self.roster[each.rank] if each.rank in self.roster else None
+            if member is not None and member.incarnation == each.incarnation:
+                member.takes_part, member.step = True, each.clock
+        for each in order.gone:
+            position.clocks.pop(each.rank, None)
+            position.incarnations.pop(each.rank, None)
+            self.staging.forget(each.rank, each.incarnation)
+            member = self.roster[each.rank] if each.rank in self.roster else None
+            if member is not None and member.incarnation == each.incarnation and member.is_counted_on:
+                self.roster.remove(member, "lost")
+
+    def _refuse(self, source: Source, error: DistributedError) -> None:
+        """Tell a worker that its push went into nothing."""
+        member = self.roster[source.rank] if source.rank in self.roster else None
+        if member is None or member.incarnation != source.incarnation or member.received != source.seq:
+            return
+        log.warning("%s", error)
+        member.waiting, member.answered, member.step = None, source.seq, member.step - 1
+        self.outbox.send_error(member.peer, error, source.seq)
+
+    # ---- answers -------------------------------------------------------------------------------------------
 
     def _await(self, member: Member, request: Request) -> None:
-        member.received, member.waiting, member.waiting_since = request.seq, request, time.monotonic()
+        member.received, member.waiting, member.waiting_since = request.seq, request, self.now()
 
-    def _serve_waiting(self) -> None:
+    def serve_waiting(self) -> None:
+        """Answer everyone whose time has come."""
         for member in self.roster.waiting():
-            if not self._awaited_by(member):
+            if not self._is_waited_for(member) and all(flight.landed for flight in member.flights):
                 self._answer(member)
-        self._check_for_the_left()
+
+    def _is_waited_for(self, member: Member) -> bool:
+        """Whether something must happen before a waiting member can be answered."""
+        request = member.waiting
+        if isinstance(request, protocol.Init):
+            return self.state is None or not member.takes_part
+        if isinstance(request, protocol.Barrier):
+            return bool(self._absent_from_barrier(member))
+        assert self.state is not None
+        if isinstance(request, protocol.Push):
+            source = Source(member.rank, member.incarnation, request.seq)
+            if not self.state.has_settled(source):
+                return True
+            if not request.reply:
+                return False
+        return not self.office.may_answer(request.step, self.frontier)
+
+    def _absent_from_barrier(self, member: Member) -> list[int]:
+        return [each.rank for each in self.roster if each.is_counted_on and each.barriers < member.barriers]
 
     def _awaited_by(self, member: Member) -> frozenset[int]:
-        """The ranks that must do something before a waiting member can be answered; empty when none."""
+        """The ranks that must do something before a waiting member can be answered."""
         match member.waiting:
+            case protocol.Barrier():
+                return frozenset(self._absent_from_barrier(member))
             case protocol.Init():
-                return frozenset() if self.state is not None else frozenset({0})
-            case protocol.Push(step=step):
-                return frozenset() if self.strategy.may_answer(step, self._clock()) else self.strategy.awaited()
+                return frozenset({0}) - {member.rank}
             case _:
-                return frozenset(other.rank for other in self.roster if other.barriers < member.barriers)
+                return self.office.awaited()
 
     def _answer(self, member: Member) -> None:
         request, member.waiting = member.waiting, None
@@ -375,62 +570,77 @@ class Server:
             self._send_answer(member, request)
         except Mismatch as error:
             log.warning("%s", error)
-            self._send_error(member.peer, request.seq, error)
-        except zmq.ZMQError as error:
-            if not transport.is_gone(error):
-                raise
-            # Its connection broke. If it lives it says HELLO over a new one and asks again.
-            log.warning("worker %d went away before its answer: %s", member.rank, error)
+            self.outbox.send_error(member.peer, error, request.seq)
 
     def _send_answer(self, member: Member, request: Request) -> None:
         if isinstance(request, protocol.Barrier):
-            self.channel.send(protocol.Released(request.seq), to=member.peer)
+            self.office.resumed(member)
+            self.outbox.send(member.peer, protocol.Released(request.seq))
             return
-        assert self.state is not None
+        state = self.state
+        assert state is not None
         if isinstance(request, protocol.Init):
-            self.state.check_table(request.optimizer, request.table, member.rank)
-        answer = protocol.Weights(request.seq, self._clock(), self.state.slots())
-        self._flights.append((member.rank, self.channel.send(answer, self._weights, to=member.peer)))
+            state.check_table(request.optimizer, request.table, member.rank)
+            ready = protocol.Ready(request.seq, member.step, state.position.slices)
+            self.outbox.send(member.peer, ready)
+        else:
+            # With backup workers the others may be ahead of a worker that came too late for its step.
+            member.step = max(member.step, self.frontier if self.office.in_step else 0)
+            if isinstance(request, protocol.Push) and not request.reply:
+                self.outbox.send(member.peer, protocol.Done(request.seq, member.step))
+                return
+        weights = state.weights(self.office.readable(member.step, self.frontier))
+        answer = protocol.Weights((), request.seq, member.step, state.position.version)
+        member.flights = self.outbox.send_weights(member.peer, answer, state.slots(), weights)
 
-    # ---- when somebody is missing --------------------------------------------------------------------------
+    # ---- when somebody comes, goes or is missing -------------------------------------------------------------
 
-    def _watch(self, now: float) -> None:
+    def tick(self, now: float) -> None:
+        """Look at the time: who is silent, what is due."""
+        self.serve_waiting()
+        for member in list(self.roster):
+            if member.exited is not None and now - member.exited > _GRACE and member.state == "joined":
+                self.leave(member)
         for member in self.roster.silent(now, self.options.timeout):
-            self._lose(member, f"no sign of life for {self.options.timeout:g} s")
+            self.lose(
+                member, f"lost {member.describe(now)}: no sign of life for {self.options.timeout:g} s"
+            )
+        self.office.tick(now)
         # Not by its silence: whoever stops a launcher with Ctrl-Z means to come back.
-        if self.roster.launchers and os.getppid() != self._parent:
-            self._fail(DistributedError("the launcher has died: nobody is left to look after the run"))
+        if self.launchers and os.getppid() != self._parent:
+            self.fail(DistributedError("the launcher has died: nobody is left to look after the run"))
             self._stopped = True
-        if not self.roster.launchers and self.roster.is_over(given_up=self.failure is not None):
+        if not self.launchers and self.roster.is_over(given_up=self.failure is not None):
             self._stopped = True
         self._warn_of_long_waits(now)
 
-    def _lose(self, member: Member, why: str) -> None:
-        description = member.describe(time.monotonic())
+    def leave(self, member: Member) -> None:
+        """Go on without a worker that has said goodbye."""
+        self.roster.remove(member, "left")
+        self.office.gone(member)
+        self.serve_waiting()
+
+    def lose(self, member: Member, why: str) -> None:
+        """End the run because a worker is lost; or, if the run is meant to, go on without it."""
+        if not self.office.judges:
+            return
         self.roster.remove(member, "lost")
-        self._fail(WorkerLost(f"lost {description}: {why}"), member.rank)
+        if self.options.on_loss == "fail":
+            self.fail(WorkerLost(why), member.rank)
+            return
+        log.warning("%s; going on with the others", why)
+        self.office.gone(member)
+        self.serve_waiting()
 
-    def _check_for_the_left(self) -> None:
-        """Fail when a worker waits for one that has ended: uneven numbers of batches, as a rule."""
-        left = {member.rank for member in self.roster if member.state == "left"}
-        for member in self.roster.waiting() if left and self.failure is None else ():
-            if gone := sorted(self._awaited_by(member) & left):
-                absent = self.roster[gone[0]]
-                text = (
-                    f"worker {absent.rank} ended after step {absent.step} and worker {member.rank} waits for "
-                    f"it at step {member.step}: give every worker the same number of steps"
-                )
-                self._fail(WorkerLost(text), absent.rank)
-                return
-
-    def _fail(self, error: DistributedError, culprit: int | None = None) -> None:
+    def fail(self, error: DistributedError, culprit: int | None = None) -> None:
         """End the run: everyone who waits gets the error now, and everyone else on the next request."""
         if self.failure is None:
             self.failure = Failure(error, culprit)
             log.error("the run has failed: %s", error)
+            self.office.failed(error)
         for member in self.roster.waiting():
             assert member.waiting is not None
-            self._send_error(member.peer, member.waiting.seq, self.failure.error)
+            self.outbox.send_error(member.peer, self.failure.error, member.waiting.seq)
             member.waiting = None
 
     def _warn_of_long_waits(self, now: float) -> None:
@@ -440,23 +650,98 @@ class Server:
             return
         self._next_warning = now + 10
         awaited = frozenset().union(*(self._awaited_by(member) for member in self.roster.waiting()))
-        names = ", ".join(self.roster[rank].describe(now) for rank in sorted(awaited))
-        log.warning("step %d has waited %.0f s for %s", self._clock() + 1, now - min(since), names)
+        names = ", ".join(self.roster[rank].describe(now) for rank in sorted(awaited) if rank in self.roster)
+        log.warning("step %d has waited %.0f s for %s", self.frontier + 1, now - min(since), names)
+
+    # ---- coming back ---------------------------------------------------------------------------------------
+
+    def _restore(self) -> None:
+        """Stand where the former life of this server stood, as far as it was kept."""
+        state = self.keeper.restore(self.office.older)
+        if state is None:
+            return
+        self.state = state
+        now = self.now()
+        for rank, incarnation in state.position.incarnations.items():
+            settled = state.position.applied.get(rank)
+            received = settled.seq if settled is not None and settled.incarnation == incarnation else 0
+            self.roster.restore(
+                Member(
+                    rank, "joined", incarnation, heard=now, takes_part=True, step=state.position.clocks[rank],
+                    received=received, answered=received,
+                )
+            )  # fmt: skip
+        self.office.restored(state.position)
+        for contribution, order in self.keeper.replay(state.position.number):
+            if contribution is not None:
+                self.staging.put(contribution)
+            if order is not None:
+                self.office.replayed(order)
+                self.carry_out(order)
+        log.info("back at update %d, order %d", state.position.version, state.position.number)
 
     # ---- what it shows -------------------------------------------------------------------------------------
 
-    def _clock(self) -> int:
-        return 0 if self.state is None else self.state.clock
+    @property
+    def frontier(self) -> int:
+        return 0 if self.state is None else self.state.position.frontier
+
+    @property
+    def budget(self) -> int:
+        return self.options.budget or _half_of_memory()
+
+    @property
+    def credit(self) -> int:
+        """Bytes of gradients that a worker may have under way."""
+        return self.budget // max(1, self.options.world_size)
 
     def status(self) -> protocol.Status:
         """The run as the server sees it."""
-        now = time.monotonic()
+        now = self.now()
+        position = None if self.state is None else self.state.position
         return protocol.Status(
-            step=self._clock(),
+            step=self.frontier,
             failure=None if self.failure is None else str(self.failure.error),
             culprit=None if self.failure is None else self.failure.culprit,
-            rejected=self.rejected,
-            duplicates=self.duplicates,
+            rejected=self.counters.rejected,
+            duplicates=self.counters.duplicates,
             traffic=self.channel.traffic,
-            workers=tuple(member.status(now) for member in self.roster),
+            workers=tuple(member.status(now, self.frontier) for member in self.roster),
+            version=0 if position is None else position.version,
+            shard=self.options.shard,
+            shards=self.options.shards,
+            slices=() if position is None else position.slices,
+            table=() if position is None else position.table,
+            memory=_memory(),
+            queued=self.staging.nbytes,
+            snapshot=self.keeper.last,
+            snapshot_age=self.keeper.age,
+            skipped=self.counters.skipped,
+            dropped=self.counters.dropped,
+            consistency=self.office.describe(),
         )
+
+
+def frame_bytes(push: protocol.Push) -> list[int]:
+    """The sizes of the frames that a push announces."""
+    return [protocol.dtype_of(frame.dtype).itemsize * _product(frame.shape) for frame in push.payload()]
+
+
+def _product(shape: Sequence[int]) -> int:
+    result = 1
+    for length in shape:
+        result *= length
+    return result
+
+
+def _half_of_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def _memory() -> int:
+    """Bytes that this process holds in memory; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0

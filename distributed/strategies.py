@@ -1,149 +1,315 @@
 """When gradients become an update, and when a worker may go on: the consistency of a run.
 
-A strategy does no arithmetic on weights and knows no sockets. It is handed contributions as they arrive
-and says which updates follow from them. That is all that differs between synchronous, asynchronous and
-bounded-staleness training, and so all that a new kind of consistency has to say.
+There is one rule, bounded staleness: a worker that has done step `c` reads weights that hold everyone's
+gradients up to step `c - s` at least. With s = 0 all go in step, and a step's gradients are one update from
+their sum (:class:`Synchronous`); with s > 0 each push is an update of its own, and s = infinity never waits
+(:class:`BoundedStaleness`).
+
+A strategy does no arithmetic on weights and knows no sockets. It is told of pushes and of who comes and goes,
+and says which updates follow. It stands on the first server alone; the others carry out what it decides.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import inf
+from typing import Literal, TypeAlias
 
-import numpy as np
+from .errors import DistributedError, Mismatch, ProtocolError
+from .messages import Groups, Joined, Source
 
-from .errors import Mismatch
-from .protocol import Array, Groups
+__all__ = ["BoundedStaleness", "Claim", "Decision", "NonFinite", "Strategy", "Synchronous", "strategy_for"]
 
-__all__ = ["Contribution", "Source", "Strategy", "Synchronous", "Update", "sum_in_order"]
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Which push something came from; never the same twice, over all workers and all their lives."""
-
-    rank: int
-    incarnation: int
-    seq: int
+NonFinite: TypeAlias = Literal["reject", "skip", "allow"]
+"""What to do with a NaN or an infinity in a gradient: refuse the push, leave the step out, or go on."""
 
 
 @dataclass(frozen=True, slots=True)
-class Contribution:
-    """One worker's gradients for one step. A tensor that got none is absent from `gradients`."""
+class Claim:
+    """A push that has arrived at every server, as far as consistency is concerned."""
 
     source: Source
     step: int
-    groups: Groups
-    gradients: Mapping[int, Array]
+    version: int = 0
+    """Updates that were in the weights which the gradients were computed with."""
+    groups: Groups = ()
+    finite: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
-    """What the optimizer is to do next, and whose pushes are done with it."""
+class Decision:
+    """What is to be done next; see the fields of the same names in `messages.Order`."""
 
-    groups: Groups
-    gradients: Mapping[int, Array]
-    sources: tuple[Source, ...]
+    frontier: int
+    sources: tuple[Source, ...] = ()
+    scale: float = 1.0
+    rate: float = 1.0
+    skip: bool = False
+    dropped: tuple[Source, ...] = ()
 
 
 class Strategy(ABC):
-    """The consistency of a run."""
+    """The consistency of a run.
+
+    Parameters
+    ----------
+    world_size : int
+        How many workers the run was started for. Gradients are scaled by ``world_size / n`` where only n
+        take part, so that what was a mean over all is the mean over those.
+    """
+
+    staleness: float = 0
+    older: int = 0
+    """How many steps back weights must be kept; 0 is none but the newest."""
+
+    def __init__(self, world_size: int) -> None:
+        self.world_size = world_size
+        self.clocks = dict.fromkeys(range(world_size), 0)
+        """Of each worker that takes part, the last step that it has pushed for."""
+        self._paused: dict[int, int] = {}
+        self.frontier = 0
+        """Steps that are done, by everyone on whom this consistency waits."""
+        self.updates = 0
 
     @abstractmethod
-    def offer(self, contribution: Contribution) -> list[Update]:
-        """Take a contribution, and return the updates that can now be made, in their order.
+    def offer(self, claim: Claim) -> list[Decision]:
+        """Take note of a push, and return what can now be done, in its order.
 
         Raises
         ------
-        Mismatch
+        Mismatch, ProtocolError
             When it cannot be combined with what others sent. Nothing has changed then.
         """
 
     @abstractmethod
-    def may_answer(self, step: int, clock: int) -> bool:
-        """Whether a worker that has pushed for `step` may have the weights after `clock` updates."""
+    def awaited(self) -> frozenset[int]:
+        """The ranks without which the frontier stays where it is; empty when nobody waits for it."""
 
     @abstractmethod
-    def awaited(self) -> frozenset[int]:
-        """The ranks without which no further update comes; empty when none waits."""
+    def _advance(self) -> list[Decision]:
+        """What can be done now that someone has come or gone."""
+
+    def may_answer(self, step: int, frontier: int) -> bool:
+        """Whether a worker that has pushed for `step` may read weights that everyone has brought to `frontier`."""
+        return frontier >= step - self.staleness
+
+    def join(self, rank: int) -> int:
+        """Let a worker take part from now on; the step that it counts as having done."""
+        self.clocks[rank] = self.frontier
+        return self.frontier
+
+    def leave(self, rank: int) -> list[Decision]:
+        """Go on without a worker. What it has pushed before counts."""
+        self._paused.pop(rank, None)
+        self.clocks.pop(rank, None)
+        return self._advance()
+
+    def pause(self, rank: int) -> list[Decision]:
+        """Do not wait for a worker, which itself waits for the others at a barrier, until it resumes."""
+        if rank in self.clocks:
+            self._paused[rank] = self.clocks.pop(rank)
+        return self._advance()
+
+    def resume(self, rank: int) -> None:
+        """Wait for a worker again."""
+        if rank in self._paused:
+            self.clocks[rank] = max(self._paused.pop(rank), self.frontier)
+
+    def restore(self, clocks: dict[int, int], frontier: int, updates: int) -> None:
+        """Stand where a snapshot was made; pushes that were under way will come again."""
+        self.clocks, self.frontier, self.updates = dict(clocks), frontier, updates
+
+    def follow(self, decision: Decision, joined: Iterable[Joined] = (), gone: Iterable[Joined] = ()) -> None:
+        """Bring the books to where they were after a decision that was made in a former life."""
+        self.frontier = decision.frontier
+        self.updates += bool(decision.sources) and not decision.skip
+        for each in joined:
+            self.clocks[each.rank] = each.clock
+        for each in gone:
+            self.clocks.pop(each.rank, None)
+
+    def _check(self, claim: Claim) -> None:
+        if claim.source.rank not in self.clocks:
+            raise ProtocolError(f"worker {claim.source.rank} pushes and does not take part")
+        if claim.step <= self.clocks[claim.source.rank] and self.frontier < claim.step:
+            raise ProtocolError(f"worker {claim.source.rank} pushes step {claim.step} a second time")
 
 
-@dataclass(slots=True)
 class Synchronous(Strategy):
     """Every step is one update, from the sum of everyone's gradients (bulk synchronous, BSP).
 
-    The sum runs in the order of ranks, ``(g0 + g1) + g2 ...``, whatever the order of arrival. Floating
-    point addition does not associate, so this is what makes a run repeatable, and bit-equal to one process
-    that accumulates the same gradients in the same order.
+    The sum runs in the order of ranks, ``(g0 + g1) + g2 ...``, whatever the order of arrival. Floating point
+    addition does not associate, so this is what makes a run repeatable, and bit-equal to one process that
+    accumulates the same gradients in the same order.
+
+    Parameters
+    ----------
+    world_size : int
+    backups : int
+        How many workers a step need not wait for: the first ``world_size - backups`` gradients make it, and
+        those that come later are dropped (Chen et al., Revisiting Distributed Synchronous SGD, 2016).
 
     Examples
     --------
     >>> rule = Synchronous(world_size=2)
-    >>> ones = np.ones(2, np.float32)
-    >>> rule.offer(Contribution(Source(1, 0, 1), 1, (), {0: ones}))
+    >>> rule.offer(Claim(Source(1, 0, 1), step=1))
     []
     >>> rule.awaited()
     frozenset({0})
-    >>> [update] = rule.offer(Contribution(Source(0, 0, 1), 1, (), {0: ones}))
-    >>> update.gradients[0]
-    array([2., 2.], dtype=float32)
+    >>> [decision] = rule.offer(Claim(Source(0, 0, 1), step=1))
+    >>> [source.rank for source in decision.sources], decision.frontier
+    ([0, 1], 1)
     """
 
-    world_size: int
-    _waiting: dict[int, Contribution] = field(default_factory=dict)
+    def __init__(self, world_size: int, backups: int = 0) -> None:
+        super().__init__(world_size)
+        if not 0 <= backups < world_size:
+            raise DistributedError(f"{backups} backup workers leave none of {world_size} to wait for")
+        self.backups = backups
+        self._waiting: dict[int, dict[int, Claim]] = {}  # by step, then by rank
 
-    def offer(self, contribution: Contribution) -> list[Update]:
-        for other in self._waiting.values():
-            _check_same_groups(other, contribution)
-        self._waiting[contribution.source.rank] = contribution
-        if len(self._waiting) < self.world_size:
-            return []
-        in_order = [self._waiting[rank] for rank in range(self.world_size)]
-        self._waiting = {}
-        return [
-            Update(
-                groups=in_order[0].groups,
-                gradients=sum_in_order(each.gradients for each in in_order),
-                sources=tuple(each.source for each in in_order),
-            )
-        ]
+    def offer(self, claim: Claim) -> list[Decision]:
+        self._check(claim)
+        rank = claim.source.rank
+        for other in self._waiting.get(claim.step, {}).values():
+            _check_same_groups(other, claim)
+        self.clocks[rank] = max(claim.step, self.clocks[rank])
+        if claim.step <= self.frontier:
+            return [Decision(self.frontier, dropped=(claim.source,))]
+        self._waiting.setdefault(claim.step, {})[rank] = claim
+        return self._advance()
 
-    def may_answer(self, step: int, clock: int) -> bool:
-        return clock >= step
+    def _advance(self) -> list[Decision]:
+        decisions = []
+        while self.clocks and self._is_complete(arrived := self._waiting.get(self.frontier + 1, {})):
+            self.frontier += 1
+            del self._waiting[self.frontier]
+            claims = [arrived[rank] for rank in sorted(arrived)]
+            skip = not all(claim.finite for claim in claims)
+            self.updates += not skip
+            scale = self.world_size / len(claims)
+            decisions.append(Decision(self.frontier, tuple(claim.source for claim in claims), scale, skip=skip))
+        return decisions
+
+    def _is_complete(self, arrived: dict[int, Claim]) -> bool:
+        if not arrived:
+            return False
+        if self.backups == 0:
+            return self.clocks.keys() <= arrived.keys()
+        return len(arrived) >= min(self.world_size - self.backups, len(self.clocks))
 
     def awaited(self) -> frozenset[int]:
-        if not self._waiting:
-            return frozenset()
-        return frozenset(range(self.world_size)).difference(self._waiting)
+        arrived = self._waiting.get(self.frontier + 1, {})
+        return frozenset(self.clocks.keys() - arrived.keys()) if arrived else frozenset()
+
+    def follow(self, decision: Decision, joined: Iterable[Joined] = (), gone: Iterable[Joined] = ()) -> None:
+        super().follow(decision, joined, gone)
+        for source in decision.sources:
+            self.clocks[source.rank] = decision.frontier
 
 
-def sum_in_order(gradients: Iterable[Mapping[int, Array]]) -> dict[int, Array]:
-    """Add sets of gradients from left to right, as repeated ``backward()`` adds into ``.grad``.
+class BoundedStaleness(Strategy):
+    """Each push is an update of its own; a worker waits when it is more than `staleness` steps ahead (SSP).
 
-    A tensor that is absent from some of the sets is the sum of the others; absent from all, it stays
-    absent, and the optimizer skips it.
+    Parameters
+    ----------
+    world_size : int
+    staleness : float
+        How many steps the fastest worker may be ahead of the slowest. ``math.inf``: nobody waits.
+    deterministic : bool
+        Make updates in the order of steps and ranks, and let a worker that has done step c read the weights
+        of step ``c - staleness``, no older and no newer ones. Then a run gives the same numbers every time.
+    scale_rate : bool
+        Divide the learning rate by the number of updates that others made since the weights with which a
+        gradient was computed were read, if there are several (Zhang et al., Staleness-aware Async-SGD, 2015).
 
-    >>> a, b = np.float32([1]), np.float32([2])
-    >>> sum_in_order([{0: a}, {}, {0: b, 1: b}])
-    {0: array([3.], dtype=float32), 1: array([2.], dtype=float32)}
+    Examples
+    --------
+    >>> rule = BoundedStaleness(world_size=2, staleness=1)
+    >>> rule.offer(Claim(Source(0, 0, 1), step=1))[0].frontier
+    0
+    >>> rule.may_answer(1, rule.frontier), rule.may_answer(2, rule.frontier)
+    (True, False)
     """
-    total: dict[int, Array] = {}
-    owned: set[int] = set()  # indices whose array is a fresh sum and not, as the first addend, a worker's
-    for addend in gradients:
-        for index, gradient in addend.items():
-            if index not in total:
-                total[index] = gradient
-            elif index in owned:
-                np.add(total[index], gradient, out=total[index])
-            else:
-                # A 0-d sum must stay an array: NumPy would make it a scalar.
-                total[index] = np.asarray(np.add(total[index], gradient))
-                owned.add(index)
-    return total
+
+    def __init__(
+        self, world_size: int, staleness: float = inf, *, deterministic: bool = False, scale_rate: bool = False
+    ) -> None:
+        super().__init__(world_size)
+        if not staleness > 0:
+            raise DistributedError(f"a staleness of {staleness} is no bound: it must be more than 0, or inf")
+        if deterministic and staleness == inf:
+            raise DistributedError("a deterministic run needs a bound on staleness: with none, speed decides")
+        self.staleness = staleness
+        self.deterministic = deterministic
+        self.scale_rate = scale_rate
+        self.older = int(staleness) if deterministic else 0
+        self._waiting: dict[int, dict[int, Claim]] = {}
+
+    def offer(self, claim: Claim) -> list[Decision]:
+        self._check(claim)
+        rank = claim.source.rank
+        self.clocks[rank] = max(claim.step, self.clocks[rank])
+        if self.deterministic:
+            self._waiting.setdefault(claim.step, {})[rank] = claim
+            return self._advance()
+        self.frontier = max(self.frontier, min(self.clocks.values()))
+        return [self._decide(claim)]
+
+    def _advance(self) -> list[Decision]:
+        if not self.clocks:
+            return []
+        if not self.deterministic:
+            before, self.frontier = self.frontier, max(self.frontier, min(self.clocks.values()))
+            return [Decision(self.frontier)] if self.frontier > before else []
+        decisions = []
+        while (arrived := self._waiting.get(self.frontier + 1, {})) and self.clocks.keys() <= arrived.keys():
+            del self._waiting[self.frontier + 1]
+            ranks = sorted(arrived)
+            for rank in ranks:
+                self.frontier += rank == ranks[-1]
+                decisions.append(self._decide(arrived[rank]))
+        return decisions
+
+    def _decide(self, claim: Claim) -> Decision:
+        behind = self.updates - claim.version
+        rate = 1 / behind if self.scale_rate and behind > 1 else 1.0
+        self.updates += claim.finite
+        scale = self.world_size / len(self.clocks)
+        return Decision(self.frontier, (claim.source,), scale, rate, skip=not claim.finite)
+
+    def awaited(self) -> frozenset[int]:
+        slowest = min(self.clocks.values(), default=0)
+        return frozenset(rank for rank, clock in self.clocks.items() if clock == slowest)
 
 
-def _check_same_groups(ours: Contribution, theirs: Contribution) -> None:
+def strategy_for(
+    world_size: int,
+    staleness: float = 0,
+    *,
+    backups: int = 0,
+    deterministic: bool = False,
+    scale_rate: bool = False,
+) -> Strategy:
+    """The strategy with these properties; see the two classes.
+
+    Raises
+    ------
+    DistributedError
+        When they contradict each other.
+    """
+    if staleness == 0:
+        if scale_rate:
+            raise DistributedError("nothing is stale where all go in step: scaling by staleness needs a staleness")
+        return Synchronous(world_size, backups)  # which is deterministic
+    if backups:
+        raise DistributedError("backup workers are for steps that all do together, so for a staleness of 0")
+    return BoundedStaleness(world_size, staleness, deterministic=deterministic, scale_rate=scale_rate)
+
+
+def _check_same_groups(ours: Claim, theirs: Claim) -> None:
     if ours.groups == theirs.groups:
         return
     mine, other = sorted((ours, theirs), key=lambda each: each.source.rank)

@@ -1,0 +1,155 @@
+"""Gradients between the wire and the optimizer: unpacking, adding up, looking for what is not finite.
+
+A gradient of a slice is an array, or `Rows` where only some rows of a matrix (an embedding, as a rule) have
+one. Rows that are absent are zero, so that both mean the same to the optimizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from .compression import CODECS, Encoded
+from .errors import ProtocolError
+from .messages import Array, Slot
+from .protocol import dtype_of
+
+__all__ = ["Gradient", "Gradients", "Rows", "dense", "is_finite", "square_norm", "sum_in_order", "unpack"]
+
+
+class Rows(NamedTuple):
+    """Some rows of a matrix of the given shape: `numbers`, ascending, and `values`, one row for each."""
+
+    shape: tuple[int, ...]
+    numbers: Array
+    values: Array
+
+
+Gradient: TypeAlias = Array | Rows
+Gradients: TypeAlias = Mapping[int, Gradient]
+"""By number of the slice. One that got no gradient is absent."""
+
+
+def unpack(slots: Sequence[Slot], arrays: Sequence[Array]) -> dict[int, Gradient]:
+    """The gradients that a message carries, by slice.
+
+    Raises
+    ------
+    ProtocolError
+        When rows or a codec's frames contradict their slot.
+    """
+    frames = iter(arrays)
+    return {slot.index: _unpack(slot, frames) for slot in slots}
+
+
+def _unpack(slot: Slot, frames: Iterator[Array]) -> Gradient:
+    mine = [next(frames) for _ in slot.frames()]
+    if slot.rows >= 0:
+        numbers, values = mine
+        if slot.rows and not (numbers[0] >= 0 and numbers[-1] < slot.shape[0] and (np.diff(numbers) > 0).all()):
+            raise ProtocolError(f"the row numbers of slot {slot.index} do not ascend within its {slot.shape[0]} rows")
+        return Rows(slot.shape, numbers, values)
+    if slot.codec == "none":
+        return mine[0]
+    return CODECS[slot.codec].decode(Encoded(slot.numbers, tuple(mine)), slot.shape, slot.dtype)
+
+
+def dense(gradient: Gradient) -> Array:
+    """The whole array; a new one for `Rows`.
+
+    >>> dense(Rows((3, 2), np.array([1]), np.float32([[5, 6]]))).tolist()
+    [[0.0, 0.0], [5.0, 6.0], [0.0, 0.0]]
+    """
+    if not isinstance(gradient, Rows):
+        return gradient
+    whole = np.zeros(gradient.shape, gradient.values.dtype)
+    whole[gradient.numbers] = gradient.values
+    return whole
+
+
+def sum_in_order(addends: Sequence[Gradients]) -> dict[int, Gradient]:
+    """Add sets of gradients from left to right, as repeated ``backward()`` adds into ``.grad``.
+
+    A slice that is absent from some of the sets is the sum of the others; absent from all, it stays absent,
+    and the optimizer skips it. The addends are not changed.
+
+    >>> a, b = np.float32([1]), np.float32([2])
+    >>> sum_in_order([{0: a}, {}, {0: b, 1: b}])
+    {0: array([3.], dtype=float32), 1: array([2.], dtype=float32)}
+    """
+    indices = dict.fromkeys(index for each in addends for index in each)
+    return {index: _sum([each[index] for each in addends if index in each]) for index in indices}
+
+
+def _sum(addends: Sequence[Gradient]) -> Gradient:
+    if len(addends) == 1:
+        return addends[0]
+    if all(isinstance(each, Rows) for each in addends):
+        return _sum_rows([each for each in addends if isinstance(each, Rows)])
+    total = np.add(dense(addends[0]), dense(addends[1]))
+    for each in addends[2:]:
+        np.add(total, dense(each), out=total)
+    return total
+
+
+def _sum_rows(addends: Sequence[Rows]) -> Rows:
+    numbers = np.unique(np.concatenate([each.numbers for each in addends]))
+    values = np.zeros((len(numbers), addends[0].shape[1]), addends[0].values.dtype)
+    for each in addends:
+        values[np.searchsorted(numbers, each.numbers)] += each.values
+    return Rows(addends[0].shape, numbers, values)
+
+
+def scaled(gradients: Mapping[int, Gradient], factor: float) -> dict[int, Gradient]:
+    """All of them times a number; the same ones for 1."""
+    if factor == 1:
+        return dict(gradients)
+    return {
+        index: each._replace(values=_times(each.values, factor)) if isinstance(each, Rows) else _times(each, factor)
+        for index, each in gradients.items()
+    }
+
+
+def _times(array: Array, factor: float) -> Array:
+    product: Array = array * array.dtype.type(factor)
+    return product
+
+
+def _values(gradient: Gradient) -> Array:
+    return gradient.values if isinstance(gradient, Rows) else gradient
+
+
+def is_finite(gradient: Gradient) -> bool:
+    """Whether no element is a NaN or an infinity.
+
+    >>> is_finite(np.float32([1, 3e38])), is_finite(np.float32([1, np.nan]))
+    (True, False)
+    """
+    values = _values(gradient)
+    if values.dtype.kind in "biu":
+        return True
+    if values.dtype in (np.float32, np.float64):
+        flat = values.reshape(-1)
+        # The product runs at the speed of memory. Only where it overflows does each element have to be seen.
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(np.dot(flat, flat)):
+                return True
+    return bool(np.isfinite(values).all())
+
+
+def square_norm(gradients: Iterable[Gradient]) -> float:
+    """The sum of the squares of all elements, in double precision from slice to slice."""
+    total = 0.0
+    for each in gradients:
+        values: Any = _values(each).reshape(-1)
+        if values.dtype not in (np.float32, np.float64):
+            values = values.astype(np.complex128 if values.dtype.kind == "c" else np.float64)
+        total += float(np.vdot(values, values).real)
+    return total
+
+
+def matches(slot: Slot, shape: tuple[int, ...], dtype: str) -> bool:
+    """Whether a slot is a gradient for a slice of this shape and dtype."""
+    return slot.shape == shape and slot.dtype == dtype and dtype_of(slot.dtype).kind not in "O"

@@ -1,0 +1,187 @@
+"""What outlives a server: snapshots of its state, and in a durable run a journal of what came after them.
+
+The journal is the log of what was received and what was decided, so that reading it is being the server once
+more: pushes are staged, orders are carried out, and the weights come out with the very numbers they had.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+
+from . import protocol
+from .errors import DistributedError
+from .gradients import Gradient, Rows, unpack
+from .messages import Array, Order, Push, Slot, Source
+from .staging import Contribution
+from .state import Position, State
+
+if TYPE_CHECKING:
+    from .server import Server, ServerOptions
+
+__all__ = ["Keeper"]
+
+log = logging.getLogger("retrograd.distributed.server")
+
+Record: TypeAlias = tuple[Contribution | None, Order | None]
+
+_position = msgspec.msgpack.Decoder(Position)
+_source = msgspec.msgpack.Decoder(Source)
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Keeper:
+    """Writes snapshots and the journal, and reads them.
+
+    Parameters
+    ----------
+    options : ServerOptions
+        Without a `folder` nothing is kept.
+
+    Raises
+    ------
+    DistributedError
+        When the folder cannot be used, or another server uses it.
+    """
+
+    def __init__(self, options: ServerOptions) -> None:
+        self._options = options
+        self._store = self._journal = None
+        self.last: int | None = None
+        """Updates in the last snapshot."""
+        self._last_at = time.monotonic()
+        self._last_number = 0
+        if options.folder is None:
+            return
+        from .journal import Journal
+        from .snapshots import SnapshotStore
+
+        folder = options.folder / f"server-{options.shard}"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._store = SnapshotStore(folder, options.keep)
+        if options.durable:
+            self._journal = Journal(folder / "journal")
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last snapshot."""
+        return 0.0 if self.last is None else time.monotonic() - self._last_at
+
+    # ---- writing -------------------------------------------------------------------------------------------
+
+    def note(self, contribution: Contribution) -> None:
+        """Keep a whole push, which is not in the weights yet."""
+        if self._journal is not None:
+            self._journal.append(self._last_order + 1, _frames_of(contribution))
+            if self._options.shards > 1:
+                # Once this server has said that it has the push, the others may count on it.
+                self._journal.flush()
+
+    def order(self, order: Order) -> None:
+        """Keep what is about to be carried out; when this returns it is safe."""
+        self._last_order = order.number
+        if self._journal is not None and not self._replaying:
+            self._journal.append(order.number, [protocol.encode(order)[0]])
+            self._journal.flush()
+
+    _last_order = 0
+    _replaying = False
+
+    def snapshot_if_due(self, server: Server) -> None:
+        """Write a snapshot every so many orders."""
+        assert server.state is not None
+        if not self._replaying and server.state.position.number % self._options.every == 0:
+            self.snapshot(server)
+
+    def snapshot(self, server: Server) -> None:
+        """Write a snapshot. If that fails training goes on, and the older ones stay."""
+        state = server.state
+        if self._store is None or state is None:
+            return
+        from .snapshots import Snapshot
+
+        tensors = state.tensors()  # before the position, into which it writes
+        try:
+            self._store.save(Snapshot(state.position.number, _encode(state.position), tensors))
+            if self._journal is not None:
+                for contribution in server.staging.whole():
+                    self._journal.append(state.position.number + 1, _frames_of(contribution))
+                self._journal.flush()
+                self._journal.cut(min(self._store.clocks()))
+        except DistributedError as error:
+            log.error("no snapshot of update %d, and training goes on: %s", state.position.version, error)
+            return
+        self.last, self._last_at, self._last_number = state.position.version, time.monotonic(), state.position.number
+
+    def finish(self, server: Server) -> None:
+        """Keep the end of a run."""
+        if server.state is not None and server.state.position.number != self._last_number:
+            self.snapshot(server)
+
+    def close(self) -> None:
+        for each in (self._store, self._journal):
+            if each is not None:
+                each.close()
+
+    # ---- reading -------------------------------------------------------------------------------------------
+
+    def restore(self, older: int) -> State | None:
+        """The state of the newest whole snapshot, if there is one."""
+        snapshot = None if self._store is None else self._store.latest()
+        if snapshot is None:
+            return None
+        position = _position.decode(snapshot.meta)
+        self.last, self._last_number, self._last_order = position.version, position.number, position.number
+        return State.restored(position, snapshot.tensors, self._options.backend, older)
+
+    def replay(self, after: int) -> Iterator[Record]:
+        """What the journal has after an order: pushes that were received, and orders, as they came."""
+        if self._journal is None:
+            return
+        self._replaying = True
+        try:
+            for _, frames in self._journal.replay(after):
+                yield _record_of(frames)
+        finally:
+            self._replaying = False
+
+
+def _frames_of(contribution: Contribution) -> list[protocol.Frame]:
+    slots: list[Slot] = []
+    arrays: list[Array] = []
+    for index, gradient in contribution.gradients.items():
+        slot, several = _slot(index, gradient)
+        slots.append(slot)
+        arrays.extend(several)
+    push = Push(
+        tuple(slots),
+        contribution.source.seq,
+        contribution.step,
+        version=contribution.version,
+        groups=contribution.groups,
+        present=tuple(contribution.gradients),
+    )
+    return [_encode(contribution.source), *protocol.encode(push, arrays)]
+
+
+def _slot(index: int, gradient: Gradient) -> tuple[Slot, list[Array]]:
+    if isinstance(gradient, Rows):
+        name = gradient.values.dtype.name
+        return Slot(index, name, gradient.shape, rows=len(gradient.numbers)), [gradient.numbers, gradient.values]  # type: ignore[arg-type]
+    return Slot(index, gradient.dtype.name, gradient.shape), [gradient]  # type: ignore[arg-type]
+
+
+def _record_of(frames: list[bytes]) -> Record:
+    if len(frames) == 1:
+        message, _ = protocol.decode(frames)
+        assert isinstance(message, Order)
+        return None, message
+    source = _source.decode(frames[0])
+    message, arrays = protocol.decode(frames[1:])
+    assert isinstance(message, Push)
+    gradients = unpack(message.tensors, arrays)
+    return Contribution(source, message.step, message.version, message.groups, gradients), None

@@ -1,0 +1,305 @@
+"""A worker's conversation with one server: who we are, what we have asked, and what to say again.
+
+There is no socket and no clock in here: a link is told what has arrived and what time it is, and leaves what
+it has to say in `outgoing`. So the same conversation runs over ZeroMQ and in a simulation.
+
+Note [When something is said again]
+    ZeroMQ loses messages when a connection breaks, and a server that has started again knows nothing of the
+    old one's connections. A link learns of both from the server's pulse, which names the last request that
+    the server has: it says HELLO once more, and after WELCOME repeats what the server does not have, and asks
+    once more for the answer of what it has. The server does nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import structs
+
+from .environment import Environment
+from .errors import DistributedError, Evicted, ServerLost, Stranger, Taken, from_kind
+from .messages import (
+    AnyMessage,
+    Array,
+    Barrier,
+    Done,
+    Error,
+    Hello,
+    Init,
+    Message,
+    Pull,
+    Pulse,
+    Push,
+    Ready,
+    Released,
+    Slice,
+    Weights,
+    Welcome,
+)
+
+__all__ = ["Link", "Request"]
+
+_REPEAT = 2.0  # seconds after which what the server does not know of is said again; doubles each time
+_REPEAT_MOST = 30.0
+_HELLO_AGAIN = 1.0  # seconds between two HELLOs that are not answered
+_ASLEEP = 1.0  # a longer pause than this between two ticks is ours, and no silence of the server
+
+Answer = Callable[[AnyMessage, list[Array]], None]
+
+
+@dataclass(slots=True)
+class Request:
+    """Something that was asked, and is answered once by `deliver` or `fail`."""
+
+    seq: int
+    deliver: Answer
+    fail: Callable[[DistributedError], None]
+    messages: list[tuple[Message, Sequence[Array]]] = field(default_factory=list)
+    """All that it consists of: one message, or the parts of a push."""
+    is_complete: bool = True
+    """Whether the last part is among them."""
+    parts_seen: set[int] = field(default_factory=set)
+    sent: float = 0.0
+    patience: float = _REPEAT
+
+    def step(self) -> int | None:
+        """The step that it is for, if it is a push."""
+        last = self.messages[-1][0] if self.messages else None
+        return last.step if isinstance(last, Push) else None
+
+
+class Link:
+    """The conversation with one server.
+
+    Parameters
+    ----------
+    place : Environment
+        Which rank of which run this is.
+    shard : int
+        The server's number.
+    incarnation : int
+        Which life of the worker this is.
+    host : str
+        Names this machine.
+    now : float
+        The time in seconds, as for all methods.
+    """
+
+    def __init__(self, place: Environment, shard: int, incarnation: int, host: str, now: float) -> None:
+        self.place = place
+        self.shard = shard
+        self.address = place.servers[shard]
+        self.incarnation = incarnation
+        self.outgoing: deque[tuple[Message, Sequence[Array]]] = deque()
+        self.welcome: Welcome | None = None
+        """The server's answer to HELLO; ``None`` while it is out."""
+        self.boot = 0
+        self.recovery = 0.0
+        self.slices: tuple[Slice, ...] = ()
+        """What the server owns, once it has said so."""
+        self.requests: dict[int, Request] = {}
+        self.seq = 0
+        self.retries = 0
+        self.evicted: Evicted | None = None
+        """The server has gone on without us."""
+        self.failure: DistributedError | None = None
+        """Why nothing more can be asked."""
+        self.heard = now
+        self._host = host
+        self._ticked = now
+        self._greeted = 0.0
+        self._greet(now)
+
+    # ---- asking --------------------------------------------------------------------------------------------
+
+    def begin(self, deliver: Answer, fail: Callable[[DistributedError], None]) -> Request:
+        """A new request, of which nothing is said yet."""
+        self.seq += 1
+        request = self.requests[self.seq] = Request(self.seq, deliver, fail)
+        if self.failure is not None:
+            del self.requests[self.seq]
+            fail(self.failure)
+        return request
+
+    def say(self, request: Request, message: Message, arrays: Sequence[Array] = (), *, now: float) -> None:
+        """Say a request, or a part of it."""
+        request.messages.append((message, arrays))
+        request.is_complete = not isinstance(message, Push) or message.parts > 0
+        request.sent = now
+        if self.welcome is not None:
+            self.outgoing.append((message, arrays))
+        # Else all of it is said when the server has answered HELLO.
+
+    def drop(self, request: Request) -> None:
+        """Forget a request of which something may have been said: nothing is to come of it."""
+        self.requests.pop(request.seq, None)
+
+    # ---- hearing -------------------------------------------------------------------------------------------
+
+    def take(self, message: AnyMessage, arrays: list[Array], now: float) -> None:
+        """Understand what the server has said."""
+        self.heard = now
+        if isinstance(message, Welcome):
+            self._take_welcome(message, now)
+        elif isinstance(message, Error):
+            self._take_error(message, now)
+        elif isinstance(message, Ready | Weights | Done | Released):
+            self._take_answer(message, arrays)
+
+    def take_pulse(self, message: AnyMessage, asked: float, now: float) -> None:
+        """Understand what the server has said to a heartbeat that left at the time `asked`."""
+        self.heard = now
+        if isinstance(message, Error) and self.welcome is not None:
+            self._take_error(message, now)
+        elif isinstance(message, Pulse) and self.welcome is not None:
+            request = next(iter(self.requests.values()), None)
+            if message.boot != self.boot:
+                self._greet(now)
+            elif request is not None and self._is_missed(request, message, asked):
+                request.patience = min(2 * request.patience, _REPEAT_MOST)
+                self._greet(now)
+
+    def _is_missed(self, request: Request, pulse: Pulse, asked: float) -> bool:
+        """Whether the server, some time after a request, has not received it or believes to have answered it.
+
+        While it has received it and not answered, it waits for other workers, and so may we.
+        """
+        waits = pulse.answered < request.seq <= pulse.received
+        return request.is_complete and not waits and asked - request.sent > request.patience
+
+    def _take_welcome(self, welcome: Welcome, now: float) -> None:
+        if (welcome.shard, welcome.shards) != (self.shard, len(self.place.servers)):
+            self.fail(
+                DistributedError(
+                    f"{self.address} is server {welcome.shard} of {welcome.shards}, and RETROGRAD_SERVERS names it as "
+                    f"number {self.shard} of {len(self.place.servers)}: name all servers in their order"
+                )
+            )
+            return
+        restarted = self.boot not in (0, welcome.boot)
+        self.welcome, self.boot, self.recovery = welcome, welcome.boot, welcome.recovery
+        if self.slices and not welcome.initialized:
+            self.fail(
+                ServerLost(
+                    f"the server at {self.address} has started again without its weights. Start the run with "
+                    "--snapshots, so that it can come back with them"
+                )
+            )
+        elif self.slices and not welcome.takes_part:
+            self.evicted = Evicted(f"the server at {self.address} has gone on without worker {self.place.rank}")
+        else:
+            for request in self.requests.values():
+                self._repeat(request, welcome, restarted, now)
+
+    def _repeat(self, request: Request, welcome: Welcome, restarted: bool, now: float) -> None:
+        """Say what the server does not have; see Note [When something is said again]."""
+        self.retries += request.sent < now and bool(request.messages)
+        request.sent = now
+        if request.seq <= welcome.received:
+            # It has all of it: without tensors the message only asks for the answer.
+            for message, _ in request.messages[-1:]:
+                self.outgoing.append((_without_tensors(message), ()))
+            return
+        if restarted:
+            request.messages = [(_for_step(each, welcome.step + 1), arrays) for each, arrays in request.messages]
+        self.outgoing.extend(request.messages)
+
+    def _take_error(self, message: Error, now: float) -> None:
+        error = from_kind(message.kind, message.text)
+        if isinstance(error, Evicted):
+            self.evicted = error
+        elif isinstance(error, Stranger):
+            if self.welcome is not None:
+                self._greet(now)
+        elif isinstance(error, Taken) and self.welcome is None:
+            self.heard = now  # the other may be our own former life, and is given up soon: HELLO is said again
+            self._taken = error
+        elif message.seq in self.requests:
+            self.requests.pop(message.seq).fail(error)
+        elif message.seq == 0:
+            self.fail(error)
+
+    _taken: Taken | None = None
+
+    def _take_answer(self, message: Ready | Weights | Done | Released, arrays: list[Array]) -> None:
+        request = self.requests.get(message.seq)
+        if request is None:
+            return  # to something that was repeated, and is answered twice
+        if isinstance(message, Ready):
+            self.slices = message.slices
+        elif isinstance(message, Weights):
+            if message.part in request.parts_seen:
+                return
+            request.parts_seen.add(message.part)
+            if len(request.parts_seen) == message.parts:
+                del self.requests[message.seq]
+        else:
+            del self.requests[message.seq]
+        request.deliver(message, arrays)
+
+    # ---- time passes ---------------------------------------------------------------------------------------
+
+    def tick(self, now: float, *, waiting_since: float | None = None) -> None:
+        """Look at the time.
+
+        `waiting_since` is when this worker began to wait for an answer, if it does: before, silence is no
+        reason to give up.
+        """
+        if now - self._ticked > _ASLEEP:
+            self.heard += now - self._ticked
+        self._ticked = now
+        if self.welcome is None and now - self._greeted > _HELLO_AGAIN:
+            self._greet(now)
+        if waiting_since is None or self.failure is not None:
+            return
+        limit = self.place.timeout + self.recovery
+        if self._taken is not None and self.welcome is None and now - waiting_since > self.place.timeout:
+            self.fail(self._taken)
+        elif now - max(self.heard, waiting_since) > limit:
+            self.fail(
+                ServerLost(
+                    f"worker {self.place.rank} has lost the server at {self.address}: no sign of life for {limit:g} s. "
+                    "The server has died, or the network between has; its log says more. Start the run again"
+                )
+            )
+
+    def reconnected(self, now: float) -> None:
+        """The socket is a new one, to which the server is a stranger."""
+        self._greet(now)
+
+    def become(self, incarnation: int, now: float) -> None:
+        """Begin a new life: nothing of the old one is asked any more."""
+        self.incarnation, self.evicted, self.slices, self.seq = incarnation, None, (), 0
+        self.requests.clear()
+        self._greet(now)
+
+    def _greet(self, now: float) -> None:
+        self.welcome, self._greeted = None, now
+        self.outgoing.clear()
+        place = self.place
+        hello = Hello(place.run, "worker", place.world_size, self.incarnation, place.rank, self._host)
+        self.outgoing.append((hello, ()))
+
+    def fail(self, error: DistributedError) -> None:
+        """Give up: nothing more can be asked."""
+        self.failure = error
+        requests, self.requests = self.requests, {}
+        for request in requests.values():
+            request.fail(error)
+
+
+def _without_tensors(message: Message) -> Message:
+    if isinstance(message, Push):
+        return structs.replace(message, tensors=())
+    if isinstance(message, Init):
+        return structs.replace(message, weights=False, slices=())
+    assert isinstance(message, Pull | Barrier)
+    return message
+
+
+def _for_step(message: Any, step: int) -> Message:
+    """A push for the step that is next on a server which has gone back to a snapshot."""
+    return structs.replace(message, step=step) if isinstance(message, Push) else message

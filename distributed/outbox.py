@@ -1,0 +1,68 @@
+"""What a server sends, and what it does when nobody takes it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+import zmq
+from msgspec import structs
+
+from . import transport
+from .errors import DistributedError, kind_of
+from .messages import Array, Error, Message, Slot, Weights
+from .transport import Channel, Flight
+
+__all__ = ["PART_BYTES", "Outbox", "parts_of"]
+
+log = logging.getLogger("retrograd.distributed.server")
+
+PART_BYTES = 4 << 20
+"""Bytes of tensors in one message, if there is more than one tensor. While a message is on its way nothing
+else passes on its connection, and the other side can do nothing with it."""
+
+
+class Outbox:
+    """Sends a server's messages. A peer that has gone is no error: if it lives it asks again."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def send(self, peer: bytes, message: Message, arrays: Sequence[Array] = ()) -> Flight:
+        """Send one message to a peer."""
+        try:
+            return self._channel.send(message, arrays, to=peer)
+        except zmq.ZMQError as error:
+            if not transport.is_gone(error):
+                raise
+            log.info("a peer went away before its %s: %s", type(message).__name__.upper(), error)
+            return Flight()
+
+    def send_error(self, peer: bytes, error: DistributedError, seq: int) -> None:
+        """Tell a peer why request `seq` is not done."""
+        self.send(peer, Error(kind_of(error), str(error), seq))
+
+    def send_weights(
+        self, peer: bytes, answer: Weights, slots: Sequence[Slot], arrays: Sequence[Array]
+    ) -> list[Flight]:
+        """Send weights in as many messages as they take, the first tensors first."""
+        parts = list(parts_of(slots, arrays))
+        return [
+            self.send(peer, structs.replace(answer, tensors=tuple(some), part=part, parts=len(parts)), several)
+            for part, (some, several) in enumerate(parts)
+        ]
+
+
+def parts_of(slots: Sequence[Slot], arrays: Sequence[Array]) -> Iterator[tuple[list[Slot], list[Array]]]:
+    """Divide slots of one frame each into messages of at most `PART_BYTES`; at least one, which may be empty."""
+    some: list[Slot] = []
+    several: list[Array] = []
+    size = 0
+    for slot, array in zip(slots, arrays, strict=True):
+        if some and size + array.nbytes > PART_BYTES:
+            yield some, several
+            some, several, size = [], [], 0
+        some.append(slot)
+        several.append(array)
+        size += array.nbytes
+    yield some, several

@@ -1,0 +1,86 @@
+"""Which server owns what: tensors are cut into slices, and slices are spread over the servers by bytes.
+
+Both are functions of the model and of two numbers, so everyone who computes them gets the same: the
+placement needs no table of its own that could be lost, and a server that comes back owns what it owned.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from .messages import Array, Slice, TensorSpec
+from .protocol import dtype_of
+
+__all__ = ["SLICE_BYTES", "bytes_of", "cut", "place"]
+
+SLICE_BYTES = 1 << 20
+"""Bytes of a slice unless a run chooses otherwise. Smaller ones cost more messages, larger ones leave the
+processor's cache and keep a connection busy for longer."""
+
+
+def bytes_of(piece: Slice, table: Sequence[TensorSpec]) -> int:
+    """The size of a slice in memory."""
+    return piece.size * dtype_of(table[piece.tensor].dtype).itemsize
+
+
+def cut(table: Sequence[TensorSpec], slice_bytes: int = SLICE_BYTES) -> list[Slice]:
+    """Cut every tensor into slices of at most `slice_bytes`, as equal as possible.
+
+    A cut goes between rows of the first dimension where a row is small enough, so that rows, and matrices,
+    can be told apart in a slice.
+
+    Examples
+    --------
+    >>> table = [TensorSpec("weight", "float32", (100, 32)), TensorSpec("bias", "float32", (100,))]
+    >>> for piece in cut(table, 8192):
+    ...     print(piece.tensor, piece.start, piece.stop, piece.shape)
+    0 0 1600 (50, 32)
+    0 1600 3200 (50, 32)
+    1 0 100 (100,)
+    """
+    return [piece for index, spec in enumerate(table) for piece in _cut(index, spec, slice_bytes)]
+
+
+def _cut(index: int, spec: TensorSpec, slice_bytes: int) -> Iterator[Slice]:
+    size, itemsize = math.prod(spec.shape), dtype_of(spec.dtype).itemsize
+    columns = math.prod(spec.shape[1:]) if len(spec.shape) > 1 else 0
+    unit = columns if 0 < columns * itemsize <= slice_bytes else 1
+    units = size // unit
+    count = max(1, -(-size * itemsize // slice_bytes))
+    ends = [units * number // count * unit for number in range(count + 1)]
+    for start, stop in zip(ends, ends[1:], strict=False):
+        yield Slice(index, start, stop, columns if unit == columns else 0)
+
+
+def place(slices: Sequence[Slice], table: Sequence[TensorSpec], servers: int) -> list[list[Slice]]:
+    """Give each slice to the server that has the fewest bytes so far, the largest slices first.
+
+    Within a server slices stand in the order of the model. No server has more than the mean plus one slice.
+
+    Examples
+    --------
+    >>> table = [TensorSpec("w", "float32", (6,)), TensorSpec("b", "float32", (2,))]
+    >>> [[(piece.tensor, piece.start) for piece in share] for share in place(cut(table, 8), table, 2)]
+    [[(0, 0), (0, 4)], [(0, 2), (1, 0)]]
+    """
+    heap = [(0, server) for server in range(servers)]
+    shares: list[list[int]] = [[] for _ in range(servers)]
+    for index in sorted(range(len(slices)), key=lambda i: (-bytes_of(slices[i], table), i)):
+        load, server = heapq.heappop(heap)
+        shares[server].append(index)
+        heapq.heappush(heap, (load + bytes_of(slices[index], table), server))
+    return [[slices[index] for index in sorted(share)] for share in shares]
+
+
+def view(array: Array, piece: Slice) -> Array:
+    """The part of a tensor that a slice is, as a view of a C-ordered `array`.
+
+    >>> view(np.arange(6.0).reshape(3, 2), Slice(0, 2, 6, columns=2))
+    array([[2., 3.],
+           [4., 5.]])
+    """
+    return array.reshape(-1)[piece.start : piece.stop].reshape(piece.shape)

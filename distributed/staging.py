@@ -1,0 +1,139 @@
+"""Pushes on their way into the weights: parts that arrive, and whole ones that wait for their turn.
+
+A push that never becomes whole, since its worker died, leaves no trace in the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from .errors import ProtocolError
+from .gradients import Gradient, Rows, is_finite, square_norm
+from .messages import Groups, Push, Source
+
+__all__ = ["Contribution", "Staging"]
+
+
+@dataclass(slots=True)
+class Contribution:
+    """One worker's gradients for one step, as far as this server owns the weights."""
+
+    source: Source
+    step: int
+    version: int = 0
+    groups: Groups = ()
+    gradients: dict[int, Gradient] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(map(_nbytes, self.gradients.values()))
+
+    def is_finite(self) -> bool:
+        return all(map(is_finite, self.gradients.values()))
+
+    def square_norm(self) -> float:
+        return square_norm(self.gradients.values())
+
+
+@dataclass(slots=True)
+class _Assembly:
+    """A push of which some parts have come. A slice counts as the latest part that holds it says."""
+
+    gradients: dict[int, tuple[int, Gradient]] = field(default_factory=dict)
+    seen: set[int] = field(default_factory=set)
+    last: Push | None = None
+
+    def add(self, push: Push, gradients: dict[int, Gradient]) -> None:
+        self.seen.add(push.part)
+        for index, gradient in gradients.items():
+            if index not in self.gradients or self.gradients[index][0] <= push.part:
+                self.gradients[index] = push.part, gradient
+        if push.parts:
+            self.last = push
+
+    @property
+    def is_whole(self) -> bool:
+        return self.last is not None and len(self.seen) == self.last.parts
+
+    def contribution(self, source: Source) -> Contribution:
+        assert self.last is not None
+        missing = [index for index in self.last.present if index not in self.gradients]
+        if missing:
+            raise ProtocolError(f"push {source.seq} of worker {source.rank} lacks slices {missing[:5]} that it announces")
+        gradients = {index: self.gradients[index][1] for index in self.last.present}
+        return Contribution(source, self.last.step, self.last.version, self.last.groups, gradients)
+
+
+class Staging:
+    """All pushes that are not in the weights yet.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> staging, one = Staging(), np.float32([1])
+    >>> staging.add(Source(0, 7, 2), Push((), seq=2, step=1, part=0, parts=0), {0: one})
+    >>> whole = staging.add(Source(0, 7, 2), Push((), seq=2, step=1, part=1, parts=2, present=(0, 1)), {1: one})
+    >>> sorted(whole.gradients), staging.nbytes
+    ([0, 1], 8)
+    """
+
+    def __init__(self) -> None:
+        self._assemblies: dict[Source, _Assembly] = {}
+        self._whole: dict[Source, Contribution] = {}
+
+    def add(self, source: Source, push: Push, gradients: dict[int, Gradient]) -> Contribution | None:
+        """Take a part; the whole push, if this was what it lacked."""
+        assembly = self._assemblies.setdefault(source, _Assembly())
+        assembly.add(push, gradients)
+        if not assembly.is_whole:
+            return None
+        del self._assemblies[source]
+        contribution = self._whole[source] = assembly.contribution(source)
+        return contribution
+
+    def put(self, contribution: Contribution) -> None:
+        """Take a whole push."""
+        self._whole[contribution.source] = contribution
+
+    def has(self, sources: Iterable[Source]) -> bool:
+        return all(source in self._whole for source in sources)
+
+    def get(self, source: Source) -> Contribution:
+        return self._whole[source]
+
+    def discard(self, sources: Iterable[Source]) -> None:
+        for source in sources:
+            self._whole.pop(source, None)
+
+    def forget(self, rank: int, incarnation: int | None = None, *, but: int = -1) -> None:
+        """Forget what has arrived of a worker: of one life of it, or of all but the life `but`."""
+        for table in (self._assemblies, self._whole):
+            for source in [each for each in table if each.rank == rank and each.incarnation != but]:
+                if incarnation in (None, source.incarnation):
+                    del table[source]  # type: ignore[attr-defined]  # one of the two dictionaries
+
+    def whole(self) -> Iterator[Contribution]:
+        """All that are whole, in the order in which they became so."""
+        return iter(list(self._whole.values()))
+
+    def bytes_of(self, rank: int) -> int:
+        """What is staged of one worker."""
+        parts = sum(
+            _nbytes(gradient)
+            for source, assembly in self._assemblies.items()
+            if source.rank == rank
+            for _, gradient in assembly.gradients.values()
+        )
+        return parts + sum(each.nbytes for each in self._whole.values() if each.source.rank == rank)
+
+    @property
+    def nbytes(self) -> int:
+        ranks = {source.rank for source in (*self._assemblies, *self._whole)}
+        return sum(map(self.bytes_of, ranks))
+
+
+def _nbytes(gradient: Gradient) -> int:
+    if isinstance(gradient, Rows):
+        return gradient.numbers.nbytes + gradient.values.nbytes
+    return gradient.nbytes
