@@ -260,7 +260,7 @@ def _suffixes(tensor: Tensor) -> list[str]:
     elif tensor.requires_grad:
         found.append("requires_grad=True")
     tangent = tangent_of(tensor, levels[-1]) if (levels := current_mode().dual) else None
-    if tangent is not None:
+    if hasattr(tangent, "_array"):  # else it stands for one that is not known yet
         found.append(f"tangent={tangent}")
     return found
 

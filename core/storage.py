@@ -37,7 +37,6 @@ from retrograd.autograd.modes import current_mode
 if TYPE_CHECKING:
     from retrograd.autograd.explaining import Break
     from retrograd.autograd.node import Node
-    from retrograd.autograd.tangents import Level
     from retrograd.tensor import Tensor
     from retrograd.views import Step
 
@@ -126,7 +125,7 @@ class Meta:
     view: View | None = None
     post_accumulate_hooks: dict[int, Callable[[Tensor], Any]] | None = None
     retains_grad: bool = False
-    tangents: dict[Level, Tensor] | None = None  # by the level of forward mode that each belongs to
+    tangents: dict[int, Tensor] | None = None  # by the number of the forward-mode level each belongs to
     name: str | None = None
     break_: Break | None = None  # in anomaly mode, of a tensor without a graph: why
 

@@ -27,9 +27,6 @@ from retrograd.size import Size
 from retrograd.storage import Meta, share, write
 from retrograd.views import Layout, contiguous_strides
 
-if TYPE_CHECKING:
-    from retrograd.autograd.tangents import Level
-
 __all__ = ["Parameter", "Tensor", "rebuild", "wrap_array"]
 
 _TYPES = dtypes.DTYPES
@@ -638,7 +635,7 @@ def wrap_array(array: Any, k: Any) -> Tensor:
     return made
 
 
-def rebuild(array: Any, k: Any, edge: Edge | None, tangents: dict[Level, Tensor] | None = None) -> Tensor:
+def rebuild(array: Any, k: Any, edge: Edge | None, tangents: dict[int, Tensor] | None = None) -> Tensor:
     """A saved tensor as it was in the graph; the leaf itself if it is one and still has this array."""
     if edge is not None and type(edge[0]) is AccumulateGrad:
         variable = edge[0].variable

@@ -120,9 +120,6 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
         raise RuntimeError(
             "Trying to create a dual Tensor for forward AD but no level exists, make sure to enter_dual_level() first."
         )
-    for name, each in (("primal", tensor), ("tangent", tangent)):
-        if not each.dtype.is_differentiable:
-            raise ValueError(f"Expected {name} to be floating point or complex, but got: {each.dtype}")
     at = _level(level)
     assert at is not None  # else we would not be here
     return dual_at(at, tensor, tangent)
@@ -132,6 +129,9 @@ def dual_at(level: Level, tensor: Tensor, tangent: Any) -> Tensor:
     """`make_dual` at a level, for a tangent or a placeholder of one."""
     from retrograd.ops.shape import alias_of
 
+    for name, each in (("primal", tensor), ("tangent", tangent)):
+        if isinstance(each, Tensor) and not each.dtype.is_differentiable:
+            raise ValueError(f"Expected {name} to be floating point or complex, but got: {each.dtype}")
     if isinstance(tangent, Tensor):
         if tensor.shape != tangent.shape:
             raise RuntimeError(

@@ -317,13 +317,14 @@ class Function(metaclass=_FunctionMeta):
                 output = cls.forward(ctx, *args, **kwargs)
         finally:
             set_mode(mode)
-        result = _Recording(node, inputs, records).finish(output)
+        recording = _Recording(node, inputs, records)
+        made = recording.finish(output)
         if mode.dual:
             from retrograd.autograd.tangents import push_function
 
-            push_function(cls, ctx, args, result if isinstance(result, tuple) else (result,))
-        ctx._saved_for_forward = ()
-        return result
+            push_function(cls, ctx, args, made)
+        recording.save()
+        return made if isinstance(output, (tuple, list)) else made[0]
 
 
 def _describe_inputs(node: _FunctionNode, args: Sequence[Any], inputs: list[Tensor], records: bool) -> None:
@@ -350,12 +351,13 @@ class _Recording:
         self.node = node
         self.inputs = inputs
         self.records = records
+        self.outputs: tuple[Any, ...] = ()
+        self.made: tuple[Any, ...] = ()
 
-    def finish(self, output: Any) -> Any:
+    def finish(self, output: Any) -> tuple[Any, ...]:
+        """The outputs as the caller gets them."""
         node = self.node
-        if isinstance(output, list):
-            output = tuple(output)
-        outputs = output if isinstance(output, tuple) else (output,)
+        outputs = self.outputs = tuple(output) if isinstance(output, (tuple, list)) else (output,)
         self._check_dirty(outputs)
         tensors = [each for each in outputs if isinstance(each, Tensor)]
         node.outputs = len(outputs)
@@ -365,14 +367,25 @@ class _Recording:
         )
         if node.k is None and tensors:
             node.k = tensors[0]._k
-        made = tuple(
+        self.made = tuple(
             self._output(position, each) if isinstance(each, Tensor) else each for position, each in enumerate(outputs)
         )
+        node.ctx._saved_for_forward = tuple(self._as_made(each) for each in node.ctx._saved_for_forward)
+        return self.made
+
+    def _as_made(self, tensor: Any) -> Any:
+        """An output as the caller gets it; any other tensor, an input returned as it is too, itself."""
+        if any(tensor is each for each in self.inputs):
+            return tensor
+        return next((after for before, after in zip(self.outputs, self.made, strict=True) if tensor is before), tensor)
+
+    def save(self) -> None:
+        """Fill the node, once the outputs have their tangents."""
+        node, ctx = self.node, self.node.ctx
         if self.records:
-            node.saved = tuple(_pack(node, each, outputs, made) for each in node.ctx._to_save)
+            node.saved = tuple(_pack(node, each, self.outputs, self.made) for each in ctx._to_save)
         # What the node keeps must not lead back to it: these may be its outputs.
-        node.ctx._to_save = node.ctx._dirty = node.ctx._non_differentiable = ()
-        return made if isinstance(output, tuple) else made[0]
+        ctx._to_save = ctx._dirty = ctx._non_differentiable = ctx._saved_for_forward = ()
 
     def _check_dirty(self, outputs: tuple[Any, ...]) -> None:
         for each in self.node.ctx._dirty:
@@ -442,7 +455,7 @@ def _alias(tensor: Tensor, node: Node | None) -> Tensor:
 
 
 def _pack(node: _FunctionNode, tensor: Any, outputs: tuple[Any, ...], made: tuple[Any, ...]) -> Any:
-    """A saved tensor as (array, version cell, version, kernels, origin); an output is not kept with its edge.
+    """A saved tensor as (array, version cell, version, kernels, origin, tangents); no output is kept with its edge.
 
     The origin is the output's number, the edge of any other tensor, or the leaf itself.
     """
@@ -453,16 +466,18 @@ def _pack(node: _FunctionNode, tensor: Any, outputs: tuple[Any, ...], made: tupl
     for position, (before, after) in enumerate(zip(outputs, made, strict=True)):
         if tensor is before and isinstance(after, Tensor):
             own = after._edge is not None and after._edge[0] is node
-            entry = (after._array, after._cell, after._cell[0], after._k, position if own else after._edge)
+            origin, tensor = position if own else after._edge, after
             break
     else:
-        entry = (tensor._array, tensor._cell, tensor._cell[0], tensor._k, _origin(tensor))
+        origin = _origin(tensor)
+    tangents = None if tensor._meta is None else tensor._meta.tangents
+    entry = (tensor._array, tensor._cell, tensor._cell[0], tensor._k, origin, tangents)
     hooks = current_mode().saved_hooks
     if hooks:
         pack, unpack = hooks[-1]
         with no_grad():
             packed = Packed(without_cycle(pack(_rebuilt(node, entry)), node), unpack)
-        return (packed, PACKED, 0, entry[3], entry[4])
+        return (packed, PACKED, 0, *entry[3:])
     return entry
 
 
@@ -472,10 +487,12 @@ def _origin(tensor: Tensor) -> Any:
 
 
 def _rebuilt(node: _FunctionNode, entry: tuple[Any, ...]) -> Tensor:
-    array, _, _, k, origin = entry
+    array, _, _, k, origin, tangents = entry
     if isinstance(origin, Tensor) and origin._array is array:
         return origin
     made = wrap_array(array, k)
+    if tangents is not None:
+        made._own_meta().tangents = tangents
     if type(origin) is int:
         made._edge = (node, origin)
     elif isinstance(origin, Tensor):
@@ -488,13 +505,13 @@ def _rebuilt(node: _FunctionNode, entry: tuple[Any, ...]) -> Tensor:
 def _unpack(node: _FunctionNode, index: int, entry: Any) -> Tensor | None:
     if entry is None:
         return None
-    array, cell, version, k, origin = entry
+    array, cell, version, k, origin, tangents = entry
     if type(array) is Packed:
         from retrograd.ops.plan import _check_unpacked
 
         unpacked = array.unpack(array.value)
         _check_unpacked(unpacked)
-        return _rebuilt(node, (unpacked._array, cell, version, k, origin))
+        return _rebuilt(node, (unpacked._array, cell, version, k, origin, tangents))
     if cell[0] != version:
         edge: Any
         if type(origin) is int:

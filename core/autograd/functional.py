@@ -467,7 +467,7 @@ def _refuse_row(found: Tensor | None, output: int, input: int, create_graph: boo
         )
 
 
-def _basis(tensors: Tensors) -> Tensors:
+def standard_basis(tensors: Tensors) -> Tensors:
     """The unit vectors of the space that all elements of `tensors` span, cut into a part for each tensor."""
     from retrograd.ops.creation import eye
 
@@ -491,7 +491,7 @@ def _all_at_once(outputs: Any, inputs: Tensors, weights: Tensors, create_graph: 
 
 def _by_all_rows(outputs: Tensors, inputs: Tensors, create_graph: bool) -> tuple[Tensors, ...]:
     sizes = [each.numel() for each in outputs]
-    found = _all_at_once(outputs, inputs, _basis(outputs), create_graph)
+    found = _all_at_once(outputs, inputs, standard_basis(outputs), create_graph)
     blocks = [
         [
             part.reshape((*output.shape, *point.shape))
@@ -506,7 +506,7 @@ def _by_columns(outputs: Tensors, inputs: Tensors) -> tuple[Tensors, ...]:
     """J e for every unit vector e: forward mode's order of work, by the double-backward trick."""
     sizes = [each.numel() for each in inputs]
     transposed, u = _transposed_product(outputs, inputs, strict=False)
-    found = _all_at_once(transposed, u, _basis(inputs))
+    found = _all_at_once(transposed, u, standard_basis(inputs))
     return tuple(
         tuple(
             part.movedim(0, -1).reshape((*output.shape, *point.shape))

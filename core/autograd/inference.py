@@ -57,7 +57,8 @@ class inference_mode(ModeContext):  # PyTorch's name
         return made
 
     def changes(self) -> dict[str, Any]:
-        return {"inference": self.mode, "grad": not self.mode, "asked": False}
+        off: dict[str, Any] = {"dual": ()} if self.mode else {}
+        return {"inference": self.mode, "grad": not self.mode, "asked": False, **off}
 
     def clone(self) -> inference_mode:
         return inference_mode(self.mode)

@@ -18,6 +18,7 @@ Note [Rules]
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
     from retrograd.storage import View
 
 __all__ = [
-    "Level", "Rule", "Tape", "carry", "deep_tangents", "detached", "entered", "move_tangents", "push", "push_function",
+    "Level", "Rule", "Tape", "carry", "detached", "entered", "move_tangents", "push", "push_function",
     "push_view", "push_write", "set_tangent", "tangent_of", "tangents_of",
-    "without_tangents",
 ]  # fmt: skip
+
+_next_number: Callable[[], int] = itertools.count().__next__
 
 Tangents = Sequence[Any]  # a Tensor (a placeholder, on a Tape), or None where there is no tangent
 
@@ -53,13 +55,22 @@ class Rule(NamedTuple):
 
 
 class Level:
-    """One forward-mode derivative. See Note [Levels]."""
+    """One forward-mode derivative. See Note [Levels].
 
-    __slots__ = ("__weakref__",)
+    Tensors know a level by its `number`, which no other has: so they do not keep it alive.
+    """
+
+    __slots__ = ("number",)
+
+    def __init__(self) -> None:
+        self.number = _next_number()
 
     def run(self, rule: Rule, tangents: Tangents, outputs: Sequence[Any]) -> Tangents:
         """The tangents of `outputs`."""
         return rule.run(tangents)
+
+    def note_leaf(self, leaf: Tensor) -> None:
+        """Be told of a leaf that a transform makes for itself, so that results need not depend on it."""
 
 
 class _Slot:
@@ -71,11 +82,13 @@ class _Slot:
 class Tape(Level):
     """A level that keeps its rules instead of running them. See Note [Rules]."""
 
-    __slots__ = ("_rules", "_versions")
+    __slots__ = ("_rules", "_versions", "leaves")
 
     def __init__(self) -> None:
+        super().__init__()
         self._rules: list[tuple[Rule, Tangents, Tangents]] = []
         self._versions: list[tuple[Any, int]] = []
+        self.leaves: list[Tensor] = []
 
     def slot(self) -> Any:
         """A placeholder for the tangent of an input."""
@@ -87,6 +100,9 @@ class Tape(Level):
         cells = [each._cell for each in rule.uses if isinstance(each, Tensor)]
         self._versions += [(cell, cell[0]) for cell in cells if type(cell) is list]
         return slots
+
+    def note_leaf(self, leaf: Tensor) -> None:
+        self.leaves.append(leaf)
 
     def is_intact(self) -> bool:
         """Whether every value that the rules read is still what it was."""
@@ -140,11 +156,6 @@ class _Only:
         set_mode(self._mode)
 
 
-def without_tangents() -> Any:
-    """A context in which no level is active."""
-    return _Only(())
-
-
 def _outwards() -> Iterator[tuple[Level, tuple[Level, ...]]]:
     """Each active level, outermost first, with the levels outside of it."""
     levels = current_mode().dual
@@ -155,21 +166,25 @@ def _outwards() -> Iterator[tuple[Level, tuple[Level, ...]]]:
 def tangent_of(tensor: Any, level: Level) -> Any:
     """The tangent that `tensor` has at `level`, or None."""
     meta = getattr(tensor, "_meta", None)
-    return None if meta is None or meta.tangents is None else meta.tangents.get(level)
+    return None if meta is None or meta.tangents is None else meta.tangents.get(level.number)
 
 
 def set_tangent(tensor: Tensor, level: Level, tangent: Any) -> None:
     meta = tensor._own_meta()
     # A new dict, because nodes that saved the tensor may share the old one.
-    meta.tangents = {**(meta.tangents or {}), level: tangent}
+    meta.tangents = {**(meta.tangents or {}), level.number: tangent}
+
+
+def tangents_of(tensor: Any) -> dict[Level, Any]:
+    """All tangents of a tensor at the active levels."""
+    found = ((level, tangent_of(tensor, level)) for level in current_mode().dual)
+    return {level: tangent for level, tangent in found if tangent is not None}
 
 
 def move_tangents(source: Any, target: Tensor) -> None:
     """Give `target` the tangents of `source` at the active levels, as they are."""
-    for level in current_mode().dual:
-        tangent = tangent_of(source, level)
-        if tangent is not None:
-            set_tangent(target, level, tangent)
+    for level, tangent in tangents_of(source).items():
+        set_tangent(target, level, tangent)
 
 
 def detached(tensor: Tensor) -> Tensor:
@@ -177,15 +192,6 @@ def detached(tensor: Tensor) -> Tensor:
     alias = tensor.detach()
     move_tangents(tensor, alias)
     return alias
-
-
-def deep_tangents(tensor: Tensor) -> Iterator[Tensor]:
-    """The tangents of a tensor at the active levels, theirs, and so on."""
-    for level in current_mode().dual:
-        tangent = tangent_of(tensor, level)
-        if isinstance(tangent, Tensor):
-            yield tangent
-            yield from deep_tangents(tangent)
 
 
 def carry(make: Callable[[], Callable[[Any], Any]], source: Any, made: Tensor) -> None:
@@ -207,7 +213,7 @@ def push(op: Any, inputs: Sequence[Any], outputs: Sequence[Tensor], values: dict
     """Give the results of an operator their tangents. `values` holds its other arguments by name."""
     from retrograd.ops.jvp import rule_of
 
-    if not op.vjp:
+    if not op.vjp or not any(each.dtype.is_differentiable for each in outputs):
         return
     for level, outside in _outwards():
         tangents = [tangent_of(each, level) for each in inputs]
@@ -266,12 +272,6 @@ def push_view(source: Tensor, made: Tensor, name: str, steps: Any) -> None:
     from retrograd.ops.shape import make_view
 
     carry(lambda: lambda tangent: make_view(tangent, name, *steps), source, made)
-
-
-def tangents_of(tensor: Any) -> dict[Level, Any]:
-    """All tangents of a tensor at the active levels."""
-    found = ((level, tangent_of(tensor, level)) for level in current_mode().dual)
-    return {level: tangent for level, tangent in found if tangent is not None}
 
 
 def push_write(target: Tensor, tangents: dict[Level, Any]) -> None:

@@ -1,28 +1,32 @@
-"""`grad`, `vjp`, `jvp` and what is made of them: derivatives as functions of functions.
+"""`grad`, `vjp` and `jacrev`: derivatives in reverse mode as functions of functions.
+
+Those in forward mode are in `retrograd.func.forward`.
 
 Source: https://docs.pytorch.org/docs/stable/func.api.html
 
 Note [Levels]
-    A transform gives its function fresh aliases of the arguments, connected to the caller's graph,
-    and differentiates by those alone. So transforms nest: an outer one sees what the inner one
-    computed as ordinary recorded operators.
+    A transform in reverse mode gives its function fresh aliases of the arguments, connected to the
+    caller's graph, and differentiates by those alone. So transforms nest: an outer one sees what the
+    inner one computed as ordinary recorded operators, and an outer one in forward mode the tangents of
+    its level, which aliases and results keep.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from retrograd.autograd.api import grad as _autograd_grad
-from retrograd.autograd.modes import enable_grad
+from retrograd.autograd.modes import current_mode, enable_grad
 from retrograd.autograd.node import AccumulateGrad
+from retrograd.autograd.tangents import detached, set_tangent, tangents_of
 from retrograd.func.pytree import tree_flatten, tree_map, tree_unflatten
 from retrograd.func.vmap import vmap
 from retrograd.ops.shape import alias_of
 from retrograd.tensor import Tensor, wrap_array
 
-__all__ = ["grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize", "vjp"]
+__all__ = ["grad", "grad_and_value", "jacrev", "vjp"]
 
 Argnums = int | tuple[int, ...]
 
@@ -31,20 +35,28 @@ def _fresh(tensor: Any) -> Any:
     """An alias to differentiate by: connected to the caller's graph if that wants gradients."""
     if not isinstance(tensor, Tensor):
         return tensor
-    alias = alias_of(tensor) if tensor._edge is not None else tensor.detach()
-    return alias if alias._edge is not None else alias.requires_grad_()
+    alias = alias_of(tensor) if tensor._edge is not None else detached(tensor)
+    if alias._edge is None:
+        alias.requires_grad_()
+        for level in current_mode().dual:
+            level.note_leaf(alias)
+    return alias
 
 
-def _edges_of(tensor: Tensor) -> list[Any]:
-    """Where a result comes from, at its own level and, inside `vmap`, at those below."""
-    edges = [] if tensor._edge is None else [tensor._edge]
-    return edges + _edges_of(tensor._array.value) if tensor._k.level else edges
+def _parts(tensor: Tensor) -> Iterator[Tensor]:
+    """A tensor, its tangents, what it is made of at the levels below inside `vmap`, and so on."""
+    yield tensor
+    for tangent in tangents_of(tensor).values():
+        if isinstance(tangent, Tensor):
+            yield from _parts(tangent)
+    if tensor._k.level:
+        yield from _parts(tensor._array.value)
 
 
 def _is_constant(results: Sequence[Tensor], own: Sequence[Tensor]) -> bool:
     """Whether the results depend on nothing that requires a gradient but the transform's own aliases."""
-    mine = {edge[0] for each in own if each.is_leaf for edge in _edges_of(each)}
-    seen = {edge[0] for each in results for edge in _edges_of(each)}
+    mine = {edge[0] for each in own if each.is_leaf and (edge := each._edge) is not None}
+    seen = {edge[0] for each in results for part in _parts(each) if (edge := part._edge) is not None}
     stack = list(seen)
     while stack:
         node = stack.pop()
@@ -58,29 +70,42 @@ def _is_constant(results: Sequence[Tensor], own: Sequence[Tensor]) -> bool:
 
 
 def _cut(tensor: Tensor) -> Tensor:
-    """The tensor outside of every graph."""
-    if not tensor._k.level:
-        return tensor.detach() if tensor._edge is not None else tensor
-    array = tensor._array
-    return wrap_array(type(array)(_cut(array.value), array.mapped, array.table), tensor._k)
+    """The tensor, and its tangents, outside of every graph."""
+    tangents = tangents_of(tensor)
+    if tensor._k.level:
+        array = tensor._array
+        alias = wrap_array(type(array)(_cut(array.value), array.mapped, array.table), tensor._k)
+    elif tensor._edge is None and not tangents:
+        return tensor
+    else:
+        alias = tensor.detach()
+    for level, tangent in tangents.items():
+        set_tangent(alias, level, _cut(tangent) if isinstance(tangent, Tensor) else tangent)
+    return alias
 
 
-def _close(results: list[Any], own: Sequence[Tensor]) -> list[Any]:
+def close(results: list[Any], own: Sequence[Tensor]) -> list[Any]:
     """Cut results off the transform's own graph when nobody outside needs it."""
     if _is_constant([each for each in results if isinstance(each, Tensor)], own):
         return [_cut(each) if isinstance(each, Tensor) else each for each in results]
     return results
 
 
-def _select(args: tuple[Any, ...], argnums: Argnums) -> tuple[Any, ...]:
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+def select(args: tuple[Any, ...], argnums: Argnums) -> tuple[Any, ...]:
+    if not isinstance(argnums, (int, tuple)):
+        raise RuntimeError(f"argnums must be int or Tuple[int, ...], got: {type(argnums)}")
+    numbers = (argnums,) if isinstance(argnums, int) else argnums
+    if not numbers:
+        raise RuntimeError("argnums must be non-empty")
+    if len(set(numbers)) != len(numbers):
+        raise RuntimeError(f"argnums elements must be unique, got {argnums}")
     for number in numbers:
         if not -len(args) <= number < len(args):
             raise RuntimeError(f"Got argnum={number}, but only {len(args)} positional inputs")
     return tuple(args[number] for number in numbers)
 
 
-def _replace(args: tuple[Any, ...], argnums: Argnums, values: tuple[Any, ...]) -> tuple[Any, ...]:
+def replace(args: tuple[Any, ...], argnums: Argnums, values: tuple[Any, ...]) -> tuple[Any, ...]:
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     replaced = list(args)
     for number, value in zip(numbers, values, strict=True):
@@ -106,12 +131,12 @@ def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool
     @functools.wraps(func)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         with enable_grad():
-            chosen = tree_map(_fresh, _select(args, argnums))
-            output = func(*_replace(args, argnums, chosen), **kwargs)
+            chosen = tree_map(_fresh, select(args, argnums))
+            output = func(*replace(args, argnums, chosen), **kwargs)
             value, aux = _value_and_aux(output, has_aux)
             leaves, spec = tree_flatten(chosen)
             gradients = _gradients(value, leaves)
-        gradients = _close([*gradients, value], leaves)
+        gradients = close([*gradients, value], leaves)
         value = gradients.pop()
         tree = tree_unflatten(gradients, spec)
         result = tree[0] if isinstance(argnums, int) else tree
@@ -136,7 +161,7 @@ def _value_and_aux(output: Any, has_aux: bool) -> tuple[Any, Any]:
             f"{output.ndim} dims. "
             "Maybe you wanted to use the vjp or jacrev APIs instead?"
         )
-    return output, tree_map(lambda each: each.detach() if isinstance(each, Tensor) else each, aux)
+    return output, tree_map(lambda each: detached(each) if isinstance(each, Tensor) else each, aux)
 
 
 def _gradients(value: Tensor, leaves: list[Any]) -> list[Any]:
@@ -210,79 +235,19 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
                 [out for out, _ in pairs], leaves, [g for _, g in pairs], retain_graph=True, create_graph=True,
                 materialize_grads=True,
             )  # fmt: skip
-        return tree_unflatten(_close(list(gradients), leaves), spec)
+        return tree_unflatten(close(list(gradients), leaves), spec)
 
-    shown = tree_unflatten(_close(outputs, leaves), out_spec)
+    shown = tree_unflatten(close(outputs, leaves), out_spec)
     return (shown, pull_back, aux) if has_aux else (shown, pull_back)
 
 
-def jvp(func: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...], *, strict: bool = False,
-        has_aux: bool = False) -> Any:  # fmt: skip
-    """The value of `func` at `primals`, and its Jacobian times `tangents`.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.func.jvp.html
-
-    Examples
-    --------
-    >>> import retrograd
-    >>> retrograd.func.jvp(retrograd.sin, (retrograd.tensor(0.0),), (retrograd.tensor(3.0),))
-    (tensor(0.), tensor(3.))
-    """
-    for name, given in (("primals", primals), ("tangents", tangents)):
-        if not isinstance(given, tuple):
+def refuse_complex(name: str, tree: Any, what: str) -> None:
+    """Jacobians are those of real functions."""
+    for position, each in enumerate(tree_flatten(tree)[0]):
+        if isinstance(each, Tensor) and each.is_complex():
             raise RuntimeError(
-                f"jvp(f, primals, tangents): Expected {name} to be a tuple. E.g. it should be valid to call f(*{name})."
+                f"{name}: Expected all {what} to be real but received complex tensor at flattened input idx: {position}"
             )
-    flat_primals, spec = tree_flatten(primals)
-    flat_tangents, tangent_spec = tree_flatten(tangents)
-    if len(flat_primals) != len(flat_tangents):
-        raise RuntimeError(
-            "jvp(f, primals, tangents): Expected primals and tangents to have the same python structure. For example, "
-            "if primals is a tuple of 3 tensors, tangents also must be. Got primals with structure "
-            f"{spec} and tangents with structure {tangent_spec}"
-        )
-    with enable_grad():
-        fresh = [_fresh(each) for each in flat_primals]
-        output = func(*tree_unflatten(list(fresh), spec))
-        aux = None
-        if has_aux:
-            output, aux = output
-        outputs, out_spec = tree_flatten(output)
-        pushed = [_push_forward(each, fresh, flat_tangents) for each in outputs]
-    results = _close([*outputs, *pushed], fresh)
-    value = tree_unflatten(results[: len(outputs)], out_spec)
-    tangent = tree_unflatten(results[len(outputs) :], out_spec)
-    return (value, tangent, aux) if has_aux else (value, tangent)
-
-
-def _push_forward(output: Tensor, inputs: list[Tensor], tangents: list[Tensor]) -> Tensor:
-    """The Jacobian times the tangents, as the transpose of the vector-Jacobian product.
-
-    The product is linear in its vector u, so its own gradient by u, with the tangents as weights,
-    is the Jacobian applied to them.
-    """
-    if output._edge is None:
-        return output.detach() * 0
-    u = (output.detach() * 0).requires_grad_()
-    products = _autograd_grad(output, inputs, u, create_graph=True, retain_graph=True, allow_unused=True)
-    pairs = [(p, t) for p, t in zip(products, tangents, strict=True) if p is not None and p._edge is not None]
-    if not pairs:
-        return output.detach() * 0
-    (pushed,) = _autograd_grad([p for p, _ in pairs], u, [t for _, t in pairs], create_graph=True, allow_unused=True)
-    return output.detach() * 0 if pushed is None else pushed
-
-
-def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
-    """The value of `func` at `primals`, and the function that applies its Jacobian there to tangents.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.func.linearize.html
-    """
-    value, _ = vjp(func, *primals)
-
-    def apply(*tangents: Any) -> Any:
-        return jvp(func, primals, tangents)[1]
-
-    return value, apply
 
 
 def _unit_vectors(tensor: Tensor) -> Tensor:
@@ -311,9 +276,11 @@ def jacrev(
 
     @functools.wraps(func)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        chosen = _select(args, argnums)
-        result = vjp(lambda *c: func(*_replace(args, argnums, c), **kwargs), *chosen, has_aux=has_aux)
+        refuse_complex("jacrev", args, "inputs")
+        chosen = select(args, argnums)
+        result = vjp(lambda *c: func(*replace(args, argnums, c), **kwargs), *chosen, has_aux=has_aux)
         output, pull_back = result[:2]
+        refuse_complex("jacrev", output, "outputs")
         outputs, out_spec = tree_flatten(output)
         flat, in_spec = tree_flatten(chosen)
 
@@ -335,54 +302,3 @@ def jacrev(
         return (jacobian, result[2]) if has_aux else jacobian
 
     return wrapper
-
-
-def jacfwd(
-    func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *, chunk_size: int | None = None,
-    randomness: str = "error",
-) -> Callable[..., Any]:  # fmt: skip
-    """A function that returns the Jacobian of `func`, computed column by column in forward mode.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.func.jacfwd.html
-    """
-
-    @functools.wraps(func)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        chosen = _select(args, argnums)
-        flat, in_spec = tree_flatten(chosen)
-        side: list[Any] = []
-
-        def push(position: int) -> Callable[[Tensor], Any]:
-            def along(direction: Tensor) -> Any:
-                tangents = [direction if i == position else each.detach() * 0 for i, each in enumerate(flat)]
-                result = jvp(
-                    lambda *c: func(*_replace(args, argnums, tree_unflatten(list(c), in_spec)), **kwargs),
-                    tuple(flat), tuple(tangents), has_aux=has_aux,
-                )  # fmt: skip
-                side[:] = [tree_flatten(result[1])[1], *result[2:]]
-                return tuple(tree_flatten(result[1])[0])
-
-            return along
-
-        columns = []
-        for position, x in enumerate(flat):
-            mapped = vmap(push(position), out_dims=-1, chunk_size=chunk_size, randomness=randomness)(_unit_vectors(x))
-            columns.append([each.reshape(*each.shape[:-1], *x.shape) for each in mapped])
-
-        def pick(gradients: list[Any]) -> Any:
-            tree = tree_unflatten(gradients, in_spec)
-            return tree[0] if isinstance(argnums, int) else tree
-
-        out_spec = side[0]
-        jacobian = tree_unflatten([pick(list(row)) for row in zip(*columns, strict=True)], out_spec)
-        return (jacobian, side[1]) if has_aux else jacobian
-
-    return wrapper
-
-
-def hessian(func: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
-    """A function that returns the matrix of second derivatives of `func`: forward over reverse.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.func.hessian.html
-    """
-    return jacfwd(jacrev(func, argnums), argnums)

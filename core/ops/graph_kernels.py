@@ -114,7 +114,7 @@ def _same(name: str) -> None:
         return publics[name](*arguments)
 
 
-for _name in ("complex", "conj", "imag", "real", "square"):
+for _name in ("complex", "conj", "imag", "pow", "real", "square"):
     _same(_name)
 
 

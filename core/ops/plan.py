@@ -29,13 +29,12 @@ from retrograd.autograd.node import Freed
 
 if TYPE_CHECKING:
     from retrograd.autograd.node import Node
-    from retrograd.autograd.tangents import Level
     from retrograd.ops.declare import Op
     from retrograd.tensor import Tensor
 
 __all__ = ["CONSTANT", "PACKED", "Packed", "Plan", "stale_error"]
 
-Tangents = dict["Level", "Tensor"]
+Tangents = dict[int, "Tensor"]
 
 CONSTANT: Final = [0]
 """The version cell of a saved Python number: it never changes."""
