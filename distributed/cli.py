@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import retrograd as rg
 from retrograd.backends import registry
 
+from . import keys_cli, run_options
+from .environment import Environment
 from .errors import DistributedError
+from .run_options import positive
 
 __all__ = ["main"]
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,30 +40,50 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_launch(commands)
     _add_server(commands)
+    _add_worker(commands)
+    keys_cli.add_commands(commands)
     backends = commands.add_parser("backends", help="list the array backends")
     backends.set_defaults(run=_backends)
     return parser
 
 
-def _add_launch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    launch = commands.add_parser("launch", help="run a script in several workers around one server, on this machine")
-    launch.add_argument("--workers", type=_positive, default=2, metavar="N", help="worker processes (default: 2)")
+def _add_launch(commands: Commands) -> None:
+    launch = commands.add_parser("launch", help="run a script in several workers around servers, on this machine")
+    launch.add_argument("--workers", type=positive, default=2, metavar="N", help="worker processes (default: 2)")
+    launch.add_argument("--servers", type=positive, default=1, metavar="N", help="server processes (default: 1)")
     launch.add_argument(
-        "--backend", metavar="NAME", help="array backend of workers and server (default: as configured)"
+        "--restarts", type=int, default=3, metavar="N", help="how often processes are started again (default: 3)"
     )
+    launch.add_argument("--resume", action="store_true", help="go on from the snapshots of a former run")
     _add_bind(launch)
+    run_options.add_to(launch)
     launch.add_argument("script", help="the training script")
     launch.add_argument("arguments", nargs=argparse.REMAINDER, help="its arguments")
     launch.set_defaults(run=_launch)
 
 
-def _add_server(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_server(commands: Commands) -> None:
     server = commands.add_parser("server", help="run a server by hand; `launch` starts its own")
-    server.add_argument("--world-size", type=_positive, required=True, metavar="N", help="number of workers")
-    server.add_argument("--backend", metavar="NAME", help="array backend of the optimizer")
+    server.add_argument("--world-size", type=positive, required=True, metavar="N", help="number of workers")
     server.add_argument("--run", default="", metavar="ID", dest="run_id", help="serve only workers of this run")
+    server.add_argument("--shard", type=_shard, default=(0, 1), metavar="K/N", help="this is server K, from 0, of N")
+    server.add_argument("--lead", default="", metavar="ADDRESS", help="of server 0, for the others")
+    server.add_argument("--resume", action="store_true", help="go on from the snapshots of a former run")
     _add_bind(server)
+    run_options.add_to(server)
     server.set_defaults(run=_serve)
+
+
+def _add_worker(commands: Commands) -> None:
+    worker = commands.add_parser("worker", help="run a script as one worker by hand; `launch` starts its own")
+    worker.add_argument("--connect", required=True, metavar="ADDRESSES", help="of the servers, comma-separated")
+    worker.add_argument("--rank", metavar="N", help="number of this worker, from 0 (default: as the launcher says)")
+    worker.add_argument("--world-size", metavar="N", help="number of workers (default: as the launcher says)")
+    worker.add_argument("--run", default="", metavar="ID", dest="run_id", help="name of the run")
+    worker.add_argument("--keys", default="", metavar="PATH", help="folder or file with this worker's key")
+    worker.add_argument("script", help="the training script")
+    worker.add_argument("arguments", nargs=argparse.REMAINDER, help="its arguments")
+    worker.set_defaults(run=_work)
 
 
 def _add_bind(parser: argparse.ArgumentParser) -> None:
@@ -66,18 +93,17 @@ def _add_bind(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="where the server listens (default: %(default)s)",
     )
-    parser.add_argument(
-        "--insecure",
-        action="store_true",
-        help="allow an address that other machines can reach, without protection",
-    )
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, and is {number}")
-    return number
+def _shard(text: str) -> tuple[int, int]:
+    index, _, count = text.partition("/")
+    try:
+        shard = int(index), int(count)
+    except ValueError:
+        shard = 0, 0
+    if not 0 <= shard[0] < shard[1]:
+        raise argparse.ArgumentTypeError(f"must be K/N with K from 0 to N - 1, and is {text!r}")
+    return shard
 
 
 def _launch(options: argparse.Namespace) -> int:
@@ -86,15 +112,17 @@ def _launch(options: argparse.Namespace) -> int:
     from .launcher import LocalLauncher
 
     if not Path(options.script).is_file():
-        raise DistributedError(f"there is no script {options.script!r} to launch")
-    job = JobOptions(
-        script=[options.script, *options.arguments],
+        raise DistributedError(f"there is no script {options.script}")
+    job_options = JobOptions(
+        script=(options.script, *options.arguments),
         workers=options.workers,
-        backend=options.backend,
+        servers=options.servers,
         bind=options.bind,
-        insecure=options.insecure,
+        fields=run_options.fields_of(options),
+        restarts=options.restarts,
+        resume=options.resume,
     )
-    return Job(job, LocalLauncher(), Display()).run()
+    return Job(job_options, LocalLauncher(), Display()).run()
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -104,14 +132,20 @@ def _serve(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
     if options.backend:
         rg.set_default_backend(options.backend)  # an unknown one fails here, before anybody connects
+    shard, shards = options.shard
+    if shard and not options.lead:
+        raise DistributedError(f"server {shard} of {shards} must know where server 0 listens: say --lead ADDRESS")
     server = Server(
         ServerOptions(
             world_size=options.world_size,
             bind=options.bind,
-            backend=options.backend,
             run=options.run_id,
             timeout=read_timeout(),
-            insecure=options.insecure,
+            shard=shard,
+            shards=shards,
+            lead=options.lead,
+            resume=options.resume,
+            **run_options.fields_of(options),
         )
     )
     # The launcher reads this line: port `*` is known only now.
@@ -120,6 +154,15 @@ def _serve(options: argparse.Namespace) -> int:
         return 0 if server.serve() else 1
     except KeyboardInterrupt:
         return 130
+
+
+def _work(options: argparse.Namespace) -> int:
+    """Become the script: its process, its output and its end are this one's."""
+    variables = {"RETROGRAD_SERVERS": options.connect, "RETROGRAD_RUN": options.run_id}
+    given = {"RETROGRAD_RANK": options.rank, "RETROGRAD_WORLD_SIZE": options.world_size, "RETROGRAD_KEYS": options.keys}
+    os.environ.update({**variables, **{name: value for name, value in given.items() if value}})
+    Environment.read()  # says what is missing before the script is loaded
+    os.execv(sys.executable, [sys.executable, options.script, *options.arguments])
 
 
 def _backends(options: argparse.Namespace) -> int:

@@ -30,6 +30,7 @@ from .link import Link, Request
 from .messages import Array, Groups, Message, Report, Slice, Slot, TensorSpec
 from .outbox import PART_BYTES
 from .placement import cut, place as place_slices, view
+from .security import ClientKeys
 
 __all__ = ["Client", "Deliver"]
 
@@ -151,7 +152,8 @@ class Client:
             raise
 
     def _connect(self, address: str) -> transport.Channel:
-        return transport.connect(self._context, address)
+        keys = ClientKeys.read(self.place.keys, "worker", self.place.rank) if self.place.keys else None
+        return transport.connect(self._context, address, keys)
 
     # ---- what the program asks -------------------------------------------------------------------------------
 
@@ -337,9 +339,7 @@ class Client:
     def _call(self) -> _Call:
         return _Call(began=time.monotonic())
 
-    def _ask(
-        self, link: Link, call: _Call, make: Callable[[int], Message], arrays: Sequence[Array] = ()
-    ) -> None:
+    def _ask(self, link: Link, call: _Call, make: Callable[[int], Message], arrays: Sequence[Array] = ()) -> None:
         with self._lock:
             request = link.begin(call.deliver(link.shard), call.fail)
         message = make(request.seq)
@@ -402,7 +402,9 @@ class Client:
         slices = self.links[shard].slices
         for slot, array in zip(message.tensors, arrays, strict=True):
             if slot.index >= len(slices) or slices[slot.index].shape != slot.shape:
-                raise ProtocolError(f"server {shard} sends slice {slot.index} of shape {slot.shape}, which it does not own")
+                raise ProtocolError(
+                    f"server {shard} sends slice {slot.index} of shape {slot.shape}, which it does not own"
+                )
             self._deliver(slices[slot.index], array)
         self._parts[shard] = self._parts.get(shard, 0) + 1
         if self._parts[shard] < message.parts:
@@ -523,7 +525,11 @@ class Client:
     def _say_to_all(self, message: Message) -> None:
         deadline = time.monotonic() + _FAREWELL
         for link, channel in zip(self.links, self.channels, strict=True):
-            if link.failure is None and link.welcome is not None and channel.poll(deadline - time.monotonic(), to_send=True):
+            if (
+                link.failure is None
+                and link.welcome is not None
+                and channel.poll(deadline - time.monotonic(), to_send=True)
+            ):
                 with contextlib.suppress(zmq.Again):
                     channel.send(message)
 
@@ -586,4 +592,3 @@ def _host() -> str:
             return file.read().strip()
     except OSError:
         return ""
-

@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import TextIO
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -21,7 +22,7 @@ _PLAIN_INTERVAL = 2.0  # seconds between two lines of progress where no bar can 
 
 
 class Display:
-    """Shows a run on a terminal with a progress bar, and elsewhere line by line.
+    """Shows a run: on a terminal as a table with a progress bar, and elsewhere line by line.
 
     Parameters
     ----------
@@ -31,8 +32,11 @@ class Display:
 
     def __init__(self, file: TextIO | None = None) -> None:
         self._console = Console(file=file or sys.stdout, highlight=False)
+        if not self._console.is_terminal:
+            self._console.width = 120  # a log is as wide as it needs to be
         self._colors = {"server": "white"}
         self._progress: Progress | None = None
+        self._live: Live | None = None
         self._shown = (0.0, 0)  # when a plain line of progress was written, and for which step
 
     def line(self, name: str, text: str) -> None:
@@ -54,22 +58,21 @@ class Display:
         for text in tail:
             self.say(f"    {text}")
 
-    def update(self, status: Status) -> None:
-        """Show how far the slowest worker is, and the mean of the losses."""
-        reports = [worker.report for worker in status.workers]
-        step, total = min(r.step for r in reports), max(r.total for r in reports)
-        if total == 0:
-            return  # the script does not say how far it is
-        losses = [r.loss for r in reports if r.loss is not None]
-        loss = f"loss {sum(losses) / len(losses):.4f}" if losses else ""
+    def update(self, statuses: Sequence[Status]) -> None:
+        """Show how far everyone is: on a terminal as a table that is drawn again and again, else in a line."""
+        if not statuses:
+            return
+        step, total, loss = _progress_of(statuses[0])
         if self._console.is_terminal:
-            self._draw_bar(step, total, loss)
-        elif step > self._shown[1] and (step == total or time.monotonic() - self._shown[0] >= _PLAIN_INTERVAL):
+            self._draw(statuses, step, total, loss)
+        elif (
+            total and step > self._shown[1] and (step == total or time.monotonic() - self._shown[0] >= _PLAIN_INTERVAL)
+        ):
             self._shown = (time.monotonic(), step)
             self.say(f"step {step}/{total}  {loss}")
 
-    def _draw_bar(self, step: int, total: int, loss: str) -> None:
-        if self._progress is None:
+    def _draw(self, statuses: Sequence[Status], step: int, total: int, loss: str) -> None:
+        if self._live is None:
             self._progress = Progress(
                 TextColumn("training"),
                 BarColumn(bar_width=None),
@@ -78,38 +81,73 @@ class Display:
                 TimeRemainingColumn(),
                 console=self._console,
             )
-            self._progress.add_task(loss, total=total)
-            self._progress.start()
-        self._progress.update(self._progress.task_ids[0], completed=step, total=total, description=loss)
+            self._progress.add_task(loss, total=total or None)
+            self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+            self._live.start()
+        assert self._progress is not None
+        self._progress.update(self._progress.task_ids[0], completed=step, total=total or None, description=loss)
+        self._live.update(Group(worker_table(statuses[0]), server_table(statuses), self._progress))
 
-    def table(self, status: Status) -> None:
-        """What each worker has done, at the end."""
+    def table(self, statuses: Sequence[Status]) -> None:
+        """What each process has done, at the end."""
         self.close()
-        table = Table(title=None)
-        for heading in ("worker", "steps", "samples/s", "waiting", "loss"):
-            table.add_column(heading, justify="right")
-        for worker in status.workers:
-            table.add_row(str(worker.rank), str(worker.step), *_row(worker.report))
-        self._console.print(table)
-        traffic = status.traffic
-        received = f"{traffic.messages_received} messages in ({_size(traffic.bytes_received)})"
-        sent = f"{traffic.messages_sent} out ({_size(traffic.bytes_sent)})"
-        rejected = f", {status.rejected} rejected" if status.rejected else ""
-        self.say(f"server: {status.step} updates, {received} and {sent}{rejected}")
+        if not statuses:
+            return
+        self._console.print(worker_table(statuses[0]))
+        for status in statuses:
+            traffic = status.traffic
+            name = "server" if status.shards == 1 else f"server {status.shard}"
+            received = f"{traffic.messages_received} messages in ({_size(traffic.bytes_received)})"
+            sent = f"{traffic.messages_sent} out ({_size(traffic.bytes_sent)})"
+            counts = {"rejected": status.rejected, "repeated": status.duplicates, "steps skipped": status.skipped}
+            odd = "".join(f", {count} {what}" for what, count in counts.items() if count)
+            self.say(f"{name}: {status.version} updates, {received} and {sent}{odd}")
 
     def close(self) -> None:
-        """Take the bar away, so that the terminal is as it was."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        """Take away what is drawn, so that the terminal is as it was."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = self._progress = None
 
 
-def _row(report: Report) -> tuple[str, str, str]:
-    loss = "" if report.loss is None else f"{report.loss:.4f}"
-    if not report.seconds:
-        return "", "", loss
-    rate = f"{report.samples / report.seconds:.0f}" if report.samples else ""
-    return rate, f"{report.waiting / report.seconds:.0%}", loss
+def worker_table(status: Status) -> Table:
+    """The workers as a table: how far, how fast, and how much of the time they wait."""
+    table = Table(title=None)
+    for heading in ("worker", "state", "steps", "ahead", "samples/s", "waiting", "sent", "ratio", "retries", "loss"):
+        table.add_column(heading, justify="right")
+    for worker in status.workers:
+        report = worker.report
+        rate = f"{report.samples / report.seconds:.0f}" if report.samples and report.seconds else ""
+        waiting = f"{report.waiting / report.seconds:.0%}" if report.seconds else ""
+        ratio = f"{report.raw / report.sent:.1f}" if report.sent and report.raw else ""
+        loss = "" if report.loss is None else f"{report.loss:.4f}"
+        table.add_row(
+            str(worker.rank), worker.state, str(worker.step), str(worker.behind), rate, waiting, _size(report.sent),
+            ratio, str(report.retries), loss,
+        )  # fmt: skip
+    return table
+
+
+def server_table(statuses: Sequence[Status]) -> Table:
+    """The servers as a table: what they hold, and what waits in them."""
+    table = Table(title=statuses[0].consistency)
+    for heading in ("server", "updates", "slices", "memory", "queued", "snapshot"):
+        table.add_column(heading, justify="right")
+    for status in statuses:
+        kept = "" if status.snapshot is None else f"update {status.snapshot}, {status.snapshot_age:.0f} s ago"
+        table.add_row(
+            str(status.shard), str(status.version), str(len(status.slices)), _size(status.memory), _size(status.queued),
+            kept,
+        )  # fmt: skip
+    return table
+
+
+def _progress_of(status: Status) -> tuple[int, int, str]:
+    """How far the slowest worker is, of how many steps, and the mean of the losses."""
+    reports = [worker.report for worker in status.workers if worker.state != "lost"] or [Report()]
+    losses = [report.loss for report in reports if report.loss is not None]
+    loss = f"loss {sum(losses) / len(losses):.4f}" if losses else ""
+    return min(report.step for report in reports), max(report.total for report in reports), loss
 
 
 def _size(count: int) -> str:

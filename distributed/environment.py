@@ -11,6 +11,7 @@ variable                  meaning
 ``RETROGRAD_SERVERS``     addresses of the servers, comma-separated (``tcp://127.0.0.1:5555``)
 ``RETROGRAD_RUN``         name of the run; a server refuses workers of another run
 ``RETROGRAD_TIMEOUT``     seconds of silence after which a peer is taken for dead
+``RETROGRAD_KEYS``        folder or file with this worker's key; see ``retrograd keys``
 ``RETROGRAD_BACKEND``     array backend; read by ``import retrograd`` itself
 ========================  ==================================================================
 """
@@ -27,6 +28,14 @@ __all__ = ["DEFAULT_TIMEOUT", "Environment"]
 
 DEFAULT_TIMEOUT = 10.0
 """Seconds of silence after which a peer is taken for dead, unless ``RETROGRAD_TIMEOUT`` says otherwise."""
+
+# How other launchers say which of their processes this is, and of how many.
+_RANKS = (
+    ("RANK", "WORLD_SIZE"),  # torchrun, and what follows its contract
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),  # Open MPI
+    ("PMI_RANK", "PMI_SIZE"),  # MPICH and its relatives
+    ("SLURM_PROCID", "SLURM_NTASKS"),  # srun
+)
 
 _REQUIRED = ("RETROGRAD_RANK", "RETROGRAD_WORLD_SIZE", "RETROGRAD_SERVERS")
 
@@ -49,6 +58,7 @@ class Environment:
     servers: tuple[str, ...]
     run: str = ""
     timeout: float = DEFAULT_TIMEOUT
+    keys: str = ""
 
     @classmethod
     def read(cls, variables: Mapping[str, str] | None = None) -> Environment | None:
@@ -60,7 +70,7 @@ class Environment:
             When only some of the three required ones are set, or one cannot be read. A run that has lost
             a variable on its way must not train alone by mistake.
         """
-        variables = os.environ if variables is None else variables
+        variables = with_rank(os.environ if variables is None else variables)
         missing = [name for name in _REQUIRED if not variables.get(name)]
         if len(missing) == len(_REQUIRED):
             return None
@@ -75,6 +85,7 @@ class Environment:
             servers=tuple(variables["RETROGRAD_SERVERS"].split(",")),
             run=variables.get("RETROGRAD_RUN", ""),
             timeout=read_timeout(variables),
+            keys=variables.get("RETROGRAD_KEYS", ""),
         )
         if not 0 <= place.rank < place.world_size:
             raise DistributedError(
@@ -91,7 +102,23 @@ class Environment:
             "RETROGRAD_SERVERS": ",".join(self.servers),
             "RETROGRAD_RUN": self.run,
             "RETROGRAD_TIMEOUT": f"{self.timeout:g}",
+            **({"RETROGRAD_KEYS": self.keys} if self.keys else {}),
         }
+
+
+def with_rank(variables: Mapping[str, str]) -> Mapping[str, str]:
+    """The variables, with rank and world size from another launcher's if ours name servers and no rank.
+
+    >>> given = {"RETROGRAD_SERVERS": "tcp://10.0.0.5:5555", "SLURM_PROCID": "3", "SLURM_NTASKS": "8"}
+    >>> [with_rank(given)[name] for name in ("RETROGRAD_RANK", "RETROGRAD_WORLD_SIZE")]
+    ['3', '8']
+    """
+    if not variables.get("RETROGRAD_SERVERS") or variables.get("RETROGRAD_RANK"):
+        return variables
+    for rank, size in _RANKS:
+        if variables.get(rank) and variables.get(size):
+            return {"RETROGRAD_WORLD_SIZE": variables[size], **variables, "RETROGRAD_RANK": variables[rank]}
+    return variables
 
 
 def read_timeout(variables: Mapping[str, str] | None = None) -> float:

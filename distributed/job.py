@@ -1,4 +1,4 @@
-"""One run from beginning to end: start a server and its workers, look after them, leave nothing behind."""
+"""One run from beginning to end: start servers and workers, look after them, leave nothing behind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from .console import Display
 from .environment import Environment, read_timeout
@@ -18,6 +20,7 @@ from .errors import DistributedError
 from .launcher import Launcher, Process, describe_exit
 from .monitor import Monitor
 from .protocol import Status
+from .run_options import arguments_of
 
 __all__ = ["Job", "JobOptions"]
 
@@ -40,9 +43,15 @@ class JobOptions:
     script: Sequence[str]
     """The script and its arguments."""
     workers: int
-    backend: str | None = None
+    servers: int = 1
     bind: str = "tcp://127.0.0.1:*"
-    insecure: bool = False
+    fields: dict[str, Any] = field(default_factory=dict)
+    """The options of the run, by the names of `ServerOptions`' fields."""
+    restarts: int = 3
+    """How often processes that died are started again: servers that keep snapshots, and workers of a run that
+    goes on without one."""
+    resume: bool = False
+    """Whether to go on from the snapshots of a former run."""
 
 
 class Stopped(Exception):
@@ -58,13 +67,17 @@ class _Member:
     """A process of the run, and what it last wrote."""
 
     process: Process
-    rank: int | None = None  # None is the server
+    rank: int | None = None
+    """Number of the worker; ``None`` for a server."""
+    shard: int = 0
+    """Number of the server."""
+    address: str = ""
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL))
     code: int | None = None
 
 
 class Job:
-    """Runs a script in several workers around one server.
+    """Runs a script in several workers around one or several servers.
 
     Parameters
     ----------
@@ -80,19 +93,28 @@ class Job:
         self._display = display
         self._run = uuid.uuid4().hex
         self._timeout = read_timeout()
-        self._server: _Member | None = None
+        self._servers: list[_Member] = []
+        self._restarts = options.restarts
         self._workers: list[_Member] = []
         self._monitor: Monitor | None = None
         self._asked = 0.0
         self._signals: list[int] = []
+        self._starting: _Member | None = None
+        self._given_up: set[int] = set()
+        """Workers that have died for good, in a run that goes on without them."""
 
     def run(self) -> int:
         """Run to the end; the exit code for the launcher's own process."""
         with self._catching_signals():
             try:
-                address = self._start_server()
-                self._monitor = Monitor(address, self._run, self.options.workers)
-                self._start_workers(address)
+                self._check_folder()
+                for shard in range(self.options.servers):
+                    self._servers.append(self._start_server(shard))
+                addresses = [server.address for server in self._servers]
+                keys = self.options.fields.get("keys")
+                self._monitor = Monitor(addresses, self._run, self.options.workers, keys and str(keys))
+                for rank in range(self.options.workers):
+                    self._workers.append(self._start_worker(rank))
                 return self._watch()
             except Stopped as stop:
                 self._display.close()
@@ -106,51 +128,95 @@ class Job:
 
     # ---- beginning -----------------------------------------------------------------------------------------
 
-    def _start_server(self) -> str:
+    def _check_folder(self) -> None:
+        """A former run's snapshots are neither overwritten nor trained on by mistake."""
+        folder: Path | None = self.options.fields.get("folder")
+        used = folder is not None and any(folder.glob("server-*/snapshot-*"))
+        if used and not self.options.resume:
+            raise DistributedError(
+                f"{folder} holds the snapshots of a former run: say --resume to go on from them, or choose another "
+                "folder"
+            )
+        if self.options.resume and not used:
+            raise DistributedError(f"nothing to resume from: {folder or '--snapshots'} holds no snapshot")
+
+    def _start_server(self, shard: int, address: str | None = None, *, resume: bool | None = None) -> _Member:
         options = self.options
+        name = "server" if options.servers == 1 else f"server {shard}"
         arguments = ["-m", "retrograd.distributed", "server", "--world-size", str(options.workers)]
-        arguments += ["--bind", options.bind, "--run", self._run]
-        arguments += ["--backend", options.backend] if options.backend else []
-        arguments += ["--insecure"] if options.insecure else []
-        self._server = _Member(self._launcher.start("server", arguments, self._variables()))
+        arguments += ["--bind", address or options.bind, "--run", self._run]
+        arguments += ["--shard", f"{shard}/{options.servers}"] if options.servers > 1 else []
+        arguments += ["--lead", self._servers[0].address] if shard else []
+        arguments += ["--resume"] if (options.resume if resume is None else resume) else []
+        arguments += arguments_of(options.fields)
+        server = _Member(self._launcher.start(name, arguments, self._variables()), shard=shard)
+        self._starting = server
         deadline = time.monotonic() + _START_TIMEOUT
         while time.monotonic() < deadline:
             self._turn()
-            for text in self._server.tail:
+            for text in server.tail:
                 if text.startswith(_ADDRESS):
-                    return text.removeprefix(_ADDRESS)
-            if self._server.code is not None:
-                raise DistributedError("the server could not start: " + "\n".join(self._server.tail))
-        raise DistributedError(f"the server has not come up within {_START_TIMEOUT:g} s")
+                    server.address, self._starting = text.removeprefix(_ADDRESS), None
+                    return server
+            if server.code is not None:
+                raise DistributedError(f"{name} could not start: " + "\n".join(server.tail))
+        raise DistributedError(f"{name} has not come up within {_START_TIMEOUT:g} s")
 
-    def _start_workers(self, address: str) -> None:
-        for rank in range(self.options.workers):
-            place = Environment(rank, self.options.workers, (address,), self._run, self._timeout)
-            process = self._launcher.start(
-                f"worker {rank}", self.options.script, {**self._variables(), **place.variables()}
-            )
-            self._workers.append(_Member(process, rank))
+    def _start_worker(self, rank: int) -> _Member:
+        addresses = tuple(server.address for server in self._servers)
+        keys = self.options.fields.get("keys")
+        place = Environment(rank, self.options.workers, addresses, self._run, self._timeout, str(keys) if keys else "")
+        variables = {**self._variables(), **place.variables()}
+        return _Member(self._launcher.start(f"worker {rank}", self.options.script, variables), rank)
 
     def _variables(self) -> dict[str, str]:
         threads = max(1, _cores() // self.options.workers)
         variables = {name: str(threads) for name in _THREAD_VARIABLES if name not in os.environ}
-        if self.options.backend:
-            variables["RETROGRAD_BACKEND"] = self.options.backend
+        if backend := self.options.fields.get("backend"):
+            variables["RETROGRAD_BACKEND"] = backend
         return variables
 
     # ---- middle --------------------------------------------------------------------------------------------
 
     def _watch(self) -> int:
-        assert self._server is not None
         while True:
             self._turn()
-            failed = [worker for worker in self._workers if worker.code not in (None, 0)]
-            if self._server.code is not None:
-                failed.insert(0, self._server)
-            if failed:
-                return self._fail(failed[0])
-            if all(worker.code == 0 for worker in self._workers):
+            failed = [member for member in self._members() if member.code not in (None, 0)]
+            failed += [server for server in self._servers if server.code == 0]
+            for member in failed:
+                if not self._is_let_go(member) and not self._restart(member):
+                    return self._fail(member)
+            if all(worker.code is not None for worker in self._workers):
                 return self._finish()
+
+    def _is_let_go(self, member: _Member) -> bool:
+        """Whether the run goes on without a worker that has died."""
+        return member.rank in self._given_up
+
+    def _restart(self, member: _Member) -> bool:
+        """Start a process again that has died, if that can help; whether the run goes on."""
+        how = describe_exit(member.code or 0)
+        if member.rank is None:
+            if self.options.fields.get("folder") is None or self._restarts < 1 or self._server_says_it_failed():
+                return False
+            self._restarts -= 1
+            self._display.say(f"{member.process.name} {how}; it is started again from its last snapshot")
+            self._servers[member.shard] = self._start_server(member.shard, member.address, resume=False)
+            return True
+        if self.options.fields.get("on_loss") != "continue":
+            return False
+        if self._restarts < 1:
+            self._given_up.add(member.rank)
+            self._display.say(f"{member.process.name} {how}; the others go on without it")
+            return any(worker.rank not in self._given_up for worker in self._workers)
+        self._restarts -= 1
+        self._display.say(f"{member.process.name} {how}; it is started again")
+        self._workers[member.rank] = self._start_worker(member.rank)
+        return True
+
+    def _server_says_it_failed(self) -> bool:
+        status = None if self._monitor is None else self._monitor.status
+        return status is not None and status.failure is not None
 
     def _turn(self) -> None:
         """Wait a moment, show what was written, see who has ended, and ask how it goes."""
@@ -160,7 +226,7 @@ class Job:
             code = member.process.poll()  # before its lines, so that the last ones are among them
             for _, text in member.process.lines():
                 member.tail.append(text)
-                if not text.startswith(_ADDRESS) or member is not self._server:
+                if not text.startswith(_ADDRESS) or member.rank is not None:
                     self._display.line(member.process.name, text)
             member.code = code
             if code is not None and member.rank is not None and self._monitor is not None:
@@ -175,26 +241,26 @@ class Job:
         assert self._monitor is not None
         self._monitor.ask()
         if self._monitor.read(timeout) and self._monitor.status is not None:
-            self._display.update(self._monitor.status)
+            self._display.update([status for status in self._monitor.statuses if status is not None])
 
     def _members(self) -> list[_Member]:
-        return [*([self._server] if self._server else []), *self._workers]
+        starting = [self._starting] if self._starting and self._starting not in self._servers else []
+        return [*self._servers, *starting, *self._workers]
 
     # ---- end -----------------------------------------------------------------------------------------------
 
     def _finish(self) -> int:
         """Everyone is done: show the table, and let the server go."""
-        assert self._server is not None
         assert self._monitor is not None
         self._hear(lambda status: all(worker.state in ("left", "lost") for worker in status.workers))
-        if self._monitor.status is not None:
-            self._display.table(self._monitor.status)
+        self._display.table([status for status in self._monitor.statuses if status is not None])
         self._monitor.close()
         self._monitor = None
-        self._wait_for([self._server], _FAREWELL)
-        if self._server.code not in (None, 0):
-            self._show_failure(self._server)
-            return 1
+        self._wait_for(self._servers, _FAREWELL)
+        for server in self._servers:
+            if server.code not in (None, 0):
+                self._show_failure(server)
+                return 1
         return 0
 
     def _fail(self, first: _Member) -> int:
@@ -203,7 +269,7 @@ class Job:
         The first process that is seen to have ended need not be the cause: others end because of it, and
         fast. The server knows who it was.
         """
-        if first is not self._server:
+        if first.rank is not None:
             self._wait_for(self._workers, _FAREWELL)
             self._hear(lambda status: status.failure is not None)
         culprit = self._culprit(first)
@@ -215,10 +281,9 @@ class Job:
 
     def _hear(self, enough: Callable[[Status], bool]) -> None:
         """Ask until the server's answer is `enough`: one that is under way may be older than what has happened."""
-        assert self._server is not None
         assert self._monitor is not None
         deadline = time.monotonic() + _FAREWELL
-        while self._server.code is None and time.monotonic() < deadline:
+        while self._servers[0].code is None and time.monotonic() < deadline:
             self._ask(_TICK)
             if self._monitor.status is not None and enough(self._monitor.status):
                 return
@@ -226,9 +291,9 @@ class Job:
 
     def _culprit(self, first: _Member) -> _Member:
         status = None if self._monitor is None else self._monitor.status
-        if first is self._server or status is None or status.failure is None:
+        if first.rank is None or status is None or status.failure is None:
             return first
-        return self._server or first if status.culprit is None else self._workers[status.culprit]
+        return self._servers[0] if status.culprit is None else self._workers[status.culprit]
 
     def _show_failure(self, member: _Member) -> None:
         how = "failed" if member.code is None else describe_exit(member.code)

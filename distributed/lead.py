@@ -33,6 +33,7 @@ from .errors import (
 from .gradients import scaled, square_norm, sum_in_order
 from .messages import Follow, Joined, Order, Source, Staged, Weigh, Weighed
 from .roster import Member
+from .security import ClientKeys
 from .staging import Contribution
 from .state import Position
 from .strategies import Claim, Decision, Strategy, strategy_for
@@ -259,6 +260,7 @@ class Lead:
 
     def follow(self, message: Follow, peer: bytes) -> None:
         """A follower says how far it is."""
+        self.server.check_key("server")
         shard = self._shards.get(message.shard)
         if shard is None or message.run != self.server.options.run or message.protocol != messages.VERSION:
             raise ProtocolError(f"server {message.shard} is none of the {len(self._shards) + 1} of this run")
@@ -352,7 +354,10 @@ class Follower:
     def __init__(self, server: Server, context: zmq.Context[Any]) -> None:
         self.server = server
         self._rule = _rule(server.options)
-        self._uplink = transport.connect(context, server.options.lead)
+        keys = server.options.keys
+        self._uplink = transport.connect(
+            context, server.options.lead, None if keys is None else ClientKeys.read(keys, "server")
+        )
         self.channels = (self._uplink,)
         self._boot = 0
         self._reported = 0.0

@@ -1,57 +1,93 @@
-"""The launcher's connection to the server: it asks how the run goes, and tells which process has ended."""
+"""A watcher's connection to the servers: it asks how the run goes, and tells which process has ended."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import zmq
 
 from . import protocol, transport
-from .errors import ProtocolError
+from .errors import ProtocolError, from_kind
+from .security import ClientKeys
 
 __all__ = ["Monitor"]
 
 
 class Monitor:
-    """Watches a run. No call waits, so that whoever owns it can look after other things, too."""
+    """Watches a run. No call waits, so that whoever owns it can look after other things, too.
 
-    def __init__(self, address: str, run: str, world_size: int) -> None:
+    Parameters
+    ----------
+    addresses
+        Of the servers, the first one first.
+    run : str
+        Name of the run.
+    world_size : int
+    keys : str, optional
+        Folder or file with the watcher's key.
+    """
+
+    def __init__(self, addresses: Sequence[str], run: str, world_size: int, keys: str | None = None) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._channel = transport.connect(self._context, address)
+        mine = ClientKeys.read(keys, "launcher") if keys else None
+        self._channels = [transport.connect(self._context, address, mine) for address in addresses]
         self._hello = protocol.Hello(run, "launcher", world_size, 0)
-        self._greeted = False
-        self.status: protocol.Status | None = None
-        """The latest that the server has told."""
+        self._greeted = [False] * len(addresses)
+        self.statuses: list[protocol.Status | None] = [None] * len(addresses)
+        """The latest that each server has told."""
+        self.refusal: Exception | None = None
+        """Why a server does not let this watcher in."""
+
+    @property
+    def status(self) -> protocol.Status | None:
+        """The latest that the first server has told."""
+        return self.statuses[0]
 
     def ask(self) -> None:
         """Ask for the status; :meth:`read` finds it when it has come."""
-        if not self._greeted:
-            self._greeted = self._send(self._hello)
-        self._send(protocol.StatusRequest())
+        for index in range(len(self._channels)):
+            if not self._greeted[index]:
+                self._greeted[index] = self._send(index, self._hello)
+            self._send(index, protocol.StatusRequest())
 
     def read(self, timeout: float = 0.0) -> bool:
-        """Take in what the server has told; whether there was a status among it."""
-        news = False
-        while self._channel.poll(0.0 if news else timeout):
+        """Take in what the servers have told; whether there was a status of the first one among it."""
+        transport.poll(self._channels, timeout)
+        return any([self._read(index) for index in range(len(self._channels))])
+
+    def _read(self, index: int) -> bool:
+        channel, news = self._channels[index], False
+        while channel.poll(0.0):
             try:
-                message, _ = protocol.decode(self._channel.receive())
+                message, _ = protocol.decode(channel.receive())
             except ProtocolError:
                 continue
             if isinstance(message, protocol.Status):
-                self.status, news = message, True
+                self.statuses[index], news = message, index == 0
+            elif isinstance(message, protocol.Error):
+                self._greeted[index] = False  # a server that has started again does not know us
+                if message.kind == "refused":
+                    self.refusal = from_kind(message.kind, message.text)
+        if text := channel.refusal():
+            self.refusal = from_kind("refused", text)
         return news
 
     def tell_exited(self, rank: int, failed: bool, text: str) -> None:
-        """Tell the server that a worker's process has ended, which it would else learn from silence."""
-        self._send(protocol.Exited(rank, failed, text))
+        """Tell the first server that a worker's process has ended, which it would else learn from silence."""
+        self._send(0, protocol.Exited(rank, failed, text))
 
-    def close(self) -> None:
-        """Say goodbye, which ends the server."""
-        self._send(protocol.Bye())
-        self._channel.close()
+    def close(self, *, end_run: bool = True) -> None:
+        """Say goodbye, which ends the servers; or leave without a word."""
+        for index in range(len(self._channels)):
+            if end_run:
+                self._send(index, protocol.Bye())
+            self._channels[index].close()
         self._context.term()
 
-    def _send(self, message: protocol.Message) -> bool:
+    def _send(self, index: int, message: Any) -> bool:
         try:
-            self._channel.send(message)
+            self._channels[index].send(message)
         except zmq.Again:
             return False
         return True

@@ -34,6 +34,7 @@ from .messages import Array, Message, Order, Source
 from .outbox import Outbox
 from .placement import SLICE_BYTES
 from .roster import Member, Request, Roster
+from .security import Role, ServerKeys
 from .staging import Contribution, Staging
 from .state import Position, State
 from .strategies import NonFinite
@@ -87,6 +88,10 @@ class ServerOptions:
     durable: bool = False
     recovery: float = 0
     """How long workers wait for this server if it dies; 0 is not at all."""
+    keys: Path | None = None
+    """Folder of the server's key and of those that may come in; without, nothing is encrypted."""
+    resume: bool = False
+    """Whether the snapshots are a former run's, whose workers are not expected to be there any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +153,9 @@ class Server:
         self._next_warning = 0.0
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
+            self._keys = None if options.keys is None else ServerKeys.read(options.keys)
             self.channel = channel or transport.listen(
-                self._context, options.bind, insecure=options.insecure, max_frame=options.max_frame
+                self._context, options.bind, keys=self._keys, insecure=options.insecure, max_frame=options.max_frame
             )
             self.outbox = Outbox(self.channel)
             self.office: Lead | Follower = Lead(self) if options.shard == 0 else Follower(self, self._context)
@@ -232,6 +238,7 @@ class Server:
     @_handle.register
     def _(self, hello: protocol.Hello, peer: bytes, arrays: list[Array]) -> None:
         self._check_hello(hello)
+        self.check_key(hello.role, hello.rank if hello.role == "worker" else None)
         if hello.role == "launcher":
             self.launchers.add(peer)
             received, takes_part, step = 0, False, self.frontier
@@ -378,6 +385,11 @@ class Server:
                 f"a worker of {hello.world_size} asks to join a run of {self.options.world_size}: start the server "
                 "and all workers with the same world size"
             )
+
+    def check_key(self, role: Role, rank: int | None = None) -> None:
+        """Raise `Refused` unless the key with which the last message came may be used for this."""
+        if self._keys is not None:
+            self._keys.keyring.allows(self.channel.user, role, rank)
 
     def _member(self, peer: bytes) -> Member:
         """Who it is that sends a request. Everyone says HELLO first."""
@@ -602,9 +614,7 @@ class Server:
             if member.exited is not None and now - member.exited > _GRACE and member.state == "joined":
                 self.leave(member)
         for member in self.roster.silent(now, self.options.timeout):
-            self.lose(
-                member, f"lost {member.describe(now)}: no sign of life for {self.options.timeout:g} s"
-            )
+            self.lose(member, f"lost {member.describe(now)}: no sign of life for {self.options.timeout:g} s")
         self.office.tick(now)
         # Not by its silence: whoever stops a launcher with Ctrl-Z means to come back.
         if self.launchers and os.getppid() != self._parent:
@@ -662,6 +672,9 @@ class Server:
             return
         self.state = state
         now = self.now()
+        if self.options.resume:
+            state.position.incarnations.clear()
+            state.position.clocks = dict.fromkeys(range(self.options.world_size), state.position.frontier)
         for rank, incarnation in state.position.incarnations.items():
             settled = state.position.applied.get(rank)
             received = settled.seq if settled is not None and settled.incarnation == incarnation else 0

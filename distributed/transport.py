@@ -1,7 +1,8 @@
 """Carries messages over ZeroMQ: which sockets, with which options, and frames that are not copied.
 
 A server has one ROUTER, a client one DEALER for each connection. ZeroMQ chooses the routing ids: who a
-peer *is* comes from its HELLO, never from a routing id, which a peer could choose.
+peer *is* comes from its HELLO, and with keys from the key it was authenticated with, never from a routing
+id, which a peer could choose.
 
 Notes
 -----
@@ -15,19 +16,20 @@ Note [A buffer in flight is not written]
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import ipaddress
 import time
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import zmq
 
-from .errors import AddressInUse, DistributedError, Refused
+from .errors import AddressInUse, DistributedError
+from .handshake import Authenticator, Handshakes, guard_client, guard_server, user_of
 from .protocol import MAX_HEADER, Array, Frame, Message, Traffic, encode
+from .security import ClientKeys, ServerKeys, check_bind
 
-__all__ = ["COPY_THRESHOLD", "DEFAULT_MAX_FRAME", "Channel", "Flight", "connect", "listen"]
+__all__ = ["COPY_THRESHOLD", "DEFAULT_MAX_FRAME", "Channel", "Flight", "connect", "is_gone", "listen", "poll"]
 
 COPY_THRESHOLD = 65_536
 """Bytes from which a frame travels without a copy. Below it a copy is cheaper than the bookkeeping."""
@@ -74,10 +76,21 @@ class Channel:
     Belongs to one thread: ZeroMQ's sockets must not be shared.
     """
 
-    def __init__(self, socket: zmq.Socket[bytes], address: str) -> None:
+    def __init__(
+        self,
+        socket: zmq.Socket[bytes],
+        address: str,
+        *,
+        authenticator: Authenticator | None = None,
+        handshakes: Handshakes | None = None,
+    ) -> None:
         self.socket = socket
         self.address = address
         self.traffic = Traffic()
+        self.authenticator = authenticator
+        self.user: str | None = None
+        """On a server with keys: the name of the key that the last received message was sent with."""
+        self._handshakes = handshakes
 
     def send(self, message: Message, arrays: Sequence[Array] = (), *, to: bytes | None = None) -> Flight:
         """Send one message, on a server `to` a peer, without waiting.
@@ -102,7 +115,10 @@ class Channel:
 
         Raises `zmq.Again` when there is none.
         """
-        frames: list[Frame] = [part.buffer for part in self.socket.recv_multipart(zmq.NOBLOCK, copy=False)]
+        parts = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        if self.authenticator is not None:  # see Note [The name comes from the handler]
+            self.user = user_of(parts[0])
+        frames: list[Frame] = [part.buffer for part in parts]
         self.traffic.messages_received += 1
         self.traffic.bytes_received += sum(map(len, frames))
         return frames
@@ -111,8 +127,29 @@ class Channel:
         """Whether a message is there (or may be sent) within `timeout` seconds."""
         return bool(self.socket.poll(max(0, round(timeout * 1000)), zmq.POLLOUT if to_send else zmq.POLLIN))
 
+    def refusal(self) -> str | None:
+        """On a client, why the server does not let it in and what to do about that; ``None`` if it may.
+
+        To be asked every now and then while an answer or a connection is waited for. Asking also makes a
+        new connection where ZeroMQ has given one up for good, as it does after damaged bytes; what was on
+        its way then is lost, and to the server the new one is a stranger.
+        """
+        if self._handshakes is None:
+            return None
+        text = self._handshakes.refusal()
+        if text is None and self._handshakes.given_up():
+            with contextlib.suppress(zmq.ZMQError):
+                self.socket.disconnect(self.address)
+            self.socket.connect(self.address)
+        return text
+
     def close(self) -> None:
+        """Close the socket, and on a server with keys end its authenticator."""
+        if self._handshakes is not None:
+            self._handshakes.close()
         self.socket.close(_LINGER_MS)
+        if self.authenticator is not None:
+            self.authenticator.close()
 
 
 def _wire_frame(frame: Frame) -> Frame | zmq.Frame:
@@ -121,51 +158,68 @@ def _wire_frame(frame: Frame) -> Frame | zmq.Frame:
     return zmq.Frame(frame, track=True, copy=False)
 
 
-def connect(context: zmq.Context[Any], address: str) -> Channel:
-    """A client's channel to the server at `address`. The connection comes up in the background."""
+def connect(context: zmq.Context[Any], address: str, keys: ClientKeys | None = None) -> Channel:
+    """A client's channel to the server at `address`. The connection comes up in the background.
+
+    With `keys` it is encrypted, and made only with the server whose key that is. Whether the server lets
+    this client in is what :meth:`Channel.refusal` tells.
+    """
     socket = context.socket(zmq.DEALER)
     socket.setsockopt(zmq.IMMEDIATE, 1)  # nothing is queued for a server that is not there
     socket.setsockopt(zmq.RECONNECT_IVL, 100)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 5000)
     _set_limits(socket, max_frame=-1)
+    if keys is not None:
+        guard_client(socket, keys)
+    handshakes = Handshakes(socket, address, keys)
     try:
         socket.connect(address)
     except zmq.ZMQError as error:
+        handshakes.close()
         socket.close(0)
         raise DistributedError(
             f"{address!r} is no address to connect to ({error}): it must look like tcp://127.0.0.1:5555"
         ) from None
-    return Channel(socket, address)
+    return Channel(socket, address, handshakes=handshakes)
 
 
 def listen(
-    context: zmq.Context[Any], address: str, *, insecure: bool = False, max_frame: int = DEFAULT_MAX_FRAME
+    context: zmq.Context[Any],
+    address: str,
+    *,
+    keys: ServerKeys | None = None,
+    insecure: bool = False,
+    max_frame: int = DEFAULT_MAX_FRAME,
 ) -> Channel:
     """A server's channel, listening at `address`; port ``*`` is a free one, and `Channel.address` names it.
+
+    With `keys` it lets in only whom the list of keys names, and all that passes is encrypted. The channel
+    then owns a thread that decides so, which `Channel.close` ends.
 
     Raises
     ------
     Refused
-        When the address can be reached from other machines and `insecure` does not allow that: this
-        version has no encryption and no authentication.
+        When the address can be reached from other machines, and there are neither `keys` nor leave to do
+        without (`insecure`).
     AddressInUse
         When the address is taken, or is not one of this machine's.
     """
-    if not insecure and not _is_local(address):
-        raise Refused(
-            f"{address} can be reached from other machines, and whoever reaches it can change the weights: "
-            "this version neither encrypts nor authenticates. Use tcp://127.0.0.1:*, or say --insecure on "
-            "a network where you trust everyone"
-        )
+    check_bind(address, keys, insecure=insecure)
+    authenticator = Authenticator(context, keys.keyring) if keys is not None else None
     socket = context.socket(zmq.ROUTER)
     socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # a vanished peer is an error, not silence
     _set_limits(socket, max_frame=max(max_frame, MAX_HEADER))
+    if keys is not None:
+        guard_server(socket, keys)
     try:
         socket.bind(address)
     except zmq.ZMQError as error:
         socket.close(0)
+        if authenticator is not None:
+            authenticator.close()
         raise _bind_error(address, error) from None
-    return Channel(socket, socket.getsockopt(zmq.LAST_ENDPOINT).decode().rstrip("\0"))
+    bound = socket.getsockopt(zmq.LAST_ENDPOINT).decode().rstrip("\0")
+    return Channel(socket, bound, authenticator=authenticator)
 
 
 def _set_limits(socket: zmq.Socket[bytes], *, max_frame: int) -> None:
@@ -186,19 +240,14 @@ def _bind_error(address: str, error: zmq.ZMQError) -> DistributedError:
     return DistributedError(f"{address!r} is no address to listen at ({error}): it must look like tcp://127.0.0.1:5555")
 
 
-def _is_local(address: str) -> bool:
-    """Whether only this machine can reach an address.
-
-    >>> [_is_local(a) for a in ("tcp://127.0.0.1:*", "tcp://[::1]:5555", "ipc:///tmp/s", "tcp://*:5555")]
-    [True, True, True, False]
-    """
-    if address.startswith(("ipc://", "inproc://")):
-        return True
-    host = urlsplit(address.replace(":*", "")).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def poll(channels: Sequence[Channel], timeout: float) -> bool:
+    """Whether a message is there on one of several channels, within `timeout` seconds."""
+    if len(channels) == 1:
+        return channels[0].poll(timeout)
+    poller = zmq.Poller()
+    for channel in channels:
+        poller.register(channel.socket, zmq.POLLIN)
+    return bool(poller.poll(max(0, round(timeout * 1000))))
 
 
 def is_gone(error: zmq.ZMQError) -> bool:

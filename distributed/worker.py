@@ -17,7 +17,7 @@ from .errors import DistributedError
 
 if TYPE_CHECKING:
     from .client import Client
-    from .protocol import Report
+    from .messages import Report
 
 __all__ = [
     "Worker",
@@ -73,11 +73,20 @@ class Worker:
 
     def report(self) -> Report:
         """How far this worker is. The heartbeat's thread calls this at any moment."""
-        from .protocol import Report
+        from .messages import Report
 
-        waited = 0.0 if self.client is None else self.client.waited - self._waited_before
-        seconds = self._latest - self._began
-        return Report(self._step, self._total, self._loss, self._samples, seconds, max(0.0, waited))
+        client, seconds = self.client, self._latest - self._began
+        return Report(
+            self._step,
+            self._total,
+            self._loss,
+            self._samples,
+            seconds,
+            0.0 if client is None else max(0.0, client.waited - self._waited_before),
+            0 if client is None else client.bytes_sent,
+            0 if client is None else client.bytes_raw,
+            0 if client is None else sum(link.retries for link in client.links),
+        )
 
     def close(self, error: str | None = None) -> None:
         if self.client is not None:
