@@ -95,8 +95,9 @@ class Kernels:
         whole derivative formulas through it.
     quiet
         A context in which floating-point conditions make no warnings.
-    level
-        0; `vmap` makes tables of higher levels on top of a backend's.
+    level, base
+        0, and the table itself; `vmap` makes tables of higher levels on top of a backend's own, which is
+        the `base` of them all.
     """
 
     level = 0
@@ -120,6 +121,10 @@ class Kernels:
             setattr(self, name, member)
         reals = {self.dtypes[name] for name in _REAL if name in self.dtypes}
         self.widening = frozenset(reals - self.floats)
+
+    @property
+    def base(self) -> Kernels:
+        return self
 
     def __repr__(self) -> str:
         return f"<kernels of {self.backend}:{self.device}>"

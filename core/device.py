@@ -89,11 +89,14 @@ _OF_CURRENT_BACKEND = ("cpu", "gpu", "tpu", "cuda")
 
 
 def kernels_of(where: Any) -> Kernels:
-    """The kernel table that `where` (a name, a device, a table, or None for the current one) means."""
+    """The kernel table that `where` (a name, a device, a table, or None for the current one) means.
+
+    A table of a level of `vmap` means that of its backend: a level is no place to put new tensors.
+    """
     if where is None or where == "":
         return current_kernels()
     if isinstance(where, Kernels):
-        return where
+        return where.base
     if isinstance(where, device):
         return where._kernels
     if not isinstance(where, str):

@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from retrograd.device import current_kernels, device
 from retrograd.dtypes import uint8
+from retrograd.levels import innermost_vmap
 from retrograd.tensor import Tensor
 
 __all__ = [
@@ -214,6 +215,21 @@ def fork_rng(devices: Any = None, enabled: bool = True, **_: Any) -> Iterator[No
 
 # Random bits that a uniform number of each type is made of: as many as its significand holds.
 _DIGITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
+
+
+def drawing_level(k: Any) -> Any:
+    """The table to draw for tensors of `k` with: that of the innermost `vmap` that is running, if one is.
+
+    Raises
+    ------
+    RuntimeError
+        If that one allows no random numbers.
+    """
+    table = innermost_vmap()
+    if table is None or table.base is not k.base:
+        return k
+    table.check_randomness()
+    return table
 
 
 def _by_level(draw: Callable[..., Any]) -> Callable[..., Any]:

@@ -23,6 +23,7 @@ from retrograd.autograd import explaining, hooks
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import AccumulateGrad, Edge, Node
 from retrograd.device import device, kernels_of
+from retrograd.levels import is_mapped
 from retrograd.size import Size
 from retrograd.storage import Meta, share, write
 from retrograd.views import Layout, contiguous_strides
@@ -498,6 +499,12 @@ class Tensor:
         """
         if self._edge is not None and not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        return self._host()
+
+    def _host(self) -> Any:
+        """The elements on the host. Inside `vmap` a tensor that differs by sample has none."""
+        if is_mapped(self):
+            raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage")
         return self._k.to_host(self._array)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
@@ -533,7 +540,7 @@ class Tensor:
 
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers; a number for a 0-dimensional tensor."""
-        host = self._k.to_host(self._array)
+        host = self._host()
         return host.astype("float32").tolist() if self.dtype is dtypes.bfloat16 else host.tolist()
 
     def __len__(self) -> int:
@@ -551,6 +558,11 @@ class Tensor:
             if self.numel() == 0:
                 raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
             raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
+        if is_mapped(self):
+            raise RuntimeError(
+                "vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow. We don't "
+                "support that yet, please file an issue at https://github.com/pytorch/pytorch/issues ."
+            )
         return bool(self.item())
 
     def _only_element(self) -> Any:

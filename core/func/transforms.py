@@ -23,6 +23,7 @@ from retrograd.autograd.node import AccumulateGrad
 from retrograd.autograd.tangents import detached, set_tangent, tangents_of
 from retrograd.func.pytree import tree_flatten, tree_map, tree_unflatten
 from retrograd.func.vmap import vmap
+from retrograd.levels import innermost_vmap
 from retrograd.ops.shape import alias_of
 from retrograd.tensor import Tensor, wrap_array
 
@@ -32,9 +33,16 @@ Argnums = int | tuple[int, ...]
 
 
 def _fresh(tensor: Any) -> Any:
-    """An alias to differentiate by: connected to the caller's graph if that wants gradients."""
+    """An alias to differentiate by: connected to the caller's graph if that wants gradients.
+
+    Inside `vmap` it belongs to the innermost level, whatever level the argument comes from: what is
+    computed of it and of a mapped tensor belongs there.
+    """
     if not isinstance(tensor, Tensor):
         return tensor
+    table = innermost_vmap()
+    if table is not None:
+        tensor = table.lift(tensor)
     alias = alias_of(tensor) if tensor._edge is not None else detached(tensor)
     if alias._edge is None:
         alias.requires_grad_()

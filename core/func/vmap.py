@@ -6,15 +6,16 @@ Source: https://docs.pytorch.org/docs/stable/generated/torch.func.vmap.html
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, NoReturn
 
-from retrograd.device import device
 from retrograd.func.batched import Batched, BatchedKernels
-from retrograd.func.pytree import tree_flatten, tree_unflatten
+from retrograd.func.pytree import LEAF, TreeSpec, broadcast_leaves, tree_flatten, tree_unflatten
+from retrograd.levels import innermost_vmap, running
+from retrograd.storage import Storage
 from retrograd.tensor import Tensor, wrap_array
 
-__all__ = ["vmap"]
+__all__ = ["enter", "leave", "vmap"]
 
 Dims = Any  # an int, None, or a tree of them
 
@@ -47,6 +48,10 @@ def vmap(
     ------
     ValueError
         If the dimensions do not fit the arguments, or the mapped sizes differ.
+    RuntimeError
+        If the function asks for the value of a mapped tensor (`item()`, `if`), writes one into a tensor
+        that is not mapped, draws random numbers unless `randomness` says how, or calls an operator
+        whose result would have another shape for each sample.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.func.vmap.html
 
@@ -64,164 +69,207 @@ def vmap(
 
     @functools.wraps(func)
     def mapped(*args: Any, **kwargs: Any) -> Any:
+        _check_out_dims(func, out_dims)
         leaves, spec, dims, size = _inputs(func, in_dims, args)
-        if chunk_size is None or chunk_size >= size:
-            return _run(func, leaves, spec, dims, size, out_dims, randomness, kwargs)
-        parts = [
-            _run(func, _chunk(leaves, dims, start, min(chunk_size, size - start)), spec, dims,
-                 min(chunk_size, size - start), out_dims, randomness, kwargs)
-            for start in range(0, size, chunk_size)
-        ]  # fmt: skip
-        return _join(parts, out_dims)
+        call = _Call(func, spec, dims, out_dims, randomness, kwargs)
+        if chunk_size is None:
+            return call.run(leaves, size)
+        return call.run_in_chunks(leaves, size, chunk_size)
 
     return mapped
 
 
 def _name(func: Callable[..., Any]) -> str:
-    return getattr(func, "__name__", repr(func))
+    if isinstance(func, functools.partial):
+        return f"functools.partial({_name(func.func)}, ...)"
+    return getattr(func, "__name__", None) or repr(func)
 
 
-def _inputs(func: Callable[..., Any], in_dims: Dims, args: tuple[Any, ...]) -> tuple[list[Any], Any, list[Any], int]:
+# -- what is given -------------------------------------------------------------------------------
+
+
+def _check_out_dims(func: Callable[..., Any], out_dims: Dims) -> None:
+    if isinstance(out_dims, int):
+        return
+    for each in tree_flatten(out_dims)[0]:
+        if each is not None and not isinstance(each, int):
+            raise ValueError(
+                f"vmap({_name(func)}, ..., out_dims={out_dims}): `out_dims` must be an int, None or a python "
+                "collection of ints representing where in the outputs the vmapped dimension should appear."
+            )
+
+
+def _inputs(
+    func: Callable[..., Any], in_dims: Dims, args: tuple[Any, ...]
+) -> tuple[list[Any], TreeSpec, list[int | None], int]:
     """The leaves of the arguments with the dimension to map of each, and the size of that dimension."""
-    name = _name(func)
+    called = f"vmap({_name(func)}, in_dims={in_dims}, ...)(<inputs>)"
     if not isinstance(in_dims, (int, tuple)):
         raise ValueError(
-            f"vmap({name}, in_dims={in_dims}, ...)(<inputs>): expected `in_dims` to be int or a (potentially nested) "
-            f"tuple matching the structure of inputs, got: {type(in_dims)}."
+            f"{called}: expected `in_dims` to be int or a (potentially nested) tuple matching the structure of inputs, "
+            f"got: {type(in_dims)}."
         )
     if not args:
         raise ValueError(
-            f"vmap({name})(<inputs>): got no inputs. Maybe you forgot to add inputs, or you are trying to vmap over a "
-            "function with no inputs. The latter is unsupported."
+            f"vmap({_name(func)})(<inputs>): got no inputs. Maybe you forgot to add inputs, or you are trying to vmap "
+            "over a function with no inputs. The latter is unsupported."
         )
     leaves, spec = tree_flatten(args)
-    dims = _broadcast_dims(in_dims, args)
+    dims = broadcast_leaves(in_dims, spec)
     if dims is None:
         raise ValueError(
-            f"vmap({name}, in_dims={in_dims}, ...)(<inputs>): in_dims is not compatible with the structure of "
-            f"`inputs`. in_dims has structure {tree_flatten(in_dims)[1]} but inputs has structure {spec}."
+            f"{called}: in_dims is not compatible with the structure of `inputs`. in_dims has structure "
+            f"{tree_flatten(in_dims)[1]} but inputs has structure {spec}."
         )
-    sizes = {}
-    for position, (leaf, dim) in enumerate(zip(leaves, dims, strict=True)):
-        if dim is not None:
-            dims[position] = _checked_dim(name, in_dims, leaf, dim)
-            sizes[position] = leaf.shape[dims[position]]
+    checked = [_checked_dim(called, leaf, dim) for leaf, dim in zip(leaves, dims, strict=True)]
+    sizes = [leaf.shape[dim] for leaf, dim in zip(leaves, checked, strict=True) if dim is not None]
     if not sizes:
+        raise ValueError("vmap: Expected at least one Tensor to vmap over")
+    if len(set(sizes)) > 1:
         raise ValueError(
-            f"vmap({name}, in_dims={in_dims}, ...)(<inputs>): at least one of `inputs` must be mapped over, but "
-            "in_dims is None for all of them"
+            f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes {sizes} for the "
+            "mapped dimension"
         )
-    if len(set(sizes.values())) > 1:
-        raise ValueError(
-            f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes "
-            f"{list(sizes.values())} for the mapped dimension"
-        )
-    return leaves, spec, dims, next(iter(sizes.values()))
+    return leaves, spec, checked, sizes[0]
 
 
-def _checked_dim(name: str, in_dims: Dims, leaf: Any, dim: Any) -> int:
-    where = f"vmap({name}, in_dims={in_dims}, ...)(<inputs>): Got in_dim={dim} for"
+def _checked_dim(called: str, leaf: Any, dim: Any) -> int | None:
+    if dim is None:
+        return None
     if not isinstance(dim, int):
-        raise ValueError(f"{where} an input, but in_dim must be either an integer dimension or None.")
+        raise ValueError(
+            f"{called}: Got in_dim={dim} for an input but in_dim must be either an integer dimension or None."
+        )
     if not isinstance(leaf, Tensor):
         raise ValueError(
-            f"{where} an input but the input is of type {type(leaf)}. We cannot vmap over non-Tensor arguments, please "
-            "use None as the respective in_dim"
+            f"{called}: Got in_dim={dim} for an input but the input is of type {type(leaf)}. We cannot vmap over "
+            "non-Tensor arguments, please use None as the respective in_dim"
         )
     if not -leaf.ndim <= dim < leaf.ndim:
         raise ValueError(
-            f"{where} some input, but that input is a Tensor of dimensionality {leaf.ndim} so expected in_dim to "
-            f"satisfy -{leaf.ndim} <= in_dim < {leaf.ndim}."
+            f"{called}: Got in_dim={dim} for some input, but that input is a Tensor of dimensionality {leaf.ndim} so "
+            f"expected in_dim to satisfy -{leaf.ndim} <= in_dim < {leaf.ndim}."
         )
     return dim % leaf.ndim
 
 
-def _broadcast_dims(dims: Dims, tree: Any) -> list[Any] | None:
-    """A dimension for each leaf of `tree`; one that is given for a subtree holds for all its leaves."""
-    if dims is None or isinstance(dims, int):
-        return [dims] * len(tree_flatten(tree)[0])
-    if isinstance(tree, dict) and isinstance(dims, dict) and dims.keys() == tree.keys():
-        parts = [_broadcast_dims(dims[key], tree[key]) for key in tree]
-    elif isinstance(tree, (tuple, list)) and isinstance(dims, (tuple, list)) and len(dims) == len(tree):
-        parts = [_broadcast_dims(d, t) for d, t in zip(dims, tree, strict=True)]
-    else:
-        return None
-    flat: list[Any] = []
-    for part in parts:
-        if part is None:
-            return None
-        flat += part
-    return flat
+# -- a call --------------------------------------------------------------------------------------
 
 
-def _chunk(leaves: list[Any], dims: list[Any], start: int, count: int) -> list[Any]:
-    return [leaf if dim is None else leaf.narrow(dim, start, count) for leaf, dim in zip(leaves, dims, strict=True)]
+class _Call(NamedTuple):
+    """A call of a mapped function, but for the leaves of its arguments."""
 
+    func: Callable[..., Any]
+    spec: TreeSpec
+    dims: list[int | None]
+    out_dims: Dims
+    randomness: str
+    kwargs: dict[str, Any]
 
-def _join(parts: list[Any], out_dims: Dims) -> Any:
-    from retrograd.ops.arrange import cat
+    def run(self, leaves: Sequence[Any], size: int) -> Any:
+        table = BatchedKernels(_level_below(leaves), size, self.randomness)
+        try:
+            with running(table):
+                inside = [enter(table, leaf, dim) for leaf, dim in zip(leaves, self.dims, strict=True)]
+                result = self.func(*tree_unflatten(inside, self.spec), **self.kwargs)
+                return self._results(table, result)
+        finally:
+            table.close()
 
-    columns = [tree_flatten(part)[0] for part in parts]
-    spec = tree_flatten(parts[0])[1]
-    dims = _broadcast_dims(out_dims, parts[0])
-    assert dims is not None  # `_run` has refused what does not fit
-    leaves = zip(zip(*columns, strict=True), dims, strict=True)
-    return tree_unflatten([cat(list(column), dim) for column, dim in leaves], spec)
+    def _results(self, table: BatchedKernels, result: Any) -> Any:
+        found, spec = tree_flatten(result)
+        places = broadcast_leaves(self.out_dims, spec)
+        if spec == LEAF and isinstance(self.out_dims, tuple) and len(self.out_dims) == 1:
+            places = list(self.out_dims)
+        if places is None:
+            self._refuse_out_dims(spec)
+        name = _name(self.func)
+        outside = [leave(name, table, leaf, place) for leaf, place in zip(found, places, strict=True)]
+        return tree_unflatten(outside, spec)
 
-
-def _run(
-    func: Callable[..., Any], leaves: list[Any], spec: Any, dims: list[Any], size: int, out_dims: Dims,
-    randomness: str, kwargs: dict[str, Any],
-) -> Any:  # fmt: skip
-    lower = _lower_table(leaves)
-    table = BatchedKernels(lower, size, randomness)
-    inside = [_enter(table, leaf, dim) for leaf, dim in zip(leaves, dims, strict=True)]
-    with device(table):  # what the function creates belongs to this level as well
-        result = func(*tree_unflatten(inside, spec), **kwargs)
-    out_leaves, out_spec = tree_flatten(result)
-    places = _broadcast_dims(out_dims, result)
-    if places is None:
+    def _refuse_out_dims(self, spec: TreeSpec) -> NoReturn:
         raise ValueError(
-            f"vmap({_name(func)}, ..., out_dims={out_dims})(<inputs>): out_dims is not compatible with the structure "
-            f"of `outputs`. out_dims has structure {tree_flatten(out_dims)[1]} but outputs has structure {out_spec}."
+            f"vmap({_name(self.func)}, ..., out_dims={self.out_dims})(<inputs>): out_dims is not compatible with the "
+            f"structure of `outputs`. out_dims has structure {tree_flatten(self.out_dims)[1]} but outputs has "
+            f"structure {spec}."
         )
-    outside = [_leave(func, table, leaf, place) for leaf, place in zip(out_leaves, places, strict=True)]
-    return tree_unflatten(outside, out_spec)
+
+    def run_in_chunks(self, leaves: Sequence[Any], size: int, chunk_size: int) -> Any:
+        from retrograd.ops.arrange import cat
+        from retrograd.random import get_rng_state, set_rng_state
+
+        state = get_rng_state() if self.randomness == "same" else None
+        columns: list[list[Any]] = []
+        spec = LEAF
+        for start, count in _chunks(size, chunk_size):
+            if state is not None:
+                set_rng_state(state)
+            part = [
+                leaf if dim is None else leaf.narrow(dim, start, count)
+                for leaf, dim in zip(leaves, self.dims, strict=True)
+            ]
+            found, spec = tree_flatten(self.run(part, count))
+            columns.append(found)
+        places = broadcast_leaves(self.out_dims, spec)
+        assert places is not None  # `run` has refused what does not fit
+        joined = [cat(list(each), place) for each, place in zip(zip(*columns, strict=True), places, strict=True)]
+        return tree_unflatten(joined, spec)
 
 
-def _lower_table(leaves: list[Any]) -> Any:
-    """The innermost level that an argument belongs to."""
+def _chunks(size: int, chunk_size: int) -> Iterator[tuple[int, int]]:
+    """Where each chunk starts, and its length; one of nothing, where there is nothing."""
+    for start in range(0, size, chunk_size) if size else (0,):
+        yield start, min(chunk_size, size - start)
+
+
+def _level_below(leaves: Sequence[Any]) -> Any:
+    """The level that a new `vmap` stands on: the innermost that is running, or the arguments' backend."""
     tables = [leaf._k for leaf in leaves if isinstance(leaf, Tensor)]
+    outer = innermost_vmap()
+    if outer is not None and any(table.base is outer.base for table in tables):
+        return outer
     return max(tables, key=lambda table: table.level)
 
 
-def _enter(table: BatchedKernels, leaf: Any, dim: int | None) -> Any:
+# -- in and out ----------------------------------------------------------------------------------
+
+
+class _Entered(Storage):
+    """The memory of an argument of a mapped function: what is written to it is written to the caller's tensor."""
+
+    __slots__ = ()
+
+    def write(self, k: Any, steps: Any, value: Any) -> None:
+        outside: Tensor = self.array.value
+        super().write(k, steps, value)
+        outside.copy_(self.array.value)
+        self.array.value = outside
+
+
+def enter(table: BatchedKernels, leaf: Any, dim: int | None) -> Any:
     """An argument as the mapped function sees it."""
-    if not isinstance(leaf, Tensor):
+    if dim is None or not isinstance(leaf, Tensor):
         return leaf
-    if dim is None:
-        return table.lift(leaf)
     if leaf._k is not table.lower:
         leaf = table.lower.lift(leaf)
     moved = leaf if dim == 0 else leaf.movedim(dim, 0)
-    return wrap_array(Batched(moved, True, table), table)
+    inside = wrap_array(Batched(moved, True, table), table)
+    inside._own_meta().storage = _Entered(inside)
+    return inside
 
 
-def _leave(func: Callable[..., Any], table: BatchedKernels, leaf: Any, place: int | None) -> Any:
-    """A result as the caller sees it."""
+def leave(name: str, table: BatchedKernels, leaf: Any, place: int | None) -> Any:
+    """A result of the function `name` as the caller sees it."""
+    if place is None:
+        if isinstance(leaf, Tensor) and leaf._k is table:
+            if leaf._array.mapped:
+                raise ValueError(f"vmap({name}, ...): `{name}` can not return a BatchedTensor when out_dim is None")
+            return leaf._array.value
+        return leaf
     if not isinstance(leaf, Tensor):
         raise ValueError(
-            f"vmap({_name(func)}, ...): `{_name(func)}` must only return Tensors, got type {type(leaf)}. Did you mean "
-            "to set out_dims= to None for output?"
+            f"vmap({name}, ...): `{name}` must only return Tensors, got type {type(leaf)}. Did you mean to set "
+            "out_dims= to None for output?"
         )
-    if leaf._k is not table:
-        leaf = table.lift(leaf)
-    array = leaf._array
-    if place is None:
-        if array.mapped:
-            raise ValueError(
-                f"vmap({_name(func)}, ...): `{_name(func)}` can not return a BatchedTensor when out_dim is None"
-            )
-        return array.value
-    value = table.spread(array)
+    value = table.spread(leaf._array if leaf._k is table else table.lift(leaf)._array)
     return value if place == 0 else value.movedim(0, place)

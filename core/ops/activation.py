@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from retrograd.ops.batching import along, elementwise
 from retrograd.ops.declare import Array, op
 
 __all__: list[str] = []
@@ -27,6 +28,7 @@ def _keep(K: Any, mask: Any, g: Any) -> Any:
     name="_leaky_relu",
     node="LeakyReluBackward0",
     vjp={"self": lambda K, g, self, negative_slope: K.where(self > 0, g, g * negative_slope)},
+    batch=elementwise,
 )
 def _leaky_relu(K, self: Array, negative_slope: float) -> Array:
     """``x`` where it is positive, else ``negative_slope * x``."""
@@ -43,7 +45,7 @@ def _below(K: Any, x: Any) -> Any:
     return K.where(x > 0, K.zeros_like(x), x)
 
 
-@op(name="_elu", node="EluBackward0", vjp={"self": _elu_vjp})
+@op(name="_elu", node="EluBackward0", vjp={"self": _elu_vjp}, batch=elementwise)
 def _elu(K, self: Array, alpha: float, scale: float, input_scale: float) -> Array:
     """``scale * x`` where positive, else ``scale * alpha * (exp(input_scale * x) - 1)``."""
     return K.where(self > 0, self * scale, K.expm1(_below(K, self) * input_scale) * (alpha * scale))
@@ -53,6 +55,7 @@ def _elu(K, self: Array, alpha: float, scale: float, input_scale: float) -> Arra
     name="_celu",
     node="CeluBackward0",
     vjp={"self": lambda K, g, self, alpha: _elu_vjp(K, g, self, alpha, 1.0, 1.0 / alpha)},
+    batch=elementwise,
 )
 def _celu(K, self: Array, alpha: float) -> Array:
     """``x`` where positive, else ``alpha * (exp(x / alpha) - 1)``."""
@@ -73,7 +76,7 @@ def _gelu_vjp(K: Any, g: Any, self: Any, approximate: str) -> Any:
     return g * (cumulative + self * density)
 
 
-@op(name="_gelu", node="GeluBackward0", vjp={"self": _gelu_vjp})
+@op(name="_gelu", node="GeluBackward0", vjp={"self": _gelu_vjp}, batch=elementwise)
 def _gelu(K, self: Array, approximate: str) -> Array:
     """``x`` times the normal distribution's cumulative function of ``x``, or an approximation by tanh."""
     if approximate == "tanh":
@@ -86,7 +89,7 @@ def _silu_vjp(K: Any, g: Any, self: Any) -> Any:
     return g * (s * (self * (1 - s) + 1))
 
 
-@op(name="_silu", node="SiluBackward0", vjp={"self": _silu_vjp})
+@op(name="_silu", node="SiluBackward0", vjp={"self": _silu_vjp}, batch=elementwise)
 def _silu(K, self: Array) -> Array:
     """``x * sigmoid(x)``."""
     return self * K.sigmoid(self)
@@ -102,7 +105,7 @@ def _mish_vjp(K: Any, g: Any, self: Any) -> Any:
     return g * (t + self * K.sigmoid(self) * (1 - t * t))
 
 
-@op(name="_mish", node="MishBackward0", vjp={"self": _mish_vjp})
+@op(name="_mish", node="MishBackward0", vjp={"self": _mish_vjp}, batch=elementwise)
 def _mish(K, self: Array) -> Array:
     """``x * tanh(softplus(x))``."""
     return self * K.tanh(_plus(K, self))
@@ -112,6 +115,7 @@ def _mish(K, self: Array) -> Array:
     name="_softplus",
     node="SoftplusBackward0",
     vjp={"self": lambda K, g, self, beta, threshold: K.where(self * beta > threshold, g, g * K.sigmoid(self * beta))},
+    batch=elementwise,
 )
 def _softplus(K, self: Array, beta: float, threshold: float) -> Array:
     """``log(1 + exp(beta * x)) / beta``, and ``x`` itself where ``beta * x`` is above `threshold`."""
@@ -119,7 +123,12 @@ def _softplus(K, self: Array, beta: float, threshold: float) -> Array:
     return K.where(scaled > threshold, self, _plus(K, scaled) / beta)
 
 
-@op(name="_log_sigmoid", node="LogSigmoidBackward0", vjp={"self": lambda K, g, self: g * K.sigmoid(-self)})
+@op(
+    name="_log_sigmoid",
+    node="LogSigmoidBackward0",
+    vjp={"self": lambda K, g, self: g * K.sigmoid(-self)},
+    batch=elementwise,
+)
 def _log_sigmoid(K, self: Array) -> Array:
     """``log(sigmoid(x))``, without overflow."""
     return -_plus(K, -self)
@@ -133,6 +142,7 @@ def _log_sigmoid(K, self: Array) -> Array:
             self <= min_val, K.zeros_like(g), _keep(K, self < max_val, g)
         )
     },
+    batch=elementwise,
 )
 def _hardtanh(K, self: Array, min_val: float, max_val: float) -> Array:
     """``x`` brought into [min_val, max_val]."""
@@ -148,6 +158,7 @@ def _between(K: Any, x: Any, low: float, high: float) -> Any:
     name="_hardsigmoid",
     node="HardsigmoidBackward0",
     vjp={"self": lambda K, g, self: _keep(K, abs(self) < 3, g * (1 / 6))},
+    batch=elementwise,
 )
 def _hardsigmoid(K, self: Array) -> Array:
     """``clamp(x / 6 + 1/2, 0, 1)``."""
@@ -160,6 +171,7 @@ def _hardsigmoid(K, self: Array) -> Array:
     vjp={
         "self": lambda K, g, self: K.where(self >= 3, g, _keep(K, self > -3, g * (self / 3 + 0.5))),
     },
+    batch=elementwise,
 )
 def _hardswish(K, self: Array) -> Array:
     """``x * clamp(x + 3, 0, 6) / 6``."""
@@ -170,13 +182,13 @@ def _outside_vjp(K: Any, g: Any, self: Any, lambd: float) -> Any:
     return K.where(abs(self) <= lambd, K.zeros_like(g), g)
 
 
-@op(name="_hardshrink", node="HardshrinkBackward0", vjp={"self": _outside_vjp})
+@op(name="_hardshrink", node="HardshrinkBackward0", vjp={"self": _outside_vjp}, batch=elementwise)
 def _hardshrink(K, self: Array, lambd: float) -> Array:
     """Zero within [-lambd, lambd], ``x`` outside."""
     return K.where(abs(self) <= lambd, K.zeros_like(self), self)
 
 
-@op(name="_softshrink", node="SoftshrinkBackward0", vjp={"self": _outside_vjp})
+@op(name="_softshrink", node="SoftshrinkBackward0", vjp={"self": _outside_vjp}, batch=elementwise)
 def _softshrink(K, self: Array, lambd: float) -> Array:
     """``x`` moved towards zero by `lambd`, and zero within [-lambd, lambd]."""
     inner = K.where(self < -lambd, self + lambd, self * 0)
@@ -187,6 +199,7 @@ def _softshrink(K, self: Array, lambd: float) -> Array:
     name="_threshold",
     node="ThresholdBackward0",
     vjp={"self": lambda K, g, self, threshold: K.where(self <= threshold, K.zeros_like(g), g)},
+    batch=elementwise,
 )
 def _threshold(K, self: Array, threshold: float, value: float) -> Array:
     """``x`` where it is above `threshold`, else `value`."""
@@ -205,7 +218,7 @@ def _glu_vjp(K: Any, g: Any, self: Any, dim: int) -> Any:
     return K.concat([g * s, g * a * s * (1 - s)], dim)
 
 
-@op(name="_glu", node="GluBackward0", vjp={"self": _glu_vjp})
+@op(name="_glu", node="GluBackward0", vjp={"self": _glu_vjp}, batch=along)
 def _glu(K, self: Array, dim: int) -> Array:
     """The first half along `dim` times the sigmoid of the second."""
     a, b = _halves(K, self, dim)
@@ -230,6 +243,7 @@ def _prelu(K, self: Array, weight: Array) -> Array:
     name="_rrelu",
     node="RreluWithNoiseBackward0",
     vjp={"self": lambda K, g, self, noise: K.where(self > 0, g, g * noise)},
+    batch=elementwise,
 )
 def _rrelu(K, self: Array, noise: Array) -> Array:
     """``x`` where positive, else ``noise * x``."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrograd.ops.arguments import as_ints, wrap_dim, wrap_dims
+from retrograd.ops.batching import along, joined, leading, leading_shaped
 from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.graph import graph_kernel
 from retrograd.ops.shape import flatten, reshape, unsqueeze
@@ -18,6 +19,7 @@ from retrograd.tensor import Tensor
     "concat",
     node="CatBackward0",
     vjp={"*": lambda K, g, tensors_shapes, dim: _uncat(K, g, tensors_shapes, dim)},
+    batch=joined,
 )
 def _cat(tensors: list[Array], dim: int) -> Array:
     """Concatenate; `dim` is not negative and the types agree."""
@@ -97,7 +99,7 @@ alias("concat", cat)
 alias("concatenate", cat)
 
 
-@graph_kernel("concat")
+@graph_kernel("concat", batch=joined)
 def _graph_concat(xs: Sequence[Tensor], axis: int) -> Tensor:
     return _cat(list(xs), axis)
 
@@ -108,6 +110,7 @@ def _graph_concat(xs: Sequence[Tensor], axis: int) -> Tensor:
     vjp={"*": lambda K, g, tensors_shapes, dim: [
         K.slice(g, (slice(None),) * dim + (i,)) for i in range(len(tensors_shapes))
     ]},
+    batch=joined,
 )  # fmt: skip
 def _stack(tensors: list[Array], dim: int) -> Array:
     """Stack; `dim` is not negative, shapes and types agree."""
@@ -180,7 +183,7 @@ def atleast_2d(*tensors: Any) -> Any:
     return made if len(made) > 1 or isinstance(tensors[0], (list, tuple)) else made[0]
 
 
-@op("flip", name="_flip", node="FlipBackward0", vjp={"self": lambda K, g, dims: K.flip(g, dims)})
+@op("flip", name="_flip", node="FlipBackward0", vjp={"self": lambda K, g, dims: K.flip(g, dims)}, batch=along)
 def _flip(self: Array, dims: tuple[int, ...]) -> Array:
     """Reverse the order along non-negative `dims`."""
 
@@ -207,11 +210,16 @@ def flipud(input: Tensor) -> Tensor:
     return flip(input, 0)
 
 
+def _batched_roll(B: Any, call: Any, x: Any, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Any:
+    return along(B, lambda value, axes: call(value, shifts, axes), x, dims)
+
+
 @op(
     "roll",
     name="_roll",
     node="RollBackward0",
     vjp={"self": lambda K, g, shifts, dims: K.roll(g, tuple(-s for s in shifts), dims)},
+    batch=_batched_roll,
 )
 def _roll(self: Array, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Array:
     """Shift along non-negative `dims`."""
@@ -291,7 +299,7 @@ def repeat_interleave(input: Tensor, repeats: Any, dim: int | None = None) -> Te
     return input.index_select(at, positions.long())
 
 
-@op("tril", name="tril", node="TrilBackward0", vjp={"self": lambda K, g, diagonal: K.tril(g, diagonal)})
+@op("tril", name="tril", node="TrilBackward0", vjp={"self": lambda K, g, diagonal: K.tril(g, diagonal)}, batch=leading)
 def tril(self: Array, diagonal: int = 0) -> Array:
     """The lower triangle of matrices, the rest zero.
 
@@ -299,7 +307,7 @@ def tril(self: Array, diagonal: int = 0) -> Array:
     """
 
 
-@op("triu", name="triu", node="TriuBackward0", vjp={"self": lambda K, g, diagonal: K.triu(g, diagonal)})
+@op("triu", name="triu", node="TriuBackward0", vjp={"self": lambda K, g, diagonal: K.triu(g, diagonal)}, batch=leading)
 def triu(self: Array, diagonal: int = 0) -> Array:
     """The upper triangle of matrices, the rest zero.
 
@@ -307,11 +315,17 @@ def triu(self: Array, diagonal: int = 0) -> Array:
     """
 
 
+def _batched_undiagonal(B: Any, call: Any, x: Any, shape: Any, offset: int, dim1: int, dim2: int) -> Any:
+    by = int(B.of(x).mapped)
+    return leading_shaped(B, call, x, shape, offset, dim1 + by, dim2 + by)
+
+
 @op(
     "undiagonal",
     name="_diag_embed",
     node="DiagEmbedBackward0",
     vjp={"self": lambda K, g, offset, dim1, dim2: K.diagonal(g, offset, dim1, dim2)},
+    batch=_batched_undiagonal,
 )
 def _diag_embed(self: Array, shape: tuple[int, ...], offset: int, dim1: int, dim2: int) -> Array:
     """Zeros of `shape` with a diagonal."""
@@ -328,11 +342,17 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     return _diag_embed(input, shape, offset, axis1, axis2)
 
 
+def _batched_diagonal(B: Any, call: Any, x: Any, offset: int, dim1: int, dim2: int) -> Any:
+    by = int(B.of(x).mapped)
+    return leading(B, call, x, offset, dim1 + by, dim2 + by)
+
+
 @op(
     "diagonal",
     name="_diagonal_copy",
     node="DiagonalBackward0_copy",
     vjp={"self": lambda K, g, self_shape, offset, dim1, dim2: K.undiagonal(g, self_shape, offset, dim1, dim2)},
+    batch=_batched_diagonal,
 )
 def _diagonal_copy(K, self: Array, offset: int, dim1: int, dim2: int) -> Array:
     """A copied diagonal."""
@@ -358,6 +378,10 @@ def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     return diag_embed(flatten(input), offset)
 
 
+def _batched_pad(B: Any, call: Any, x: Any, widths: tuple[tuple[int, int], ...], value: float) -> Any:
+    return leading(B, call, x, ((0, 0), *widths) if B.of(x).mapped else widths, value)
+
+
 @op(
     "pad",
     name="_constant_pad",
@@ -365,6 +389,7 @@ def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     vjp={"self": lambda K, g, self_shape, widths: K.slice(
         g, tuple(slice(before, before + n) for (before, _), n in zip(widths, self_shape, strict=True))
     )},
+    batch=_batched_pad,
 )  # fmt: skip
 def _constant_pad(self: Array, widths: tuple[tuple[int, int], ...], value: float) -> Array:
     """Surround with `value`; `widths` are not negative."""

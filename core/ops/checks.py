@@ -9,7 +9,10 @@ from retrograd.dtypes import Category, dtype
 from retrograd.ops.declare import Op
 from retrograd.ops.dispatch import result_type
 
-__all__ = ["fits", "implemented_for", "is_number", "joined_with", "no_bool", "no_complex", "no_zero_divisor"]
+__all__ = [
+    "everywhere", "extremes", "fits", "implemented_for", "is_number", "joined_with", "no_bool", "no_complex",
+    "no_zero_divisor",
+]  # fmt: skip
 
 BOOL, INTEGER, FLOAT, COMPLEX = Category
 _ALL = frozenset(Category)
@@ -18,6 +21,20 @@ _ALL = frozenset(Category)
 def is_number(value: Any) -> bool:
     """Whether `value` is a Python number; a bool counts as one."""
     return isinstance(value, (bool, int, float, complex))
+
+
+def everywhere(k: Any, condition: Any) -> bool:
+    """Whether an array of bools is true throughout; inside `vmap`, for all samples."""
+    while k.level:
+        k, condition = k.lower, k.of(condition).value._array
+    return bool(k.to_host(k.all(condition, tuple(range(len(condition.shape))), False)))
+
+
+def extremes(tensor: Any) -> tuple[int, int]:
+    """The least and the greatest of a tensor of integers; inside `vmap`, of all samples."""
+    while tensor._k.level:
+        tensor = tensor._array.value
+    return int(tensor.min().item()), int(tensor.max().item())
 
 
 def implemented_for(kernel: str, *categories: Category) -> Callable[[Sequence[Any]], None]:
@@ -72,7 +89,11 @@ def no_zero_divisor(inputs: Sequence[Any]) -> None:
     if common.category > INTEGER:
         return
     other = inputs[1]
-    zero = other == 0 if is_number(other) else other._k.compile is None and not other._array.all()
+    if is_number(other):
+        zero = other == 0
+    else:
+        k = other._k
+        zero = k.base.compile is None and not everywhere(k, k.not_equal(other._array, 0))
     if zero:
         raise RuntimeError("ZeroDivisionError")
 

@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 from retrograd.dtypes import DTYPES, Category
+from retrograd.levels import is_mapped
+from retrograd.ops.batching import elementwise
 from retrograd.ops.checks import implemented_for
 from retrograd.ops.declare import Array, alias, composite, op
 
@@ -116,7 +118,10 @@ def equal(input: Array, other: Array) -> bool:
     """
     if tuple(input._array.shape) != tuple(other._array.shape):
         return False
-    return bool(eq(input, other).all())
+    same = eq(input, other).all()
+    if is_mapped(same):
+        raise RuntimeError("Batching rule not implemented for aten::equal. We could not generate a fallback.")
+    return bool(same)
 
 
 def _same_types(input: Array, other: Array) -> None:
@@ -175,13 +180,19 @@ def allclose(input: Array, other: Array, rtol: float = 1e-05, atol: float = 1e-0
     >>> retrograd.allclose(retrograd.tensor([1.0, 2.0]), retrograd.tensor([1.0, 2.1]))
     False
     """
-    return bool(isclose(input, other, rtol, atol, equal_nan).all())
+    close = isclose(input, other, rtol, atol, equal_nan).all()
+    if is_mapped(close):
+        raise RuntimeError(
+            "vmap over retrograd.allclose isn't supported yet. Please file an issue at "
+            "https://github.com/pytorch/pytorch/issues if you need this feature."
+        )
+    return bool(close)
 
 
 # -- tests of single numbers -------------------------------------------------------------------
 
 
-@op("isnan")
+@op("isnan", batch=elementwise)
 def isnan(self: Array) -> Array:
     """Whether each element is NaN.
 
@@ -195,7 +206,7 @@ def isnan(self: Array) -> Array:
     """
 
 
-@op("isinf")
+@op("isinf", batch=elementwise)
 def isinf(self: Array) -> Array:
     """Whether each element is infinite.
 
@@ -209,7 +220,7 @@ def isinf(self: Array) -> Array:
     """
 
 
-@op("isfinite")
+@op("isfinite", batch=elementwise)
 def isfinite(self: Array) -> Array:
     """Whether each element is neither infinite nor NaN.
 
@@ -223,7 +234,7 @@ def isfinite(self: Array) -> Array:
     """
 
 
-@op()
+@op(batch=elementwise)
 def isposinf(K, self: Array) -> Array:
     """Whether each element is positive infinity.
 
@@ -245,7 +256,7 @@ def isposinf(K, self: Array) -> Array:
     return K.equal(self, math.inf) if _category(K, self) is FLOAT else K.zeros(self.shape, K.dtypes["bool"])
 
 
-@op()
+@op(batch=elementwise)
 def isneginf(K, self: Array) -> Array:
     """Whether each element is negative infinity.
 
@@ -267,7 +278,7 @@ def isneginf(K, self: Array) -> Array:
     return K.equal(self, -math.inf) if _category(K, self) is FLOAT else K.zeros(self.shape, K.dtypes["bool"])
 
 
-@op()
+@op(batch=elementwise)
 def isreal(K, self: Array) -> Array:
     """Whether each element is a real number, or has imaginary part 0.
 
@@ -284,7 +295,7 @@ def isreal(K, self: Array) -> Array:
     return K.ones(self.shape, K.dtypes["bool"])
 
 
-@op()
+@op(batch=elementwise)
 def signbit(K, self: Array) -> Array:
     """Whether each element has its sign bit set: is negative, or the float -0.0.
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrograd.dtypes import DTYPES, float16, float32, float64
+from retrograd.ops.batching import elementwise, leading
 from retrograd.ops.checks import is_number
 from retrograd.ops.declare import Array, composite, op
 from retrograd.ops.graph import graph_kernel
@@ -145,7 +146,14 @@ for _name, _get, _set in (("real", real, _set_real), ("imag", imag, _set_imag)):
 # -- conjugates --------------------------------------------------------------------------------
 
 
-@op("conj", name="_conj", node="ConjBackward0", vjp={"self": lambda K, g: K.conj(g)}, holomorphic=False)
+@op(
+    "conj",
+    name="_conj",
+    node="ConjBackward0",
+    vjp={"self": lambda K, g: K.conj(g)},
+    holomorphic=False,
+    batch=elementwise,
+)
 def _conj(self: Array) -> Array:
     """Of complex numbers."""
 
@@ -156,6 +164,7 @@ def _conj(self: Array) -> Array:
     node="ConjPhysicalBackward0",
     vjp={"self": lambda K, g: K.conj(g)},
     holomorphic=False,
+    batch=elementwise,
 )
 def _conj_physical(self: Array) -> Array:
     """Of complex numbers."""
@@ -327,11 +336,11 @@ def polar(K, abs: Array, angle: Array) -> Array:
     return K.complex(abs * K.cos(angle), abs * K.sin(angle))
 
 
-@graph_kernel("as_real")
+@graph_kernel("as_real", batch=leading)
 def _graph_as_real(x: Tensor) -> Tensor:
     return view_as_real(x)
 
 
-@graph_kernel("as_complex")
+@graph_kernel("as_complex", batch=leading)
 def _graph_as_complex(x: Tensor) -> Tensor:
     return view_as_complex(x.contiguous())

@@ -20,6 +20,7 @@ from retrograd.backends.spec import Kernels
 from retrograd.device import kernels_of
 from retrograd.layout import contiguous_format, preserve_format, strided
 from retrograd.ops import dispatch, elementwise
+from retrograd.ops.batching import leading
 from retrograd.ops.declare import Array, op
 from retrograd.ops.options import as_dtype, fresh
 from retrograd.tensor import Tensor
@@ -150,7 +151,7 @@ def to(self: Tensor, *args: Any, **options: Any) -> Tensor:
     """
     wanted = _wanted(args, options)
     type_ = wanted.dtype or self.dtype
-    if wanted.k is not None and wanted.k is not self._k:
+    if wanted.k is not None and wanted.k.base is not self._k.base:
         return _move(self, wanted.k, type_.name)
     if type_ is self.dtype and not wanted.copy:
         return self
@@ -224,7 +225,7 @@ def _copy_in_order(K: Any, x: Any) -> Any:
     return K.permute_dims(K.copy(K.permute_dims(x, order)), inverse)
 
 
-@op(name="_clone", node="CloneBackward0", vjp={"self": lambda K, g: g}, graph="copy")
+@op(name="_clone", node="CloneBackward0", vjp={"self": lambda K, g: g}, graph="copy", batch=leading)
 def _clone(K, self: Array) -> Array:
     """A copy in memory of its own, its axes in the same order."""
     return _copy_in_order(K, self)
@@ -236,6 +237,7 @@ def _clone(K, self: Array) -> Array:
     node="CloneBackward0",
     vjp={"self": lambda K, g: g},
     graph="_clone_contiguous",
+    batch=leading,
 )
 def _clone_contiguous(self: Array) -> Array:
     """A copy in memory of its own, in row-major order."""

@@ -33,6 +33,9 @@ Note [Holomorphic formulas]
     adds it around them. An operator that is not holomorphic (`abs`, `real`, ...) says
     `holomorphic=False` and writes its formula in full.
 
+How an operator runs under `vmap` is declared by `batch=`, where it is not known from the rest: see
+`retrograd.ops.batching`.
+
 How tangents get through an operator is declared beside its VJP, by `jvp=`: Note [What `jvp=` says] in
 `retrograd.ops.jvp`.
 """
@@ -45,6 +48,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
 from retrograd.autograd.node import Node
+from retrograd.ops import batching
 from retrograd.ops.decompositions import derived
 from retrograd.ops.plan import Plan
 
@@ -87,6 +91,9 @@ class Op:
         The `Node` subclass with PyTorch's name, made at declaration.
     check
         See `op`.
+    batch
+        How it runs under `vmap`: the declared rule, or `elementwise` of an operator that promotes. None:
+        its body or kernel runs on the kernels of the level.
     """
 
     registry: ClassVar[dict[str, Op]] = {}
@@ -106,6 +113,7 @@ class Op:
         holomorphic: bool,
         outputs: int,
         check: Callable[[Sequence[Any]], None] | None = None,
+        batch: batching.Rule | None = None,
     ) -> None:
         has_body = next(iter(inspect.signature(function).parameters), "") == "K"
         self.function = function
@@ -121,6 +129,8 @@ class Op:
         parameters = self.signature.parameters
         self.kinds = {n: kind for n, p in parameters.items() if (kind := _kind(p.annotation))}
         self.inputs = tuple(self.kinds)
+        broadcasts = promote is not None and set(self.kinds.values()) == {"tensor"}
+        self.batch = batching.elementwise if batch is None and broadcasts else batch
         self.params = tuple(n for n in parameters if n not in self.kinds)
         self.raw = frozenset(n for n, p in parameters.items() if p.annotation == "Raw")
         self.defaults = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
@@ -141,6 +151,8 @@ class Op:
 
     def forward_for(self, k: Any) -> Callable[..., Any]:
         """The function that computes the result: called with `k`, the arrays and the arguments in order."""
+        if k.level:
+            return k.forward_of(self)  # type: ignore[no-any-return]  # kept there: a level ends with its `vmap`
         try:
             return self._forwards[k]
         except KeyError:
@@ -279,6 +291,7 @@ def op(
     graph: str | None = None,
     out: bool = False,
     check: Callable[[Sequence[Any]], None] | None = None,
+    batch: batching.Rule | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare an operator; see the module's text. Returns its public function.
 
@@ -309,6 +322,8 @@ def op(
         Called with the inputs (tensors or numbers) as they were given, before anything is computed,
         to raise PyTorch's error for types that the operator refuses. Only on the general path: tensors
         of one real floating-point type never need it.
+    batch
+        The batching rule, where it is none of the body's or of broadcasting: see `retrograd.ops.batching`.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -317,13 +332,15 @@ def op(
 
         declared = Op(
             function, kernel, name=name, node=node, promote=promote, vjp=vjp or {}, jvp=jvp, holomorphic=holomorphic,
-            outputs=outputs, check=check,
+            outputs=outputs, check=check, batch=batch,
         )  # fmt: skip
         public = declared.public = public_function(declared, out=out or promote is not None)
         publics.setdefault(declared.name, public)
         graph_name = graph or kernel
         if graph_name is not None and not hasattr(type(G), graph_name):
             G.register(graph_name, public)
+            if declared.batch is not None:
+                batching.kernel_rules.setdefault(graph_name, declared.batch)
         if graph is not None and declared.body is not None:
             derived[graph] = declared.body  # formulas on raw arrays call it too
         return public

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrograd.dtypes import DTYPES, Category, dtype
+from retrograd.ops.batching import leading
 from retrograd.ops.checks import implemented_for, is_bool, is_number, no_bool, no_zero_divisor
 from retrograd.ops.declare import Array, Formulas, Op, alias, composite, op, op_of
 from retrograd.ops.dispatch import call
@@ -41,7 +42,7 @@ def _to_copy(self: Array, dtype: Any) -> Array:
 _TO_COPY = op_of(_to_copy)
 
 
-@graph_kernel("astype")
+@graph_kernel("astype", batch=leading)
 def _cast(x: Any, type_: Any) -> Any:
     """`x` in another type, retrograd's or the backend's own; `x` itself if it has it."""
     native = x._k.dtypes[type_.name] if isinstance(type_, dtype) else type_

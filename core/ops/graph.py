@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from retrograd.ops.batching import Rule, kernel_rules
+
 __all__ = ["G", "graph_kernel"]
 
 
@@ -29,11 +31,13 @@ class GraphKernels:
 G: Final = GraphKernels()
 
 
-def graph_kernel(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a function on tensors as what `K.<name>` means in graph mode."""
+def graph_kernel(name: str, batch: Rule | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a function on tensors as what `K.<name>` means in graph mode, with its batching rule if it has one."""
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         G.__dict__[name] = function
+        if batch is not None:
+            kernel_rules[name] = batch
         return function
 
     return register

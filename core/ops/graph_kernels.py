@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrograd.ops import arrange, indexing
+from retrograd.ops.batching import along, elementwise, joined
 from retrograd.ops.declare import Array, op, publics
 from retrograd.ops.graph import graph_kernel
 from retrograd.tensor import Tensor, wrap_array
@@ -17,12 +18,12 @@ from retrograd.tensor import Tensor, wrap_array
 __all__: list[str] = []
 
 
-@graph_kernel("where")
+@graph_kernel("where", batch=elementwise)
 def _where(condition: Tensor, self: Any, other: Any) -> Tensor:
     return indexing.where(condition, self, other)
 
 
-@graph_kernel("zero_where")
+@graph_kernel("zero_where", batch=elementwise)
 def _zero_where(x: Tensor, condition: Tensor) -> Tensor:
     return publics["masked_fill"](x, condition, 0)
 
@@ -54,25 +55,25 @@ def _tensor(array: Any, like: Tensor) -> Tensor:
     return array if isinstance(array, Tensor) else wrap_array(array, like._k)
 
 
-@graph_kernel("mean")
+@graph_kernel("mean", batch=along)
 def _mean(x: Tensor, axis: Sequence[int], keepdims: bool) -> Tensor:
     return publics["mean"](x, axis, keepdims) if axis else x
 
 
-@graph_kernel("prod")
+@graph_kernel("prod", batch=along)
 def _prod(x: Tensor, axis: Sequence[int], keepdims: bool) -> Tensor:
     for each in sorted(axis, reverse=True):
         x = publics["prod"](x, each, keepdims)
     return x
 
 
-@graph_kernel("logsumexp")
+@graph_kernel("logsumexp", batch=along)
 def _logsumexp(x: Tensor, axis: Sequence[int], keepdims: bool) -> Tensor:
     return publics["logsumexp"](x, axis, keepdims)
 
 
 def _predicate(name: str) -> None:
-    @graph_kernel(name)
+    @graph_kernel(name, batch=along)
     def reduce(x: Tensor, axis: Sequence[int], keepdims: bool) -> Tensor:
         return publics[name](x, axis, keepdims) if axis else x.bool()
 
@@ -91,25 +92,20 @@ _position("argmax")
 _position("argmin")
 
 
-@op("argsort", name="_argsort")
+@op("argsort", name="_argsort", batch=along)
 def _argsort(self: Array, axis: int, descending: bool, stable: bool) -> Array:
     """Positions that sort along a non-negative axis."""
 
 
-@graph_kernel("sort")
+@graph_kernel("sort", batch=along)
 def _sort(x: Tensor, axis: int, descending: bool, stable: bool) -> Tensor:
     return publics["sort"](x, dim=axis, descending=descending, stable=stable)[0]
-
-
-@graph_kernel("copy")
-def _copy(x: Tensor) -> Tensor:
-    return publics["clone"](x)
 
 
 def _same(name: str) -> None:
     """Kernels whose public function has the kernel's own signature."""
 
-    @graph_kernel(name)
+    @graph_kernel(name, batch=elementwise)
     def call(*arguments: Any) -> Any:
         return publics[name](*arguments)
 
@@ -118,12 +114,12 @@ for _name in ("complex", "conj", "imag", "pow", "real", "square"):
     _same(_name)
 
 
-@graph_kernel("clip")
+@graph_kernel("clip", batch=elementwise)
 def _clip(x: Tensor, low: Any, high: Any) -> Tensor:
     return publics["clamp"](x, low, high)
 
 
-@graph_kernel("stack")
+@graph_kernel("stack", batch=joined)
 def _stack(xs: Sequence[Tensor], axis: int) -> Tensor:
     return arrange._stack(list(xs), axis)
 

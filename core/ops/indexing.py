@@ -11,9 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrograd import dtypes
+from retrograd.levels import is_mapped
 from retrograd.ops import inplace
 from retrograd.ops.arguments import wrap_dim
+from retrograd.ops.batching import elementwise, refuse_dynamic
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
+from retrograd.ops.checks import extremes
 from retrograd.ops.declare import Array, Raw, composite, op, op_of
 from retrograd.ops.dispatch import number_as, result_type
 from retrograd.ops.shape import alias_of, expand, reshape, select, slice_dim, unsqueeze
@@ -49,7 +52,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         inplace.fill_(alias_of(self) if viewed is self else viewed, value)
         return
     if isinstance(value, Tensor):
-        if value._k is not self._k and value.ndim == 0:
+        if value._k.base is not self._k.base and value.ndim == 0:
             value = value.to(self.device)
     else:
         value = _constant(self, value)
@@ -141,7 +144,7 @@ def _as_item(item: Any) -> Any:
     if item is None or item is Ellipsis or isinstance(item, (bool, slice)):
         return item
     if isinstance(item, Tensor):
-        if item.ndim == 0 and item.dtype.category is dtypes.Category.INTEGER:
+        if item.ndim == 0 and item.dtype.category is dtypes.Category.INTEGER and not is_mapped(item):
             return int(item.item())
         return item
     if isinstance(item, (list, range)) or hasattr(item, "__array__"):
@@ -197,6 +200,11 @@ def _index_tensors(viewed: Tensor, dim: int, item: Tensor) -> list[Tensor]:
                     f"The shape of the mask {list(item.shape)} at index {i} does not match the shape of the indexed "
                     f"tensor {list(viewed.shape)} at index {dim + i}"
                 )
+        if is_mapped(item):
+            raise RuntimeError(
+                "vmap: We do not support batching operators that can support dynamic shape. Attempting to batch over "
+                "indexing with a boolean mask."
+            )
         item = _beside(item, viewed)
         if item.ndim == 0:
             raise IndexError("0-d masks are applied by unsqueezing; use a bool instead")
@@ -209,16 +217,9 @@ def _index_tensors(viewed: Tensor, dim: int, item: Tensor) -> list[Tensor]:
 
 def _beside(item: Tensor, viewed: Tensor) -> Tensor:
     """An index tensor on the backend of what it indexes; inside `vmap` one from outside stays there."""
-    if item._k is viewed._k or viewed._k.level or item._k.level:
+    if item._k.base is viewed._k.base:
         return item
     return item.to(viewed.device)
-
-
-def _extremes(index: Tensor) -> tuple[int, int]:
-    """The least and the greatest position, over all samples inside `vmap`."""
-    while index._k.level:
-        index = index._array.value
-    return int(index.min().item()), int(index.max().item())
 
 
 # -- advanced indexing -------------------------------------------------------------------------
@@ -254,9 +255,16 @@ def index(input: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
     IndexError
         If a position is out of range or the index tensors do not broadcast.
     """
-    deepest = max((each._k for each in (input, *indices) if each is not None), key=lambda k: k.level)
-    source = input if input._k.level == deepest.level else deepest.lift(input)
+    source = _lifted_to(input, indices)
     return _index(source, _raw_indices(source, indices))
+
+
+def _lifted_to(input: Tensor, others: Sequence[Tensor | None]) -> Tensor:
+    """`input` at the innermost level of `vmap` that one of the others belongs to."""
+    deepest = max((each._k for each in (input, *others) if each is not None), key=lambda k: k.level)
+    if deepest is input._k or isinstance(input, inplace.Target):
+        return input
+    return deepest.lift(input) if deepest.level else input
 
 
 def _raw_indices(input: Tensor, indices: Sequence[Tensor | None]) -> Any:
@@ -269,7 +277,7 @@ def _raw_indices(input: Tensor, indices: Sequence[Tensor | None]) -> Any:
         size = input._array.shape[dim]
         array, k = each._array, each._k
         if each.numel():
-            low, high = _extremes(each)
+            low, high = extremes(each)
             if low < -size or high >= size:
                 wrong = high if high >= size else low
                 raise IndexError(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
@@ -324,7 +332,7 @@ def index_put_(self: Tensor, indices: Sequence[Tensor | None], values: Tensor, a
 
 
 def _as_index(each: Any) -> Any:
-    if isinstance(each, Tensor) and each.dtype is dtypes.bool_ and each.ndim == 1:
+    if isinstance(each, Tensor) and each.dtype is dtypes.bool_ and each.ndim == 1 and not is_mapped(each):
         return wrap_array(each._k.nonzero(each._array)[0], each._k)
     return each
 
@@ -357,7 +365,11 @@ def _indexed_shape(shape: tuple[int, ...], raw: Any) -> tuple[int, ...]:
 @composite
 def index_put(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False) -> Tensor:
     """`index_put_` on a copy."""
-    return index_put_(input.clone(), indices, values, accumulate)
+    found = [_as_index(each) for each in indices]
+    source = _lifted_to(input, [*found, values])
+    raw = _raw_indices(source, found)
+    _check_values(source, raw, values)
+    return _index_put(source, raw, values, accumulate)
 
 
 @op(
@@ -389,7 +401,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         raise RuntimeError(f"index_select(): Expected dtype int32 or int64 for index, but got {index.dtype.type_name}")
     vector = reshape(index, -1)
     size = input._array.shape[at] if input.ndim else 1
-    low, high = _extremes(vector) if vector.numel() else (0, 0)
+    low, high = extremes(vector) if vector.numel() else (0, 0)
     if low < 0 or (vector.numel() and high >= size):
         raise IndexError("index out of range in self")
     source = input if input.ndim else reshape(input, 1)
@@ -425,18 +437,14 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """A copy with the slices that `index` names filled with `value`."""
     at = wrap_dim(dim, input.ndim)
     values = value if isinstance(value, Tensor) else _constant(input, value)
-    return _index_put(input, (None,) * at + (index.long()._array,), values, False)
+    return _index_put(_lifted_to(input, (index, values)), (None,) * at + (index.long()._array,), values, False)
 
 
 @composite
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """A copy with the slices that `index` names replaced by those of `source`."""
     at = wrap_dim(dim, input.ndim)
-    return _index_put_like(input, (None,) * at + (index.long()._array,), source)
-
-
-def _index_put_like(input: Tensor, indices: Raw, values: Tensor) -> Tensor:
-    return _index_put(input, indices, values, False)
+    return _index_put(_lifted_to(input, (index, source)), (None,) * at + (index.long()._array,), source, False)
 
 
 # -- gather and scatter ------------------------------------------------------------------------
@@ -473,7 +481,7 @@ def _checked(name: str, input: Tensor, dim: int, index: Tensor) -> Tensor:
         )
     size = input._array.shape[dim] if input.ndim else 1
     if index.numel():
-        low, high = _extremes(index)
+        low, high = extremes(index)
         if low < 0 or high >= size:
             wrong = low if low < 0 else high
             raise RuntimeError(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
@@ -610,6 +618,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         "self": lambda K, g, condition, self_shape: sum_to(K, K.where(condition, g, K.zeros_like(g)), self_shape),
         "other": lambda K, g, condition, other_shape: sum_to(K, K.where(condition, K.zeros_like(g), g), other_shape),
     },
+    batch=elementwise,
 )
 def _where(K, condition: Array, self: Array, other: Array) -> Array:
     """Shapes broadcast and the types of `self` and `other` agree."""
@@ -630,6 +639,8 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     tensor([0., 2.])
     """
     if input is None and other is None:
+        if is_mapped(condition):
+            refuse_dynamic("where")
         return tuple(wrap_array(each, condition._k) for each in condition._k.nonzero(condition._array))
     if condition.dtype not in (dtypes.bool_, dtypes.uint8):
         raise RuntimeError(
@@ -646,7 +657,7 @@ def _as_operand(value: Any, like: Tensor, dtype: dtypes.dtype) -> Tensor:
         from retrograd.ops.creation import full
 
         return full((), number_as(value, dtype), dtype=dtype, device=like.device)
-    if value._k is not like._k and value.ndim == 0:
+    if value._k.base is not like._k.base and value.ndim == 0:
         value = value.to(like.device)
     return value if value.dtype is dtype else value.to(dtype)
 
@@ -660,6 +671,7 @@ def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     name="_masked_fill",
     node="MaskedFillBackward0",
     vjp={"self": lambda K, g, mask, self_shape: sum_to(K, K.where(mask, K.zeros_like(g), g), self_shape)},
+    batch=elementwise,
 )
 def _masked_fill(K, self: Array, mask: Array, value: float) -> Array:
     """`mask` is bool and broadcasts."""
@@ -695,6 +707,12 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.masked_select.html
     """
+    if is_mapped(mask):
+        raise RuntimeError(
+            "vmap: Attempted to vmap over `mask` in retrograd.masked_select(self, mask) We cannot support this because "
+            "for each batch this would return a differently shaped Tensor. Please file an issue at "
+            "https://github.com/pytorch/pytorch/issues if you need this feature."
+        )
     shape = broadcast_shapes(tuple(input._array.shape), tuple(mask._array.shape))
     if not shape:
         return getitem(reshape(input, 1), reshape(mask, 1))
@@ -720,6 +738,12 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nonzero.html
     """
+    if is_mapped(input):
+        if as_tuple:
+            raise RuntimeError(
+                "Batching rule not implemented for aten::nonzero_numpy. We could not generate a fallback."
+            )
+        refuse_dynamic("nonzero")
     k = input._k
     source = input if input.ndim else reshape(input, 1)
     columns = [wrap_array(each, k) for each in k.nonzero(source._array)]

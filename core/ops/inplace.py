@@ -17,6 +17,7 @@ from retrograd.autograd.tangents import Level, move_tangents, push_write, tangen
 from retrograd.dtypes import can_cast
 from retrograd.ops import dispatch, specialise
 from retrograd.ops.declare import Array, Op, op, op_of
+from retrograd.ops.mapped_writes import at_level_of, whole
 from retrograd.storage import overwrite, sign, write
 from retrograd.tensor import Tensor, wrap_array
 
@@ -38,20 +39,16 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
         return mode.profiler.call(name, call_inplace, op, target, *rest)
     inputs, values = dispatch._split(op, (target, *rest))
     k = dispatch.common_kernels(op.name + "_", inputs)
-    if target._k is not k:
-        raise RuntimeError(
-            f"vmap: {op.name}_(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args "
-            "that has more elements than `self`. This happened due to `other` being vmapped over but `self` not being "
-            f"vmapped over at level {k.level}. Please try to use out-of-place operators instead of {op.name}_"
-        )
-    inputs = dispatch.lifted(inputs, k)
+    if k.level or op.raw:
+        inputs = at_level_of(op, target, inputs, [each for name in op.raw for each in values[name]])
+        k = target._k
     tangents = _tangents(op, inputs, values) if mode.dual else {}
     edges = tuple(None if each is None else getattr(each, "_edge", None) for each in inputs)
     records = mode.grad and bool(op.vjp) and any(edge is not None for edge in edges)
     check_writable(target, mode, records)
     arrays = dispatch.promoted(op, inputs, k)
     (result,) = dispatch.forward(op, (target, *rest), arrays, k)
-    result = _fitting(op, target, result, k)
+    result = whole(target, _fitting(op, target, result, k))
     if records:
         inputs, arrays = _snapshot(op, inputs, arrays, edges, k)
     write(target, result)
@@ -184,6 +181,10 @@ def call_out(op: Op, out: Tensor, *arguments: Any) -> Tensor:
             "arguments requires grad."
         )
     k = dispatch.common_kernels(op.name, [*inputs, out])
+    if k.level:
+        raise RuntimeError(
+            f"Batching rule not implemented for aten::{op.name}.out; the fallback path doesn't work on out= or view ops."
+        )
     (result,) = dispatch.forward(op, arguments, dispatch.promoted(op, inputs, k), k)
     result_type = wrap_array(result, k).dtype
     if not can_cast(result_type, out.dtype):
@@ -234,7 +235,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     """
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
-    if src._k is not self._k:
+    if src._k.base is not self._k.base:
         src = src.to(self.device)
     return call_inplace(op_of(_copy), self, src)
 

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from typing import Any
 
 from retrograd.backends import windows
+from retrograd.ops import batching_windows
+from retrograd.ops.batching import along, each_leading, folded, leading, leading_shaped
 from retrograd.ops.declare import Array, Raw, op
 from retrograd.ops.fused import fused
 from retrograd.ops.graph import graph_kernel
@@ -65,7 +67,7 @@ def _convolution(
     return _add_channels(K, K.convolution(input, weight, stride, padding, dilation, groups), bias)
 
 
-@graph_kernel("convolution")
+@graph_kernel("convolution", batch=batching_windows.convolution)
 def _graph_convolution(x: Any, w: Any, *settings: Any) -> Any:
     return _convolution(x, w, None, *settings)
 
@@ -82,6 +84,7 @@ def _graph_convolution(x: Any, w: Any, *settings: Any) -> Any:
             grad, g, weight_shape, stride, padding, dilation, groups
         ),
     },
+    batch=batching_windows.convolution_input,
 )
 def _convolution_input(
     grad: Array, weight: Array, input_shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
@@ -101,6 +104,7 @@ def _convolution_input(
             grad, g, input_shape, stride, padding, dilation, groups
         ),
     },
+    batch=batching_windows.convolution_weight,
 )
 def _convolution_weight(
     grad: Array, input: Array, weight_shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
@@ -143,6 +147,7 @@ def _flat(K: Any, x: Any, axes: int) -> Any:
     name="_unpool",
     node="MaxPoolBackwardBackward0",
     vjp={"grad": lambda K, g, indices, axes: _pool_again(K, g, indices, axes)},
+    batch=batching_windows.unpool,
 )
 def _unpool(K, grad: Array, indices: Array, shape: Ints, axes: int, disjoint: bool) -> Array:
     """Zeros of `shape` with `grad` added at the positions that the pool had chosen."""
@@ -155,6 +160,7 @@ def _unpool(K, grad: Array, indices: Array, shape: Ints, axes: int, disjoint: bo
     name="_choose",
     node="MaxPoolBackward0",
     vjp={"self": lambda K, g, indices, self_shape, axes: fused(_unpool)(K, g, indices, self_shape, axes, False)},
+    batch=each_leading,
 )
 def _choose(K, self: Array, indices: Array, axes: int) -> Array:
     """What stands at `indices`, positions in the last `axes` axes as one."""
@@ -180,6 +186,7 @@ def _declare_max_pool(dims: int) -> Any:
         outputs=2,
         graph=f"max_pool{dims}d",
         vjp={"self": _max_pool_vjp},
+        batch=leading,
     )
     def max_pool(
         self: Array, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool
@@ -202,6 +209,7 @@ def _declare_adaptive_max_pool(dims: int) -> Any:
                 K, g[0], result1, self_shape, len(size), False
             )
         },
+        batch=leading,
     )
     def adaptive_max_pool(K, self: Array, size: Ints) -> tuple[Array, Array]:
         """The largest element of each of `size` parts of the spatial axes, and its position."""
@@ -276,6 +284,7 @@ def _pool_geometry(spatial: Ints, settings: PoolSettings) -> tuple[Ints, tuple[t
     name="_avg_unpool",
     node="AvgPoolBackwardBackward0",
     vjp={"grad": lambda K, g, settings: fused(_avg_pools[len(settings[0])])(K, g, settings)},
+    batch=leading_shaped,
 )
 def _avg_unpool(K, grad: Array, shape: Ints, settings: PoolSettings) -> Array:
     """Each element of `grad` spread over its window: the adjoint of the average pool."""
@@ -299,6 +308,7 @@ def _declare_avg_pool(dims: int) -> Any:
         name=f"_avg_pool{dims}d",
         node=f"AvgPool{dims}DBackward0",
         vjp={"self": lambda K, g, self_shape, settings: fused(_avg_unpool)(K, g, self_shape, settings)},
+        batch=leading,
     )
     def avg_pool(K, self: Array, settings: PoolSettings) -> Array:
         """The mean of each window."""
@@ -325,6 +335,7 @@ def _declare_adaptive_avg_pool(dims: int) -> Any:
         name=f"_adaptive_avg_unpool{dims}d",
         node=f"AdaptiveAvgPool{dims}DBackwardBackward0",
         vjp={"grad": lambda K, g, grad_shape: fused(_adaptive_avg_pools[dims])(K, g, tuple(grad_shape[-dims:]))},
+        batch=leading_shaped,
     )
     def unpool(K, grad: Array, shape: Ints) -> Array:
         """The adjoint of the adaptive average pool."""
@@ -337,6 +348,7 @@ def _declare_adaptive_avg_pool(dims: int) -> Any:
         name=f"_adaptive_avg_pool{dims}d",
         node=f"AdaptiveAvgPool{dims}DBackward0",
         vjp={"self": lambda K, g, self_shape: fused(unpool)(K, g, self_shape)},
+        batch=leading,
     )
     def pool(K, self: Array, size: Ints) -> Array:
         """The mean of each of `size` parts of the spatial axes, which may overlap by one element."""
@@ -426,6 +438,11 @@ def _embedding(K, weight: Array, indices: Array, padding: int) -> Array:
 # -- padding by the tensor's own elements, and resampling --------------------------------------
 
 
+def _batched_unresample(B: Any, call: Any, grad: Any, shape: Ints, axes: Ints, positions: tuple[Ints, ...]) -> Any:
+    by = int(B.of(grad).mapped)
+    return leading_shaped(B, call, grad, shape, tuple(each + by for each in axes), positions)
+
+
 def _declare_resample(node: str) -> Any:
     """A linear map that takes each element of the result from one element of each of several axes."""
 
@@ -433,6 +450,7 @@ def _declare_resample(node: str) -> Any:
         name=f"_un{node}",
         node=f"{node}BackwardBackward0",
         vjp={"grad": lambda K, g, axes, positions: fused(made)(K, g, axes, positions)},
+        batch=_batched_unresample,
     )
     def unresample(K, grad: Array, shape: Ints, axes: Ints, positions: tuple[Ints, ...]) -> Array:
         """Adds what was taken back to where it came from."""
@@ -445,6 +463,7 @@ def _declare_resample(node: str) -> Any:
         name=f"_{node}",
         node=f"{node}Backward0",
         vjp={"self": lambda K, g, self_shape, axes, positions: fused(unresample)(K, g, self_shape, axes, positions)},
+        batch=along,
     )
     def made(K, self: Array, axes: Ints, positions: tuple[Ints, ...]) -> Array:
         """Takes element `positions[i][j]` for place j along axis `axes[i]`."""
@@ -510,6 +529,7 @@ Columns = tuple[Ints, Ints, Ints, Ints]  # kernel, dilation, padding, stride
     name="_fold",
     node="Col2ImBackward0",
     vjp={"self": lambda K, g, settings: fused(_unfold)(K, g, settings)},
+    batch=folded,
 )
 def _fold(K, self: Array, size: Ints, settings: Columns) -> Array:
     """Columns (N, C * taps, windows) added up into images (N, C, *size)."""
@@ -533,6 +553,7 @@ def _fold(K, self: Array, size: Ints, settings: Columns) -> Array:
     name="_unfold",
     node="Im2ColBackward0",
     vjp={"self": lambda K, g, self_shape, settings: fused(_fold)(K, g, tuple(self_shape[2:]), settings)},
+    batch=folded,
 )
 def _unfold(K, self: Array, settings: Columns) -> Array:
     """Images (N, C, *size) as columns (N, C * taps, windows)."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from retrograd.ops.batching import folded, leading, shared
 from retrograd.ops.declare import Array, op, op_of
 from retrograd.ops.graph import G
 
@@ -143,7 +144,18 @@ def _layer_norm_vjp(
     return _gradients(K, g[0], self, weight, result1, result2, eps, axes, sums, needs)
 
 
-@op(name="_layer_norm", node="NativeLayerNormBackward0", outputs=3, vjp={"*": _layer_norm_vjp})
+def _batched_layer_norm(B: Any, call: Any, x: Any, weight: Any, bias: Any, count: int, eps: float) -> Any:
+    scales = shared(B, weight, bias)
+    return NotImplemented if scales is None else leading(B, call, x, *scales, count, eps)
+
+
+@op(
+    name="_layer_norm",
+    node="NativeLayerNormBackward0",
+    outputs=3,
+    vjp={"*": _layer_norm_vjp},
+    batch=_batched_layer_norm,
+)
 def _layer_norm(
     K, self: Array, weight: Array | None, bias: Array | None, count: int, eps: float
 ) -> tuple[Array, Array, Array]:
@@ -176,7 +188,18 @@ def _group_norm_vjp(
     return tuple(None if part is None else K.reshape(part, shape) for part, shape in zip(parts, shapes, strict=True))
 
 
-@op(name="_group_norm", node="NativeGroupNormBackward0", outputs=3, vjp={"*": _group_norm_vjp})
+def _batched_group_norm(B: Any, call: Any, x: Any, weight: Any, bias: Any, groups: int, eps: float) -> Any:
+    scales = shared(B, weight, bias)
+    return NotImplemented if scales is None else folded(B, call, x, *scales, groups, eps)
+
+
+@op(
+    name="_group_norm",
+    node="NativeGroupNormBackward0",
+    outputs=3,
+    vjp={"*": _group_norm_vjp},
+    batch=_batched_group_norm,
+)
 def _group_norm(
     K, self: Array, weight: Array | None, bias: Array | None, groups: int, eps: float
 ) -> tuple[Array, Array, Array]:

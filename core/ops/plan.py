@@ -199,7 +199,9 @@ class Plan:
             value, cell, version, tangents = value.array, value.cell, value.version, value.tangents
         if cell[0] != version:
             raise stale_error(node, self, index, value, cell, version)
-        return self._as_tensor(node, index, value, tangents) if as_tensor and cell is not CONSTANT else value
+        if not as_tensor or (cell is CONSTANT and not (node.k.level and hasattr(value, "shape"))):
+            return value  # a number too, which any backend's arithmetic takes as it is; that of `vmap` takes tensors
+        return self._as_tensor(node, index, value, tangents)
 
     def _as_tensor(self, node: Node, index: int, array: Any, tangents: Tangents | None = None) -> Any:
         """The saved tensor as a part of the graph: an input by its edge, an output by this node. None of None."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from retrograd.autograd.modes import current_mode
 from retrograd.dtypes import DTYPES, Category, can_cast, dtype, int64
+from retrograd.ops.batching import leading
 from retrograd.ops.declare import composite
 from retrograd.ops.graph import graph_kernel
 from retrograd.storage import overwrite
@@ -112,7 +113,7 @@ def expand(K: Any, x: Any, shape: tuple[int, ...], dims: tuple[int, ...], keepdi
     return K.broadcast_to(restored(K, x, shape, dims, keepdim), shape)
 
 
-@graph_kernel("zeros_like")
+@graph_kernel("zeros_like", batch=leading)
 def _zeros_like(x: Any) -> Any:
     from retrograd.tensor import wrap_array
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from retrograd.dtypes import Category, dtype, get_default_dtype, uint8
 from retrograd.ops.arguments import wrap_dim, wrap_dims
+from retrograd.ops.batching import along
 from retrograd.ops.declare import Array, Op, op
 from retrograd.ops.reducing import (
     as_dtype,
@@ -53,6 +54,7 @@ def _sum_all(K, self: Array, dtype: Any = None) -> Array:
     "sum",
     node="SumBackward1",
     vjp={"self": lambda K, g, self_shape, dim, keepdim: expand(K, g, self_shape, dim, keepdim)},
+    batch=along,
 )
 def _sum(self: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
     """Over the dimensions `dim`, in the input's type."""
@@ -65,6 +67,7 @@ def _sum(self: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
             K, as_dtype(K, g, self_dtype), self_shape, dim, keepdim
         )
     },
+    batch=along,
 )
 def _sum_as(K, self: Array, dim: tuple[int, ...], keepdim: bool, dtype: Any) -> Array:
     """Over the dimensions `dim`, in another type."""
@@ -109,7 +112,7 @@ def _nansum_vjp(K: Any, g: Any, self: Any, dim: Any, keepdim: bool, self_shape: 
     return K.where(K.isnan(self), K.zeros_like(spread), spread)
 
 
-@op(node="NansumBackward0", vjp={"self": _nansum_vjp})
+@op(node="NansumBackward0", vjp={"self": _nansum_vjp}, batch=along)
 def _nansum(K, self: Array, dim: tuple[int, ...], keepdim: bool, dtype: Any) -> Array:
     return K.sum(as_dtype(K, _without_nan(K, self), dtype), dim, keepdim)
 
@@ -146,7 +149,7 @@ def _mean_dims_vjp(K: Any, g: Any, self_shape: Any, self_dtype: Any, dim: Any, k
     return expand(K, as_dtype(K, g, self_dtype) / count, self_shape, dim, keepdim)
 
 
-@op(node="MeanBackward1", vjp={"self": _mean_dims_vjp})
+@op(node="MeanBackward1", vjp={"self": _mean_dims_vjp}, batch=along)
 def _mean(K, self: Array, dim: tuple[int, ...], keepdim: bool, dtype: Any) -> Array:
     return K.mean(as_dtype(K, self, dtype), dim, keepdim)
 
@@ -255,7 +258,7 @@ def _last(ndim: int, axis: int) -> tuple[int, ...]:
     return tuple(axes)
 
 
-@op(node="ProdBackward1", vjp={"self": _prod_vjp})
+@op(node="ProdBackward1", vjp={"self": _prod_vjp}, batch=along)
 def _prod(K, self: Array, dim: tuple[int, ...], keepdim: bool, dtype: Any) -> Array:
     return K.prod(as_dtype(K, self, dtype), dim, keepdim)
 
@@ -336,22 +339,22 @@ def _std_mean_vjp(
     return _add(first, None if g[1] is None else _mean_part(K, g[1], self_shape, dim, keepdim))
 
 
-@op(node="VarBackward0", vjp={"self": _var_vjp}, holomorphic=False)
+@op(node="VarBackward0", vjp={"self": _var_vjp}, holomorphic=False, batch=along)
 def _var(K, self: Array, dim: tuple[int, ...], correction: float, keepdim: bool) -> Array:
     return _moments(K, self, dim, keepdim, correction)[0]
 
 
-@op(node="StdBackward0", vjp={"self": _std_vjp}, holomorphic=False)
+@op(node="StdBackward0", vjp={"self": _std_vjp}, holomorphic=False, batch=along)
 def _std(K, self: Array, dim: tuple[int, ...], correction: float, keepdim: bool) -> Array:
     return K.sqrt(_moments(K, self, dim, keepdim, correction)[0])
 
 
-@op(node="VarMeanBackward0", vjp={"self": _var_mean_vjp}, holomorphic=False, outputs=2)
+@op(node="VarMeanBackward0", vjp={"self": _var_mean_vjp}, holomorphic=False, outputs=2, batch=along)
 def _var_mean(K, self: Array, dim: tuple[int, ...], correction: float, keepdim: bool) -> Array:
     return _moments(K, self, dim, keepdim, correction)
 
 
-@op(node="StdMeanBackward0", vjp={"self": _std_mean_vjp}, holomorphic=False, outputs=2)
+@op(node="StdMeanBackward0", vjp={"self": _std_mean_vjp}, holomorphic=False, outputs=2, batch=along)
 def _std_mean(K, self: Array, dim: tuple[int, ...], correction: float, keepdim: bool) -> Array:
     variance, center = _moments(K, self, dim, keepdim, correction)
     return K.sqrt(variance), center
@@ -570,7 +573,7 @@ def _logsumexp_vjp(K: Any, g: Any, self: Any, dim: Any, keepdim: bool, result: A
     return restored(K, g, self_shape, dim, keepdim) * K.exp(self - top)
 
 
-@op(node="LogsumexpBackward0", vjp={"self": _logsumexp_vjp}, promote=None)
+@op(node="LogsumexpBackward0", vjp={"self": _logsumexp_vjp}, promote=None, batch=along)
 def _logsumexp(K, self: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
     return K.logsumexp(self, dim, keepdim)
 
@@ -597,7 +600,7 @@ def _softmax_vjp(K: Any, g: Any, result: Any, dim: int) -> Any:
     return weighted - result * K.sum(weighted, (dim,), True)
 
 
-@op("softmax", node="SoftmaxBackward0", vjp={"self": _softmax_vjp})
+@op("softmax", node="SoftmaxBackward0", vjp={"self": _softmax_vjp}, batch=along)
 def _softmax(self: Array, dim: int) -> Array:
     """Along one dimension, in the input's type."""
 
@@ -606,6 +609,7 @@ def _softmax(self: Array, dim: int) -> Array:
     "log_softmax",
     node="LogSoftmaxBackward0",
     vjp={"self": lambda K, g, result, dim: g - K.exp(result) * K.sum(g, (dim,), True)},
+    batch=along,
 )
 def _log_softmax(self: Array, dim: int) -> Array:
     """Along one dimension, in the input's type."""
@@ -670,12 +674,12 @@ def log_softmax(input: Array, dim: int, dtype: dtype | None = None) -> Array:
 # -- logic and counting ------------------------------------------------------------------------
 
 
-@op()
+@op(batch=along)
 def _all(K, self: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
     return K.all(as_dtype(K, K.not_equal(self, 0), K.dtypes["bool"]), dim, keepdim)
 
 
-@op()
+@op(batch=along)
 def _any(K, self: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
     return K.any(as_dtype(K, K.not_equal(self, 0), K.dtypes["bool"]), dim, keepdim)
 
@@ -715,7 +719,7 @@ def any(input: Array, dim: Dims = None, keepdim: bool = False) -> Array:
     return _as_truth(input, _any(input, wrap_dims(dim, input.ndim), keepdim))
 
 
-@op()
+@op(batch=along)
 def _count_nonzero(K, self: Array, dim: tuple[int, ...]) -> Array:
     return K.sum(K.astype(K.not_equal(self, 0), K.dtypes["int64"]), dim, False)
 

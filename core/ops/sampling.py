@@ -13,6 +13,7 @@ from retrograd.autograd.modes import current_mode
 from retrograd.autograd.rebase import check_writable
 from retrograd.dtypes import Category, bool_, dtype, finfo, get_default_dtype, iinfo, int64
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
+from retrograd.ops.checks import everywhere
 from retrograd.ops.declare import Array, Op, op, op_of, publics
 from retrograd.ops.inplace import call_inplace
 from retrograd.ops.options import Destination, Options, as_size, destination, finish, fresh
@@ -20,6 +21,7 @@ from retrograd.random import (
     Generator,
     bernoulli_mask,
     default_generator,
+    drawing_level,
     integer_array,
     normal_array,
     open_uniform_array,
@@ -39,6 +41,33 @@ def _source(name: str, generator: Any) -> Generator:
     if not isinstance(generator, Generator):
         raise TypeError(f"{name}(): argument 'generator' must be retrograd.Generator, not {type(generator).__name__}")
     return generator
+
+
+def _destination(name: str, options: Options, like: Tensor | None = None) -> Destination:
+    """Where the numbers that the function `name` draws go to; inside `vmap` to its level."""
+    to = destination(name, options, like)
+    k = drawing_level(to.k)
+    if k is not to.k and to.out is not None:
+        raise RuntimeError(
+            "vmap: We do not support calling out variants of random operations inside of vmap. Please use non-out "
+            "variants as a workaround"
+        )
+    return to._replace(k=k)
+
+
+def _at_drawing_level(*tensors: Any) -> Any:
+    """Tensors to draw from; inside `vmap` those of its level. Numbers are left as they are."""
+    leader = next(each for each in tensors if isinstance(each, Tensor))
+    k = drawing_level(leader._k)
+    if not k.level:
+        return tensors
+    lifted = tuple(k.lift(each) if isinstance(each, Tensor) else each for each in tensors)
+    if k.randomness == "same" and any(isinstance(each, Tensor) and each._array.mapped for each in lifted):
+        raise RuntimeError(
+            "Vmap does not currently support same randomness with a batched tensor input. Please file an issue with "
+            "functorch"
+        )
+    return lifted
 
 
 # -- new tensors -------------------------------------------------------------------------------
@@ -92,12 +121,12 @@ def rand(*size: Any, generator: Generator | None = None, **options: Unpack[Optio
     True
     """
     shape = _size("rand", size, options)  # type: ignore[arg-type]
-    return _uniform_of(destination("rand", options), shape, _source("rand", generator))
+    return _uniform_of(_destination("rand", options), shape, _source("rand", generator))
 
 
 def rand_like(input: Tensor, *, generator: Generator | None = None, **options: Unpack[Options]) -> Tensor:
     """Uniform numbers from [0, 1), of the shape, type and device of `input`."""
-    to = destination("rand_like", options, input)
+    to = _destination("rand_like", options, input)
     return _uniform_of(to, tuple(input._array.shape), _source("rand_like", generator))
 
 
@@ -113,12 +142,12 @@ def randn(*size: Any, generator: Generator | None = None, **options: Unpack[Opti
     retrograd.Size([2, 3])
     """
     shape = _size("randn", size, options)  # type: ignore[arg-type]
-    return _normal_of(destination("randn", options), shape, _source("randn", generator))
+    return _normal_of(_destination("randn", options), shape, _source("randn", generator))
 
 
 def randn_like(input: Tensor, *, generator: Generator | None = None, **options: Unpack[Options]) -> Tensor:
     """Standard normal numbers, of the shape, type and device of `input`."""
-    to = destination("randn_like", options, input)
+    to = _destination("randn_like", options, input)
     return _normal_of(to, tuple(input._array.shape), _source("randn_like", generator))
 
 
@@ -149,7 +178,7 @@ def randint(*bounds: Any, generator: Generator | None = None, **options: Any) ->
     if hasattr(given["size"], "__index__"):
         raise TypeError(f"randint(): argument 'size' (position {len(bounds)}) must be tuple of ints, not int")
     shape = as_size("randint", (given["size"],))
-    to = destination("randint", options)  # type: ignore[arg-type]
+    to = _destination("randint", options)  # type: ignore[arg-type]
     return _integers_of(to, to.dtype or int64, shape, low, high, _source("randint", generator))
 
 
@@ -174,7 +203,7 @@ def randint_like(input: Tensor, *bounds: int, generator: Generator | None = None
     low = options.pop("low", 0) if len(bounds) < 2 else bounds[0]
     high = options.pop("high") if "high" in options else bounds[-1]
     low, high = _integers("randint_like", low, high)
-    to = destination("randint_like", options, input)  # type: ignore[arg-type]
+    to = _destination("randint_like", options, input)  # type: ignore[arg-type]
     source = _source("randint_like", generator)
     return _integers_of(to, to.dtype or int64, tuple(input._array.shape), low, high, source)
 
@@ -224,7 +253,7 @@ def randperm(n: int, *, generator: Generator | None = None, **options: Unpack[Op
     """
     if n < 0:
         raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
-    to = destination("randperm", options)
+    to = _destination("randperm", options)
     k = to.k
     keys = integer_array(k, (n,), 0, 2**63 - 1, _source("randperm", generator))
     order = k.argsort(keys, 0, False, True)
@@ -251,15 +280,14 @@ _NORMAL_BY_STD = _forgetting("_normal_by_std", "NormalBackward2")
 
 def _drawn(operator: Op, input: Tensor, array: Any) -> Tensor:
     """The numbers in `array` as what `operator` gives for `input`."""
-    result: Tensor = publics[operator.name](input, wrap_array(array, input._k))
+    result: Tensor = publics[operator.name](input, wrap_array(array, drawing_level(input._k)))
     return result
 
 
 def _probabilities(p: Tensor) -> Any:
     """The array of `p`, checked to lie in [0, 1]."""
     k = p._k
-    inside = k.logical_and(p._array >= 0, p._array <= 1)
-    if not bool(k.to_host(k.all(inside, tuple(range(p.ndim)), False))):
+    if not everywhere(k, k.logical_and(p._array >= 0, p._array <= 1)):
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
     return p._array
 
@@ -292,8 +320,9 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     >>> retrograd.bernoulli(retrograd.tensor([0.0, 1.0]))
     tensor([0., 1.])
     """
-    k, shape = input._k, tuple(input._array.shape)
     source = _source("bernoulli", generator)
+    (input,) = _at_drawing_level(input) if p is None else (input,)
+    k, shape = drawing_level(input._k), tuple(input._array.shape)
     if p is None:
         if not input.is_floating_point():
             raise NotImplementedError(f"\"bernoulli_tensor_cpu_p_\" not implemented for '{input.dtype.type_name}'")
@@ -333,7 +362,7 @@ def normal(
     _check_std("normal", std)
     if size is None:
         raise TypeError('normal() missing 1 required positional arguments: "size"')
-    to = destination("normal", options)
+    to = _destination("normal", options)
     drawn = _normal_of(to._replace(requires_grad=False, out=None), as_size("normal", (size,)), source)
     return finish(drawn._array * float(std) + float(mean), to)
 
@@ -344,17 +373,17 @@ def _check_std(name: str, std: Any) -> None:
 
 
 def _normal_by_tensors(mean: Any, std: Any, source: Generator) -> Tensor:
+    mean, std = _at_drawing_level(mean, std)
     leader: Tensor = mean if isinstance(mean, Tensor) else std
     k = leader._k
     if isinstance(std, Tensor):
-        negative = k.any(std._array < 0, tuple(range(std.ndim)), False)
-        if bool(k.to_host(negative)):
+        if not everywhere(k, k.logical_not(std._array < 0)):
             raise RuntimeError("normal expects all elements of std >= 0.0")
     else:
         _check_std("normal", std)
     scale = std._array if isinstance(std, Tensor) else float(std)
     shift = mean._array if isinstance(mean, Tensor) else float(mean)
-    to = destination("normal", {}, leader)
+    to = _destination("normal", {}, leader)
     shape = _broadcast(mean, std)
     drawn = _normal_of(to, shape, source)._array * scale + shift
     if not (isinstance(mean, Tensor) and isinstance(std, Tensor)):
@@ -402,6 +431,7 @@ def multinomial(
     tensor([1, 1])
     """
     _check_weights(input, num_samples, replacement)
+    (input,) = _at_drawing_level(input)
     k, source = input._k, _source("multinomial", generator)
     wide = k.dtypes["float64"]
     weights = k.reshape(k.astype(input._array, wide), (-1, input._array.shape[-1]))
@@ -435,10 +465,9 @@ def _check_weights(input: Tensor, count: int, replacement: bool) -> None:
 
 
 def _check_totals(k: Any, weights: Any) -> None:
-    sound = k.logical_and(weights >= 0, k.isfinite(weights))
-    if not bool(k.to_host(k.all(sound, (0, 1), False))):
+    if not everywhere(k, k.logical_and(weights >= 0, k.isfinite(weights))):
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
-    if bool(k.to_host(k.any(k.sum(weights, (1,), False) <= 0, (0,), False))):
+    if not everywhere(k, k.sum(weights, (1,), False) > 0):
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
 
 
@@ -463,17 +492,18 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     """
     if not input.is_floating_point():
         raise NotImplementedError(f"\"poisson_cpu\" not implemented for '{input.dtype.type_name}'")
+    (input,) = _at_drawing_level(input)
     k, source = input._k, _source("poisson", generator)
-    wide, every = k.dtypes["float64"], tuple(range(input.ndim))
+    wide = k.dtypes["float64"]
     rates = k.astype(input._array, wide)
-    if bool(k.to_host(k.any(rates < 0, every, False))):
+    if not everywhere(k, k.logical_not(rates < 0)):
         raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
     shape = tuple(rates.shape)
     count, passed = k.zeros(shape, wide), k.zeros(shape, wide)
     while True:
         passed = passed - k.log(open_uniform_array(k, shape, wide, source))
         running = passed <= rates
-        if not bool(k.to_host(k.any(running, every, False))):
+        if everywhere(k, k.logical_not(running)):
             return _drawn(_POISSON, input, k.astype(count, input._array.dtype))
         count = count + k.astype(running, wide)
 
@@ -496,7 +526,18 @@ def _begin(self: Tensor) -> tuple[Any, tuple[int, ...]]:
     """Refuse a forbidden write before a random number is used up; the kernels and the shape."""
     mode = current_mode()
     check_writable(self, mode, mode.grad and self._edge is not None)
+    _check_level(self)
     return self._k, tuple(self._array.shape)
+
+
+def _check_level(self: Tensor) -> None:
+    """Refuse to draw other numbers for each sample of a `vmap` into a tensor that they share."""
+    level = drawing_level(self._k)
+    if level.level and level.randomness == "different" and not (self._k is level and self._array.mapped):
+        raise RuntimeError(
+            "vmap: Cannot ask for different inplace randomness on an unbatched tensor. This will appear like same "
+            "randomness. If this is necessary for your usage, please file an issue with functorch."
+        )
 
 
 def _overwrite(self: Tensor, name: str, array: Any) -> Tensor:

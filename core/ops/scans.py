@@ -13,6 +13,7 @@ from typing import Any
 from retrograd.dtypes import Category, dtype
 from retrograd.ops import return_types
 from retrograd.ops.arguments import wrap_dim
+from retrograd.ops.batching import along
 from retrograd.ops.declare import Array, op
 from retrograd.ops.reducing import as_dtype, category, reduction, summed_as
 
@@ -49,7 +50,7 @@ def _cumsum_vjp(K: Any, g: Any, self_dtype: Any, dim: int) -> Any:
     return K.flip(K.cumsum(K.flip(g, (dim,)), dim), (dim,)) if len(g.shape) else g
 
 
-@op(node="CumsumBackward0", graph="cumsum", vjp={"self": _cumsum_vjp})
+@op(node="CumsumBackward0", graph="cumsum", vjp={"self": _cumsum_vjp}, batch=along)
 def _cumsum(K, self: Array, dim: int, dtype: Any = None) -> Array:
     x = as_dtype(K, self, dtype)
     return K.cumsum(x, dim) if len(x.shape) else x
@@ -79,7 +80,7 @@ def _cumprod_vjp(K: Any, g: Any, self: Any, self_dtype: Any, dim: int) -> Any:
     return before * _reverse_recurrence(K, shifted(K, self, dim, 1), g, dim)
 
 
-@op(node="CumprodBackward0", graph="cumprod", vjp={"self": _cumprod_vjp})
+@op(node="CumprodBackward0", graph="cumprod", vjp={"self": _cumprod_vjp}, batch=along)
 def _cumprod(K, self: Array, dim: int, dtype: Any = None) -> Array:
     x = as_dtype(K, self, dtype)
     return K.cumprod(x, dim) if len(x.shape) else x
@@ -110,7 +111,7 @@ def _logcumsumexp_vjp(K: Any, g: Any, self: Any, result: Any, dim: int) -> Any:
     return K.exp(self - result) * _reverse_recurrence(K, decay, g, dim)
 
 
-@op(node="LogcumsumexpBackward0", vjp={"self": _logcumsumexp_vjp})
+@op(node="LogcumsumexpBackward0", vjp={"self": _logcumsumexp_vjp}, batch=along)
 def _logcumsumexp(K, self: Array, dim: int) -> Array:
     """See Note [Doubling]."""
     x, step = self, 1
@@ -180,12 +181,12 @@ def _running_vjp(K: Any, g: Any, result1: Any, self_shape: Any, dim: int) -> Any
     return K.scatter_zeros(g[0], tuple(self_shape), dim, result1)
 
 
-@op(node="CummaxBackward0", vjp={"self": _running_vjp}, outputs=2)
+@op(node="CummaxBackward0", vjp={"self": _running_vjp}, outputs=2, batch=along)
 def _cummax(K, self: Array, dim: int) -> Array:
     return _running(K, self, dim, True)
 
 
-@op(node="CumminBackward0", vjp={"self": _running_vjp}, outputs=2)
+@op(node="CumminBackward0", vjp={"self": _running_vjp}, outputs=2, batch=along)
 def _cummin(K, self: Array, dim: int) -> Array:
     return _running(K, self, dim, False)
 

@@ -5,15 +5,17 @@ An index among equal elements is that of the first, where PyTorch says which one
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Sequence
 from typing import Any
 
 from retrograd.autograd.modes import no_grad
 from retrograd.dtypes import Category, float32, float64
+from retrograd.levels import is_mapped
 from retrograd.ops import return_types
 from retrograd.ops.arguments import wrap_dim, wrap_dims
-from retrograd.ops.checks import is_number
+from retrograd.ops.batching import along, refuse_dynamic
+from retrograd.ops.checks import everywhere, is_number
+from retrograd.ops.creation import tensor
 from retrograd.ops.declare import Array, composite, op, publics
 from retrograd.ops.factories import arange, empty_like, ones_like, zeros_like
 from retrograd.ops.reducing import category, reduction, restored
@@ -88,12 +90,12 @@ def _extremum(K: Any, x: Any, kernel: str, dim: int, keepdim: bool) -> tuple[Any
     return _at(K, x, getattr(K, kernel)(x, dim, True), dim, keepdim)
 
 
-@op(node="MaxBackward0", vjp={"self": _selected_vjp}, outputs=2)
+@op(node="MaxBackward0", vjp={"self": _selected_vjp}, outputs=2, batch=along)
 def _max_dim(K, self: Array, dim: int, keepdim: bool) -> Array:
     return _extremum(K, self, "argmax", dim, keepdim)
 
 
-@op(node="MinBackward0", vjp={"self": _selected_vjp}, outputs=2)
+@op(node="MinBackward0", vjp={"self": _selected_vjp}, outputs=2, batch=along)
 def _min_dim(K, self: Array, dim: int, keepdim: bool) -> Array:
     return _extremum(K, self, "argmin", dim, keepdim)
 
@@ -183,12 +185,12 @@ def _evenly_vjp(K: Any, g: Any, self: Any, result: Any, self_shape: Any, dim: An
     return restored(K, g, self_shape, dim, keepdim) * share / K.sum(share, dim, True)
 
 
-@op("max", node="AmaxBackward0", vjp={"self": _evenly_vjp})
+@op("max", node="AmaxBackward0", vjp={"self": _evenly_vjp}, batch=along)
 def _amax(self: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
     """The largest, over several dimensions."""
 
 
-@op("min", node="AminBackward0", vjp={"self": _evenly_vjp})
+@op("min", node="AminBackward0", vjp={"self": _evenly_vjp}, batch=along)
 def _amin(self: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
     """The smallest, over several dimensions."""
 
@@ -245,7 +247,7 @@ def _aminmax_vjp(
     return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
 
-@op(node="AminmaxBackward0", vjp={"self": _aminmax_vjp}, outputs=2)
+@op(node="AminmaxBackward0", vjp={"self": _aminmax_vjp}, outputs=2, batch=along)
 def _aminmax(K, self: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
     return K.min(self, dim, keepdim), K.max(self, dim, keepdim)
 
@@ -274,12 +276,12 @@ def aminmax(input: Array, *, dim: int | None = None, keepdim: bool = False) -> A
     return return_types.aminmax(*_aminmax(input, wrap_dims(dim, input.ndim), keepdim))
 
 
-@op()
+@op(batch=along)
 def _argmax(K, self: Array, dim: int, keepdim: bool) -> Array:
     return K.argmax(self, dim, keepdim)
 
 
-@op()
+@op(batch=along)
 def _argmin(K, self: Array, dim: int, keepdim: bool) -> Array:
     return K.argmin(self, dim, keepdim)
 
@@ -343,7 +345,7 @@ def _ordered(K: Any, x: Any, dim: int, descending: bool, count: int | None = Non
     return K.gather(x, order, dim), order
 
 
-@op(node="SortBackward0", vjp={"self": _without_keepdim_vjp}, outputs=2)
+@op(node="SortBackward0", vjp={"self": _without_keepdim_vjp}, outputs=2, batch=along)
 def _sort(K, self: Array, dim: int, descending: bool) -> Array:
     return _ordered(K, self, dim, descending)
 
@@ -511,12 +513,12 @@ def _nanmedian_all(K, self: Array) -> Array:
     return _median_of_all(K, self, True)
 
 
-@op(node="MedianBackward1", vjp={"self": _selected_vjp}, outputs=2)
+@op(node="MedianBackward1", vjp={"self": _selected_vjp}, outputs=2, batch=along)
 def _median_dim(K, self: Array, dim: int, keepdim: bool) -> Array:
     return _median(K, self, dim, keepdim, False)
 
 
-@op(node="NanmedianBackward1", vjp={"self": _selected_vjp}, outputs=2)
+@op(node="NanmedianBackward1", vjp={"self": _selected_vjp}, outputs=2, batch=along)
 def _nanmedian_dim(K, self: Array, dim: int, keepdim: bool) -> Array:
     return _median(K, self, dim, keepdim, True)
 
@@ -581,7 +583,7 @@ def _longest_run(K: Any, x: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
     return _at(K, x, K.gather(order, last, dim), dim, keepdim)
 
 
-@op(node="ModeBackward0", vjp={"self": _selected_vjp}, outputs=2)
+@op(node="ModeBackward0", vjp={"self": _selected_vjp}, outputs=2, batch=along)
 def _mode(K, self: Array, dim: int, keepdim: bool) -> Array:
     return _longest_run(K, self, dim, keepdim)
 
@@ -640,22 +642,15 @@ def quantile(
     tensor(1.5000)
     """
     _check_quantile(input, q, interpolation)
-    single = is_number(q) or not q.ndim
-    shares = [float(each) for each in ([q] if single else q.detach().tolist())]
-    if is_number(q) and not 0 <= q <= 1:
-        raise RuntimeError(f"quantile() q must be in the range [0, 1] but got {q:g}")
-    if builtins.any(not 0 <= each <= 1 for each in shares):
-        raise RuntimeError("quantile() q values must be in the range [0, 1]")
     at = 0 if dim is None else wrap_dim(dim, input.ndim)
     ordered = sort(input.reshape(-1) if dim is None or not input.ndim else input, at).values
     hole = ordered.isnan().any(at, keepdim=True)
-    found = [_at_share(ordered, at, share, interpolation) for share in shares]
-    results = [publics["where"](hole, float("nan"), each) for each in found]
+    single = is_number(q) or not q.ndim
+    shares = tensor([q], dtype=input.dtype, device=input.device) if is_number(q) else q.detach().reshape(-1)
+    found = publics["where"](hole, float("nan"), _at_shares(ordered, at, shares, interpolation)).movedim(at, 0)
     if keepdim:
-        results = [each.reshape((1,) * input.ndim) if dim is None else each for each in results]
-    else:
-        results = [each.squeeze(at) for each in results]
-    return results[0] if single else publics["stack"](results, 0)
+        found = found.reshape((-1, *(1,) * input.ndim)) if dim is None else found.unsqueeze(at + 1)
+    return found.squeeze(0) if single else found
 
 
 def _check_quantile(input: Any, q: Any, interpolation: str) -> None:
@@ -663,8 +658,13 @@ def _check_quantile(input: Any, q: Any, interpolation: str) -> None:
         raise RuntimeError("quantile() input tensor must be non-empty")
     if input.dtype not in (float32, float64):
         raise RuntimeError("quantile() input tensor must be either float or double dtype")
-    if not is_number(q) and q.dtype is not input.dtype:
+    if is_number(q):
+        if not 0 <= q <= 1:
+            raise RuntimeError(f"quantile() q must be in the range [0, 1] but got {q:g}")
+    elif q.dtype is not input.dtype:
         raise RuntimeError("quantile() q tensor must be same dtype as the input tensor")
+    elif not everywhere(q._k, q._k.logical_and(q._array >= 0, q._array <= 1)):
+        raise RuntimeError("quantile() q values must be in the range [0, 1]")
     if interpolation not in _INTERPOLATIONS:
         raise RuntimeError(
             "quantile() interpolation must be one of linear, lower, higher, midpoint or nearest, but got "
@@ -672,19 +672,16 @@ def _check_quantile(input: Any, q: Any, interpolation: str) -> None:
         )
 
 
-def _at_share(ordered: Any, dim: int, share: float, interpolation: str) -> Any:
-    """The quantile of elements in order, with `dim` kept."""
-    rank = share * (ordered.shape[dim] - 1)
-    below = int(rank)
-    weight = rank - below
-    if interpolation == "nearest":
-        return ordered.narrow(dim, builtins.round(rank), 1)
-    if interpolation == "lower" or weight == 0:
-        return ordered.narrow(dim, below, 1)
-    if interpolation == "higher":
-        return ordered.narrow(dim, below + 1, 1)
-    weight = 0.5 if interpolation == "midpoint" else weight
-    low, high = (ordered.narrow(dim, each, 1) for each in (below, below + 1))
+def _at_shares(ordered: Any, dim: int, shares: Any, interpolation: str) -> Any:
+    """The quantiles of elements in order, one along `dim` for each of `shares`."""
+    rank = shares * (ordered.shape[dim] - 1)
+    if interpolation in ("nearest", "lower", "higher"):
+        chosen = {"nearest": rank.round, "lower": rank.floor, "higher": rank.ceil}[interpolation]()
+        return ordered.index_select(dim, chosen.long())
+    low, high = (ordered.index_select(dim, each.long()) for each in (rank.floor(), rank.ceil()))
+    if interpolation == "midpoint":
+        return publics["lerp"](low, high, 0.5)
+    weight = (rank - rank.floor()).reshape((-1,) + (1,) * (ordered.ndim - dim - 1))
     return publics["lerp"](low, high, weight)
 
 
@@ -714,6 +711,8 @@ def unique(
     (tensor([1, 3]), tensor([1, 2]))
     """
     _real_only("unique", input)
+    if is_mapped(input):
+        refuse_dynamic("_unique2" if dim is None else "unique_dim")
     with no_grad():
         rows = input.reshape(-1, 1) if dim is None else input.movedim(dim, 0).reshape(input.shape[dim], -1)
         order, group = _groups(rows)

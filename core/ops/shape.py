@@ -18,6 +18,7 @@ from retrograd.autograd.node import Node, short_name
 from retrograd.autograd.profiler import operator_name
 from retrograd.autograd.rebase import make_view_node
 from retrograd.ops.arguments import as_ints, infer_size, wrap_dim
+from retrograd.ops.batching import leading_shaped
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.declare import Array, _node_class, alias, composite, op
 from retrograd.ops.graph import graph_kernel
@@ -271,7 +272,7 @@ def view(input: Tensor, *shape: Any, size: Sequence[int] | None = None) -> Tenso
     return make_view(input, "ViewBackward0", Reshape(wanted), size=sizes)
 
 
-@op(name="_unsafe_view", node="UnsafeViewBackward0", vjp={"self": lambda K, g, self_shape: K.reshape(g, self_shape)})
+@op(name="_unsafe_view", node="UnsafeViewBackward0", vjp={"self": lambda K, g, self_shape: K.reshape(g, self_shape)}, batch=leading_shaped)
 def _unsafe_view(K, self: Array, shape: tuple[int, ...]) -> Array:
     """A copy under another shape."""
     return K.copy(K.reshape(self, shape))
@@ -290,7 +291,7 @@ def reshape(input: Tensor, *args: Any, shape: Sequence[int] | None = None) -> Te
     return _unsafe_view(input, wanted)
 
 
-@graph_kernel("reshape")
+@graph_kernel("reshape", batch=leading_shaped)
 def _graph_reshape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     return reshape(x, tuple(shape))
 

@@ -11,7 +11,9 @@ from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode
 from retrograd.autograd.node import next_sequence_number
 from retrograd.autograd.rebase import make_view_node
 from retrograd.dtypes import Category, int64
+from retrograd.levels import is_mapped
 from retrograd.ops import linalg, neural, shape
+from retrograd.ops.checks import extremes
 from retrograd.ops.declare import op_of
 from retrograd.ops.linalg import _addmm
 from retrograd.tensor import Parameter, Tensor, wrap_array
@@ -158,9 +160,10 @@ def _check_indices(input: Tensor, rows: int) -> None:
             "Int; but got "
             f"retrograd.{input.dtype.type_name}Tensor instead (while checking arguments for embedding)"
         )
-    if input._k.level or not input.numel():
-        return  # inside `vmap` there is no one value to look at
-    if int(input.min()) < 0 or int(input.max()) >= rows:
+    if not input.numel():
+        return
+    smallest, largest = extremes(input)
+    if smallest < 0 or largest >= rows:
         raise IndexError("index out of range in self")
 
 
@@ -254,31 +257,35 @@ def embedding_bag(
             f"(got mode='{mode}'). Please open a feature request on GitHub."
         )
     if input.ndim == 2:
-        bags = [(i * input.shape[1], (i + 1) * input.shape[1]) for i in range(input.shape[0])]
-    elif offsets is None:
+        rows = embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
+        if per_sample_weights is not None:
+            rows = rows * per_sample_weights.unsqueeze(-1)
+        kept = None if padding_idx is None else (input != padding_idx % weight.shape[0]).unsqueeze(-1)
+        return _bags(rows, kept, mode)
+    if offsets is None:
         raise ValueError("offsets has to be a 1D Tensor but got None")
-    else:
-        edges = [*offsets.tolist()] + ([] if include_last_offset else [input.numel()])
-        bags = list(pairwise(edges))
-    flat = input.reshape(-1)
-    rows = embedding(flat, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
-    kept = None if padding_idx is None else [each != padding_idx % weight.shape[0] for each in flat.tolist()]
+    edges = [*offsets.tolist()] + ([] if include_last_offset else [input.numel()])
+    rows = embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
     if per_sample_weights is not None:
-        rows = rows * per_sample_weights.reshape(-1, 1)
-    return stack([_bag(rows, start, end, kept, mode) for start, end in bags])
+        rows = rows * per_sample_weights.unsqueeze(-1)
+    kept = None if padding_idx is None else (input != padding_idx % weight.shape[0]).unsqueeze(-1)
+    return stack([
+        _bags(rows[None, start:end], None if kept is None else kept[None, start:end], mode)[0]
+        for start, end in pairwise(edges)
+    ])  # fmt: skip
 
 
-def _bag(rows: Tensor, start: int, end: int, kept: list[bool] | None, mode: str) -> Tensor:
+def _bags(rows: Tensor, kept: Tensor | None, mode: str) -> Tensor:
+    """Bags (count, length, width) reduced over their lengths; rows that are not kept do not count."""
+    if rows.shape[1] == 0:
+        return rows.sum(1)
     if kept is None:
-        bag = rows[start:end]
-    else:
-        chosen = [i for i in range(start, end) if kept[i]]
-        bag = rows[chosen] if chosen else rows[start:start]
-    if bag.shape[0] == 0:
-        return bag.sum(0)
+        return rows.max(1).values if mode == "max" else rows.sum(1) if mode == "sum" else rows.mean(1)
     if mode == "max":
-        return bag.max(0).values
-    return bag.sum(0) if mode == "sum" else bag.mean(0)
+        largest = rows.masked_fill(~kept, -math.inf).max(1).values
+        return largest.masked_fill(~kept.any(1), 0.0)
+    total = (rows * kept).sum(1)
+    return total if mode == "sum" else total / kept.sum(1).clamp(min=1)
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
@@ -303,10 +310,14 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     if tensor.numel() == 0:
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")
-    elif not tensor._k.level or num_classes < 1:
-        if int(tensor.min()) < 0:
+    elif num_classes < 1 and is_mapped(tensor):
+        raise RuntimeError(
+            "When vmap-ing retrograd.nn.functional.one_hot, please provide an explicit positive num_classes argument."
+        )
+    else:
+        smallest, largest = extremes(tensor)
+        if smallest < 0:
             raise RuntimeError("Class values must be non-negative.")
-        largest = int(tensor.max())
         if num_classes == -1:
             num_classes = largest + 1
         elif num_classes < 1:
@@ -329,7 +340,7 @@ def _check_probability(p: float) -> None:
 
 def _noise(input: Tensor, p: float, shape: tuple[int, ...], scale: bool = True) -> Tensor:
     """Zeros with probability `p`, else ones, or what makes the mean one."""
-    k = input._k
+    k = random.drawing_level(input._k)
     mask = k.astype(random.bernoulli_mask(shape, 1 - p, k), input._array.dtype)
     return wrap_array(mask * (1 / (1 - p)) if scale and p < 1 else mask, k)
 

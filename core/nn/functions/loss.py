@@ -9,6 +9,7 @@ from collections.abc import Callable
 from retrograd.dtypes import int64, promote_types, uint8
 from retrograd.nn.functions.distance import pairwise_distance
 from retrograd.ops.broadcasting import broadcast_shapes
+from retrograd.ops.checks import everywhere
 from retrograd.ops.indexing import where
 from retrograd.ops.losses import (
     _bce,
@@ -266,8 +267,8 @@ def binary_cross_entropy(
         )
     if target.dtype is not input.dtype:
         raise RuntimeError(f"Found dtype {target.dtype.type_name} but expected {input.dtype.type_name}")
-    k = input._k
-    if k.compile is None and bool(((input.detach() < 0) | (input.detach() > 1)).any()):
+    k, array = input._k, input._array
+    if k.base.compile is None and not everywhere(k, k.logical_and(array >= 0, array <= 1)):
         raise RuntimeError("all elements of input should be between 0 and 1")
     if weight is not None:
         weight = weight.expand(broadcast_shapes(tuple(weight.shape), tuple(target.shape)))
@@ -492,9 +493,11 @@ def _check_classes(target: Tensor, classes: int, ignore_index: int) -> None:
     """Refuse what is no class."""
     _check_target_type(target)
     k = target._k
-    if k.compile is not None or k.level or 0 in target._array.shape:
-        return  # a device that computes ahead would have to be waited for; inside `vmap` there is no one value
-    array = k.to_host(target._array)
+    if k.base.compile is not None or 0 in target._array.shape:
+        return  # a device that computes ahead would have to be waited for
+    while target._k.level:
+        target = target._array.value
+    array = target._k.to_host(target._array)
     if array.min() < 0 or array.max() >= classes:
         for value in array.reshape(-1).tolist():
             if value != ignore_index and not 0 <= value < classes:
@@ -631,21 +634,13 @@ def multilabel_margin_loss(
 ) -> Tensor:
     """How much classes that are no targets come within 1 of those that are; each row of targets ends with -1."""
     reduction = _reduction(reduction, size_average, reduce)
-    rows = input.reshape(1, -1) if input.ndim < 2 else input
-    labels = (target.reshape(1, -1) if target.ndim < 2 else target).tolist()
-    values = []
-    for row, own in zip(rows, labels, strict=True):
-        chosen = own[: own.index(-1)] if -1 in own else own
-        others = [i for i in range(len(own)) if i not in chosen]
-        if not chosen or not others:
-            values.append(row.sum() * 0)
-            continue
-        gaps = 1 - row[chosen].unsqueeze(1) + row[others].unsqueeze(0)
-        values.append(gaps.clamp_min(0).sum() / len(own))
-    from retrograd.ops.arrange import stack
-
-    value = stack(values)
-    return _reduced(value if input.ndim > 1 or reduction != "none" else value.squeeze(0), reduction)
+    counts = (target >= 0).long().cumprod(-1)  # the labels in front of the first -1
+    labels = target * counts
+    is_target = (target.detach() * 0).scatter_add(-1, labels, counts) > 0
+    gaps = 1 - input.gather(-1, labels).unsqueeze(-1) + input.unsqueeze(-2)
+    compared = (counts > 0).unsqueeze(-1) & ~is_target.unsqueeze(-2)
+    value = gaps.clamp_min(0).masked_fill(~compared, 0.0).sum((-2, -1)) / input.shape[-1]
+    return _reduced(value, reduction)
 
 
 def multilabel_soft_margin_loss(

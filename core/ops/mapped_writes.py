@@ -1,0 +1,81 @@
+"""Writing in place inside `vmap`: a tensor that all samples share cannot take what differs by sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from retrograd.tensor import Tensor
+
+if TYPE_CHECKING:
+    from retrograd.ops.declare import Op
+
+__all__ = ["at_level_of", "whole"]
+
+# PyTorch has a text for its own batching rules of in-place operators, and two for those that have none.
+_OF_ARITHMETIC = frozenset(
+    "clamp_max clamp_min copy div logical_and logical_or logical_xor masked_fill mul sub true_divide".split()
+)
+_BY_NAME = frozenset("fill index_add index_fill index_put scatter_add".split())
+_OF_SHAPE = frozenset(
+    "add atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor gcd lcm".split()
+)
+
+
+def at_level_of(op: Op, target: Tensor, inputs: Sequence[Any], raw: Sequence[Any] = ()) -> list[Any]:
+    """The inputs of an in-place operator at the level of `target`, its first.
+
+    Parameters
+    ----------
+    raw
+        Arrays among the operator's other arguments.
+
+    Raises
+    ------
+    RuntimeError
+        If one of them differs by sample at a level at which the target does not.
+    """
+    k = target._k
+    found: list[Any] = [target]
+    for each in inputs[1:]:
+        while isinstance(each, Tensor) and each._k.level > k.level:
+            if each._array.mapped:
+                _refuse(op, target, each)
+            each = each._array.value
+        if isinstance(each, Tensor) and k.level:
+            each = k.lift(each)
+            if each._array.mapped and not target._array.mapped:
+                _refuse(op, target, each)
+        found.append(each)
+    for array in raw:
+        if getattr(array, "mapped", False) and not (k.level and target._array.mapped):
+            _refuse(op, target, None)
+    return found
+
+
+def whole(target: Tensor, result: Any) -> Any:
+    """The result of an in-place operator on a tensor that differs by sample, even where it does not: it may later."""
+    k = target._k
+    if k.level and target._array.mapped and not result.mapped:
+        return k.wrap(k.spread(result), True)
+    return result
+
+
+def _refuse(op: Op, target: Tensor, other: Tensor | None) -> NoReturn:
+    name = op.name.strip("_").removesuffix("_tensor").removesuffix("_number")
+    if name in _OF_SHAPE and other is not None:
+        shape = [other._k.size, *other.shape]
+        raise RuntimeError(f"output with shape {list(target.shape)} doesn't match the broadcast shape {shape}")
+    level = "in a vmap"
+    if name in _OF_ARITHMETIC:
+        called = "inplace arithmetic"
+    elif name in _BY_NAME:
+        called = f"{name}_"
+    else:
+        called, level = f"aten::{name}_", f"at level {target._k.level + 1 if other is None else other._k.level}"
+    raise RuntimeError(
+        f"vmap: {called}(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args that "
+        "has more elements than `self`. This happened due to `other` being vmapped over but `self` not being vmapped "
+        f"over {level}. Please try to use out-of-place operators instead of {called}. If said operator is being called "
+        "inside the PyTorch framework, please file a bug report instead."
+    )
