@@ -254,15 +254,24 @@ def _suffixes(tensor: Tensor) -> list[str]:
         found.append(f"size={shape}")
     if not _is_expected(tensor.dtype, 0 in shape):
         found.append(f"dtype={tensor.dtype}")
-    node = tensor.grad_fn
-    if node is not None:
-        found.append(f"grad_fn=<{node.name()}>")
+    name = _name_of_node(tensor)
+    if name is not None:
+        found.append(f"grad_fn=<{name}>")
     elif tensor.requires_grad:
         found.append("requires_grad=True")
     tangent = tangent_of(tensor, levels[-1]) if (levels := current_mode().dual) else None
     if hasattr(tangent, "_array"):  # else it stands for one that is not known yet
         found.append(f"tangent={tangent}")
     return found
+
+
+def _name_of_node(tensor: Tensor) -> str | None:
+    """The class of its `grad_fn`; of a view that has none any more, because of a write, `Invalid`."""
+    try:
+        node = tensor.grad_fn
+    except RuntimeError:
+        return "Invalid"
+    return None if node is None else type(node).__name__
 
 
 def _is_expected(dtype: dtypes.dtype, is_empty: bool) -> bool:

@@ -36,7 +36,7 @@ from retrograd.autograd.modes import current_mode
 
 if TYPE_CHECKING:
     from retrograd.autograd.explaining import Break
-    from retrograd.autograd.node import Node
+    from retrograd.autograd.node import Extras, Node
     from retrograd.tensor import Tensor
     from retrograd.views import Step
 
@@ -46,7 +46,9 @@ __all__ = [
     "Signature",
     "Storage",
     "View",
+    "bump",
     "check_write",
+    "leave",
     "overwrite",
     "share",
     "sign",
@@ -125,6 +127,7 @@ class Meta:
     view: View | None = None
     post_accumulate_hooks: dict[int, Callable[[Tensor], Any]] | None = None
     retains_grad: bool = False
+    hooks: Extras | None = None  # of a leaf without a gradient: the hooks it had when it had one
     tangents: dict[int, Tensor] | None = None  # by the number of the forward-mode level each belongs to
     name: str | None = None
     break_: Break | None = None  # in anomaly mode, of a tensor without a graph: why
@@ -144,25 +147,31 @@ class View:
         `"inference"`, `"multi"` (an operator with several outputs) or `"function"` (a custom Function).
     node_name
         The name of the operator that made it.
+    version
+        The version that its edge belongs to: Note [Stale views] in `retrograd.autograd.stale`.
     """
 
-    __slots__ = ("base", "creation", "node_name", "steps")
+    __slots__ = ("base", "creation", "node_name", "steps", "version")
 
-    def __init__(self, base: Tensor, steps: tuple[Step, ...], creation: str | None, node_name: str) -> None:
+    def __init__(
+        self, base: Tensor, steps: tuple[Step, ...], creation: str | None, node_name: str, version: int
+    ) -> None:
         self.base = base
         self.steps = steps
         self.creation = creation
         self.node_name = node_name
+        self.version = version
 
 
 class Storage:
     """See Note [Storage]."""
 
-    __slots__ = ("_prune_at", "aliases", "array")
+    __slots__ = ("_prune_at", "aliases", "array", "has_views")
 
     def __init__(self, owner: Tensor) -> None:
         self.array = owner._array
         self.aliases: list[weakref.ref[Tensor]] = [weakref.ref(owner)]
+        self.has_views = False
         self._prune_at = 16
 
     def add(self, tensor: Tensor) -> None:
@@ -176,7 +185,7 @@ class Storage:
     def live(self) -> Iterator[Tensor]:
         for reference in self.aliases:
             tensor = reference()
-            if tensor is not None:
+            if tensor is not None and (meta := tensor._meta) is not None and meta.storage is self:
                 yield tensor
 
     def write(self, k: Any, steps: tuple[Step, ...], value: Any) -> None:
@@ -221,11 +230,29 @@ def write(tensor: Tensor, value: Any) -> None:
             tensor._set_array(value)
         else:
             meta.storage.write(k, meta.steps, value)
-    tensor._cell[0] += 1
+    bump(tensor)
+
+
+def bump(tensor: Tensor) -> None:
+    """The memory of `tensor` has been written to: one version later. Its views have to look for their edges."""
+    cell, meta = tensor._cell, tensor._meta
+    cell[0] += 1
+    if meta is not None and meta.storage is not None and meta.storage.has_views:
+        from retrograd.autograd.stale import mark_stale
+
+        mark_stale(meta.storage, cell)
 
 
 def overwrite(tensor: Tensor, array: Any) -> None:
     """As `write`, for an array of any shape: it becomes the tensor's memory; for `out=` that resizes."""
     check_write(tensor)
+    leave(tensor)
     tensor._set_array(array)
-    tensor._cell[0] += 1
+    bump(tensor)
+
+
+def leave(tensor: Tensor) -> None:
+    """Let a tensor have no part any more in the memory it shares."""
+    meta = tensor._meta
+    if meta is not None and meta.storage is not None:
+        meta.storage, meta.steps = None, ()

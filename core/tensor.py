@@ -21,16 +21,20 @@ from typing import TYPE_CHECKING, Any
 from retrograd import dtypes
 from retrograd.autograd import explaining, hooks
 from retrograd.autograd.modes import current_mode
-from retrograd.autograd.node import AccumulateGrad, Edge, Node
+from retrograd.autograd.node import LEAVES, AccumulateGrad, Edge, Node, changed_sink
 from retrograd.device import device, kernels_of
 from retrograd.levels import is_mapped
 from retrograd.size import Size
 from retrograd.storage import Meta, share, write
 from retrograd.views import Layout, contiguous_strides
 
-__all__ = ["Parameter", "Tensor", "rebuild", "wrap_array"]
+__all__ = ["Parameter", "Tensor", "has_node", "own_edge", "rebuild", "wrap_array"]
 
 _TYPES = dtypes.DTYPES
+_ONLY_OF_LEAVES = (
+    "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph "
+    "that doesn't require differentiation use var_no_grad = var.detach()."
+)
 
 
 class Tensor:
@@ -255,7 +259,17 @@ class Tensor:
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
-        self.requires_grad_(value)
+        if type(value) is not bool:
+            raise RuntimeError("requires_grad must be a bool")
+        if not self.is_leaf:
+            raise RuntimeError(_ONLY_OF_LEAVES if not value else _ONLY_OF_LEAVES.partition(" If you want")[0])
+        if value and not self.dtype.is_differentiable:
+            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+        self._set_requires_grad(value)
+
+    @requires_grad.deleter
+    def requires_grad(self) -> None:
+        raise RuntimeError("requires_grad must be a bool")
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Say, in place, whether gradients of this leaf are wanted.
@@ -265,36 +279,39 @@ class Tensor:
         RuntimeError
             If the type is not floating-point or complex, or the tensor is no leaf.
         """
-        edge = self._edge
-        if bool(requires_grad) == (edge is not None):
-            return self
-        if edge is None:
-            if not self.dtype.is_differentiable:
-                raise RuntimeError("only Tensors of floating point dtype can require gradients")
-            if self.is_inference() and not current_mode().inference:
-                raise RuntimeError(
-                    "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed."
-                )
-            self._edge = (AccumulateGrad(self), 0)
-        elif type(edge[0]) is not AccumulateGrad:
-            raise RuntimeError(
-                "you can only change requires_grad flags of leaf variables. If you want to use a computed variable "
-                "in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+        if type(requires_grad) is not bool:
+            raise TypeError(
+                "requires_grad_(): argument 'requires_grad' (position 1) must be bool, not "
+                f"{type(requires_grad).__name__}"
             )
-        else:
-            self._edge = None
+        if not requires_grad and not self.is_leaf:
+            raise RuntimeError(_ONLY_OF_LEAVES)
+        if requires_grad and not self.dtype.is_differentiable:
+            raise RuntimeError("only Tensors of floating point dtype can require gradients")
+        self._set_requires_grad(requires_grad)
         return self
+
+    def _set_requires_grad(self, value: bool) -> None:
+        if value and self.is_inference() and not current_mode().inference:
+            raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
+        meta = self._meta
+        if meta is not None and (meta.view is not None or (meta.storage is not None and meta.storage.has_views)):
+            from retrograd.autograd.stale import set_flag
+
+            set_flag(self, value)
+        elif self.is_leaf:
+            self._edge = changed_sink(self, self._edge, value)
 
     @property
     def is_leaf(self) -> bool:
         """Whether it was made by the user, not by an operator that was recorded."""
-        return self._edge is None or type(self._edge[0]) is AccumulateGrad
+        return self._edge is None or type(self._edge[0]) in LEAVES
 
     @property
     def grad_fn(self) -> Node | None:
         """The node of the operator that made it; None for a leaf."""
         edge = self._edge
-        return None if edge is None or type(edge[0]) is AccumulateGrad else edge[0]
+        return None if edge is None or type(edge[0]) in LEAVES else edge[0]
 
     @property
     def _version(self) -> int:
@@ -318,7 +335,7 @@ class Tensor:
         meta = self._meta
         if meta is None:
             return None
-        if meta.grad is None and not self.is_leaf and not meta.retains_grad:
+        if meta.grad is None and not meta.retains_grad and has_node(self):
             _warn_of_non_leaf_grad()
         return meta.grad
 
@@ -442,11 +459,12 @@ class Tensor:
         RuntimeError
             If it does not require a gradient.
         """
-        if self._edge is None:
+        edge = self._edge
+        if edge is None:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         if not self.is_leaf:
             self._own_meta().retains_grad = True
-            hooks.retain_grad(self)
+            hooks.retain_at(self, edge)
 
     @property
     def retains_grad(self) -> bool:
@@ -497,7 +515,7 @@ class Tensor:
         RuntimeError
             If the tensor requires a gradient and `force` is not set.
         """
-        if self._edge is not None and not force:
+        if self.requires_grad and not force and current_mode().grad:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         return self._host()
 
@@ -630,6 +648,23 @@ class Tensor:
 def _unpickle(cls: type[Tensor], host: Any, where: str, requires_grad: bool) -> Tensor:
     k = kernels_of(where)
     return cls._restore(k.from_host(host), k, None, None).requires_grad_(requires_grad)
+
+
+_read_edge: Callable[[Tensor], Edge | None] = Tensor.__dict__["_edge"].__get__
+
+
+def own_edge(tensor: Tensor) -> Edge | None:
+    """The edge that a tensor was last given, whether or not its memory has been written to since.
+
+    See Note [Stale views] in `retrograd.autograd.stale`.
+    """
+    return _read_edge(tensor)
+
+
+def has_node(tensor: Tensor) -> bool:
+    """Whether that edge leads to the node of an operator."""
+    edge = _read_edge(tensor)
+    return edge is not None and type(edge[0]) not in LEAVES
 
 
 def _plain(source: Tensor) -> Tensor:

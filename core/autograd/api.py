@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from retrograd.autograd.engine import run_backward
 from retrograd.autograd.explaining import note_without_graph
-from retrograd.autograd.node import Edge, Node
+from retrograd.autograd.node import UNTRACKED, Edge, Node
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = ["GradientEdge", "backward", "get_gradient_edge", "grad"]
@@ -268,7 +268,7 @@ def _root(position: int, root: Any, given: Tensor | None) -> tuple[Edge, Tensor]
             "For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
             f"grad_output[{position}] has a dtype of {given.dtype} and output[{position}] has a dtype of {root.dtype}."
         )
-    if root._edge is None:
+    if root._edge is None or root._edge is UNTRACKED:
         error = RuntimeError(f"element {position} of tensors does not require grad and does not have a grad_fn")
         raise note_without_graph(error, root)
     if given is None:

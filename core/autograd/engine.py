@@ -34,9 +34,10 @@ from typing import TYPE_CHECKING, Any
 
 from retrograd.autograd import anomaly, explaining, hooks
 from retrograd.autograd.modes import current_mode, set_mode
-from retrograd.autograd.node import AccumulateGrad, Edge, Freed, Node
+from retrograd.autograd.node import UNTRACKED, AccumulateGrad, Edge, Freed, Node
 from retrograd.ops.broadcasting import settle
 from retrograd.ops.graph import G
+from retrograd.storage import bump
 
 if TYPE_CHECKING:
     from retrograd.tensor import Tensor
@@ -123,7 +124,7 @@ def _walk(roots: Iterable[Node]) -> tuple[list[Node], dict[Node, int]]:
         node = stack.pop()
         order.append(node)
         for edge in node.edges:
-            if edge is None:
+            if edge is None or edge is UNTRACKED:
                 continue
             target = edge[0]
             if type(target) is AccumulateGrad:
@@ -249,26 +250,25 @@ class _Task:
 
     def run_special(self, node: Node, grad: Grad) -> Sequence[Grad]:
         """A node with several outputs, with hooks, whose gradient is asked for, or in a pass that is watched."""
-        k = node.k
         arrived = [grad] if node.outputs == 1 else [(grad or {}).get(i) for i in range(node.outputs)]
         extras = node.extras
         if extras is not None and (extras.pre_hooks or extras.retain):
             arrived = self.call_tensor_hooks(node, arrived)
         if not self.accumulate:  # else `backward` has told the tensor to retain its gradient
             for position, slot in self.captures.get(node, ()):
-                self.captured[slot] = self.wrap(k, arrived[position])
+                self.captured[slot] = self.wrap(node.output_kernels(position), arrived[position])
         if self.needed is not None and not _leads_on(node, self.needed):
             return ()
         if extras is not None and extras.pre_hooks:
             arrived = self.call_node_pre_hooks(node, arrived)
+            if not node.runs_undefined and all(each is None for each in arrived):
+                return ()
         grads = self.gradients(node, arrived[0] if node.outputs == 1 else arrived)
         if extras is not None and extras.post_hooks:
-            wrapped = hooks.run_post_hooks(
-                node, [self.wrap(k, each) for each in grads], [self.wrap(k, each) for each in arrived]
-            )
+            wrapped = hooks.run_post_hooks(node, self.wrap_inputs(node, grads), self.wrap_outputs(node, arrived))
             grads = [self.unwrap(each) for each in wrapped]
         if self.check_nan:
-            anomaly.check_nan(node, [self.wrap(k, each) for each in arrived], [self.wrap(k, each) for each in grads])
+            anomaly.check_nan(node, self.wrap_outputs(node, arrived), self.wrap_inputs(node, grads))
         if not self.retain_graph and node.saved and node.plan.holds_tensors:
             node.saved = self.freed
         return grads
@@ -292,7 +292,7 @@ class _Task:
 
     def call_tensor_hooks(self, node: Node, arrived: list[Grad]) -> list[Grad]:
         """The hooks of the node's outputs; those that retain their gradient keep what comes out."""
-        wrapped = hooks.run_tensor_hooks(node, [self.wrap(node.k, each) for each in arrived])
+        wrapped = hooks.run_tensor_hooks(node, self.wrap_outputs(node, arrived))
         retain = node.extras.retain  # type: ignore[union-attr]  # the caller has looked
         for position, reference in (retain or {}).items():
             tensor = reference()
@@ -301,8 +301,20 @@ class _Task:
         return [self.unwrap(each) for each in wrapped]
 
     def call_node_pre_hooks(self, node: Node, arrived: list[Grad]) -> list[Grad]:
-        wrapped = hooks.run_node_pre_hooks(node, [self.wrap(node.k, each) for each in arrived])
+        wrapped = hooks.run_node_pre_hooks(node, self.wrap_outputs(node, arrived))
         return [self.unwrap(each) for each in wrapped]
+
+    def wrap_outputs(self, node: Node, arrived: Sequence[Grad]) -> list[Tensor | None]:
+        """The gradients that have arrived at a node, as tensors."""
+        return [self.wrap(node.output_kernels(i), each) for i, each in enumerate(arrived)]
+
+    def wrap_inputs(self, node: Node, grads: Sequence[Grad]) -> list[Tensor | None]:
+        """The gradients that a node has computed, one for each edge, as tensors: where it moves, on another device."""
+        made: list[Tensor | None] = [None] * len(node.edges)
+        for i, (edge, grad) in enumerate(zip(node.edges, grads)):  # noqa: B905 - trailing Nones may be left out
+            if edge is not None:
+                made[i] = self.wrap(edge[0].output_kernels(edge[1]), grad)
+        return made
 
     def wrap(self, k: Any, grad: Grad) -> Tensor | None:
         if grad is None or self.on_tensors:
@@ -332,10 +344,13 @@ class _Task:
             grad = self.call_node_pre_hooks(leaf, [grad])[0]
             if grad is None:
                 return
+        variable = leaf._variable()  # type: ignore[attr-defined]  # all that is pending is a leaf
+        told_off = variable is not None and not variable.requires_grad  # since the graph was made
         event = None if self.profiler is None else self.profiler.begin_node(leaf, grad)
         # In a pass on tensors that is not recorded, `.grad` is a plain one: without a tangent, as in PyTorch.
         records = self.on_tensors and current_mode().grad
-        _accumulate(leaf, grad._array if self.on_tensors and not records else grad, records)  # type: ignore[arg-type]
+        if not told_off:
+            _accumulate(leaf, grad._array if self.on_tensors and not records else grad, records)  # type: ignore[arg-type]
         if event is not None:
             self.profiler.end(event)
         meta = leaf.meta
@@ -370,7 +385,7 @@ def _accumulate(leaf: AccumulateGrad, grad: Grad, create_graph: bool) -> None:
             meta.grad = held + grad
         elif k.mutable and held._edge is None and type(held._cell) is list:
             k.add(held._array, grad, held._array)
-            held._cell[0] += 1
+            bump(held)
         else:
             held._write(k.add(held._array, grad))
 

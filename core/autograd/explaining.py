@@ -185,7 +185,7 @@ def _why_by_alias(tensor: Any) -> str | None:
         made = f"made by {view.node_name} while recording was off (no_grad)"
         return f"It is a view, {made}, of a tensor that has a graph."
     for alias in () if meta.storage is None else meta.storage.live():
-        if alias is not tensor and alias._edge is not None:
+        if alias is not tensor and alias.requires_grad:
             way = "detach()" if alias._cell is tensor._cell else ".data"
             return f"It shares the memory of a tensor that requires a gradient: it was taken out of the graph by {way}."
     return None

@@ -6,6 +6,7 @@ Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.Functi
 from __future__ import annotations
 
 import functools
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,8 +17,7 @@ from retrograd.autograd.modes import current_mode, enable_grad, no_grad, set_mod
 from retrograd.autograd.node import Freed, Node, next_sequence_number
 from retrograd.autograd.rebase import check_writable, rebase
 from retrograd.ops.plan import PACKED, Packed, _edge_now, stale_message, without_cycle
-from retrograd.storage import View
-from retrograd.tensor import Tensor, wrap_array
+from retrograd.tensor import Tensor, has_node, wrap_array
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
 
@@ -99,6 +99,11 @@ class _FunctionNode(Node):
             raise AttributeError(name)
         return getattr(self.ctx, name)
 
+    def output_kernels(self, position: int) -> Any:
+        """The kernels of one of the outputs: `forward` may have moved to another device."""
+        info = self.output_info[position]
+        return self.k if info is None else info[2]
+
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{self.name()} object at {id(self):#x}>"
 
@@ -111,7 +116,7 @@ class _FunctionPlan:
     unpacks = False
 
     def raw(self, K: Any, g: Any, node: _FunctionNode) -> list[Any]:
-        grads = _as_tensors(node, g, K)
+        grads = _as_tensors(node, g)
         with no_grad():
             results = _run_backward(node, grads)
         return [None if each is None else _own_array(each) for each in results]
@@ -122,15 +127,15 @@ class _FunctionPlan:
     def saved_attribute(self, node: Node, name: str) -> Any:
         if name == "tensors":
             return node.saved_tensors
-        raise AttributeError(f"'{node.name()}' object has no attribute '_saved_{name}'")
+        raise AttributeError(f"'{type(node).__name__}' object has no attribute '_saved_{name}'")
 
 
 _PLAN = _FunctionPlan()
 
 
-def _as_tensors(node: Node, g: Any, k: Any) -> list[Tensor | None]:
+def _as_tensors(node: Node, g: Any) -> list[Tensor | None]:
     arrays = g if isinstance(g, list) else [g]
-    return [None if each is None else wrap_array(each, k) for each in arrays]
+    return [None if each is None else wrap_array(each, node.output_kernels(i)) for i, each in enumerate(arrays)]
 
 
 def _own_array(tensor: Tensor) -> Any:
@@ -367,9 +372,14 @@ class _Recording:
         )
         if node.k is None and tensors:
             node.k = tensors[0]._k
-        self.made = tuple(
+        self._check_written_view(outputs)
+        self.made = made = tuple(
             self._output(position, each) if isinstance(each, Tensor) else each for position, each in enumerate(outputs)
         )
+        if sum(isinstance(each, Tensor) and self._is_differentiable(each) for each in made) > 1:
+            for each in made:
+                if isinstance(each, Tensor) and _is_view(each):
+                    each._own_meta().view.creation = "multi"  # type: ignore[union-attr]  # it is a view
         node.ctx._saved_for_forward = tuple(self._as_made(each) for each in node.ctx._saved_for_forward)
         return self.made
 
@@ -387,48 +397,71 @@ class _Recording:
         # What the node keeps must not lead back to it: these may be its outputs.
         ctx._to_save = ctx._dirty = ctx._non_differentiable = ctx._saved_for_forward = ()
 
+    def _check_written_view(self, outputs: tuple[Any, ...]) -> None:
+        """A view that forward has written to cannot be one output of several."""
+        written = any(_is_view(each) for each in self.node.ctx._dirty)
+        if self.records and written and len(outputs) > 1:
+            raise RuntimeError(
+                "If your Function modifies inplace an input that is a view of another Tensor, your Function cannot "
+                "return more than one Tensor. This is not supported by the current autograd engine. You should either "
+                "make sure the input is not a view (using .clone() for example) or make your Function only return one "
+                "Tensor (potentially splitting it into two Functions: one doing the inplace that returns a single "
+                "Tensor and a second one that does the other operations). You can ask on the forum "
+                "https://discuss.pytorch.org/ if you need help to do this change."
+            )
+
     def _check_dirty(self, outputs: tuple[Any, ...]) -> None:
         for each in self.node.ctx._dirty:
             if not any(each is tensor for tensor in self.inputs):
-                raise RuntimeError("Some elements marked as dirty during the forward method were not inputs. "
-                                   "mark_dirty only accepts input tensors")  # fmt: skip
+                warnings.warn(
+                    "Only input Tensors should be given to ctx.mark_dirty(). If a Tensor is not an input, there is no "
+                    "need to pass it to mark_dirty().",
+                    stacklevel=5,
+                )
+                continue
             if not any(each is out for out in outputs):
                 raise RuntimeError(
                     "Some elements marked as dirty during the forward method were not returned as output. The inputs "
                     "that are modified inplace must all be outputs of the Function."
                 )
-            if self.records and each._edge is not None and each.is_leaf:
+            if self.records and each.requires_grad and not has_node(each):
                 raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
             check_writable(each, current_mode(), self.records)
 
     def _output(self, position: int, output: Tensor) -> Tensor:
         node = self.node
-        dirty = any(output is each for each in node.ctx._dirty)
         is_input = any(output is each for each in self.inputs)
-        differentiable = (
-            self.records
-            and output.dtype.is_differentiable
-            and not any(output is each for each in node.ctx._non_differentiable)
-        )
-        if is_input and not dirty:
-            # Returned as it is: the caller gets a view, so that the input keeps its own history.
-            output = _alias(output, node if differentiable else None)
-        if not differentiable:
-            if not is_input:
-                output._edge = None
-                if current_mode().anomaly:
-                    name = f"{node.function.__qualname__}.apply"
-                    remember_break(name, self.inputs, [output], self.records, current_mode().grad)
-            return output
+        dirty = is_input and any(output is each for each in node.ctx._dirty)
+        if not self._is_differentiable(output):
+            return self._constant(output, is_input, dirty)
         if dirty:
             rebase_at(output, node, position)
             return output
-        if not is_input and output._edge is not None and output.grad_fn is None:
-            output = _alias(output, node)  # a leaf that forward closed over
-        if output._meta is not None and output._meta.view is not None and not is_input:
-            output._meta.view.creation = "function"
-            output._meta.view.node_name = node.name()
+        if is_input or (output._edge is not None and not has_node(output) and not _is_view(output)):
+            # The caller gets a view, so that the input, or a leaf that forward closed over, keeps its own history.
+            output = _alias(output)
+        _forbid_writes(output, node)
         output._edge = (node, position)
+        return output
+
+    def _is_differentiable(self, output: Tensor) -> bool:
+        marked = any(output is each for each in self.node.ctx._non_differentiable)
+        return self.records and output.dtype.is_differentiable and not marked
+
+    def _constant(self, output: Tensor, is_input: bool, dirty: bool) -> Tensor:
+        """An output without a gradient; one that was an input is given back as another tensor."""
+        if output.requires_grad:
+            if is_input:
+                output = output.detach()
+            elif not _is_view(output):
+                output._edge = None
+        elif is_input and not dirty:
+            output = _alias(output)
+        if not (is_input and dirty):
+            _forbid_writes(output, self.node)
+        if current_mode().anomaly and not is_input:
+            name = f"{self.node.function.__qualname__}.apply"
+            remember_break(name, self.inputs, [output], self.records, current_mode().grad)
         return output
 
 
@@ -438,20 +471,22 @@ def rebase_at(tensor: Tensor, node: Node, position: int) -> None:
         tensor._edge = (node, position)
 
 
-def _alias(tensor: Tensor, node: Node | None) -> Tensor:
-    from retrograd.ops.shape import make_view
-    from retrograd.views import Reshape
+def _is_view(tensor: Tensor) -> bool:
+    return tensor._meta is not None and tensor._meta.view is not None
+
+
+def _alias(tensor: Tensor) -> Tensor:
+    from retrograd.ops.shape import alias_of
 
     with no_grad():
-        made = make_view(tensor, "AliasBackward0", Reshape(tuple(tensor._array.shape)))
-    meta = made._own_meta()
-    if node is None:
-        meta.view = View(tensor, meta.steps, None, "AliasBackward0")
-    else:
-        assert meta.view is not None  # `made` is one
-        meta.view.creation = "function"
-        meta.view.node_name = node.name()
-    return made
+        return alias_of(tensor)
+
+
+def _forbid_writes(output: Tensor, node: _FunctionNode) -> None:
+    """If an output is a view, a write to it would bypass the Function's backward."""
+    view = None if output._meta is None else output._meta.view
+    if view is not None:
+        view.creation, view.node_name = "function", node.name()
 
 
 def _pack(node: _FunctionNode, tensor: Any, outputs: tuple[Any, ...], made: tuple[Any, ...]) -> Any:

@@ -15,6 +15,7 @@ from retrograd.autograd.hooks import RemovableHandle, register_tensor_hook
 from retrograd.autograd.modes import ModeContext, current_mode
 from retrograd.autograd.node import Node
 from retrograd.autograd.rebase import CopySlices
+from retrograd.storage import bump
 from retrograd.tensor import Tensor
 
 __all__ = [
@@ -116,7 +117,7 @@ def increment_version(tensor: Tensor | Sequence[Tensor]) -> None:
     """Tell the graph that a tensor's memory was written to by other means than its operators."""
     for each in [tensor] if isinstance(tensor, Tensor) else tensor:
         if type(each._cell) is list:  # an inference tensor has no version
-            each._cell[0] += 1
+            bump(each)
 
 
 class MultiGradHandle:

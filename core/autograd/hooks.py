@@ -11,13 +11,15 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from retrograd.autograd.node import UNTRACKED, Extras
+
 if TYPE_CHECKING:
-    from retrograd.autograd.node import Node
+    from retrograd.autograd.node import Edge, Node
     from retrograd.tensor import Tensor
 
 __all__ = [
-    "RemovableHandle", "register_node_hook", "register_node_prehook", "register_post_accumulate_hook",
-    "register_tensor_hook",
+    "RemovableHandle", "forget_retained", "register_node_hook", "register_node_prehook",
+    "register_post_accumulate_hook", "register_tensor_hook", "retain_at",
 ]  # fmt: skip
 
 _next_id = itertools.count().__next__
@@ -49,7 +51,17 @@ def _add(hooks: dict[int, Any], entry: Any) -> RemovableHandle:
 
 
 def _pre_hooks(node: Node) -> dict[int, Any]:
-    extras = node._extras()
+    return _pre_hooks_in(node._extras())
+
+
+def _hooks_of_leaf(tensor: Tensor) -> Extras:
+    meta = tensor._own_meta()
+    if meta.hooks is None:
+        meta.hooks = Extras()
+    return meta.hooks
+
+
+def _pre_hooks_in(extras: Extras) -> dict[int, Any]:
     if extras.pre_hooks is None:
         extras.pre_hooks = {}
     return extras.pre_hooks
@@ -59,6 +71,8 @@ def register_tensor_hook(tensor: Tensor, hook: Callable[..., Any]) -> RemovableH
     """Have `hook(grad)` called when the gradient of `tensor` is known; its result replaces it."""
     assert tensor._edge is not None  # the method has refused a tensor that requires no gradient
     node, position = tensor._edge
+    if tensor._edge is UNTRACKED:  # no gradient arrives, until the tensor is told to have one
+        return _add(_pre_hooks_in(_hooks_of_leaf(tensor)), ("tensor", hook, 0))
     return _add(_pre_hooks(node), ("tensor", hook, position))
 
 
@@ -80,9 +94,9 @@ def register_post_accumulate_hook(leaf: Tensor, hook: Callable[..., Any]) -> Rem
     return _add(meta.post_accumulate_hooks, hook)
 
 
-def retain_grad(tensor: Tensor) -> None:
-    assert tensor._edge is not None  # the method has refused a tensor that requires no gradient
-    node, position = tensor._edge
+def retain_at(tensor: Tensor, edge: Edge) -> None:
+    """Keep the gradient of `tensor`, which is that of an output of a node."""
+    node, position = edge
     extras = node._extras()
     if extras.retain is None:
         extras.retain = {}
@@ -101,10 +115,10 @@ def run_tensor_hooks(node: Node, grads: list[Tensor | None]) -> list[Tensor | No
     """Pass the gradients of a node's outputs through the hooks of those tensors."""
     assert node.extras is not None  # hooks are what extras are made for
     for kind, hook, position in list((node.extras.pre_hooks or {}).values()):
-        if kind == "tensor" and (grad := grads[position]) is not None:
-            replaced = hook(grad)
+        if kind == "tensor":
+            replaced = hook(grads[position])
             if replaced is not None:
-                grads[position] = _check_replacement(replaced, grad, hook)
+                grads[position] = _check_replacement(replaced, grads[position], hook)
     return grads
 
 
@@ -115,50 +129,62 @@ def run_node_pre_hooks(node: Node, grads: list[Tensor | None]) -> list[Tensor | 
         if kind == "node":
             replaced = hook(tuple(grads))
             if replaced is not None:
-                grads = _check_count(replaced, grads, hook)
+                grads = _check_tuple(replaced, grads, hook)
     return grads
 
 
 def run_post_hooks(
     node: Node, grad_inputs: list[Tensor | None], grad_outputs: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
-    """Pass the gradients of a node's inputs through its post-hooks."""
+    """Pass the gradients of a node's inputs, those that `next_functions` shows, through its post-hooks."""
     assert node.extras is not None
+    shown = range(len(grad_inputs)) if node.shown is None else node.shown
+    grads = [grad_inputs[i] for i in shown]
     for hook in list((node.extras.post_hooks or {}).values()):
-        replaced = hook(tuple(grad_inputs), tuple(grad_outputs))
+        replaced = hook(tuple(grads), tuple(grad_outputs))
         if replaced is not None:
-            grad_inputs = _check_count(replaced, grad_inputs, hook)
+            grads = _check_tuple(replaced, grads, hook)
+    for i, grad in zip(shown, grads, strict=True):
+        grad_inputs[i] = grad
     return grad_inputs
 
 
-def _check_count(replaced: Any, grads: Sequence[Any], hook: Callable[..., Any]) -> list[Any]:
-    replaced = list(replaced) if isinstance(replaced, (tuple, list)) else [replaced]
+def _check_tuple(replaced: Any, grads: Sequence[Any], hook: Callable[..., Any]) -> list[Any]:
+    if not isinstance(replaced, tuple):
+        raise TypeError(f"expected tuple, but hook returned '{type(replaced).__name__}'")
     if len(replaced) != len(grads):
         raise RuntimeError(
             f"hook '{_name(hook)}' has returned an incorrect number of values (got {len(replaced)}, "
             f"but expected {len(grads)})"
         )
-    return replaced
+    return [
+        None if new is None else _check_replacement(new, old, hook) for new, old in zip(replaced, grads, strict=True)
+    ]
 
 
-def _check_replacement(replaced: Any, grad: Tensor, hook: Callable[..., Any]) -> Tensor:
+def _check_replacement(replaced: Any, grad: Tensor | None, hook: Callable[..., Any]) -> Tensor:
     from retrograd.tensor import Tensor
 
+    if grad is None:
+        raise RuntimeError("can't replace a None gradient with a non-None value")
     if not isinstance(replaced, Tensor):
-        raise TypeError(
-            f"hook '{_name(hook)}' has returned {type(replaced).__name__}, but a gradient must be a Tensor or None"
-        )
-    if replaced.shape != grad.shape:
-        raise RuntimeError(
-            f"hook '{_name(hook)}' has changed the size of value: expected {list(grad.shape)}, "
-            f"got {list(replaced.shape)}"
-        )
+        raise TypeError(f"expected Variable, but hook returned '{type(replaced).__name__}'")
     if replaced.dtype is not grad.dtype:
         raise RuntimeError(
-            f"hook '{_name(hook)}' has changed the type of value: expected {grad.dtype}, got {replaced.dtype}"
+            f"hook '{_name(hook)}' has changed the type of value (was {_type(grad)} got {_type(replaced)})"
         )
+    if replaced._k is not grad._k and replaced._k.level == grad._k.level:
+        raise RuntimeError(
+            f"hook '{_name(hook)}' has changed the device of value (was {grad.device} got {replaced.device})"
+        )
+    if replaced.shape != grad.shape:
+        raise RuntimeError(f"hook '{_name(hook)}' has changed the size of value")
     return replaced
+
+
+def _type(tensor: Tensor) -> str:
+    return f"retrograd.{tensor.dtype.type_name}Tensor"
 
 
 def _name(hook: Callable[..., Any]) -> str:
-    return getattr(hook, "__name__", type(hook).__name__)
+    return getattr(hook, "__name__", "<unknown>")

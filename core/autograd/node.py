@@ -21,9 +21,15 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from retrograd.tensor import Tensor
 
-__all__ = ["AccumulateGrad", "Edge", "Extras", "Freed", "Node", "next_sequence_number", "short_name"]
+__all__ = [
+    "LEAVES", "UNGENERATED", "UNTRACKED", "AccumulateGrad", "Edge", "Extras", "Freed", "Node", "Untracked", "changed_sink",
+    "next_sequence_number", "short_name",
+]  # fmt: skip
 
 Edge = tuple["Node", int]
+
+UNGENERATED: Final = "torch::autograd::"
+"""The prefix of the nodes that PyTorch does not generate from a table of operators."""
 
 next_sequence_number: Final[Callable[[], int]] = itertools.count().__next__
 
@@ -44,6 +50,7 @@ class Extras:
     post_hooks: dict[int, Callable[..., Any]] | None = None
     retain: dict[int, weakref.ref[Tensor]] | None = None
     metadata: dict[Any, Any] | None = None
+    sequence_nr: int | None = None
     stack: str | None = None
     induced_by: tuple[str, str | None, Any] | None = None
     """In anomaly mode, of a node recorded by a backward pass: name, stack and own inducer of the node that ran."""
@@ -99,18 +106,26 @@ class Node:
     shown: tuple[int, ...] | None = None
     """Which of the edges `next_functions` shows: not those of inputs that never have a gradient. None: all."""
 
+    prefix: str = ""
+    """What stands before the class's name in PyTorch's name of the node, which programs compare with."""
+
     runs_undefined: bool = False
     """Whether the engine calls the node even if no gradient has reached it."""
 
     def name(self) -> str:
-        """The node's type, as PyTorch names it: `MulBackward0`."""
-        return type(self).__name__
+        """The node's type, as PyTorch names it: `MulBackward0`, `torch::autograd::AccumulateGrad`."""
+        return self.prefix + type(self).__name__
+
+    @property
+    def requires_grad(self) -> bool:
+        """True: a node is there because a gradient is wanted."""
+        return True
 
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
         """The edges to the nodes that this node's gradients go to."""
         edges = self.edges if self.shown is None else [self.edges[i] for i in self.shown]
-        return tuple((None, 0) if edge is None else edge for edge in edges)
+        return tuple((None, 0) if edge is None or edge is UNTRACKED else edge for edge in edges)
 
     @property
     def metadata(self) -> dict[Any, Any]:
@@ -120,13 +135,22 @@ class Node:
             extras.metadata = {}
         return extras.metadata
 
+    def output_kernels(self, position: int) -> Any:
+        """The kernels of one of the outputs, and so of its gradient."""
+        return self.k
+
     def _extras(self) -> Extras:
         if self.extras is None:
             self.extras = Extras()
         return self.extras
 
     def _sequence_nr(self) -> int:
-        return self.seq
+        own = None if self.extras is None else self.extras.sequence_nr
+        return self.seq if own is None else own
+
+    def _set_sequence_nr(self, sequence_nr: int) -> None:
+        """Show another number. The order in which nodes run stays as it is: Note [Sequence numbers]."""
+        self._extras().sequence_nr = sequence_nr
 
     def register_prehook(self, hook: Callable[..., Any]) -> Any:
         """Call `hook(grad_outputs)` before the node runs; what it returns replaces them."""
@@ -146,24 +170,29 @@ class Node:
             slot: Any = type(self).plan  # type: ignore[misc]  # mypy takes it for the plan
             if (plan := slot.__get__(self)) is not None:
                 return plan.saved_attribute(self, name.removeprefix("_saved_"))
-        raise AttributeError(f"'{self.name()}' object has no attribute '{name}'")
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __dir__(self) -> list[str]:
         names = getattr(self.plan, "saved_names", ())
         return [*object.__dir__(self), *(f"_saved_{name}" for name in names)]
 
     def __repr__(self) -> str:
-        return f"<{self.name()} object at {id(self):#x}>"
+        return f"<{type(self).__name__} object at {id(self):#x}>"
 
 
 class AccumulateGrad(Node):
     """The sink of a leaf: adds what arrives to the leaf's `.grad`.
+
+    As those of all nodes, its class shows as PyTorch's does: `<class 'AccumulateGrad'>`.
 
     The leaf holds its node and the node the leaf's metadata, but the leaf itself only weakly: two
     objects that keep each other alive would wait for the garbage collector.
     """
 
     __slots__ = ("_array", "_variable", "lock", "meta", "variable_type")
+
+    __module__ = "builtins"
+    prefix = UNGENERATED
 
     def __init__(self, variable: Tensor) -> None:
         self.edges = ()
@@ -175,9 +204,12 @@ class AccumulateGrad(Node):
         self.extras = None
         self.lock = threading.Lock()
         self.meta = variable._own_meta()
-        self.variable_type = type(variable)
+        self.variable_type = getattr(variable, "_fresh", type(variable))
         self._array = variable._array
         self._variable = weakref.ref(variable)
+
+    def _sequence_nr(self) -> int:
+        return 2**64 - 1  # in PyTorch, too, it does not count: it runs as soon as it can
 
     @property
     def variable(self) -> Tensor:
@@ -187,3 +219,47 @@ class AccumulateGrad(Node):
             variable = self.variable_type._restore(self._array, self.k, (self, 0), self.meta)
             self._variable = weakref.ref(variable)
         return variable
+
+    @variable.setter
+    def variable(self, value: Any) -> None:
+        raise AttributeError("attribute 'variable' of 'AccumulateGrad' objects is not writable")
+
+
+def changed_sink(leaf: Tensor, edge: Edge | None, wanted: bool) -> Edge | None:
+    """The edge, once `edge`, of a leaf that is to have a gradient, or is not. It keeps its hooks meanwhile."""
+    has_sink = edge is not None and type(edge[0]) is AccumulateGrad
+    if wanted == has_sink:
+        return edge
+    if has_sink:
+        assert edge is not None
+        if edge[0].extras is not None:
+            leaf._own_meta().hooks = edge[0].extras
+        return None
+    node = AccumulateGrad(leaf)
+    node.extras, node.meta.hooks = node.meta.hooks, None
+    return node, 0
+
+
+class Untracked(Node):
+    """Where gradients of views go that require one only because their base does: nowhere.
+
+    See Note [Stale views] in `retrograd.autograd.stale`.
+    """
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.edges = ()
+        self.saved = ()
+        self.plan = None
+        self.seq = -1
+        self.k = None
+        self.fix = None
+        self.extras = None
+
+
+UNTRACKED: Final[Edge] = (Untracked(), 0)
+"""The edge of every such view."""
+
+LEAVES: Final = (AccumulateGrad, Untracked)
+"""The nodes that edges of leaves lead to."""

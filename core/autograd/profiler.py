@@ -91,8 +91,7 @@ class Recorder:
 
     def begin_node(self, node: Node, given: Any) -> FunctionEvent:
         """Start the event of a node of the backward pass."""
-        name = node.name() if node.edges else f"retrograd::autograd::{node.name()}"
-        event = self.begin(name, 1, given if isinstance(given, list) else (given,))
+        event = self.begin(node.name(), 1, given if isinstance(given, list) else (given,))
         if node.edges:
             event.sequence_nr = node.seq
         return event
@@ -160,7 +159,7 @@ class profile:
     >>> with retrograd.autograd.profiler.profile() as prof:
     ...     (x * x).sum().backward()
     >>> [event.name for event in prof.function_events]
-    ['aten::mul', 'aten::sum', 'SumBackward0', 'MulBackward0', 'retrograd::autograd::AccumulateGrad']
+    ['aten::mul', 'aten::sum', 'SumBackward0', 'MulBackward0', 'torch::autograd::AccumulateGrad']
     """
 
     def __init__(

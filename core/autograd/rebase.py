@@ -4,78 +4,26 @@ Note [Rebase]
     After a recorded write to a tensor, the tensor's edge is the write's node. If the tensor is a
     view, it is the *base* that has changed: its edge becomes a `CopySlices` node, which cuts the
     view's part out of the base's gradient, passes it through the write's node and puts it back.
-    All live views of the base, the written one included, then get a fresh edge that leads to the
-    base by their view steps. PyTorch does this lazily, when a view's `grad_fn` is next read; here
-    it is done at once, so that reading an edge stays one attribute access.
+    The view itself then gets an edge that leads to the base by its view steps; so do the base's other
+    views when they are next asked: Note [Stale views] in `retrograd.autograd.stale`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from retrograd.autograd import hooks
 from retrograd.autograd.modes import Mode
-from retrograd.autograd.node import AccumulateGrad, Edge, Node, next_sequence_number, short_name
+from retrograd.autograd.node import UNGENERATED, Node, next_sequence_number
+from retrograd.autograd.stale import mark_stale, move_edge, refuse_write
 from retrograd.ops.broadcasting import settle
 from retrograd.storage import check_write, scatter_steps, sign
+from retrograd.tensor import has_node, own_edge
 
 if TYPE_CHECKING:
     from retrograd.tensor import Tensor
     from retrograd.views import Step
 
-__all__ = ["AsStridedBackward0", "CopySlices", "ViewPlan", "check_writable", "make_view_node", "rebase"]
-
-
-class ViewPlan:
-    """The gradient of any view: the adjoints of its steps, last first."""
-
-    __slots__ = ()
-    holds_tensors = False
-
-    def raw(self, K: Any, g: Any, node: Node) -> tuple[Any]:
-        steps, shapes = node.saved[:2]
-        for step, shape in zip(reversed(steps), reversed(shapes), strict=True):
-            g = step.adjoint(K, g, shape)
-        return (g,)
-
-    graph = raw
-
-    def saved_attribute(self, node: Node, name: str) -> Any:
-        arguments = (node.saved or ((), (), {}))[2]
-        if name not in arguments:
-            raise AttributeError(f"'{node.name()}' object has no attribute '_saved_{name}'")
-        return arguments[name]
-
-
-_VIEW_PLAN = ViewPlan()
-
-
-class AsStridedBackward0(Node):
-    """The node of a view whose base was written to."""
-
-    __slots__ = ()
-
-
-def make_view_node(
-    cls: type[Node], steps: tuple[Step, ...], base: Any, edge: Edge, k: Any, arguments: dict[str, Any]
-) -> Node:
-    """A node for the view that `steps` make of the array `base`."""
-    node = cls()
-    node.edges = (edge,)
-    node.k = k
-    node.extras = None
-    node.fix = None
-    node.seq = next_sequence_number()
-    node.plan = _VIEW_PLAN
-    if len(steps) == 1:
-        shapes: tuple[Any, ...] = (tuple(base.shape),)
-    else:
-        shapes = ()
-        for step in steps:
-            shapes += (tuple(base.shape),)
-            base = step.apply(k, base)
-    node.saved = (steps, shapes, arguments)
-    return node
+__all__ = ["CopySlices", "check_writable", "rebase"]
 
 
 class _CopySlicesPlan:
@@ -124,6 +72,9 @@ class CopySlices(Node):
 
     __slots__ = ()
 
+    __module__ = "builtins"
+    prefix = UNGENERATED
+
 
 def check_writable(tensor: Tensor, mode: Mode, records: bool) -> None:
     """Refuse a write before anything has changed.
@@ -141,13 +92,15 @@ def check_writable(tensor: Tensor, mode: Mode, records: bool) -> None:
     check_write(tensor)
     meta = tensor._meta
     view = None if meta is None else meta.view
-    if view is not None and view.creation == "inference" and mode.grad and view.base._edge is not None:
-        raise RuntimeError(_creation_text(tensor, view))  # its own edge was never made
-    if mode.grad and view is not None and (records or view.base._edge is not None):
-        _check_view(tensor, view)
-    elif records:
-        edge = tensor._edge
-        if edge is not None and type(edge[0]) is AccumulateGrad:
+    if records:
+        if view is not None:
+            if view.creation is not None:
+                refuse_write(view, own_edge(tensor), "is being")
+            if tensor.requires_grad and view.base.is_leaf:
+                raise RuntimeError(
+                    "a view of a leaf Variable that requires grad is being used in an in-place operation."
+                )
+        if tensor.requires_grad and not has_node(tensor):
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
     if view is not None:
         layout = tensor._layout()
@@ -158,52 +111,18 @@ def check_writable(tensor: Tensor, mode: Mode, records: bool) -> None:
             )
 
 
-def _check_view(tensor: Tensor, view: Any) -> None:
-    base_edge = view.base._edge
-    if view.creation is not None:
-        raise RuntimeError(_creation_text(tensor, view))
-    if base_edge is not None and type(base_edge[0]) is AccumulateGrad:
-        raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
-
-
-def _creation_text(tensor: Tensor, view: Any) -> str:
-    origin = f"Output {tensor.output_nr} of {short_name(view.node_name)} is a view and is being modified inplace."
-    if view.creation in ("no_grad", "inference"):
-        inference = view.creation == "inference"
-        block = "inference_mode" if inference else "no_grad"
-        return (
-            f"A view was created in {block.removesuffix('_mode')} mode and is being modified inplace "
-            f"{'in normal mode' if inference else 'with grad mode enabled'}. Given that this use case is ambiguous "
-            "and error-prone, it is forbidden. You can clarify your code by moving both "
-            f"the view and the inplace either both inside the {block} block (if you don't want the inplace to be "
-            "tracked) or both outside (if you want the inplace to be tracked)."
-        )
-    if view.creation == "multi":
-        return (
-            f"{origin} This view is the output of a function that returns multiple views. Such functions do not "
-            "allow the output views to be modified inplace. You should replace the inplace operation by an "
-            "out-of-place one."
-        )
-    return (
-        f"{origin} This view was created inside a custom Function (or because an input was returned as-is) and the "
-        "autograd logic to handle view+inplace would override the custom backward associated with the custom "
-        "Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output "
-        "of the custom Function."
-    )
-
-
 def rebase(tensor: Tensor, node: Node, by: str) -> None:
     """Make `node`, of the write to `tensor` by operator `by`, the origin of what it wrote. See Note [Rebase]."""
-    meta = tensor._meta
-    view = None if meta is None else meta.view
+    view = None if tensor._meta is None else tensor._meta.view
     base = tensor if view is None else view.base
-    _move_edge(base, (node if view is None else _copy_slices(base, view.steps, node), 0))
+    move_edge(base, (node if view is None else _copy_slices(base, view.steps, node), 0))
     # Whoever saved the old value is told by whom it was overwritten: see `retrograd.ops.plan.stale_error`.
-    sign(tensor._cell, by, type(node), None if node.extras is None else node.extras.stack)
+    assert base._edge is not None  # it has just been given
+    sign(tensor._cell, by, type(base._edge[0]), None if node.extras is None else node.extras.stack)
     storage = None if base._meta is None else base._meta.storage
     if storage is not None:
-        for alias in storage.live():
-            _refresh(alias, base)
+        mark_stale(storage, tensor._cell)  # those that had no edge before, and so no reason to look
+        tensor._edge  # noqa: B018 - the view that was written to looks at once
 
 
 def _copy_slices(base: Tensor, steps: tuple[Step, ...], inner: Node) -> CopySlices:
@@ -216,28 +135,3 @@ def _copy_slices(base: Tensor, steps: tuple[Step, ...], inner: Node) -> CopySlic
     node.plan = _COPY_SLICES_PLAN if inner.plan.holds_tensors else _COPY_SLICES_PLAN_WITHOUT_TENSORS
     node.saved = (steps, inner)
     return node
-
-
-def _refresh(alias: Tensor, base: Tensor) -> None:
-    view = alias._own_meta().view
-    if view is not None and view.base is base:
-        assert base._edge is not None  # it has just been rebased
-        node = make_view_node(
-            AsStridedBackward0, view.steps, base._array, base._edge, base._k, _strided_arguments(alias)
-        )
-        _move_edge(alias, (node, 0))
-
-
-def _strided_arguments(alias: Tensor) -> dict[str, Any]:
-    layout = alias._layout()
-    return {"size": layout.shape, "stride": layout.strides, "storage_offset": layout.offset}
-
-
-def _move_edge(tensor: Tensor, edge: Edge) -> None:
-    """Give a tensor its new origin; if it retains its gradient, it does so there."""
-    retains = tensor._meta is not None and tensor._meta.retains_grad
-    if retains:
-        hooks.forget_retained(tensor, tensor._edge)
-    tensor._edge = edge
-    if retains:
-        hooks.retain_grad(tensor)

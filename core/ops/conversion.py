@@ -52,7 +52,7 @@ class _MovePlan:
         """Nothing saved is a tensor."""
 
     def saved_attribute(self, node: Node, name: str) -> Any:
-        raise AttributeError(f"'{node.name()}' object has no attribute '_saved_{name}'")
+        raise AttributeError(f"'{type(node).__name__}' object has no attribute '_saved_{name}'")
 
 
 _MOVE_PLAN = _MovePlan()
@@ -62,6 +62,7 @@ class ToCopyBackward0(Node):
     """The node of a move. See Note [Moving between backends]."""
 
     __slots__ = ()
+    __module__ = "builtins"
 
 
 def _move(x: Tensor, k: Kernels, type_name: str) -> Tensor:

@@ -275,7 +275,7 @@ def _node_name(name: str) -> str:
 
 
 def _node_class(name: str, outputs: int) -> type[Node]:
-    return type(name, (Node,), {"__slots__": (), "outputs": outputs, "__module__": "retrograd.autograd"})
+    return type(name, (Node,), {"__slots__": (), "outputs": outputs, "__module__": "builtins"})  # as in PyTorch
 
 
 def op(

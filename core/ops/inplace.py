@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from retrograd.autograd.modes import current_mode
+from retrograd.autograd.node import UNGENERATED
 from retrograd.autograd.profiler import operator_name
 from retrograd.autograd.rebase import check_writable, rebase
 from retrograd.autograd.tangents import Level, move_tangents, push_write, tangents_of
@@ -43,9 +44,9 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
         inputs = at_level_of(op, target, inputs, [each for name in op.raw for each in values[name]])
         k = target._k
     tangents = _tangents(op, inputs, values) if mode.dual else {}
-    edges = tuple(None if each is None else getattr(each, "_edge", None) for each in inputs)
-    records = mode.grad and bool(op.vjp) and any(edge is not None for edge in edges)
+    records = mode.grad and bool(op.vjp) and any(getattr(each, "requires_grad", False) for each in inputs)
     check_writable(target, mode, records)
+    edges = tuple(getattr(each, "_edge", None) for each in inputs) if records else ()
     arrays = dispatch.promoted(op, inputs, k)
     (result,) = dispatch.forward(op, (target, *rest), arrays, k)
     result = whole(target, _fitting(op, target, result, k))
@@ -97,6 +98,9 @@ def _snapshot(
 ) -> tuple[list[Any], list[Any]]:
     """Inputs as a node may save them: the target's old value is kept, if the formulas need it, as a copy."""
     plan = op.plans_for(k)[tuple(edge is not None for edge in edges)]
+    for each, name in zip(inputs, op.inputs, strict=False):
+        if name in plan.names and isinstance(each, Tensor):
+            each._cell[0]  # noqa: B018 - an inference tensor refuses to be saved, before anything has changed
     first = op.inputs[0]
     if first not in plan.names:
         return list(inputs), list(arrays)
@@ -213,6 +217,9 @@ def _copy(K, self: Array, src: Array) -> Array:
     """`src`, broadcast to the shape of `self` and cast to its type."""
     value = src if src.dtype == self.dtype else K.astype(src, self.dtype)
     return value if value.shape == self.shape else K.broadcast_to(value, tuple(self.shape))
+
+
+op_of(_copy).node_class.prefix = UNGENERATED
 
 
 def _back_to(K: Any, g: Any, shape: Any, dtype: Any) -> Any:

@@ -28,6 +28,7 @@ from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import Freed
 
 if TYPE_CHECKING:
+    from retrograd.autograd.tangents import Level
     from retrograd.autograd.node import Node
     from retrograd.ops.declare import Op
     from retrograd.tensor import Tensor
@@ -242,7 +243,7 @@ class Plan:
         if name not in self.names:
             if any(name in needs for needs in self.op.needs.values()):
                 return None  # saved only if another input requires a gradient
-            raise AttributeError(f"'{node.name()}' object has no attribute '_saved_{name}'")
+            raise AttributeError(f"'{type(node).__name__}' object has no attribute '_saved_{name}'")
         return self.unpack(node, self.names.index(name), as_tensor=True)
 
     def _first_raw(self, compile_: Callable[..., Any] | None, K: Any, g: Any, node: Node) -> Sequence[Any]:
@@ -327,9 +328,17 @@ def _check_unpacked(value: Any) -> None:
 
 def stale_error(node: Node, plan: Plan, index: int, array: Any, cell: list[Any], expected: int) -> RuntimeError:
     """The error for a saved tensor that was written to; PyTorch's sentence."""
+    from retrograd.autograd.stale import MultiViewPlan, multi_view_error
+
     type_name = node.k.names[array.dtype]
     kind, position, _ = plan.sources[index]
-    edge = (node, position) if kind == "result" else _edge_now(node.edges[position], cell)
+    if kind == "result":
+        edge: Any = (node, position)
+    else:
+        edge = node.edges[position]
+        if edge is not None and edge[0].outputs != 1 and isinstance(edge[0].plan, MultiViewPlan):
+            return note_stale(multi_view_error(edge), node, plan.names[index], cell)
+        edge = _edge_now(edge, cell)
     error = stale_message(type_name, tuple(array.shape), edge, cell[0], expected)
     return note_stale(error, node, plan.names[index], cell)
 
@@ -338,7 +347,7 @@ def _edge_now(edge: Any, cell: list[Any]) -> Any:
     """Where an input that was `edge` comes from now: a recorded write has left its node in the cell."""
     if edge is None or len(cell) == 1 or cell[1].node is None:
         return edge
-    from retrograd.autograd.rebase import AsStridedBackward0, ViewPlan
+    from retrograd.autograd.stale import AsStridedBackward0, ViewPlan
 
     if isinstance(edge[0].plan, ViewPlan):
         return AsStridedBackward0(), 0

@@ -14,13 +14,13 @@ from retrograd.autograd import tangents
 from retrograd.autograd.anomaly import remember_call
 from retrograd.autograd.explaining import remember_break
 from retrograd.autograd.modes import current_mode
-from retrograd.autograd.node import Node, short_name
+from retrograd.autograd.node import UNTRACKED, Node, short_name
 from retrograd.autograd.profiler import operator_name
-from retrograd.autograd.rebase import make_view_node
+from retrograd.autograd.stale import make_view_node, make_views_node, view_class
 from retrograd.ops.arguments import as_ints, infer_size, wrap_dim
 from retrograd.ops.batching import leading_shaped
 from retrograd.ops.broadcasting import broadcast_shapes
-from retrograd.ops.declare import Array, _node_class, alias, composite, op
+from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.graph import graph_kernel
 from retrograd.storage import View, share
 from retrograd.tensor import Tensor
@@ -28,23 +28,14 @@ from retrograd.views import AsStrided, Diagonal, Expand, Part, Permute, Reshape,
 
 __all__ = ["make_view", "make_views"]
 
-_NODES: dict[str, type[Node]] = {}
 
-
-def _view_class(name: str, outputs: int = 1) -> type[Node]:
-    """The node class of a view operator; one per name."""
-    if outputs != 1:
-        return _node_class(name, outputs)
-    made = _NODES.get(name)
-    if made is None:
-        made = _NODES[name] = _node_class(name, 1)
-    return made
-
-
-def make_view(source: Tensor, name: str, *steps: Step, creation: str | None = None, **arguments: Any) -> Tensor:
+def make_view(
+    source: Tensor, name: str, *steps: Step, creation: str | None = None, recorded: bool = True, **arguments: Any
+) -> Tensor:
     """A tensor that looks at the memory of `source` through `steps`.
 
-    `arguments` are shown as the node's `_saved_*` attributes.
+    `arguments` are shown as the node's `_saved_*` attributes. One that is not `recorded` is given its edge
+    by the caller.
     """
     mode = current_mode()
     if mode.profiler is not None:
@@ -57,13 +48,16 @@ def make_view(source: Tensor, name: str, *steps: Step, creation: str | None = No
     made._cell = source._cell
     share(source, made, steps)
     made._meta.view = _view_of(source, steps, creation, name, mode)
-    edge = source._edge
-    if edge is not None and mode.grad:
-        node = make_view_node(_view_class(name), steps, source._array, edge, k, arguments)
+    made._meta.storage.has_views = True
+    if not mode.grad:
+        if source.requires_grad:
+            made._edge = UNTRACKED
+    elif recorded and (edge := source._edge) is not None:
+        node = make_view_node(view_class(name), steps, source._array, edge, k, arguments)
         if mode.anomaly:
             remember_call(node)
         made._edge = (node, 0)
-    elif mode.anomaly:
+    if made._edge is None and mode.anomaly:
         remember_break(short_name(name), [source], [made], False, mode.grad)
     if mode.dual:
         tangents.push_view(source, made, name, steps)
@@ -72,66 +66,27 @@ def make_view(source: Tensor, name: str, *steps: Step, creation: str | None = No
 
 def _view_of(source: Tensor, steps: tuple[Step, ...], creation: str | None, name: str, mode: Any) -> View:
     own = None if source._meta is None else source._meta.view
-    if creation is None and not mode.grad:
+    if not mode.grad:
         creation = "inference" if mode.inference else "no_grad"
+    version = 0 if source.is_inference() else source._cell[0]
     if own is None:
-        return View(source, steps, creation, name)
-    return View(own.base, own.steps + steps, creation or own.creation, name)
-
-
-class _MultiViewPlan:
-    """The gradient of an operator that returns several views: the sum of their adjoints."""
-
-    __slots__ = ()
-    holds_tensors = False
-
-    def raw(self, K: Any, g: list[Any], node: Node) -> tuple[Any]:
-        steps, shape = node.saved
-        total = None
-        for step, each in zip(steps, g, strict=True):
-            if each is not None:
-                part = step.adjoint(K, each, shape)
-                total = part if total is None else total + part
-        return (total,)
-
-    graph = raw
-
-    def saved_attribute(self, node: Node, name: str) -> Any:
-        raise AttributeError(f"'{node.name()}' object has no attribute '_saved_{name}'")
-
-
-_MULTI_VIEW_PLAN = _MultiViewPlan()
+        return View(source, steps, creation, name, version)
+    return View(own.base, own.steps + steps, creation or own.creation, name, version)
 
 
 def make_views(source: Tensor, name: str, steps: Sequence[Step]) -> tuple[Tensor, ...]:
     """Several views of `source`, with one node between them."""
-    from retrograd.autograd.modes import no_grad
-
     mode = current_mode()
     if mode.profiler is not None:
         return mode.profiler.call(operator_name(name), make_views, source, name, steps)
-    with no_grad():
-        views = [make_view(source, name, step, creation="multi") for step in steps]
-    if source._edge is not None and mode.grad:
+    edge = source._edge if mode.grad else None
+    views = [make_view(source, name, step, creation="multi", recorded=False) for step in steps]
+    if edge is not None:
         outputs = max(len(steps), 1)
-        node = make_view_node(_view_class(name, outputs), (), source._array, source._edge, source._k, {})
-        node.plan = _MULTI_VIEW_PLAN if len(steps) != 1 else _SINGLE_VIEW_PLAN
-        node.saved = (tuple(steps), tuple(source._array.shape))
+        node = make_views_node(view_class(name, outputs), tuple(steps), source._array, edge, source._k)
         for position, view in enumerate(views):
             view._edge = (node, position)
     return tuple(views)
-
-
-class _SingleViewPlan(_MultiViewPlan):
-    __slots__ = ()
-
-    def raw(self, K: Any, g: Any, node: Node) -> tuple[Any]:
-        return _MultiViewPlan.raw(self, K, [g], node)
-
-    graph = raw
-
-
-_SINGLE_VIEW_PLAN = _SingleViewPlan()
 
 
 # -- permutations ------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 from retrograd.autograd.modes import enable_grad
 from retrograd.ops.graph import G
 from retrograd.optim.optimizer import Optimizer
-from retrograd.storage import write
+from retrograd.storage import bump, write
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = ["RuleOptimizer", "check", "check_betas", "check_lr", "lerp", "number"]
@@ -158,7 +158,7 @@ class RuleOptimizer(Optimizer):
             results = self._compiled(k)(k, flags, len(arrays), *arrays, *scalars, *options)
         for tensor, result in zip(tensors, results, strict=True):
             if result is tensor._array:
-                tensor._cell[0] += 1
+                bump(tensor)
             else:
                 write(tensor, result)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from retrograd.optim.optimizer import ParamsT
 from retrograd.optim.rule import RuleOptimizer, check, check_lr, number
-from retrograd.storage import write
+from retrograd.storage import bump, write
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = ["SGD"]
@@ -182,7 +182,7 @@ def _descend(params: list[Tensor], minus_lr: float) -> None:
         k, array = p._k, p._array
         if k.mutable:
             k.add(array, k.multiply(meta.grad._array, minus_lr), array)
-            p._cell[0] += 1
+            bump(p)
         elif k.compile is None:
             write(p, array + meta.grad._array * minus_lr)
         else:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from retrograd.autograd.node import AccumulateGrad, Freed, Node
-from retrograd.autograd.rebase import CopySlices, ViewPlan
-from retrograd.ops.shape import _MultiViewPlan as MultiViewPlan
+from retrograd.autograd.rebase import CopySlices
+from retrograd.autograd.stale import MultiViewPlan, ViewPlan
 from retrograd.tensor import Tensor
 
 __all__ = ["Graph", "graph"]

@@ -16,7 +16,7 @@ from retrograd.autograd.modes import GRAD, current_mode
 from retrograd.profiler import ProfilerAction, ProfilerActivity, profile as scheduled_profile, schedule
 
 STEP = ["aten::mm", "aten::tanh", "aten::view", "aten::sum"]
-BACK = ["SumBackward0", "ViewBackward0", "TanhBackward0", "MmBackward0", "retrograd::autograd::AccumulateGrad"]
+BACK = ["SumBackward0", "ViewBackward0", "TanhBackward0", "MmBackward0", "torch::autograd::AccumulateGrad"]
 
 
 def step(x: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from retrograd import random
 from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode
 from retrograd.autograd.node import next_sequence_number
-from retrograd.autograd.rebase import make_view_node
+from retrograd.autograd.stale import make_view_node, view_class
 from retrograd.dtypes import Category, int64
 from retrograd.levels import is_mapped
 from retrograd.ops import linalg, neural, shape
@@ -26,7 +26,7 @@ __all__ = [
 _new = object.__new__
 _addmm_op = op_of(_addmm)
 _addmm_node = _addmm_op.node_class
-_transpose_node = shape._view_class("TBackward0")
+_transpose_node = view_class("TBackward0")
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -1,0 +1,350 @@
+"""Views whose place in the graph is found anew when somebody asks for it.
+
+Note [Stale views]
+    A write to a memory changes what every view of it is: each then comes from the base as it is now.
+    As in PyTorch, a view learns this when its `grad_fn` is next asked for: its new node leads to the
+    base's, or, if it was made where writes to it are ambiguous (under `no_grad`, by an operator with
+    several outputs, in a custom Function), an error says so.
+
+    Reading an edge must stay one attribute access. So a view that has to look first is, until it has, an
+    instance of a subclass of its class, by the same name, whose `_edge` is a property. Since it is not
+    of the class itself, operators leave their generated fast path for the general one, which asks for
+    the edge. `View.version` is the version that a view's edge belongs to; the slot of a stale view holds
+    the edge it had.
+
+    A view requires a gradient if it has a node, was told to, or its base requires one. In the last case
+    alone it is a leaf without a sink for gradients: its edge is `UNTRACKED`.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from retrograd.autograd import hooks
+from retrograd.autograd.node import (
+    LEAVES,
+    UNTRACKED,
+    AccumulateGrad,
+    Edge,
+    Node,
+    changed_sink,
+    next_sequence_number,
+    short_name,
+)
+from retrograd.storage import Meta, View
+from retrograd.tensor import Tensor, has_node, own_edge
+from retrograd.views import AsComplex, AsReal, Step
+
+if TYPE_CHECKING:
+    from retrograd.storage import Storage
+
+__all__ = [
+    "AsStridedBackward0", "MultiViewPlan", "ViewPlan", "make_view_node",
+    "make_views_node", "multi_view_error", "mark_stale", "move_edge", "refuse_write",
+    "set_flag", "view_class",
+]  # fmt: skip
+
+_give_edge: Any = Tensor.__dict__["_edge"].__set__
+_lock = threading.RLock()
+
+
+# -- becoming stale, and finding out -------------------------------------------------------------
+
+
+class Stale:
+    """What a stale view has in place of its class's attributes. See Note [Stale views]."""
+
+    __slots__ = ()
+    _fresh: type[Tensor]
+
+    @property
+    def _edge(self: Any) -> Edge | None:
+        with _lock:
+            if isinstance(self, Stale):
+                edge = _found_anew(self)
+                self.__class__ = self._fresh
+                _give_edge(self, edge)
+            return own_edge(self)
+
+    @_edge.setter
+    def _edge(self: Any, edge: Edge | None) -> None:
+        self.__class__ = self._fresh
+        _give_edge(self, edge)
+
+    @property
+    def requires_grad(self: Any) -> bool:
+        return own_edge(self) is not None or self._meta.view.base._edge is not None
+
+    @requires_grad.setter
+    def requires_grad(self: Any, value: bool) -> None:
+        self._fresh.requires_grad.fset(self, value)
+
+    def _set_array(self: Any, array: Any) -> None:
+        self._array = array
+        edge = own_edge(self)
+        if edge is not None and type(edge[0]) is AccumulateGrad:
+            edge[0]._array = array
+
+    @property
+    def output_nr(self: Any) -> int:
+        edge = own_edge(self)
+        return 0 if edge is None else edge[1]
+
+
+@cache
+def _stale_class(cls: type[Tensor]) -> type[Tensor]:
+    names = {"__slots__": (), "__module__": cls.__module__, "__qualname__": cls.__qualname__, "_fresh": cls}
+    return type(cls)(cls.__name__, (Stale, cls), names)
+
+
+def mark_stale(storage: Storage, cell: Any) -> None:
+    """All views that share a version cell have to look for their edge when it is next asked for."""
+    if type(cell) is not list:
+        return
+    for alias in storage.live():
+        view = alias._own_meta().view
+        if view is not None and alias._cell is cell and not isinstance(alias, Stale):
+            _become_stale(alias, view.base)
+
+
+def _become_stale(view: Tensor, base: Tensor) -> None:
+    edge = own_edge(view)
+    if edge is None and base._edge is None:
+        return  # nor will a look give anything else
+    if edge is UNTRACKED:
+        _give_edge(view, None)
+    view.__class__ = _stale_class(type(view))
+
+
+def set_flag(tensor: Tensor, requires_grad: bool) -> None:
+    """Give a leaf a sink for its gradient, or take it away; what its views are follows."""
+    edge = own_edge(tensor)
+    if has_node(tensor):
+        return
+    _give_edge(tensor, changed_sink(tensor, None if edge is UNTRACKED else edge, requires_grad))
+    meta = tensor._own_meta()
+    if meta.view is None:
+        if meta.storage is not None:
+            mark_stale(meta.storage, tensor._cell)
+    elif not isinstance(tensor, Stale):
+        _become_stale(tensor, meta.view.base)
+
+
+def _found_anew(view_tensor: Tensor) -> Edge | None:
+    """The edge of a stale view, as PyTorch's `grad_fn` and `gradient_edge` find it."""
+    meta = view_tensor._own_meta()
+    view = meta.view
+    assert view is not None  # only views become stale
+    own, base = own_edge(view_tensor), view.base
+    if not has_node(view_tensor) and base._edge is None:
+        return own
+    version = view_tensor._cell[0]
+    if version != view.version:
+        if view.creation is not None:
+            refuse_write(view, own, "its base or another view of its base has been")
+        edge = _regenerated(view_tensor, view), 0
+        view.version = version
+        _move_retained(view_tensor, meta, own, edge)
+        return edge
+    return own if own is not None else UNTRACKED
+
+
+def _regenerated(tensor: Tensor, view: View) -> Node:
+    """New nodes that lead from a view to its base: one for each change of type, and strides for the rest."""
+    base, k = view.base, tensor._k
+    array, edge = base._array, base._edge
+    parts: list[list[Step]] = [[]]
+    for step in view.steps:
+        if isinstance(step, (AsReal, AsComplex)):
+            parts += [[step], []]
+        else:
+            parts[-1].append(step)
+    layout = base._layout()
+    node: Node | None = None
+    for part in parts if len(parts) > 1 else [list(view.steps)]:
+        if not part and len(parts) > 1:
+            continue
+        for step in part:
+            layout = step.restride(layout)
+        cls: type[Node] = AsStridedBackward0
+        if part and isinstance(part[0], (AsReal, AsComplex)):
+            cls = view_class("ViewAsRealBackward0" if isinstance(part[0], AsReal) else "ViewAsComplexBackward0")
+        arguments = {"size": layout.shape, "stride": layout.strides, "storage_offset": layout.offset}
+        node = make_view_node(cls, tuple(part), array, edge, k, arguments if cls is AsStridedBackward0 else {})
+        edge = (node, 0)
+        for step in part:
+            array = step.apply(k, array)
+    assert node is not None
+    return node
+
+
+# -- refusals --------------------------------------------------------------------------------------
+
+
+def refuse_write(view: View, edge: Edge | None, happened: str) -> None:
+    """Raise PyTorch's error about a view that may not be written to while gradients are recorded.
+
+    Parameters
+    ----------
+    edge
+        The view's own edge, as it was made.
+    happened
+        What is not allowed, as PyTorch's sentence has it.
+    """
+    node = None if edge is None or type(edge[0]) in LEAVES else edge[0]
+    creation = view.creation
+    origin = "" if node is None or edge is None else f"Output {edge[1]} of {short_name(node.name())} is a view"
+    if node is None or creation in ("no_grad", "inference"):
+        prefix = "A view was created in" if node is None else f"{origin} of a view which was created in"
+        if creation == "inference":
+            raise RuntimeError(
+                f"{prefix} inference mode and {happened} modified inplace in normal mode.{_moved(creation)}"
+            )
+        text = f"{prefix} no_grad mode and {happened} modified inplace with grad mode enabled."
+    else:
+        text = f"{origin} and {happened} modified inplace."
+    raise RuntimeError(text + (_moved(creation) if creation == "no_grad" else _FORBIDDEN[creation]))
+
+
+def multi_view_error(edge: Edge) -> RuntimeError:
+    """The error about a use of one of several views, after a write to what they look at."""
+    return RuntimeError(
+        f"Output {edge[1]} of {short_name(edge[0].name())} is a view and its base or another view of its base has been "
+        f"modified inplace.{_FORBIDDEN['multi']}"
+    )
+
+
+def _moved(creation: str) -> str:
+    block = "inference_mode" if creation == "inference" else "no_grad"
+    return (
+        " Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving "
+        f"both the view and the inplace either both inside the {block} block (if you don't want the inplace to be "
+        "tracked) or both outside (if you want the inplace to be tracked)."
+    )
+
+
+_FORBIDDEN: dict[Any, str] = {
+    "multi": (
+        " This view is the output of a function that returns multiple views. Such functions do not allow the output "
+        "views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+    ),
+    "function": (
+        " This view was created inside a custom Function (or because an input was returned as-is) and the autograd "
+        "logic to handle view+inplace would override the custom backward associated with the custom Function, leading "
+        "to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom "
+        "Function."
+    ),
+}
+
+
+# -- nodes of views --------------------------------------------------------------------------------
+
+
+class ViewPlan:
+    """The gradient of any view: the adjoints of its steps, last first."""
+
+    __slots__ = ()
+    holds_tensors = False
+
+    def raw(self, K: Any, g: Any, node: Node) -> tuple[Any]:
+        steps, shapes = node.saved[:2]
+        for step, shape in zip(reversed(steps), reversed(shapes), strict=True):
+            g = step.adjoint(K, g, shape)
+        return (g,)
+
+    graph = raw
+
+    def saved_attribute(self, node: Node, name: str) -> Any:
+        arguments = (node.saved or ((), (), {}))[2]
+        if name not in arguments:
+            raise AttributeError(f"'{type(node).__name__}' object has no attribute '_saved_{name}'")
+        return arguments[name]
+
+
+_VIEW_PLAN = ViewPlan()
+
+
+@cache
+def view_class(name: str, outputs: int = 1) -> type[Node]:
+    """The class of a view operator's node; one for each name and number of outputs."""
+    return type(name, (Node,), {"__slots__": (), "outputs": outputs, "__module__": "builtins"})
+
+
+class AsStridedBackward0(Node):
+    """The node of a view whose base was written to."""
+
+    __slots__ = ()
+    __module__ = "builtins"
+
+
+def make_view_node(
+    cls: type[Node], steps: tuple[Step, ...], base: Any, edge: Edge | None, k: Any, arguments: dict[str, Any]
+) -> Node:
+    """A node for the view that `steps` make of the array `base`."""
+    node = cls()
+    node.edges = (edge,)
+    node.k = k
+    node.extras = None
+    node.fix = None
+    node.seq = next_sequence_number()
+    node.plan = _VIEW_PLAN
+    if len(steps) == 1:
+        shapes: tuple[Any, ...] = (tuple(base.shape),)
+    else:
+        shapes = ()
+        for step in steps:
+            shapes += (tuple(base.shape),)
+            base = step.apply(k, base)
+    node.saved = (steps, shapes, arguments)
+    return node
+
+
+class MultiViewPlan:
+    """The gradient of an operator that returns several views: the sum of their adjoints."""
+
+    __slots__ = ()
+    holds_tensors = False
+
+    def raw(self, K: Any, g: Any, node: Node) -> tuple[Any]:
+        steps, shape = node.saved
+        total = None
+        for step, each in zip(steps, g if len(steps) > 1 else [g], strict=True):
+            if each is not None:
+                part = step.adjoint(K, each, shape)
+                total = part if total is None else total + part
+        return (total,)
+
+    graph = raw
+
+    def saved_attribute(self, node: Node, name: str) -> Any:
+        raise AttributeError(f"'{type(node).__name__}' object has no attribute '_saved_{name}'")
+
+
+_MULTI_VIEW_PLAN = MultiViewPlan()
+
+
+def make_views_node(cls: type[Node], steps: tuple[Step, ...], base: Any, edge: Edge, k: Any) -> Node:
+    """The node that the views which the `steps` make of the array `base`, each alone, have in common."""
+    node = make_view_node(cls, (), base, edge, k, {})
+    node.plan = _MULTI_VIEW_PLAN
+    node.saved = (steps, tuple(base.shape))
+    return node
+
+
+# -- edges that move -------------------------------------------------------------------------------
+
+
+def move_edge(tensor: Tensor, edge: Edge) -> None:
+    """Give a tensor that was written to its new origin; if it retains its gradient, it does so there."""
+    old = tensor._edge
+    tensor._edge = edge
+    if tensor._meta is not None:
+        _move_retained(tensor, tensor._meta, old, edge)
+
+
+def _move_retained(tensor: Tensor, meta: Meta, old: Edge | None, new: Edge) -> None:
+    if meta.retains_grad:
+        hooks.forget_retained(tensor, old)
+        hooks.retain_at(tensor, new)

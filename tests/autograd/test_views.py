@@ -1,0 +1,861 @@
+"""Views made in every mode, written to, and used after a write to their base: the same as PyTorch's."""
+
+from __future__ import annotations
+
+import pytest
+from programs import assert_same
+
+PROGRAMS = {
+    "leaf_view_nograd": """
+        x = torch.ones(3, requires_grad=True)
+        with torch.no_grad():
+            v = x[:2]
+            print(v.requires_grad, v.is_leaf, v.grad_fn, v._is_view(), v._base is x)
+        attempt(v.mul_, 2)
+        print(v.requires_grad, v.is_leaf, v.grad_fn)
+        with torch.no_grad():
+            v.mul_(3)
+        print(x, v, v.requires_grad)
+        attempt(lambda: v.sum().requires_grad)
+        attempt(lambda: (v*2).sum().backward())
+        print(x.grad, v.grad)
+    """,
+    "leaf_view_nograd_chain": """
+        x = torch.ones(3, requires_grad=True)
+        with torch.no_grad():
+            v = x[:2]
+        w = v[0]
+        print(v.requires_grad, w.requires_grad, w.grad_fn, w.is_leaf)
+        attempt(w.mul_, 2)
+    """,
+    "nonleaf_view_nograd": """
+        x = torch.ones(3, requires_grad=True)
+        y = x*2
+        with torch.no_grad():
+            v = y[:2]
+            print(v.requires_grad, v.is_leaf, v.grad_fn, v._is_view(), v._base is y)
+        print(v.requires_grad)
+        attempt(v.mul_, 2)
+        w = v[0]
+        print(w.requires_grad, w.grad_fn)
+        attempt(w.mul_, 2)
+        y.mul_(2)
+        print(v.requires_grad, v.grad_fn, v)
+        attempt(v.mul_, 2)
+        with torch.no_grad():
+            v.mul_(2)
+        print(y, v)
+        y.sum().backward()
+        print(x.grad)
+    """,
+    "nonleaf_view_nograd_multi": """
+        x = torch.ones(4, requires_grad=True)
+        y = x*2
+        with torch.no_grad():
+            a, b = y.split(2)
+            print(a.requires_grad, a.is_leaf, a.grad_fn, a._is_view(), a._base is y)
+        attempt(a.mul_, 2)
+        with torch.no_grad():
+            a.mul_(2)
+        print(y)
+    """,
+    "noreq_view_nograd": """
+        y = torch.ones(4)
+        with torch.no_grad():
+            v = y[:2]
+        w = torch.ones(2, requires_grad=True)
+        attempt(v.mul_, w)
+        attempt(v.mul_, 2)
+        print(y, y.requires_grad)
+        y.mul_(torch.full((4,), 3., requires_grad=True))
+        print(v.requires_grad, v.grad_fn)
+        attempt(v.mul_, 2)
+    """,
+    "inference_view_of_leaf": """
+        x = torch.ones(3, requires_grad=True)
+        with torch.inference_mode():
+            v = x[:2]
+            print(v.requires_grad, v.is_leaf, v.is_inference(), v._is_view())
+            attempt(lambda: v._version)
+        print(v.requires_grad)
+        attempt(v.mul_, 2)
+        with torch.no_grad():
+            attempt(v.mul_, 2)
+        print(x)
+        attempt(lambda: (v*v).sum().backward())
+    """,
+    "inference_view_of_nonleaf": """
+        x = torch.ones(3, requires_grad=True)
+        y = x * 2
+        with torch.inference_mode():
+            v = y[:2]
+            print(v.requires_grad, v.is_leaf, v.is_inference(), v._is_view())
+            v.add_(1)
+            attempt(lambda: v._version)
+        print(v.requires_grad)
+        attempt(v.mul_, 2)
+        with torch.no_grad():
+            attempt(v.mul_, 2)
+        y.mul_(2)
+        print(v, v.requires_grad)
+        attempt(lambda: v.grad_fn)
+        attempt(lambda: (v*v).sum().backward())
+    """,
+    "inference_view_of_norequires": """
+        y = torch.ones(3)
+        with torch.inference_mode():
+            v = y[:2]
+            print(v.requires_grad, v.is_leaf, v.is_inference(), v._is_view())
+            v.add_(1)
+        attempt(v.mul_, 2)
+        attempt(v.mul_, torch.ones(2, requires_grad=True))
+        print(y)
+    """,
+    "view_in_enable_grad_of_nograd_view": """
+        x = torch.ones(3, requires_grad=True)
+        y = x*2
+        with torch.no_grad():
+            v = y[:2]
+            with torch.enable_grad():
+                w = y[:2]
+                u = v[:1]
+            print(v.requires_grad, w.requires_grad, u.requires_grad)
+            w.mul_(2)
+            print(w.grad_fn, y.grad_fn, u.requires_grad, v.requires_grad)
+        attempt(w.mul_, 2)
+        print(y.grad_fn, w.grad_fn, v.grad_fn, u.grad_fn)
+        attempt(u.mul_, 3)
+    """,
+    "detach_view_written": """
+        x = torch.ones(3, requires_grad=True)
+        y = x*2
+        d = y.detach()
+        v = d[:2]
+        v.mul_(3)
+        print(y, d, v, y._version, d._version)
+        print(v._is_view(), v._base is d, d._is_view(), d.requires_grad)
+        v.mul_(torch.ones(2, requires_grad=True))
+        print(y.grad_fn, d.grad_fn, v.grad_fn)
+    """,
+    "detach_of_view": """
+        x = torch.ones(3, requires_grad=True)
+        y = x*2
+        v = y[:2].detach()
+        print(v._is_view(), v._base is None)
+        v.mul_(2)
+        print(y)
+        v.mul_(torch.ones(2, requires_grad=True))
+        print(v.grad_fn, y.grad_fn, v.requires_grad)
+        v.detach_()
+    """,
+    "detach_inplace_view_nograd": """
+        y = torch.ones(3)
+        v = y[:2]
+        attempt(v.detach_)
+    """,
+    "requires_grad_view": """
+        y = torch.ones(3)
+        v = y[:2]
+        v.requires_grad_()
+        print(v.requires_grad, v.is_leaf, y.requires_grad, v.grad_fn)
+        (v*3).sum().backward()
+        print(v.grad, y.grad)
+        attempt(v.mul_, 2)
+        attempt(y.mul_, 2)
+        print(y, v)
+        attempt(y[0].mul_, 2)
+        y.mul_(torch.ones(3, requires_grad=True))
+        print(y.grad_fn)
+        attempt(lambda: v.grad_fn)
+        print(v.requires_grad, v.is_leaf)
+        attempt(lambda: (v*v).sum().backward())
+        print(v.grad)
+    """,
+    "requires_grad_base_of_view": """
+        y = torch.ones(3)
+        v = y[:2]
+        y.requires_grad_()
+        print(v.requires_grad, v.is_leaf, y.requires_grad, v.grad_fn)
+        attempt(v.mul_, 2)
+        attempt(y.mul_, 2)
+        with torch.no_grad():
+            v.mul_(2)
+        print(y, v)
+        print(v.requires_grad)
+        w = v * 1
+        print(w.requires_grad)
+    """,
+    "requires_grad_base_off": """
+        y = torch.ones(3, requires_grad=True)
+        v = y[:2]
+        y.requires_grad_(False)
+        print(v.requires_grad, v.grad_fn)
+        v.mul_(2)
+        print(y.requires_grad, v.grad_fn, y.grad_fn)
+        v.sum().backward()
+        print(y.grad)
+    """,
+    "multi_then_base_write": """
+        x = torch.ones(4, requires_grad=True)
+        for f in (
+            lambda t: t.unbind(),
+            lambda t: t.split(2),
+            lambda t: t.chunk(2),
+            lambda t: t.split([1,3]),
+            lambda t: torch.tensor_split(t, 2),
+            lambda t: list(t)):
+            y = x * 1
+            parts = f(y)
+            print(parts[0].grad_fn, parts[1].output_nr)
+            y.mul_(2)
+            attempt(lambda: parts[0].sum().backward())
+            attempt(lambda: parts[0].grad_fn)
+            print(parts[0].requires_grad, parts[0].is_leaf, parts[1].output_nr, parts[0])
+            with torch.no_grad():
+                print(parts[0] + 1)
+            attempt(parts[0].mul_, 2)
+    """,
+    "multi_nograd_base": """
+        y = torch.ones(4)
+        a, b = y.split(2)
+        a.mul_(2)
+        print(y, a.grad_fn)
+        w = torch.ones(2, requires_grad=True)
+        attempt(a.mul_, w)
+        y.mul_(torch.ones(4, requires_grad=True))
+        attempt(lambda: b.grad_fn)
+        print(b.requires_grad)
+    """,
+    "multi_then_nograd_write": """
+        x = torch.ones(4, requires_grad=True)
+        y = x * 1
+        a, b = y.split(2)
+        with torch.no_grad():
+            y.mul_(3)
+        attempt(lambda: a.grad_fn)
+        print(a)
+        attempt(lambda: a.sum().backward())
+    """,
+    "view_of_multi": """
+        x = torch.ones(4, requires_grad=True)
+        y = x * 1
+        a, b = y.split(2)
+        v = a[0]
+        print(v.grad_fn)
+        attempt(v.mul_, 3)
+        attempt(a.detach_)
+        c = a.view(2)
+        attempt(c.add_, 1)
+    """,
+    "multi_detached": """
+        x = torch.ones(4, requires_grad=True)
+        a, b = (x*1).detach().split(2)
+        a.mul_(2)
+        print(a, a.grad_fn)
+    """,
+    "multi_single": """
+        x = torch.ones(1, requires_grad=True)
+        (a,) = (x*1).unbind()
+        print(a.grad_fn, a._is_view())
+        attempt(a.mul_, 2)
+    """,
+    "retain_grad_view_base_write": """
+        x = torch.ones(4, requires_grad=True)
+        y = x * 1
+        v = y[:2]
+        v.retain_grad()
+        y.mul_(2)
+        y.sum().backward()
+        print(v.retains_grad, y.retains_grad)
+        print(v.grad)
+    """,
+    "retain_grad_view_base_write2": """
+        x = torch.ones(4, requires_grad=True)
+        y = x * 1
+        v = y[:2]
+        v.retain_grad()
+        y.mul_(2)
+        print(v.grad_fn)
+        (v*3).sum().backward()
+        print(v.grad)
+    """,
+    "retain_grad_view_self_write": """
+        x = torch.ones(4, requires_grad=True)
+        y = x * 1
+        v = y[:2]
+        v.retain_grad()
+        y.retain_grad()
+        v.mul_(2)
+        (v*3).sum().backward()
+        print(v.grad, y.grad, x.grad)
+    """,
+    "hooks_view_self_write": """
+        x = torch.ones(4, requires_grad=True)
+        y = x * 1
+        v = y[:2]
+        v.register_hook(lambda g: print("v old", g))
+        y.register_hook(lambda g: print("y old", g))
+        v.mul_(2)
+        v.register_hook(lambda g: print("v new", g))
+        y.register_hook(lambda g: print("y new", g))
+        (v*3).sum().backward(retain_graph=True)
+        y.sum().backward()
+    """,
+    "nograd_write_base_regenerates": """
+        x = torch.ones(4, requires_grad=True)
+        y = x * 1
+        v = y[:2]
+        u = y[1:]
+        with torch.no_grad():
+            y.mul_(3)
+        print(v.grad_fn, v, y.grad_fn, u.is_leaf)
+        (v*v).sum().backward()
+        print(x.grad)
+    """,
+    "nograd_write_through_view": """
+        x = torch.ones(4, requires_grad=True)
+        y = x * 1
+        v = y[:2]
+        with torch.no_grad():
+            v.mul_(3)
+        print(v.grad_fn, y.grad_fn, y)
+        (v*v).sum().backward()
+        print(x.grad)
+    """,
+    "nograd_write_leaf_view": """
+        x = torch.ones(4, requires_grad=True)
+        v = x[:2]
+        with torch.no_grad():
+            x.mul_(3)
+        print(v.grad_fn, v.grad_fn.next_functions[0][0])
+        (v*v).sum().backward()
+        print(x.grad)
+    """,
+    "detach_write_regenerates": """
+        x = torch.ones(4, requires_grad=True)
+        y = x * 1
+        v = y[:2]
+        y.detach().mul_(2)
+        print(v.grad_fn, v._version)
+    """,
+    "data_write_does_not": """
+        x = torch.ones(4, requires_grad=True)
+        y = x * 1
+        v = y[:2]
+        y.data.mul_(2)
+        print(v.grad_fn, v._version, v)
+    """,
+    "increment_version": """
+        x = torch.ones(4, requires_grad=True)
+        y = x * 1
+        v = y[:2]
+        torch.autograd.graph.increment_version(y)
+        print(v.grad_fn, v._version)
+        torch.autograd.graph.increment_version([y, x])
+        print(x._version)
+    """,
+    "optimizer_step_regenerates": """
+        x = torch.ones(4, requires_grad=True)
+        v = x[:2]
+        (x*x).sum().backward()
+        torch.optim.SGD([x], lr=0.1).step()
+        print(v.grad_fn, x, v)
+        v = x[:2]
+        torch.optim.Adam([x], lr=0.1).step()
+        print(v.grad_fn)
+    """,
+    "other_views_regenerate": """
+        x = torch.ones(2, 2, requires_grad=True)
+        for f in (
+            lambda t: t.diagonal(),
+            lambda t: t.expand(3, 2, 2),
+            lambda t: t.as_strided((2,), (1,)),
+            lambda t: t.t(),
+            lambda t: t.squeeze(),
+            lambda t: t.unsqueeze(0),
+            lambda t: t.permute(1, 0),
+            lambda t: t.view(-1),
+            lambda t: t.reshape(4),
+            lambda t: t.narrow(0, 0, 1),
+            lambda t: t.select(0, 0),
+            lambda t: t[..., 0],
+            lambda t: t.movedim(0, 1),
+            lambda t: t.view_as(t),
+            lambda t: t.T,
+            lambda t: t.mT,
+            lambda t: t.flatten(),
+            lambda t: t.unflatten(0, (1, 2)),
+            lambda t: t.expand_as(torch.zeros(3,2,2)),
+            lambda t: t.transpose(0, 1)[0],
+            lambda t: t.swapaxes(0, 1),
+            lambda t: t.detach(),
+            lambda t: t[None],
+            lambda t: t[:, ::2]):
+            y = x * torch.tensor([[1., 2.], [3., 4.]])
+            v = f(y)
+            a = v.grad_fn
+            y.mul_(2)
+            print(a, v.grad_fn, v.requires_grad, v._is_view(), v)
+            if v.requires_grad:
+                (v * v).sum().backward()
+                print(x.grad); x.grad = None
+    """,
+    "write_in_loop": """
+        x = torch.ones(3, requires_grad=True)
+        out = torch.zeros(5, 3)
+        rows = []
+        h = x
+        for t in range(5):
+            h = h * 1.5
+            out[t] = h
+            rows.append(out[t])
+        out.sum().backward()
+        print(x.grad)
+        print(rows[0].grad_fn, rows[4].grad_fn)
+    """,
+    "view_write_while_base_dead": """
+        x = torch.ones(3, requires_grad=True)
+        v = (x * 2)[:2]
+        u = v[0]
+        v.mul_(3)
+        print(u, u.grad_fn, v.grad_fn, v._base)
+        (v.sum() + u).backward()
+        print(x.grad)
+    """,
+    "version_of_views_and_is_leaf": """
+        y = torch.ones(3)
+        v = y[:2]
+        y.mul_(2)
+        y.requires_grad_()
+        print(v.requires_grad, v.is_leaf)
+        print(v.grad_fn, v.is_leaf)
+        (v * 3).sum().backward()
+        print(y.grad)
+    """,
+    "base_requires_grad_toggle": """
+        y = torch.ones(3)
+        v = y[:2]
+        y.requires_grad_()
+        print(v.requires_grad)
+        v.requires_grad_(False)
+        print(v.requires_grad)
+        y.requires_grad_(False)
+        print(v.requires_grad)
+        v.requires_grad_(True)
+        print(v.requires_grad, y.requires_grad)
+        y.requires_grad_(True)
+        y.requires_grad_(False)
+        print(v.requires_grad, y.requires_grad)
+    """,
+    "setter_vs_method": """
+        x = torch.ones(3, requires_grad=True)
+        y = x * 2
+        attempt(y.requires_grad_, False)
+        attempt(setattr, y, "requires_grad", False)
+        attempt(setattr, y, "requires_grad", True)
+        print(y.requires_grad_(True) is y)
+        attempt(torch.arange(3).requires_grad_, True)
+        attempt(setattr, torch.arange(3), "requires_grad", True)
+        torch.arange(3).requires_grad_(False)
+        attempt(setattr, x, "requires_grad", 1)
+        attempt(setattr, x, "requires_grad", None)
+        attempt(x.requires_grad_, 1)
+        attempt(lambda: delattr(x, "requires_grad"))
+    """,
+    "detach_of_base_with_views": """
+        x = torch.ones(3, requires_grad=True)
+        y = x * 2
+        v = y[:2]
+        y.detach_()
+        print(y.requires_grad, v.requires_grad, v.grad_fn)
+        v.mul_(2)
+        print(y.requires_grad, v.grad_fn, y.grad_fn)
+    """,
+    "view_leaf_unaltered_backward": """
+        x = torch.ones(3, requires_grad=True)
+        with torch.no_grad():
+            v = x[:2]
+        (v * 2).sum().backward()
+        print(x.grad, v.grad)
+        attempt(v.sum().backward)
+        attempt(lambda: v[0].backward())
+        attempt(torch.autograd.grad, (v * 2).sum(), v)
+        attempt(torch.autograd.grad, (v * 2).sum(), x)
+        v.retain_grad()
+        v.register_hook(print)
+        with torch.no_grad():
+            s = x[0]
+        attempt(s.backward)
+        v.requires_grad_()
+        (v * 2).sum().backward()
+        print(x.grad, v.grad)
+    """,
+    "numpy_of_nograd_view": """
+        x = torch.ones(3, requires_grad=True)
+        with torch.no_grad():
+            attempt(lambda: x[:2].numpy())
+            print(x[:2])
+            print((x[:2] * 2).requires_grad)
+    """,
+    "deep": """
+        x = torch.ones(2, 3, requires_grad=True)
+        y = x * 1
+        a = y.t()
+        b = a[1:]
+        c = b.reshape(-1)
+        d = b[0]
+        d.mul_(5)
+        print(y, a, b, c, d)
+        for t in (y, a, b, c, d):
+            print(t.grad_fn, t._base is y)
+        (c * torch.arange(4.)).sum().backward()
+        print(x.grad)
+    """,
+    "write_base_then_view_then_base": """
+        x = torch.ones(4, requires_grad=True)
+        y = x * 1
+        v = y[1:3]
+        y.mul_(2)
+        v.mul_(3)
+        y.mul_(v.sum())
+        v.add_(1)
+        print(y, v, y.grad_fn, v.grad_fn)
+        (y * v.sum()).sum().backward()
+        print(x.grad)
+    """,
+    "copy_into_view_of_fresh": """
+        w = torch.ones(2, requires_grad=True)
+        y = torch.zeros(4)
+        y[:2].copy_(w)
+        y[2:] = w * 2
+        print(y.grad_fn, y.grad_fn.next_functions)
+        y.sum().backward()
+        print(w.grad)
+    """,
+    "grads_into_view_grad_buffer": """
+        x = torch.ones(4, requires_grad=True)
+        buf = torch.zeros(8)
+        x.grad = buf[:4]
+        (x * 2).sum().backward()
+        print(buf, x.grad)
+        (x * 2).sum().backward()
+        print(buf, x.grad._base is buf)
+    """,
+    "hooks_survive_toggle": """
+        x = torch.ones(2, requires_grad=True)
+        x.register_hook(lambda g: print("hook", g))
+        x.register_post_accumulate_grad_hook(lambda p: print("post", p.grad))
+        x.requires_grad_(False)
+        x.requires_grad_(True)
+        (x * 2).sum().backward()
+        x.requires_grad = False
+        x.requires_grad = True
+        (x * 2).sum().backward()
+        y = x * 2
+        x.requires_grad_(False)
+        y.sum().backward()
+        print(x.grad)
+        attempt(x.register_hook, print)
+    """,
+    "fn_view_of_input": """
+        class V(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x[:2]
+            @staticmethod
+            def backward(ctx, g):
+                return torch.cat([g * 3, torch.zeros(1)])
+        x = torch.ones(3, requires_grad=True)
+        y = x * 2
+        v = V.apply(y)
+        print(v.grad_fn.name(), v._is_view(), v._base is y, v.requires_grad)
+        attempt(v.mul_, 2)
+        v.sum().backward(retain_graph=True)
+        print(x.grad)
+        y.mul_(2)
+        attempt(lambda: v.grad_fn)
+        attempt(lambda: v.sum().backward())
+    """,
+    "fn_view_of_leaf": """
+        class V(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x[:2]
+            @staticmethod
+            def backward(ctx, g):
+                return torch.cat([g * 3, torch.zeros(1)])
+        x = torch.ones(3, requires_grad=True)
+        v = V.apply(x)
+        print(v.grad_fn.name(), v._is_view(), v._base is x)
+        attempt(v.mul_, 2)
+        v.sum().backward()
+        print(x.grad)
+    """,
+    "fn_view_of_fresh": """
+        class V(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                z = x * 2
+                return z[:2]
+            @staticmethod
+            def backward(ctx, g):
+                return torch.cat([g * 3, torch.zeros(1)])
+        x = torch.ones(3, requires_grad=True)
+        v = V.apply(x)
+        print(v.grad_fn.name(), v._is_view(), v.requires_grad, v._base)
+        attempt(v.mul_, 2)
+        print(v, v.grad_fn)
+    """,
+    "fn_view_no_grad_needed": """
+        class V(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x[:2]
+            @staticmethod
+            def backward(ctx, g):
+                return torch.cat([g * 3, torch.zeros(1)])
+        x = torch.ones(3)
+        v = V.apply(x)
+        print(v.grad_fn, v._is_view(), v.requires_grad)
+        v.mul_(2)
+        print(x)
+        w = torch.ones(2, requires_grad=True)
+        attempt(v.mul_, w)
+        print(x.requires_grad)
+    """,
+    "fn_returns_input": """
+        class S(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x
+            @staticmethod
+            def backward(ctx, g):
+                return g * 3
+        x = torch.ones(3, requires_grad=True)
+        y = x * 2
+        v = S.apply(y)
+        print(v is y, v._is_view(), v._base is y, v.grad_fn.name())
+        attempt(v.mul_, 2)
+        v = S.apply(x)
+        print(v._is_view(), v._base is x)
+        attempt(v.mul_, 2)
+        z = torch.ones(3)
+        v = S.apply(z)
+        print(v is z, v._is_view(), v.requires_grad, v.grad_fn)
+        v.mul_(2)
+        print(z)
+        attempt(v.mul_, w if 'w' in dir() else torch.ones(3, requires_grad=True))
+        with torch.no_grad():
+            v = S.apply(y)
+            print(v is y, v._is_view(), v.requires_grad, v.grad_fn)
+            v2 = S.apply(x)
+            print(v2 is x, v2._is_view(), v2.requires_grad)
+    """,
+    "fn_returns_input_nondiff": """
+        class S(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                ctx.mark_non_differentiable(x)
+                return x
+            @staticmethod
+            def backward(ctx, g):
+                return g * 3
+        x = torch.ones(3, requires_grad=True)
+        y = x * 2
+        v = S.apply(y)
+        print(v is y, v._is_view(), v.requires_grad)
+        v.mul_(2)
+        print(y)
+        z = torch.ones(3)
+        v = S.apply(z)
+        print(v is z, v._is_view(), v.requires_grad)
+    """,
+    "fn_two_views": """
+        class V(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x[:2], x[1:]
+            @staticmethod
+            def backward(ctx, g, h):
+                return torch.cat([g, h[1:]])
+        x = torch.ones(3, requires_grad=True)
+        y = x * 2
+        a, b = V.apply(y)
+        print(a.grad_fn.name(), b.output_nr, a._is_view())
+        attempt(a.mul_, 2)
+        y.mul_(2)
+        attempt(lambda: a.sum().backward())
+    """,
+    "fn_two_fresh": """
+        class V(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x * 2, x + 1
+            @staticmethod
+            def backward(ctx, g, h):
+                return g * 2 + h
+        x = torch.ones(3, requires_grad=True)
+        a, b = V.apply(x)
+        a.mul_(2)
+        v = b[:2]
+        v.mul_(3)
+        print(a.grad_fn, b.grad_fn, v.grad_fn)
+        (a.sum() + b.sum()).backward()
+        print(x.grad)
+    """,
+    "fn_dirty_view": """
+        class D(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                x.mul_(2)
+                ctx.mark_dirty(x)
+                return x
+            @staticmethod
+            def backward(ctx, g):
+                return g * 2
+        x = torch.ones(3, requires_grad=True)
+        y = x * 1
+        v = y[:2]
+        u = y[1:]
+        w = D.apply(v)
+        print(w is v, v.grad_fn.name(), y.grad_fn.name(), u.grad_fn.name(), y)
+        y.sum().backward()
+        print(x.grad)
+        attempt(D.apply, x)
+        attempt(D.apply, x[:2])
+        print(x)
+        y = torch.ones(3)
+        with torch.no_grad():
+            q = y[:2]
+        attempt(D.apply, q)
+        print(y)
+        y = x * 1
+        a, b, c = y.unbind()
+        attempt(D.apply, a)
+        print(y)
+        with torch.no_grad():
+            q = y[:2]
+        attempt(D.apply, q)
+        print(y)
+    """,
+    "fn_dirty_view_two_outputs": """
+        class D(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                x.mul_(2)
+                ctx.mark_dirty(x)
+                return x, x * 3
+            @staticmethod
+            def backward(ctx, g, h):
+                return g * 2 + h * 6
+        x = torch.ones(3, requires_grad=True)
+        y = x * 1
+        v = y[:2]
+        attempt(D.apply, v)
+        a, b = D.apply(x * 1)
+        print(a, b, a.grad_fn.name(), b.grad_fn.name(), a.output_nr, b.output_nr)
+        (a.sum() + b.sum()).backward()
+        print(x.grad)
+    """,
+    "fn_dirty_not_input": """
+        class D(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                y = x * 2
+                ctx.mark_dirty(y)
+                return y
+            @staticmethod
+            def backward(ctx, g):
+                return g * 2
+        x = torch.ones(3, requires_grad=True)
+        attempt(D.apply, x)
+        class D(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                x.mul_(2)
+                ctx.mark_dirty(x)
+                return x * 1
+            @staticmethod
+            def backward(ctx, g):
+                return g * 2
+        attempt(D.apply, x * 1)
+    """,
+    "fn_write_input_undeclared": """
+        class D(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                x.mul_(2)
+                return x.clone()
+            @staticmethod
+            def backward(ctx, g):
+                return g * 2
+        x = torch.ones(3, requires_grad=True)
+        y = x * 1
+        z = y * y
+        out = D.apply(y)
+        print(out, y, y._version, y.grad_fn)
+        attempt(z.sum().backward)
+    """,
+    "fn_views_inside_then_used": """
+        saved = []
+        class D(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                saved.append(x[:2])
+                print(x.requires_grad, saved[0].requires_grad, saved[0].grad_fn)
+                return x * 2
+            @staticmethod
+            def backward(ctx, g):
+                return g * 2
+        x = torch.ones(3, requires_grad=True)
+        y = x * 1
+        out = D.apply(y)
+        v = saved[0]
+        print(v.requires_grad, v.grad_fn, v._is_view())
+        attempt(v.mul_, 2)
+    """,
+    "fn_dirty_leaf_noreq": """
+        class D(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x, w):
+                ctx.save_for_backward(w)
+                x.mul_(w)
+                ctx.mark_dirty(x)
+                return x
+            @staticmethod
+            def backward(ctx, g):
+                (w,) = ctx.saved_tensors
+                return g * w, g
+        w = torch.full((3,), 2., requires_grad=True)
+        x = torch.ones(3)
+        y = D.apply(x, w)
+        print(x is y, x.requires_grad, x.grad_fn.name())
+        x.sum().backward()
+        print(w.grad)
+        z = torch.ones(4)
+        v = z[:3]
+        D.apply(v, w)
+        print(z.grad_fn.name(), v.grad_fn.name())
+    """,
+    "fn_saved_view": """
+        class D(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                v = x[:2]
+                ctx.save_for_backward(v, x)
+                return x.sum()
+            @staticmethod
+            def backward(ctx, g):
+                v, x = ctx.saved_tensors
+                print(v.requires_grad, v.grad_fn, v._is_view(), x.grad_fn)
+                return g.expand(3)
+        x = torch.ones(3, requires_grad=True)
+        y = x * 1
+        D.apply(y).backward()
+    """,
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_same_as_pytorch(name: str, backend: str) -> None:
+    assert_same(PROGRAMS[name])
