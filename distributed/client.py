@@ -417,7 +417,7 @@ class Client:
 
     def _expect_weights(self) -> None:
         """What comes next are the weights of a new life."""
-        log.warning("worker %d was given up by the others, and has joined again with their weights", self.place.rank)
+        log.warning("worker %d has joined again, with the weights that the servers have now", self.place.rank)
         self._parts.clear()
         self.rejoined += 1
         if self.compression is not None:
@@ -487,7 +487,7 @@ class Client:
                     pulse.channel.send(beat)
                 self._look_for_refusal(link, channel, now)
         # Only while the program waits for something: it must take the new weights.
-        if self._waiting is not None and any(link.evicted is not None for link in self.links):
+        if self._waiting is not None and any(link.must_join for link in self.links):
             self._rejoin(self._waiting, now)
 
     def _look_for_refusal(self, link: Link, channel: transport.Channel, now: float) -> None:
@@ -510,10 +510,12 @@ class Client:
         return any(link.outgoing for link in self.links)
 
     def _rejoin(self, waiting: _Call, now: float) -> None:
-        """The others have gone on without this worker: come back as a new one, with their weights."""
-        incarnation = _number()
+        """Take part again, with the weights that there are: the others have gone on without this worker, or a
+        server has come back as it was before."""
+        evicted = any(link.evicted is not None for link in self.links)
+        incarnation = _number() if evicted else self.links[0].incarnation
         for link in self.links:
-            link.become(incarnation, now)
+            link.begin_anew(incarnation, now)
         if self._training is None:
             return
         waiting.inbox.put((-1, _Rejoined(), []))

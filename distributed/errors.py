@@ -10,12 +10,15 @@ __all__ = [
     "AddressInUse",
     "DistributedError",
     "Evicted",
+    "FolderInUse",
+    "JournalError",
     "Mismatch",
     "NonFiniteGradient",
     "ProtocolError",
     "Refused",
     "RemoteError",
     "ServerLost",
+    "SnapshotError",
     "Stranger",
     "Taken",
     "WorkerLost",
@@ -70,6 +73,22 @@ class RemoteError(DistributedError):
 
 class AddressInUse(DistributedError, OSError):
     """The address that the server should listen on is taken, or is not one of this machine's."""
+
+
+# `OSError` comes first in these, so that its constructor is the one that is used: `errno`, `strerror` and `filename`
+# are set where the system refused something, and None where what is on disk is wrong.
+
+
+class SnapshotError(OSError, DistributedError):
+    """A snapshot cannot be written or read, or is damaged; the text names the file and says what is wrong."""
+
+
+class JournalError(OSError, DistributedError):
+    """A journal cannot be written or read, or is damaged; the text names the file and the offset in it."""
+
+
+class FolderInUse(OSError, DistributedError):
+    """Another server, which is alive, keeps its snapshots or its journal in this folder."""
 
 
 # What an ERROR message says in one word, so that the client can raise the class that the server meant.

@@ -31,7 +31,7 @@ from .errors import (
     kind_of,
 )
 from .gradients import scaled, square_norm, sum_in_order
-from .messages import Follow, Joined, Order, Source, Staged, Weigh, Weighed
+from .messages import Error, Follow, Joined, Order, Source, Staged, Weigh, Weighed
 from .roster import Member
 from .security import ClientKeys
 from .staging import Contribution
@@ -107,12 +107,14 @@ class Lead:
         """The whole of a push has arrived here."""
         self._gather(Staged(contribution.source, _is_admissible(contribution, self.server)), 0)
 
-    def hear(self, message: Staged | Weighed, peer: bytes) -> None:
-        """A follower has got the whole of a push, or answers what it was asked."""
+    def hear(self, message: Staged | Weighed | Error, peer: bytes) -> None:
+        """A follower has got the whole of a push, answers what it was asked, or cannot go on."""
         shard = next((each for each in self._shards.values() if each.peer == peer), None)
         if shard is None:
             raise ProtocolError(f"{type(message).__name__.upper()} from someone who is no server of this run")
-        if isinstance(message, Weighed):
+        if isinstance(message, Error):
+            self.server.fail(from_kind(message.kind, message.text))
+        elif isinstance(message, Weighed):
             if self._pending and message.number == self._pending[0].number:
                 self._squares[shard.index] = message.squares
                 self._proceed()
@@ -286,8 +288,8 @@ class Lead:
         if not first - 1 <= message.number <= self.number:
             self.server.fail(
                 ServerLost(
-                    f"servers stand at different points: number {message.shard} has carried out order {message.number}, "
-                    f"and the first one has orders {first} to {self.number}. Only a durable run survives the loss of "
+                    f"servers stand at different points: number {message.shard} has carried out order "
+                    f"{message.number}, and the first one has orders {first} to {self.number}. Only a durable run survives the loss of "
                     "one of several servers: start it with --durable"
                 )
             )
@@ -386,7 +388,7 @@ class Follower:
         self._report(self.server.now())
 
     def failed(self, error: DistributedError) -> None:
-        self._send(messages.Error(kind_of(error), str(error)))
+        self._send(Error(kind_of(error), str(error)))
 
     def _report(self, now: float) -> None:
         state, options = self.server.state, self.server.options
@@ -433,7 +435,7 @@ class Follower:
             if message.boot != self._boot:
                 self._boot = message.boot
                 self._staged_at = dict.fromkeys(self._staged_at, 0.0)
-        elif isinstance(message, messages.Error):
+        elif isinstance(message, Error):
             self.server.fail(from_kind(message.kind, message.text))
 
     def tick(self, now: float) -> None:
@@ -452,7 +454,7 @@ class Follower:
     def follow(self, message: Follow, peer: bytes) -> None:
         raise ProtocolError("FOLLOW is for the first server, and this is another")
 
-    def hear(self, message: Staged | Weighed, peer: bytes) -> None:
+    def hear(self, message: Staged | Weighed | Error, peer: bytes) -> None:
         raise ProtocolError(f"{type(message).__name__.upper()} is for the first server, and this is another")
 
     # ---- what it tells -------------------------------------------------------------------------------------

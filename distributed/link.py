@@ -105,6 +105,8 @@ class Link:
         self.retries = 0
         self.evicted: Evicted | None = None
         """The server has gone on without us."""
+        self.forgotten = False
+        """The server has come back from before we took part."""
         self.failure: DistributedError | None = None
         """Why nothing more can be asked."""
         self.heard = now
@@ -189,7 +191,7 @@ class Link:
                 )
             )
         elif self.slices and not welcome.takes_part:
-            self.evicted = Evicted(f"the server at {self.address} has gone on without worker {self.place.rank}")
+            self.forgotten = True
         else:
             for request in self.requests.values():
                 self._repeat(request, welcome, restarted, now)
@@ -270,11 +272,18 @@ class Link:
         """The socket is a new one, to which the server is a stranger."""
         self._greet(now)
 
-    def become(self, incarnation: int, now: float) -> None:
-        """Begin a new life: nothing of the old one is asked any more."""
-        self.incarnation, self.evicted, self.slices, self.seq = incarnation, None, (), 0
+    @property
+    def must_join(self) -> bool:
+        """Whether the server does not count on us any more, or not yet again."""
+        return self.evicted is not None or self.forgotten
+
+    def begin_anew(self, incarnation: int, now: float) -> None:
+        """Ask nothing more of what was asked; `incarnation` is another one if the old one was given up."""
         self.requests.clear()
-        self._greet(now)
+        self.slices, self.evicted, self.forgotten = (), None, False
+        if incarnation != self.incarnation:
+            self.incarnation, self.seq = incarnation, 0
+            self._greet(now)
 
     def _greet(self, now: float) -> None:
         self.welcome, self._greeted = None, now

@@ -54,7 +54,8 @@ class Monitor:
     def read(self, timeout: float = 0.0) -> bool:
         """Take in what the servers have told; whether there was a status of the first one among it."""
         transport.poll(self._channels, timeout)
-        return any([self._read(index) for index in range(len(self._channels))])
+        news = [self._read(index) for index in range(len(self._channels))]
+        return any(news)
 
     def _read(self, index: int) -> bool:
         channel, news = self._channels[index], False

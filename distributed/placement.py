@@ -10,8 +10,6 @@ import heapq
 import math
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from .messages import Array, Slice, TensorSpec
 from .protocol import dtype_of
 
@@ -79,6 +77,7 @@ def place(slices: Sequence[Slice], table: Sequence[TensorSpec], servers: int) ->
 def view(array: Array, piece: Slice) -> Array:
     """The part of a tensor that a slice is, as a view of a C-ordered `array`.
 
+    >>> import numpy as np
     >>> view(np.arange(6.0).reshape(3, 2), Slice(0, 2, 6, columns=2))
     array([[2., 3.],
            [4., 5.]])

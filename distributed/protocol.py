@@ -35,7 +35,17 @@ from .errors import ProtocolError
 from .messages import *  # noqa: F403  # one name for the protocol: its messages and their bytes
 from .messages import VERSION, AnyMessage, Array, DType, FrameSpec, Message, Slot
 
-__all__ = [*messages.__all__, "MAX_FRAME", "MAX_HEADER", "Frame", "array_at", "bytes_of", "decode", "dtype_of", "encode"]
+__all__ = [
+    *messages.__all__,
+    "MAX_FRAME",
+    "MAX_HEADER",
+    "Frame",
+    "array_at",
+    "bytes_of",
+    "decode",
+    "dtype_of",
+    "encode",
+]
 
 MAX_HEADER = 16 << 20
 """Most bytes of a header. The largest is INIT's, with about 60 bytes for each tensor of the model."""

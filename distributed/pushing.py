@@ -68,7 +68,9 @@ class Departures:
 
     def remaining(self, gradients: Mapping[int, rg.Tensor]) -> dict[int, tuple[Array, int]]:
         """All gradients of a step; those that have left as they are now, with the state they left in, else -1."""
-        return {index: (bridge.array_of(gradient), self._state(index, gradient)) for index, gradient in gradients.items()}
+        return {
+            index: (bridge.array_of(gradient), self._state(index, gradient)) for index, gradient in gradients.items()
+        }
 
     def _state(self, index: int, gradient: rg.Tensor) -> int:
         left = self._left.get(index)

@@ -26,7 +26,7 @@ import zmq
 
 from . import protocol, transport
 from .environment import DEFAULT_TIMEOUT
-from .errors import DistributedError, Mismatch, ProtocolError, Refused, Stranger, WorkerLost, from_kind
+from .errors import DistributedError, Mismatch, ProtocolError, Refused, Stranger, Taken, WorkerLost, from_kind
 from .gradients import scaled, sum_in_order, unpack
 from .keeper import Keeper
 from .lead import Follower, Lead
@@ -218,7 +218,7 @@ class Server:
         except Stranger as error:
             self.outbox.send_error(peer, error, seq)
         except (Mismatch, Refused) as error:
-            log.warning("%s", error)
+            log.log(logging.INFO if isinstance(error, Taken) else logging.WARNING, "%s", error)
             self.outbox.send_error(peer, error, seq)
 
     def _reject(self, peer: bytes, seq: int, error: ProtocolError) -> None:
@@ -363,7 +363,8 @@ class Server:
 
     @_handle.register(protocol.Staged)
     @_handle.register(protocol.Weighed)
-    def _(self, message: protocol.Staged | protocol.Weighed, peer: bytes, arrays: list[Array]) -> None:
+    @_handle.register(protocol.Error)
+    def _(self, message: protocol.Staged | protocol.Weighed | protocol.Error, peer: bytes, arrays: list[Array]) -> None:
         self.office.hear(message, peer)
 
     # ---- checks --------------------------------------------------------------------------------------------
@@ -401,7 +402,7 @@ class Server:
 
     def _check_launcher(self, peer: bytes) -> None:
         if peer not in self.launchers:
-            raise ProtocolError("only a launcher may send this, and must say HELLO first")
+            raise Stranger("only a launcher may send this, and must say HELLO first")
 
     def _is_new(self, member: Member, request: Request) -> bool:
         """Whether a request is to be done, and not a repetition of one that was.
@@ -671,19 +672,6 @@ class Server:
         if state is None:
             return
         self.state = state
-        now = self.now()
-        if self.options.resume:
-            state.position.incarnations.clear()
-            state.position.clocks = dict.fromkeys(range(self.options.world_size), state.position.frontier)
-        for rank, incarnation in state.position.incarnations.items():
-            settled = state.position.applied.get(rank)
-            received = settled.seq if settled is not None and settled.incarnation == incarnation else 0
-            self.roster.restore(
-                Member(
-                    rank, "joined", incarnation, heard=now, takes_part=True, step=state.position.clocks[rank],
-                    received=received, answered=received,
-                )
-            )  # fmt: skip
         self.office.restored(state.position)
         for contribution, order in self.keeper.replay(state.position.number):
             if contribution is not None:
@@ -691,7 +679,29 @@ class Server:
             if order is not None:
                 self.office.replayed(order)
                 self.carry_out(order)
-        log.info("back at update %d, order %d", state.position.version, state.position.number)
+        position = state.position
+        if self.options.resume:
+            position.incarnations.clear()
+            position.clocks = dict.fromkeys(range(self.options.world_size), position.frontier)
+            self.office.restored(position)
+        for rank, incarnation in position.incarnations.items():
+            self.roster.restore(self._former(rank, incarnation, position))
+        log.info("back at update %d, order %d", position.version, position.number)
+
+    def _former(self, rank: int, incarnation: int, position: Position) -> Member:
+        """A worker that took part in this server's former life, and is expected to say HELLO again."""
+        settled = position.applied.get(rank)
+        received = settled.seq if settled is not None and settled.incarnation == incarnation else 0
+        return Member(
+            rank,
+            "joined",
+            incarnation,
+            heard=self.now(),
+            takes_part=True,
+            step=position.clocks[rank],
+            received=received,
+            answered=received,
+        )
 
     # ---- what it shows -------------------------------------------------------------------------------------
 

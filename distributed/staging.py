@@ -60,7 +60,9 @@ class _Assembly:
         assert self.last is not None
         missing = [index for index in self.last.present if index not in self.gradients]
         if missing:
-            raise ProtocolError(f"push {source.seq} of worker {source.rank} lacks slices {missing[:5]} that it announces")
+            raise ProtocolError(
+                f"push {source.seq} of worker {source.rank} lacks slices {missing[:5]} that it announces"
+            )
         gradients = {index: self.gradients[index][1] for index in self.last.present}
         return Contribution(source, self.last.step, self.last.version, self.last.groups, gradients)
 

@@ -130,9 +130,7 @@ class State:
     def slots(self) -> list[Slot]:
         """What `weights` holds, as a message announces it."""
         table = self.position.table
-        return [
-            Slot(index, table[piece.tensor].dtype, piece.shape) for index, piece in enumerate(self.position.slices)
-        ]
+        return [Slot(index, table[piece.tensor].dtype, piece.shape) for index, piece in enumerate(self.position.slices)]
 
     @property
     def nbytes(self) -> int:
