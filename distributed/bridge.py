@@ -136,8 +136,8 @@ def _plain_number(name: str, value: Any) -> Number:
     )
 
 
-def build_optimizer(name: str, groups: Groups, tensors: Sequence[rg.Tensor], group_of: Sequence[int]) -> Any:
-    """The optimizer of `retrograd.optim` that `name` means, over `tensors`, each in the group of that number.
+def build_optimizer(name: str, groups: Groups, tensor: rg.Tensor, group: int) -> Any:
+    """The optimizer of `retrograd.optim` that `name` means, over one tensor with the hyperparameters of its group.
 
     The name is looked up among the optimizer classes of `retrograd.optim` and nowhere else.
     """
@@ -145,12 +145,9 @@ def build_optimizer(name: str, groups: Groups, tensors: Sequence[rg.Tensor], gro
     if not (isinstance(optimizer_class, type) and issubclass(optimizer_class, rg.optim.Optimizer)):
         known = sorted(key for key, value in vars(rg.optim).items() if isinstance(value, type) and key[0].isupper())
         raise Mismatch(f"retrograd.optim has no optimizer {name!r} to run on the server; it has {', '.join(known)}")
-    members: list[dict[str, Any]] = [{"params": [], **group} for group in groups]
-    for tensor, group in zip(tensors, group_of, strict=True):
-        if group >= len(members):
-            raise Mismatch(f"a tensor belongs to parameter group {group}, and there are {len(members)}")
-        members[group]["params"].append(tensor)
-    return optimizer_class(members)  # type: ignore[call-arg]  # all but the base class have defaults of their own
+    if group >= len(groups):
+        raise Mismatch(f"a tensor belongs to parameter group {group}, and there are {len(groups)}")
+    return optimizer_class([{"params": [tensor], **groups[group]}])  # type: ignore[call-arg]  # all but the base class have defaults of their own
 
 
 def set_hyperparameters(param_groups: Iterable[dict[str, Any]], groups: Iterable[Group], rate: float = 1.0) -> None:

@@ -27,10 +27,11 @@ from .compression import Codec, codec_for
 from .environment import Environment
 from .errors import DistributedError, ProtocolError, Refused
 from .link import Link, Request
-from .messages import Array, Groups, Message, Report, Slice, Slot, TensorSpec
+from .messages import Array, FrameSpec, Groups, Message, Report, Slice, Slot, TensorSpec
 from .outbox import PART_BYTES
-from .placement import cut, place as place_slices, view
+from .placement import bytes_of, cut, place as place_slices, view
 from .security import ClientKeys
+from .shared import WORTH_SHARING, Segment, host_name, room_for
 
 __all__ = ["Client", "Deliver"]
 
@@ -116,6 +117,10 @@ class Client:
         self.layout: list[list[tuple[int, int, Slice]]] = []
         """Of each tensor its slices, as (server, index there, slice)."""
         self.compression: Codec | None = None
+        self._desks: dict[int, _Desk] = {}
+        """Where gradients lie for servers on this machine."""
+        self._segments: dict[int, Segment] = {}
+        """Where servers on this machine have their weights."""
         self._report = report
         self._rows = _RowFinder()
         self._parts: dict[int, int] = {}
@@ -135,7 +140,7 @@ class Client:
         self._news = threading.Event()
         """Set when a server has said something."""
         now = time.monotonic()
-        incarnation, host = _number(), _host()
+        incarnation, host = _number(), host_name()
         try:
             self.links = [Link(place, shard, incarnation, host, now) for shard in range(len(place.servers))]
             self.channels = [self._connect(address) for address in place.servers]
@@ -190,9 +195,9 @@ class Client:
         for shard, index, piece in self.layout[tensor]:
             push.sent[shard, index] = state
             some, several = slots.setdefault(shard, ([], []))
-            part = view(gradient, piece)
-            some.append(Slot(index, part.dtype.name, piece.shape))
-            several.append(part)
+            slot, arrays = self._slot(shard, index, piece, view(gradient, piece))
+            some.append(slot)
+            several.extend(arrays)
         for shard, (some, several) in slots.items():
             self._send_part(push, shard, some, several)
 
@@ -235,7 +240,7 @@ class Client:
         call = self._call()
         self._give_up_begun()
         for link in self.links:
-            self._ask(link, call, lambda seq: messages.Pull(seq, self.step))
+            self._ask(link, call, lambda seq: messages.Pull(seq, self.step, True))
         self._deliver = deliver
         self._settle(call, len(self.links))
 
@@ -284,6 +289,8 @@ class Client:
             return slot, list(encoded.frames)
         if piece.columns and (rows := self._rows.of(shard << 32 | index, gradient)) is not None:
             return Slot(index, name, piece.shape, rows=len(rows)), [rows, gradient[rows]]
+        if (desk := self._desks.get(shard)) is not None:
+            return Slot(index, name, piece.shape, desk.put(index, gradient)), []
         return Slot(index, name, piece.shape), [gradient]
 
     def _send_rest(
@@ -331,6 +338,8 @@ class Client:
             self.version.get(shard, 0),
             groups,
             present,
+            shared=shard in self._desks,
+            segment=self._desks[shard].segment.handle if any(slot.offset >= 0 for slot in slots) else None,
         )
         self._do(lambda now: self.links[shard].say(request, message, arrays, now=now))
 
@@ -348,7 +357,9 @@ class Client:
     def _init(self, link: Link, call: _Call, slices: tuple[Slice, ...] = (), arrays: Sequence[Array] = ()) -> None:
         assert self._training is not None
         optimizer, groups, table = self._training
-        self._ask(link, call, lambda seq: messages.Init(seq, optimizer, groups, table, slices, bool(slices)), arrays)
+        self._ask(
+            link, call, lambda seq: messages.Init(seq, optimizer, groups, table, slices, bool(slices), True), arrays
+        )
 
     def _settle(self, call: _Call, servers: int) -> bool:
         """Wait for all answers to a call, handing on weights as they come.
@@ -392,20 +403,29 @@ class Client:
             self.step = ready.step
         if all(link.slices for link in self.links):
             assert self._training is not None
-            self.layout = [[] for _ in self._training[2]]
+            table = self._training[2]
+            self.layout = [[] for _ in table]
+            self._desks = {}
             for link in self.links:
                 for index, piece in enumerate(link.slices):
                     self.layout[piece.tensor].append((link.shard, index, piece))
+                frames = [FrameSpec(table[piece.tensor].dtype, piece.shape) for piece in link.slices]
+                size = sum(bytes_of(piece, table) for piece in link.slices)
+                if size >= WORTH_SHARING and link.welcome is not None and link.welcome.shared:
+                    self._desks[link.shard] = _Desk(frames)
 
     def _take_weights(self, shard: int, message: messages.Weights, arrays: list[Array]) -> int:
         """Hand on a part of the weights; 1 if it was the last of its server's."""
         slices = self.links[shard].slices
-        for slot, array in zip(message.tensors, arrays, strict=True):
+        for slot, array in zip(message.tensors, self._arrays_of(shard, message, arrays), strict=True):
             if slot.index >= len(slices) or slices[slot.index].shape != slot.shape:
                 raise ProtocolError(
                     f"server {shard} sends slice {slot.index} of shape {slot.shape}, which it does not own"
                 )
             self._deliver(slices[slot.index], array)
+        if message.segment is not None:
+            link, landed = self.links[shard], messages.Landed(message.seq)
+            self._do(lambda now: link.outgoing.append((landed, ())))
         self._parts[shard] = self._parts.get(shard, 0) + 1
         if self._parts[shard] < message.parts:
             return 0
@@ -414,6 +434,15 @@ class Client:
         if shard == 0:
             self.step = message.step
         return 1
+
+    def _arrays_of(self, shard: int, message: messages.Weights, arrays: Sequence[Array]) -> Sequence[Array]:
+        """The arrays of a message, which came with it or lie in the server's shared memory."""
+        if message.segment is None:
+            return arrays
+        segment = self._segments.get(shard)
+        if segment is None or segment.handle != message.segment:
+            segment = self._segments[shard] = Segment.open(message.segment)
+        return [segment.array(slot.frames()[0], slot.offset) for slot in message.tensors]
 
     def _expect_weights(self) -> None:
         """What comes next are the weights of a new life."""
@@ -522,7 +551,7 @@ class Client:
         optimizer, groups, table = self._training
         for link in self.links:
             request = link.begin(waiting.deliver(link.shard), waiting.fail)
-            link.say(request, messages.Init(request.seq, optimizer, groups, table, (), False), now=now)
+            link.say(request, messages.Init(request.seq, optimizer, groups, table, (), False, True), now=now)
 
     def _say_to_all(self, message: Message) -> None:
         deadline = time.monotonic() + _FAREWELL
@@ -542,6 +571,20 @@ class Client:
         for channel in [*getattr(self, "channels", ()), *(each.channel for each in getattr(self, "_pulses", ()))]:
             channel.close()
         self._context.term()
+
+
+class _Desk:
+    """Shared memory with a place for the gradient of each slice of a server."""
+
+    def __init__(self, frames: list[FrameSpec]) -> None:
+        self._frames = frames
+        self._offsets = room_for(frames)
+        self.segment = Segment.create(self._offsets[-1])
+
+    def put(self, index: int, gradient: Array) -> int:
+        """Lay down a gradient; where it lies."""
+        self.segment.array(self._frames[index], self._offsets[index])[...] = gradient
+        return self._offsets[index]
 
 
 class _Rejoined:
@@ -585,12 +628,3 @@ def _received(channel: transport.Channel) -> Iterator[tuple[Any, list[Array]]]:
 
 def _number() -> int:
     return int.from_bytes(os.urandom(7), "little")
-
-
-def _host() -> str:
-    """A name of this machine that no other has."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return ""

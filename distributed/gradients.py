@@ -14,9 +14,19 @@ import numpy as np
 from .compression import CODECS, Encoded
 from .errors import ProtocolError
 from .messages import Array, Slot
-from .protocol import dtype_of
 
-__all__ = ["Gradient", "Gradients", "Rows", "dense", "is_finite", "square_norm", "sum_in_order", "unpack"]
+__all__ = [
+    "Gradient",
+    "Gradients",
+    "Rows",
+    "dense",
+    "is_finite",
+    "scaled",
+    "square_norm",
+    "sum_in_order",
+    "summed",
+    "unpack",
+]
 
 
 class Rows(NamedTuple):
@@ -80,15 +90,16 @@ def sum_in_order(addends: Sequence[Gradients]) -> dict[int, Gradient]:
     {0: array([3.], dtype=float32), 1: array([2.], dtype=float32)}
     """
     indices = dict.fromkeys(index for each in addends for index in each)
-    return {index: _sum([each[index] for each in addends if index in each]) for index in indices}
+    return {index: summed([each[index] for each in addends if index in each]) for index in indices}
 
 
-def _sum(addends: Sequence[Gradient]) -> Gradient:
+def summed(addends: Sequence[Gradient], out: Array | None = None) -> Gradient:
+    """The sum of one slice's gradients from left to right, in `out` if it is dense and there is more than one."""
     if len(addends) == 1:
         return addends[0]
     if all(isinstance(each, Rows) for each in addends):
         return _sum_rows([each for each in addends if isinstance(each, Rows)])
-    total = np.add(dense(addends[0]), dense(addends[1]))
+    total = np.add(dense(addends[0]), dense(addends[1]), out=out)
     for each in addends[2:]:
         np.add(total, dense(each), out=total)
     return total
@@ -102,14 +113,13 @@ def _sum_rows(addends: Sequence[Rows]) -> Rows:
     return Rows(addends[0].shape, numbers, values)
 
 
-def scaled(gradients: Mapping[int, Gradient], factor: float) -> dict[int, Gradient]:
-    """All of them times a number; the same ones for 1."""
+def scaled(gradient: Gradient, factor: float) -> Gradient:
+    """A gradient times a number; the same one for 1."""
     if factor == 1:
-        return dict(gradients)
-    return {
-        index: each._replace(values=_times(each.values, factor)) if isinstance(each, Rows) else _times(each, factor)
-        for index, each in gradients.items()
-    }
+        return gradient
+    if isinstance(gradient, Rows):
+        return gradient._replace(values=_times(gradient.values, factor))
+    return _times(gradient, factor)
 
 
 def _times(array: Array, factor: float) -> Array:
@@ -148,8 +158,3 @@ def square_norm(gradients: Iterable[Gradient]) -> float:
             values = values.astype(np.complex128 if values.dtype.kind == "c" else np.float64)
         total += float(np.vdot(values, values).real)
     return total
-
-
-def matches(slot: Slot, shape: tuple[int, ...], dtype: str) -> bool:
-    """Whether a slot is a gradient for a slice of this shape and dtype."""
-    return slot.shape == shape and slot.dtype == dtype and dtype_of(slot.dtype).kind not in "O"

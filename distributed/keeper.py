@@ -136,7 +136,8 @@ class Keeper:
             return None
         position = _position.decode(snapshot.meta)
         self.last, self._last_number, self._last_order = position.version, position.number, position.number
-        return State.restored(position, snapshot.tensors, self._options.backend, older)
+        options = self._options
+        return State.restored(position, snapshot.tensors, options.backend, older, shared=options.shared)
 
     def replay(self, after: int) -> Iterator[Record]:
         """What the journal has after an order: pushes that were received, and orders, as they came."""

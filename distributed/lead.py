@@ -30,7 +30,7 @@ from .errors import (
     from_kind,
     kind_of,
 )
-from .gradients import scaled, square_norm, sum_in_order
+from .gradients import square_norm, sum_in_order
 from .messages import Error, Follow, Joined, Order, Source, Staged, Weigh, Weighed
 from .roster import Member
 from .security import ClientKeys
@@ -289,8 +289,8 @@ class Lead:
             self.server.fail(
                 ServerLost(
                     f"servers stand at different points: number {message.shard} has carried out order "
-                    f"{message.number}, and the first one has orders {first} to {self.number}. Only a durable run survives the loss of "
-                    "one of several servers: start it with --durable"
+                    f"{message.number}, and the first one has orders {first} to {self.number}. Only a durable run "
+                    "survives the loss of one of several servers: start it with --durable"
                 )
             )
 
@@ -506,7 +506,7 @@ def _is_admissible(contribution: Contribution, server: Server) -> bool:
 def _squares(server: Server, sources: Sequence[Source], scale: float) -> float:
     """The sum of the squares of a step's gradients, as far as they are this server's."""
     total = sum_in_order([server.staging.get(source).gradients for source in sources])
-    return square_norm(scaled(total, scale).values())
+    return square_norm(total.values()) * scale**2
 
 
 def describe(options: ServerOptions) -> str:

@@ -50,6 +50,7 @@ __all__ = [
     "Ready",
     "Released",
     "Report",
+    "SharedSegment",
     "Slice",
     "Slot",
     "Source",
@@ -180,6 +181,15 @@ class Slot(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
         return math.prod(self.shape)
 
 
+class SharedSegment(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Shared memory as another process finds it; see Note [A segment has no name]."""
+
+    pid: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    descriptor: Annotated[int, Meta(ge=0, le=2**31 - 1)]
+    size: Annotated[int, Meta(ge=64, le=2**48)]
+    token: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+
+
 class Source(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Which push something came from; never the same twice, over all workers and all their lives."""
 
@@ -284,8 +294,7 @@ class Init(Message, frozen=True):
     table: Annotated[tuple[TensorSpec, ...], Meta(max_length=MAX_TENSORS)]
     slices: Annotated[tuple[Slice, ...], Meta(max_length=MAX_SLICES)]
     weights: bool
-    segment: Name = ""
-    """Name of the shared memory in which this worker will put its gradients, if any."""
+    shared: bool = False
 
     def payload(self) -> Sequence[FrameSpec]:
         if not self.weights:
@@ -315,6 +324,9 @@ class Push(_Tensors, frozen=True):
     groups: Groups = ()
     present: Annotated[tuple[SliceIndex, ...], Meta(max_length=MAX_SLICES)] = ()
     reply: bool = True
+    shared: bool = False
+    segment: SharedSegment | None = None
+    """The worker's shared memory, in which slots with an offset stand. It is written again after the answer."""
 
 
 class Pull(Message, frozen=True):
@@ -322,6 +334,8 @@ class Pull(Message, frozen=True):
 
     seq: Natural
     step: Natural
+    shared: bool = False
+    """Whether the answer may be in shared memory; INIT and PUSH say so, too."""
 
 
 class Landed(Message, frozen=True):
@@ -415,8 +429,8 @@ class Weights(_Tensors, frozen=True):
     version: Natural = 0
     part: Annotated[int, Meta(ge=0, lt=MAX_SLICES)] = 0
     parts: Annotated[int, Meta(ge=1, le=MAX_SLICES)] = 1
-    segment: Name = ""
-    """The shared memory that slots with an offset are in."""
+    segment: SharedSegment | None = None
+    """The server's shared memory, in which slots with an offset stand until the worker says LANDED."""
 
 
 class Done(Message, frozen=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from .messages import Array, Slice, TensorSpec
 from .protocol import dtype_of
@@ -50,7 +51,7 @@ def _cut(index: int, spec: TensorSpec, slice_bytes: int) -> Iterator[Slice]:
     units = size // unit
     count = max(1, -(-size * itemsize // slice_bytes))
     ends = [units * number // count * unit for number in range(count + 1)]
-    for start, stop in zip(ends, ends[1:], strict=False):
+    for start, stop in pairwise(ends):
         yield Slice(index, start, stop, columns if unit == columns else 0)
 
 

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from .errors import Evicted, Refused, Taken
 from .messages import MAX_WORKERS, Barrier, Hello, Init, Pull, Push, Report, WorkerStatus
+from .shared import Segment
 from .transport import Flight
 
 __all__ = ["Member", "Request", "Roster"]
@@ -46,6 +47,8 @@ class Member:
     """When its process was seen to have ended in peace, until its own farewell comes."""
     nonfinite: int = 0
     host: str = ""
+    segment: Segment | None = None
+    """Shared memory in which its gradients lie."""
     report: Report = field(default_factory=Report)
 
     def status(self, now: float, frontier: int) -> WorkerStatus:
@@ -91,6 +94,9 @@ class Roster:
 
     def __getitem__(self, rank: int) -> Member:
         return self._members[rank]
+
+    def get(self, rank: int) -> Member | None:
+        return self._members.get(rank)
 
     def __contains__(self, rank: int) -> bool:
         return rank in self._members

@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Literal
 
 import zmq
+from msgspec import structs
 
 from . import protocol, transport
 from .environment import DEFAULT_TIMEOUT
 from .errors import DistributedError, Mismatch, ProtocolError, Refused, Stranger, Taken, WorkerLost, from_kind
-from .gradients import scaled, sum_in_order, unpack
+from .gradients import unpack
 from .keeper import Keeper
 from .lead import Follower, Lead
 from .messages import Array, Message, Order, Source
@@ -35,6 +36,7 @@ from .outbox import Outbox
 from .placement import SLICE_BYTES
 from .roster import Member, Request, Roster
 from .security import Role, ServerKeys
+from .shared import ALIGNMENT, WORTH_SHARING, Segment, host_name
 from .staging import Contribution, Staging
 from .state import Position, State
 from .strategies import NonFinite
@@ -150,6 +152,7 @@ class Server:
         self.keeper = Keeper(options)
         self._stopped = False
         self._parent = os.getppid()
+        self._host = host_name()
         self._next_warning = 0.0
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
@@ -243,7 +246,7 @@ class Server:
             self.launchers.add(peer)
             received, takes_part, step = 0, False, self.frontier
         else:
-            former = self.roster[hello.rank] if hello.rank in self.roster else None
+            former = self.roster.get(hello.rank)
             if former is not None and former.state != "joined":
                 former = None
             member = self.roster.admit(hello, peer, self.now())
@@ -264,13 +267,13 @@ class Server:
             compression=options.compression,
             credit=self.credit,
             recovery=options.recovery,
-            shared=False,
+            shared=hello.host == self._host != "" and options.shared,
         )
         self.outbox.send(peer, welcome)
 
     @_handle.register
     def _(self, message: protocol.Heartbeat, peer: bytes, arrays: list[Array]) -> None:
-        member = self.roster[message.rank] if message.rank in self.roster else None
+        member = self.roster.get(message.rank)
         if member is None or member.state != "joined" or member.incarnation != message.incarnation:
             raise Stranger(f"a heartbeat of rank {message.rank}, which has not joined or was declared lost")
         member.heard, member.report = self.now(), message.report
@@ -296,6 +299,7 @@ class Server:
         source = Source(member.rank, member.incarnation, message.seq)
         if self._is_new(member, message):
             self._check_push(member, message)
+            arrays = self._with_shared(member, message, arrays)
             contribution = self.staging.add(source, message, unpack(message.tensors, arrays))
             if contribution is None:
                 return
@@ -323,7 +327,10 @@ class Server:
 
     @_handle.register
     def _(self, message: protocol.Landed, peer: bytes, arrays: list[Array]) -> None:
-        self._member(peer)
+        member = self._member(peer)
+        if message.seq == member.answered:
+            for flight in member.flights:
+                flight.land()
 
     @_handle.register
     def _(self, message: protocol.Bye, peer: bytes, arrays: list[Array]) -> None:
@@ -422,6 +429,32 @@ class Server:
             self._await(member, request)
         return False
 
+    def _with_shared(self, member: Member, push: protocol.Push, arrays: Sequence[Array]) -> list[Array]:
+        """All arrays of a push: those that came with it, and those that lie in the worker's shared memory."""
+        if push.segment is None:
+            return list(arrays)
+        if not self._is_neighbour(member):
+            raise ProtocolError(
+                f"worker {member.rank} is on another machine, and has no memory in common with this one"
+            )
+        if member.segment is None or member.segment.handle != push.segment:
+            member.segment = Segment.open(push.segment)
+        came, all_of_them = iter(arrays), []
+        for slot in push.tensors:
+            offset = slot.offset
+            for frame in slot.frames():
+                if slot.offset < 0:
+                    all_of_them.append(next(came))
+                    continue
+                array = member.segment.array(frame, offset)
+                offset += -(-array.nbytes // ALIGNMENT) * ALIGNMENT
+                # What is answered before it is in the weights must not lie where the worker writes again.
+                all_of_them.append(array.copy() if self.office.older else array)
+        return all_of_them
+
+    def _is_neighbour(self, member: Member) -> bool:
+        return self.options.shared and bool(self._host) and member.host == self._host
+
     def _check_push(self, member: Member, push: protocol.Push) -> None:
         if self.state is None:
             raise ProtocolError(f"worker {member.rank} pushes before INIT")
@@ -440,7 +473,7 @@ class Server:
     def _initialize(self, message: protocol.Init, arrays: list[Array]) -> None:
         position = Position(message.optimizer, message.groups, message.table, message.slices)
         try:
-            self.state = State(position, arrays, self.options.backend, self.office.older)
+            self.state = State(position, arrays, self.options.backend, self.office.older, shared=self.options.shared)
         except DistributedError:
             raise
         except Exception as error:
@@ -494,8 +527,8 @@ class Server:
     def _apply(self, state: State, contributions: Sequence[Contribution], order: Order) -> None:
         try:
             self._land(state)
-            total = scaled(sum_in_order([each.gradients for each in contributions]), order.scale * order.clip)
-            state.apply(total, contributions[0].groups, order.rate)
+            gradients = [each.gradients for each in contributions]
+            state.apply(gradients, contributions[0].groups, order.scale * order.clip, order.rate)
         except Exception as error:
             # The weights may be half written, so nobody gets to see them again.
             log.exception("update %d failed", state.position.version + 1)
@@ -515,20 +548,20 @@ class Server:
         for each in order.joined:
             position.clocks[each.rank], position.incarnations[each.rank] = each.clock, each.incarnation
             self.staging.forget(each.rank, but=each.incarnation)
-            member = self.roster[each.rank] if each.rank in self.roster else None
+            member = self.roster.get(each.rank)
             if member is not None and member.incarnation == each.incarnation:
                 member.takes_part, member.step = True, each.clock
         for each in order.gone:
             position.clocks.pop(each.rank, None)
             position.incarnations.pop(each.rank, None)
             self.staging.forget(each.rank, each.incarnation)
-            member = self.roster[each.rank] if each.rank in self.roster else None
+            member = self.roster.get(each.rank)
             if member is not None and member.incarnation == each.incarnation and member.is_counted_on:
                 self.roster.remove(member, "lost")
 
     def _refuse(self, source: Source, error: DistributedError) -> None:
         """Tell a worker that its push went into nothing."""
-        member = self.roster[source.rank] if source.rank in self.roster else None
+        member = self.roster.get(source.rank)
         if member is None or member.incarnation != source.incarnation or member.received != source.seq:
             return
         log.warning("%s", error)
@@ -604,7 +637,13 @@ class Server:
                 return
         weights = state.weights(self.office.readable(member.step, self.frontier))
         answer = protocol.Weights((), request.seq, member.step, state.position.version)
-        member.flights = self.outbox.send_weights(member.peer, answer, state.slots(), weights)
+        if request.shared and self._is_neighbour(member) and state.nbytes >= WORTH_SHARING and state.is_shared(weights):
+            assert state.segment is not None
+            slots = tuple(state.slots(in_segment=True))
+            self.outbox.send(member.peer, structs.replace(answer, tensors=slots, segment=state.segment.handle))
+            member.flights = [transport.Loan()]
+        else:
+            member.flights = self.outbox.send_weights(member.peer, answer, state.slots(), weights)
 
     # ---- when somebody comes, goes or is missing -------------------------------------------------------------
 

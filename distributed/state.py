@@ -7,19 +7,30 @@ cannot tell a retried push from a new one.
 
 from __future__ import annotations
 
+import math
+import os
+import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
+import numpy as np
 
 import retrograd as rg
 
 from . import bridge
 from .errors import Mismatch
-from .gradients import Gradients, dense
-from .messages import Array, Groups, Slice, Slot, Source, TensorSpec
+from .gradients import Gradient, Gradients, dense, scaled, summed
+from .messages import Array, FrameSpec, Groups, Slice, Slot, Source, TensorSpec
+from .protocol import dtype_of
+from .shared import Segment, is_available, room_for
 
 __all__ = ["Position", "State", "describe"]
+
+
+_WORTH_THREADS = 8 << 20  # bytes of weights from which slices are applied by several threads
+_MOST_THREADS = 8
 
 
 class Position(msgspec.Struct):
@@ -34,12 +45,12 @@ class Position(msgspec.Struct):
     version: int = 0
     """Updates that are in the weights."""
     frontier: int = 0
-    applied: dict[int, Source] = {}  # noqa: RUF012  # msgspec gives each its own
+    applied: dict[int, Source] = {}
     """For each rank the last of its pushes that is settled: in the weights, or dropped for good."""
-    clocks: dict[int, int] = {}  # noqa: RUF012
+    clocks: dict[int, int] = {}
     """For each worker that takes part, the step that it has done."""
-    incarnations: dict[int, int] = {}  # noqa: RUF012
-    scalars: dict[str, float] = {}  # noqa: RUF012
+    incarnations: dict[int, int] = {}
+    scalars: dict[str, float] = {}
     """The optimizer's state that is numbers and not tensors."""
 
 
@@ -56,43 +67,95 @@ class State:
         Where the optimizer computes; the default backend unless given.
     older : int
         How many steps back weights can be had by `weights`.
+    shared : bool
+        Whether the weights lie in memory that other processes of this machine can read.
 
     Examples
     --------
     >>> import numpy as np
     >>> position = Position("SGD", ({"lr": 0.5},), (TensorSpec("w", "float32", (2,)),), (Slice(0, 0, 2),))
     >>> state = State(position, [np.float32([1, 2])])
-    >>> state.apply({0: np.float32([2, 2])}, ({"lr": 0.5},))
+    >>> state.apply([{0: np.float32([2, 0])}, {0: np.float32([0, 2])}], ({"lr": 0.5},))
     >>> state.weights()[0], state.position.version
     (array([0., 1.], dtype=float32), 1)
     """
 
     def __init__(
-        self, position: Position, weights: Sequence[Array], backend: str | None = None, older: int = 0
+        self,
+        position: Position,
+        weights: Sequence[Array],
+        backend: str | None = None,
+        older: int = 0,
+        *,
+        shared: bool = False,
     ) -> None:
         self.position = position
+        self.segment: Segment | None = None
+        """The shared memory in which the weights lie, if they do."""
         self._backend = backend
-        # `.copy()`: the arrays are views of frames that belong to the transport.
-        self._parameters = [rg.nn.Parameter(bridge.tensor_of(each.copy(), backend)) for each in weights]
-        group_of = [position.table[piece.tensor].group for piece in position.slices]
-        self._optimizer = bridge.build_optimizer(position.optimizer, position.groups, self._parameters, group_of)
+        self._frames = [FrameSpec(position.table[piece.tensor].dtype, piece.shape) for piece in position.slices]
+        self._offsets = room_for(self._frames)
+        self._shared = shared and is_available()
+        self._parameters = [rg.nn.Parameter(bridge.tensor_of(each, backend)) for each in self._house(weights)]
+        self._group_of = [position.table[piece.tensor].group for piece in position.slices]
+        # One for each slice, so that a slice is added up and applied while it is in the processor's cache, and
+        # several are at once. All rules are elementwise, so to them a slice is a tensor like another.
+        self._optimizers = [
+            bridge.build_optimizer(position.optimizer, position.groups, parameter, group)
+            for parameter, group in zip(self._parameters, self._group_of, strict=True)
+        ]
+        self._threads = _threads_for(self.nbytes)
+        self._scratch = threading.local()
         self._older_kept = older
         self._older: dict[int, list[Array]] = {}
         self.remember()
 
+    def _house(self, arrays: Sequence[Array]) -> list[Array]:
+        """Copies of arrays in memory of our own: shared if they are to be, else each by itself."""
+        if not self._shared:
+            return [each.copy() for each in arrays]
+        self.segment = Segment.create(self._offsets[-1])
+        homes = [self.segment.array(*each) for each in zip(self._frames, self._offsets, strict=False)]
+        for home, each in zip(homes, arrays, strict=True):
+            home[...] = each
+        return homes
+
     # ---- what happens to it --------------------------------------------------------------------------------
 
-    def apply(self, gradients: Gradients, groups: Groups, rate: float = 1.0) -> None:
-        """Do one step of the optimizer with these gradients and hyperparameters, at `rate` times their `lr`."""
-        bridge.set_hyperparameters(self._optimizer.param_groups, groups, rate)
-        for index, parameter in enumerate(self._parameters):
-            gradient = gradients.get(index)
-            parameter.grad = None if gradient is None else bridge.tensor_of(dense(gradient), self._backend)
-        self._optimizer.step()
-        for parameter in self._parameters:
-            parameter.grad = None
+    def apply(self, addends: Sequence[Gradients], groups: Groups, scale: float = 1.0, rate: float = 1.0) -> None:
+        """Do one step of the optimizer with the sum of the gradients, times `scale`.
+
+        The hyperparameters are those of `groups`, and the learning rate `rate` times theirs.
+        """
+
+        def update(index: int) -> None:
+            self._update(index, [each[index] for each in addends if index in each], groups, scale, rate)
+
+        if self._threads is None:
+            for index in range(len(self._parameters)):
+                update(index)
+        else:
+            list(self._threads.map(update, range(len(self._parameters))))
         self.position.groups = groups
         self.position.version += 1
+
+    def _update(self, index: int, gradients: Sequence[Gradient], groups: Groups, scale: float, rate: float) -> None:
+        if not gradients:
+            return  # as for a parameter whose `.grad` is None
+        total = scaled(summed(gradients, self._out(index)), scale)
+        parameter, optimizer = self._parameters[index], self._optimizers[index]
+        bridge.set_hyperparameters(optimizer.param_groups, [groups[self._group_of[index]]], rate)
+        parameter.grad = bridge.tensor_of(dense(total), self._backend)
+        optimizer.step()
+        parameter.grad = None
+
+    def _out(self, index: int) -> Array:
+        """Memory for the sum of a slice's gradients, which is free again after its update."""
+        buffers: dict[FrameSpec, Array] = self._scratch.__dict__
+        frame = self._frames[index]
+        if frame not in buffers:
+            buffers[frame] = np.empty(frame.shape, dtype_of(frame.dtype))
+        return buffers[frame]
 
     def settle(self, sources: Sequence[Source]) -> None:
         """Note that these pushes are in the weights, or never will be."""
@@ -113,8 +176,8 @@ class State:
 
     def detach(self) -> None:
         """Leave the weights' memory, which someone still reads, as it is, and go on with a copy of it."""
-        for parameter in self._parameters:
-            parameter.data = parameter.data.clone()
+        for parameter, home in zip(self._parameters, self._house(self.weights()), strict=True):
+            parameter.data = bridge.tensor_of(home, self._backend)
 
     # ---- what it shows -------------------------------------------------------------------------------------
 
@@ -127,14 +190,25 @@ class State:
             return self._older[max(frontier, min(self._older))]
         return [bridge.array_of(parameter) for parameter in self._parameters]
 
-    def slots(self) -> list[Slot]:
-        """What `weights` holds, as a message announces it."""
-        table = self.position.table
-        return [Slot(index, table[piece.tensor].dtype, piece.shape) for index, piece in enumerate(self.position.slices)]
+    def slots(self, *, in_segment: bool = False) -> list[Slot]:
+        """What `weights` holds, as a message announces it, or where in the shared memory it lies."""
+        offsets = self._offsets[:-1] if in_segment else [-1] * len(self._frames)
+        return [
+            Slot(index, dtype, shape, offset)  # type: ignore[arg-type]
+            for index, ((dtype, shape), offset) in enumerate(zip(self._frames, offsets, strict=True))
+        ]
+
+    def is_shared(self, arrays: Sequence[Array]) -> bool:
+        """Whether these weights lie in the segment, so that another process of the machine can read them there."""
+        if self.segment is None:
+            return False
+        homes = (self.segment.array(*each) for each in zip(self._frames, self._offsets, strict=False))
+        return all(address_of(home) == address_of(each) for home, each in zip(homes, arrays, strict=True))
 
     @property
     def nbytes(self) -> int:
-        return sum(each.nbytes for each in self.weights())
+        """Size of the weights."""
+        return sum(map(nbytes_of, self._frames))
 
     # ---- snapshots -----------------------------------------------------------------------------------------
 
@@ -143,7 +217,7 @@ class State:
         kept = {f"weight.{index}": each for index, each in enumerate(self.weights())}
         self.position.scalars = {}
         for index, parameter in enumerate(self._parameters):
-            for name, value in self._optimizer.state.get(parameter, {}).items():
+            for name, value in self._optimizers[index].state.get(parameter, {}).items():
                 if isinstance(value, rg.Tensor):
                     kept[f"state.{index}.{name}"] = bridge.array_of(value)
                 elif isinstance(value, bool | int | float):
@@ -152,11 +226,17 @@ class State:
 
     @classmethod
     def restored(
-        cls, position: Position, tensors: Mapping[str, Array], backend: str | None = None, older: int = 0
+        cls,
+        position: Position,
+        tensors: Mapping[str, Array],
+        backend: str | None = None,
+        older: int = 0,
+        *,
+        shared: bool = False,
     ) -> State:
         """A state as `position` and `tensors` have kept it."""
         weights = [tensors[f"weight.{index}"] for index in range(len(position.slices))]
-        state = cls(position, weights, backend, older)
+        state = cls(position, weights, backend, older, shared=shared)
         for name, value in position.scalars.items():
             index, _, key = name.partition(".")
             state._state_of(int(index))[key] = value
@@ -168,7 +248,7 @@ class State:
         return state
 
     def _state_of(self, index: int) -> dict[str, Any]:
-        entry: dict[str, Any] = self._optimizer.state.setdefault(self._parameters[index], {})
+        entry: dict[str, Any] = self._optimizers[index].state.setdefault(self._parameters[index], {})
         return entry
 
     # ---- checks --------------------------------------------------------------------------------------------
@@ -208,6 +288,28 @@ class State:
                 f"worker {rank} pushes {len(groups)} parameter groups, and there are "
                 f"{len(self.position.groups)}: groups cannot be added once training has begun"
             )
+
+
+def _threads_for(nbytes: int) -> ThreadPoolExecutor | None:
+    """Threads that apply slices at once, if there are enough of both."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if cores < 2 or nbytes < _WORTH_THREADS:
+        return None
+    return ThreadPoolExecutor(min(cores, _MOST_THREADS), "retrograd-update")
+
+
+def nbytes_of(frame: FrameSpec) -> int:
+    """Bytes of an array.
+
+    >>> nbytes_of(FrameSpec("float32", (2, 3)))
+    24
+    """
+    return math.prod(frame.shape) * dtype_of(frame.dtype).itemsize
+
+
+def address_of(array: Array) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 def describe(spec: TensorSpec) -> str:

@@ -29,7 +29,7 @@ from .handshake import Authenticator, Handshakes, guard_client, guard_server, us
 from .protocol import MAX_HEADER, Array, Frame, Message, Traffic, encode
 from .security import ClientKeys, ServerKeys, check_bind
 
-__all__ = ["COPY_THRESHOLD", "DEFAULT_MAX_FRAME", "Channel", "Flight", "connect", "is_gone", "listen", "poll"]
+__all__ = ["COPY_THRESHOLD", "DEFAULT_MAX_FRAME", "Channel", "Flight", "Loan", "connect", "is_gone", "listen", "poll"]
 
 COPY_THRESHOLD = 65_536
 """Bytes from which a frame travels without a copy. Below it a copy is cheaper than the bookkeeping."""
@@ -59,6 +59,9 @@ class Flight:
     def landed(self) -> bool:
         return all(tracker.done for tracker in self._trackers)
 
+    def land(self) -> None:
+        """The peer says that it has read everything. ZeroMQ knows that better."""
+
     def wait(self, timeout: float) -> bool:
         """Wait until ZeroMQ has let go of every buffer; whether it has, within `timeout` seconds."""
         deadline = time.monotonic() + timeout
@@ -68,6 +71,23 @@ class Flight:
         except zmq.NotDone:
             return False
         return True
+
+
+class Loan(Flight):
+    """Memory that another process reads until it says that it has."""
+
+    __slots__ = ("_returned",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._returned = False
+
+    @property
+    def landed(self) -> bool:
+        return self._returned
+
+    def land(self) -> None:
+        self._returned = True
 
 
 class Channel:
