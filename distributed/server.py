@@ -28,7 +28,7 @@ from msgspec import structs
 from . import protocol, transport
 from .environment import DEFAULT_TIMEOUT
 from .errors import DistributedError, Mismatch, ProtocolError, Refused, Stranger, Taken, WorkerLost, from_kind
-from .gradients import unpack
+from .gradients import Gradients, unpack
 from .keeper import Keeper
 from .lead import Follower, Lead
 from .messages import Array, Message, Order, Source
@@ -299,8 +299,9 @@ class Server:
         source = Source(member.rank, member.incarnation, message.seq)
         if self._is_new(member, message):
             self._check_push(member, message)
-            arrays = self._with_shared(member, message, arrays)
-            contribution = self.staging.add(source, message, unpack(message.tensors, arrays))
+            gradients = unpack(message.tensors, self._with_shared(member, message, arrays))
+            self._check_credit(source, gradients)
+            contribution = self.staging.add(source, message, gradients)
             if contribution is None:
                 return
             member.step = message.step
@@ -458,14 +459,18 @@ class Server:
     def _check_push(self, member: Member, push: protocol.Push) -> None:
         if self.state is None:
             raise ProtocolError(f"worker {member.rank} pushes before INIT")
-        if push.step <= member.step:
+        # Only the first server knows for certain which step is next: a worker has that from it.
+        latest = max(member.step, self.frontier) + 1 if self.office.judges else push.step
+        if not member.step < push.step <= latest:
             raise ProtocolError(f"worker {member.rank} pushes step {push.step} after step {member.step}")
         self.state.check_gradients(push.tensors, member.rank)
         if push.parts:
             self.state.check_groups(push.groups, member.rank)
-        if self.staging.bytes_of(member.rank) + sum(frame_bytes(push)) > self.credit:
+
+    def _check_credit(self, source: Source, gradients: Gradients) -> None:
+        if self.staging.bytes_with(source, gradients) > self.credit:
             raise ProtocolError(
-                f"worker {member.rank} has more than {self.credit} bytes of gradients under way, which is what it may"
+                f"worker {source.rank} has more than {self.credit} bytes of gradients under way, which is what it may"
             )
 
     # ---- effects -------------------------------------------------------------------------------------------
@@ -629,14 +634,13 @@ class Server:
             state.check_table(request.optimizer, request.table, member.rank)
             ready = protocol.Ready(request.seq, member.step, state.position.slices)
             self.outbox.send(member.peer, ready)
-        else:
-            # With backup workers the others may be ahead of a worker that came too late for its step.
-            member.step = max(member.step, self.frontier if self.office.in_step else 0)
-            if isinstance(request, protocol.Push) and not request.reply:
-                self.outbox.send(member.peer, protocol.Done(request.seq, member.step))
-                return
-        weights = state.weights(self.office.readable(member.step, self.frontier))
-        answer = protocol.Weights((), request.seq, member.step, state.position.version)
+        # With backup workers the others may be ahead of a worker that came too late for its step.
+        step = max(member.step, self.frontier if self.office.in_step else 0)
+        if isinstance(request, protocol.Push) and not request.reply:
+            self.outbox.send(member.peer, protocol.Done(request.seq, step))
+            return
+        weights = state.weights(self.office.readable(step, self.frontier))
+        answer = protocol.Weights((), request.seq, step, state.position.version)
         if request.shared and self._is_neighbour(member) and state.nbytes >= WORTH_SHARING and state.is_shared(weights):
             assert state.segment is not None
             slots = tuple(state.slots(in_segment=True))
@@ -782,18 +786,6 @@ class Server:
             dropped=self.counters.dropped,
             consistency=self.office.describe(),
         )
-
-
-def frame_bytes(push: protocol.Push) -> list[int]:
-    """The sizes of the frames that a push announces."""
-    return [protocol.dtype_of(frame.dtype).itemsize * _product(frame.shape) for frame in push.payload()]
-
-
-def _product(shape: Sequence[int]) -> int:
-    result = 1
-    for length in shape:
-        result *= length
-    return result
 
 
 def _half_of_memory() -> int:

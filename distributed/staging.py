@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from .errors import ProtocolError
-from .gradients import Gradient, Rows, is_finite, square_norm
+from .gradients import Gradient, Gradients, Rows, is_finite, square_norm
 from .messages import Groups, Push, Source
 
 __all__ = ["Contribution", "Staging"]
@@ -85,7 +85,12 @@ class Staging:
         self._whole: dict[Source, Contribution] = {}
 
     def add(self, source: Source, push: Push, gradients: dict[int, Gradient]) -> Contribution | None:
-        """Take a part; the whole push, if this was what it lacked."""
+        """Take a part; the whole push, if this was what it lacked.
+
+        A worker makes one push after the other, so one that it began before this one it has given up.
+        """
+        for former in [each for each in self._assemblies if _is_former(each, source)]:
+            del self._assemblies[former]
         assembly = self._assemblies.setdefault(source, _Assembly())
         assembly.add(push, gradients)
         if not assembly.is_whole:
@@ -129,10 +134,23 @@ class Staging:
         )
         return parts + sum(each.nbytes for each in self._whole.values() if each.source.rank == rank)
 
+    def bytes_with(self, source: Source, gradients: Gradients) -> int:
+        """What will be staged of a worker when a part of a push is added, which may replace earlier parts."""
+        earlier = self._assemblies.get(source, _Assembly()).gradients
+        sizes = {index: _nbytes(gradient) for index, (_, gradient) in earlier.items()}
+        sizes.update((index, _nbytes(gradient)) for index, gradient in gradients.items())
+        return sum(sizes.values()) + sum(
+            each.nbytes for each in self._whole.values() if each.source.rank == source.rank
+        )
+
     @property
     def nbytes(self) -> int:
         ranks = {source.rank for source in (*self._assemblies, *self._whole)}
         return sum(map(self.bytes_of, ranks))
+
+
+def _is_former(source: Source, other: Source) -> bool:
+    return source.rank == other.rank and source.incarnation == other.incarnation and source.seq < other.seq
 
 
 def _nbytes(gradient: Gradient) -> int:

@@ -1,4 +1,4 @@
-"""What the tests of the parameter server share: a server in a thread, peers that misbehave, whole runs.
+"""What the tests of the parameter server share: servers in threads, peers that misbehave, whole runs.
 
 Nothing here sleeps to synchronise: tests wait for what they need, with a deadline far beyond it.
 """
@@ -6,6 +6,7 @@ Nothing here sleeps to synchronise: tests wait for what they need, with a deadli
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,18 @@ import zmq
 from retrograd.distributed import protocol, transport
 from retrograd.distributed.client import Client
 from retrograd.distributed.environment import Environment
-from retrograd.distributed.protocol import Array, Message, Slot, TensorSpec
+from retrograd.distributed.messages import AnyMessage, Array, Groups, Message, Slice, Slot, TensorSpec
+from retrograd.distributed.placement import cut, view
 from retrograd.distributed.server import Server, ServerOptions
 
-DEADLINE = 180.0  # seconds; only a test that is about to fail comes near it
+# Seconds; only a test that is about to fail comes near it.
+DEADLINE = float(os.environ.get("TEST_DEADLINE", "180"))
 
-SGD = ({"lr": 0.5},)
+SGD: Groups = ({"lr": 0.5},)
 TABLE = (TensorSpec("w", "float32", (3,)), TensorSpec("b", "float32", ()))
-SLOTS = tuple(Slot(index, row.dtype, row.shape) for index, row in enumerate(TABLE))
+SLICES = tuple(cut(TABLE))
+"""The table on one server: each tensor is one slice there."""
+SLOTS = tuple(Slot(index, TABLE[each.tensor].dtype, each.shape) for index, each in enumerate(SLICES))
 
 
 def wait_until(condition: Callable[[], Any], what: str) -> Any:
@@ -44,47 +49,125 @@ def wait_until(condition: Callable[[], Any], what: str) -> Any:
     raise AssertionError(f"waited {DEADLINE:g} s in vain for {what}")
 
 
-def weights(value: float = 1.0) -> list[Array]:
-    return [np.full(row.shape, value, np.float32) for row in TABLE]
+def weights(value: float = 1.0, table: Sequence[TensorSpec] = TABLE) -> list[Array]:
+    """An array for each tensor, all elements of which are `value`."""
+    return [np.full(row.shape, value, row.dtype) for row in table]
 
 
-# ---- a server in a thread ---------------------------------------------------------------------------------
+def sliced(value: float = 1.0) -> list[Array]:
+    """The same for the slices of `TABLE`, as one server has them."""
+    return [np.full(each.shape, value, np.float32) for each in SLICES]
+
+
+# ---- servers in threads -----------------------------------------------------------------------------------
+
+
+class LiveServer(Server):
+    """A server that answers in a thread of its own until it is stopped."""
+
+    def __init__(self, options: ServerOptions) -> None:
+        super().__init__(options)
+        self._calls: queue.SimpleQueue[tuple[Callable[[], Any], queue.SimpleQueue[Any]]] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            while not self._calls.empty():
+                call, result = self._calls.get()
+                result.put(call())
+            self.turn(0.01)
+        self.close()
+
+    def within(self, call: Callable[[], Any]) -> Any:
+        """Do something in the server's thread, between two messages; what it returned."""
+        result: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._calls.put((call, result))
+        return result.get(timeout=DEADLINE)
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
 
 
 @contextmanager
-def serving(world_size: int = 1, **options: Any) -> Iterator[Server]:
-    """A server that answers in a thread of its own until the block ends."""
-    server = Server(ServerOptions(world_size, **options))
-    stop = threading.Event()
+def serving(world_size: int = 1, shards: int = 1, **options: Any) -> Iterator[list[LiveServer]]:
+    """The servers of a run, the first one first, each answering in a thread of its own until the block ends."""
+    with ExitStack() as stack:
+        servers: list[LiveServer] = []
+        for shard in range(shards):
+            lead = servers[0].address if shard else ""
+            servers.append(LiveServer(ServerOptions(world_size, shard=shard, shards=shards, lead=lead, **options)))
+            stack.callback(servers[-1].stop)
+        yield servers
 
-    def run() -> None:
-        while not stop.is_set():
-            server.turn(0.01)
-        server.channel.close()
-        server._context.term()
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield server
-    finally:
-        stop.set()
-        thread.join()
+# ---- workers ----------------------------------------------------------------------------------------------
+
+
+class Learner(Client):
+    """A client with the arrays that the servers' weights are written into."""
+
+    def __init__(self, place: Environment) -> None:
+        self.arrays: list[Array] = []
+        self._closed = False
+        super().__init__(place)
+
+    def close(self, error: str | None = None, *, say_goodbye: bool = True) -> None:
+        if not self._closed:
+            self._closed = True
+            super().close(error, say_goodbye=say_goodbye)
+
+    def deliver(self, piece: Slice, array: Array) -> None:
+        view(self.arrays[piece.tensor], piece)[...] = array
+
+    def begin(
+        self,
+        values: Sequence[Array] | float = 1.0,
+        optimizer: str = "SGD",
+        groups: Groups = SGD,
+        table: Sequence[TensorSpec] = TABLE,
+    ) -> list[Array]:
+        """Agree on what is trained; the weights that the servers have given."""
+        values = weights(values, table) if isinstance(values, float | int) else values
+        self.arrays = [np.full(row.shape, np.nan, row.dtype) for row in table]
+        self.initialize(optimizer, groups, table, values, self.deliver)
+        return self.now()
+
+    def learn(self, gradients: Sequence[Array | None] | float = 1.0, groups: Groups = SGD) -> list[Array]:
+        """Do a step with a gradient for each tensor, or for none where it is ``None``; the weights then."""
+        if isinstance(gradients, float | int):
+            gradients = [np.full_like(each, gradients) for each in self.arrays]
+        present = {index: (each, -1) for index, each in enumerate(gradients) if each is not None}
+        self.push(groups, present, self.deliver)
+        return self.now()
+
+    def fetch(self) -> list[Array]:
+        """Pull; the weights then."""
+        self.pull(self.deliver)
+        return self.now()
+
+    def now(self) -> list[Array]:
+        """A copy of the weights as this worker has them."""
+        return [each.copy() for each in self.arrays]
+
+
+def place_in(*servers: Server, rank: int = 0, timeout: float = 10.0) -> Environment:
+    """A worker's place among servers."""
+    options = servers[0].options
+    return Environment(rank, options.world_size, tuple(each.address for each in servers), options.run, timeout)
 
 
 @contextmanager
-def clients(server: Server, count: int | None = None, timeout: float = 10.0) -> Iterator[list[Client]]:
+def clients(*servers: Server, count: int | None = None, timeout: float = 10.0) -> Iterator[list[Learner]]:
     """Clients of ranks 0, 1, ..., each with its heartbeat."""
-    size = len(server.roster)
-    made: list[Client] = []
-    try:
-        for rank in range(size if count is None else count):
-            place = Environment(rank, size, (server.address,), server.options.run, timeout)
-            made.append(Client(place))
+    with ExitStack() as stack:
+        made: list[Learner] = []
+        for rank in range(servers[0].options.world_size if count is None else count):
+            made.append(Learner(place_in(*servers, rank=rank, timeout=timeout)))
+            stack.callback(made[-1].close)
         yield made
-    finally:
-        for client in made:
-            client.close()
 
 
 def together(*calls: Callable[[], Any]) -> list[Any]:
@@ -106,9 +189,18 @@ def together(*calls: Callable[[], Any]) -> list[Any]:
     return results
 
 
-def start(*members: Client, value: float = 1.0) -> None:
+def all_of(*calls: Callable[[], Any]) -> list[Any]:
+    """The same for calls of which none may raise."""
+    results = together(*calls)
+    for each in results:
+        if isinstance(each, Exception):
+            raise each
+    return results
+
+
+def start(*members: Learner, value: float = 1.0) -> None:
     """Let clients agree on the table above, with all weights equal to `value`."""
-    together(*(lambda c=c: c.initialize("SGD", SGD, TABLE, weights(value)) for c in members))
+    all_of(*(lambda c=c: c.begin(value) for c in members))
 
 
 class Peer:
@@ -126,20 +218,43 @@ class Peer:
         assert self.channel.poll(DEADLINE, to_send=True)
         self.channel.socket.send_multipart(frames)
 
-    def receive(self) -> tuple[Message, list[Array]]:
+    def receive(self) -> tuple[AnyMessage, list[Array]]:
         assert self.channel.poll(DEADLINE), "no answer"
         return protocol.decode(self.channel.receive())
 
-    def ask(self, message: Message, arrays: Sequence[Array] = ()) -> Message:
+    def ask(self, message: Message, arrays: Sequence[Array] = ()) -> AnyMessage:
         self.send(message, arrays)
         return self.receive()[0]
 
-    def join(self, rank: int, world_size: int, **fields: Any) -> Message:
+    def hello(self, rank: int, world_size: int, **fields: Any) -> AnyMessage:
+        """Say who this is; what the server answers."""
         hello = {"run": "", "role": "worker", "incarnation": 1, **fields}
         return self.ask(protocol.Hello(world_size=world_size, rank=rank, **hello))
 
+    def join(self, rank: int, world_size: int, **fields: Any) -> None:
+        """Say who this is, and ask to take part in training `TABLE` from weights of 1; not for the answer."""
+        welcome = self.hello(rank, world_size, **fields)
+        assert isinstance(welcome, protocol.Welcome), welcome
+        first = rank == 0 and not welcome.initialized
+        init = protocol.Init(1, "SGD", SGD, TABLE, SLICES if first else (), weights=first)
+        self.send(init, sliced() if first else ())
+
+    def begin(self) -> list[Array]:
+        """Take the answer to `join`; the weights."""
+        ready, _ = self.receive()
+        assert isinstance(ready, protocol.Ready), ready
+        message, arrays = self.receive()
+        assert isinstance(message, protocol.Weights), message
+        return arrays
+
     def close(self) -> None:
+        self.channel.close()
         self._context.destroy(linger=0)
+
+
+def push(seq: int, step: int, **fields: Any) -> protocol.Push:
+    """A whole push of a gradient for each slice of `TABLE`."""
+    return protocol.Push(**{"tensors": SLOTS, "seq": seq, "step": step, "groups": SGD, "present": (0, 1), **fields})
 
 
 @contextmanager
