@@ -27,6 +27,7 @@ from .errors import (
     NonFiniteGradient,
     ProtocolError,
     ServerLost,
+    Stranger,
     from_kind,
     kind_of,
 )
@@ -111,7 +112,9 @@ class Lead:
         """A follower has got the whole of a push, answers what it was asked, or cannot go on."""
         shard = next((each for each in self._shards.values() if each.peer == peer), None)
         if shard is None:
-            raise ProtocolError(f"{type(message).__name__.upper()} from someone who is no server of this run")
+            raise Stranger(
+                f"{type(message).__name__.upper()} from someone who is no server of this run, or not yet again"
+            )
         if isinstance(message, Error):
             self.server.fail(from_kind(message.kind, message.text))
         elif isinstance(message, Weighed):
@@ -436,20 +439,33 @@ class Follower:
                 self._boot = message.boot
                 self._staged_at = dict.fromkeys(self._staged_at, 0.0)
         elif isinstance(message, Error):
-            self.server.fail(from_kind(message.kind, message.text))
+            error = from_kind(message.kind, message.text)
+            if isinstance(error, Stranger):
+                self._introduce()
+            else:
+                self.server.fail(error)
+
+    def _introduce(self) -> None:
+        """The connection is a new one: say who this is, and once more what the first server may not have heard."""
+        self._staged_at = dict.fromkeys(self._staged_at, 0.0)
+        self._report(self.server.now())
+        self._repeat_staged(self.server.now())
 
     def tick(self, now: float) -> None:
         """Say how far this server is, and repeat what seems lost."""
         if now - self._reported > _REPORT:
             self._report(now)
-            for contribution in self.server.staging.whole():
-                if now - self._staged_at.get(contribution.source, 0.0) > _OVERDUE:
-                    self.staged(contribution)
-            whole = {each.source for each in self.server.staging.whole()}
-            self._staged_at = {source: at for source, at in self._staged_at.items() if source in whole}
+            self._repeat_staged(now)
         limit = self.server.options.timeout + self.server.options.recovery
         if now - self._heard > limit and self.server.failure is None and self.server.state is not None:
             self.server.fail(ServerLost(f"the first server has given no sign of life for {limit:g} s"))
+
+    def _repeat_staged(self, now: float) -> None:
+        for contribution in self.server.staging.whole():
+            if now - self._staged_at.get(contribution.source, 0.0) > _OVERDUE:
+                self.staged(contribution)
+        whole = {each.source for each in self.server.staging.whole()}
+        self._staged_at = {source: at for source, at in self._staged_at.items() if source in whole}
 
     def follow(self, message: Follow, peer: bytes) -> None:
         raise ProtocolError("FOLLOW is for the first server, and this is another")
