@@ -69,6 +69,8 @@ class Strategy(ABC):
         self.clocks = dict.fromkeys(range(world_size), 0)
         """Of each worker that takes part, the last step that it has pushed for."""
         self._paused: dict[int, int] = {}
+        self._waiting: dict[int, dict[int, Claim]] = {}
+        """Pushes that are in no decision yet, by step and by rank."""
         self.frontier = 0
         """Steps that are done, by everyone on whom this consistency waits."""
         self.updates = 0
@@ -101,9 +103,11 @@ class Strategy(ABC):
         return self.frontier
 
     def leave(self, rank: int) -> list[Decision]:
-        """Go on without a worker. What it has pushed before counts."""
+        """Go on without a worker. What it has pushed and is in no decision yet goes with it."""
         self._paused.pop(rank, None)
         self.clocks.pop(rank, None)
+        for claims in self._waiting.values():
+            claims.pop(rank, None)
         return self._advance()
 
     def pause(self, rank: int) -> list[Decision]:
@@ -168,7 +172,6 @@ class Synchronous(Strategy):
         if not 0 <= backups < world_size:
             raise DistributedError(f"{backups} backup workers leave none of {world_size} to wait for")
         self.backups = backups
-        self._waiting: dict[int, dict[int, Claim]] = {}  # by step, then by rank
 
     def offer(self, claim: Claim) -> list[Decision]:
         self._check(claim)
@@ -246,17 +249,18 @@ class BoundedStaleness(Strategy):
         self.deterministic = deterministic
         self.scale_rate = scale_rate
         self.older = int(staleness) if deterministic else 0
-        self._waiting: dict[int, dict[int, Claim]] = {}
 
     def offer(self, claim: Claim) -> list[Decision]:
         self._check(claim)
         rank = claim.source.rank
         self.clocks[rank] = max(claim.step, self.clocks[rank])
+        if self.deterministic and claim.step <= self.frontier:
+            return [Decision(self.frontier, dropped=(claim.source,))]  # its step was done without it
         if self.deterministic:
             self._waiting.setdefault(claim.step, {})[rank] = claim
             return self._advance()
         self.frontier = max(self.frontier, min(self.clocks.values()))
-        return [self._decide(claim)]
+        return [self._decide(claim, len(self.clocks) + len(self._paused))]
 
     def _advance(self) -> list[Decision]:
         if not self.clocks:
@@ -270,15 +274,15 @@ class BoundedStaleness(Strategy):
             ranks = sorted(arrived)
             for rank in ranks:
                 self.frontier += rank == ranks[-1]
-                decisions.append(self._decide(arrived[rank]))
+                # Over those who have pushed for the step, and not over those who are here at the moment.
+                decisions.append(self._decide(arrived[rank], len(ranks)))
         return decisions
 
-    def _decide(self, claim: Claim) -> Decision:
+    def _decide(self, claim: Claim, taking_part: int) -> Decision:
         behind = self.updates - claim.version
         rate = 1 / behind if self.scale_rate and behind > 1 else 1.0
         self.updates += claim.finite
-        scale = self.world_size / len(self.clocks)
-        return Decision(self.frontier, (claim.source,), scale, rate, skip=not claim.finite)
+        return Decision(self.frontier, (claim.source,), self.world_size / taking_part, rate, skip=not claim.finite)
 
     def awaited(self) -> frozenset[int]:
         slowest = min(self.clocks.values(), default=0)
