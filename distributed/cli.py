@@ -13,7 +13,7 @@ from typing import TypeAlias
 import retrograd as rg
 from retrograd.backends import registry
 
-from . import keys_cli, run_options
+from . import keys_cli, looking, run_options
 from .environment import Environment
 from .errors import DistributedError
 from .run_options import positive
@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_server(commands)
     _add_worker(commands)
     keys_cli.add_commands(commands)
+    looking.add_commands(commands)
     backends = commands.add_parser("backends", help="list the array backends")
     backends.set_defaults(run=_backends)
     return parser
@@ -56,6 +57,7 @@ def _add_launch(commands: Commands) -> None:
     )
     launch.add_argument("--resume", action="store_true", help="go on from the snapshots of a former run")
     _add_bind(launch)
+    _add_metrics(launch)
     run_options.add_to(launch)
     launch.add_argument("script", help="the training script")
     launch.add_argument("arguments", nargs=argparse.REMAINDER, help="its arguments")
@@ -70,6 +72,7 @@ def _add_server(commands: Commands) -> None:
     server.add_argument("--lead", default="", metavar="ADDRESS", help="of server 0, for the others")
     server.add_argument("--resume", action="store_true", help="go on from the snapshots of a former run")
     _add_bind(server)
+    _add_metrics(server)
     run_options.add_to(server)
     server.set_defaults(run=_serve)
 
@@ -95,6 +98,12 @@ def _add_bind(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_metrics(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--metrics", type=int, metavar="PORT", help="serve Prometheus metrics on this loopback port")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="append a line of JSON with all numbers every second")
+    parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="write event files for TensorBoard")
+
+
 def _shard(text: str) -> tuple[int, int]:
     index, _, count = text.partition("/")
     try:
@@ -110,6 +119,7 @@ def _launch(options: argparse.Namespace) -> int:
     from .console import Display
     from .job import Job, JobOptions
     from .launcher import LocalLauncher
+    from .metrics import sinks_for
 
     if not Path(options.script).is_file():
         raise DistributedError(f"there is no script {options.script}")
@@ -122,11 +132,17 @@ def _launch(options: argparse.Namespace) -> int:
         restarts=options.restarts,
         resume=options.resume,
     )
-    return Job(job_options, LocalLauncher(), Display()).run()
+    sinks = sinks_for(options.metrics, options.log, options.tensorboard)
+    try:
+        return Job(job_options, LocalLauncher(), Display(), sinks).run()
+    finally:
+        for sink in sinks:
+            sink.close()
 
 
 def _serve(options: argparse.Namespace) -> int:
     from .environment import read_timeout
+    from .metrics import sinks_for
     from .server import Server, ServerOptions
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
@@ -150,10 +166,14 @@ def _serve(options: argparse.Namespace) -> int:
     )
     # The launcher reads this line: port `*` is known only now.
     print(f"listening at {server.address}", flush=True)
+    sinks = sinks_for(options.metrics, options.log, options.tensorboard)
     try:
-        return 0 if server.serve() else 1
+        return 0 if server.serve(sinks) else 1
     except KeyboardInterrupt:
         return 130
+    finally:
+        for sink in sinks:
+            sink.close()
 
 
 def _work(options: argparse.Namespace) -> int:

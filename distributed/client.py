@@ -177,9 +177,10 @@ class Client:
         if self.place.rank == 0 and not all(each.initialized for each in welcomes):
             shares = place_slices(cut(table, welcomes[0].slice_bytes), table, len(self.links))
         call = self._call()
-        for link, share in zip(self.links, shares, strict=True):
-            arrays = [view(np.ascontiguousarray(weights[each.tensor]), each) for each in share]
-            self._init(link, call, tuple(share), arrays)
+        for link, share, welcome in zip(self.links, shares, welcomes, strict=True):
+            first = self.place.rank == 0 and not welcome.initialized
+            arrays = [view(np.ascontiguousarray(weights[each.tensor]), each) for each in share] if first else []
+            self._init(link, call, tuple(share) if first else (), arrays, first)
         self._deliver = deliver
         self._settle(call, len(self.links))
         self.compression = None if welcomes[0].compression == "none" else codec_for(welcomes[0].compression)
@@ -354,12 +355,10 @@ class Client:
         message = make(request.seq)
         self._do(lambda now: link.say(request, message, arrays, now=now))
 
-    def _init(self, link: Link, call: _Call, slices: tuple[Slice, ...] = (), arrays: Sequence[Array] = ()) -> None:
+    def _init(self, link: Link, call: _Call, slices: tuple[Slice, ...], arrays: Sequence[Array], weights: bool) -> None:
         assert self._training is not None
         optimizer, groups, table = self._training
-        self._ask(
-            link, call, lambda seq: messages.Init(seq, optimizer, groups, table, slices, bool(slices), True), arrays
-        )
+        self._ask(link, call, lambda seq: messages.Init(seq, optimizer, groups, table, slices, weights, True), arrays)
 
     def _settle(self, call: _Call, servers: int) -> bool:
         """Wait for all answers to a call, handing on weights as they come.
@@ -401,7 +400,7 @@ class Client:
     def _take_ready(self, shard: int, ready: messages.Ready) -> None:
         if shard == 0:
             self.step = ready.step
-        if all(link.slices for link in self.links):
+        if all(link.joined for link in self.links):
             assert self._training is not None
             table = self._training[2]
             self.layout = [[] for _ in table]

@@ -18,6 +18,7 @@ from .console import Display
 from .environment import Environment, read_timeout
 from .errors import DistributedError
 from .launcher import Launcher, Process, describe_exit
+from .metrics import Sink
 from .monitor import Monitor
 from .protocol import Status
 from .run_options import arguments_of
@@ -85,10 +86,13 @@ class Job:
     launcher : Launcher
         Where the processes run.
     display : Display
+    sinks : sequence of Sink
+        Where the run's numbers go.
     """
 
-    def __init__(self, options: JobOptions, launcher: Launcher, display: Display) -> None:
+    def __init__(self, options: JobOptions, launcher: Launcher, display: Display, sinks: Sequence[Sink] = ()) -> None:
         self.options = options
+        self._sinks = sinks
         self._launcher = launcher
         self._display = display
         self._run = uuid.uuid4().hex
@@ -241,7 +245,10 @@ class Job:
         assert self._monitor is not None
         self._monitor.ask()
         if self._monitor.read(timeout) and self._monitor.status is not None:
-            self._display.update([status for status in self._monitor.statuses if status is not None])
+            statuses = [status for status in self._monitor.statuses if status is not None]
+            self._display.update(statuses)
+            for sink in self._sinks:
+                sink.take(statuses)
 
     def _members(self) -> list[_Member]:
         starting = [self._starting] if self._starting and self._starting not in self._servers else []

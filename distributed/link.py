@@ -98,6 +98,8 @@ class Link:
         """The server's answer to HELLO; ``None`` while it is out."""
         self.boot = 0
         self.recovery = 0.0
+        self.joined = False
+        """Whether the server has counted on us."""
         self.slices: tuple[Slice, ...] = ()
         """What the server owns, once it has said so."""
         self.requests: dict[int, Request] = {}
@@ -183,14 +185,14 @@ class Link:
             return
         restarted = self.boot not in (0, welcome.boot)
         self.welcome, self.boot, self.recovery = welcome, welcome.boot, welcome.recovery
-        if self.slices and not welcome.initialized:
+        if self.joined and not welcome.initialized:
             self.fail(
                 ServerLost(
                     f"the server at {self.address} has started again without its weights. Start the run with "
                     "--snapshots, so that it can come back with them"
                 )
             )
-        elif self.slices and not welcome.takes_part:
+        elif self.joined and not welcome.takes_part:
             self.forgotten = True
         else:
             for request in self.requests.values():
@@ -231,7 +233,7 @@ class Link:
         if request is None:
             return  # to something that was repeated, and is answered twice
         if isinstance(message, Ready):
-            self.slices = message.slices
+            self.slices, self.joined = message.slices, True
         elif isinstance(message, Weights):
             if message.part in request.parts_seen:
                 return
@@ -280,7 +282,7 @@ class Link:
     def begin_anew(self, incarnation: int, now: float) -> None:
         """Ask nothing more of what was asked; `incarnation` is another one if the old one was given up."""
         self.requests.clear()
-        self.slices, self.evicted, self.forgotten = (), None, False
+        self.joined, self.evicted, self.forgotten = False, None, False
         if incarnation != self.incarnation:
             self.incarnation, self.seq = incarnation, 0
             self._greet(now)

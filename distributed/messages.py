@@ -29,6 +29,7 @@ __all__ = [
     "Bye",
     "DType",
     "Done",
+    "Echo",
     "Error",
     "Exited",
     "Follow",
@@ -369,7 +370,17 @@ class Bye(Message, frozen=True):
 
 
 class StatusRequest(Message, frozen=True):
-    """Answered by STATUS."""
+    """Answered by STATUS. A `visit` is somebody's who looks and goes, and says no HELLO."""
+
+    visit: bool = False
+
+
+class Echo(_Tensors, frozen=True):
+    """Answered by the same, with the server's time and versions: to measure the way."""
+
+    time: float = 0.0
+    version: Name = ""
+    protocol: Natural = VERSION
 
 
 class Exited(Message, frozen=True):
@@ -557,7 +568,7 @@ class Weighed(Message, frozen=True):
 
 
 AnyMessage: TypeAlias = (
-    Hello | Init | Push | Pull | Landed | Barrier | Heartbeat | Bye | StatusRequest | Exited
+    Echo | Hello | Init | Push | Pull | Landed | Barrier | Heartbeat | Bye | StatusRequest | Exited
     | Welcome | Ready | Weights | Done | Released | Pulse | Status | Error
     | Follow | Staged | Order | Weigh | Weighed
 )  # fmt: skip

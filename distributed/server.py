@@ -25,6 +25,8 @@ from typing import Literal
 import zmq
 from msgspec import structs
 
+import retrograd as rg
+
 from . import protocol, transport
 from .environment import DEFAULT_TIMEOUT
 from .errors import DistributedError, Mismatch, ProtocolError, Refused, Stranger, Taken, WorkerLost, from_kind
@@ -32,6 +34,7 @@ from .gradients import Gradients, unpack
 from .keeper import Keeper
 from .lead import Follower, Lead
 from .messages import Array, Message, Order, Source
+from .metrics import Sink
 from .outbox import Outbox
 from .placement import SLICE_BYTES
 from .roster import Member, Request, Roster
@@ -174,12 +177,17 @@ class Server:
 
     # ---- the loop ------------------------------------------------------------------------------------------
 
-    def serve(self) -> bool:
-        """Answer messages until the run is over; whether it ended without a failure."""
+    def serve(self, sinks: Sequence[Sink] = ()) -> bool:
+        """Answer messages until the run is over; whether it ended without a failure.
+
+        The server's numbers go into `sinks` meanwhile.
+        """
         log.info("serving %d workers at %s", self.options.world_size, self.address)
         try:
             while not self._stopped:
                 self.turn(_TICK)
+                for sink in sinks:
+                    sink.take([self.status()])
             self.keeper.finish(self)
         finally:
             self.close()
@@ -362,8 +370,17 @@ class Server:
 
     @_handle.register
     def _(self, message: protocol.StatusRequest, peer: bytes, arrays: list[Array]) -> None:
-        self._check_launcher(peer)
+        if message.visit:
+            self.check_key("launcher")
+        else:
+            self._check_launcher(peer)
         self.outbox.send(peer, self.status())
+
+    @_handle.register
+    def _(self, message: protocol.Echo, peer: bytes, arrays: list[Array]) -> None:
+        self.check_key("launcher")
+        answer = structs.replace(message, time=time.time(), version=rg.__version__, protocol=protocol.VERSION)
+        self.outbox.send(peer, answer, arrays)
 
     @_handle.register
     def _(self, message: protocol.Follow, peer: bytes, arrays: list[Array]) -> None:

@@ -1,0 +1,205 @@
+"""What a run tells to programs: Prometheus over HTTP, lines of JSON, TensorBoard's event files.
+
+All are fed from the same :class:`~retrograd.distributed.messages.Status` that people see as a table, by the
+launcher for all servers, or by a server that was started by hand for itself.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from .errors import DistributedError
+from .messages import Status
+
+__all__ = ["JsonLines", "Prometheus", "Sample", "Sink", "TensorBoard", "samples_of", "sinks_for"]
+
+
+class Sample(NamedTuple):
+    """One number: its name, whose it is, and whether it only ever grows."""
+
+    name: str
+    value: float
+    labels: tuple[tuple[str, str], ...] = ()
+    counts: bool = False
+    help: str = ""
+
+
+def samples_of(statuses: Sequence[Status]) -> Iterator[Sample]:
+    """All numbers in the statuses of a run's servers.
+
+    Names follow Prometheus' conventions: seconds, bytes, and ``_total`` for what only grows.
+    """
+    for status in statuses:
+        server = (("server", str(status.shard)),)
+        yield Sample("retrograd_updates_total", status.version, server, True, "Updates that are in the weights.")
+        yield Sample("retrograd_step", status.step, server, False, "Steps that everyone has done.")
+        yield Sample("retrograd_memory_bytes", status.memory, server, False, "Memory of the server's process.")
+        yield Sample("retrograd_queued_bytes", status.queued, server, False, "Gradients that wait to be applied.")
+        yield Sample("retrograd_rejected_total", status.rejected, server, True, "Messages that were not understood.")
+        yield Sample("retrograd_duplicates_total", status.duplicates, server, True, "Requests that came again.")
+        yield Sample("retrograd_skipped_total", status.skipped, server, True, "Steps left out for a NaN or infinity.")
+        yield Sample("retrograd_dropped_total", status.dropped, server, True, "Pushes that came too late.")
+        yield Sample("retrograd_received_bytes_total", status.traffic.bytes_received, server, True, "Bytes received.")
+        yield Sample("retrograd_sent_bytes_total", status.traffic.bytes_sent, server, True, "Bytes sent.")
+        if status.snapshot is not None:
+            yield Sample("retrograd_snapshot_age_seconds", status.snapshot_age, server, False, "Age of the snapshot.")
+    yield from _worker_samples(statuses[0]) if statuses else ()
+
+
+def _worker_samples(status: Status) -> Iterator[Sample]:
+    for worker in status.workers:
+        mine, report = (("worker", str(worker.rank)),), worker.report
+        yield Sample("retrograd_worker_up", worker.state == "joined", mine, False, "Whether the worker takes part.")
+        yield Sample("retrograd_worker_step", worker.step, mine, False, "The last step that the worker has pushed for.")
+        yield Sample("retrograd_worker_ahead_steps", worker.behind, mine, False, "Steps ahead of the slowest worker.")
+        yield Sample("retrograd_worker_silent_seconds", worker.silent, mine, False, "Time since its last sign of life.")
+        yield Sample("retrograd_worker_samples_total", report.samples, mine, True, "Samples processed.")
+        yield Sample("retrograd_worker_seconds_total", report.seconds, mine, True, "Time spent on training.")
+        yield Sample("retrograd_worker_waiting_seconds_total", report.waiting, mine, True, "Of that, time waited.")
+        yield Sample(
+            "retrograd_worker_sent_bytes_total", report.sent, mine, True, "Bytes of gradients as they were sent."
+        )
+        yield Sample(
+            "retrograd_worker_raw_bytes_total", report.raw, mine, True, "Bytes of gradients before compression."
+        )
+        yield Sample("retrograd_worker_retries_total", report.retries, mine, True, "Requests that were repeated.")
+        yield Sample("retrograd_worker_nonfinite_total", worker.nonfinite, mine, True, "Pushes with a NaN or infinity.")
+        if report.loss is not None:
+            yield Sample("retrograd_worker_loss", report.loss, mine, False, "The latest loss.")
+
+
+class Sink(ABC):
+    """Takes the numbers of a run every now and then."""
+
+    interval = 1.0
+    """Seconds between two calls of `write`."""
+
+    def __init__(self) -> None:
+        self._written = 0.0
+
+    def take(self, statuses: Sequence[Status]) -> None:
+        """Write the numbers, if it is time."""
+        if time.monotonic() - self._written >= self.interval:
+            self._written = time.monotonic()
+            self.write(statuses)
+
+    @abstractmethod
+    def write(self, statuses: Sequence[Status]) -> None:
+        """Write the numbers."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Nothing more comes."""
+
+
+class Prometheus(Sink):
+    """Serves the latest numbers over HTTP, in Prometheus' text format.
+
+    Parameters
+    ----------
+    port : int
+        On this machine's loopback address; 0 is any free one, and `address` tells which.
+    """
+
+    interval = 0.0
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        client = _need("prometheus_client", "--metrics")
+        self._latest: list[Sample] = []
+        registry = client.CollectorRegistry()
+        registry.register(self)
+        try:
+            self._server, self._thread = client.start_http_server(port, "127.0.0.1", registry)
+        except OSError as error:
+            raise DistributedError(f"metrics cannot be served at port {port}: {error.strerror}") from None
+        self.address = f"http://127.0.0.1:{self._server.server_port}/metrics"
+
+    def write(self, statuses: Sequence[Status]) -> None:
+        self._latest = list(samples_of(statuses))
+
+    def collect(self) -> Iterable[Any]:
+        """What `prometheus_client` asks a collector for."""
+        families: dict[str, Any] = {}
+        from prometheus_client import core
+
+        for sample in self._latest:
+            if sample.name not in families:
+                kind = core.CounterMetricFamily if sample.counts else core.GaugeMetricFamily
+                families[sample.name] = kind(sample.name, sample.help, labels=[name for name, _ in sample.labels])
+            families[sample.name].add_metric([value for _, value in sample.labels], sample.value)
+        return families.values()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class JsonLines(Sink):
+    """Appends a line of JSON every second: the time, and all numbers by name and owner."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._file: IO[str] = path.open("a", encoding="utf-8")
+
+    def write(self, statuses: Sequence[Status]) -> None:
+        line: dict[str, Any] = {"time": time.time()}
+        for sample in samples_of(statuses):
+            owner = ".".join(f"{name}{value}" for name, value in sample.labels)
+            line.setdefault(owner, {})[sample.name.removeprefix("retrograd_").removeprefix("worker_")] = sample.value
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class TensorBoard(Sink):
+    """Writes event files that TensorBoard shows, with steps on the horizontal axis."""
+
+    interval = 2.0
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._writer = _need("tensorboardX", "--tensorboard").SummaryWriter(str(folder))
+
+    def write(self, statuses: Sequence[Status]) -> None:
+        for sample in samples_of(statuses):
+            owner = "/".join(value for _, value in sample.labels)
+            self._writer.add_scalar(f"{sample.name}/{owner}", sample.value, statuses[0].step)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def sinks_for(port: int | None, log: Path | None, board: Path | None) -> list[Sink]:
+    """The sinks that are asked for.
+
+    Raises
+    ------
+    DistributedError
+        When a library is missing, or the port or file cannot be used.
+    """
+    sinks: list[Sink] = []
+    try:
+        sinks += [] if port is None else [Prometheus(port)]
+        sinks += [] if log is None else [JsonLines(log)]
+        sinks += [] if board is None else [TensorBoard(board)]
+    except OSError as error:
+        raise DistributedError(f"cannot write metrics: {error}") from None
+    return sinks
+
+
+def _need(module: str, flag: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise DistributedError(f"{flag} needs {module}: pip install 'retrograd[metrics]'") from None
