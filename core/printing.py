@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -240,9 +241,19 @@ def tensor_text(tensor: Tensor) -> str:
     >>> retrograd.tensor([0.5, 100.0], dtype=retrograd.float64, requires_grad=True)
     tensor([  0.5000, 100.0000], dtype=retrograd.float64, requires_grad=True)
     """
+    if tensor._k.level:
+        return _level_text(tensor)
     prefix = "tensor("
     content = _content(np.asarray(tensor._k.to_host(tensor._array)), len(prefix))
     return _with_suffixes(prefix + content, _suffixes(tensor), len(prefix))
+
+
+def _level_text(tensor: Tensor) -> str:
+    """A tensor of a level of `vmap`: the one below that it stands for, and that alone if all samples share it."""
+    inner = tensor_text(tensor._array.value)
+    if not tensor._array.mapped:
+        return inner
+    return f"BatchedTensor(lvl={tensor._k.level}, bdim=0, value=\n{textwrap.indent(inner, '    ')}\n)"
 
 
 def _suffixes(tensor: Tensor) -> list[str]:

@@ -23,7 +23,7 @@ from retrograd.autograd import explaining, hooks
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import LEAVES, AccumulateGrad, Edge, Node, changed_sink
 from retrograd.device import device, kernels_of
-from retrograd.levels import is_mapped
+from retrograd.levels import is_mapped, transforms
 from retrograd.size import Size
 from retrograd.storage import Meta, share, write
 from retrograd.views import Layout, contiguous_strides
@@ -35,6 +35,9 @@ _ONLY_OF_LEAVES = (
     "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph "
     "that doesn't require differentiation use var_no_grad = var.detach()."
 )
+
+
+_NO_STORAGE = "Cannot access data pointer of Tensor that doesn't have storage"
 
 
 class Tensor:
@@ -244,6 +247,8 @@ class Tensor:
 
     def data_ptr(self) -> int:
         """An address that is equal for tensors that begin at the same element of one memory."""
+        if is_mapped(self):
+            raise RuntimeError(_NO_STORAGE)
         if self._k.mutable:
             return int(self._k.address(self._array))
         meta = self._meta
@@ -277,8 +282,16 @@ class Tensor:
         Raises
         ------
         RuntimeError
-            If the type is not floating-point or complex, or the tensor is no leaf.
+            If the type is not floating-point or complex, the tensor is no leaf, or a transform of
+            `retrograd.func` is running.
         """
+        if transforms():
+            raise RuntimeError(
+                "You are attempting to call Tensor.requires_grad_() (or perhaps using retrograd.autograd.functional.* "
+                "APIs) inside of a function being transformed by a functorch transform. This is unsupported, please "
+                "attempt to use the functorch transforms (e.g. grad, vjp, jacrev, jacfwd, hessian) or call "
+                "requires_grad_() outside of a function being transformed instead."
+            )
         if type(requires_grad) is not bool:
             raise TypeError(
                 "requires_grad_(): argument 'requires_grad' (position 1) must be bool, not "
@@ -288,10 +301,10 @@ class Tensor:
             raise RuntimeError(_ONLY_OF_LEAVES)
         if requires_grad and not self.dtype.is_differentiable:
             raise RuntimeError("only Tensors of floating point dtype can require gradients")
-        self._set_requires_grad(requires_grad)
-        return self
+        return self._set_requires_grad(requires_grad)
 
-    def _set_requires_grad(self, value: bool) -> None:
+    def _set_requires_grad(self, value: bool = True) -> Tensor:
+        """`requires_grad_` without checks."""
         if value and self.is_inference() and not current_mode().inference:
             raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
         meta = self._meta
@@ -301,6 +314,7 @@ class Tensor:
             set_flag(self, value)
         elif self.is_leaf:
             self._edge = changed_sink(self, self._edge, value)
+        return self
 
     @property
     def is_leaf(self) -> bool:
@@ -424,11 +438,17 @@ class Tensor:
                 "Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
             )
         self._edge = None
+        if meta is not None and meta.storage is not None and meta.storage.has_views:
+            from retrograd.autograd.stale import mark_stale
+
+            mark_stale(meta.storage, self._cell)
         return self
 
     @property
     def data(self) -> Tensor:
         """The same memory outside of the graph, with a version counter of its own. Prefer `detach()`."""
+        if is_mapped(self):
+            raise RuntimeError("accessing `data` under vmap transform is not allowed")
         alias = _plain(self)
         if self.is_inference():
             alias._cell = self._cell
@@ -439,17 +459,13 @@ class Tensor:
 
     @data.setter
     def data(self, value: Tensor) -> None:
-        if not isinstance(value, Tensor):
-            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
-        meta = self._own_meta()
-        self._k = value._k
-        meta.storage, meta.steps, meta.view = None, (), None
-        if value.is_inference():
-            self._cell = value._cell
-        self._set_array(value._array)
-        if self._edge is not None:
-            self._edge[0].k = value._k
-        share(value, self)
+        from retrograd.memory import rebind
+
+        rebind(self, value)
+
+    @data.deleter
+    def data(self) -> None:
+        raise RuntimeError("Deleting tensor data is not allowed. Delete tensor instead!")
 
     def retain_grad(self) -> None:
         """Keep the gradient of this non-leaf in `.grad`.
@@ -522,7 +538,7 @@ class Tensor:
     def _host(self) -> Any:
         """The elements on the host. Inside `vmap` a tensor that differs by sample has none."""
         if is_mapped(self):
-            raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage")
+            raise RuntimeError(_NO_STORAGE)
         return self._k.to_host(self._array)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
@@ -538,6 +554,8 @@ class Tensor:
     def __dlpack__(self, **arguments: Any) -> Any:
         if self._edge is not None:
             raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+        if is_mapped(self):
+            raise RuntimeError(_NO_STORAGE)
         return self._array.__dlpack__(**arguments)
 
     def __dlpack_device__(self) -> Any:
@@ -610,7 +628,7 @@ class Tensor:
             raise RuntimeError(
                 f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}."
             )
-        return bool((self == element).any())
+        return bool((self == element).any().item())
 
     def __repr__(self) -> str:
         from retrograd.printing import tensor_text
@@ -633,7 +651,7 @@ class Tensor:
             )
         made = type(self)._restore(self._k.copy(self._array), self._k, None, None)
         memo[id(self)] = made
-        made.requires_grad_(self.requires_grad)
+        made._set_requires_grad(self.requires_grad)
         if self._meta is not None and self._meta.grad is not None:
             made._own_meta().grad = self._meta.grad.__deepcopy__(memo)
         made.__dict__.update(self.__dict__)
@@ -740,7 +758,8 @@ class Parameter(Tensor):
         made = cls._restore(data._array, data._k, None, None)
         made._cell = data._cell
         share(data, made)
-        return made.requires_grad_(requires_grad)
+        made._set_requires_grad(requires_grad)
+        return made
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from retrograd.autograd.engine import run_backward
 from retrograd.autograd.explaining import note_without_graph
 from retrograd.autograd.node import UNTRACKED, Edge, Node
+from retrograd.levels import transforms
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = ["GradientEdge", "backward", "get_gradient_edge", "grad"]
@@ -77,6 +78,11 @@ def backward(
     >>> x.grad
     tensor(6.)
     """
+    if transforms():
+        raise RuntimeError(
+            "backward() called inside a functorch transform. This is not supported, please use functorch.grad or "
+            "functorch.vjp instead or call backward() outside of functorch transforms."
+        )
     if grad_variables is not None:
         if grad_tensors is not None:
             raise RuntimeError(
@@ -278,4 +284,6 @@ def _root(position: int, root: Any, given: Tensor | None) -> tuple[Edge, Tensor]
         given = wrap_array(k.ones(tuple(array.shape), array.dtype), k)
     elif given.dtype is not root.dtype:
         given = given.to(root.dtype)
+    if given._k.level < root._k.level:
+        given = root._k.lift(given)
     return root._edge, given

@@ -80,7 +80,8 @@ def run_backward(
     """
     order, pending = _walk(edge[0] for edge, _ in roots)
     outer = current_mode()
-    on_tensors = create_graph or bool(outer.dual)
+    # A gradient of a level of `vmap` that the graph is not of: its arrays are not for the nodes' kernels.
+    on_tensors = create_graph or bool(outer.dual) or any(grad._k is not edge[0].k for edge, grad in roots)
     task = _Task(retain_graph, on_tensors, pending)
     task.freed.root, task.freed.accumulates = type(roots[0][0][0]), accumulate
     if inputs is not None:

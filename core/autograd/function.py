@@ -510,8 +510,10 @@ def _pack(node: _FunctionNode, tensor: Any, outputs: tuple[Any, ...], made: tupl
     hooks = current_mode().saved_hooks
     if hooks:
         pack, unpack = hooks[-1]
+        kept = _rebuilt(node, entry)
+        kept._cell = entry[1]  # so that a hook can tell whether its memory is written to
         with no_grad():
-            packed = Packed(without_cycle(pack(_rebuilt(node, entry)), node), unpack)
+            packed = Packed(without_cycle(pack(kept), node), unpack)
         return (packed, PACKED, 0, *entry[3:])
     return entry
 
@@ -583,7 +585,7 @@ def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _requiring(value: Any) -> Any:
-    return value.detach().requires_grad_() if isinstance(value, Tensor) and value.dtype.is_differentiable else value
+    return value.detach()._set_requires_grad() if isinstance(value, Tensor) and value.dtype.is_differentiable else value
 
 
 class _OnceDifferentiableError(Function):

@@ -18,6 +18,7 @@ from retrograd.autograd.tangents import Level, Tape, entered, tangent_of
 from retrograd.func.pytree import tree_flatten, tree_map, tree_unflatten
 from retrograd.func.transforms import Argnums, close, jacrev, refuse_complex, replace, select
 from retrograd.func.vmap import vmap
+from retrograd.levels import running
 from retrograd.ops.factories import zeros_like
 from retrograd.tensor import Tensor
 
@@ -107,7 +108,7 @@ def _evaluate(
     level: Level, func: Callable[..., Any], primals: list[Any], tangents: Sequence[Any], spec: Any, has_aux: bool
 ) -> tuple[list[Any], Any, Any]:
     """The leaves of what `func` returns of dual tensors, their form, and what it returns beside."""
-    with entered(level):
+    with running("jvp"), entered(level):
         duals = [dual_at(level, primal, tangent) for primal, tangent in zip(primals, tangents, strict=True)]
         output = func(*tree_unflatten(duals, spec))
     aux = None

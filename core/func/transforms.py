@@ -23,7 +23,7 @@ from retrograd.autograd.node import AccumulateGrad
 from retrograd.autograd.tangents import detached, set_tangent, tangents_of
 from retrograd.func.pytree import tree_flatten, tree_map, tree_unflatten
 from retrograd.func.vmap import vmap
-from retrograd.levels import innermost_vmap
+from retrograd.levels import innermost_vmap, running
 from retrograd.ops.shape import alias_of
 from retrograd.tensor import Tensor, wrap_array
 
@@ -45,7 +45,7 @@ def _fresh(tensor: Any) -> Any:
         tensor = table.lift(tensor)
     alias = alias_of(tensor) if tensor._edge is not None else detached(tensor)
     if alias._edge is None:
-        alias.requires_grad_()
+        alias._set_requires_grad()
         for level in current_mode().dual:
             level.note_leaf(alias)
     return alias
@@ -138,7 +138,7 @@ def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool
 
     @functools.wraps(func)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with enable_grad():
+        with enable_grad(), running("grad"):
             chosen = tree_map(_fresh, select(args, argnums))
             output = func(*replace(args, argnums, chosen), **kwargs)
             value, aux = _value_and_aux(output, has_aux)
@@ -219,7 +219,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     >>> pull_back(retrograd.tensor(2.0))
     (tensor(2.),)
     """
-    with enable_grad():
+    with enable_grad(), running("vjp"):
         fresh = tree_map(_fresh, primals)
         output = func(*fresh)
         aux = None

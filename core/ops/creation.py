@@ -402,7 +402,7 @@ def asarray(
     if isinstance(obj, Tensor):
         made = _asarray_of_tensor(obj, wanted, device, copy)
         if requires_grad or not obj.requires_grad:
-            return made if made.requires_grad or not requires_grad else made.requires_grad_()
+            return made if made.requires_grad or not requires_grad else made._set_requires_grad()
         return made.detach()
     if not isinstance(obj, np.ndarray) and hasattr(obj, "__dlpack__"):
         obj = np.asarray(np.from_dlpack(obj))
@@ -415,7 +415,7 @@ def asarray(
         made = as_tensor(obj, wanted, device)
     else:
         made = _new("asarray", obj, destination("asarray", {"dtype": wanted, "device": device}))
-    return made.requires_grad_(requires_grad)
+    return made._set_requires_grad(requires_grad)
 
 
 def _asarray_of_tensor(obj: Tensor, wanted: dtype | None, device: Any, copy: bool | None) -> Tensor:
@@ -556,7 +556,7 @@ def new_tensor(self: Tensor, data: Any, **options: Unpack[Options]) -> Tensor:
         own = data.dtype if isinstance(data, Tensor) else None
         is_array = isinstance(data, (np.ndarray, np.generic))
         to = to._replace(dtype=own or (_dtype_of_host(data) if is_array else self.dtype))
-    return _new("new_tensor", data, to)
+    return _new("new_tensor", data, to if isinstance(data, Tensor) else to._replace(k=to.k.base))
 
 
 def new_zeros(self: Tensor, *size: Any, **options: Unpack[Options]) -> Tensor:

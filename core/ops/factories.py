@@ -122,8 +122,7 @@ def full(size: Sequence[int], fill_value: Any, **options: Unpack[Options]) -> Te
     to = destination("full", options)
     if isinstance(size, int):
         raise TypeError("full(): argument 'size' (position 1) must be tuple of ints, not int")
-    if not isinstance(fill_value, (bool, int, float, complex)):
-        raise TypeError(f"full(): argument 'fill_value' (position 2) must be Number, not {type(fill_value).__name__}")
+    fill_value = as_number("full", fill_value, "fill_value", 2)
     chosen = to.dtype or dtype_of_number(fill_value)
     value = checked_number(fill_value, chosen)
     return finish(to.k.full(as_size("full", (size,)), value, to.native(chosen)), to)

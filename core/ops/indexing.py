@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from retrograd import dtypes
 from retrograd.levels import is_mapped
@@ -201,10 +201,7 @@ def _index_tensors(viewed: Tensor, dim: int, item: Tensor) -> list[Tensor]:
                     f"tensor {list(viewed.shape)} at index {dim + i}"
                 )
         if is_mapped(item):
-            raise RuntimeError(
-                "vmap: We do not support batching operators that can support dynamic shape. Attempting to batch over "
-                "indexing with a boolean mask."
-            )
+            _refuse_mask()
         item = _beside(item, viewed)
         if item.ndim == 0:
             raise IndexError("0-d masks are applied by unsqueezing; use a bool instead")
@@ -213,6 +210,13 @@ def _index_tensors(viewed: Tensor, dim: int, item: Tensor) -> list[Tensor]:
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     item = _beside(item, viewed)
     return [item if item.dtype is dtypes.int64 else item.long()]
+
+
+def _refuse_mask() -> NoReturn:
+    raise RuntimeError(
+        "vmap: We do not support batching operators that can support dynamic shape. Attempting to batch over indexing "
+        "with a boolean mask."
+    )
 
 
 def _beside(item: Tensor, viewed: Tensor) -> Tensor:
@@ -332,7 +336,9 @@ def index_put_(self: Tensor, indices: Sequence[Tensor | None], values: Tensor, a
 
 
 def _as_index(each: Any) -> Any:
-    if isinstance(each, Tensor) and each.dtype is dtypes.bool_ and each.ndim == 1 and not is_mapped(each):
+    if isinstance(each, Tensor) and each.dtype is dtypes.bool_ and each.ndim == 1:
+        if is_mapped(each):
+            _refuse_mask()
         return wrap_array(each._k.nonzero(each._array)[0], each._k)
     return each
 
@@ -686,7 +692,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """
     if mask.dtype is not dtypes.bool_:
         raise RuntimeError(
-            f"masked_fill only supports boolean masks, but got mask with dtype {mask.dtype.type_name.lower()}"
+            f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype.type_name.lower()}"
         )
     if isinstance(value, Tensor):
         if value.ndim:

@@ -230,7 +230,7 @@ def _zeros_like(tensor: Tensor) -> Tensor:
 
 
 def _probe(output: Tensor) -> Tensor | None:
-    return _zeros_like(output).requires_grad_() if output.dtype.is_differentiable else None
+    return _zeros_like(output)._set_requires_grad() if output.dtype.is_differentiable else None
 
 
 def _conjugates(op: Op, inputs: Sequence[Any]) -> bool:

@@ -10,7 +10,7 @@ from retrograd.tensor import Tensor
 if TYPE_CHECKING:
     from retrograd.ops.declare import Op
 
-__all__ = ["at_level_of", "whole"]
+__all__ = ["at_level_of", "refuse_write", "whole"]
 
 # PyTorch has a text for its own batching rules of in-place operators, and two for those that have none.
 _OF_ARITHMETIC = frozenset(
@@ -73,6 +73,11 @@ def _refuse(op: Op, target: Tensor, other: Tensor | None) -> NoReturn:
         called = f"{name}_"
     else:
         called, level = f"aten::{name}_", f"at level {target._k.level + 1 if other is None else other._k.level}"
+    refuse_write(called, level)
+
+
+def refuse_write(called: str, level: str) -> NoReturn:
+    """PyTorch's text about the operator `called`; `level` says where, or in PyTorch's words that somewhere."""
     raise RuntimeError(
         f"vmap: {called}(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args that "
         "has more elements than `self`. This happened due to `other` being vmapped over but `self` not being vmapped "

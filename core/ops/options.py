@@ -129,11 +129,12 @@ def finish(array: Any, to: Destination) -> Tensor:
             overwrite(to.out, array)
         made = to.out
     else:
-        made = fresh(array, to.k)
+        # Inside `vmap`, what is like a tensor that differs by sample may be written to by each.
+        made = fresh(to.k.wrap(to.k.spread(array), True) if to.k.level else array, to.k)
     if to.requires_grad:
         if not made.dtype.is_differentiable:
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
-        made.requires_grad_()
+        made._set_requires_grad()
     return made
 
 

@@ -12,10 +12,12 @@ from typing import Any, Unpack
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.rebase import check_writable
 from retrograd.dtypes import Category, bool_, dtype, finfo, get_default_dtype, iinfo, int64
+from retrograd.levels import innermost_vmap, is_mapped
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
 from retrograd.ops.checks import everywhere
 from retrograd.ops.declare import Array, Op, op, op_of, publics
 from retrograd.ops.inplace import call_inplace
+from retrograd.ops.mapped_writes import refuse_write
 from retrograd.ops.options import Destination, Options, as_size, destination, finish, fresh
 from retrograd.random import (
     Generator,
@@ -46,13 +48,12 @@ def _source(name: str, generator: Any) -> Generator:
 def _destination(name: str, options: Options, like: Tensor | None = None) -> Destination:
     """Where the numbers that the function `name` draws go to; inside `vmap` to its level."""
     to = destination(name, options, like)
-    k = drawing_level(to.k)
-    if k is not to.k and to.out is not None:
+    if to.out is not None and innermost_vmap() is not None:
         raise RuntimeError(
             "vmap: We do not support calling out variants of random operations inside of vmap. Please use non-out "
             "variants as a workaround"
         )
-    return to._replace(k=k)
+    return to._replace(k=drawing_level(to.k))
 
 
 def _at_drawing_level(*tensors: Any) -> Any:
@@ -295,6 +296,10 @@ def _probabilities(p: Tensor) -> Any:
 def _check_p(p: float) -> None:
     if not 0 <= p <= 1:
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p:g}")
+
+
+def _lifted_to(self: Tensor, p: Tensor) -> Tensor:
+    return self._k.lift(p) if self._k.level else p
 
 
 def _coins(p: Tensor, k: Any, shape: tuple[int, ...], source: Generator) -> Any:
@@ -639,9 +644,13 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.bernoulli_.html
     """
     source = _source("bernoulli_", generator)
+    if isinstance(p, Tensor) and is_mapped(p):
+        (p,) = _at_drawing_level(p)
+        if not is_mapped(self):
+            refuse_write("inplace bernoulli", "in a vmap")
     k, shape = _begin(self)
     if isinstance(p, Tensor):
-        return _overwrite(self, "bernoulli_tensor", _coins(p, k, shape, source))
+        return _overwrite(self, "bernoulli_tensor", _coins(_lifted_to(self, p), k, shape, source))
     _check_p(p)
     return _overwrite(self, "bernoulli", bernoulli_mask(shape, p, k, source))
 
