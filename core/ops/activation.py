@@ -28,6 +28,7 @@ def _keep(K: Any, mask: Any, g: Any) -> Any:
     name="_leaky_relu",
     node="LeakyReluBackward0",
     vjp={"self": lambda K, g, self, negative_slope: K.where(self > 0, g, g * negative_slope)},
+    jvp="elementwise",
     batch=elementwise,
 )
 def _leaky_relu(K, self: Array, negative_slope: float) -> Array:
@@ -45,7 +46,7 @@ def _below(K: Any, x: Any) -> Any:
     return K.where(x > 0, K.zeros_like(x), x)
 
 
-@op(name="_elu", node="EluBackward0", vjp={"self": _elu_vjp}, batch=elementwise)
+@op(name="_elu", node="EluBackward0", vjp={"self": _elu_vjp}, jvp="elementwise", batch=elementwise)
 def _elu(K, self: Array, alpha: float, scale: float, input_scale: float) -> Array:
     """``scale * x`` where positive, else ``scale * alpha * (exp(input_scale * x) - 1)``."""
     return K.where(self > 0, self * scale, K.expm1(_below(K, self) * input_scale) * (alpha * scale))
@@ -55,6 +56,7 @@ def _elu(K, self: Array, alpha: float, scale: float, input_scale: float) -> Arra
     name="_celu",
     node="CeluBackward0",
     vjp={"self": lambda K, g, self, alpha: _elu_vjp(K, g, self, alpha, 1.0, 1.0 / alpha)},
+    jvp="elementwise",
     batch=elementwise,
 )
 def _celu(K, self: Array, alpha: float) -> Array:
@@ -76,7 +78,7 @@ def _gelu_vjp(K: Any, g: Any, self: Any, approximate: str) -> Any:
     return g * (cumulative + self * density)
 
 
-@op(name="_gelu", node="GeluBackward0", vjp={"self": _gelu_vjp}, batch=elementwise)
+@op(name="_gelu", node="GeluBackward0", vjp={"self": _gelu_vjp}, jvp="elementwise", batch=elementwise)
 def _gelu(K, self: Array, approximate: str) -> Array:
     """``x`` times the normal distribution's cumulative function of ``x``, or an approximation by tanh."""
     if approximate == "tanh":
@@ -89,7 +91,7 @@ def _silu_vjp(K: Any, g: Any, self: Any) -> Any:
     return g * (s * (self * (1 - s) + 1))
 
 
-@op(name="_silu", node="SiluBackward0", vjp={"self": _silu_vjp}, batch=elementwise)
+@op(name="_silu", node="SiluBackward0", vjp={"self": _silu_vjp}, jvp="elementwise", batch=elementwise)
 def _silu(K, self: Array) -> Array:
     """``x * sigmoid(x)``."""
     return self * K.sigmoid(self)
@@ -105,7 +107,7 @@ def _mish_vjp(K: Any, g: Any, self: Any) -> Any:
     return g * (t + self * K.sigmoid(self) * (1 - t * t))
 
 
-@op(name="_mish", node="MishBackward0", vjp={"self": _mish_vjp}, batch=elementwise)
+@op(name="_mish", node="MishBackward0", vjp={"self": _mish_vjp}, jvp="elementwise", batch=elementwise)
 def _mish(K, self: Array) -> Array:
     """``x * tanh(softplus(x))``."""
     return self * K.tanh(_plus(K, self))
@@ -115,6 +117,7 @@ def _mish(K, self: Array) -> Array:
     name="_softplus",
     node="SoftplusBackward0",
     vjp={"self": lambda K, g, self, beta, threshold: K.where(self * beta > threshold, g, g * K.sigmoid(self * beta))},
+    jvp="elementwise",
     batch=elementwise,
 )
 def _softplus(K, self: Array, beta: float, threshold: float) -> Array:
@@ -127,6 +130,7 @@ def _softplus(K, self: Array, beta: float, threshold: float) -> Array:
     name="_log_sigmoid",
     node="LogSigmoidBackward0",
     vjp={"self": lambda K, g, self: g * K.sigmoid(-self)},
+    jvp="elementwise",
     batch=elementwise,
 )
 def _log_sigmoid(K, self: Array) -> Array:
@@ -142,6 +146,7 @@ def _log_sigmoid(K, self: Array) -> Array:
             self <= min_val, K.zeros_like(g), _keep(K, self < max_val, g)
         )
     },
+    jvp="elementwise",
     batch=elementwise,
 )
 def _hardtanh(K, self: Array, min_val: float, max_val: float) -> Array:
@@ -158,6 +163,7 @@ def _between(K: Any, x: Any, low: float, high: float) -> Any:
     name="_hardsigmoid",
     node="HardsigmoidBackward0",
     vjp={"self": lambda K, g, self: _keep(K, abs(self) < 3, g * (1 / 6))},
+    jvp="elementwise",
     batch=elementwise,
 )
 def _hardsigmoid(K, self: Array) -> Array:
@@ -171,6 +177,7 @@ def _hardsigmoid(K, self: Array) -> Array:
     vjp={
         "self": lambda K, g, self: K.where(self >= 3, g, _keep(K, self > -3, g * (self / 3 + 0.5))),
     },
+    jvp="elementwise",
     batch=elementwise,
 )
 def _hardswish(K, self: Array) -> Array:
@@ -182,13 +189,13 @@ def _outside_vjp(K: Any, g: Any, self: Any, lambd: float) -> Any:
     return K.where(abs(self) <= lambd, K.zeros_like(g), g)
 
 
-@op(name="_hardshrink", node="HardshrinkBackward0", vjp={"self": _outside_vjp}, batch=elementwise)
+@op(name="_hardshrink", node="HardshrinkBackward0", vjp={"self": _outside_vjp}, jvp="elementwise", batch=elementwise)
 def _hardshrink(K, self: Array, lambd: float) -> Array:
     """Zero within [-lambd, lambd], ``x`` outside."""
     return K.where(abs(self) <= lambd, K.zeros_like(self), self)
 
 
-@op(name="_softshrink", node="SoftshrinkBackward0", vjp={"self": _outside_vjp}, batch=elementwise)
+@op(name="_softshrink", node="SoftshrinkBackward0", vjp={"self": _outside_vjp}, jvp="elementwise", batch=elementwise)
 def _softshrink(K, self: Array, lambd: float) -> Array:
     """``x`` moved towards zero by `lambd`, and zero within [-lambd, lambd]."""
     inner = K.where(self < -lambd, self + lambd, self * 0)
@@ -199,6 +206,7 @@ def _softshrink(K, self: Array, lambd: float) -> Array:
     name="_threshold",
     node="ThresholdBackward0",
     vjp={"self": lambda K, g, self, threshold: K.where(self <= threshold, K.zeros_like(g), g)},
+    jvp="elementwise",
     batch=elementwise,
 )
 def _threshold(K, self: Array, threshold: float, value: float) -> Array:
@@ -218,7 +226,14 @@ def _glu_vjp(K: Any, g: Any, self: Any, dim: int) -> Any:
     return K.concat([g * s, g * a * s * (1 - s)], dim)
 
 
-@op(name="_glu", node="GluBackward0", vjp={"self": _glu_vjp}, batch=along)
+def _glu_jvp(K: Any, t: Any, self: Any, dim: int) -> Any:
+    a, b = _halves(K, self, dim)
+    for_a, for_b = _halves(K, t, dim)
+    s = K.sigmoid(b)
+    return for_a * s + for_b * (a * s * (1 - s))
+
+
+@op(name="_glu", node="GluBackward0", vjp={"self": _glu_vjp}, jvp={"self": _glu_jvp}, batch=along)
 def _glu(K, self: Array, dim: int) -> Array:
     """The first half along `dim` times the sigmoid of the second."""
     a, b = _halves(K, self, dim)
@@ -243,6 +258,7 @@ def _prelu(K, self: Array, weight: Array) -> Array:
     name="_rrelu",
     node="RreluWithNoiseBackward0",
     vjp={"self": lambda K, g, self, noise: K.where(self > 0, g, g * noise)},
+    jvp="elementwise",
     batch=elementwise,
 )
 def _rrelu(K, self: Array, noise: Array) -> Array:

@@ -19,6 +19,7 @@ from retrograd.tensor import Tensor
     "concat",
     node="CatBackward0",
     vjp={"*": lambda K, g, tensors_shapes, dim: _uncat(K, g, tensors_shapes, dim)},
+    jvp="linear",
     batch=joined,
 )
 def _cat(tensors: list[Array], dim: int) -> Array:
@@ -109,7 +110,7 @@ def _graph_concat(xs: Sequence[Tensor], axis: int) -> Tensor:
     node="StackBackward0",
     vjp={"*": lambda K, g, tensors_shapes, dim: [
         K.slice(g, (slice(None),) * dim + (i,)) for i in range(len(tensors_shapes))
-    ]},
+    ]}, jvp="linear",
     batch=joined,
 )  # fmt: skip
 def _stack(tensors: list[Array], dim: int) -> Array:
@@ -183,7 +184,14 @@ def atleast_2d(*tensors: Any) -> Any:
     return made if len(made) > 1 or isinstance(tensors[0], (list, tuple)) else made[0]
 
 
-@op("flip", name="_flip", node="FlipBackward0", vjp={"self": lambda K, g, dims: K.flip(g, dims)}, batch=along)
+@op(
+    "flip",
+    name="_flip",
+    node="FlipBackward0",
+    vjp={"self": lambda K, g, dims: K.flip(g, dims)},
+    jvp="linear",
+    batch=along,
+)
 def _flip(self: Array, dims: tuple[int, ...]) -> Array:
     """Reverse the order along non-negative `dims`."""
 
@@ -219,6 +227,7 @@ def _batched_roll(B: Any, call: Any, x: Any, shifts: tuple[int, ...], dims: tupl
     name="_roll",
     node="RollBackward0",
     vjp={"self": lambda K, g, shifts, dims: K.roll(g, tuple(-s for s in shifts), dims)},
+    jvp="linear",
     batch=_batched_roll,
 )
 def _roll(self: Array, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Array:
@@ -245,6 +254,7 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
     name="_repeat",
     node="RepeatBackward0",
     vjp={"self": lambda K, g, self_shape, repeats: _unrepeat(K, g, self_shape, repeats)},
+    jvp="linear",
 )
 def _repeat(K, self: Array, repeats: tuple[int, ...]) -> Array:
     """Tile; there are at least as many `repeats` as dimensions."""
@@ -299,7 +309,14 @@ def repeat_interleave(input: Tensor, repeats: Any, dim: int | None = None) -> Te
     return input.index_select(at, positions.long())
 
 
-@op("tril", name="tril", node="TrilBackward0", vjp={"self": lambda K, g, diagonal: K.tril(g, diagonal)}, batch=leading)
+@op(
+    "tril",
+    name="tril",
+    node="TrilBackward0",
+    vjp={"self": lambda K, g, diagonal: K.tril(g, diagonal)},
+    jvp="linear",
+    batch=leading,
+)
 def tril(self: Array, diagonal: int = 0) -> Array:
     """The lower triangle of matrices, the rest zero.
 
@@ -307,7 +324,14 @@ def tril(self: Array, diagonal: int = 0) -> Array:
     """
 
 
-@op("triu", name="triu", node="TriuBackward0", vjp={"self": lambda K, g, diagonal: K.triu(g, diagonal)}, batch=leading)
+@op(
+    "triu",
+    name="triu",
+    node="TriuBackward0",
+    vjp={"self": lambda K, g, diagonal: K.triu(g, diagonal)},
+    jvp="linear",
+    batch=leading,
+)
 def triu(self: Array, diagonal: int = 0) -> Array:
     """The upper triangle of matrices, the rest zero.
 
@@ -325,6 +349,7 @@ def _batched_undiagonal(B: Any, call: Any, x: Any, shape: Any, offset: int, dim1
     name="_diag_embed",
     node="DiagEmbedBackward0",
     vjp={"self": lambda K, g, offset, dim1, dim2: K.diagonal(g, offset, dim1, dim2)},
+    jvp="linear",
     batch=_batched_undiagonal,
 )
 def _diag_embed(self: Array, shape: tuple[int, ...], offset: int, dim1: int, dim2: int) -> Array:
@@ -352,6 +377,7 @@ def _batched_diagonal(B: Any, call: Any, x: Any, offset: int, dim1: int, dim2: i
     name="_diagonal_copy",
     node="DiagonalBackward0_copy",
     vjp={"self": lambda K, g, self_shape, offset, dim1, dim2: K.undiagonal(g, self_shape, offset, dim1, dim2)},
+    jvp="linear",
     batch=_batched_diagonal,
 )
 def _diagonal_copy(K, self: Array, offset: int, dim1: int, dim2: int) -> Array:
@@ -388,7 +414,7 @@ def _batched_pad(B: Any, call: Any, x: Any, widths: tuple[tuple[int, int], ...],
     node="ConstantPadNdBackward0",
     vjp={"self": lambda K, g, self_shape, widths: K.slice(
         g, tuple(slice(before, before + n) for (before, _), n in zip(widths, self_shape, strict=True))
-    )},
+    )}, jvp={"self": lambda K, t, widths: K.pad(t, widths, 0)},
     batch=_batched_pad,
 )  # fmt: skip
 def _constant_pad(self: Array, widths: tuple[tuple[int, int], ...], value: float) -> Array:

@@ -151,6 +151,7 @@ for _name, _get, _set in (("real", real, _set_real), ("imag", imag, _set_imag)):
     name="_conj",
     node="ConjBackward0",
     vjp={"self": lambda K, g: K.conj(g)},
+    jvp="linear",
     holomorphic=False,
     batch=elementwise,
 )
@@ -163,6 +164,7 @@ def _conj(self: Array) -> Array:
     name="_conj_physical",
     node="ConjPhysicalBackward0",
     vjp={"self": lambda K, g: K.conj(g)},
+    jvp="linear",
     holomorphic=False,
     batch=elementwise,
 )
@@ -247,7 +249,17 @@ def _angle_vjp(K: Any, g: Any, self: Any) -> Any:
     return K.complex(-y * scale, x * scale)
 
 
-@op(promote="float", vjp={"self": _angle_vjp}, holomorphic=False)
+def _angle_jvp(K: Any, t: Any, self: Any) -> Any:
+    """The part of the tangent at right angles to the number, over its modulus."""
+    if "complex" not in str(self.dtype):
+        return K.zeros_like(t)
+    x, y = K.real(self), K.imag(self)
+    square = x * x + y * y
+    zero = square == 0
+    return K.where(zero, K.zeros_like(x), x * K.imag(t) - y * K.real(t)) / K.where(zero, K.zeros_like(x) + 1, square)
+
+
+@op(promote="float", vjp={"self": _angle_vjp}, jvp={"self": _angle_jvp}, holomorphic=False)
 def angle(K, self: Array) -> Array:
     """The angle of each complex number, in radians; of a real one 0, or pi if it is negative.
 
@@ -282,6 +294,7 @@ def _check_parts(inputs: Sequence[Any]) -> None:
     promote="common",
     check=_check_parts,
     vjp={"real": lambda K, g: K.real(g), "imag": lambda K, g: K.imag(g)},
+    jvp="linear",
     holomorphic=False,
 )
 def complex(K, real: Array, imag: Array) -> Array:
@@ -315,6 +328,10 @@ def _polar_angle_vjp(K: Any, g: Any, abs: Any, angle: Any) -> Any:
     promote="common",
     check=_check_parts,
     vjp={"abs": _polar_abs_vjp, "angle": _polar_angle_vjp},
+    jvp={
+        "abs": lambda K, t, angle: K.complex(t * K.cos(angle), t * K.sin(angle)),
+        "angle": lambda K, t, result: K.complex(-t * K.imag(result), t * K.real(result)),
+    },
     holomorphic=False,
 )
 def polar(K, abs: Array, angle: Array) -> Array:

@@ -65,7 +65,7 @@ Formulas = dict[str, Callable[..., Any]]
 
 Promote = Literal["common", "float"] | None
 
-Jvp = Literal["elementwise", "linear", "multilinear", "transposed"] | Formulas | None
+Jvp = Literal["elementwise", "linear", "multilinear", "zero", "transposed"] | Formulas | None
 """How tangents get through: Note [What `jvp=` says] in `retrograd.ops.jvp`."""
 
 

@@ -34,6 +34,7 @@ def _category(K: Any, x: Any) -> Category:
     node="ToCopyBackward0",
     graph="_to_copy",
     vjp={"self": lambda K, g, self_dtype: K.astype(g, self_dtype)},
+    jvp="linear",
 )
 def _to_copy(self: Array, dtype: Any) -> Array:
     """The same numbers in another type, one of the backend's own."""
@@ -485,7 +486,7 @@ def _sign(K: Any, x: Any) -> Any:
     return x if category is BOOL else K.sign(x)
 
 
-@op(promote="common", graph="sign", vjp={"self": _sgn_vjp}, holomorphic=False)
+@op(promote="common", graph="sign", vjp={"self": _sgn_vjp}, jvp={"self": _sgn_vjp}, holomorphic=False)
 def sgn(K, self: Array) -> Array:
     """The sign of each element; of a complex number, ``input / abs(input)``, and 0 for 0.
 
@@ -527,6 +528,7 @@ def sign(K, self: Array) -> Array:
     promote="common",
     check=implemented_for("abs_cpu", INTEGER, FLOAT, COMPLEX),
     vjp={"self": lambda K, g, self: g * K.sign(self)},
+    jvp={"self": lambda K, t, self: K.real(K.conj(K.sign(self)) * t)},
     holomorphic=False,
 )
 def abs(self: Array) -> Array:

@@ -132,6 +132,7 @@ def _stack(xs: Sequence[Tensor], axis: int) -> Tensor:
     name="_as_strided_copy",
     node="AsStridedBackward0",
     vjp={"self": lambda K, g, self_shape, strides, offset: K.unstride(g, self_shape, strides, offset)},
+    jvp="linear",
 )
 def _as_strided_copy(self: Array, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Array:
     """The elements of a layout, as a copy."""
@@ -142,6 +143,7 @@ def _as_strided_copy(self: Array, shape: tuple[int, ...], strides: tuple[int, ..
     name="_unstride",
     node="AsStridedBackwardBackward0",
     vjp={"self": lambda K, g, self_shape, strides, offset: K.as_strided(g, self_shape, strides, offset)},
+    jvp="linear",
 )
 def _unstride(self: Array, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Array:
     """Zeros of `shape` with the elements of `self` added where `as_strided` would read."""

@@ -234,6 +234,7 @@ def _beside(item: Tensor, viewed: Tensor) -> Tensor:
     name="_index",
     node="IndexBackward0",
     vjp={"self": lambda K, g, self_shape, indices: K.index_put_zeros(g, self_shape, indices)},
+    jvp="linear",
 )
 def _index(K, self: Array, indices: Raw) -> Array:
     """`indices`: raw index arrays or None, in range, one per leading dimension."""
@@ -244,6 +245,7 @@ def _index(K, self: Array, indices: Raw) -> Array:
     name="_index_put_zeros",
     node="IndexBackwardBackward0",
     vjp={"self": lambda K, g, indices: K.index(g, indices)},
+    jvp="linear",
     graph="index_put_zeros",
 )
 def _index_put_zeros(K, self: Array, shape: tuple[int, ...], indices: Raw) -> Array:
@@ -308,6 +310,7 @@ def _raw_indices(input: Tensor, indices: Sequence[Tensor | None]) -> Any:
         "self": lambda K, g, indices, accumulate: g if accumulate else K.index_fill_zero(g, indices),
         "values": lambda K, g, indices, values_shape: sum_to(K, K.index(g, indices), values_shape),
     },
+    jvp="linear",
 )
 def _index_put(K, self: Array, indices: Raw, values: Array, accumulate: bool) -> Array:
     """A copy of `self` with `values` set or added."""
@@ -318,6 +321,7 @@ def _index_put(K, self: Array, indices: Raw, values: Array, accumulate: bool) ->
     name="_index_fill_zero",
     node="IndexPutBackward0",
     vjp={"self": lambda K, g, indices: K.index_fill_zero(g, indices)},
+    jvp="linear",
     graph="index_fill_zero",
 )
 def _index_fill_zero(K, self: Array, indices: Raw) -> Array:
@@ -381,11 +385,17 @@ def index_put(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, a
 @op(
     name="_index_select",
     node="IndexSelectBackward0",
-    vjp={"self": lambda K, g, self_shape, dim, index: K.index_put_zeros(g, self_shape, (None,) * dim + (index,))},
+    vjp={"self": lambda K, g, self_shape, dim, index: K.index_put_zeros(g, self_shape, _positions(dim, index))},
+    jvp="linear",
 )
 def _index_select(K, self: Array, dim: int, index: Array) -> Array:
     """`index`: an integer vector, in range."""
     return K.index(self, (None,) * dim + (index,))
+
+
+def _positions(dim: int, index: Any) -> tuple[Any, ...]:
+    """Raw index arrays that take `index` of a dimension; formulas may have it as a tensor."""
+    return (None,) * dim + (index._array if isinstance(index, Tensor) else index,)
 
 
 @composite
@@ -420,8 +430,9 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     node="IndexAddBackward0",
     vjp={
         "self": lambda K, g: g,
-        "source": lambda K, g, dim, index, alpha: K.index(g, (None,) * dim + (index,)) * alpha,
+        "source": lambda K, g, dim, index, alpha: K.index(g, _positions(dim, index)) * alpha,
     },
+    jvp="linear",
 )
 def _index_add(K, self: Array, dim: int, index: Array, source: Array, alpha: float) -> Array:
     """A copy of `self` with `alpha * source` added at `index` of `dim`."""
@@ -460,6 +471,7 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     name="_gather",
     node="GatherBackward0",
     vjp={"self": lambda K, g, self_shape, dim, index: K.scatter_zeros(g, self_shape, dim, index)},
+    jvp="linear",
 )
 def _gather(K, self: Array, dim: int, index: Array) -> Array:
     """`index`: integers, in range."""
@@ -470,6 +482,7 @@ def _gather(K, self: Array, dim: int, index: Array) -> Array:
     name="_scatter_zeros",
     node="GatherBackwardBackward0",
     vjp={"self": lambda K, g, dim, index: K.gather(g, index, dim)},
+    jvp="linear",
     graph="scatter_zeros",
 )
 def _scatter_zeros(K, self: Array, shape: tuple[int, ...], dim: int, index: Array) -> Array:
@@ -517,6 +530,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
         "self": lambda K, g, dim, index: K.scatter_fill_zero(g, dim, index),
         "src": lambda K, g, dim, index, src_shape: _in_corner(K, K.gather(g, index, dim), src_shape),
     },
+    jvp="linear",
 )
 def _scatter(K, self: Array, dim: int, index: Array, src: Array) -> Array:
     """A copy of `self` with `src` set at `index`."""
@@ -527,6 +541,7 @@ def _scatter(K, self: Array, dim: int, index: Array, src: Array) -> Array:
     name="_scatter_fill_zero",
     node="ScatterBackward1",
     vjp={"self": lambda K, g, dim, index: K.scatter_fill_zero(g, dim, index)},
+    jvp="linear",
     graph="scatter_fill_zero",
 )
 def _scatter_fill_zero(K, self: Array, dim: int, index: Array) -> Array:
@@ -573,6 +588,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any, *, reduce: str | N
         "self": lambda K, g: g,
         "src": lambda K, g, dim, index, src_shape: _in_corner(K, K.gather(g, index, dim), src_shape),
     },
+    jvp="linear",
 )
 def _scatter_add(K, self: Array, dim: int, index: Array, src: Array) -> Array:
     """A copy of `self` with `src` added at `index`."""
@@ -624,6 +640,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         "self": lambda K, g, condition, self_shape: sum_to(K, K.where(condition, g, K.zeros_like(g)), self_shape),
         "other": lambda K, g, condition, other_shape: sum_to(K, K.where(condition, K.zeros_like(g), g), other_shape),
     },
+    jvp="linear",
     batch=elementwise,
 )
 def _where(K, condition: Array, self: Array, other: Array) -> Array:
@@ -677,6 +694,7 @@ def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     name="_masked_fill",
     node="MaskedFillBackward0",
     vjp={"self": lambda K, g, mask, self_shape: sum_to(K, K.where(mask, K.zeros_like(g), g), self_shape)},
+    jvp={"self": lambda K, t, mask: K.where(mask, K.zeros_like(t), t)},
     batch=elementwise,
 )
 def _masked_fill(K, self: Array, mask: Array, value: float) -> Array:

@@ -212,6 +212,7 @@ def call_out(op: Op, out: Tensor, *arguments: Any) -> Tensor:
         "self": lambda K, g: K.zeros_like(g),
         "src": lambda K, g, src_shape, src_dtype: _back_to(K, g, src_shape, src_dtype),
     },
+    jvp="linear",
 )
 def _copy(K, self: Array, src: Array) -> Array:
     """`src`, broadcast to the shape of `self` and cast to its type."""
@@ -247,7 +248,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     return call_inplace(op_of(_copy), self, src)
 
 
-@op(name="fill", node="FillBackward2", vjp={"self": lambda K, g: K.zeros_like(g)})
+@op(name="fill", node="FillBackward2", vjp={"self": lambda K, g: K.zeros_like(g)}, jvp="zero")
 def _fill(K, self: Array, value: Any) -> Array:
     """The shape of `self`, every element `value`."""
     return K.full(tuple(self.shape), value, self.dtype)
@@ -257,13 +258,14 @@ def _fill(K, self: Array, value: Any) -> Array:
     name="fill_tensor",
     node="FillBackward3",
     vjp={"self": lambda K, g: K.zeros_like(g), "value": lambda K, g: K.sum(g, tuple(range(len(g.shape))), False)},
+    jvp="linear",
 )
 def _fill_tensor(K, self: Array, value: Array) -> Array:
     """The shape of `self`, every element that of the 0-d tensor `value`."""
     return K.broadcast_to(K.astype(value, self.dtype), tuple(self.shape))
 
 
-@op(name="zero", node="ZeroBackward0", vjp={"self": lambda K, g: K.zeros_like(g)})
+@op(name="zero", node="ZeroBackward0", vjp={"self": lambda K, g: K.zeros_like(g)}, jvp="zero")
 def _zero(K, self: Array) -> Array:
     """The shape of `self`, all zeros."""
     return K.zeros_like(self)

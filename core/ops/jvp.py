@@ -10,6 +10,8 @@ Note [What `jvp=` says]
 
     `"multilinear"`: it is linear in each of them: a sum with one tangent in each input's place.
 
+    `"zero"`: small changes of the inputs change nothing.
+
     A formula for each input, as in `vjp`: `lambda K, t, other: ...` gives the part of the result's
     tangent that comes from `t`, that input's. The parts are added. A formula under `"*"` gets a list of
     all tangents, None for those that are missing. Where there are several results, a formula returns
@@ -52,9 +54,11 @@ def rule_of(op: Op, inputs: Sequence[Any], outputs: Sequence[Tensor], values: Va
         return call.multilinear()
     if op.jvp == "elementwise":
         return call.elementwise(present)
+    if op.jvp == "zero":
+        return call.zero()
     if isinstance(op.jvp, dict):
         return call.by_formulas(op.jvp, op.jvp_needs, present)
-    return call.transposed()
+    return call.transposed(present)
 
 
 class _Call:
@@ -156,9 +160,14 @@ class _Call:
 
         return self.rule(run)
 
-    def transposed(self) -> Rule:
+    def zero(self) -> Rule:
+        outputs = self.outputs
+        return Rule(lambda tangents: [_zeros_like(each) for each in outputs])
+
+    def transposed(self, present: Sequence[bool]) -> Rule:
         op, inputs, outputs = self.op, self.inputs, self.outputs
-        keys = [name for name in ("*", *op.inputs) if name in op.vjp]
+        names = ["*"] if "*" in op.vjp else [n for n, on in zip(op.inputs, present, strict=True) if on]
+        keys = [name for name in names if name in op.vjp]
         given = {key: [self.find(name) for name in op.needs[key]] for key in keys}
         keep = current_mode().grad
 
@@ -169,7 +178,7 @@ class _Call:
                 probes = [_probe(each) for each in outputs]
                 pulled = _pulled(op, probes[0] if op.outputs == 1 else probes, given, _conjugates(op, inputs))
                 pairs = [
-                    (p, _as(t, p._array.dtype)) for p, t in zip(pulled, tangents, strict=True)
+                    (p, _as(t, p._array.dtype, tuple(p._array.shape))) for p, t in zip(pulled, tangents, strict=True)
                     if p is not None and t is not None and p._edge is not None
                 ]  # fmt: skip
                 if not pairs:
@@ -244,5 +253,5 @@ def _pulled(op: Op, g: Any, given: dict[str, list[Any]], conjugates: bool) -> li
     if "*" in op.vjp:
         pulled = list(op.vjp["*"](G, g, *given["*"]))
     else:
-        pulled = [op.vjp[name](G, g, *given[name]) if name in op.vjp else None for name in op.inputs]
+        pulled = [op.vjp[name](G, g, *given[name]) if name in given else None for name in op.inputs]
     return [None if each is None else each.conj() for each in pulled] if conjugates else pulled

@@ -30,12 +30,12 @@ _PRODUCT: Formulas = {
 }
 
 
-@op("matmul", name="_mm", node="MmBackward0", vjp=_PRODUCT)
+@op("matmul", name="_mm", node="MmBackward0", vjp=_PRODUCT, jvp="multilinear")
 def _mm(self: Array, mat2: Array) -> Array:
     """Product of two matrices of one type."""
 
 
-@op("matmul", name="_bmm", node="BmmBackward0", vjp=_PRODUCT)
+@op("matmul", name="_bmm", node="BmmBackward0", vjp=_PRODUCT, jvp="multilinear")
 def _bmm(self: Array, mat2: Array) -> Array:
     """Products of two equally long stacks of matrices of one type."""
 
@@ -52,6 +52,7 @@ def _graph_matmul(a: Tensor, b: Tensor) -> Tensor:
         "self": lambda K, g, vec: K.reshape(g, (-1, 1)) * vec,
         "vec": lambda K, g, self: K.reshape(K.matmul(self.mT, K.reshape(g, (-1, 1))), (-1,)),
     },
+    jvp="multilinear",
 )
 def _mv(K, self: Array, vec: Array) -> Array:
     """Matrix times vector."""
@@ -62,6 +63,7 @@ def _mv(K, self: Array, vec: Array) -> Array:
     node="DotBackward0",
     name="_dot",
     vjp={"self": lambda K, g, tensor: g * tensor, "tensor": lambda K, g, self: g * self},
+    jvp="multilinear",
 )
 def _dot(K, self: Array, tensor: Array) -> Array:
     """Inner product of two vectors, without conjugation."""
@@ -78,6 +80,17 @@ def _scaled(g: Any, factor: float) -> Any:
     return g if factor == 1 else g * factor
 
 
+def _addmm_jvp(K: Any, t: Any, mat1: Any, mat2: Any, beta: float, alpha: float) -> Any:
+    """What there is of ``beta * t[0] + alpha * (t[1] @ mat2 + mat1 @ t[2])``; a sum and a product in one."""
+    left = None if t[1] is None else (t[1], mat2)
+    right = None if t[2] is None else (mat1, t[2])
+    total = t[0] if t[0] is None else _scaled(t[0], beta)
+    for pair in (left, right):
+        if pair is not None:
+            total = _scaled(K.matmul(*pair), alpha) if total is None else _addmm(total, *pair, 1, alpha)
+    return total
+
+
 @op(
     name="_addmm",
     node="AddmmBackward0",
@@ -86,10 +99,15 @@ def _scaled(g: Any, factor: float) -> Any:
         "mat1": lambda K, g, mat2, alpha: _scaled(K.matmul(g, mat2.mT), alpha),
         "mat2": lambda K, g, mat1, mat2_transposed, alpha: _scaled(_right_gradient(K, g, mat1, mat2_transposed), alpha),
     },
+    jvp={"*": _addmm_jvp},
 )
 def _addmm(K, self: Array, mat1: Array, mat2: Array, beta: float, alpha: float) -> Array:
     """``beta * self + alpha * (mat1 @ mat2)`` for matrices or stacks of them."""
     return K.add(_scaled(self, beta), _scaled(K.matmul(mat1, mat2), alpha))
+
+
+def _baddbmm_jvp(K: Any, t: Any, batch1: Any, batch2: Any, beta: float, alpha: float) -> Any:
+    return _addmm_jvp(K, t, batch1, batch2, beta, alpha)
 
 
 @op(
@@ -100,6 +118,7 @@ def _addmm(K, self: Array, mat1: Array, mat2: Array, beta: float, alpha: float) 
         "batch1": lambda K, g, batch2, alpha: _scaled(K.matmul(g, batch2.mT), alpha),
         "batch2": lambda K, g, batch1, alpha: _scaled(K.matmul(batch1.mT, g), alpha),
     },
+    jvp={"*": _baddbmm_jvp},
 )
 def _baddbmm(K, self: Array, batch1: Array, batch2: Array, beta: float, alpha: float) -> Array:
     """``beta * self + alpha * (batch1 @ batch2)``."""
@@ -374,7 +393,7 @@ def trace(input: Tensor) -> Tensor:
     node="TraceBackward0",
     vjp={"self": lambda K, g, self_shape: K.undiagonal(
         K.broadcast_to(K.reshape(g, (1,)), (min(self_shape),)), self_shape, 0, 0, 1
-    )},
+    )}, jvp="linear",
 )  # fmt: skip
 def _trace(K, self: Array) -> Array:
     """The sum of the diagonal."""

@@ -60,6 +60,14 @@ def _two(name: str, node: str, value: Slope, slope: Slope, target_slope: Slope |
                 by_target(K, self, target, number) * _spread(g, self, reduction)
             ),
         },
+        jvp={
+            "self": lambda K, t, self, target, reduction, number: _reduce(
+                K, slope(K, self, target, number) * t, reduction
+            ),
+            "target": lambda K, t, self, target, reduction, number: _reduce(
+                K, by_target(K, self, target, number) * t, reduction
+            ),
+        },
     )
     def loss(K, self: Array, target: Array, reduction: str, number: float) -> Array:
         """See the declaration."""
@@ -157,6 +165,14 @@ def _weighted(x: Any, weight: Any) -> Any:
             _logits_target_slope(K, self, target, pos_weight) * _spread(g, self, reduction), weight
         ),
     },
+    jvp={
+        "self": lambda K, t, self, target, weight, pos_weight, reduction: _reduce(
+            K, _weighted(_logits_slope(K, self, target, pos_weight) * t, weight), reduction
+        ),
+        "target": lambda K, t, self, target, weight, pos_weight, reduction: _reduce(
+            K, _weighted(_logits_target_slope(K, self, target, pos_weight) * t, weight), reduction
+        ),
+    },
 )
 def _bce_with_logits_weighted(
     K, self: Array, target: Array, weight: Array | None, pos_weight: Array | None, reduction: str
@@ -171,15 +187,27 @@ def _clamped_log(K: Any, x: Any) -> Any:
     return K.where(value < -100, K.full((), -100, x.dtype), value)
 
 
+def _bce_slope(K: Any, x: Any, y: Any) -> Any:
+    return (x - y) / _at_least((1 - x) * x, 1e-12, K)
+
+
 @op(
     name="_bce",
     node="BinaryCrossEntropyBackward0",
     vjp={
         "self": lambda K, g, self, target, weight, reduction: _weighted(
-            (self - target) / _at_least((1 - self) * self, 1e-12, K) * _spread(g, self, reduction), weight
+            _bce_slope(K, self, target) * _spread(g, self, reduction), weight
         ),
         "target": lambda K, g, self, weight, reduction: _weighted(
             (K.log(1 - self) - K.log(self)) * _spread(g, self, reduction), weight
+        ),
+    },
+    jvp={
+        "self": lambda K, t, self, target, weight, reduction: _reduce(
+            K, _weighted(_bce_slope(K, self, target) * t, weight), reduction
+        ),
+        "target": lambda K, t, self, weight, reduction: _reduce(
+            K, _weighted((K.log(1 - self) - K.log(self)) * t, weight), reduction
         ),
     },
 )
@@ -207,6 +235,7 @@ def _declare_nll(name: str, node: str) -> Any:
                 K, g, target, weight, reduction, ignore_index
             )
         },
+        jvp="linear",
     )
     def adjoint(
         K,
@@ -228,6 +257,7 @@ def _declare_nll(name: str, node: str) -> Any:
                 K, g, target, weight, self_shape, reduction, ignore_index
             )
         },
+        jvp="linear",
     )
     def loss(K, self: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int) -> Array:
         """Minus the log-probability of each target's class."""
@@ -240,6 +270,7 @@ def _declare_nll(name: str, node: str) -> Any:
     name="_nll_rows_adjoint",
     node="NllLossBackwardBackward0",
     vjp={"grad": lambda K, g, target, reduction, ignore_index: fused(_nll_rows)(K, g, target, reduction, ignore_index)},
+    jvp="linear",
 )
 def _nll_rows_adjoint(
     K, grad: Array, target: Array, shape: tuple[int, ...], reduction: str, ignore_index: int
@@ -256,6 +287,7 @@ def _nll_rows_adjoint(
             K, g, target, self_shape, reduction, ignore_index
         )
     },
+    jvp="linear",
 )
 def _nll_rows(K, self: Array, target: Array, reduction: str, ignore_index: int) -> Array:
     """The common case of `_nll_loss`, without a weight: all its inputs are there, so its calls are short."""
@@ -301,6 +333,16 @@ def _multi_margin_slope(
     return K.where(chosen, -K.broadcast_to(K.sum(slope, (1,), True), tuple(self.shape)), slope)
 
 
+def _multi_margin_jvp(
+    K: Any, t: Any, self: Any, target: Any, weight: Any, p: int, margin: float, reduction: str
+) -> Any:
+    z, _ = _margins(K, self, target, margin)
+    slope = K.astype(z > 0, self.dtype) if p == 1 else z * 2
+    slope = slope * (t - K.gather(t, class_index(K, target, 1), 1))
+    value = K.sum(slope, (1,), False) / self.shape[1]
+    return _reduce(K, _weighted(value, None if weight is None else K.index(weight, (target._array,))), reduction)
+
+
 @op(
     name="_multi_margin_loss",
     node="MultiMarginLossBackward0",
@@ -309,6 +351,7 @@ def _multi_margin_slope(
             K, self, target, weight, g, p, margin, reduction
         )
     },
+    jvp={"self": _multi_margin_jvp},
 )
 def _multi_margin_loss(
     K, self: Array, target: Array, weight: Array | None, p: int, margin: float, reduction: str

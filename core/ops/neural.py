@@ -36,6 +36,11 @@ def _channel_sum(K: Any, g: Any) -> Any:
     return K.sum(g, tuple(i for i in range(len(g.shape)) if i != 1), False)
 
 
+def _channels(K: Any, bias: Any, input_shape: Ints) -> Any:
+    """A number for each channel, to be broadcast."""
+    return K.reshape(bias, (1, -1) + (1,) * (len(input_shape) - 2))
+
+
 def _add_channels(K: Any, out: Any, bias: Any) -> Any:
     return out if bias is None else out + K.reshape(bias, (1, -1) + (1,) * (len(out.shape) - 2))
 
@@ -51,6 +56,15 @@ def _add_channels(K: Any, out: Any, bias: Any) -> Any:
             g, input, weight_shape, stride, padding, dilation, groups
         ),
         "bias": _channel_sum,
+    },
+    jvp={
+        "input": lambda K, t, weight, stride, padding, dilation, groups: K.convolution(
+            t, weight, stride, padding, dilation, groups
+        ),
+        "weight": lambda K, t, input, stride, padding, dilation, groups: K.convolution(
+            input, t, stride, padding, dilation, groups
+        ),
+        "bias": _channels,
     },
 )
 def _convolution(
@@ -84,6 +98,7 @@ def _graph_convolution(x: Any, w: Any, *settings: Any) -> Any:
             grad, g, weight_shape, stride, padding, dilation, groups
         ),
     },
+    jvp="multilinear",
     batch=batching_windows.convolution_input,
 )
 def _convolution_input(
@@ -104,6 +119,7 @@ def _convolution_input(
             grad, g, input_shape, stride, padding, dilation, groups
         ),
     },
+    jvp="multilinear",
     batch=batching_windows.convolution_weight,
 )
 def _convolution_weight(
@@ -123,6 +139,15 @@ def _convolution_weight(
             input, g, weight_shape, stride, padding, dilation, groups
         ),
         "bias": _channel_sum,
+    },
+    jvp={
+        "input": lambda K, t, weight, shape, stride, padding, dilation, groups: K.convolution_input(
+            t, weight, shape, stride, padding, dilation, groups
+        ),
+        "weight": lambda K, t, input, shape, stride, padding, dilation, groups: K.convolution_input(
+            input, t, shape, stride, padding, dilation, groups
+        ),
+        "bias": _channels,
     },
 )
 def _transposed_convolution(
@@ -147,6 +172,7 @@ def _flat(K: Any, x: Any, axes: int) -> Any:
     name="_unpool",
     node="MaxPoolBackwardBackward0",
     vjp={"grad": lambda K, g, indices, axes: _pool_again(K, g, indices, axes)},
+    jvp="linear",
     batch=batching_windows.unpool,
 )
 def _unpool(K, grad: Array, indices: Array, shape: Ints, axes: int, disjoint: bool) -> Array:
@@ -160,6 +186,7 @@ def _unpool(K, grad: Array, indices: Array, shape: Ints, axes: int, disjoint: bo
     name="_choose",
     node="MaxPoolBackward0",
     vjp={"self": lambda K, g, indices, self_shape, axes: fused(_unpool)(K, g, indices, self_shape, axes, False)},
+    jvp="linear",
     batch=each_leading,
 )
 def _choose(K, self: Array, indices: Array, axes: int) -> Array:
@@ -186,6 +213,7 @@ def _declare_max_pool(dims: int) -> Any:
         outputs=2,
         graph=f"max_pool{dims}d",
         vjp={"self": _max_pool_vjp},
+        jvp={"self": lambda K, t, result1, kernel: (fused(_choose)(K, t, result1, len(kernel)), None)},
         batch=leading,
     )
     def max_pool(
@@ -209,6 +237,7 @@ def _declare_adaptive_max_pool(dims: int) -> Any:
                 K, g[0], result1, self_shape, len(size), False
             )
         },
+        jvp={"self": lambda K, t, result1, size: (fused(_choose)(K, t, result1, len(size)), None)},
         batch=leading,
     )
     def adaptive_max_pool(K, self: Array, size: Ints) -> tuple[Array, Array]:
@@ -284,6 +313,7 @@ def _pool_geometry(spatial: Ints, settings: PoolSettings) -> tuple[Ints, tuple[t
     name="_avg_unpool",
     node="AvgPoolBackwardBackward0",
     vjp={"grad": lambda K, g, settings: fused(_avg_pools[len(settings[0])])(K, g, settings)},
+    jvp="linear",
     batch=leading_shaped,
 )
 def _avg_unpool(K, grad: Array, shape: Ints, settings: PoolSettings) -> Array:
@@ -308,6 +338,7 @@ def _declare_avg_pool(dims: int) -> Any:
         name=f"_avg_pool{dims}d",
         node=f"AvgPool{dims}DBackward0",
         vjp={"self": lambda K, g, self_shape, settings: fused(_avg_unpool)(K, g, self_shape, settings)},
+        jvp="linear",
         batch=leading,
     )
     def avg_pool(K, self: Array, settings: PoolSettings) -> Array:
@@ -335,6 +366,7 @@ def _declare_adaptive_avg_pool(dims: int) -> Any:
         name=f"_adaptive_avg_unpool{dims}d",
         node=f"AdaptiveAvgPool{dims}DBackwardBackward0",
         vjp={"grad": lambda K, g, grad_shape: fused(_adaptive_avg_pools[dims])(K, g, tuple(grad_shape[-dims:]))},
+        jvp="linear",
         batch=leading_shaped,
     )
     def unpool(K, grad: Array, shape: Ints) -> Array:
@@ -348,6 +380,7 @@ def _declare_adaptive_avg_pool(dims: int) -> Any:
         name=f"_adaptive_avg_pool{dims}d",
         node=f"AdaptiveAvgPool{dims}DBackward0",
         vjp={"self": lambda K, g, self_shape: fused(unpool)(K, g, self_shape)},
+        jvp="linear",
         batch=leading,
     )
     def pool(K, self: Array, size: Ints) -> Array:
@@ -393,6 +426,7 @@ _adaptive_avg_pools = {dims: _declare_adaptive_avg_pool(dims) for dims in (2, 3)
     name="_embedding_gradient",
     node="EmbeddingBackwardBackward0",
     vjp={"grad": lambda K, g, indices, padding: fused(_embed_masked)(K, g, indices, padding)},
+    jvp="linear",
 )
 def _embedding_gradient(K, grad: Array, indices: Array, rows: int, padding: int) -> Array:
     """Rows of `grad` added up by `indices`; those of the padding do not count."""
@@ -415,6 +449,7 @@ def _without_padding(K: Any, rows: Any, indices: Any, padding: int) -> Any:
             K, g, indices, weight_shape[0], padding
         )
     },
+    jvp="linear",
 )
 def _embed_masked(K, weight: Array, indices: Array, padding: int) -> Array:
     """Rows of `weight`, zeros for the padding: the adjoint of the gradient."""
@@ -429,6 +464,7 @@ def _embed_masked(K, weight: Array, indices: Array, padding: int) -> Array:
             K, g, indices, weight_shape[0], padding
         )
     },
+    jvp="linear",
 )
 def _embedding(K, weight: Array, indices: Array, padding: int) -> Array:
     """Rows of `weight`; the padding's row gets no gradient."""
@@ -450,6 +486,7 @@ def _declare_resample(node: str) -> Any:
         name=f"_un{node}",
         node=f"{node}BackwardBackward0",
         vjp={"grad": lambda K, g, axes, positions: fused(made)(K, g, axes, positions)},
+        jvp="linear",
         batch=_batched_unresample,
     )
     def unresample(K, grad: Array, shape: Ints, axes: Ints, positions: tuple[Ints, ...]) -> Array:
@@ -463,6 +500,7 @@ def _declare_resample(node: str) -> Any:
         name=f"_{node}",
         node=f"{node}Backward0",
         vjp={"self": lambda K, g, self_shape, axes, positions: fused(unresample)(K, g, self_shape, axes, positions)},
+        jvp="linear",
         batch=along,
     )
     def made(K, self: Array, axes: Ints, positions: tuple[Ints, ...]) -> Array:
@@ -494,6 +532,7 @@ def _declare_weighted(node: str) -> Any:
         name=f"_un{node}",
         node=f"{node}BackwardBackward0",
         vjp={"grad": lambda K, g, axes, matrices: fused(made)(K, g, axes, matrices)},
+        jvp="linear",
     )
     def unweighted(K, grad: Array, axes: Ints, matrices: Raw) -> Array:
         """The adjoint."""
@@ -505,6 +544,7 @@ def _declare_weighted(node: str) -> Any:
         name=f"_{node}",
         node=f"{node}Backward0",
         vjp={"self": lambda K, g, axes, matrices: fused(unweighted)(K, g, axes, matrices)},
+        jvp="linear",
     )
     def made(K, self: Array, axes: Ints, matrices: Raw) -> Array:
         """`matrices[i]` (new size, old size) applied along axis `axes[i]`."""
@@ -529,6 +569,7 @@ Columns = tuple[Ints, Ints, Ints, Ints]  # kernel, dilation, padding, stride
     name="_fold",
     node="Col2ImBackward0",
     vjp={"self": lambda K, g, settings: fused(_unfold)(K, g, settings)},
+    jvp="linear",
     batch=folded,
 )
 def _fold(K, self: Array, size: Ints, settings: Columns) -> Array:
@@ -553,6 +594,7 @@ def _fold(K, self: Array, size: Ints, settings: Columns) -> Array:
     name="_unfold",
     node="Im2ColBackward0",
     vjp={"self": lambda K, g, self_shape, settings: fused(_fold)(K, g, tuple(self_shape[2:]), settings)},
+    jvp="linear",
     batch=folded,
 )
 def _unfold(K, self: Array, settings: Columns) -> Array:

@@ -55,6 +55,27 @@ def _gradients(
     return for_x, for_weight, for_bias
 
 
+def _tangent(K: Any, t: Any, x: Any, weight: Any, eps: float, axes: Ints) -> tuple[Any, None, None]:
+    """The result's tangent, from those of x, weight and bias; all have x's number of axes. The statistics get none."""
+    mean, var = _statistics(K, x, axes)
+    scale = _inverse_deviation(K, var, eps)
+    normal = (x - mean) * scale
+    total = None
+    if t[0] is not None:
+        count = math.prod(x.shape[i] for i in axes)
+        mean_t, mean_tx = K.sum(t[0], axes, True) / count, K.sum(t[0] * normal, axes, True) / count
+        total = (t[0] - mean_t - normal * mean_tx) * scale
+        total = total if weight is None else total * weight
+    return _affine(total, normal, t), None, None
+
+
+def _affine(total: Any, normal: Any, t: Any) -> Any:
+    """With the parts of weight and bias."""
+    for part in (None if t[1] is None else normal * t[1], t[2]):
+        total = part if total is None else total if part is None else total + part
+    return total
+
+
 def _scaled(x: Any, mean: Any, scale: Any, weight: Any, bias: Any) -> Any:
     out = (x - mean) * scale
     if weight is not None:
@@ -93,7 +114,19 @@ def _batch_norm_vjp(K: Any, g: Any, self: Any, weight: Any, result1: Any, result
     return _gradients(K, g[0], self, _channels(K, weight, ndim), result1, result2, eps, axes, axes, needs)
 
 
-@op(name="_batch_norm", node="NativeBatchNormBackward0", outputs=3, vjp={"*": _batch_norm_vjp})
+def _batch_norm_jvp(K: Any, t: Any, self: Any, weight: Any, eps: float) -> Any:
+    ndim = len(self.shape)
+    t = [t[0], _channels(K, t[1], ndim), _channels(K, t[2], ndim)]
+    return _tangent(K, t, self, _channels(K, weight, ndim), eps, _all_but_channels(ndim))
+
+
+@op(
+    name="_batch_norm",
+    node="NativeBatchNormBackward0",
+    outputs=3,
+    vjp={"*": _batch_norm_vjp},
+    jvp={"*": _batch_norm_jvp},
+)
 def _batch_norm(K, self: Array, weight: Array | None, bias: Array | None, eps: float) -> tuple[Array, Array, Array]:
     """Normalized by the batch's own statistics, which are returned too, biased and with the axes kept."""
     ndim = len(self.shape)
@@ -117,7 +150,20 @@ def _fixed_batch_norm_vjp(
     return for_x, for_weight, for_bias, None, None
 
 
-@op(name="_fixed_batch_norm", node="NativeBatchNormBackward0", vjp={"*": _fixed_batch_norm_vjp})
+def _fixed_batch_norm_jvp(K: Any, t: Any, self: Any, weight: Any, mean: Any, var: Any, eps: float) -> Any:
+    ndim = len(self.shape)
+    mean, var, weight = (_channels(K, each, ndim) for each in (mean, var, weight))
+    scale = _inverse_deviation(K, var, eps)
+    total = None if t[0] is None else t[0] * scale if weight is None else t[0] * scale * weight
+    return _affine(total, (self - mean) * scale, [None, _channels(K, t[1], ndim), _channels(K, t[2], ndim)])
+
+
+@op(
+    name="_fixed_batch_norm",
+    node="NativeBatchNormBackward0",
+    vjp={"*": _fixed_batch_norm_vjp},
+    jvp={"*": _fixed_batch_norm_jvp},
+)
 def _fixed_batch_norm(
     K, self: Array, weight: Array | None, bias: Array | None, mean: Array, var: Array, eps: float
 ) -> Array:
@@ -149,11 +195,17 @@ def _batched_layer_norm(B: Any, call: Any, x: Any, weight: Any, bias: Any, count
     return NotImplemented if scales is None else leading(B, call, x, *scales, count, eps)
 
 
+def _layer_norm_jvp(K: Any, t: Any, self: Any, weight: Any, count: int, eps: float) -> Any:
+    ndim = len(self.shape)
+    return _tangent(K, t, self, weight, eps, tuple(range(ndim - count, ndim)))
+
+
 @op(
     name="_layer_norm",
     node="NativeLayerNormBackward0",
     outputs=3,
     vjp={"*": _layer_norm_vjp},
+    jvp={"*": _layer_norm_jvp},
     batch=_batched_layer_norm,
 )
 def _layer_norm(
@@ -193,11 +245,18 @@ def _batched_group_norm(B: Any, call: Any, x: Any, weight: Any, bias: Any, group
     return NotImplemented if scales is None else folded(B, call, x, *scales, groups, eps)
 
 
+def _group_norm_jvp(K: Any, t: Any, self: Any, weight: Any, groups: int, eps: float) -> Any:
+    t = [None if t[0] is None else _grouped(K, t[0], groups), *(_group_channels(K, each, groups) for each in t[1:])]
+    pushed, *_ = _tangent(K, t, _grouped(K, self, groups), _group_channels(K, weight, groups), eps, (2, 3))
+    return K.reshape(K.broadcast_to(pushed, _grouped(K, self, groups).shape), tuple(self.shape)), None, None
+
+
 @op(
     name="_group_norm",
     node="NativeGroupNormBackward0",
     outputs=3,
     vjp={"*": _group_norm_vjp},
+    jvp={"*": _group_norm_jvp},
     batch=_batched_group_norm,
 )
 def _group_norm(

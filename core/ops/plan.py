@@ -28,7 +28,6 @@ from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import Freed
 
 if TYPE_CHECKING:
-    from retrograd.autograd.tangents import Level
     from retrograd.autograd.node import Node
     from retrograd.ops.declare import Op
     from retrograd.tensor import Tensor

@@ -44,6 +44,7 @@ def _all_dims(x: Any) -> tuple[int, ...]:
 @op(
     node="SumBackward0",
     vjp={"self": lambda K, g, self_shape, self_dtype: K.broadcast_to(as_dtype(K, g, self_dtype), self_shape)},
+    jvp="linear",
 )
 def _sum_all(K, self: Array, dtype: Any = None) -> Array:
     """Over everything; `dtype` is the backend's own, or None."""
@@ -54,6 +55,7 @@ def _sum_all(K, self: Array, dtype: Any = None) -> Array:
     "sum",
     node="SumBackward1",
     vjp={"self": lambda K, g, self_shape, dim, keepdim: expand(K, g, self_shape, dim, keepdim)},
+    jvp="linear",
     batch=along,
 )
 def _sum(self: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
@@ -67,6 +69,7 @@ def _sum(self: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
             K, as_dtype(K, g, self_dtype), self_shape, dim, keepdim
         )
     },
+    jvp="linear",
     batch=along,
 )
 def _sum_as(K, self: Array, dim: tuple[int, ...], keepdim: bool, dtype: Any) -> Array:
@@ -112,7 +115,16 @@ def _nansum_vjp(K: Any, g: Any, self: Any, dim: Any, keepdim: bool, self_shape: 
     return K.where(K.isnan(self), K.zeros_like(spread), spread)
 
 
-@op(node="NansumBackward0", vjp={"self": _nansum_vjp}, batch=along)
+@op(
+    node="NansumBackward0",
+    vjp={"self": _nansum_vjp},
+    jvp={
+        "self": lambda K, t, self, dim, keepdim, dtype: K.sum(
+            as_dtype(K, K.where(K.isnan(self), K.zeros_like(t), t), dtype), dim, keepdim
+        )
+    },
+    batch=along,
+)
 def _nansum(K, self: Array, dim: tuple[int, ...], keepdim: bool, dtype: Any) -> Array:
     return K.sum(as_dtype(K, _without_nan(K, self), dtype), dim, keepdim)
 
@@ -139,7 +151,7 @@ def _mean_vjp(K: Any, g: Any, self_shape: Any, self_dtype: Any) -> Any:
     return K.broadcast_to(as_dtype(K, g, self_dtype) / builtins.max(count, 1), self_shape)
 
 
-@op(node="MeanBackward0", vjp={"self": _mean_vjp})
+@op(node="MeanBackward0", vjp={"self": _mean_vjp}, jvp="linear")
 def _mean_all(K, self: Array, dtype: Any = None) -> Array:
     return K.mean(as_dtype(K, self, dtype), _all_dims(self), False)
 
@@ -149,7 +161,7 @@ def _mean_dims_vjp(K: Any, g: Any, self_shape: Any, self_dtype: Any, dim: Any, k
     return expand(K, as_dtype(K, g, self_dtype) / count, self_shape, dim, keepdim)
 
 
-@op(node="MeanBackward1", vjp={"self": _mean_dims_vjp}, batch=along)
+@op(node="MeanBackward1", vjp={"self": _mean_dims_vjp}, jvp="linear", batch=along)
 def _mean(K, self: Array, dim: tuple[int, ...], keepdim: bool, dtype: Any) -> Array:
     return K.mean(as_dtype(K, self, dtype), dim, keepdim)
 
@@ -228,14 +240,31 @@ def _head(K: Any, x: Any, n: int) -> Any:
     return K.slice(x, (*(slice(None),) * (len(x.shape) - 1), slice(0, n, 1)))
 
 
+def _others_of_all(K: Any, x: Any) -> Any:
+    """For each element the product of all others."""
+    if 0 in x.shape:
+        return K.zeros_like(x)
+    return K.reshape(_product_of_others(K, K.reshape(x, (-1,))), tuple(x.shape))
+
+
+def _others(K: Any, x: Any, dim: tuple[int, ...]) -> Any:
+    """For each element the product of all others along a dimension."""
+    if 0 in x.shape:
+        return K.zeros_like(x)
+    axes = _last(len(x.shape), dim[0])
+    return K.permute_dims(_product_of_others(K, K.permute_dims(x, axes)), axes)
+
+
 def _prod_all_vjp(K: Any, g: Any, self: Any, self_dtype: Any, self_shape: Any) -> Any:
     g = as_dtype(K, g, self_dtype)
-    if 0 in self_shape:
-        return K.zeros_like(self)
-    return g * K.reshape(_product_of_others(K, K.reshape(self, (-1,))), tuple(self_shape))
+    return K.zeros_like(self) if 0 in self_shape else g * _others_of_all(K, self)
 
 
-@op(node="ProdBackward0", vjp={"self": _prod_all_vjp})
+@op(
+    node="ProdBackward0",
+    vjp={"self": _prod_all_vjp},
+    jvp={"self": lambda K, t, self: K.sum(t * _others_of_all(K, self), _all_dims(self), False)},
+)
 def _prod_all(K, self: Array, dtype: Any = None) -> Array:
     return K.prod(as_dtype(K, self, dtype), _all_dims(self), False)
 
@@ -246,9 +275,7 @@ def _prod_vjp(K: Any, g: Any, self: Any, self_dtype: Any, self_shape: Any, dim: 
         return K.zeros_like(self)
     if not dim:
         return g
-    axes = _last(len(self_shape), dim[0])
-    others = K.permute_dims(_product_of_others(K, K.permute_dims(self, axes)), axes)
-    return expand(K, g, self_shape, dim, keepdim) * others
+    return expand(K, g, self_shape, dim, keepdim) * _others(K, self, dim)
 
 
 def _last(ndim: int, axis: int) -> tuple[int, ...]:
@@ -258,7 +285,12 @@ def _last(ndim: int, axis: int) -> tuple[int, ...]:
     return tuple(axes)
 
 
-@op(node="ProdBackward1", vjp={"self": _prod_vjp}, batch=along)
+@op(
+    node="ProdBackward1",
+    vjp={"self": _prod_vjp},
+    jvp={"self": lambda K, t, self, dim, keepdim: K.sum(t * _others(K, self, dim), dim, keepdim) if dim else t},
+    batch=along,
+)
 def _prod(K, self: Array, dim: tuple[int, ...], keepdim: bool, dtype: Any) -> Array:
     return K.prod(as_dtype(K, self, dtype), dim, keepdim)
 
@@ -302,10 +334,25 @@ def _moments(K: Any, x: Any, dim: tuple[int, ...], keepdim: bool, correction: fl
 def _var_vjp(K: Any, g: Any, self: Any, self_shape: Any, dim: Any, keepdim: bool, correction: Any) -> Any:
     if not self_shape:
         return (0 * self + math.nan) * g
+    return restored(K, g, self_shape, dim, keepdim) * _var_slope(K, self, self_shape, dim, correction)
+
+
+def _var_slope(K: Any, self: Any, self_shape: Any, dim: Any, correction: Any) -> Any:
     freedom = counted(self_shape, dim) - correction
     scale = 2 / freedom if freedom else math.inf
     center = K.sum(self, dim, True) / builtins.max(counted(self_shape, dim), 1)
-    return restored(K, g, self_shape, dim, keepdim) * (scale * (self - center))
+    return scale * (self - center)
+
+
+def _along(K: Any, slope: Any, t: Any, dim: Any, keepdim: bool) -> Any:
+    """The change of a real number that the gradient `slope` gives, along `t`."""
+    return K.sum(K.real(K.conj(slope) * t), dim, keepdim)
+
+
+def _var_jvp(K: Any, t: Any, self: Any, self_shape: Any, dim: Any, keepdim: bool, correction: Any) -> Any:
+    if not self_shape:
+        return K.real(t) * math.nan
+    return _along(K, _var_slope(K, self, self_shape, dim, correction), t, dim, keepdim)
 
 
 def _halved(K: Any, g: Any, std: Any) -> Any:
@@ -317,6 +364,10 @@ def _halved(K: Any, g: Any, std: Any) -> Any:
 
 def _std_vjp(K: Any, g: Any, self: Any, self_shape: Any, dim: Any, keepdim: bool, correction: Any, result: Any) -> Any:
     return _var_vjp(K, _halved(K, g, result), self, self_shape, dim, keepdim, correction)
+
+
+def _std_jvp(K: Any, t: Any, self: Any, self_shape: Any, dim: Any, keepdim: bool, correction: Any, result: Any) -> Any:
+    return _halved(K, _var_jvp(K, t, self, self_shape, dim, keepdim, correction), result)
 
 
 def _mean_part(K: Any, g: Any, shape: Any, dim: Any, keepdim: bool) -> Any:
@@ -339,22 +390,46 @@ def _std_mean_vjp(
     return _add(first, None if g[1] is None else _mean_part(K, g[1], self_shape, dim, keepdim))
 
 
-@op(node="VarBackward0", vjp={"self": _var_vjp}, holomorphic=False, batch=along)
+def _var_mean_jvp(K: Any, t: Any, self: Any, self_shape: Any, dim: Any, keepdim: bool, correction: Any) -> Any:
+    return _var_jvp(K, t, self, self_shape, dim, keepdim, correction), K.mean(t, dim, keepdim)
+
+
+def _std_mean_jvp(
+    K: Any, t: Any, self: Any, self_shape: Any, dim: Any, keepdim: bool, correction: Any, result0: Any
+) -> Any:
+    return _std_jvp(K, t, self, self_shape, dim, keepdim, correction, result0), K.mean(t, dim, keepdim)
+
+
+@op(node="VarBackward0", vjp={"self": _var_vjp}, jvp={"self": _var_jvp}, holomorphic=False, batch=along)
 def _var(K, self: Array, dim: tuple[int, ...], correction: float, keepdim: bool) -> Array:
     return _moments(K, self, dim, keepdim, correction)[0]
 
 
-@op(node="StdBackward0", vjp={"self": _std_vjp}, holomorphic=False, batch=along)
+@op(node="StdBackward0", vjp={"self": _std_vjp}, jvp={"self": _std_jvp}, holomorphic=False, batch=along)
 def _std(K, self: Array, dim: tuple[int, ...], correction: float, keepdim: bool) -> Array:
     return K.sqrt(_moments(K, self, dim, keepdim, correction)[0])
 
 
-@op(node="VarMeanBackward0", vjp={"self": _var_mean_vjp}, holomorphic=False, outputs=2, batch=along)
+@op(
+    node="VarMeanBackward0",
+    vjp={"self": _var_mean_vjp},
+    jvp={"self": _var_mean_jvp},
+    holomorphic=False,
+    outputs=2,
+    batch=along,
+)
 def _var_mean(K, self: Array, dim: tuple[int, ...], correction: float, keepdim: bool) -> Array:
     return _moments(K, self, dim, keepdim, correction)
 
 
-@op(node="StdMeanBackward0", vjp={"self": _std_mean_vjp}, holomorphic=False, outputs=2, batch=along)
+@op(
+    node="StdMeanBackward0",
+    vjp={"self": _std_mean_vjp},
+    jvp={"self": _std_mean_jvp},
+    holomorphic=False,
+    outputs=2,
+    batch=along,
+)
 def _std_mean(K, self: Array, dim: tuple[int, ...], correction: float, keepdim: bool) -> Array:
     variance, center = _moments(K, self, dim, keepdim, correction)
     return K.sqrt(variance), center
@@ -521,7 +596,15 @@ def _norm_vjp(K: Any, g: Any, self: Any, ord: float, dim: Any, keepdim: bool, re
     return self * size ** (ord - 2) * scale
 
 
-@op(node="LinalgVectorNormBackward0", vjp={"self": _norm_vjp}, holomorphic=False)
+def _norm_jvp(K: Any, t: Any, self: Any, ord: float, dim: Any, keepdim: bool, result: Any, self_shape: Any) -> Any:
+    if ord == 2:
+        zero = result == 0
+        return K.where(zero, K.zeros_like(result), _along(K, self, t, dim, keepdim)) / K.where(zero, result + 1, result)
+    slope = _norm_vjp(K, K.zeros_like(result) + 1, self, ord, dim, keepdim, result, self_shape)
+    return _along(K, slope, t, dim, keepdim)
+
+
+@op(node="LinalgVectorNormBackward0", vjp={"self": _norm_vjp}, jvp={"self": _norm_jvp}, holomorphic=False)
 def _vector_norm(K, self: Array, ord: float, dim: tuple[int, ...], keepdim: bool) -> Array:
     wide = widened(K, self)
     norm = _norm_forward(K, wide, ord, dim, keepdim)
@@ -573,7 +656,12 @@ def _logsumexp_vjp(K: Any, g: Any, self: Any, dim: Any, keepdim: bool, result: A
     return restored(K, g, self_shape, dim, keepdim) * K.exp(self - top)
 
 
-@op(node="LogsumexpBackward0", vjp={"self": _logsumexp_vjp}, promote=None, batch=along)
+def _logsumexp_jvp(K: Any, t: Any, self: Any, dim: Any, keepdim: bool, result: Any, self_shape: Any) -> Any:
+    share = _logsumexp_vjp(K, K.zeros_like(result) + 1, self, dim, keepdim, result, self_shape)
+    return K.sum(share * t, dim, keepdim)
+
+
+@op(node="LogsumexpBackward0", vjp={"self": _logsumexp_vjp}, jvp={"self": _logsumexp_jvp}, promote=None, batch=along)
 def _logsumexp(K, self: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
     return K.logsumexp(self, dim, keepdim)
 
@@ -600,7 +688,7 @@ def _softmax_vjp(K: Any, g: Any, result: Any, dim: int) -> Any:
     return weighted - result * K.sum(weighted, (dim,), True)
 
 
-@op("softmax", node="SoftmaxBackward0", vjp={"self": _softmax_vjp}, batch=along)
+@op("softmax", node="SoftmaxBackward0", vjp={"self": _softmax_vjp}, jvp={"self": _softmax_vjp}, batch=along)
 def _softmax(self: Array, dim: int) -> Array:
     """Along one dimension, in the input's type."""
 
@@ -609,19 +697,20 @@ def _softmax(self: Array, dim: int) -> Array:
     "log_softmax",
     node="LogSoftmaxBackward0",
     vjp={"self": lambda K, g, result, dim: g - K.exp(result) * K.sum(g, (dim,), True)},
+    jvp={"self": lambda K, t, result, dim: t - K.sum(K.exp(result) * t, (dim,), True)},
     batch=along,
 )
 def _log_softmax(self: Array, dim: int) -> Array:
     """Along one dimension, in the input's type."""
 
 
-@op(node="SoftmaxBackward0", vjp={"self": lambda K, g: K.zeros_like(g)})
+@op(node="SoftmaxBackward0", vjp={"self": lambda K, g: K.zeros_like(g)}, jvp="zero")
 def _softmax_of_scalar(K, self: Array) -> Array:
     """Of a 0-dimensional tensor: 1."""
     return K.exp(self - self)
 
 
-@op(node="LogSoftmaxBackward0", vjp={"self": lambda K, g: K.zeros_like(g)})
+@op(node="LogSoftmaxBackward0", vjp={"self": lambda K, g: K.zeros_like(g)}, jvp="zero")
 def _log_softmax_of_scalar(K, self: Array) -> Array:
     """Of a 0-dimensional tensor: 0."""
     return self - self

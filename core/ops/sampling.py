@@ -270,7 +270,7 @@ def _forgetting(name: str, node: str) -> Op:
     def overwrite(K, self: Array, value: Array) -> Array:
         return value
 
-    return op_of(op(name=name, node=node, vjp={"self": lambda K, g: K.zeros_like(g)})(overwrite))
+    return op_of(op(name=name, node=node, vjp={"self": lambda K, g: K.zeros_like(g)}, jvp="zero")(overwrite))
 
 
 _BERNOULLI = _forgetting("_bernoulli", "BernoulliBackward0")
@@ -403,6 +403,7 @@ def _normal_by_tensors(mean: Any, std: Any, source: Generator) -> Tensor:
         "mean": lambda K, g, mean_shape: K.zeros_like(sum_to(K, g, mean_shape)),
         "std": lambda K, g, std_shape: K.zeros_like(sum_to(K, g, std_shape)),
     },
+    jvp="zero",
 )
 def _normal_by_both(K, mean: Array, std: Array, value: Array) -> Array:
     """`value`, drawn beforehand."""

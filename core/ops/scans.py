@@ -8,6 +8,7 @@ Note [Doubling]
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from retrograd.dtypes import Category, dtype
@@ -32,12 +33,12 @@ def shifted(K: Any, x: Any, axis: int, by: int, fill: Any = 0) -> Any:
     return K.pad(kept, tuple(widths), fill)
 
 
-def _reverse_recurrence(K: Any, a: Any, b: Any, axis: int) -> Any:
-    """`s` with ``s[i] = b[i] + a[i] * s[i + 1]``. See Note [Doubling]."""
+def _recurrence(K: Any, a: Any, b: Any, axis: int, towards: int) -> Any:
+    """`s` with ``s[i] = b[i] + a[i] * s[i + towards]``, 1 or -1. See Note [Doubling]."""
     n, step = b.shape[axis], 1
     while step < n:
-        b = b + a * shifted(K, b, axis, step)
-        a = a * shifted(K, a, axis, step)
+        b = b + a * shifted(K, b, axis, step * towards)
+        a = a * shifted(K, a, axis, step * towards)
         step *= 2
     return b
 
@@ -50,7 +51,7 @@ def _cumsum_vjp(K: Any, g: Any, self_dtype: Any, dim: int) -> Any:
     return K.flip(K.cumsum(K.flip(g, (dim,)), dim), (dim,)) if len(g.shape) else g
 
 
-@op(node="CumsumBackward0", graph="cumsum", vjp={"self": _cumsum_vjp}, batch=along)
+@op(node="CumsumBackward0", graph="cumsum", vjp={"self": _cumsum_vjp}, jvp="linear", batch=along)
 def _cumsum(K, self: Array, dim: int, dtype: Any = None) -> Array:
     x = as_dtype(K, self, dtype)
     return K.cumsum(x, dim) if len(x.shape) else x
@@ -77,10 +78,18 @@ def _cumprod_vjp(K: Any, g: Any, self: Any, self_dtype: Any, dim: int) -> Any:
     if not len(g.shape) or g.shape[dim] == 0:
         return g
     before = K.cumprod(shifted(K, self, dim, -1, 1), dim)
-    return before * _reverse_recurrence(K, shifted(K, self, dim, 1), g, dim)
+    return before * _recurrence(K, shifted(K, self, dim, 1), g, dim, 1)
 
 
-@op(node="CumprodBackward0", graph="cumprod", vjp={"self": _cumprod_vjp}, batch=along)
+def _cumprod_jvp(K: Any, t: Any, self: Any, dim: int) -> Any:
+    """``s[i] = before[i] * t[i] + self[i] * s[i - 1]``."""
+    if not len(t.shape) or t.shape[dim] == 0:
+        return t
+    before = K.cumprod(shifted(K, self, dim, -1, 1), dim)
+    return _recurrence(K, self, before * t, dim, -1)
+
+
+@op(node="CumprodBackward0", graph="cumprod", vjp={"self": _cumprod_vjp}, jvp={"self": _cumprod_jvp}, batch=along)
 def _cumprod(K, self: Array, dim: int, dtype: Any = None) -> Array:
     x = as_dtype(K, self, dtype)
     return K.cumprod(x, dim) if len(x.shape) else x
@@ -105,13 +114,25 @@ def _logcumsumexp_vjp(K: Any, g: Any, self: Any, result: Any, dim: int) -> Any:
     """The sum of ``g[k] * exp(self[i] - result[k])`` over k >= i, by factors that never exceed 1."""
     if not len(g.shape) or g.shape[dim] == 0:
         return g
-    step = result - shifted(K, result, dim, 1)
+    decay = _decay(K, result, shifted(K, result, dim, 1, math.inf))
+    return K.exp(self - result) * _recurrence(K, decay, g, dim, 1)
+
+
+def _decay(K: Any, less: Any, more: Any) -> Any:
+    step = less - more
     same = step != step  # both infinite
-    decay = K.exp(K.where(same, K.zeros_like(step), step))
-    return K.exp(self - result) * _reverse_recurrence(K, decay, g, dim)
+    return K.exp(K.where(same, K.zeros_like(step), step))
 
 
-@op(node="LogcumsumexpBackward0", vjp={"self": _logcumsumexp_vjp}, batch=along)
+def _logcumsumexp_jvp(K: Any, t: Any, self: Any, result: Any, dim: int) -> Any:
+    """The sum of ``t[k] * exp(self[k] - result[i])`` over k <= i, by factors that never exceed 1."""
+    if not len(t.shape) or t.shape[dim] == 0:
+        return t
+    decay = _decay(K, shifted(K, result, dim, -1, -math.inf), result)
+    return _recurrence(K, decay, _decay(K, self, result) * t, dim, -1)
+
+
+@op(node="LogcumsumexpBackward0", vjp={"self": _logcumsumexp_vjp}, jvp={"self": _logcumsumexp_jvp}, batch=along)
 def _logcumsumexp(K, self: Array, dim: int) -> Array:
     """See Note [Doubling]."""
     x, step = self, 1
@@ -181,12 +202,16 @@ def _running_vjp(K: Any, g: Any, result1: Any, self_shape: Any, dim: int) -> Any
     return K.scatter_zeros(g[0], tuple(self_shape), dim, result1)
 
 
-@op(node="CummaxBackward0", vjp={"self": _running_vjp}, outputs=2, batch=along)
+def _running_jvp(K: Any, t: Any, result1: Any, self_shape: Any, dim: int) -> Any:
+    return K.gather(t, result1, dim) if self_shape else t, None
+
+
+@op(node="CummaxBackward0", vjp={"self": _running_vjp}, jvp={"self": _running_jvp}, outputs=2, batch=along)
 def _cummax(K, self: Array, dim: int) -> Array:
     return _running(K, self, dim, True)
 
 
-@op(node="CumminBackward0", vjp={"self": _running_vjp}, outputs=2, batch=along)
+@op(node="CumminBackward0", vjp={"self": _running_vjp}, jvp={"self": _running_jvp}, outputs=2, batch=along)
 def _cummin(K, self: Array, dim: int) -> Array:
     return _running(K, self, dim, False)
 

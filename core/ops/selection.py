@@ -69,6 +69,18 @@ def _without_keepdim_vjp(K: Any, g: Any, result1: Any, self_shape: Any, dim: int
     return _selected_vjp(K, g, result1, self_shape, dim)
 
 
+def _selected_jvp(K: Any, t: Any, result1: Any, self_shape: Any, dim: int, keepdim: bool = True) -> Any:
+    """The tangents of the selected elements; positions have none."""
+    if not self_shape:
+        return t, None
+    picked = K.gather(t, restored(K, result1, self_shape, (dim,), keepdim), dim)
+    return K.reshape(picked, tuple(result1.shape)), None
+
+
+def _without_keepdim_jvp(K: Any, t: Any, result1: Any, self_shape: Any, dim: int) -> Any:
+    return _selected_jvp(K, t, result1, self_shape, dim)
+
+
 def _scalar(K: Any, x: Any) -> tuple[Any, Any]:
     """The selection from a 0-dimensional array: itself, at position 0."""
     return x, K.zeros((), K.dtypes["int64"])
@@ -81,6 +93,11 @@ def _shared_vjp(K: Any, g: Any, self: Any, result: Any) -> Any:
     return share * (g / K.sum(share, tuple(range(len(self.shape))), False))
 
 
+def _shared_jvp(K: Any, t: Any, self: Any, result: Any) -> Any:
+    """The mean of the tangents of all elements that have the value."""
+    return K.sum(_shared_vjp(K, K.zeros_like(result) + 1, self, result) * t, tuple(range(len(self.shape))), False)
+
+
 # -- the largest and the smallest --------------------------------------------------------------
 
 
@@ -90,22 +107,22 @@ def _extremum(K: Any, x: Any, kernel: str, dim: int, keepdim: bool) -> tuple[Any
     return _at(K, x, getattr(K, kernel)(x, dim, True), dim, keepdim)
 
 
-@op(node="MaxBackward0", vjp={"self": _selected_vjp}, outputs=2, batch=along)
+@op(node="MaxBackward0", vjp={"self": _selected_vjp}, jvp={"self": _selected_jvp}, outputs=2, batch=along)
 def _max_dim(K, self: Array, dim: int, keepdim: bool) -> Array:
     return _extremum(K, self, "argmax", dim, keepdim)
 
 
-@op(node="MinBackward0", vjp={"self": _selected_vjp}, outputs=2, batch=along)
+@op(node="MinBackward0", vjp={"self": _selected_vjp}, jvp={"self": _selected_jvp}, outputs=2, batch=along)
 def _min_dim(K, self: Array, dim: int, keepdim: bool) -> Array:
     return _extremum(K, self, "argmin", dim, keepdim)
 
 
-@op(node="MaxBackward1", vjp={"self": _shared_vjp})
+@op(node="MaxBackward1", vjp={"self": _shared_vjp}, jvp={"self": _shared_jvp})
 def _max_all(K, self: Array) -> Array:
     return K.max(self, tuple(range(len(self.shape))), False)
 
 
-@op(node="MinBackward1", vjp={"self": _shared_vjp})
+@op(node="MinBackward1", vjp={"self": _shared_vjp}, jvp={"self": _shared_jvp})
 def _min_all(K, self: Array) -> Array:
     return K.min(self, tuple(range(len(self.shape))), False)
 
@@ -185,12 +202,17 @@ def _evenly_vjp(K: Any, g: Any, self: Any, result: Any, self_shape: Any, dim: An
     return restored(K, g, self_shape, dim, keepdim) * share / K.sum(share, dim, True)
 
 
-@op("max", node="AmaxBackward0", vjp={"self": _evenly_vjp}, batch=along)
+def _evenly_jvp(K: Any, t: Any, self: Any, result: Any, self_shape: Any, dim: Any, keepdim: bool) -> Any:
+    share = _evenly_vjp(K, K.zeros_like(result) + 1, self, result, self_shape, dim, keepdim)
+    return K.sum(share * t, dim, keepdim)
+
+
+@op("max", node="AmaxBackward0", vjp={"self": _evenly_vjp}, jvp={"self": _evenly_jvp}, batch=along)
 def _amax(self: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
     """The largest, over several dimensions."""
 
 
-@op("min", node="AminBackward0", vjp={"self": _evenly_vjp}, batch=along)
+@op("min", node="AminBackward0", vjp={"self": _evenly_vjp}, jvp={"self": _evenly_jvp}, batch=along)
 def _amin(self: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
     """The smallest, over several dimensions."""
 
@@ -247,7 +269,13 @@ def _aminmax_vjp(
     return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
 
-@op(node="AminmaxBackward0", vjp={"self": _aminmax_vjp}, outputs=2, batch=along)
+def _aminmax_jvp(
+    K: Any, t: Any, self: Any, result0: Any, result1: Any, self_shape: Any, dim: Any, keepdim: bool
+) -> Any:
+    return tuple(_evenly_jvp(K, t, self, each, self_shape, dim, keepdim) for each in (result0, result1))
+
+
+@op(node="AminmaxBackward0", vjp={"self": _aminmax_vjp}, jvp={"self": _aminmax_jvp}, outputs=2, batch=along)
 def _aminmax(K, self: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
     return K.min(self, dim, keepdim), K.max(self, dim, keepdim)
 
@@ -345,7 +373,9 @@ def _ordered(K: Any, x: Any, dim: int, descending: bool, count: int | None = Non
     return K.gather(x, order, dim), order
 
 
-@op(node="SortBackward0", vjp={"self": _without_keepdim_vjp}, outputs=2, batch=along)
+@op(
+    node="SortBackward0", vjp={"self": _without_keepdim_vjp}, jvp={"self": _without_keepdim_jvp}, outputs=2, batch=along
+)
 def _sort(K, self: Array, dim: int, descending: bool) -> Array:
     return _ordered(K, self, dim, descending)
 
@@ -403,7 +433,7 @@ def msort(input: Array) -> Array:
     return sort(input, 0).values
 
 
-@op(node="TopkBackward0", vjp={"self": _without_keepdim_vjp}, outputs=2)
+@op(node="TopkBackward0", vjp={"self": _without_keepdim_vjp}, jvp={"self": _without_keepdim_jvp}, outputs=2)
 def _topk(K, self: Array, k: int, dim: int, largest: bool) -> Array:
     return _ordered(K, self, dim, largest, k)
 
@@ -450,7 +480,7 @@ def _ranked(K: Any, x: Any, rank: Any, dim: int, keepdim: bool) -> tuple[Any, An
     return _at(K, x, positions, dim, keepdim)
 
 
-@op(node="KthvalueBackward0", vjp={"self": _selected_vjp}, outputs=2)
+@op(node="KthvalueBackward0", vjp={"self": _selected_vjp}, jvp={"self": _selected_jvp}, outputs=2)
 def _kthvalue(K, self: Array, k: int, dim: int, keepdim: bool) -> Array:
     return _ranked(K, self, k - 1, dim, keepdim)
 
@@ -503,22 +533,22 @@ def _median_of_all(K: Any, x: Any, skip_nan: bool) -> Any:
     return _median(K, K.reshape(x, (-1,)), 0, False, skip_nan)[0]
 
 
-@op(node="MedianBackward0", vjp={"self": _shared_vjp})
+@op(node="MedianBackward0", vjp={"self": _shared_vjp}, jvp={"self": _shared_jvp})
 def _median_all(K, self: Array) -> Array:
     return _median_of_all(K, self, False)
 
 
-@op(node="NanmedianBackward0", vjp={"self": _shared_vjp})
+@op(node="NanmedianBackward0", vjp={"self": _shared_vjp}, jvp={"self": _shared_jvp})
 def _nanmedian_all(K, self: Array) -> Array:
     return _median_of_all(K, self, True)
 
 
-@op(node="MedianBackward1", vjp={"self": _selected_vjp}, outputs=2, batch=along)
+@op(node="MedianBackward1", vjp={"self": _selected_vjp}, jvp={"self": _selected_jvp}, outputs=2, batch=along)
 def _median_dim(K, self: Array, dim: int, keepdim: bool) -> Array:
     return _median(K, self, dim, keepdim, False)
 
 
-@op(node="NanmedianBackward1", vjp={"self": _selected_vjp}, outputs=2, batch=along)
+@op(node="NanmedianBackward1", vjp={"self": _selected_vjp}, jvp={"self": _selected_jvp}, outputs=2, batch=along)
 def _nanmedian_dim(K, self: Array, dim: int, keepdim: bool) -> Array:
     return _median(K, self, dim, keepdim, True)
 
@@ -583,7 +613,7 @@ def _longest_run(K: Any, x: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
     return _at(K, x, K.gather(order, last, dim), dim, keepdim)
 
 
-@op(node="ModeBackward0", vjp={"self": _selected_vjp}, outputs=2, batch=along)
+@op(node="ModeBackward0", vjp={"self": _selected_vjp}, jvp={"self": _selected_jvp}, outputs=2, batch=along)
 def _mode(K, self: Array, dim: int, keepdim: bool) -> Array:
     return _longest_run(K, self, dim, keepdim)
 

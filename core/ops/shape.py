@@ -14,7 +14,7 @@ from retrograd.autograd import tangents
 from retrograd.autograd.anomaly import remember_call
 from retrograd.autograd.explaining import remember_break
 from retrograd.autograd.modes import current_mode
-from retrograd.autograd.node import UNTRACKED, Node, short_name
+from retrograd.autograd.node import UNTRACKED, short_name
 from retrograd.autograd.profiler import operator_name
 from retrograd.autograd.stale import make_view_node, make_views_node, view_class
 from retrograd.ops.arguments import as_ints, infer_size, wrap_dim
@@ -227,7 +227,13 @@ def view(input: Tensor, *shape: Any, size: Sequence[int] | None = None) -> Tenso
     return make_view(input, "ViewBackward0", Reshape(wanted), size=sizes)
 
 
-@op(name="_unsafe_view", node="UnsafeViewBackward0", vjp={"self": lambda K, g, self_shape: K.reshape(g, self_shape)}, batch=leading_shaped)
+@op(
+    name="_unsafe_view",
+    node="UnsafeViewBackward0",
+    vjp={"self": lambda K, g, self_shape: K.reshape(g, self_shape)},
+    jvp="linear",
+    batch=leading_shaped,
+)
 def _unsafe_view(K, self: Array, shape: tuple[int, ...]) -> Array:
     """A copy under another shape."""
     return K.copy(K.reshape(self, shape))
@@ -665,6 +671,7 @@ def _normal_key(key: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...]
     name="_unslice",
     node="SliceBackwardBackward0",
     vjp={"self": lambda K, g, index: K.slice(g, index)},
+    jvp="linear",
 )
 def _unslice(self: Array, shape: tuple[int, ...], index: tuple[Any, ...]) -> Array:
     """Zeros of `shape` with `self` at `index`."""
@@ -678,6 +685,7 @@ def _unslice(self: Array, shape: tuple[int, ...], index: tuple[Any, ...]) -> Arr
         "self": lambda K, g, index: K.slice_assign(g, index, K.zeros_like(K.slice(g, index))),
         "value": lambda K, g, index: K.slice(g, index),
     },
+    jvp="linear",
 )
 def _slice_assign(self: Array, index: tuple[Any, ...], value: Array) -> Array:
     """A copy of `self` with `value` at `index`."""
