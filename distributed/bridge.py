@@ -65,14 +65,19 @@ class Receiver:
         self._parts: dict[int, tuple[Array, int]] = {}
         """Of tensors whose memory is not ours to write: what has come, and how much is missing."""
 
-    def __call__(self, piece: Slice, array: Array) -> None:
+    def __call__(self, piece: Slice, array: Array, rows: Array | None = None) -> None:
         tensor = self._tensors[piece.tensor]
-        if piece.size == tensor.numel():
+        if is_ours(tensor):
+            view(array_of(tensor), piece)[... if rows is None else rows] = array
+            rg.autograd.graph.increment_version(tensor)
+        elif rows is not None:
+            whole = array_of(tensor).copy()
+            view(whole, piece)[rows] = array
+            with rg.no_grad():
+                tensor.copy_(tensor_of(whole, None))
+        elif piece.size == tensor.numel():
             with rg.no_grad():
                 tensor.copy_(tensor_of(array, None).reshape(tensor.shape))
-        elif is_ours(tensor):
-            view(array_of(tensor), piece)[...] = array
-            rg.autograd.graph.increment_version(tensor)
         else:
             self._put(tensor, piece, array)
 

@@ -28,7 +28,7 @@ from .environment import Environment
 from .errors import DistributedError, ProtocolError, Refused
 from .link import Link, Request
 from .messages import Array, FrameSpec, Groups, Message, Report, Slice, Slot, TensorSpec
-from .outbox import PART_BYTES
+from .outbox import parts_of
 from .placement import bytes_of, cut, place as place_slices, view
 from .security import ClientKeys
 from .shared import WORTH_SHARING, Segment, host_name, room_for
@@ -45,8 +45,8 @@ _FAREWELL = 2.0  # seconds that a goodbye may take
 _SPARSE = 0.5  # the share of rows below which rows travel by number
 _LOOK_AGAIN_MOST = 64  # pushes between two looks at a matrix whose rows were not sparse
 
-Deliver: TypeAlias = Callable[[Slice, Array], None]
-"""Takes the weights of one slice, in the program's thread."""
+Deliver: TypeAlias = Callable[[Slice, Array, Array | None], None]
+"""Takes the weights of one slice, or of its rows of the given numbers, in the program's thread."""
 
 
 class _Pulse:
@@ -241,7 +241,9 @@ class Client:
         call = self._call()
         self._give_up_begun()
         for link in self.links:
-            self._ask(link, call, lambda seq: messages.Pull(seq, self.step, True))
+            self._ask(
+                link, call, lambda seq, link=link: messages.Pull(seq, self.step, self.version.get(link.shard, 0), True)
+            )
         self._deliver = deliver
         self._settle(call, len(self.links))
 
@@ -302,17 +304,10 @@ class Client:
         present: tuple[int, ...],
         groups: Groups,
     ) -> None:
-        some: list[Slot] = []
-        several: list[Array] = []
-        size = 0
-        for slot, arrays in queued:
-            nbytes = sum(array.nbytes for array in arrays)
-            if some and size + nbytes > PART_BYTES:
-                self._send_part(push, shard, some, several)
-                some, several, size = [], [], 0
-            some.append(slot)
-            several.extend(arrays)
-            size += nbytes
+        parts = list(parts_of([slot for slot, _ in queued], [array for _, arrays in queued for array in arrays]))
+        for some, several in parts[:-1]:
+            self._send_part(push, shard, some, several)
+        some, several = parts[-1]
         self._send_part(push, shard, some, several, present=present, groups=groups, last=True)
 
     def _send_part(
@@ -416,12 +411,12 @@ class Client:
     def _take_weights(self, shard: int, message: messages.Weights, arrays: list[Array]) -> int:
         """Hand on a part of the weights; 1 if it was the last of its server's."""
         slices = self.links[shard].slices
-        for slot, array in zip(message.tensors, self._arrays_of(shard, message, arrays), strict=True):
+        for slot, array, rows in self._contents(shard, message, arrays):
             if slot.index >= len(slices) or slices[slot.index].shape != slot.shape:
                 raise ProtocolError(
                     f"server {shard} sends slice {slot.index} of shape {slot.shape}, which it does not own"
                 )
-            self._deliver(slices[slot.index], array)
+            self._deliver(slices[slot.index], array, rows)
         if message.segment is not None:
             link, landed = self.links[shard], messages.Landed(message.seq)
             self._do(lambda now: link.outgoing.append((landed, ())))
@@ -434,14 +429,25 @@ class Client:
             self.step = message.step
         return 1
 
-    def _arrays_of(self, shard: int, message: messages.Weights, arrays: Sequence[Array]) -> Sequence[Array]:
-        """The arrays of a message, which came with it or lie in the server's shared memory."""
-        if message.segment is None:
-            return arrays
+    def _contents(
+        self, shard: int, message: messages.Weights, arrays: Sequence[Array]
+    ) -> Iterator[tuple[Slot, Array, Array | None]]:
+        """Each slot of a message with its array, which came with it or lies in the server's shared memory."""
+        came = iter(arrays)
+        for slot in message.tensors:
+            if slot.offset >= 0 and message.segment is not None:
+                yield slot, self._segment(shard, message.segment).array(slot.frames()[0], slot.offset), None
+            elif slot.rows >= 0:
+                rows = next(came)
+                yield slot, next(came), rows
+            else:
+                yield slot, next(came), None
+
+    def _segment(self, shard: int, handle: messages.SharedSegment) -> Segment:
         segment = self._segments.get(shard)
-        if segment is None or segment.handle != message.segment:
-            segment = self._segments[shard] = Segment.open(message.segment)
-        return [segment.array(slot.frames()[0], slot.offset) for slot in message.tensors]
+        if segment is None or segment.handle != handle:
+            segment = self._segments[shard] = Segment.open(handle)
+        return segment
 
     def _expect_weights(self) -> None:
         """What comes next are the weights of a new life."""
@@ -611,7 +617,7 @@ class _RowFinder:
         return None
 
 
-def _ignore(piece: Slice, array: Array) -> None:
+def _ignore(piece: Slice, array: Array, rows: Array | None) -> None:
     """For weights that nobody has asked for."""
 
 

@@ -331,16 +331,14 @@ class Lead:
     # ---- coming back ---------------------------------------------------------------------------------------
 
     def restored(self, position: Position) -> None:
-        """Stand where a snapshot was made."""
+        """Stand where a former life stood; pushes that were under way will come again."""
         self.number = position.number
         self.strategy.restore(position.clocks, position.frontier, position.version)
 
     def replayed(self, order: Order) -> None:
         """An order of a former life is carried out again."""
-        self.number = order.number
         if self._shards:
             self._log.append(order)
-        self.strategy.follow(Decision(order.frontier, order.sources, skip=order.skip), order.joined, order.gone)
 
 
 class Follower:

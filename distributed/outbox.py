@@ -18,7 +18,7 @@ __all__ = ["PART_BYTES", "Outbox", "parts_of"]
 log = logging.getLogger("retrograd.distributed.server")
 
 PART_BYTES = 4 << 20
-"""Bytes of tensors in one message, if there is more than one tensor. While a message is on its way nothing
+"""Bytes of tensors in one message, if there is more than one slice. While a message is on its way nothing
 else passes on its connection, and the other side can do nothing with it."""
 
 
@@ -54,15 +54,17 @@ class Outbox:
 
 
 def parts_of(slots: Sequence[Slot], arrays: Sequence[Array]) -> Iterator[tuple[list[Slot], list[Array]]]:
-    """Divide slots of one frame each into messages of at most `PART_BYTES`; at least one, which may be empty."""
+    """Divide slots and their frames into messages of at most `PART_BYTES`; at least one, which may be empty."""
     some: list[Slot] = []
     several: list[Array] = []
-    size = 0
-    for slot, array in zip(slots, arrays, strict=True):
-        if some and size + array.nbytes > PART_BYTES:
+    size, frames = 0, iter(arrays)
+    for slot in slots:
+        mine = [next(frames) for _ in slot.frames()] if slot.offset < 0 else []
+        nbytes = sum(array.nbytes for array in mine)
+        if some and size + nbytes > PART_BYTES:
             yield some, several
             some, several, size = [], [], 0
         some.append(slot)
-        several.append(array)
-        size += array.nbytes
+        several.extend(mine)
+        size += nbytes
     yield some, several

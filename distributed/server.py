@@ -28,6 +28,7 @@ from msgspec import structs
 import retrograd as rg
 
 from . import protocol, transport
+from .answers import Answers
 from .environment import DEFAULT_TIMEOUT
 from .errors import DistributedError, Mismatch, ProtocolError, Refused, Stranger, Taken, WorkerLost, from_kind
 from .gradients import Gradients, unpack
@@ -39,7 +40,7 @@ from .outbox import Outbox
 from .placement import SLICE_BYTES
 from .roster import Member, Request, Roster
 from .security import Role, ServerKeys
-from .shared import ALIGNMENT, WORTH_SHARING, Segment, host_name
+from .shared import ALIGNMENT, Segment, host_name
 from .staging import Contribution, Staging
 from .state import Position, State
 from .strategies import NonFinite
@@ -164,6 +165,7 @@ class Server:
                 self._context, options.bind, keys=self._keys, insecure=options.insecure, max_frame=options.max_frame
             )
             self.outbox = Outbox(self.channel)
+            self.answers = Answers(self)
             self.office: Lead | Follower = Lead(self) if options.shard == 0 else Follower(self, self._context)
             self._restore()
         except BaseException:
@@ -451,7 +453,7 @@ class Server:
         """All arrays of a push: those that came with it, and those that lie in the worker's shared memory."""
         if push.segment is None:
             return list(arrays)
-        if not self._is_neighbour(member):
+        if not self.is_neighbour(member):
             raise ProtocolError(
                 f"worker {member.rank} is on another machine, and has no memory in common with this one"
             )
@@ -470,7 +472,8 @@ class Server:
                 all_of_them.append(array.copy() if self.office.older else array)
         return all_of_them
 
-    def _is_neighbour(self, member: Member) -> bool:
+    def is_neighbour(self, member: Member) -> bool:
+        """Whether a worker can share memory with this server."""
         return self.options.shared and bool(self._host) and member.host == self._host
 
     def _check_push(self, member: Member, push: protocol.Push) -> None:
@@ -493,7 +496,13 @@ class Server:
     # ---- effects -------------------------------------------------------------------------------------------
 
     def _initialize(self, message: protocol.Init, arrays: list[Array]) -> None:
-        position = Position(message.optimizer, message.groups, message.table, message.slices)
+        position = Position(
+            message.optimizer,
+            message.groups,
+            message.table,
+            message.slices,
+            clocks=dict.fromkeys(range(self.options.world_size), 0),
+        )
         try:
             self.state = State(position, arrays, self.options.backend, self.office.older, shared=self.options.shared)
         except DistributedError:
@@ -541,6 +550,8 @@ class Server:
         if order.frontier > position.frontier:
             position.frontier = order.frontier
             state.remember()
+        for each in contributions:
+            position.clocks[each.source.rank] = max(each.step, position.clocks.get(each.source.rank, 0))
         self._note_members(order, position)
         for source in order.refused:
             self._refuse(source, from_kind(order.kind, order.text))
@@ -565,8 +576,6 @@ class Server:
             state.detach()
 
     def _note_members(self, order: Order, position: Position) -> None:
-        for source in order.sources:
-            position.clocks[source.rank] = max(position.clocks.get(source.rank, 0), order.frontier)
         for each in order.joined:
             position.clocks[each.rank], position.incarnations[each.rank] = each.clock, each.incarnation
             self.staging.forget(each.rank, but=each.incarnation)
@@ -635,36 +644,10 @@ class Server:
         assert request is not None
         member.answered = request.seq
         try:
-            self._send_answer(member, request)
+            self.answers.send(member, request)
         except Mismatch as error:
             log.warning("%s", error)
             self.outbox.send_error(member.peer, error, request.seq)
-
-    def _send_answer(self, member: Member, request: Request) -> None:
-        if isinstance(request, protocol.Barrier):
-            self.office.resumed(member)
-            self.outbox.send(member.peer, protocol.Released(request.seq))
-            return
-        state = self.state
-        assert state is not None
-        if isinstance(request, protocol.Init):
-            state.check_table(request.optimizer, request.table, member.rank)
-            ready = protocol.Ready(request.seq, member.step, state.position.slices)
-            self.outbox.send(member.peer, ready)
-        # With backup workers the others may be ahead of a worker that came too late for its step.
-        step = max(member.step, self.frontier if self.office.in_step else 0)
-        if isinstance(request, protocol.Push) and not request.reply:
-            self.outbox.send(member.peer, protocol.Done(request.seq, step))
-            return
-        weights = state.weights(self.office.readable(step, self.frontier))
-        answer = protocol.Weights((), request.seq, step, state.position.version)
-        if request.shared and self._is_neighbour(member) and state.nbytes >= WORTH_SHARING and state.is_shared(weights):
-            assert state.segment is not None
-            slots = tuple(state.slots(in_segment=True))
-            self.outbox.send(member.peer, structs.replace(answer, tensors=slots, segment=state.segment.handle))
-            member.flights = [transport.Loan()]
-        else:
-            member.flights = self.outbox.send_weights(member.peer, answer, state.slots(), weights)
 
     # ---- when somebody comes, goes or is missing -------------------------------------------------------------
 
@@ -732,7 +715,6 @@ class Server:
         if state is None:
             return
         self.state = state
-        self.office.restored(state.position)
         for contribution, order in self.keeper.replay(state.position.number):
             if contribution is not None:
                 self.staging.put(contribution)
@@ -743,9 +725,12 @@ class Server:
         if self.options.resume:
             position.incarnations.clear()
             position.clocks = dict.fromkeys(range(self.options.world_size), position.frontier)
-            self.office.restored(position)
+        self.office.restored(position)
         for rank, incarnation in position.incarnations.items():
             self.roster.restore(self._former(rank, incarnation, position))
+        for member in self.roster:
+            if member.rank not in position.clocks:
+                member.state = "left"  # nobody waits for it
         log.info("back at update %d, order %d", position.version, position.number)
 
     def _former(self, rank: int, incarnation: int, position: Position) -> Member:

@@ -37,11 +37,15 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
-from safetensors import SafetensorError, safe_open
 
 from .disk import ASIDE, FolderLock, reported_as, sync_folder, write_all, written_aside
-from .errors import SnapshotError
+from .errors import DistributedError, SnapshotError
 from .failpoints import failpoint
+
+try:
+    from safetensors import SafetensorError, safe_open
+except ModuleNotFoundError:
+    raise DistributedError("snapshots need safetensors: pip install 'retrograd[distributed]'") from None
 
 __all__ = ["Snapshot", "SnapshotStore"]
 

@@ -25,6 +25,7 @@ from .gradients import Gradient, Gradients, dense, scaled, summed
 from .messages import Array, FrameSpec, Groups, Slice, Slot, Source, TensorSpec
 from .protocol import dtype_of
 from .shared import Segment, is_available, room_for
+from .touched import Touched, leaves_other_rows
 
 __all__ = ["Position", "State", "describe"]
 
@@ -48,7 +49,7 @@ class Position(msgspec.Struct):
     applied: dict[int, Source] = {}
     """For each rank the last of its pushes that is settled: in the weights, or dropped for good."""
     clocks: dict[int, int] = {}
-    """For each worker that takes part, the step that it has done."""
+    """For each worker that takes part, or is expected to, the step that it has done."""
     incarnations: dict[int, int] = {}
     scalars: dict[str, float] = {}
     """The optimizer's state that is numbers and not tensors."""
@@ -106,6 +107,8 @@ class State:
         ]
         self._threads = _threads_for(self.nbytes)
         self._scratch = threading.local()
+        self.touched = Touched(position.slices, position.version)
+        """Which rows have changed since when."""
         self._older_kept = older
         self._older: dict[int, list[Array]] = {}
         self.remember()
@@ -128,26 +131,28 @@ class State:
         The hyperparameters are those of `groups`, and the learning rate `rate` times theirs.
         """
 
-        def update(index: int) -> None:
-            self._update(index, [each[index] for each in addends if index in each], groups, scale, rate)
+        def update(index: int) -> Gradient | None:
+            return self._update(index, [each[index] for each in addends if index in each], groups, scale, rate)
 
-        if self._threads is None:
-            for index in range(len(self._parameters)):
-                update(index)
-        else:
-            list(self._threads.map(update, range(len(self._parameters))))
+        indices = range(len(self._parameters))
+        totals = list(map(update, indices) if self._threads is None else self._threads.map(update, indices))
         self.position.groups = groups
         self.position.version += 1
+        by_rows = leaves_other_rows(self.position.optimizer, groups)
+        self.touched.note(self.position.version, totals, by_rows=by_rows)
 
-    def _update(self, index: int, gradients: Sequence[Gradient], groups: Groups, scale: float, rate: float) -> None:
+    def _update(
+        self, index: int, gradients: Sequence[Gradient], groups: Groups, scale: float, rate: float
+    ) -> Gradient | None:
         if not gradients:
-            return  # as for a parameter whose `.grad` is None
+            return None  # as for a parameter whose `.grad` is None
         total = scaled(summed(gradients, self._out(index)), scale)
         parameter, optimizer = self._parameters[index], self._optimizers[index]
         bridge.set_hyperparameters(optimizer.param_groups, [groups[self._group_of[index]]], rate)
         parameter.grad = bridge.tensor_of(dense(total), self._backend)
         optimizer.step()
         parameter.grad = None
+        return total
 
     def _out(self, index: int) -> Array:
         """Memory for the sum of a slice's gradients, which is free again after its update."""

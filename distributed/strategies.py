@@ -12,13 +12,12 @@ and says which updates follow. It stands on the first server alone; the others c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 from typing import Literal, TypeAlias
 
 from .errors import DistributedError, Mismatch, ProtocolError
-from .messages import Groups, Joined, Source
+from .messages import Groups, Source
 
 __all__ = ["BoundedStaleness", "Claim", "Decision", "NonFinite", "Strategy", "Synchronous", "strategy_for"]
 
@@ -125,15 +124,6 @@ class Strategy(ABC):
         """Stand where a snapshot was made; pushes that were under way will come again."""
         self.clocks, self.frontier, self.updates = dict(clocks), frontier, updates
 
-    def follow(self, decision: Decision, joined: Iterable[Joined] = (), gone: Iterable[Joined] = ()) -> None:
-        """Bring the books to where they were after a decision that was made in a former life."""
-        self.frontier = decision.frontier
-        self.updates += bool(decision.sources) and not decision.skip
-        for each in joined:
-            self.clocks[each.rank] = each.clock
-        for each in gone:
-            self.clocks.pop(each.rank, None)
-
     def _check(self, claim: Claim) -> None:
         if claim.source.rank not in self.clocks:
             raise ProtocolError(f"worker {claim.source.rank} pushes and does not take part")
@@ -206,11 +196,6 @@ class Synchronous(Strategy):
     def awaited(self) -> frozenset[int]:
         arrived = self._waiting.get(self.frontier + 1, {})
         return frozenset(self.clocks.keys() - arrived.keys()) if arrived else frozenset()
-
-    def follow(self, decision: Decision, joined: Iterable[Joined] = (), gone: Iterable[Joined] = ()) -> None:
-        super().follow(decision, joined, gone)
-        for source in decision.sources:
-            self.clocks[source.rank] = decision.frontier
 
 
 class BoundedStaleness(Strategy):

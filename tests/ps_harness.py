@@ -119,8 +119,8 @@ class Learner(Client):
             self._closed = True
             super().close(error, say_goodbye=say_goodbye)
 
-    def deliver(self, piece: Slice, array: Array) -> None:
-        view(self.arrays[piece.tensor], piece)[...] = array
+    def deliver(self, piece: Slice, array: Array, rows: Array | None = None) -> None:
+        view(self.arrays[piece.tensor], piece)[... if rows is None else rows] = array
 
     def begin(
         self,
