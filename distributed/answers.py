@@ -42,19 +42,24 @@ class Answers:
             return
         state = server.state
         assert state is not None
+        if isinstance(request, messages.Fetch):
+            entries, arrays = state.entries()
+            kept = [array.copy() for array in arrays]  # an update may come before they have left
+            server.outbox.send(member.peer, messages.Kept(request.seq, tuple(entries)), kept)
+            return
         if isinstance(request, messages.Init):
             state.check_table(request.optimizer, request.table, member.rank)
             server.outbox.send(member.peer, messages.Ready(request.seq, member.step, state.position.slices))
         # With backup workers the others may be ahead of a worker that came too late for its step.
         step = max(member.step, server.frontier if server.office.in_step else 0)
-        if isinstance(request, messages.Push) and not request.reply:
+        if isinstance(request, messages.Load) or (isinstance(request, messages.Push) and not request.reply):
             server.outbox.send(member.peer, messages.Done(request.seq, step))
             return
         member.flights = self._send_weights(member, request, state, step)
 
     def _send_weights(self, member: Member, request: Request, state: State, step: int) -> list[Flight]:
         server = self._server
-        assert not isinstance(request, messages.Barrier)
+        assert isinstance(request, messages.Init | messages.Push | messages.Pull)
         readable = server.office.readable(step, server.frontier)
         weights = state.weights(readable)
         known = 0 if isinstance(request, messages.Init) or readable is not None else request.version

@@ -14,15 +14,17 @@ import numpy as np
 import retrograd as rg
 
 from .errors import DistributedError, Mismatch
-from .messages import Array, Group, Groups, Number, Slice, TensorSpec
+from .messages import Array, Entry, Group, Groups, Number, Slice, TensorSpec
 from .placement import view
 
 __all__ = [
     "Receiver",
     "array_of",
     "build_optimizer",
+    "divided_state",
     "dtype_name",
     "is_ours",
+    "joined_state",
     "plain_groups",
     "set_hyperparameters",
     "table_of",
@@ -91,6 +93,48 @@ class Receiver:
         else:
             with rg.no_grad():
                 tensor.copy_(tensor_of(whole, None))
+
+
+def joined_state(
+    tensors: Sequence[rg.Tensor], kept: Iterable[tuple[Slice, Entry, Array | None]]
+) -> dict[int, dict[str, Any]]:
+    """What optimizers keep for slices as what one optimizer would keep for the tensors, by their number.
+
+    What has the shape of the slice is a part of something of the tensor's shape; all else is the same for all
+    slices of a tensor.
+    """
+    state: dict[int, dict[str, Any]] = {}
+    for piece, entry, array in kept:
+        mine = state.setdefault(piece.tensor, {})
+        if array is None:
+            mine[entry.name] = entry.number
+        elif array.shape == piece.shape and array.size == piece.size:
+            if entry.name not in mine:
+                mine[entry.name] = np.empty(tuple(tensors[piece.tensor].shape), array.dtype)
+            view(mine[entry.name], piece)[...] = array
+        else:
+            mine[entry.name] = array
+    return {
+        index: {name: tensor_of(each, None) if isinstance(each, np.ndarray) else each for name, each in mine.items()}
+        for index, mine in state.items()
+    }
+
+
+def divided_state(
+    state: Mapping[int, Mapping[str, Any]], layout: Sequence[Sequence[tuple[int, int, Slice]]]
+) -> list[tuple[int, Entry, Array | None]]:
+    """The other way round: for each slice what its optimizer is to keep, with the number of its server."""
+    entries: list[tuple[int, Entry, Array | None]] = []
+    for tensor, mine in state.items():
+        for shard, index, piece in layout[tensor]:
+            for name, value in mine.items():
+                if not isinstance(value, rg.Tensor):
+                    entries.append((shard, Entry(index, name, number=value), None))
+                    continue
+                whole = array_of(value)
+                part = view(np.ascontiguousarray(whole), piece) if whole.ndim else whole
+                entries.append((shard, Entry(index, name, part.dtype.name, part.shape), part))  # type: ignore[arg-type]
+    return entries
 
 
 def is_ours(tensor: rg.Tensor) -> bool:

@@ -122,6 +122,7 @@ class Client:
         self._segments: dict[int, Segment] = {}
         """Where servers on this machine have their weights."""
         self._report = report
+        self._kept: dict[int, tuple[Sequence[messages.Entry], list[Array]]] = {}
         self._rows = _RowFinder()
         self._parts: dict[int, int] = {}
         """Parts of the weights that have come, by server."""
@@ -255,6 +256,32 @@ class Client:
         if not self._settle(call, 1):
             self.barrier()
 
+    def fetch(self) -> list[tuple[Slice, messages.Entry, Array | None]]:
+        """What the servers' optimizers keep, by slice."""
+        call = self._call()
+        self._give_up_begun()
+        for link in self.links:
+            self._ask(link, call, messages.Fetch)
+        self._kept.clear()
+        self._settle(call, len(self.links))
+        found = []
+        for shard, (entries, arrays) in sorted(self._kept.items()):
+            came = iter(arrays)
+            for each in entries:
+                array = None if each.dtype is None else next(came)
+                found.append((self.links[shard].slices[each.index], each, array))
+        return found
+
+    def load(self, entries: Sequence[tuple[int, messages.Entry, Array | None]]) -> None:
+        """Set what the servers' optimizers keep: for each entry the server's number, and its array if it has one."""
+        call = self._call()
+        self._give_up_begun()
+        for link in self.links:
+            mine = [(each, array) for shard, each, array in entries if shard == link.shard]
+            arrays = [array for _, array in mine if array is not None]
+            self._ask(link, call, lambda seq, mine=mine: messages.Load(seq, tuple(each for each, _ in mine)), arrays)
+        self._settle(call, len(self.links))
+
     def close(self, error: str | None = None, *, say_goodbye: bool = True) -> None:
         """Say goodbye, in peace or with the `error` that ends this worker, and end the thread."""
         if say_goodbye:
@@ -378,6 +405,8 @@ class Client:
                 elif isinstance(message, messages.Weights):
                     missing -= self._take_weights(shard, message, arrays)
                 else:
+                    if isinstance(message, messages.Kept):
+                        self._kept[shard] = message.entries, arrays
                     missing -= 1
             return as_asked
         finally:

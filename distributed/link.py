@@ -27,8 +27,11 @@ from .messages import (
     Barrier,
     Done,
     Error,
+    Fetch,
     Hello,
     Init,
+    Kept,
+    Load,
     Message,
     Pull,
     Pulse,
@@ -150,7 +153,7 @@ class Link:
             self._take_welcome(message, now)
         elif isinstance(message, Error):
             self._take_error(message, now)
-        elif isinstance(message, Ready | Weights | Done | Released):
+        elif isinstance(message, Ready | Weights | Done | Released | Kept):
             self._take_answer(message, arrays)
 
     def take_pulse(self, message: AnyMessage, asked: float, now: float) -> None:
@@ -228,7 +231,7 @@ class Link:
 
     _taken: Taken | None = None
 
-    def _take_answer(self, message: Ready | Weights | Done | Released, arrays: list[Array]) -> None:
+    def _take_answer(self, message: Ready | Weights | Done | Released | Kept, arrays: list[Array]) -> None:
         request = self.requests.get(message.seq)
         if request is None:
             return  # to something that was repeated, and is answered twice
@@ -307,7 +310,9 @@ def _without_tensors(message: Message) -> Message:
         return structs.replace(message, tensors=())
     if isinstance(message, Init):
         return structs.replace(message, weights=False, slices=())
-    assert isinstance(message, Pull | Barrier)
+    if isinstance(message, Load):
+        return structs.replace(message, entries=())
+    assert isinstance(message, Pull | Barrier | Fetch)
     return message
 
 

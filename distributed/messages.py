@@ -30,8 +30,10 @@ __all__ = [
     "DType",
     "Done",
     "Echo",
+    "Entry",
     "Error",
     "Exited",
+    "Fetch",
     "Follow",
     "FrameSpec",
     "Group",
@@ -41,7 +43,9 @@ __all__ = [
     "Hyperparameter",
     "Init",
     "Joined",
+    "Kept",
     "Landed",
+    "Load",
     "Message",
     "Number",
     "Order",
@@ -341,6 +345,36 @@ class Pull(Message, frozen=True):
     """Whether the answer may be in shared memory; INIT and PUSH say so, too."""
 
 
+class Entry(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """One thing that an optimizer keeps for a slice: an array, or a number."""
+
+    index: SliceIndex
+    name: Name
+    dtype: DType | None = None
+    shape: Shape = ()
+    number: int | float | bool | None = None
+
+
+class _Entries(Message, frozen=True):
+    """A message that carries what an optimizer keeps."""
+
+    seq: Natural
+    entries: Annotated[tuple[Entry, ...], Meta(max_length=MAX_SLICES)] = ()
+
+    def payload(self) -> Sequence[FrameSpec]:
+        return [FrameSpec(each.dtype, each.shape) for each in self.entries if each.dtype is not None]
+
+
+class Fetch(Message, frozen=True):
+    """Asks for what the optimizer keeps. Answered by KEPT."""
+
+    seq: Natural
+
+
+class Load(_Entries, frozen=True):
+    """Sets what the optimizer keeps, in place of all that it kept before. Answered by DONE."""
+
+
 class Landed(Message, frozen=True):
     """The weights of answer `seq`, which lay in shared memory, have been read. Not answered."""
 
@@ -444,6 +478,10 @@ class Weights(_Tensors, frozen=True):
     parts: Annotated[int, Meta(ge=1, le=MAX_SLICES)] = 1
     segment: SharedSegment | None = None
     """The server's shared memory, in which slots with an offset stand until the worker says LANDED."""
+
+
+class Kept(_Entries, frozen=True):
+    """What the optimizer keeps: momenta and the like."""
 
 
 class Done(Message, frozen=True):
@@ -570,7 +608,8 @@ class Weighed(Message, frozen=True):
 
 
 AnyMessage: TypeAlias = (
-    Echo | Hello | Init | Push | Pull | Landed | Barrier | Heartbeat | Bye | StatusRequest | Exited
-    | Welcome | Ready | Weights | Done | Released | Pulse | Status | Error
+    Hello | Init | Push | Pull | Fetch | Load | Landed | Barrier | Heartbeat | Bye
+    | StatusRequest | Echo | Exited
+    | Kept | Welcome | Ready | Weights | Done | Released | Pulse | Status | Error
     | Follow | Staged | Order | Weigh | Weighed
 )  # fmt: skip

@@ -184,18 +184,39 @@ class ServerOptimizer(rg.optim.Optimizer):
         if self._client is not None:
             self._client.pull(self._receive)
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load what `state_dict` gave; only a worker that is alone can.
+    def state_dict(self) -> dict[str, Any]:
+        """Hyperparameters, and what the optimizer keeps for each parameter, which is fetched from the servers.
 
-        With a server the momenta and the like live there, and `state_dict` holds the groups alone.
+        It is what `optimizer_class` itself would give, so a process that trains alone can load it.
         """
         if self._client is not None:
-            raise DistributedError(
-                "the optimizer's state lives on the server, which cannot load one in this version: load it "
-                "in a process that trains alone, or set the hyperparameters in param_groups"
-            )
+            from . import bridge
+
+            parameters = self._parameters()
+            joined = bridge.joined_state(parameters, self._client.fetch())
+            self.state.clear()
+            self.state.update({parameters[index]: mine for index, mine in joined.items()})
+        try:
+            return self._local.state_dict()
+        finally:
+            if self._client is not None:
+                self.state.clear()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what `state_dict` gave; every worker must, and rank 0's reaches the servers."""
         self._local.load_state_dict(state_dict)
         self._share()
+        if self._client is None:
+            return
+        from . import bridge
+
+        parameters = self._parameters()
+        state = {index: self.state[p] for index, p in enumerate(parameters) if p in self.state}
+        self._client.barrier()
+        if self._worker.rank == 0:
+            self._client.load(bridge.divided_state(state, self._client.layout))
+        self._client.barrier()
+        self.state.clear()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group; only a worker that is alone can, once the optimizer is made."""

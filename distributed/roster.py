@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from .errors import Evicted, Refused, Taken
-from .messages import MAX_WORKERS, Barrier, Hello, Init, Pull, Push, Report, WorkerStatus
+from .messages import MAX_WORKERS, Barrier, Fetch, Hello, Init, Load, Pull, Push, Report, WorkerStatus
 from .shared import Segment
 from .transport import Flight
 
 __all__ = ["Member", "Request", "Roster"]
 
-Request: TypeAlias = Init | Push | Pull | Barrier
+Request: TypeAlias = Init | Push | Pull | Barrier | Fetch | Load
 """A message that is answered when its time has come, and not at once."""
 
 _ASLEEP = 1.5  # seconds without a heartbeat, of which there are two a second, after which a rank may be taken over

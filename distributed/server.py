@@ -328,6 +328,24 @@ class Server:
         self.serve_waiting()
 
     @_handle.register
+    def _(self, message: protocol.Fetch, peer: bytes, arrays: list[Array]) -> None:
+        member = self._member(peer)
+        if self._is_new(member, message):
+            self._await(member, message)
+        self.serve_waiting()
+
+    @_handle.register
+    def _(self, message: protocol.Load, peer: bytes, arrays: list[Array]) -> None:
+        member = self._member(peer)
+        if self._is_new(member, message):
+            if self.state is None:
+                raise ProtocolError(f"worker {member.rank} loads an optimizer's state before INIT")
+            self.state.load(message.entries, arrays)
+            self.keeper.snapshot(self)  # it is in no journal
+            self._await(member, message)
+        self.serve_waiting()
+
+    @_handle.register
     def _(self, message: protocol.Barrier, peer: bytes, arrays: list[Array]) -> None:
         member = self._member(peer)
         if self._is_new(member, message):
@@ -618,6 +636,8 @@ class Server:
         if isinstance(request, protocol.Barrier):
             return bool(self._absent_from_barrier(member))
         assert self.state is not None
+        if isinstance(request, protocol.Fetch | protocol.Load):
+            return False
         if isinstance(request, protocol.Push):
             source = Source(member.rank, member.incarnation, request.seq)
             if not self.state.has_settled(source):

@@ -12,7 +12,6 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -22,7 +21,7 @@ import retrograd as rg
 from . import bridge
 from .errors import Mismatch
 from .gradients import Gradient, Gradients, dense, scaled, summed
-from .messages import Array, FrameSpec, Groups, Slice, Slot, Source, TensorSpec
+from .messages import Array, Entry, FrameSpec, Groups, Slice, Slot, Source, TensorSpec
 from .protocol import dtype_of
 from .shared import Segment, is_available, room_for
 from .touched import Touched, leaves_other_rows
@@ -220,14 +219,14 @@ class State:
     def tensors(self) -> dict[str, Array]:
         """All that must be kept beside `position`, by name: weights, and the optimizer's state."""
         kept = {f"weight.{index}": each for index, each in enumerate(self.weights())}
-        self.position.scalars = {}
-        for index, parameter in enumerate(self._parameters):
-            for name, value in self._optimizers[index].state.get(parameter, {}).items():
-                if isinstance(value, rg.Tensor):
-                    kept[f"state.{index}.{name}"] = bridge.array_of(value)
-                elif isinstance(value, bool | int | float):
-                    self.position.scalars[f"{index}.{name}"] = value
-        return kept
+        entries, arrays = self.entries()
+        named = [f"state.{each.index}.{each.name}" for each in entries if each.dtype is not None]
+        self.position.scalars = {
+            f"{each.index}.{each.name}": each.number
+            for each in entries
+            if each.dtype is None and each.number is not None
+        }
+        return kept | dict(zip(named, arrays, strict=True))
 
     @classmethod
     def restored(
@@ -242,19 +241,44 @@ class State:
         """A state as `position` and `tensors` have kept it."""
         weights = [tensors[f"weight.{index}"] for index in range(len(position.slices))]
         state = cls(position, weights, backend, older, shared=shared)
+        entries, arrays = [], []
         for name, value in position.scalars.items():
             index, _, key = name.partition(".")
-            state._state_of(int(index))[key] = value
+            entries.append(Entry(int(index), key, number=value))
         for name, array in tensors.items():
             kind, _, rest = name.partition(".")
             if kind == "state":
                 index, _, key = rest.partition(".")
-                state._state_of(int(index))[key] = bridge.tensor_of(array.copy(), backend)
+                entries.append(Entry(int(index), key, array.dtype.name, array.shape))  # type: ignore[arg-type]
+                arrays.append(array)
+        state.load(entries, arrays)
         return state
 
-    def _state_of(self, index: int) -> dict[str, Any]:
-        entry: dict[str, Any] = self._optimizers[index].state.setdefault(self._parameters[index], {})
-        return entry
+    def entries(self) -> tuple[list[Entry], list[Array]]:
+        """What the optimizer keeps, and the arrays of those entries that are arrays, in their order."""
+        entries: list[Entry] = []
+        arrays: list[Array] = []
+        for index, (parameter, optimizer) in enumerate(zip(self._parameters, self._optimizers, strict=True)):
+            for name, value in optimizer.state.get(parameter, {}).items():
+                if isinstance(value, rg.Tensor):
+                    array = bridge.array_of(value)
+                    entries.append(Entry(index, name, array.dtype.name, array.shape))  # type: ignore[arg-type]
+                    arrays.append(array)
+                elif isinstance(value, bool | int | float):
+                    entries.append(Entry(index, name, number=value))
+        return entries, arrays
+
+    def load(self, entries: Sequence[Entry], arrays: Sequence[Array]) -> None:
+        """Let the optimizer keep this, and nothing else."""
+        came = iter(arrays)
+        values = [each.number if each.dtype is None else next(came) for each in entries]
+        if any(each.index >= len(self._parameters) for each in entries):
+            raise Mismatch(f"the optimizer's state speaks of more than {len(self._parameters)} slices")
+        for parameter, optimizer in zip(self._parameters, self._optimizers, strict=True):
+            optimizer.state.pop(parameter, None)
+        for each, value in zip(entries, values, strict=True):
+            kept = self._optimizers[each.index].state[self._parameters[each.index]]
+            kept[each.name] = value if each.dtype is None else bridge.tensor_of(value.copy(), self._backend)  # type: ignore[union-attr]
 
     # ---- checks --------------------------------------------------------------------------------------------
 

@@ -82,7 +82,7 @@ class Worker:
             self._loss,
             self._samples,
             seconds,
-            0.0 if client is None else max(0.0, client.waited - self._waited_before),
+            0.0 if client is None else min(seconds, max(0.0, client.waited - self._waited_before)),
             0 if client is None else client.bytes_sent,
             0 if client is None else client.bytes_raw,
             0 if client is None else sum(link.retries for link in client.links),
