@@ -16,6 +16,7 @@ import retrograd as rg
 from .errors import DistributedError, Mismatch
 from .messages import Array, Entry, Group, Groups, Number, Slice, TensorSpec
 from .placement import view
+from .protocol import name_of
 
 __all__ = [
     "Receiver",
@@ -133,7 +134,7 @@ def divided_state(
                     continue
                 whole = array_of(value)
                 part = view(np.ascontiguousarray(whole), piece) if whole.ndim else whole
-                entries.append((shard, Entry(index, name, part.dtype.name, part.shape), part))  # type: ignore[arg-type]
+                entries.append((shard, Entry(index, name, name_of(part), part.shape), part))
     return entries
 
 

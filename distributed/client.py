@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -279,7 +280,7 @@ class Client:
         for link in self.links:
             mine = [(each, array) for shard, each, array in entries if shard == link.shard]
             arrays = [array for _, array in mine if array is not None]
-            self._ask(link, call, lambda seq, mine=mine: messages.Load(seq, tuple(each for each, _ in mine)), arrays)
+            self._ask(link, call, partial(messages.Load, entries=tuple(each for each, _ in mine)), arrays)
         self._settle(call, len(self.links))
 
     def close(self, error: str | None = None, *, say_goodbye: bool = True) -> None:
@@ -311,7 +312,7 @@ class Client:
             self._push = None
 
     def _slot(self, shard: int, index: int, piece: Slice, gradient: Array) -> tuple[Slot, list[Array]]:
-        name = gradient.dtype.name
+        name = protocol.name_of(gradient)
         self.bytes_raw += gradient.nbytes
         if self.compression is not None and gradient.dtype.kind == "f":
             encoded = self.compression.encode(shard << 32 | index, gradient)

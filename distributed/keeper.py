@@ -17,6 +17,7 @@ from . import protocol
 from .errors import DistributedError
 from .gradients import Gradient, Rows, unpack
 from .messages import Array, Order, Push, Slot, Source
+from .protocol import name_of
 from .staging import Contribution
 from .state import Position, State
 
@@ -171,9 +172,9 @@ def _frames_of(contribution: Contribution) -> list[protocol.Frame]:
 
 def _slot(index: int, gradient: Gradient) -> tuple[Slot, list[Array]]:
     if isinstance(gradient, Rows):
-        name = gradient.values.dtype.name
-        return Slot(index, name, gradient.shape, rows=len(gradient.numbers)), [gradient.numbers, gradient.values]  # type: ignore[arg-type]
-    return Slot(index, gradient.dtype.name, gradient.shape), [gradient]  # type: ignore[arg-type]
+        name = name_of(gradient.values)
+        return Slot(index, name, gradient.shape, rows=len(gradient.numbers)), [gradient.numbers, gradient.values]
+    return Slot(index, name_of(gradient), gradient.shape), [gradient]
 
 
 def _record_of(frames: list[bytes]) -> Record:

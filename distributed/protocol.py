@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias, cast, get_args
 
 import msgspec
 import numpy as np
@@ -78,6 +78,17 @@ def dtype_of(name: str) -> np.dtype[Any]:
         else:
             _dtypes[name] = np.dtype(name)
     return _dtypes[name]
+
+
+def name_of(array: Array) -> DType:
+    """The name under which an array's dtype travels.
+
+    >>> name_of(np.zeros(2, np.float32))
+    'float32'
+    """
+    name = array.dtype.name
+    dtype_of(name)
+    return cast(DType, name)
 
 
 def encode(message: Message, arrays: Sequence[Array] = ()) -> list[Frame]:

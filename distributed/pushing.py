@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import retrograd as rg
@@ -51,7 +52,7 @@ class Departures:
         if early and size > BUCKET_BYTES and client.compression is None:
             for index, p in enumerate(parameters):
                 if p.requires_grad:
-                    p.register_post_accumulate_grad_hook(lambda p, index=index: self._depart(index, p))
+                    p.register_post_accumulate_grad_hook(partial(self._depart, index))
 
     def _depart(self, index: int, p: rg.Tensor) -> None:
         if p.grad is None:

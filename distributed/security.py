@@ -33,6 +33,7 @@ import os
 import re
 import stat
 import struct
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -280,6 +281,8 @@ def _check_free(folder: Path, names: Iterable[str]) -> None:
 # ---- a server's side ---------------------------------------------------------------------------------------
 
 
+_LOOK_EVERY = 1.0  # seconds between looks at the folder, while it answers all questions with yes
+
 Stamps: TypeAlias = dict[str, tuple[int, ...]]
 
 
@@ -294,9 +297,9 @@ class _Index(NamedTuple):
 class Keyring:
     """The allow-list: the public files of a folder, as they are now.
 
-    The folder is looked at for every question, and read again when something has changed, so a key that is
-    added or taken away counts from the next handshake on. A file that cannot be used lets nobody in: it is
-    an error when a server starts, and a warning in its log later.
+    They are read again when they have changed, without a restart: a key that is added counts at once, one
+    that is changed or taken away a second later at the latest. A file that cannot be used lets nobody in: it
+    is an error when a server starts, and a warning in its log later.
 
     May be used by several threads.
 
@@ -312,6 +315,7 @@ class Keyring:
         self.folder = Path(folder)
         # Replaced as a whole, so that no thread sees half of it.
         self._index = _Index({}, {}, {})
+        self._looked = 0.0
         for problem in self._refresh():
             raise problem
 
@@ -321,7 +325,7 @@ class Keyring:
 
     def find(self, public: bytes) -> Key | None:
         """The key with these 32 bytes, if it may come in."""
-        return self._current().by_public.get(public)
+        return self._current().by_public.get(public) or self._current(now=True).by_public.get(public)
 
     def allows(self, user: str | None, role: Role, rank: int | None = None) -> None:
         """Let the process that authenticated with the key `user` take part as `role` and `rank`, or raise.
@@ -332,7 +336,7 @@ class Keyring:
             When the key is another role's or another worker's, or is not in the folder any more.
         """
         try:
-            key = self._current().by_name.get(user or "")
+            key = self._current().by_name.get(user or "") or self._current(now=True).by_name.get(user or "")
         except DistributedError as error:
             raise Refused(f"the server cannot read its list of keys: {error}") from None
         if key is None:
@@ -349,14 +353,17 @@ class Keyring:
                 f"key of that worker, or change `ranks` in {key.name}{_PUBLIC} in the server's keys folder"
             )
 
-    def _current(self) -> _Index:
-        for problem in self._refresh():
-            log.warning("a key is ignored: %s", problem)
+    def _current(self, *, now: bool = False) -> _Index:
+        # A thousand workers that connect are not a million files to look at.
+        if now or not 0 <= time.monotonic() - self._looked < _LOOK_EVERY:
+            for problem in self._refresh():
+                log.warning("a key is ignored: %s", problem)
         return self._index
 
     def _refresh(self) -> list[DistributedError]:
         """Read the folder if it has changed; what is wrong with it."""
-        stamps = self._stamps()
+        looked, stamps = time.monotonic(), self._stamps()
+        self._looked = looked  # only if the folder could be read
         if stamps == self._index.stamps:
             return []
         problems: list[DistributedError] = []

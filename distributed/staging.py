@@ -118,7 +118,7 @@ class Staging:
         for table in (self._assemblies, self._whole):
             for source in [each for each in table if each.rank == rank and each.incarnation != but]:
                 if incarnation in (None, source.incarnation):
-                    del table[source]  # type: ignore[attr-defined]  # one of the two dictionaries
+                    del table[source]
 
     def whole(self) -> Iterator[Contribution]:
         """All that are whole, in the order in which they became so."""

@@ -22,7 +22,7 @@ from . import bridge
 from .errors import Mismatch
 from .gradients import Gradient, Gradients, dense, scaled, summed
 from .messages import Array, Entry, FrameSpec, Groups, Slice, Slot, Source, TensorSpec
-from .protocol import dtype_of
+from .protocol import dtype_of, name_of
 from .shared import Segment, is_available, room_for
 from .touched import Touched, leaves_other_rows
 
@@ -155,7 +155,7 @@ class State:
 
     def _out(self, index: int) -> Array:
         """Memory for the sum of a slice's gradients, which is free again after its update."""
-        buffers: dict[FrameSpec, Array] = self._scratch.__dict__
+        buffers: dict[Any, Array] = self._scratch.__dict__
         frame = self._frames[index]
         if frame not in buffers:
             buffers[frame] = np.empty(frame.shape, dtype_of(frame.dtype))
@@ -249,7 +249,7 @@ class State:
             kind, _, rest = name.partition(".")
             if kind == "state":
                 index, _, key = rest.partition(".")
-                entries.append(Entry(int(index), key, array.dtype.name, array.shape))  # type: ignore[arg-type]
+                entries.append(Entry(int(index), key, name_of(array), array.shape))
                 arrays.append(array)
         state.load(entries, arrays)
         return state
@@ -262,7 +262,7 @@ class State:
             for name, value in optimizer.state.get(parameter, {}).items():
                 if isinstance(value, rg.Tensor):
                     array = bridge.array_of(value)
-                    entries.append(Entry(index, name, array.dtype.name, array.shape))  # type: ignore[arg-type]
+                    entries.append(Entry(index, name, name_of(array), array.shape))
                     arrays.append(array)
                 elif isinstance(value, bool | int | float):
                     entries.append(Entry(index, name, number=value))
