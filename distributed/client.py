@@ -243,9 +243,8 @@ class Client:
         call = self._call()
         self._give_up_begun()
         for link in self.links:
-            self._ask(
-                link, call, lambda seq, link=link: messages.Pull(seq, self.step, self.version.get(link.shard, 0), True)
-            )
+            version = self.version.get(link.shard, 0)
+            self._ask(link, call, partial(messages.Pull, step=self.step, version=version, shared=True))
         self._deliver = deliver
         self._settle(call, len(self.links))
 

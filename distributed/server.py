@@ -638,6 +638,7 @@ class Server:
         assert self.state is not None
         if isinstance(request, protocol.Fetch | protocol.Load):
             return False
+        assert isinstance(request, protocol.Push | protocol.Pull)
         if isinstance(request, protocol.Push):
             source = Source(member.rank, member.incarnation, request.seq)
             if not self.state.has_settled(source):
