@@ -72,6 +72,18 @@ class dtype:
         return _by_name, (self.name,)
 
 
+_CPP_NAMES = {
+    "float32": "float", "float64": "double", "int64": "long int", "int32": "int", "float16": "c10::Half",
+    "bfloat16": "c10::BFloat16", "bool": "bool", "uint8": "unsigned char", "int8": "signed char",
+    "int16": "short int", "complex64": "c10::complex<float>", "complex128": "c10::complex<double>",
+}  # fmt: skip
+
+
+def cpp_name(type_: dtype) -> str:
+    """The compiler's name of a type, which some of PyTorch's texts have."""
+    return _CPP_NAMES[type_.name]
+
+
 def _by_name(name: str) -> dtype:
     return DTYPES[name]
 

@@ -29,7 +29,8 @@ Note [Inference cell]
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from retrograd.autograd.modes import current_mode
@@ -42,14 +43,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "INFERENCE",
+    "OWN",
     "Meta",
     "Signature",
     "Storage",
     "View",
+    "announce",
     "bump",
     "check_write",
     "leave",
     "overwrite",
+    "refuse_overlap",
     "share",
     "sign",
     "write",
@@ -118,10 +122,15 @@ def check_write(tensor: Tensor) -> None:
         )
 
 
+OWN: Final = object()
+"""In `Meta.grad_dtype`: the tensor's own type."""
+
+
 class Meta:
     """What only some tensors have. Class attributes are the defaults."""
 
     grad: Tensor | None = None
+    grad_dtype: Any = OWN  # of a leaf: the type of its gradient, None for any
     storage: Storage | None = None
     steps: tuple[Step, ...] = ()  # from the storage's base to this tensor
     view: View | None = None
@@ -206,6 +215,38 @@ def scatter_steps(k: Any, base: Any, steps: tuple[Step, ...], value: Any) -> Any
     return steps[0].scatter(k, base, inner)
 
 
+def refuse_overlap(target: Tensor, others: Sequence[Any]) -> None:
+    """Refuse to write to a tensor of which two elements are one, or what is computed from a part of its memory."""
+    meta = target._meta
+    if meta is None or meta.storage is None:
+        return
+    layout = target._layout()
+    if any(stride == 0 and n > 1 for n, stride in zip(layout.shape, layout.strides, strict=True)):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+            "Please clone() the tensor before performing the operation."
+        )
+    for other in others:
+        own = getattr(other, "_meta", None)
+        if own is not None and own.storage is meta.storage and other is not target and _overlaps(target, other):
+            raise RuntimeError(
+                "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
+                "memory location. Please clone() the tensor before performing the operation."
+            )
+
+
+def _overlaps(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors without holes share some of their elements and not all of them, in the same places."""
+    layouts = one._layout(), other._layout()
+    if not all(each.is_dense() for each in layouts):
+        return False  # PyTorch does not look closer either
+    begins = [each.offset for each in layouts]
+    ends = [begin + prod(each.shape) for begin, each in zip(begins, layouts, strict=True)]
+    if begins[0] == begins[1] and ends[0] == ends[1]:
+        return layouts[0].strides != layouts[1].strides
+    return begins[0] < ends[1] and begins[1] < ends[0]
+
+
 def share(source: Tensor, alias: Tensor, steps: tuple[Step, ...] = ()) -> None:
     """Make `alias`, which `steps` lead to, share the storage of `source`."""
     meta = source._own_meta()
@@ -221,6 +262,7 @@ def share(source: Tensor, alias: Tensor, steps: tuple[Step, ...] = ()) -> None:
 def write(tensor: Tensor, value: Any) -> None:
     """Put `value`, an array of the tensor's shape and type, into its memory; one version later."""
     check_write(tensor)
+    announce(tensor)
     k = tensor._k
     if k.mutable:
         k.assign(tensor._array, value)
@@ -231,6 +273,13 @@ def write(tensor: Tensor, value: Any) -> None:
         else:
             meta.storage.write(k, meta.steps, value)
     bump(tensor)
+
+
+def announce(tensor: Tensor) -> None:
+    """The memory of `tensor` is about to be written to; with `bump` afterwards, for those who write past `write`."""
+    mutation = current_mode().mutation
+    if mutation is not None:
+        mutation.before_write(tensor)
 
 
 def bump(tensor: Tensor) -> None:
@@ -246,6 +295,7 @@ def bump(tensor: Tensor) -> None:
 def overwrite(tensor: Tensor, array: Any) -> None:
     """As `write`, for an array of any shape: it becomes the tensor's memory; for `out=` that resizes."""
     check_write(tensor)
+    announce(tensor)
     leave(tensor)
     tensor._set_array(array)
     bump(tensor)

@@ -356,40 +356,33 @@ class Tensor:
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         if value is not None:
-            self._check_grad(value)
+            from retrograd.autograd.accumulate import check_grad
+
+            check_grad(self, value)
         self._own_meta().grad = value
 
     @grad.deleter
     def grad(self) -> None:
         self._own_meta().grad = None
 
-    def _check_grad(self, value: Any) -> None:
-        from retrograd.ops.linalg import c_name
+    @property
+    def grad_dtype(self) -> dtypes.dtype | None:
+        """Of a leaf: the type of its gradient, by default its own; None: whatever arrives.
 
-        if not isinstance(value, Tensor):
-            raise TypeError(
-                f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}"
-            )
-        if value is self:
-            raise RuntimeError("can't assign Variable as its own grad")
-        if value.dtype is not self.dtype:
-            raise RuntimeError(
-                f"attempting to assign a gradient with dtype '{c_name(value.dtype)}' to a tensor with grad_dtype "
-                f"'{self.dtype.type_name}'. The gradient must match the tensor's grad_dtype (defaults to the "
-                "tensor's dtype). You can set the tensor's grad_dtype attribute with a specific dtype, or None "
-                "to allow any dtype. Set grad_dtype with caution. Diverging the dtypes of a tensor and its gradient "
-                "may break downstream systems that assume they match."
-            )
-        if value._k is not self._k:
-            raise RuntimeError(
-                f"attempting to assign a gradient with device type '{value.device}' to a tensor with device type "
-                f"'{self.device}'. Please ensure that the gradient and the tensor are on the same device"
-            )
-        if value.shape != self.shape:
-            raise RuntimeError(
-                f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size "
-                f"'{list(self.shape)}'. Please ensure that the gradient and the tensor are the same size"
-            )
+        A gradient is brought to this type as it arrives. It can be set only while it fits the gradient that
+        is there.
+
+        Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.grad_dtype.html
+        """
+        from retrograd.autograd.accumulate import grad_dtype_of
+
+        return grad_dtype_of(self)
+
+    @grad_dtype.setter
+    def grad_dtype(self, value: dtypes.dtype | None) -> None:
+        from retrograd.autograd.accumulate import set_grad_dtype
+
+        set_grad_dtype(self, value)
 
     def backward(
         self,

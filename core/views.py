@@ -29,6 +29,16 @@ class Layout:
     strides: Shape
     offset: int = 0
 
+    def is_dense(self) -> bool:
+        """Whether the elements lie side by side, in any order, each once; true of one element, not of none."""
+        axes = sorted((stride, n) for n, stride in zip(self.shape, self.strides, strict=True) if n != 1)
+        expected = 1
+        for stride, n in axes:
+            if n == 0 or stride != expected:
+                return False
+            expected *= n
+        return True
+
 
 def contiguous_strides(shape: Shape) -> Shape:
     """Strides of a row-major array of `shape`.

@@ -46,8 +46,17 @@ def as_array(value: Any) -> Array:
 
 
 def assign(array: Array, value: Any) -> None:
-    """Write `value` into `array`, cast and broadcast as NumPy's assignment does."""
-    array[...] = value
+    """Write `value` into `array`, cast and broadcast as NumPy's assignment does.
+
+    Also into a broadcast array, which NumPy makes read-only although its memory is not.
+    """
+    try:
+        array[...] = value
+    except ValueError:
+        if array.flags.writeable:
+            raise
+        array.flags.writeable = True
+        array[...] = value
 
 
 def astype(x: Array, dtype: Any) -> Array:
@@ -90,7 +99,7 @@ def undiagonal(g: Array, shape: tuple[int, ...], offset: int, axis1: int, axis2:
 def as_strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Array:
     """A view of any layout, in elements, on the memory of `x`, which is contiguous."""
     steps = tuple(step * x.itemsize for step in strides)
-    return np.lib.stride_tricks.as_strided(x.reshape(-1)[offset:], shape, steps)
+    return np.lib.stride_tricks.as_strided(x.ravel("K")[offset:], shape, steps)
 
 
 def unstride(g: Array, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Array:

@@ -29,15 +29,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from operator import attrgetter
-from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
 from retrograd.autograd import anomaly, explaining, hooks
+from retrograd.autograd.accumulate import add_to_leaf, cast_for_leaf
 from retrograd.autograd.modes import current_mode, set_mode
 from retrograd.autograd.node import UNTRACKED, AccumulateGrad, Edge, Freed, Node
 from retrograd.ops.broadcasting import settle
 from retrograd.ops.graph import G
-from retrograd.storage import bump
+from retrograd.storage import OWN
 
 if TYPE_CHECKING:
     from retrograd.tensor import Tensor
@@ -332,6 +332,8 @@ class _Task:
         grad = self.buffers.pop(leaf, None)
         if grad is None:
             return
+        if leaf.meta.grad_dtype is not OWN:
+            grad = cast_for_leaf(grad, leaf.k, leaf.meta.grad_dtype)
         if leaf.extras is not None and leaf.extras.pre_hooks:
             grad = self.call_tensor_hooks(leaf, [grad])[0]
         if self.needed is not None:
@@ -351,7 +353,7 @@ class _Task:
         # In a pass on tensors that is not recorded, `.grad` is a plain one: without a tangent, as in PyTorch.
         records = self.on_tensors and current_mode().grad
         if not told_off:
-            _accumulate(leaf, grad._array if self.on_tensors and not records else grad, records)  # type: ignore[arg-type]
+            add_to_leaf(leaf, grad._array if self.on_tensors and not records else grad, records)  # type: ignore[arg-type]
         if event is not None:
             self.profiler.end(event)
         meta = leaf.meta
@@ -364,38 +366,6 @@ class _Task:
 
 def _leads_on(node: Node, needed: set[Node]) -> bool:
     return any(edge is not None and edge[0] in needed for edge in node.edges)
-
-
-def _accumulate(leaf: AccumulateGrad, grad: Grad, create_graph: bool) -> None:
-    """Add to the leaf's gradient, in place where no graph is being recorded."""
-    from retrograd.tensor import wrap_array
-
-    meta, k = leaf.meta, leaf.k
-    with leaf.lock:
-        held = meta.grad
-        if held is None:
-            if create_graph:
-                meta.grad = _recorded_copy(grad)
-                return
-            # The array becomes `.grad` as it is if nobody else can see it: referred to by the
-            # caller's variable, ours and the argument of getrefcount. Otherwise it is copied.
-            if k.mutable and (getrefcount(grad) > 3 or not k.owns(grad)):
-                grad = k.copy(grad)
-            meta.grad = wrap_array(grad if type(grad) is k.array_type else k.as_array(grad), k)
-        elif create_graph:
-            meta.grad = held + grad
-        elif k.mutable and held._edge is None and type(held._cell) is list:
-            k.add(held._array, grad, held._array)
-            bump(held)
-        else:
-            held._write(k.add(held._array, grad))
-
-
-def _recorded_copy(grad: Tensor) -> Tensor:
-    """A gradient of a recorded pass is copied, so that `.grad` is not a tensor the program has."""
-    from retrograd.ops.inplace import _copy
-
-    return _copy(grad.detach(), grad)
 
 
 def _accumulate_into(meta: Any, grad: Tensor) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 from retrograd.autograd.anomaly import remember_call
 from retrograd.autograd.explaining import freed_error, note_gradient_of_function, note_stale, remember_break
 from retrograd.autograd.modes import current_mode, enable_grad, no_grad, set_mode
-from retrograd.autograd.node import Freed, Node, next_sequence_number
+from retrograd.autograd.node import UNGENERATED, AccumulateGrad, Freed, Node, next_sequence_number
 from retrograd.autograd.rebase import check_writable, rebase
 from retrograd.ops.plan import PACKED, Packed, _edge_now, stale_message, without_cycle
+from retrograd.storage import OWN, bump
 from retrograd.tensor import Tensor, has_node, wrap_array
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
@@ -47,7 +48,7 @@ class FunctionCtx:
 
     @property
     def saved_tensors(self) -> tuple[Tensor | None, ...]:
-        """What `save_for_backward` kept.
+        """What `save_for_backward` kept; in `jvp`, what `save_for_forward` did.
 
         Raises
         ------
@@ -218,7 +219,10 @@ def _fitted(node: _FunctionNode, position: int, slot: int, grad: Any) -> Tensor:
             f"{k.backend}:{k.device} but got {grad.device}"
         )
         note_gradient_of_function(error, node.function, position, f"a tensor on {grad.device}")
-    return grad if grad._array.dtype == native else grad.to(_dtype_named(k.names[native]))
+    target = node.edges[slot]
+    if grad._array.dtype == native or (type(target[0]) is AccumulateGrad and target[0].meta.grad_dtype is not OWN):
+        return grad  # the leaf says itself of which type its gradient is
+    return grad.to(_dtype_named(k.names[native]))
 
 
 def _dtype_named(name: str) -> Any:

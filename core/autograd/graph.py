@@ -13,14 +13,15 @@ from weakref import WeakKeyDictionary, WeakSet
 from retrograd.autograd.api import GradientEdge, get_gradient_edge
 from retrograd.autograd.hooks import RemovableHandle, register_tensor_hook
 from retrograd.autograd.modes import ModeContext, current_mode
+from retrograd.autograd.mutation import allow_mutation_on_saved_tensors
 from retrograd.autograd.node import Node
 from retrograd.autograd.rebase import CopySlices
 from retrograd.storage import bump
 from retrograd.tensor import Tensor
 
 __all__ = [
-    "CopySlices", "GradientEdge", "Node", "disable_saved_tensors_hooks", "get_gradient_edge", "increment_version",
-    "register_multi_grad_hook", "save_on_cpu", "saved_tensors_hooks",
+    "CopySlices", "GradientEdge", "Node", "allow_mutation_on_saved_tensors", "disable_saved_tensors_hooks",
+    "get_gradient_edge", "increment_version", "register_multi_grad_hook", "save_on_cpu", "saved_tensors_hooks",
 ]  # fmt: skip
 
 

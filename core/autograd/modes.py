@@ -49,6 +49,9 @@ class Mode:
         in `retrograd.utils.selective_checkpoint`.
     profiler
         None, or what is told of every operator and node: `retrograd.autograd.profiler`.
+    mutation
+        None, or what is told of every write before it happens: `retrograd.autograd.mutation`. Then there are
+        saved hooks too.
     """
 
     grad: bool = True
@@ -61,6 +64,7 @@ class Mode:
     dual: tuple[Any, ...] = ()
     results: Any = None
     profiler: Any = None
+    mutation: Any = None
 
     def but(self, **changes: Any) -> Mode:
         """This mode with some fields changed; the two plain modes are always the singletons."""

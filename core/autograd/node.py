@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from retrograd.tensor import Tensor
 
 __all__ = [
-    "LEAVES", "UNGENERATED", "UNTRACKED", "AccumulateGrad", "Edge", "Extras", "Freed", "Node", "Untracked", "changed_sink",
-    "next_sequence_number", "short_name",
+    "LEAVES", "UNGENERATED", "UNTRACKED", "AccumulateGrad", "Edge", "Extras", "Freed", "Node", "Untracked",
+    "changed_sink", "next_sequence_number", "short_name",
 ]  # fmt: skip
 
 Edge = tuple["Node", int]
@@ -35,8 +35,8 @@ next_sequence_number: Final[Callable[[], int]] = itertools.count().__next__
 
 
 def short_name(node_name: str) -> str:
-    """The operator's part of a node's name, as error texts give it: `Mul` of `MulBackward0`."""
-    return re.sub(r"Backward\d*$", "", node_name)
+    """The operator's part of a node's name, as error texts give it: `Mul` of `MulBackward0`, `Sum1` of `SumBackward1`."""
+    return re.sub(r"Backward0?(\d*)$", r"\1", node_name)
 
 
 class Extras:

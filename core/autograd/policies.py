@@ -1,4 +1,4 @@
-"""Settings of PyTorch's engine that are accepted here and change nothing: there is nothing to choose between.
+"""Settings of PyTorch's engine that a program may make. Most change nothing: there is nothing to choose between.
 
 They keep and show the state that PyTorch's show, per thread or task, so that programs which set them
 run and those which ask are told what was set.
@@ -57,9 +57,9 @@ class set_multithreading_enabled(_Setting):  # PyTorch's name
 
 
 class enforce_grad_layout_policy(_Setting):  # PyTorch's name
-    """Accepted and remembered; without effect, since gradients take the layout that the backend gives them.
+    """Whether a leaf's first gradient is copied if its strides differ from the leaf's; on by default.
 
-    PyTorch copies a gradient whose strides differ from its parameter's unless this is switched off.
+    Without effect on a backend whose arrays have no strides.
     """
 
     _state = ContextVar("retrograd.grad_layout", default=True)

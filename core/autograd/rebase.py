@@ -102,13 +102,6 @@ def check_writable(tensor: Tensor, mode: Mode, records: bool) -> None:
                 )
         if tensor.requires_grad and not has_node(tensor):
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-    if view is not None:
-        layout = tensor._layout()
-        if any(stride == 0 and n > 1 for n, stride in zip(layout.shape, layout.strides, strict=True)):
-            raise RuntimeError(
-                "unsupported operation: more than one element of the written-to tensor refers to a single memory "
-                "location. Please clone() the tensor before performing the operation."
-            )
 
 
 def rebase(tensor: Tensor, node: Node, by: str) -> None:

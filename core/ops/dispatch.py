@@ -301,7 +301,7 @@ def record(
         if tensor.dtype.is_differentiable:
             tensor._edge = (node, position)
     if mode.saved_hooks:
-        node.plan.pack(node, tensors)
+        node.plan.pack(node)
     return node
 
 

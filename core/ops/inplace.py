@@ -17,10 +17,11 @@ from retrograd.autograd.rebase import check_writable, rebase
 from retrograd.autograd.tangents import Level, move_tangents, push_write, tangents_of
 from retrograd.dtypes import can_cast
 from retrograd.ops import dispatch, specialise
+from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.declare import Array, Op, op, op_of
 from retrograd.ops.mapped_writes import at_level_of, whole
-from retrograd.storage import overwrite, sign, write
-from retrograd.tensor import Tensor, wrap_array
+from retrograd.storage import overwrite, refuse_overlap, sign, write
+from retrograd.tensor import Tensor, own_edge, wrap_array
 
 __all__ = ["Target", "call_inplace", "call_out", "in_place_of", "in_place_of_composite"]
 
@@ -50,13 +51,18 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
     arrays = dispatch.promoted(op, inputs, k)
     (result,) = dispatch.forward(op, (target, *rest), arrays, k)
     result = whole(target, _fitting(op, target, result, k))
-    if records:
+    if op.name not in _OF_ONE_VALUE:
+        refuse_overlap(target, rest)
+    if records:  # The inputs are saved as they are before the write: what was one of them and is written to, is stale.
         inputs, arrays = _snapshot(op, inputs, arrays, edges, k)
-    write(target, result)
-    if records:
         node = dispatch.new_node(op, mode, inputs, arrays, [target], values, edges, k)
         if mode.saved_hooks:
-            node.plan.pack(node, [target])
+            node.plan.pack(node, results=False)
+    write(target, result)
+    if records:
+        node.plan.save_results(node, [target])
+        if mode.saved_hooks:
+            node.plan.pack(node, results=True)
         rebase(target, node, op.name + "_")
     else:
         sign(target._cell, op.name + "_", None, dispatch.stack_of_caller() if mode.anomaly else None)
@@ -65,6 +71,10 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
         if records:
             node.plan.keep_tangents(node, inputs, [target])
     return target
+
+
+_OF_ONE_VALUE = frozenset(("fill", "fill_tensor", "zero", "_masked_fill", "_index_fill"))
+"""What may be written to a tensor in which several elements are one, as an expanded one."""
 
 
 def _tangents(op: Op, inputs: Sequence[Any], values: dict[str, Any]) -> dict[Level, Tensor]:
@@ -98,9 +108,6 @@ def _snapshot(
 ) -> tuple[list[Any], list[Any]]:
     """Inputs as a node may save them: the target's old value is kept, if the formulas need it, as a copy."""
     plan = op.plans_for(k)[tuple(edge is not None for edge in edges)]
-    for each, name in zip(inputs, op.inputs, strict=False):
-        if name in plan.names and isinstance(each, Tensor):
-            each._cell[0]  # noqa: B018 - an inference tensor refuses to be saved, before anything has changed
     first = op.inputs[0]
     if first not in plan.names:
         return list(inputs), list(arrays)
@@ -121,8 +128,9 @@ class Target(Tensor):
     __slots__ = ("tensor",)
 
     @classmethod
-    def of(cls, tensor: Tensor) -> Target:
-        made = cls._restore(tensor._array, tensor._k, tensor._edge, tensor._meta)
+    def of(cls, tensor: Tensor, recorded: bool) -> Target:
+        edge = tensor._edge if recorded else own_edge(tensor)
+        made = cls._restore(tensor._array, tensor._k, edge, tensor._meta)
         made.tensor = tensor
         return made
 
@@ -154,7 +162,10 @@ def in_place_of_composite(name: str, function: Callable[..., Any]) -> Callable[.
     """The in-place variant of a function that chooses among operators: `div_` of `div`."""
 
     def in_place(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        result = function(Target.of(self), *args, **kwargs)
+        mode = current_mode()
+        if self._meta is not None and self._meta.view is not None:  # refused before it is asked where it comes from
+            check_writable(self, mode, mode.grad and self.requires_grad)
+        result = function(Target.of(self, mode.grad), *args, **kwargs)
         if result is not self:
             copy_(self, result)
         return self
@@ -189,6 +200,7 @@ def call_out(op: Op, out: Tensor, *arguments: Any) -> Tensor:
         raise RuntimeError(
             f"Batching rule not implemented for aten::{op.name}.out; the fallback path doesn't work on out= or view ops."
         )
+    refuse_overlap(out, inputs)
     (result,) = dispatch.forward(op, arguments, dispatch.promoted(op, inputs, k), k)
     result_type = wrap_array(result, k).dtype
     if not can_cast(result_type, out.dtype):
@@ -245,6 +257,9 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
     if src._k.base is not self._k.base:
         src = src.to(self.device)
+    shape = tuple(self._array.shape)
+    if src._array.shape != shape and (common := broadcast_shapes(shape, tuple(src._array.shape))) != shape:
+        raise RuntimeError(f"output with shape {list(shape)} doesn't match the broadcast shape {list(common)}")
     return call_inplace(op_of(_copy), self, src)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from retrograd.dtypes import cpp_name, dtype
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.declare import Array, Formulas, composite, op
 from retrograd.ops.graph import graph_kernel
@@ -132,14 +133,9 @@ def _check_dtypes(name: str, a: Tensor, b: Tensor) -> None:
         )
 
 
-def c_name(dtype: Any) -> str:
-    """The name of a type in PyTorch's C++ texts."""
-    names = {
-        "float32": "float", "float64": "double", "int64": "long long", "int32": "int", "float16": "c10::Half",
-        "bfloat16": "c10::BFloat16", "bool": "bool", "uint8": "unsigned char", "int8": "signed char",
-        "int16": "short", "complex64": "c10::complex<float>", "complex128": "c10::complex<double>",
-    }  # fmt: skip
-    return names[dtype.name]
+def c_name(type_: dtype) -> str:
+    """The name of a type in the texts of matrix products."""
+    return {"int64": "long long", "int16": "short"}.get(type_.name) or cpp_name(type_)
 
 
 def _matrices(name: str, **tensors: Tensor) -> None:

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from retrograd import memory
 from retrograd.ops import indexing, inplace, linalg, shape
 from retrograd.ops.declare import publics
 from retrograd.ops.inplace import in_place_of, in_place_of_composite
@@ -94,6 +95,7 @@ def attach() -> None:
         setattr(Tensor, symbol, _reflected(publics[name]))
     for name in ("copy_", "fill_", "zero_"):
         setattr(Tensor, name, getattr(inplace, name))
+    Tensor.set_, Tensor.untyped_storage = memory.set_, memory.untyped_storage  # type: ignore[attr-defined]
     for name in ("squeeze_", "unsqueeze_", "transpose_", "t_"):
         setattr(Tensor, name, getattr(shape, name))
     for name, made in _renamed().items():

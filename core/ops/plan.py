@@ -137,12 +137,28 @@ class Plan:
                 saved.append(values[name])
         return tuple(saved)
 
-    def pack(self, node: Node, outputs: Sequence[Tensor]) -> None:
-        """Pass the saved tensors of a new node through the innermost `saved_tensors_hooks`."""
+    def save_results(self, node: Node, outputs: Sequence[Tensor]) -> None:
+        """After an in-place write: what the node of the write has saved of its result is the new value."""
+        found = [(position, self.sources[i][1]) for position, i in self._tensor_positions() if self._is_result(i)]
+        if found:
+            saved = list(node.saved)
+            for position, number in found:
+                out = outputs[number]
+                saved[position : position + 3] = (out._array, out._cell, out._cell[0])
+            node.saved = tuple(saved)
+
+    def _is_result(self, index: int) -> bool:
+        return self.sources[index][0] == "result"
+
+    def pack(self, node: Node, results: bool | None = None) -> None:
+        """Pass the saved tensors of a new node through the innermost `saved_tensors_hooks`.
+
+        `results` says which: the operator's results, its inputs, or (None) both.
+        """
         pack, unpack = current_mode().saved_hooks[-1]
         saved = list(node.saved or ())
         for position, index in self._tensor_positions():
-            if saved[position + 1] is CONSTANT:
+            if saved[position + 1] is CONSTANT or results not in (None, self._is_result(index)):
                 continue
             tensor = self._as_tensor(node, index, saved[position])
             if tensor._array is saved[position]:

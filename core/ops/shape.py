@@ -357,7 +357,7 @@ def expand(input: Tensor, *sizes: Any) -> Tensor:
     lead = len(wanted) - len(shape)
     if lead < 0:
         raise RuntimeError(
-            f"expand({input.dtype.type_name}Tensor{{{list(shape)}}}, size={list(wanted)}): the number of sizes "
+            f"expand(retrograd.{input.dtype.type_name}Tensor{{{list(shape)}}}, size={list(wanted)}): the number of sizes "
             f"provided ({len(wanted)}) must be greater or equal to the number of dimensions in the tensor "
             f"({len(shape)})"
         )

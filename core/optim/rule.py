@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 from retrograd.autograd.modes import enable_grad
 from retrograd.ops.graph import G
 from retrograd.optim.optimizer import Optimizer
-from retrograd.storage import bump, write
+from retrograd.storage import announce, bump, write
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = ["RuleOptimizer", "check", "check_betas", "check_lr", "lerp", "number"]
@@ -148,6 +148,8 @@ class RuleOptimizer(Optimizer):
     ) -> None:
         k = p._k
         tensors = [p, *(state[name] for name in names)]
+        for each in tensors:
+            announce(each)
         arrays = [p._array, grad._array, *(state[name]._array for name in names)]
         if k.compile is None:
             coefficients = self._coefficients(k, state, flags, options)

@@ -7,7 +7,7 @@ from typing import Any
 
 from retrograd.optim.optimizer import ParamsT
 from retrograd.optim.rule import RuleOptimizer, check, check_lr, number
-from retrograd.storage import bump, write
+from retrograd.storage import announce, bump, write
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = ["SGD"]
@@ -179,6 +179,7 @@ def _descend(params: list[Tensor], minus_lr: float) -> None:
         meta = p._meta
         if meta is None or meta.grad is None:
             continue
+        announce(p)
         k, array = p._k, p._array
         if k.mutable:
             k.add(array, k.multiply(meta.grad._array, minus_lr), array)

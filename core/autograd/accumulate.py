@@ -1,0 +1,145 @@
+"""A leaf's gradient: what may be assigned to `.grad`, of which type it is, and how a pass adds to it."""
+
+from __future__ import annotations
+
+from sys import getrefcount
+from typing import TYPE_CHECKING, Any
+
+from retrograd import dtypes
+from retrograd.autograd.policies import enforce_grad_layout_policy
+from retrograd.dtypes import cpp_name
+from retrograd.storage import OWN, announce, bump
+from retrograd.tensor import Tensor, has_node, own_edge, wrap_array
+from retrograd.views import Layout, contiguous_strides
+
+if TYPE_CHECKING:
+    from retrograd.autograd.node import AccumulateGrad
+
+__all__ = ["add_to_leaf", "cast_for_leaf", "check_grad", "grad_dtype_of", "set_grad_dtype"]
+
+
+# -- rules of assignment -------------------------------------------------------------------------
+
+
+def check_grad(tensor: Tensor, value: Any) -> None:
+    """Refuse what `tensor.grad` cannot be, with PyTorch's texts."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+    if value is tensor:
+        raise RuntimeError("can't assign Variable as its own grad")
+    wanted = tensor.dtype if has_node(tensor) else grad_dtype_of(tensor)
+    if wanted is not None and value.dtype is not wanted:
+        raise RuntimeError(
+            f"attempting to assign a gradient with dtype '{cpp_name(value.dtype)}' to a tensor with grad_dtype "
+            f"'{wanted.type_name}'. The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype). "
+            "You can set the tensor's grad_dtype attribute with a specific dtype, or None to allow any dtype. Set "
+            "grad_dtype with caution. Diverging the dtypes of a tensor and its gradient may break downstream systems "
+            "that assume they match."
+        )
+    if value._k is not tensor._k:
+        raise RuntimeError(
+            f"attempting to assign a gradient with device type '{value.device}' to a tensor with device type "
+            f"'{tensor.device}'. Please ensure that the gradient and the tensor are on the same device"
+        )
+    if value.shape != tensor.shape:
+        raise RuntimeError(
+            f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size "
+            f"'{list(tensor.shape)}'. Please ensure that the gradient and the tensor are the same size"
+        )
+
+
+def grad_dtype_of(tensor: Tensor) -> dtypes.dtype | None:
+    """`tensor.grad_dtype`."""
+    if has_node(tensor):
+        raise RuntimeError("grad_dtype can only be accessed on leaf tensors.")
+    wanted = OWN if tensor._meta is None else tensor._meta.grad_dtype
+    return tensor.dtype if wanted is OWN else wanted
+
+
+def set_grad_dtype(tensor: Tensor, value: Any) -> None:
+    """`tensor.grad_dtype = value`."""
+    if value is not None and not isinstance(value, dtypes.dtype):
+        raise RuntimeError(f"grad_dtype must be a retrograd.dtype or None, but got {type(value).__name__}")
+    if has_node(tensor):
+        raise RuntimeError("grad_dtype can only be set on leaf tensors.")
+    held = None if tensor._meta is None else tensor._meta.grad
+    if value is not None and held is not None and held.dtype is not value:
+        raise RuntimeError(
+            f"Cannot set grad_dtype to '{value.type_name}' because there is already a gradient with dtype "
+            f"'{cpp_name(held.dtype)}'. Please clear the gradient (.grad = None) before changing grad_dtype, or ensure "
+            "the new grad_dtype matches the existing gradient's dtype."
+        )
+    tensor._own_meta().grad_dtype = value
+
+
+# -- adding up -----------------------------------------------------------------------------------
+
+
+def cast_for_leaf(grad: Any, k: Any, wanted: dtypes.dtype | None) -> Any:
+    """A gradient (an array, or a tensor) in the type that its leaf asks for; None: any."""
+    if wanted is None:
+        return grad
+    if isinstance(grad, Tensor):
+        return grad.to(wanted)
+    native = k.dtypes[wanted.name]
+    return grad if grad.dtype == native else k.astype(grad, native)
+
+
+def add_to_leaf(leaf: AccumulateGrad, grad: Any, create_graph: bool) -> None:
+    """Add to the leaf's gradient, in place where no graph is being recorded."""
+    meta, k = leaf.meta, leaf.k
+    with leaf.lock:
+        held = meta.grad
+        if held is None:
+            if create_graph:
+                meta.grad = _recorded_copy(grad)
+                return
+            # The array becomes `.grad` as it is if nobody else can see it: referred to by the
+            # caller's variable, ours and the argument of getrefcount. Otherwise it is copied.
+            if k.mutable and (getrefcount(grad) > 3 or not k.owns(grad)):
+                grad = k.copy(grad)
+            if k.mutable and len(grad.shape) > 1:
+                grad = _laid_out(grad, leaf._array, k)
+            meta.grad = wrap_array(grad if type(grad) is k.array_type else k.as_array(grad), k)
+        elif create_graph:
+            meta.grad = held + grad
+        else:
+            _add_in_place(held, grad, k)
+
+
+def _laid_out(grad: Any, like: Any, k: Any) -> Any:
+    """A gradient with its leaf's strides, or row-major if the leaf has holes; copied where it is not so already."""
+    if not enforce_grad_layout_policy._state.get():
+        return grad
+    shape, wanted = tuple(like.shape), k.strides(like)
+    if not Layout(shape, wanted).is_dense():
+        wanted = contiguous_strides(shape)
+    have = k.strides(grad)
+    if tuple(grad.shape) != shape or all(n == 1 or a == b for n, a, b in zip(shape, have, wanted, strict=True)):
+        return grad
+    order = sorted(range(len(shape)), key=lambda axis: -wanted[axis])
+    made = k.copy(k.permute_dims(grad, tuple(order)))  # row-major
+    return k.permute_dims(made, tuple(order.index(axis) for axis in range(len(shape))))
+
+
+def _add_in_place(held: Tensor, grad: Any, k: Any) -> None:
+    array = held._array
+    if k.mutable and own_edge(held) is None and type(held._cell) is list:
+        announce(held)
+        try:
+            k.add(array, grad, array)
+        except (TypeError, ValueError):
+            held.add_(wrap_array(grad, k))  # refuses with PyTorch's text
+        else:
+            bump(held)
+    elif array.shape == grad.shape and array.dtype == grad.dtype:
+        held._write(k.add(array, grad))
+    else:
+        held.add_(wrap_array(grad, k))
+
+
+def _recorded_copy(grad: Tensor) -> Tensor:
+    """A gradient of a recorded pass is copied, so that `.grad` is not a tensor the program has."""
+    from retrograd.ops.inplace import _copy
+
+    return _copy(grad.detach(), grad)

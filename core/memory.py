@@ -1,0 +1,303 @@
+"""A tensor is given other memory: `Tensor.set_`, assignment to `.data`; and memory itself, as `untyped_storage()`.
+
+What sharing memory means is in `retrograd.storage`; here a tensor changes which memory it shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from retrograd.autograd.anomaly import remember_call, stack_of_caller
+from retrograd.autograd.modes import current_mode
+from retrograd.autograd.node import UNGENERATED, AccumulateGrad, Node, next_sequence_number
+from retrograd.autograd.rebase import check_writable
+from retrograd.device import device
+from retrograd.dtypes import DTYPES, cpp_name, dtype
+from retrograd.storage import Storage, bump, leave, share, sign
+from retrograd.tensor import Tensor, own_edge
+from retrograd.views import AsStrided, contiguous_strides
+
+__all__ = ["UntypedStorage", "rebind", "set_", "untyped_storage"]
+
+
+class UntypedStorage:
+    """The memory that a tensor and its aliases share, without types and shapes.
+
+    Two are equal if they are the same memory. Made by `Tensor.untyped_storage()`.
+
+    Source: https://docs.pytorch.org/docs/stable/storage.html#torch.UntypedStorage
+    """
+
+    __slots__ = ("_k", "_shared")
+
+    def __init__(self, shared: Storage, k: Any) -> None:
+        self._shared = shared
+        self._k = k
+
+    @property
+    def _type(self) -> dtype:
+        return DTYPES[self._k.names[self._shared.array.dtype]]
+
+    def nbytes(self) -> int:
+        """Its size in bytes."""
+        return prod(self._shared.array.shape) * self._type.itemsize
+
+    size = __len__ = nbytes
+
+    def element_size(self) -> int:
+        """1: its elements are bytes."""
+        return 1
+
+    @property
+    def device(self) -> device:
+        """The backend and device that hold it."""
+        return device(self._k)
+
+    @property
+    def is_cuda(self) -> bool:
+        return False
+
+    def data_ptr(self) -> int:
+        """An address that is equal for the same memory."""
+        return int(self._k.address(self._shared.array)) if self._k.mutable else id(self._shared)
+
+    @property
+    def _cdata(self) -> int:
+        return id(self._shared)
+
+    def tolist(self) -> list[int]:
+        """Its bytes."""
+        return list(self._k.to_host(self._shared.array).tobytes())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, UntypedStorage) and other._shared is self._shared
+
+    def __hash__(self) -> int:
+        return hash(self._shared)
+
+    def __repr__(self) -> str:
+        rows = "\n ".join(map(str, self.tolist()))
+        return f" {rows}\n[retrograd.storage.UntypedStorage(device={self.device}) of size {self.nbytes()}]"
+
+
+def untyped_storage(self: Tensor) -> UntypedStorage:
+    """The memory of this tensor.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.untyped_storage.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> x = retrograd.arange(4.0)
+    >>> x.untyped_storage().nbytes(), x[2:].untyped_storage() == x.untyped_storage()
+    (16, True)
+    """
+    return UntypedStorage(_shared_of(self), self._k)
+
+
+def _shared_of(tensor: Tensor) -> Storage:
+    meta = tensor._own_meta()
+    if meta.storage is None:
+        meta.storage = Storage(tensor)
+    return meta.storage
+
+
+# -- set_ ----------------------------------------------------------------------------------------
+
+
+def set_(
+    self: Tensor,
+    source: Tensor | UntypedStorage | None = None,
+    storage_offset: int | None = None,
+    size: Sequence[int] | None = None,
+    stride: Sequence[int] | None = None,
+) -> Tensor:
+    """Let this tensor look at other memory, in place: that of `source`, which it shares from then on.
+
+    Its own version goes up and stays apart from that of `source`. The change is recorded as one that has no
+    derivative.
+
+    Parameters
+    ----------
+    source
+        A tensor of the same type on the same device, or a storage. None: empty memory.
+    storage_offset, size, stride
+        Where in the memory, counted in elements. By default as `source`; a storage as a whole.
+
+    Raises
+    ------
+    RuntimeError
+        If types or devices differ, the memory is too small, or the graph forbids a write.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.set_.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> x, y = retrograd.zeros(1), retrograd.arange(6.0)
+    >>> x.set_(y, 1, (2, 2), (2, 1))
+    tensor([[1., 2.],
+            [3., 4.]])
+    """
+    if not (source is None or isinstance(source, (Tensor, UntypedStorage))) or (storage_offset is None) != (
+        size is None
+    ):
+        raise _no_such_form(source, storage_offset)
+    mode = current_mode()
+    given = [self, source] if isinstance(source, Tensor) else [self]
+    records = mode.grad and any(each.requires_grad for each in given)
+    check_writable(self, mode, records)
+    place = _place(self, source, storage_offset or 0, size, stride)
+    edges = tuple(each._edge for each in given) if records else ()
+    bump(self)
+    if source is None:
+        leave(self)
+        self._set_array(self._k.zeros((0,), self._array.dtype))
+    else:
+        _look_at(self, source, place)
+    stack = stack_of_caller() if mode.anomaly else None
+    sign(self._cell, "set_", _NotImplemented if records else None, stack)
+    if records:
+        self._edge = (_node_without_derivative(edges, self._k), 0)
+    return self
+
+
+def _place(
+    self: Tensor, source: Any, offset: int, size: Sequence[int] | None, stride: Sequence[int] | None
+) -> AsStrided | None:
+    """The part of the memory of `source` to look at, checked. None: as `source` does."""
+    if source is None:
+        return None
+    type_ = source._type if isinstance(source, UntypedStorage) else source.dtype
+    if type_ is not self.dtype:
+        raise RuntimeError(f"Could not set tensor of type {cpp_name(type_)} to a tensor of type {cpp_name(self.dtype)}")
+    if source._k is not self._k:
+        raise RuntimeError(
+            f'Attempted to set the storage of a tensor on device "{self.device}" to a storage on different device '
+            f'"{source.device}".  This is no longer allowed; the devices must match.'
+        )
+    shared = source._shared if isinstance(source, UntypedStorage) else _shared_of(source)
+    count = prod(shared.array.shape)
+    if size is None:
+        return AsStrided((count,), (1,), 0) if isinstance(source, UntypedStorage) else None
+    sizes = tuple(size)
+    strides = contiguous_strides(sizes) if stride is None else tuple(stride)
+    _check_place(sizes, strides, offset, count, type_.itemsize)
+    return AsStrided(sizes, strides, offset)
+
+
+def _check_place(size: tuple[int, ...], stride: tuple[int, ...], offset: int, count: int, itemsize: int) -> None:
+    if len(size) != len(stride):
+        raise RuntimeError(f"unequal size length ({len(size)}) and stride length ({len(stride)})")
+    if any(each < 0 for each in stride):
+        raise RuntimeError(f"Storage size calculation overflowed with sizes={list(size)} and strides={list(stride)}")
+    if offset < 0:
+        raise RuntimeError(f"Tensor: invalid storage offset {offset}")
+    needed = 0 if 0 in size else offset + 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+    if needed > count:
+        raise RuntimeError(
+            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and itemsize {itemsize} "
+            f"requiring a storage size of {needed * itemsize} are out of bounds for storage of size {count * itemsize}"
+        )
+
+
+def _look_at(self: Tensor, source: Any, place: AsStrided | None) -> None:
+    if place is None:
+        leave(self)
+        self._set_array(source._array)
+        share(source, self)
+        return
+    shared = source._shared if isinstance(source, UntypedStorage) else _shared_of(source)
+    leave(self)
+    self._set_array(place.apply(self._k, shared.array))
+    meta = self._own_meta()
+    meta.storage, meta.steps = shared, (place,)
+    shared.add(self)
+
+
+class _NoDerivative:
+    """The plan of a change that has no derivative."""
+
+    __slots__ = ()
+    holds_tensors = False
+
+    def raw(self, K: Any, g: Any, node: Node) -> Any:
+        raise RuntimeError("derivative for set_ is not implemented")
+
+    graph = raw
+
+    def saved_attribute(self, node: Node, name: str) -> Any:
+        raise AttributeError(f"'{type(node).__name__}' object has no attribute '_saved_{name}'")
+
+
+_NO_DERIVATIVE = _NoDerivative()
+_NotImplemented = type(
+    "NotImplemented", (Node,), {"__slots__": (), "__module__": "builtins", "prefix": UNGENERATED}
+)  # PyTorch's name
+
+
+def _node_without_derivative(edges: tuple[Any, ...], k: Any) -> Node:
+    node = _NotImplemented()
+    node.edges, node.saved, node.plan = edges, (), _NO_DERIVATIVE
+    node.k, node.fix, node.extras, node.seq = k, None, None, next_sequence_number()
+    if current_mode().anomaly:
+        remember_call(node)
+    return node
+
+
+def _no_such_form(source: Any, storage_offset: int | None) -> TypeError:
+    got = [type(each).__name__ for each in (source, storage_offset) if each is not None]
+    mismatch = (
+        ""
+        if len(got) > 1
+        else (f"\n      didn't match because some of the arguments have invalid types: (!{_described(source)}!)")
+    )
+    return TypeError(
+        f"set_() received an invalid combination of arguments - got ({', '.join(got)}), but expected one of:\n"
+        f" * (){mismatch}\n"
+        f" * (retrograd.Storage source){mismatch}\n"
+        " * (retrograd.Storage source, int storage_offset, tuple of ints size, tuple of ints stride = None)\n"
+        f" * (Tensor source){mismatch}\n"
+        " * (Tensor source, int storage_offset, tuple of ints size, tuple of ints stride = None)\n"
+    )
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"{type(value).__name__} of [{', '.join(type(each).__name__ for each in value)}]"
+    return type(value).__name__
+
+
+# -- data ----------------------------------------------------------------------------------------
+
+
+def rebind(self: Tensor, value: Any) -> None:
+    """`self.data = value`: look at the memory of `value`, and keep one's own version, history and gradient.
+
+    Raises
+    ------
+    TypeError
+        If `value` is no tensor.
+    RuntimeError
+        If the type of `value` cannot have the gradient that `self` requires.
+    """
+    if not isinstance(value, Tensor):
+        name = "NoneType" if value is None else type(value).__name__
+        raise TypeError(f"Variable data has to be a tensor, but got {name}")
+    if self.requires_grad and not value.dtype.is_differentiable:
+        raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
+    other_kind = value._k is not self._k or value.dtype is not self.dtype
+    leave(self)
+    self._k = value._k
+    if value.is_inference():
+        self._cell = value._cell
+    self._set_array(value._array)
+    edge = own_edge(self)
+    if other_kind and edge is not None and type(edge[0]) is AccumulateGrad:
+        # The old one stays in the graphs that know the leaf as it was.
+        node = AccumulateGrad(self)
+        node.extras = edge[0].extras
+        self._edge = (node, 0)
+    share(value, self)

@@ -1,0 +1,186 @@
+"""What a leaf takes as its gradient, of which type, and whether as it is: the same as in PyTorch."""
+
+from __future__ import annotations
+
+import pytest
+from programs import assert_same
+
+PROGRAMS = {
+    "grad_dtype_get": """
+        x = torch.ones(3, requires_grad=True)
+        print(x.grad_dtype)
+        y = torch.ones(3)
+        print(y.grad_dtype)
+        print(torch.arange(3).grad_dtype)
+        attempt(lambda: (x * 2).grad_dtype)
+        print(torch.ones(2, dtype=torch.complex64, requires_grad=True).grad_dtype)
+    """,
+    "grad_dtype_set": """
+        x = torch.ones(3, requires_grad=True)
+        x.grad_dtype = torch.float64
+        print(x.grad_dtype, x.dtype)
+        (x * 2).sum().backward()
+        print(x.grad, x.grad.dtype)
+        (x * 2).sum().backward()
+        print(x.grad, x.grad.dtype)
+    """,
+    "grad_dtype_half": """
+        x = torch.ones(3, requires_grad=True)
+        x.grad_dtype = torch.bfloat16
+        (x * 2).sum().backward()
+        print(x.grad.dtype, x.grad)
+        x.grad = torch.ones(3, dtype=torch.bfloat16)
+        attempt(setattr, x, "grad", torch.ones(3))
+        print(torch.autograd.grad((x * 2).sum(), x)[0].dtype)
+    """,
+    "grad_dtype_none": """
+        x = torch.ones(3, requires_grad=True)
+        x.grad_dtype = None
+        print(x.grad_dtype)
+        x.grad = torch.ones(3, dtype=torch.float64)
+        print(x.grad)
+        (x * 2).sum().backward()
+        print(x.grad)
+        x.grad = torch.ones(3, dtype=torch.int64)
+        print(x.grad)
+        attempt((x * 2).sum().backward)
+        x.grad = None
+        (x * 2).sum().backward()
+        print(x.grad.dtype)
+    """,
+    "grad_dtype_errors": """
+        x = torch.ones(3, requires_grad=True)
+        attempt(setattr, x, "grad_dtype", 3)
+        attempt(setattr, x, "grad_dtype", "float32")
+        attempt(setattr, x, "grad_dtype", torch.complex64)
+        y = x * 2
+        attempt(setattr, y, "grad_dtype", torch.float64)
+        attempt(setattr, y, "grad_dtype", torch.float32)
+        z = torch.ones(3)
+        attempt(setattr, z, "grad_dtype", torch.float64)
+        print(z.grad_dtype)
+        (x * 2).sum().backward()
+        attempt(setattr, x, "grad_dtype", torch.float64)
+        attempt(setattr, x, "grad_dtype", torch.float32)
+        attempt(setattr, x, "grad_dtype", None)
+        print(x.grad_dtype)
+    """,
+    "grad_dtype_after_set_requires": """
+        z = torch.ones(3)
+        z.grad_dtype = torch.float64
+        z.requires_grad_()
+        print(z.grad_dtype)
+        (z * 2).sum().backward()
+        print(z.grad)
+    """,
+    "grad_dtype_assign_text": """
+        x = torch.ones(3, requires_grad=True)
+        attempt(setattr, x, "grad", torch.ones(3, dtype=torch.float64))
+        attempt(setattr, x, "grad", torch.ones(3, dtype=torch.int64))
+        x.grad_dtype = torch.float64
+        attempt(setattr, x, "grad", torch.ones(3))
+        attempt(setattr, x, "grad", torch.ones(4, dtype=torch.float64))
+        x.grad = torch.ones(3, dtype=torch.float64)
+        print(x.grad)
+    """,
+    "grad_dtype_backward_grad_args": """
+        x = torch.ones(3, requires_grad=True)
+        x.grad_dtype = torch.float64
+        y = x.to(torch.float64) * 2
+        y.sum().backward()
+        print(x.grad)
+        print(torch.autograd.grad((x*2).sum(), x))
+        acc = (x * 2).grad_fn.next_functions[0][0]
+        acc.register_hook(lambda gi, go: print("post", go))
+        acc.register_prehook(lambda go: print("pre", go))
+        x.register_hook(lambda g: print("hook", g))
+        (x * 2).sum().backward()
+        print(x.grad)
+    """,
+    "grad_dtype_none_mixed": """
+        x = torch.ones(3, requires_grad=True)
+        x.grad_dtype = None
+        class F(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x): return x * 2
+            @staticmethod
+            def backward(ctx, g): return g.double() * 2
+        F.apply(x).sum().backward()
+        print(x.grad)
+        w = torch.ones(3, requires_grad=True)
+        F.apply(w).sum().backward()
+        print(w.grad)
+    """,
+    "grad_dtype_create_graph": """
+        x = torch.ones(3, requires_grad=True)
+        x.grad_dtype = torch.float64
+        (x ** 3).sum().backward(create_graph=True)
+        print(x.grad)
+    """,
+    "grad_dtype_deepcopy_data": """
+        import copy
+        x = torch.ones(3, requires_grad=True)
+        x.grad_dtype = torch.float64
+        y = copy.deepcopy(x)
+        print(y.grad_dtype, x.detach().grad_dtype, x.data.grad_dtype)
+        x.data = torch.ones(3, dtype=torch.float64)
+        print(x.grad_dtype)
+        p = torch.nn.Parameter(torch.ones(2))
+        p.grad_dtype = torch.bfloat16
+        print(p.grad_dtype)
+    """,
+    "grad_rules": """
+        x = torch.ones(3, requires_grad=True)
+        attempt(setattr, x, "grad", x)
+        attempt(setattr, x, "grad", 3)
+        attempt(setattr, x, "grad", torch.ones(3, 1))
+        attempt(setattr, x, "grad", torch.ones(()))
+        attempt(setattr, x, "grad", [1., 2., 3.])
+        x.grad = torch.ones(3)
+        del x.grad
+        print(x.grad)
+        y = x * 2
+        y.grad = torch.ones(3)
+        print(y.grad)
+        z = torch.ones(3)
+        z.grad = torch.ones(3)
+        print(z.grad, z.requires_grad)
+        i = torch.arange(3)
+        attempt(setattr, i, "grad", torch.ones(3))
+        attempt(setattr, i, "grad", torch.arange(3))
+    """,
+    "grad_identity": """
+        x = torch.ones(3, requires_grad=True)
+        g = torch.full((3,), 2.)
+        x.grad = g
+        print(x.grad is g)
+        (x * 3).sum().backward()
+        print(x.grad is g, g, g._version)
+        (x * 3).sum().backward(create_graph=True)
+        print(x.grad is g, g, x.grad)
+    """,
+    "grad_stolen_or_cloned": """
+        x = torch.ones(3, requires_grad=True)
+        seed = torch.ones(3)
+        x.backward(seed)
+        print(x.grad is seed)
+        seed.fill_(5.)
+        print(x.grad)
+        y = torch.ones(3, requires_grad=True)
+        (x + y).backward(torch.ones(3))
+        print(x.grad is y.grad)
+        x.grad.zero_()
+        print(y.grad)
+        z = torch.ones(3, requires_grad=True)
+        hold = []
+        z.register_hook(lambda g: hold.append(g))
+        (z * 2).sum().backward()
+        hold[0].zero_()
+        print(z.grad)
+    """,
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_same_as_pytorch(name: str, backend: str) -> None:
+    assert_same(PROGRAMS[name])

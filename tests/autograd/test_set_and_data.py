@@ -1,0 +1,214 @@
+"""A tensor is given other memory, by set_ and by assignment to .data: the same as in PyTorch."""
+
+from __future__ import annotations
+
+import pytest
+from programs import assert_same
+
+PROGRAMS = {
+    "data_assign": """
+        x = torch.ones(3, requires_grad=True)
+        v0 = x._version
+        x.data = torch.full((2, 2), 5.)
+        print(x, x.requires_grad, x.is_leaf, x.shape, x._version)
+        (x * 2).sum().backward()
+        print(x.grad)
+        attempt(setattr, x, "data", torch.ones(3))
+        print(x.shape, x.grad)
+    """,
+    "data_assign_rules": """
+        x = torch.ones(3, requires_grad=True)
+        attempt(setattr, x, "data", 3)
+        attempt(setattr, x, "data", None)
+        attempt(setattr, x, "data", torch.ones(3, dtype=torch.int64))
+        attempt(setattr, x, "data", torch.ones(3, dtype=torch.float64))
+        print(x.dtype, x.requires_grad)
+        (x * 2).sum().backward()
+        print(x.grad)
+        attempt(lambda: delattr(x, "data"))
+        y = torch.arange(3)
+        y.data = torch.ones(2)
+        print(y)
+        y = torch.ones(3)
+        y.data = torch.arange(3)
+        print(y)
+    """,
+    "data_assign_nonleaf": """
+        x = torch.ones(3, requires_grad=True)
+        y = x * 2
+        y.data = torch.full((3,), 7.)
+        print(y, y.grad_fn)
+        (y * y).sum().backward()
+        print(x.grad)
+    """,
+    "data_shares": """
+        x = torch.ones(3, requires_grad=True)
+        t = torch.zeros(3)
+        x.data = t
+        t[0] = 9.
+        print(x, x._version, t._version)
+        with torch.no_grad():
+            x[1] = 4.
+        print(t, x._version, t._version)
+        d = x.data
+        d[2] = 1.
+        print(x, t, d.requires_grad, d._version)
+    """,
+    "data_of_view": """
+        b = torch.zeros(4)
+        v = b[:2]
+        v.data = torch.ones(2)
+        print(v, b, v._is_view(), v._base is b)
+        v.mul_(5)
+        print(v, b)
+        b.add_(1)
+        print(v, b)
+    """,
+    "data_same_grad_kept": """
+        x = torch.ones(3, requires_grad=True)
+        (x * 2).sum().backward()
+        x.data = torch.zeros(3)
+        print(x.grad)
+        x.data = torch.zeros(4)
+        print(x.grad)
+        attempt(lambda: (x*2).sum().backward())
+    """,
+    "data_noncontiguous": """
+        x = torch.ones(2, 3, requires_grad=True)
+        x.data = torch.arange(6.).reshape(3, 2).t()
+        print(x, x.stride(), x.is_contiguous())
+        x.data = x.data[:, 1:]
+        print(x, x.storage_offset())
+    """,
+    "set_basic": """
+        a = torch.ones(3)
+        b = torch.arange(4.)
+        r = a.set_(b)
+        print(r is a, a, a._version, b._version)
+        a[0] = 10.
+        print(b, a._version, b._version)
+        b[1] = 20.
+        print(a, a._version)
+    """,
+    "set_empty": """
+        a = torch.ones(3)
+        a.set_()
+        print(a, a.shape)
+    """,
+    "set_storage": """
+        b = torch.arange(6.)
+        a = torch.zeros(1)
+        a.set_(b.untyped_storage(), 1, (2, 2), (2, 1)) if False else a.set_(b, 1, (2, 2), (2, 1))
+        print(a, a.stride(), a.storage_offset())
+        a[0, 0] = 100.
+        print(b)
+    """,
+    "set_tensor_args": """
+        b = torch.arange(6.)
+        a = torch.zeros(1)
+        attempt(a.set_, b, 1)
+        attempt(a.set_, b, 1, (2,))
+        attempt(a.set_, b, 0, (2, 2))
+        attempt(a.set_, b, 0, (2, 2), (2, 1))
+        attempt(a.set_, b, 3, (2, 2), (2, 1))
+        attempt(a.set_, b, -1, (2,), (1,))
+        attempt(a.set_, b, 0, (2,), (-1,))
+        attempt(a.set_, b, 0, (2, 2), (1,))
+        attempt(a.set_, 3)
+        attempt(a.set_, torch.arange(3))
+        attempt(a.set_, [1., 2.])
+    """,
+    "set_views_of_target": """
+        a = torch.ones(3)
+        v = a[:2]
+        a.set_(torch.zeros(5))
+        print(a, v, v._base is a)
+        v.add_(1)
+        print(a, v)
+    """,
+    "set_requires": """
+        x = torch.ones(3, requires_grad=True)
+        attempt(x.set_, torch.zeros(3))
+        attempt(torch.zeros(3).set_, x)
+        with torch.no_grad():
+            x.set_(torch.zeros(4))
+        print(x, x.requires_grad)
+        (x * 2).sum().backward()
+        print(x.grad)
+        y = torch.ones(3, requires_grad=True) * 2
+        attempt(y.set_, torch.zeros(3))
+        t = torch.zeros(3)
+        with torch.no_grad():
+            t.set_(y)
+        print(t, t.requires_grad)
+    """,
+    "set_of_requires_grad_source": """
+        y = torch.ones(3, requires_grad=True) * 2
+        t = torch.zeros(3)
+        attempt(t.set_, y)
+        attempt(t.set_, y.detach())
+        print(t, t.requires_grad)
+        t[0] = 5.
+        print(y)
+    """,
+    "set_view_target": """
+        b = torch.zeros(4)
+        v = b[:2]
+        attempt(v.set_, torch.ones(3))
+        print(v, v._is_view())
+        v[0] = 7.
+        print(b)
+    """,
+    "set_graph": """
+        x = torch.ones(3, requires_grad=True)
+        w = torch.full((3,), 2.)
+        y = x * w
+        w.set_(torch.zeros(3))
+        attempt(y.sum().backward)
+        print(w._version)
+    """,
+    "set_self_view": """
+        a = torch.arange(6.)
+        a.set_(a[2:4])
+        print(a, a.storage_offset(), a.shape)
+    """,
+    "set_scalar": """
+        a = torch.zeros(3)
+        a.set_(torch.tensor(2.))
+        print(a, a.shape)
+    """,
+    "untyped_storage": """
+        b = torch.arange(6.)
+        s = b.untyped_storage()
+        print(s.nbytes(), s.size(), len(s), s.data_ptr() == b.data_ptr(), type(s).__name__)
+        v = b[2:]
+        print(v.untyped_storage().data_ptr() == s.data_ptr(), v.untyped_storage()._cdata == s._cdata)
+        print(torch.ones(2).untyped_storage().data_ptr() == s.data_ptr())
+        a = torch.zeros(1)
+        for args in ((s,), (s, 1, (2, 2), (2, 1)), (s, 1, (2, 2)), (s, 1, (2,))):
+            attempt(a.set_, *args)
+        a[0] = 77.
+        print(b)
+        print(a.set_(source=b), a.set_(source=b, storage_offset=1, size=(2,), stride=(2,)))
+        print(b.t().untyped_storage()._cdata == s._cdata, b.clone().untyped_storage()._cdata == s._cdata)
+    """,
+    "set_no_derivative": """
+        y = torch.ones(3, requires_grad=True) * 2
+        t = torch.zeros(3)
+        t.set_(y)
+        print(t.grad_fn, t.grad_fn.name(), t.grad_fn.next_functions)
+        attempt(t.sum().backward)
+    """,
+    "set_dtype": """
+        a = torch.zeros(3)
+        attempt(a.set_, torch.arange(3).untyped_storage()) if False else None
+        attempt(a.set_, torch.arange(3))
+        attempt(a.set_, torch.ones(3, dtype=torch.complex64))
+        print(a, a._version)
+    """,
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_same_as_pytorch(name: str, backend: str) -> None:
+    assert_same(PROGRAMS[name])
