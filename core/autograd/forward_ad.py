@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from retrograd.autograd.modes import ModeContext, current_mode, set_mode
-from retrograd.autograd.tangents import Level, set_tangent, tangent_of
+from retrograd.autograd.tangents import Level, detached, set_tangent, tangent_of
 from retrograd.tensor import Tensor
 
 __all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual"]
@@ -149,7 +149,7 @@ def dual_at(level: Level, tensor: Tensor, tangent: Any) -> Tensor:
             "Making a dual Tensor based on a Tensor that already has a forward gradient at the same level "
             f"{current_mode().dual.index(level)} is not supported."
         )
-    dual = alias_of(tensor)
+    dual = alias_of(tensor) if tensor._edge is not None else detached(tensor)
     set_tangent(dual, level, tangent)
     return dual
 
@@ -181,7 +181,7 @@ def unpack_at(level: Level, tensor: Tensor) -> UnpackedDualTensor:
     mode = current_mode()
     set_mode(mode.but(dual=tuple(each for each in mode.dual if each is not level)))
     try:
-        primal = alias_of(tensor)
+        primal = alias_of(tensor) if tensor._edge is not None else detached(tensor)
     finally:
         set_mode(mode)
     return UnpackedDualTensor(primal, tangent)

@@ -73,18 +73,21 @@ class Mode:
         if self.inference and "inference" not in changes and "grad" in changes:
             changes["asked"] = changes.pop("grad")
         changed = replace(self, **changes)
-        plain = not (
-            changed.inference
-            or changed.anomaly
-            or changed.saved_hooks
-            or changed.saved_hooks_disabled
-            or changed.dual
-            or changed.results is not None
-            or changed.profiler is not None
+        if changed.dual or changed.results is not None or changed.is_special():
+            return changed
+        return GRAD if changed.grad else NO_GRAD
+
+    def is_special(self) -> bool:
+        """Whether anything is on but forward mode and what provides results."""
+        return bool(
+            self.inference or self.anomaly or self.saved_hooks or self.saved_hooks_disabled or self.profiler is not None
         )
-        if plain:
-            return GRAD if changed.grad else NO_GRAD
-        return changed
+
+    def at(self, levels: tuple[Any, ...]) -> Mode:
+        """This mode with these levels of forward mode alone, and without what provides results."""
+        if levels or self.is_special():
+            return self.but(dual=levels, results=None)
+        return GRAD if self.grad else NO_GRAD
 
 
 _ON, _OFF = {"grad": True}, {"grad": False}

@@ -22,16 +22,17 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from retrograd.autograd.modes import current_mode, set_mode
+from retrograd.autograd.modes import GRAD, NO_GRAD, Mode, current_mode, set_mode
 from retrograd.layout import contiguous_format
 from retrograd.tensor import Tensor, wrap_array
 
 if TYPE_CHECKING:
+    from retrograd.ops.declare import Op
     from retrograd.storage import View
 
 __all__ = [
-    "Level", "Rule", "Tape", "carry", "detached", "entered", "move_tangents", "push", "push_function",
-    "push_view", "push_write", "set_tangent", "tangent_of", "tangents_of",
+    "Level", "Rule", "Tape", "call", "carry", "detached", "entered", "keep_tangents", "move_tangents", "push",
+    "push_function", "push_view", "push_write", "set_tangent", "tangent_of", "tangents_of",
 ]  # fmt: skip
 
 _next_number: Callable[[], int] = itertools.count().__next__
@@ -150,7 +151,7 @@ class _Only:
     def __enter__(self) -> None:
         self._mode = current_mode()
         # Who provides results of operators (selective checkpointing) counts those of the program alone.
-        set_mode(self._mode.but(dual=self.levels, results=None))
+        set_mode(self._mode.at(self.levels))
 
     def __exit__(self, *exc_info: object) -> None:
         set_mode(self._mode)
@@ -209,20 +210,62 @@ def carry(make: Callable[[], Callable[[Any], Any]], source: Any, made: Tensor) -
 # -- through operators -----------------------------------------------------------------------------
 
 
-def push(op: Any, inputs: Sequence[Any], outputs: Sequence[Tensor], values: dict[str, Any]) -> None:
+def call(op: Op, mode: Mode, arguments: Sequence[Any]) -> Any:
+    """Run an operator in forward mode, by its short path and then its rule; or NotImplemented.
+
+    That is for calls out of the ordinary, which `retrograd.ops.dispatch` sees to: with more switched on than
+    forward mode, inside of `vmap`, of anything that has to be made a tensor first.
+    """
+    plain = mode.at(())
+    inputs = op.inputs_among(arguments)
+    if mode.results is not None or (plain is not GRAD and plain is not NO_GRAD) or not all(map(_is_ordinary, inputs)):
+        return NotImplemented
+    set_mode(plain)
+    try:
+        result = op.run(arguments)
+        outputs = (result,) if op.outputs == 1 else result
+        if not op.vjp or not any(each.dtype.is_differentiable for each in outputs):
+            return result
+        values = {name: arguments[place] for name, place in op.param_places}
+        for i, level in enumerate(mode.dual):
+            if i:
+                set_mode(mode.at(mode.dual[:i]))
+            _push_at(level, op, inputs, outputs, values)
+    finally:
+        set_mode(mode)
+    keep_tangents(inputs, outputs)
+    return result
+
+
+def _is_ordinary(input: Any) -> bool:
+    if isinstance(input, Tensor):
+        return not input._k.level
+    return input is None or type(input) in (float, int, bool, complex)
+
+
+def keep_tangents(inputs: Sequence[Any], outputs: Sequence[Tensor]) -> None:
+    """Let the node of an operator that has just run keep the tangents of what it saved."""
+    edge = next((each._edge for each in outputs if each._edge is not None), None)
+    if edge is not None:
+        edge[0].plan.keep_tangents(edge[0], inputs, outputs)
+
+
+def push(op: Op, inputs: Sequence[Any], outputs: Sequence[Tensor], values: dict[str, Any]) -> None:
     """Give the results of an operator their tangents. `values` holds its other arguments by name."""
+    if op.vjp and any(each.dtype.is_differentiable for each in outputs):
+        for level, outside in _outwards():
+            with _Only(outside):
+                _push_at(level, op, inputs, outputs, values)
+
+
+def _push_at(level: Level, op: Op, inputs: Sequence[Any], outputs: Sequence[Tensor], values: dict[str, Any]) -> None:
+    """The same at one level, while only the levels outside of it are active."""
     from retrograd.ops.jvp import rule_of
 
-    if not op.vjp or not any(each.dtype.is_differentiable for each in outputs):
-        return
-    for level, outside in _outwards():
-        tangents = [tangent_of(each, level) for each in inputs]
-        if all(each is None for each in tangents):
-            continue
-        with _Only(outside):
-            rule = rule_of(op, inputs, outputs, values, [each is not None for each in tangents])
-            pushed = level.run(rule, tangents, outputs)
-        _set_all(level, outputs, pushed)
+    tangents = [tangent_of(each, level) for each in inputs]
+    present = [each is not None for each in tangents]
+    if any(present):
+        _set_all(level, outputs, level.run(rule_of(op, inputs, outputs, values, present), tangents, outputs))
 
 
 def _set_all(level: Level, outputs: Sequence[Any], tangents: Tangents) -> None:

@@ -132,6 +132,11 @@ class Op:
         broadcasts = promote is not None and set(self.kinds.values()) == {"tensor"}
         self.batch = batching.elementwise if batch is None and broadcasts else batch
         self.params = tuple(n for n in parameters if n not in self.kinds)
+        places = {name: place for place, name in enumerate(parameters)}
+        self.input_places = tuple(places[name] for name in self.inputs)
+        self.param_places = tuple((name, places[name]) for name in self.params)
+        self.keywords = tuple(n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY)
+        self._sources: dict[str, tuple[str, int, str]] = {}
         self.raw = frozenset(n for n, p in parameters.items() if p.annotation == "Raw")
         self.defaults = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
         self.needs = _needs(vjp)
@@ -184,6 +189,13 @@ class Op:
 
     def source_of(self, name: str) -> tuple[str, int, str]:
         """(kind, index, name) of what a formula calls `name`; see `Plan.save`."""
+        try:
+            return self._sources[name]
+        except KeyError:
+            found = self._sources[name] = self._find_source(name)
+            return found
+
+    def _find_source(self, name: str) -> tuple[str, int, str]:
         if name in self.inputs:
             return "input", self.inputs.index(name), name
         if name == "needs":
@@ -201,6 +213,24 @@ class Op:
             f"the formula of {self.name!r} asks for {name!r}, which is neither an input ({', '.join(self.inputs)}), "
             f"an argument ({', '.join(self.params)}), 'result', 'needs' nor an input's _shape, _dtype or _transposed"
         )
+
+    # -- calling it with all arguments in declared order ---------------------------------------
+
+    def inputs_among(self, arguments: Sequence[Any]) -> list[Any]:
+        """The inputs, flat."""
+        if "list" not in self.kinds.values():
+            return [arguments[place] for place in self.input_places]
+        given = (
+            (self.kinds[name], arguments[place]) for name, place in zip(self.inputs, self.input_places, strict=True)
+        )
+        return [each for kind, value in given for each in (value if kind == "list" else (value,))]
+
+    def run(self, arguments: Sequence[Any]) -> Any:
+        """Call the public function."""
+        if not self.keywords:
+            return self.public(*arguments)
+        split = len(arguments) - len(self.keywords)
+        return self.public(*arguments[:split], **dict(zip(self.keywords, arguments[split:], strict=True)))
 
     def is_saved_tensor(self, name: str) -> bool:
         return self.source_of(name)[0] in ("input", "result")

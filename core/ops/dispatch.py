@@ -45,6 +45,12 @@ def call(op: Op, *arguments: Any) -> Any:
         return in_place[type(arguments[0])](op, arguments[0].tensor, *arguments[1:])
     if mode.profiler is not None:
         return mode.profiler.call(operator_name(op.node_class.__name__), call, op, *arguments)
+    if mode.dual:
+        from retrograd.autograd import tangents
+
+        result = tangents.call(op, mode, arguments)
+        if result is not NotImplemented:
+            return result
     inputs, values = _split(op, arguments)
     if op.check is not None:
         op.check(inputs)

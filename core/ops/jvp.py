@@ -125,8 +125,8 @@ class _Call:
 
     def elementwise(self, present: Sequence[bool]) -> Rule:
         inner = self.by_formulas(self.op.vjp, self.op.needs, present)
-        output = self.outputs[0]
-        native, shape = output._array.dtype, tuple(output._array.shape)
+        output = self.outputs[0]._array
+        native, shape = output.dtype, tuple(output.shape)
 
         def run(tangents: Tangents) -> Tangents:
             return inner.run([None if each is None else _as(each, native, shape) for each in tangents])
@@ -205,10 +205,10 @@ class _Call:
         """The operator applied to other inputs, with the same arguments."""
         left = iter(inputs)
         kinds = self.op.kinds
-        return self.op.public(*(
+        return self.op.run([
             self.values[name] if name not in kinds else list(left) if kinds[name] == "list" else next(left)
             for name in self.op.signature.parameters
-        ))  # fmt: skip
+        ])  # fmt: skip
 
     def fitted(self, made: Any) -> Tangents:
         """Tangents in the types and shapes of the results."""
