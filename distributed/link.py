@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from msgspec import structs
 
@@ -116,6 +115,8 @@ class Link:
         """Why nothing more can be asked."""
         self.heard = now
         self._host = host
+        self._restarted: Welcome | None = None
+        """Where a server that has started again stands, until an answer of it tells our program."""
         self._ticked = now
         self._greeted = 0.0
         self._greet(now)
@@ -132,7 +133,10 @@ class Link:
         return request
 
     def say(self, request: Request, message: Message, arrays: Sequence[Array] = (), *, now: float) -> None:
-        """Say a request, or a part of it."""
+        """Say a request, or a part of it; nothing if it was given up in between."""
+        if self.requests.get(request.seq) is not request:
+            return
+        message = self._for_server(message)
         request.messages.append((message, arrays))
         request.is_complete = not isinstance(message, Push) or message.parts > 0
         request.sent = now
@@ -186,7 +190,8 @@ class Link:
                 )
             )
             return
-        restarted = self.boot not in (0, welcome.boot)
+        if self.boot not in (0, welcome.boot):
+            self._restarted = welcome
         self.welcome, self.boot, self.recovery = welcome, welcome.boot, welcome.recovery
         if self.joined and not welcome.initialized:
             self.fail(
@@ -199,9 +204,9 @@ class Link:
             self.forgotten = True
         else:
             for request in self.requests.values():
-                self._repeat(request, welcome, restarted, now)
+                self._repeat(request, welcome, now)
 
-    def _repeat(self, request: Request, welcome: Welcome, restarted: bool, now: float) -> None:
+    def _repeat(self, request: Request, welcome: Welcome, now: float) -> None:
         """Say what the server does not have; see Note [When something is said again]."""
         self.retries += request.sent < now and bool(request.messages)
         request.sent = now
@@ -210,9 +215,16 @@ class Link:
             for message, _ in request.messages[-1:]:
                 self.outgoing.append((_without_tensors(message), ()))
             return
-        if restarted:
-            request.messages = [(_for_step(each, welcome.step + 1), arrays) for each, arrays in request.messages]
+        request.messages = [(self._for_server(each), arrays) for each, arrays in request.messages]
         self.outgoing.extend(request.messages)
+
+    def _for_server(self, message: Message) -> Message:
+        """The message as it is right for a server that has gone back, perhaps, to before what our program knows."""
+        server = self._restarted
+        if server is None or not isinstance(message, Push | Pull):
+            return message
+        version = message.version if message.version <= server.version else 0  # else it is of weights that are gone
+        return structs.replace(message, step=server.step + isinstance(message, Push), version=version)
 
     def _take_error(self, message: Error, now: float) -> None:
         error = from_kind(message.kind, message.text)
@@ -245,6 +257,8 @@ class Link:
                 del self.requests[message.seq]
         else:
             del self.requests[message.seq]
+        if isinstance(message, Ready | Weights | Done):
+            self._restarted = None
         request.deliver(message, arrays)
 
     # ---- time passes ---------------------------------------------------------------------------------------
@@ -315,7 +329,3 @@ def _without_tensors(message: Message) -> Message:
     assert isinstance(message, Pull | Barrier | Fetch)
     return message
 
-
-def _for_step(message: Any, step: int) -> Message:
-    """A push for the step that is next on a server which has gone back to a snapshot."""
-    return structs.replace(message, step=step) if isinstance(message, Push) else message

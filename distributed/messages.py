@@ -453,6 +453,8 @@ class Welcome(Message, frozen=True):
     """How long to wait for this server if it dies: it keeps what it needs to come back. 0 is not at all."""
     shared: bool
     """Whether payloads may go through shared memory."""
+    version: Natural = 0
+    """Updates in the server's weights."""
     protocol: Natural = VERSION
 
 

@@ -278,6 +278,7 @@ class Server:
             credit=self.credit,
             recovery=options.recovery,
             shared=hello.host == self._host != "" and options.shared,
+            version=0 if self.state is None else self.state.position.version,
         )
         self.outbox.send(peer, welcome)
 
