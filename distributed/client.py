@@ -185,7 +185,7 @@ class Client:
             self._init(link, call, tuple(share) if first else (), arrays, first)
         self._deliver = deliver
         self._settle(call, len(self.links))
-        self.compression = None if welcomes[0].compression == "none" else codec_for(welcomes[0].compression)
+        self.compression = None if welcomes[0].compression == "none" else codec_for(welcomes[0].compression, seed=self.place.rank)
         self.initialized = True
 
     def offer(self, tensor: int, gradient: Array, state: int) -> None:

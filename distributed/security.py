@@ -47,7 +47,6 @@ from zmq.utils import z85
 from .errors import DistributedError, Refused
 
 __all__ = [
-    "KEYS_VARIABLE",
     "ClientKeys",
     "Key",
     "Keyring",
@@ -60,9 +59,6 @@ __all__ = [
 ]
 
 log = logging.getLogger("retrograd.distributed.security")
-
-KEYS_VARIABLE = "RETROGRAD_KEYS"
-"""The environment variable that names a worker's keys folder, or one secret file in it."""
 
 Role: TypeAlias = Literal["worker", "launcher", "server"]
 
@@ -154,10 +150,13 @@ def _write(path: Path, key: Key, secret: bytes | None = None) -> None:
     lines += ["curve", f'    public-key = "{z85.encode(key.public).decode()}"']
     lines += [f'    secret-key = "{z85.encode(secret).decode()}"'] if secret else []
     text = (_SECRET_NOTE if secret else _PUBLIC_NOTE) + "\n".join(lines) + "\n"
-    # O_EXCL: a key that exists is never written over. The mode holds from the first byte on.
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if secret else 0o644)
-    with open(handle, "w", encoding="ascii") as file:
-        file.write(text)
+    try:
+        # O_EXCL: neither a file that exists nor what a link points to is written. The mode holds at once.
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if secret else 0o644)
+        with open(handle, "w", encoding="ascii") as file:
+            file.write(text)
+    except OSError as error:
+        raise DistributedError(f"the key file {path} cannot be written: {error}") from None
 
 
 def _read(path: Path) -> tuple[Key, bytes | None]:
@@ -468,14 +467,6 @@ class ClientKeys:
                 "server's keys folder (server.key), without its secret file"
             )
         return cls(key, secret, servers[0], folder)
-
-    @classmethod
-    def from_environment(
-        cls, role: Role, rank: int | None = None, variables: Mapping[str, str] | None = None
-    ) -> ClientKeys | None:
-        """The keys that ``RETROGRAD_KEYS`` names, or ``None`` when it is not set."""
-        path = (os.environ if variables is None else variables).get(KEYS_VARIABLE)
-        return cls.read(path, role, rank) if path else None
 
 
 def _secret_files(folder: Path) -> list[Path]:

@@ -380,9 +380,9 @@ class Server:
         if message.rank not in self.roster:
             raise ProtocolError(f"rank {message.rank} is not one of this run")
         member = self.roster[message.rank]
-        if not member.is_counted_on:
+        if member.state == "lost" or (member.state == "left" and not message.failed):
             return
-        if message.failed:
+        if message.failed:  # even if it has said goodbye before
             self.lose(member, f"lost {member.describe(self.now())}: {message.text}")
         elif member.state == "expected":
             self.leave(member)  # a script need not join
