@@ -251,11 +251,12 @@ class FaultProxy:
             self.changed()
 
     async def _close(self) -> None:
-        tasks = [connection.task for connection in self.connections]
         self.cut_now()
         for fault in self.faults:
             fault.end()
         self._stop_listening()
+        # With them those of connections that were cut before and are not at their end yet.
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
         await asyncio.gather(*tasks, return_exceptions=True)
 
 

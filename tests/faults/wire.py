@@ -18,7 +18,7 @@ Header: TypeAlias = dict[str, Any]
 MAGIC = b"RGP1"
 CHUNK = 65_536
 _GREETING = 64
-_MORE, _LONG, _COMMAND = 1, 2, 4
+_MORE, _LONG = 1, 2  # flags of a frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,8 @@ def pieces(data: bytes) -> Iterable[bytes]:
 async def split(reader: asyncio.StreamReader) -> AsyncIterator[bytes | Message]:
     """One direction of a connection, as whole messages and as bytes that belong to none.
 
-    A message is given out once it has arrived whole; what is left of one that never does, as bytes.
+    A message is given out once it has arrived whole; what is left of one that never does, as bytes. ZMTP's own
+    commands, which have the form of messages, are given out as such, and have no header.
     """
     greeting = b""
     # The greeting passes byte by byte: each side waits for the beginning of the other's before it goes on.
@@ -76,17 +77,17 @@ async def split(reader: asyncio.StreamReader) -> AsyncIterator[bytes | Message]:
     raw = bytearray()
     try:
         while True:
-            is_message, frames = await _read_unit(reader, raw)
+            frames = await _read_frames(reader, raw)
             data = bytes(raw)
             raw.clear()
-            yield Message(data, frames, header_of(frames[0])) if is_message else data
+            yield Message(data, frames, header_of(frames[0]))
     except asyncio.IncompleteReadError as end:
         if rest := bytes(raw) + end.partial:
             yield rest
 
 
-async def _read_unit(reader: asyncio.StreamReader, raw: bytearray) -> tuple[bool, tuple[bytes, ...]]:
-    """Read one message or command; what was read is in `raw` even if it ends half-way."""
+async def _read_frames(reader: asyncio.StreamReader, raw: bytearray) -> tuple[bytes, ...]:
+    """Read one message; what was read is in `raw` even if it ends half-way."""
 
     async def read(size: int) -> bytes:
         data = await reader.readexactly(size)
@@ -99,7 +100,7 @@ async def _read_unit(reader: asyncio.StreamReader, raw: bytearray) -> tuple[bool
         flags = (await read(1))[0]
         size = int.from_bytes(await read(8 if flags & _LONG else 1), "big")
         frames.append(await read(size))
-    return not flags & _COMMAND, tuple(frames)
+    return tuple(frames)
 
 
 def _is_version_3(greeting: bytes) -> bool:
