@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
-__all__ = ["innermost_vmap", "is_mapped", "running", "transforms"]
+__all__ = ["below", "innermost_vmap", "is_mapped", "running", "transforms"]
 
 _running: ContextVar[tuple[Any, ...]] = ContextVar("retrograd.transforms", default=())
 
@@ -31,6 +31,25 @@ def is_mapped(tensor: Any) -> bool:
             return True
         tensor = tensor._array.value
     return False
+
+
+class below:
+    """A context in which a level of `vmap`, and all inside of it, are not running; with None, no transform is."""
+
+    __slots__ = ("_kept", "table")
+
+    def __init__(self, table: Any) -> None:
+        self.table = table
+
+    def __enter__(self) -> None:
+        self._kept = _running.get()
+        if self.table is None:
+            _running.set(())
+        elif self.table in self._kept:
+            _running.set(self._kept[: self._kept.index(self.table)])
+
+    def __exit__(self, *exc_info: object) -> None:
+        _running.set(self._kept)
 
 
 class running:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from retrograd.autograd.modes import ModeContext, current_mode, set_mode
 from retrograd.autograd.tangents import Level, detached, set_tangent, tangent_of
+from retrograd.levels import innermost_vmap
 from retrograd.tensor import Tensor
 
 __all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual"]
@@ -139,11 +140,10 @@ def dual_at(level: Level, tensor: Tensor, tangent: Any) -> Tensor:
                 f"not supported. Tensor is of size {list(tensor.shape)} while the given forward gradient is of size "
                 f"{list(tangent.shape)}."
             )
-        # One of the two may be from inside of a `vmap` and the other from outside.
-        if tangent._k.level > tensor._k.level:
-            tensor = tangent._k.lift(tensor)
-        elif tensor._k.level > tangent._k.level:
-            tangent = tensor._k.lift(tangent)
+        # Inside `vmap` both belong to its level, wherever they come from: so does what is computed of them there.
+        table = innermost_vmap()
+        if table is not None:
+            tensor, tangent = table.lift(tensor), table.lift(tangent)
     if tangent_of(tensor, level) is not None:
         raise RuntimeError(
             "Making a dual Tensor based on a Tensor that already has a forward gradient at the same level "

@@ -6,6 +6,7 @@ Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.Functi
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
@@ -16,22 +17,40 @@ from retrograd.autograd.explaining import freed_error, note_gradient_of_function
 from retrograd.autograd.modes import current_mode, enable_grad, no_grad, set_mode
 from retrograd.autograd.node import UNGENERATED, AccumulateGrad, Freed, Node, next_sequence_number
 from retrograd.autograd.rebase import check_writable, rebase
+from retrograd.levels import transforms
 from retrograd.ops.plan import PACKED, Packed, _edge_now, stale_message, without_cycle
 from retrograd.storage import OWN, bump
 from retrograd.tensor import Tensor, has_node, wrap_array
 
-__all__ = ["Function", "FunctionCtx", "once_differentiable"]
+__all__ = ["Function", "FunctionCtx", "InplaceFunction", "once_differentiable"]
 
 
 class FunctionCtx:
-    """What `forward` leaves for `backward`: the `ctx` argument of both."""
+    """What `forward` leaves for `backward`: the `ctx` argument of both.
+
+    Attributes
+    ----------
+    needs_input_grad
+        For each input of `forward`, whether its gradient is wanted.
+    """
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors (inputs, outputs or others; None is allowed) for `backward`, under version control."""
         self._to_save = tensors
 
     def save_for_forward(self, *tensors: Tensor | None) -> None:
-        """Keep tensors for `jvp`."""
+        """Keep tensors for `jvp`, which finds them in `saved_tensors`.
+
+        Raises
+        ------
+        AssertionError
+            If one is neither a tensor nor None.
+        """
+        if not all(each is None or isinstance(each, Tensor) for each in tensors):
+            raise AssertionError(
+                "save_for_forward expects all arguments to be tensors; you should save non-tensors as attributes on "
+                "ctx."
+            )
         self._saved_for_forward = tensors
 
     def mark_dirty(self, *tensors: Tensor) -> None:
@@ -53,12 +72,24 @@ class FunctionCtx:
         Raises
         ------
         RuntimeError
-            If the graph has been freed, or one of the tensors has been changed in place since.
+            If the graph has been freed, one of the tensors has been changed in place since, or the
+            Function clears them on access and this is the second.
         """
+        if self._saved_for_forward:
+            return self._saved_for_forward
         node = self._node()
+        if node.saved is _ACCESSED:
+            raise RuntimeError(
+                "saved_tensors can only be accessed once when clear_saved_tensors_on_access=True is set on the "
+                "autograd.Function. Either access saved_tensors only once, or set "
+                "clear_saved_tensors_on_access=False."
+            )
         if type(node.saved) is Freed:
             raise freed_error(node)
-        return tuple(_unpack(node, i, entry) for i, entry in enumerate(node.saved))
+        tensors = tuple(_unpack(node, i, entry) for i, entry in enumerate(node.saved))
+        if node.function.clear_saved_tensors_on_access:
+            node.saved = _ACCESSED
+        return tensors
 
     @property
     def saved_variables(self) -> tuple[Tensor | None, ...]:
@@ -81,19 +112,34 @@ class FunctionCtx:
     _materialize_grads: bool = True
 
 
+class _Accessed(tuple[()]):
+    """What a node has in place of `saved` once a Function that clears it has read it."""
+
+
+_ACCESSED = _Accessed()
+
+
 class _FunctionNode(Node):
     """The node of a custom Function's call.
 
     PyTorch's node is the `ctx` itself. Here the two are apart, so that whatever name a user gives an
-    attribute of `ctx` cannot collide with the graph's own; reading one from the node works all the same.
+    attribute of `ctx` cannot collide with the graph's own; but their attributes are in one dict.
     """
+
+    __slots__ = ("__dict__", "ctx", "input_slots", "inputs_info", "output_info", "outputs")
 
     runs_undefined = True
     function: type[Function]
     ctx: FunctionCtx
-    output_info: tuple[tuple[Any, Any, Any] | None, ...] = ()
-    input_slots: tuple[int | None, ...] = ()
-    inputs_info: tuple[tuple[Any, Any, Any], ...] = ()
+    output_info: tuple[tuple[Any, Any, Any] | None, ...]
+    input_slots: tuple[int | None, ...]
+    inputs_info: tuple[tuple[Any, Any, Any], ...]
+    outputs: int
+
+    def __init__(self, ctx: FunctionCtx) -> None:
+        self.__dict__ = ctx.__dict__
+        self.ctx = ctx
+        ctx._node = weakref.ref(self)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "ctx":
@@ -106,7 +152,7 @@ class _FunctionNode(Node):
         return self.k if info is None else info[2]
 
     def __repr__(self) -> str:
-        return f"<{type(self).__module__}.{self.name()} object at {id(self):#x}>"
+        return f"<{type(self).__module__}.{type(self).__name__} object at {id(self):#x}>"
 
 
 class _FunctionPlan:
@@ -150,9 +196,8 @@ def _run_backward(node: _FunctionNode, grads: list[Tensor | None]) -> list[Tenso
             _zeros(info) if each is None and info is not None else each
             for each, info in zip(grads, node.output_info, strict=True)
         ]
-    results = node.function._backward_function()(node.ctx, *grads)
-    results = tuple(results) if isinstance(results, (tuple, list)) else (results,)
-    return _checked_results(node, results)
+    results = node.function._run_backward(node.ctx, grads)
+    return _checked_results(node, results if isinstance(results, tuple) else (results,))
 
 
 def _zeros(info: tuple[Any, Any, Any]) -> Tensor:
@@ -213,7 +258,16 @@ def _fitted(node: _FunctionNode, position: int, slot: int, grad: Any) -> Tensor:
         from retrograd.ops.graph import G
 
         grad = sum_to(G, grad, shape)
-    if grad._k is not k:
+    is_complex, expected = grad.is_complex(), k.names[native].startswith("complex")
+    if is_complex != expected and grad.dtype.is_differentiable:
+        error = RuntimeError(
+            "Expected isFloatingType(grad.scalar_type()) || (input_is_complex == grad_is_complex) to be true, but got "
+            "false.  (Could this error message be improved?  If so, please report an enhancement request to PyTorch.)"
+        )
+        note_gradient_of_function(error, node.function, position, f"a tensor of type {grad.dtype}")
+    if grad._k.base is k.base:
+        grad = k.lift(grad) if grad._k.level < k.level else grad
+    else:
         error = RuntimeError(
             f"Function {node.name()} returned an invalid gradient at index {position} - expected device "
             f"{k.backend}:{k.device} but got {grad.device}"
@@ -236,9 +290,9 @@ class _FunctionMeta(type):
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
         super().__init__(name, bases, namespace)
-        cls._node_class = type(
-            name + "Backward", (_FunctionNode,), {"function": cls, "__module__": "retrograd.autograd.function"}
-        )
+        members = {"__module__": "retrograd.autograd.function", "__slots__": ()}
+        cls._node_class = type(name + "Backward", (_FunctionNode,), {"function": cls, **members})
+        cls._ctx_class = type(name + "Backward", (FunctionCtx,), {"__module__": "retrograd.autograd.function"})
 
 
 class Function(metaclass=_FunctionMeta):
@@ -267,7 +321,32 @@ class Function(metaclass=_FunctionMeta):
     """
 
     _node_class: type[_FunctionNode]
+    _ctx_class: type[FunctionCtx]
+
     generate_vmap_rule = False
+    """Whether `vmap` may map `forward`, `backward` and `jvp` themselves, which are made of operators."""
+
+    clear_saved_tensors_on_access = False
+    """Whether reading `ctx.saved_tensors` lets go of them, so that they are freed as soon as `backward` drops them."""
+
+    boxed_grads_call = False
+    """Whether `backward` gets its gradients as one list, from which it can take and so free them."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        warnings.warn(
+            f"{self.__class__} should not be instantiated. Methods on autograd functions are all static, so you should "
+            "invoke them on the class itself. Instantiating an autograd function will raise an error in a future "
+            "version of PyTorch.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(
+            "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd "
+            "function with static forward method. (Example: "
+            "https://pytorch.org/docs/stable/autograd.html#torch.autograd.Function)"
+        )
 
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
@@ -297,21 +376,73 @@ class Function(metaclass=_FunctionMeta):
         )
 
     @classmethod
-    def _backward_function(cls) -> Callable[..., Any]:
+    def _run_backward(cls, ctx: Any, grads: list[Any]) -> Any:
+        """`backward`, or `vjp`, of gradients in the form that the Function wants."""
         own, vjp = cls.backward is not Function.backward, cls.vjp is not Function.vjp
         if own and vjp:
-            raise RuntimeError(
-                f"Implementing both 'backward' and 'vjp' for a custom Function is not allowed: {cls.__qualname__} has "
-                "both. You should only implement one of them."
+            error = RuntimeError(
+                "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only "
+                "implement one of them."
             )
-        return cls.vjp if vjp else cls.backward
+            error.add_note(f"{cls.__qualname__} has both.")
+            raise error
+        function = cls.vjp if vjp else cls.backward
+        return function(ctx, grads) if cls.boxed_grads_call else function(ctx, *grads)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> Any:
+        """Run on the inputs of all samples of a `vmap` at once.
+
+        Parameters
+        ----------
+        info
+            `info.batch_size`, how many samples there are, and `info.randomness` of the `vmap` call.
+        in_dims
+            For each argument the dimension that the samples lie along; None for one that they share.
+        args
+            Those of `forward`, with the samples' dimension where `in_dims` says.
+
+        Returns
+        -------
+        The outputs of all samples, and for each the dimension that the samples lie along, or None.
+        """
+        raise NotImplementedError(
+            "To use autograd.Function with vmap, you must either override the vmap staticmethod or set "
+            "generate_vmap_rule=True."
+        )
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
-        """Run `forward`, and record the call if an input requires a gradient."""
-        node = cls._node_class()
-        ctx = node.ctx = FunctionCtx()
-        ctx._node = weakref.ref(node)
+        """Run `forward`, and record the call if an input requires a gradient.
+
+        Raises
+        ------
+        RuntimeError
+            Inside a transform of `retrograd.func`, if `setup_context` is not overridden; inside `vmap`,
+            also if there is neither a `vmap` nor `generate_vmap_rule`.
+        """
+        if cls.setup_context is not Function.setup_context:
+            args, kwargs = _with_defaults(cls.forward, args, kwargs)
+        if transforms():
+            from retrograd.func.functions import apply_in_transform
+
+            return apply_in_transform(cls, args, kwargs)
+        return cls._apply(cls._run_forward, args, kwargs)
+
+    @classmethod
+    def _run_forward(cls, ctx: FunctionCtx, *args: Any, **kwargs: Any) -> Any:
+        """`forward` and, if it has one of its own, `setup_context`."""
+        if cls.setup_context is Function.setup_context:
+            return cls.forward(ctx, *args, **kwargs)
+        output = cls.forward(*args, **kwargs)
+        cls.setup_context(ctx, args, output)
+        return output
+
+    @classmethod
+    def _apply(cls, run: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The outputs of `run(ctx, *args, **kwargs)`, recorded as those of a call."""
+        ctx = cls._ctx_class()
+        node = cls._node_class(ctx)
         inputs = [each for each in args if isinstance(each, Tensor)]
         mode = current_mode()
         ctx.needs_input_grad = tuple(isinstance(each, Tensor) and each._edge is not None for each in args)
@@ -319,11 +450,7 @@ class Function(metaclass=_FunctionMeta):
         _describe_inputs(node, args, inputs, records)
         set_mode(mode.but(grad=False, dual=()))
         try:
-            if cls.setup_context is not Function.setup_context:
-                output = cls.forward(*args, **kwargs)
-                cls.setup_context(ctx, args, output)
-            else:
-                output = cls.forward(ctx, *args, **kwargs)
+            output = run(ctx, *args, **kwargs)
         finally:
             set_mode(mode)
         recording = _Recording(node, inputs, records)
@@ -333,7 +460,19 @@ class Function(metaclass=_FunctionMeta):
 
             push_function(cls, ctx, args, made)
         recording.save()
-        return made if isinstance(output, (tuple, list)) else made[0]
+        return made if isinstance(output, tuple) else made[0]
+
+
+def _with_defaults(
+    forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """All arguments of `forward`, so that `setup_context` sees those left out, too."""
+    code = getattr(forward, "__code__", None)
+    if not kwargs and code is not None and code.co_argcount == len(args) and not code.co_kwonlyargcount:
+        return args, kwargs  # nothing has been left out: the usual case, without the cost of a signature
+    bound = inspect.signature(forward).bind(*args, **kwargs)
+    bound.apply_defaults()
+    return bound.args, bound.kwargs
 
 
 def _describe_inputs(node: _FunctionNode, args: Sequence[Any], inputs: list[Tensor], records: bool) -> None:
@@ -366,7 +505,8 @@ class _Recording:
     def finish(self, output: Any) -> tuple[Any, ...]:
         """The outputs as the caller gets them."""
         node = self.node
-        outputs = self.outputs = tuple(output) if isinstance(output, (tuple, list)) else (output,)
+        outputs = self.outputs = output if isinstance(output, tuple) else (output,)
+        self._check_marks()
         self._check_dirty(outputs)
         tensors = [each for each in outputs if isinstance(each, Tensor)]
         node.outputs = len(outputs)
@@ -387,6 +527,19 @@ class _Recording:
         node.ctx._saved_for_forward = tuple(self._as_made(each) for each in node.ctx._saved_for_forward)
         return self.made
 
+    def _check_marks(self) -> None:
+        ctx = self.node.ctx
+        for i, each in enumerate(ctx._dirty):
+            if not isinstance(each, Tensor):
+                raise RuntimeError(
+                    f"mark_dirty can only accept variables, but argument {i} is of type {type(each).__name__}"
+                )
+        for each in ctx._non_differentiable:
+            if not isinstance(each, Tensor):
+                raise RuntimeError(
+                    f"mark_non_differentiable only accepts variable arguments, but got {type(each).__name__}"
+                )
+
     def _as_made(self, tensor: Any) -> Any:
         """An output as the caller gets it; any other tensor, an input returned as it is too, itself."""
         if any(tensor is each for each in self.inputs):
@@ -397,7 +550,9 @@ class _Recording:
         """Fill the node, once the outputs have their tangents."""
         node, ctx = self.node, self.node.ctx
         if self.records:
-            node.saved = tuple(_pack(node, each, self.outputs, self.made) for each in ctx._to_save)
+            node.saved = tuple(
+                _pack(node, i, each, self.outputs, self.made) for i, each in enumerate(ctx._to_save)
+            )
         # What the node keeps must not lead back to it: these may be its outputs.
         ctx._to_save = ctx._dirty = ctx._non_differentiable = ctx._saved_for_forward = ()
 
@@ -439,6 +594,7 @@ class _Recording:
         if not self._is_differentiable(output):
             return self._constant(output, is_input, dirty)
         if dirty:
+            bump(output)  # as PyTorch does, whether forward has written by operators or by other means
             rebase_at(output, node, position)
             return output
         if is_input or (output._edge is not None and not has_node(output) and not _is_view(output)):
@@ -493,7 +649,7 @@ def _forbid_writes(output: Tensor, node: _FunctionNode) -> None:
         view.creation, view.node_name = "function", node.name()
 
 
-def _pack(node: _FunctionNode, tensor: Any, outputs: tuple[Any, ...], made: tuple[Any, ...]) -> Any:
+def _pack(node: _FunctionNode, position: int, tensor: Any, outputs: tuple[Any, ...], made: tuple[Any, ...]) -> Any:
     """A saved tensor as (array, version cell, version, kernels, origin, tangents); no output is kept with its edge.
 
     The origin is the output's number, the edge of any other tensor, or the leaf itself.
@@ -501,11 +657,13 @@ def _pack(node: _FunctionNode, tensor: Any, outputs: tuple[Any, ...], made: tupl
     if tensor is None:
         return None
     if not isinstance(tensor, Tensor):
-        raise TypeError(f"save_for_backward can only save variables, but argument is of type {type(tensor).__name__}")
-    for position, (before, after) in enumerate(zip(outputs, made, strict=True)):
+        raise TypeError(
+            f"save_for_backward can only save variables, but argument {position} is of type {type(tensor).__name__}"
+        )
+    for number, (before, after) in enumerate(zip(outputs, made, strict=True)):
         if tensor is before and isinstance(after, Tensor):
             own = after._edge is not None and after._edge[0] is node
-            origin, tensor = position if own else after._edge, after
+            origin, tensor = number if own else after._edge, after
             break
     else:
         origin = _origin(tensor)
@@ -600,3 +758,15 @@ class _OnceDifferentiableError(Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
+
+
+_OnceDifferentiableError._node_class.__name__ = "Error"
+_OnceDifferentiableError._node_class.prefix = UNGENERATED
+
+
+class InplaceFunction(Function):
+    """What Functions that work in place were once derived from; `Function` does now. Kept for old programs."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace

@@ -278,13 +278,25 @@ def push_function(function: Any, ctx: Any, args: Sequence[Any], outputs: Sequenc
     """The tangents of a custom Function's results, by its own `jvp`."""
     kept = ctx._saved_for_forward
 
+    zeros = [_zeros_of(each) if isinstance(each, Tensor) and ctx._materialize_grads else None for each in args]
+
     def run(tangents: Tangents) -> Tangents:
         ctx._saved_for_forward = kept
+        given = [
+            zero() if each is None and zero is not None else each for each, zero in zip(tangents, zeros, strict=True)
+        ]
         try:
-            pushed = function.jvp(ctx, *tangents)
+            pushed = function.jvp(ctx, *given)
         finally:
             ctx._saved_for_forward = ()
         pushed = pushed if isinstance(pushed, tuple) else (pushed,)
+        if len(pushed) != len(outputs):
+            error = RuntimeError(
+                f"Function's jvp returned an invalid number of forward gradients (expected {len(outputs)} but got "
+                f"{len(pushed)})"
+            )
+            error.add_note(f"It is {function.__name__}.jvp.")
+            raise error
         for output, tangent in zip(outputs, pushed, strict=True):
             _check_pushed(function, output, tangent)
         return pushed
@@ -301,10 +313,13 @@ def push_function(function: Any, ctx: Any, args: Sequence[Any], outputs: Sequenc
 
 def _check_pushed(function: Any, output: Any, tangent: Any) -> None:
     if isinstance(output, Tensor) and tangent is not None and tangent.shape != output.shape:
-        raise RuntimeError(
-            f"{function.__name__}.jvp returned a tangent of shape {list(tangent.shape)} for an output of "
-            f"shape {list(output.shape)}; a tangent has the shape of its output"
+        error = RuntimeError(
+            "Trying to set a forward gradient that has a different size than that of the original Tensor, this is not "
+            f"supported. Tensor is of size {list(output.shape)} while the given forward gradient is of size "
+            f"{list(tangent.shape)}."
         )
+        error.add_note(f"{function.__name__}.jvp returned it.")
+        raise error
 
 
 # -- through views and writes ------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from retrograd.autograd.tangents import detached, set_tangent, tangents_of
 from retrograd.func.pytree import tree_flatten, tree_map, tree_unflatten
 from retrograd.func.vmap import vmap
 from retrograd.levels import innermost_vmap, running
+from retrograd.ops.factories import zeros_like
 from retrograd.ops.shape import alias_of
 from retrograd.tensor import Tensor, wrap_array
 
@@ -174,7 +175,7 @@ def _value_and_aux(output: Any, has_aux: bool) -> tuple[Any, Any]:
 
 def _gradients(value: Tensor, leaves: list[Any]) -> list[Any]:
     if value._edge is None:
-        return [each.detach() * 0 for each in leaves]
+        return [zeros_like(each) for each in leaves]
     return list(_autograd_grad(value, leaves, create_graph=True, materialize_grads=True))
 
 
@@ -237,7 +238,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
             )
         pairs = [(out, g) for out, g in zip(outputs, given, strict=True) if out._edge is not None]
         if not pairs:
-            return tree_unflatten([each.detach() * 0 for each in leaves], spec)
+            return tree_unflatten([zeros_like(each) for each in leaves], spec)
         with enable_grad():
             gradients = _autograd_grad(
                 [out for out, _ in pairs], leaves, [g for _, g in pairs], retain_graph=True, create_graph=True,
@@ -296,7 +297,7 @@ def jacrev(
             out = outputs[position]
 
             def pull(u: Tensor) -> Any:
-                cotangents = [u if i == position else each.detach() * 0 for i, each in enumerate(outputs)]
+                cotangents = [u if i == position else zeros_like(each) for i, each in enumerate(outputs)]
                 return tuple(tree_flatten(pull_back(tree_unflatten(cotangents, out_spec)))[0])
 
             mapped = vmap(pull, chunk_size=chunk_size)(_unit_vectors(out))

@@ -15,7 +15,7 @@ from retrograd.levels import innermost_vmap, running
 from retrograd.storage import Storage
 from retrograd.tensor import Tensor, wrap_array
 
-__all__ = ["enter", "leave", "vmap"]
+__all__ = ["enter", "leave", "level_below", "vmap"]
 
 Dims = Any  # an int, None, or a tree of them
 
@@ -167,7 +167,7 @@ class _Call(NamedTuple):
     kwargs: dict[str, Any]
 
     def run(self, leaves: Sequence[Any], size: int) -> Any:
-        table = BatchedKernels(_level_below(leaves), size, self.randomness)
+        table = BatchedKernels(level_below(leaves), size, self.randomness)
         try:
             with running(table):
                 inside = [enter(table, leaf, dim) for leaf, dim in zip(leaves, self.dims, strict=True)]
@@ -222,9 +222,9 @@ def _chunks(size: int, chunk_size: int) -> Iterator[tuple[int, int]]:
         yield start, min(chunk_size, size - start)
 
 
-def _level_below(leaves: Sequence[Any]) -> Any:
-    """The level that a new `vmap` stands on: the innermost that is running, or the arguments' backend."""
-    tables = [leaf._k for leaf in leaves if isinstance(leaf, Tensor)]
+def level_below(leaves: Sequence[Any], default: Any = None) -> Any:
+    """The level that a new one stands on: the innermost that is running, or the tensors' backend, or `default`."""
+    tables = [leaf._k for leaf in leaves if isinstance(leaf, Tensor)] or [default]
     outer = innermost_vmap()
     if outer is not None and any(table.base is outer.base for table in tables):
         return outer
