@@ -16,10 +16,13 @@ The training loop stays as it is; the optimizer's step is done by the server::
 and ``retrograd launch --workers 4 script.py`` starts it all on one machine. ZeroMQ and the rest are
 imported when `init` finds a server to talk to; a script that trains alone never loads them.
 
-The pieces, each a module that can be read by itself: `protocol` says what travels and `transport` how;
-`client` and `heartbeat` are a worker's side; `server` is the other, with its `roster` of workers, its
-`state` and the `strategies` that decide when gradients become an update; `bridge` alone knows tensors.
-`launcher` starts processes, `job` looks after them, `console` shows them and `cli` is the command.
+The pieces, each a module that can be read by itself. What travels: `messages` is the schema, `protocol` the bytes,
+`transport` and `shared` the ways, `compression` what makes it less, `security` and `handshake` who may. A worker's
+side: `client` talks in a thread, by one `link` for each server; `pushing` lets gradients leave while backward goes on.
+A server's side: `server` handles messages; `roster` keeps its workers, `staging` what has arrived, `state` what it
+owns, `answers` says what goes back; `lead` gives orders by the `strategies`; `keeper` writes `snapshots` and the
+`journal`. `bridge` alone knows tensors. Around it: `launcher` starts processes, `job` looks after them, `console` and
+`metrics` show them, and `cli` is the command.
 """
 
 from __future__ import annotations
@@ -27,7 +30,9 @@ from __future__ import annotations
 from .errors import (
     AddressInUse,
     DistributedError,
+    Evicted,
     Mismatch,
+    NonFiniteGradient,
     ProtocolError,
     Refused,
     RemoteError,
@@ -40,7 +45,9 @@ from .worker import barrier, init, is_initialized, progress, rank, shutdown, wor
 __all__ = [
     "AddressInUse",
     "DistributedError",
+    "Evicted",
     "Mismatch",
+    "NonFiniteGradient",
     "ProtocolError",
     "Refused",
     "RemoteError",

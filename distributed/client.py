@@ -124,6 +124,8 @@ class Client:
         """Where servers on this machine have their weights."""
         self._report = report
         self._kept: dict[int, tuple[Sequence[messages.Entry], list[Array]]] = {}
+        self._released = 0
+        """The step at which the last barrier opened."""
         self._rows = _RowFinder()
         self._parts: dict[int, int] = {}
         """Parts of the weights that have come, by server."""
@@ -185,7 +187,8 @@ class Client:
             self._init(link, call, tuple(share) if first else (), arrays, first)
         self._deliver = deliver
         self._settle(call, len(self.links))
-        self.compression = None if welcomes[0].compression == "none" else codec_for(welcomes[0].compression, seed=self.place.rank)
+        if (codec := welcomes[0].compression) != "none":
+            self.compression = codec_for(codec, seed=self.place.rank)
         self.initialized = True
 
     def offer(self, tensor: int, gradient: Array, state: int) -> None:
@@ -255,6 +258,9 @@ class Client:
         self._ask(self.links[0], call, messages.Barrier)
         if not self._settle(call, 1):
             self.barrier()
+        elif self._released > self.step:
+            self.step = self._released
+            self.pull(self._deliver)
 
     def fetch(self) -> list[tuple[Slice, messages.Entry, Array | None]]:
         """What the servers' optimizers keep, by slice."""
@@ -407,6 +413,8 @@ class Client:
                 else:
                     if isinstance(message, messages.Kept):
                         self._kept[shard] = message.entries, arrays
+                    elif isinstance(message, messages.Released):
+                        self._released = message.step
                     missing -= 1
             return as_asked
         finally:
