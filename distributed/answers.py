@@ -38,7 +38,7 @@ class Answers:
         server = self._server
         if isinstance(request, messages.Barrier):
             server.office.resumed(member)
-            server.outbox.send(member.peer, messages.Released(request.seq))
+            server.outbox.send(member.peer, messages.Released(request.seq, member.step))
             return
         state = server.state
         assert state is not None

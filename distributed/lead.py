@@ -183,6 +183,7 @@ class Lead:
     def resumed(self, member: Member) -> None:
         """A worker leaves a barrier."""
         self.strategy.resume(member.rank)
+        member.step = max(member.step, self.strategy.clocks.get(member.rank, 0))
 
     def _carry_out(self, decisions: list[Decision]) -> None:
         for decision in decisions:

@@ -497,6 +497,8 @@ class Released(Message, frozen=True):
     """Everyone has reached the barrier."""
 
     seq: Natural
+    step: Natural = 0
+    """The step that this worker has now done. It is beyond its own if others had more of them; then it pulls."""
 
 
 class Pulse(Message, frozen=True):
