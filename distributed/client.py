@@ -126,8 +126,6 @@ class Client:
         self._kept: dict[int, tuple[Sequence[messages.Entry], list[Array]]] = {}
         self._released = 0
         """The step at which the last barrier opened."""
-        self._released = 0
-        """The step at which the last barrier opened."""
         self._rows = _RowFinder()
         self._parts: dict[int, int] = {}
         """Parts of the weights that have come, by server."""
@@ -260,9 +258,6 @@ class Client:
         self._ask(self.links[0], call, messages.Barrier)
         if not self._settle(call, 1):
             self.barrier()
-        elif self._released > self.step:
-            self.step = self._released
-            self.pull(self._deliver)
         elif self._released > self.step:
             self.step = self._released
             self.pull(self._deliver)
@@ -418,8 +413,6 @@ class Client:
                 else:
                     if isinstance(message, messages.Kept):
                         self._kept[shard] = message.entries, arrays
-                    elif isinstance(message, messages.Released):
-                        self._released = message.step
                     elif isinstance(message, messages.Released):
                         self._released = message.step
                     missing -= 1
