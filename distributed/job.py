@@ -135,7 +135,7 @@ class Job:
     def _check_folder(self) -> None:
         """A former run's snapshots are neither overwritten nor trained on by mistake."""
         folder: Path | None = self.options.fields.get("folder")
-        used = folder is not None and any(folder.glob("server-*/snapshot-*"))
+        used = folder is not None and any(folder.glob("server-*/snapshot-*.safetensors"))
         if used and not self.options.resume:
             raise DistributedError(
                 f"{folder} holds the snapshots of a former run: say --resume to go on from them, or choose another "

@@ -63,9 +63,9 @@ class Keeper:
 
         folder = options.folder / f"server-{options.shard}"
         folder.mkdir(parents=True, exist_ok=True)
-        self._store = SnapshotStore(folder, options.keep)
+        self._store = SnapshotStore(folder, options.keep, server=options.shard)
         if options.durable:
-            self._journal = Journal(folder / "journal")
+            self._journal = Journal(folder / "journal", server=options.shard)
 
     @property
     def age(self) -> float:
@@ -108,15 +108,18 @@ class Keeper:
         tensors = state.tensors()  # before the position, into which it writes
         try:
             self._store.save(Snapshot(state.position.number, _encode(state.position), tensors))
+        except DistributedError as error:
+            log.error("no snapshot of update %d, and training goes on: %s", state.position.version, error)
+            return
+        self.last, self._last_at, self._last_number = state.position.version, time.monotonic(), state.position.number
+        try:
             if self._journal is not None:
                 for contribution in server.staging.whole():
                     self._journal.append(state.position.number + 1, _frames_of(contribution))
                 self._journal.flush()
                 self._journal.cut(min(self._store.clocks()))
         except DistributedError as error:
-            log.error("no snapshot of update %d, and training goes on: %s", state.position.version, error)
-            return
-        self.last, self._last_at, self._last_number = state.position.version, time.monotonic(), state.position.number
+            log.error("the journal could not be cut, and grows: %s", error)
 
     def finish(self, server: Server) -> None:
         """Keep the end of a run."""
