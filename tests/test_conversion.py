@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from expressions import check, check_error_type
 
@@ -213,3 +215,43 @@ def test_every_type_moves(dtype: str, ends: tuple[str, str]) -> None:
 def test_there_is_no_gpu_on_numpy() -> None:
     with pytest.raises(retrograd.BackendError, match="backend 'numpy' has no device 'gpu'; it has: 'cpu'"):
         retrograd.ones(2).cuda()
+
+
+class Both(retrograd.autograd.Function):
+    """One output on another device, one where the input is."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, end: str) -> Any:
+        ctx.start = x.device
+        return x.to(end) * 2, x * 3
+
+    @staticmethod
+    def backward(ctx: Any, there: Any, here: Any) -> Any:
+        return there.to(ctx.start) * 2 + here * 3, None
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_hooks_see_each_gradient_on_the_device_of_its_tensor(ends: tuple[str, str], create_graph: bool) -> None:
+    start, end = ends
+    x = retrograd.ones(2, device=start, requires_grad=True)
+    seen: dict[str, Any] = {}
+
+    def places(grads: Any) -> list[str | None]:
+        return [None if each is None else str(each.device).partition(":")[0] for each in grads]
+
+    moved = x.to(end)
+    moved.grad_fn.register_prehook(lambda grads: seen.update(moving=places(grads)))
+    moved.grad_fn.register_hook(lambda inner, outer: seen.update(moved=(places(inner), places(outer))))
+    moved.register_hook(lambda grad: seen.update(tensor=places([grad])))
+    there, here = Both.apply(x, end)
+    there.grad_fn.register_hook(lambda inner, outer: seen.update(function=(places(inner), places(outer))))
+    total = moved.sum().to(start) + there.sum().to(start) + here.sum()
+    (grad,) = retrograd.autograd.grad(total, x, create_graph=create_graph)
+    assert seen == {
+        "moving": [end],
+        "moved": ([start], [end]),
+        "tensor": [end],
+        "function": ([start], [end, start]),
+    }
+    assert str(grad.device).startswith(start)
+    assert grad.tolist() == [6, 6]

@@ -196,7 +196,8 @@ def _nan_error(
 def _saved_tensors(node: Node) -> list[tuple[str, Tensor]]:
     from retrograd.tensor import Tensor
 
-    found = [(name, getattr(node, f"_saved_{name}")) for name in getattr(node.plan, "saved_names", ())]
+    names = [name.removeprefix("_saved_") for name in dir(node) if name.startswith("_saved_")]
+    found = [(name, getattr(node, f"_saved_{name}")) for name in names]
     return [(name, each) for name, each in found if isinstance(each, Tensor)]
 
 

@@ -35,7 +35,7 @@ next_sequence_number: Final[Callable[[], int]] = itertools.count().__next__
 
 
 def short_name(node_name: str) -> str:
-    """The operator's part of a node's name, as error texts give it: `Mul` of `MulBackward0`, `Sum1` of `SumBackward1`."""
+    """The operator's part of a node's name, as error texts have it: `Mul`, or `Sum1` of `SumBackward1`."""
     return re.sub(r"Backward0?(\d*)$", r"\1", node_name)
 
 
@@ -165,16 +165,19 @@ class Node:
         return register_node_hook(self, hook)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_saved_"):
+        if name.startswith(("_saved_", "_raw_saved_")):
             # The slot itself, because `self.plan` would come back here while it is empty.
             slot: Any = type(self).plan  # type: ignore[misc]  # mypy takes it for the plan
             if (plan := slot.__get__(self)) is not None:
-                return plan.saved_attribute(self, name.removeprefix("_saved_"))
+                if name.startswith("_saved_"):
+                    return plan.saved_attribute(self, name.removeprefix("_saved_"))
+                if hasattr(plan, "raw_saved_attribute"):
+                    return plan.raw_saved_attribute(self, name.removeprefix("_raw_saved_"))
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __dir__(self) -> list[str]:
-        names = getattr(self.plan, "saved_names", ())
-        return [*object.__dir__(self), *(f"_saved_{name}" for name in names)]
+        names = getattr(self.plan, "saved_names", None)
+        return [*object.__dir__(self), *(() if names is None else names(self))]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} object at {id(self):#x}>"

@@ -41,9 +41,17 @@ if TYPE_CHECKING:
     from retrograd.storage import Storage
 
 __all__ = [
-    "AsStridedBackward0", "MultiViewPlan", "ViewPlan", "make_view_node",
-    "make_views_node", "multi_view_error", "mark_stale", "move_edge", "refuse_write",
-    "set_flag", "view_class",
+    "AsStridedBackward0",
+    "MultiViewPlan",
+    "ViewPlan",
+    "make_view_node",
+    "make_views_node",
+    "mark_stale",
+    "move_edge",
+    "multi_view_error",
+    "refuse_write",
+    "set_flag",
+    "view_class",
 ]  # fmt: skip
 
 _give_edge: Any = Tensor.__dict__["_edge"].__set__
@@ -257,13 +265,35 @@ class ViewPlan:
     graph = raw
 
     def saved_attribute(self, node: Node, name: str) -> Any:
-        arguments = (node.saved or ((), (), {}))[2]
-        if name not in arguments:
+        shown = _shown_arguments(node)
+        if name not in shown:
             raise AttributeError(f"'{type(node).__name__}' object has no attribute '_saved_{name}'")
-        return arguments[name]
+        return shown[name]
+
+    def saved_names(self, node: Node) -> list[str]:
+        """The attributes of a node that show what it has saved."""
+        return [f"_saved_{name}" for name in _shown_arguments(node)]
 
 
 _VIEW_PLAN = ViewPlan()
+_SHOWING_SIZES = ("Select", "Slice", "Squeeze", "Expand", "View", "Diagonal", "Unfold", "Split", "SplitWithSizes")
+"""The operators whose nodes show, as PyTorch's do, the shape of what they look at."""
+
+
+def _shown_arguments(node: Node) -> dict[str, Any]:
+    """The arguments of a view operator; as PyTorch shows them, without a sign."""
+    _, shapes, arguments = node.saved
+    name = type(node).__name__
+    shown = {each: _unsigned(value) for each, value in arguments.items()}
+    if name[:-1].removesuffix("Backward") in _SHOWING_SIZES:
+        shown["self_sym_sizes"] = shapes[0]
+    return dict(sorted(shown.items()))
+
+
+def _unsigned(value: Any) -> Any:
+    if isinstance(value, (tuple, list)):
+        return tuple(map(_unsigned, value))
+    return value % 2**64 if isinstance(value, int) else value
 
 
 @cache
@@ -308,7 +338,7 @@ class MultiViewPlan:
     holds_tensors = False
 
     def raw(self, K: Any, g: Any, node: Node) -> tuple[Any]:
-        steps, shape = node.saved
+        steps, (shape,), _ = node.saved
         total = None
         for step, each in zip(steps, g if len(steps) > 1 else [g], strict=True):
             if each is not None:
@@ -317,19 +347,20 @@ class MultiViewPlan:
         return (total,)
 
     graph = raw
-
-    def saved_attribute(self, node: Node, name: str) -> Any:
-        raise AttributeError(f"'{type(node).__name__}' object has no attribute '_saved_{name}'")
+    saved_attribute = ViewPlan.saved_attribute
+    saved_names = ViewPlan.saved_names
 
 
 _MULTI_VIEW_PLAN = MultiViewPlan()
 
 
-def make_views_node(cls: type[Node], steps: tuple[Step, ...], base: Any, edge: Edge, k: Any) -> Node:
+def make_views_node(
+    cls: type[Node], steps: tuple[Step, ...], base: Any, edge: Edge, k: Any, arguments: dict[str, Any]
+) -> Node:
     """The node that the views which the `steps` make of the array `base`, each alone, have in common."""
-    node = make_view_node(cls, (), base, edge, k, {})
+    node = make_view_node(cls, (), base, edge, k, arguments)
     node.plan = _MULTI_VIEW_PLAN
-    node.saved = (steps, tuple(base.shape))
+    node.saved = (steps, (tuple(base.shape),), arguments)
     return node
 
 

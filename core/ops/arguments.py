@@ -4,39 +4,82 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
+from operator import index
 from typing import Any
 
-__all__ = ["as_ints", "as_shape", "expand_pair", "infer_size", "wrap_dim", "wrap_dims"]
+__all__ = ["as_ints", "as_shape", "expand_pair", "given", "infer_size", "wrap_dim", "wrap_dims"]
+
+
+class _GivenDim(int):
+    """A dimension counted from the front, that was given in another way."""
+
+    given: int
+
+
+class _GivenDims(tuple[int, ...]):
+    """Dimensions in increasing order, that were given in another way."""
+
+    given: Any
+
+
+def given(value: Any) -> Any:
+    """A dimension, or dimensions, as the caller gave them: what `wrap_dim` and `wrap_dims` made of them knows."""
+    return getattr(value, "given", value)
 
 
 def wrap_dim(dim: int, ndim: int) -> int:
-    """A dimension counted from the front; a 0-d tensor counts as having one.
+    """A dimension counted from the front; a 0-d tensor counts as having one. See `given`.
 
     Raises
     ------
     IndexError
         If `dim` is outside of [-ndim, ndim - 1].
     """
+    return _wrap_dim(dim if type(dim) is int else index(dim), ndim)
+
+
+@lru_cache(4096)
+def _wrap_dim(dim: int, ndim: int) -> int:
     limit = max(ndim, 1)
     if not -limit <= dim < limit:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-limit}, {limit - 1}], but got {dim})")
-    return dim % limit
+    if dim >= 0:
+        return dim
+    made = _GivenDim(dim % limit)
+    made.given = dim
+    return made
 
 
 def wrap_dims(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
-    """Dimensions to reduce, as a tuple in increasing order; None or an empty sequence means all.
+    """Dimensions to reduce, as a tuple in increasing order; None or an empty sequence means all. See `given`.
 
     Raises
     ------
     RuntimeError
         If one appears twice.
     """
+    return _wrap_dims(dim if dim is None or isinstance(dim, int) else tuple(map(int, dim)), ndim)
+
+
+@lru_cache(4096)
+def _wrap_dims(dim: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
+    wrapped = _wrapped_dims(dim, ndim)
+    as_given = (dim,) if isinstance(dim, int) else dim
+    if wrapped == as_given:
+        return wrapped
+    made = _GivenDims(wrapped)
+    made.given = as_given
+    return made
+
+
+def _wrapped_dims(dim: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
     if dim is None:
         return tuple(range(ndim))
     if isinstance(dim, int):
         wrapped = wrap_dim(dim, ndim)
         return (wrapped,) if ndim else ()
-    dims = [wrap_dim(int(each), ndim) for each in dim]
+    dims = [int(wrap_dim(each, ndim)) for each in dim]
     if not dims:
         return tuple(range(ndim))
     for each in dims:

@@ -99,7 +99,7 @@ def real(input: Tensor) -> Tensor:
     >>> retrograd.real(retrograd.tensor([1 + 2j]))
     tensor([1.])
     """
-    return view_as_real(input).select(-1, 0) if input.is_complex() else input
+    return view_as_real(input).select(input.ndim, 0) if input.is_complex() else input
 
 
 @composite
@@ -121,7 +121,7 @@ def imag(input: Tensor) -> Tensor:
     """
     if not input.is_complex():
         raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
-    return view_as_real(input).select(-1, 1)
+    return view_as_real(input).select(input.ndim, 1)
 
 
 def _set_real(self: Tensor, value: Any) -> None:

@@ -37,7 +37,6 @@ class _MovePlan:
 
     __slots__ = ()
     holds_tensors = False
-    saved_names = ()
 
     def raw(self, K: Any, g: Any, node: Node) -> tuple[Any]:
         source, native = node.saved

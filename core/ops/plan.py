@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 from retrograd.autograd.explaining import freed_error, note_stale
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import Freed
+from retrograd.ops import saved_names
 
 if TYPE_CHECKING:
     from retrograd.autograd.node import Node
@@ -84,7 +85,7 @@ class Plan:
     unpacks = True
 
     __slots__ = (
-        "formulas", "holds_tensors", "is_tensor", "mask", "names", "op", "raw", "saved_names", "single", "sources",
+        "formulas", "holds_tensors", "is_tensor", "mask", "names", "op", "raw", "single", "sources",
     )  # fmt: skip
 
     def __init__(self, op: Op, mask: tuple[bool, ...], compile_: Callable[..., Any] | None = None) -> None:
@@ -96,7 +97,6 @@ class Plan:
             name: (op.vjp[name], op.needs[name]) for name in wanted if name in op.vjp
         }
         self.names = tuple(dict.fromkeys(n for _, needs in self.formulas.values() for n in needs))
-        self.saved_names = self.names
         self.is_tensor = tuple(op.is_saved_tensor(name) for name in self.names)
         self.holds_tensors = any(self.is_tensor)
         self.sources = tuple(op.source_of(name) for name in self.names)
@@ -158,15 +158,48 @@ class Plan:
         pack, unpack = current_mode().saved_hooks[-1]
         saved = list(node.saved or ())
         for position, index in self._tensor_positions():
-            if saved[position + 1] is CONSTANT or results not in (None, self._is_result(index)):
-                continue
-            tensor = self._as_tensor(node, index, saved[position])
-            if tensor._array is saved[position]:
-                tensor._cell = saved[position + 1]  # so that a hook can tell whether its memory is written to
-            with _no_grad():
-                packed = Packed(without_cycle(pack(tensor), node), unpack)
-            saved[position : position + 3] = (packed, PACKED, 0)
+            if saved[position + 1] is not CONSTANT and results in (None, self._is_result(index)):
+                saved[position : position + 3] = self._packed(node, index, saved[position], pack, unpack)
         node.saved = tuple(saved)
+
+    def pack_one(self, node: Node, index: int, pack: Callable[..., Any], unpack: Callable[..., Any]) -> None:
+        """The same for one saved tensor of a node that is there already."""
+        value, cell, version = self._entry(node, index)
+        if type(value) is Packed:
+            raise RuntimeError(
+                "Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair of "
+                "hooks is allowed at a time."
+            )
+        position = dict(map(reversed, self._tensor_positions()))[index]
+        if self._is_result(index):  # PyTorch's hook sees it outside of the graph
+
+            def detached(tensor: Tensor, pack: Callable[..., Any] = pack) -> Any:
+                tensor._edge = None
+                return pack(tensor)
+
+            made = self._packed(node, index, value, detached, unpack)
+        else:
+            made = self._packed(node, index, value, pack, unpack)
+        node.saved = (*node.saved[:position], *made, *node.saved[position + 3 :])
+
+    def _packed(
+        self, node: Node, index: int, array: Any, pack: Callable[..., Any], unpack: Callable[..., Any]
+    ) -> tuple[Any, ...]:
+        """What stands in the saved tuple for a tensor that `pack` has been called with."""
+        tensor = self._as_tensor(node, index, array)
+        cell = self._entry(node, index)[1]
+        if tensor._array is array:
+            tensor._cell = cell  # so that a hook can tell whether its memory is written to
+        before = tensor._cell[0]
+        with _no_grad():
+            packed = Packed(without_cycle(pack(tensor), node), unpack)
+        if tensor._cell[0] != before:
+            raise RuntimeError(
+                "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook "
+                "cannot be modified by in-place operations as this can lead to unexpected side-effects. Please open "
+                "an issue if you need to perform in-place operations on the input to a pack hook."
+            )
+        return packed, PACKED, 0
 
     def keep_tangents(self, node: Node, inputs: Sequence[Any], outputs: Sequence[Tensor]) -> None:
         """In forward mode, let the saved tensors of a new node keep their tangents."""
@@ -255,11 +288,16 @@ class Plan:
 
     def saved_attribute(self, node: Node, name: str) -> Any:
         """`node._saved_<name>`."""
-        if name not in self.names:
-            if any(name in needs for needs in self.op.needs.values()):
-                return None  # saved only if another input requires a gradient
-            raise AttributeError(f"'{type(node).__name__}' object has no attribute '_saved_{name}'")
-        return self.unpack(node, self.names.index(name), as_tensor=True)
+        return saved_names.saved_value(self, node, name)
+
+    def raw_saved_attribute(self, node: Node, name: str) -> Any:
+        """`node._raw_saved_<name>`."""
+        return saved_names.raw_saved_value(self, node, name)
+
+    def saved_names(self, node: Node) -> list[str]:
+        """The attributes of a node that show what it has saved."""
+        shown = [f"_saved_{name}" for name in saved_names.saved_names(self, node)]
+        return [*shown, *(f"_raw_saved_{name}" for name in saved_names.raw_saved_names(self, node))]
 
     def _first_raw(self, compile_: Callable[..., Any] | None, K: Any, g: Any, node: Node) -> Sequence[Any]:
         self.raw = self._generate(compile_)

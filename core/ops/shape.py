@@ -74,16 +74,16 @@ def _view_of(source: Tensor, steps: tuple[Step, ...], creation: str | None, name
     return View(own.base, own.steps + steps, creation or own.creation, name, version)
 
 
-def make_views(source: Tensor, name: str, steps: Sequence[Step]) -> tuple[Tensor, ...]:
-    """Several views of `source`, with one node between them."""
+def make_views(source: Tensor, name: str, steps: Sequence[Step], **arguments: Any) -> tuple[Tensor, ...]:
+    """Several views of `source`, with one node between them, which shows the `arguments`."""
     mode = current_mode()
     if mode.profiler is not None:
-        return mode.profiler.call(operator_name(name), make_views, source, name, steps)
+        return mode.profiler.call(operator_name(name), make_views, source, name, steps, **arguments)
     edge = source._edge if mode.grad else None
     views = [make_view(source, name, step, creation="multi", recorded=False) for step in steps]
     if edge is not None:
         outputs = max(len(steps), 1)
-        node = make_views_node(view_class(name, outputs), tuple(steps), source._array, edge, source._k)
+        node = make_views_node(view_class(name, outputs), tuple(steps), source._array, edge, source._k, arguments)
         for position, view in enumerate(views):
             view._edge = (node, position)
     return tuple(views)
@@ -181,7 +181,8 @@ def adjoint(input: Tensor) -> Tensor:
 
 def _T(self: Tensor) -> Tensor:
     """All dimensions in reverse order."""
-    return make_view(self, "PermuteBackward0", Permute(tuple(reversed(range(self.ndim)))))
+    axes = tuple(reversed(range(self.ndim)))
+    return make_view(self, "PermuteBackward0", Permute(axes), dims=axes)
 
 
 def _mT(self: Tensor) -> Tensor:
@@ -224,7 +225,7 @@ def view(input: Tensor, *shape: Any, size: Sequence[int] | None = None) -> Tenso
             "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
             "contiguous subspaces). Use .reshape(...) instead."
         )
-    return make_view(input, "ViewBackward0", Reshape(wanted), size=sizes)
+    return make_view(input, "ViewBackward0", Reshape(wanted))
 
 
 @op(
@@ -248,7 +249,7 @@ def reshape(input: Tensor, *args: Any, shape: Sequence[int] | None = None) -> Te
     sizes = as_ints(args if shape is None else (shape,))
     wanted = infer_size(sizes, input.numel())
     if _is_viewable(input, wanted):
-        return make_view(input, "ViewBackward0", Reshape(wanted), size=sizes)
+        return make_view(input, "ViewBackward0", Reshape(wanted))
     return _unsafe_view(input, wanted)
 
 
@@ -259,7 +260,7 @@ def _graph_reshape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 @graph_kernel("permute_dims")
 def _graph_permute(x: Tensor, axes: tuple[int, ...]) -> Tensor:
-    return make_view(x, "PermuteBackward0", Permute(tuple(axes)))
+    return make_view(x, "PermuteBackward0", Permute(tuple(axes)), dims=tuple(axes))
 
 
 @composite
@@ -322,8 +323,11 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.squeeze.html
     """
     shape, number = _squeezed(input, dim)
-    arguments: dict[str, Any] = {} if dim is None else {"dim": dim}
-    return make_view(input, f"SqueezeBackward{number}", Reshape(shape), **arguments)
+    return make_view(input, f"SqueezeBackward{number}", Reshape(shape), **_named_dim(dim))
+
+
+def _named_dim(dim: Any) -> dict[str, Any]:
+    return {} if dim is None else {"dim": dim}
 
 
 def _squeezed(input: Tensor, dim: int | Sequence[int] | None) -> tuple[tuple[int, ...], int]:
@@ -428,6 +432,9 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     return make_view(input, "SelectBackward0", _slice_step(shape, at, index % shape[at]), dim=dim, index=index)
 
 
+_NO_END = 2**63 - 1
+
+
 def slice_dim(input: Tensor, dim: int, start: int | None, stop: int | None, step: int) -> Tensor:
     """A view of `input[..., start:stop:step, ...]` at `dim`."""
     shape = tuple(input._array.shape)
@@ -436,7 +443,7 @@ def slice_dim(input: Tensor, dim: int, start: int | None, stop: int | None, step
     first, last, _ = slice(start, stop, step).indices(shape[dim])
     return make_view(
         input, "SliceBackward0", _slice_step(shape, dim, (first, max(first, last), step)),
-        dim=dim, start=start, end=stop, step=step,
+        dim=dim, start=start or 0, end=_NO_END if stop is None else stop, step=step,
     )  # fmt: skip
 
 
@@ -514,7 +521,7 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     strides = (*layout.strides[:at], along * step, *layout.strides[at + 1 :], along) if layout.shape else (1,)
     base = input if input._base is None else input._base
     return make_view(
-        base, "UnfoldBackward0", AsStrided(shape, strides, layout.offset), dim=dimension, size=size, step=step
+        base, "UnfoldBackward0", AsStrided(shape, strides, layout.offset), dimension=dimension, size=size, step=step
     )
 
 
@@ -529,7 +536,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """
     shape = tuple(input._array.shape)
     at = wrap_dim(dim, len(shape))
-    return make_views(input, "UnbindBackward0", [_slice_step(shape, at, i) for i in range(shape[at])])
+    return make_views(input, "UnbindBackward0", [_slice_step(shape, at, i) for i in range(shape[at])], dim=dim)
 
 
 @composite
@@ -551,7 +558,8 @@ def split(input: Tensor, split_size_or_sections: int | Sequence[int], dim: int =
             raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}")
         starts = range(0, n, size) if size and n else [0]
         pieces = [(start, min(start + size, n)) for start in starts]
-        return make_views(input, "SplitBackward0", [_slice_step(shape, at, (a, b, 1)) for a, b in pieces])
+        steps = [_slice_step(shape, at, (a, b, 1)) for a, b in pieces]
+        return make_views(input, "SplitBackward0", steps, dim=dim, split_size=size)
     sizes = list(split_size_or_sections)
     if sum(sizes) != n or any(each < 0 for each in sizes):
         raise RuntimeError(
@@ -560,7 +568,7 @@ def split(input: Tensor, split_size_or_sections: int | Sequence[int], dim: int =
         )
     starts_at = [sum(sizes[:i]) for i in range(len(sizes))]
     steps = [_slice_step(shape, at, (a, a + each, 1)) for a, each in zip(starts_at, sizes, strict=True)]
-    return make_views(input, "SplitWithSizesBackward0", steps)
+    return make_views(input, "SplitWithSizesBackward0", steps, dim=dim, split_sizes=tuple(sizes))
 
 
 alias("split_with_sizes", split)
@@ -627,7 +635,7 @@ def squeeze_(self: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """In-place version of `squeeze`."""
     _check_leaf(self)
     shape, number = _squeezed(self, dim)
-    return _restep(self, make_view(self, f"SqueezeBackward{number + 3}", Reshape(shape)))
+    return _restep(self, make_view(self, f"SqueezeBackward{number + 3}", Reshape(shape), **_named_dim(dim)))
 
 
 def unsqueeze_(self: Tensor, dim: int) -> Tensor:
@@ -635,14 +643,14 @@ def unsqueeze_(self: Tensor, dim: int) -> Tensor:
     _check_leaf(self)
     shape = tuple(self._array.shape)
     at = wrap_dim(dim, len(shape) + 1)
-    return _restep(self, make_view(self, "UnsqueezeBackward1", Reshape((*shape[:at], 1, *shape[at:]))))
+    return _restep(self, make_view(self, "UnsqueezeBackward1", Reshape((*shape[:at], 1, *shape[at:])), dim=dim))
 
 
 def transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
     """In-place version of `transpose`."""
     _check_leaf(self)
     axes = _swapped(self.ndim, wrap_dim(dim0, self.ndim), wrap_dim(dim1, self.ndim))
-    return _restep(self, make_view(self, "TransposeBackward1", Permute(axes)))
+    return _restep(self, make_view(self, "TransposeBackward1", Permute(axes), dim0=dim0, dim1=dim1))
 
 
 def t_(self: Tensor) -> Tensor:

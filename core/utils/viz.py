@@ -138,12 +138,12 @@ class _Builder:
             leaf = node.variable
             name = self.names.get(node) or (None if leaf._meta is None else leaf._meta.name) or "leaf"
             return _Box([line for line in (name, self.shape_of(leaf)) if line], "leaf")
-        lines = [node.name()]
+        lines = [type(node).__name__]
         kind = "view" if isinstance(node.plan, (ViewPlan, MultiViewPlan)) else "op"
         if isinstance(node, CopySlices):
             kind = "write"
             if type(node.saved) is not Freed:
-                lines.append(f"writes by {node.saved[1].name()}")
+                lines.append(f"writes by {type(node.saved[1]).__name__}")
         return _Box(lines + (self.saved_lines(node) if self.show_saved else []), kind)
 
     def saved_lines(self, node: Node) -> list[str]:

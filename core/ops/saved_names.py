@@ -1,0 +1,318 @@
+"""What nodes show of what they have saved: `grad_fn._saved_*` and `_raw_saved_*`, under PyTorch's names.
+
+A node saves what its formulas name, and shows that under the same names; what an input that needs no
+gradient would have needed shows as None. Where PyTorch has another name for it, or shows other things,
+the table here says so. It names nothing that a node would have to keep only to show it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import prod
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from retrograd.autograd.node import Freed
+from retrograd.ops.arguments import given
+
+if TYPE_CHECKING:
+    from retrograd.autograd.node import Node
+    from retrograd.ops.plan import Plan
+    from retrograd.tensor import Tensor
+
+__all__ = ["SavedTensor", "raw_saved_names", "raw_saved_value", "saved_names", "saved_value"]
+
+_TABLE: Final = """
+AdaptiveAvgPool2D0:
+AdaptiveAvgPool3D0:
+AdaptiveMaxPool2D0: result1
+Add0: alpha
+Addmm0: alpha beta mat1 mat1_sym_sizes mat1_sym_strides mat2 mat2_sym_sizes mat2_sym_strides
+Amax0: dim keepdim result self
+Amin0: dim keepdim result self
+Aminmax0: dim/one keepdim max=result1 min=result0 self
+AvgPool2D0: ceil_mode=settings/3 count_include_pad=settings/4 divisor_override=settings/5 kernel_size=settings/0 \
+padding=settings/2 stride=settings/1
+AvgPool3D0: ceil_mode=settings/3 count_include_pad=settings/4 divisor_override=settings/5 kernel_size=settings/0 \
+padding=settings/2 stride=settings/1
+BinaryCrossEntropyWithLogits0: pos_weight reduction self target weight
+Bmm0: mat2 self
+Col2Im0: dilation=settings/1 kernel_size=settings/0 padding=settings/2 stride=settings/3
+Complex0:
+ConstantPadNd0:
+Convolution0: dilation groups input padding stride weight
+Cummax0: dim indices=result1
+Cummin0: dim indices=result1
+Cumprod0: dim self
+Cumsum0: dim
+Embedding0: indices padding_idx=padding/unsigned weight_sym_argsize_0=weight_shape/0
+Gather0: dim index
+HuberLoss0: delta=number reduction self target
+Im2Col0: dilation=settings/1 kernel_size=settings/0 padding=settings/2 self_sym_argsize_minus_1=self_shape/-1 \
+self_sym_argsize_minus_2=self_shape/-2 stride=settings/3
+Kthvalue0: dim indices=result1 keepdim self_sym_sizes
+LinalgVectorNorm0: dim keepdim ord result self
+Logaddexp0: other self
+Logaddexp20: other self
+Logsumexp0: dim keepdim result self
+MaskedFill0: mask
+Max0: dim indices=result1 keepdim self_sym_sizes
+MaxPool2DWithIndices0: dilation kernel_size=kernel result1 stride
+MaxPool3DWithIndices0: dilation kernel_size=kernel result1 stride
+Mean0: self_sym_numel self_sym_sizes
+Mean1: dim keepdim self_sym_numel self_sym_sizes
+Median1: dim indices=result1 keepdim self_sym_sizes
+Min0: dim indices=result1 keepdim self_sym_sizes
+Mm0: mat2 mat2_sym_sizes mat2_sym_strides self self_sym_sizes self_sym_strides
+Mode0: dim indices=result1 keepdim self_sym_sizes
+MseLoss0: reduction self target
+Nanmedian1: dim indices=result1 keepdim self_sym_sizes
+Nansum0: dim keepdim self
+NativeBatchNorm0: eps input=self result1/flat weight
+NativeGroupNorm0: eps group=groups input=self result1/pairs weight
+NativeLayerNorm0: input=self result1 weight
+NllLoss0: ignore_index/unsigned reduction target weight
+NllLoss2D0: ignore_index/unsigned reduction target weight
+Polar0:
+Polygamma0: n self=input
+Pow0: exponent self
+Pow2: exponent result self=base/number
+Prod0: self
+Prod1: dim/one keepdim self
+ReflectionPad1D0:
+ReflectionPad2D0:
+ReflectionPad3D0:
+Repeat0: repeats self_sym_sizes
+ReplicationPad1D0:
+ReplicationPad2D0:
+ReplicationPad3D0:
+Rsub0: alpha
+Rsub1: alpha
+Sgn0: self
+SmoothL1Loss0: beta=number reduction self target
+SoftMarginLoss0: reduction self target
+Sort0: dim indices=result1 self_sym_sizes
+Std0: correction dim keepdim result self
+StdMean0: correction dim keepdim result0 self
+Sub0: alpha
+Sum0: self_sym_sizes
+Sum1: dim keepdim self_sym_sizes
+Topk0: dim indices=result1 self_sym_sizes
+UnsafeView0: self_sym_sizes
+UpsampleBilinear2D0:
+UpsampleLinear1D0:
+UpsampleNearest1D0: self_sym_sizes
+UpsampleNearest2D0: self_sym_sizes
+UpsampleNearestExact2D0: self_sym_sizes
+UpsampleTrilinear3D0:
+Var0: correction dim keepdim self
+VarMean0: correction dim keepdim self
+Where0: condition
+Xlogy1: other self/number
+Xlogy2: other/number self
+"""
+"""For each node (`Add0`: `AddBackward0`) the names; after `=` what the formulas call it, after `/` a part of that."""
+
+
+_REDUCTIONS: Final = {"none": 0, "mean": 1, "sum": 2}
+
+
+class _Shown(NamedTuple):
+    name: str
+    source: str
+    part: str
+
+
+def _parsed() -> Iterator[tuple[str, tuple[_Shown, ...]]]:
+    for line in _TABLE.strip().splitlines():
+        node, _, entries = line.partition(":")
+        yield f"{node[:-1]}Backward{node[-1]}", tuple(map(_entry, entries.split()))
+
+
+def _entry(text: str) -> _Shown:
+    name, _, rest = text.partition("=")
+    if not rest:
+        name, _, part = name.partition("/")
+        return _Shown(name, name, part)
+    source, _, part = rest.partition("/")
+    return _Shown(name, source, part)
+
+
+_ENTRIES: Final = dict(_parsed())
+
+
+def _shown(plan: Plan, node: Node) -> tuple[_Shown, ...]:
+    found = _ENTRIES.get(type(node).__name__)
+    if found is not None:
+        return found
+    names = dict.fromkeys(name for needs in plan.op.needs.values() for name in needs)
+    told = (*plan.op.inputs, *plan.op.params)
+    return tuple(_Shown(name, name, "") for name in names if name in told or _is_result(plan, name))
+
+
+def _is_result(plan: Plan, name: str) -> bool:
+    return name.startswith("result") and plan.op.source_of(name)[0] == "result"
+
+
+def saved_names(plan: Plan, node: Node) -> list[str]:
+    """The names under which a node shows what it has saved."""
+    return [each.name for each in _shown(plan, node) if _reading(plan, each) is not None]
+
+
+def saved_value(plan: Plan, node: Node, name: str) -> Any:
+    """`node._saved_<name>`.
+
+    Raises
+    ------
+    AttributeError
+        If it shows nothing under this name.
+    RuntimeError
+        If the graph has been freed, or a saved tensor has been written to.
+    """
+    for each in _shown(plan, node):
+        if each.name == name and (read := _reading(plan, each)) is not None:
+            return _presented(read(node), each, node)
+    raise AttributeError(f"'{type(node).__name__}' object has no attribute '_saved_{name}'")
+
+
+def _reading(plan: Plan, shown: _Shown) -> Callable[[Node], Any] | None:
+    """How to get at a value. None: the node does not have it."""
+    source = shown.source
+    if source in plan.names:
+        return lambda node: plan.unpack(node, plan.names.index(source), as_tensor=True)
+    owner, _, what = source.rpartition("_sym_")
+    if what in _OF_SHAPES:
+        return _reading_of_shape(plan, owner, what)
+    if source in plan.op.params:
+        return lambda node: plan.op.defaults.get(source)
+    saved_elsewhere = any(source in needs for needs in plan.op.needs.values())
+    return (lambda node: None) if saved_elsewhere else None
+
+
+_OF_SHAPES: Final = ("sizes", "numel", "strides")
+
+
+def _reading_of_shape(plan: Plan, owner: str, what: str) -> Callable[[Node], Any] | None:
+    def tensor(node: Node) -> Tensor:
+        found: Tensor = plan.unpack(node, plan.names.index(owner), as_tensor=True)
+        return found
+
+    kept = f"{owner}_shape"
+    if kept in plan.names and what != "strides":
+
+        def shape(node: Node) -> tuple[int, ...]:
+            return tuple(plan.unpack(node, plan.names.index(kept), as_tensor=True))
+
+        return shape if what == "sizes" else lambda node: prod(shape(node))
+    if owner not in plan.names:
+        return None
+    readings: dict[str, Callable[[Node], Any]] = {
+        "sizes": lambda node: tuple(tensor(node).shape),
+        "numel": lambda node: tensor(node).numel(),
+        "strides": lambda node: tensor(node).stride(),
+    }
+    return readings[what]
+
+
+def _presented(value: Any, shown: _Shown, node: Node) -> Any:
+    """As PyTorch shows it: numbers that stand for tensors as tensors, dimensions as given and without a sign."""
+    from retrograd.tensor import Tensor, wrap_array
+
+    if shown.part:
+        return _part(value, shown.part)
+    if isinstance(value, str) and shown.name == "reduction":
+        return _REDUCTIONS[value]
+    if shown.name == "dim":
+        return _unsigned(given(value))
+    if value is None or isinstance(value, Tensor):
+        return value
+    if shown.source not in node.plan.op.inputs:
+        return value
+    k = node.k
+    if hasattr(value, "shape"):
+        return wrap_array(value, k)
+    type_ = "float64" if isinstance(value, float) else "complex128" if isinstance(value, complex) else "int64"
+    return wrap_array(k.full((), value, k.dtypes[type_]), k)
+
+
+def _unsigned(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(each % 2**64 for each in value)
+    return value if value is None else value % 2**64
+
+
+def _part(value: Any, part: str) -> Any:
+    if value is None:
+        return None
+    if part == "float":
+        return float(value) if isinstance(value, (int, float)) else value
+    if part == "number":
+        return value.item() if hasattr(value, "item") else value
+    if part == "unsigned":
+        return value % 2**64
+    if part == "one":
+        value = given(value)
+        return _unsigned(value[0] if isinstance(value, tuple) and value else value or None)
+    if part == "flat":
+        return value.reshape(-1)
+    if part == "pairs":
+        return value.reshape(value.shape[0], -1)
+    return value[int(part)]
+
+
+class SavedTensor:
+    """A tensor that a node has saved, by itself: `grad_fn._raw_saved_<name>`."""
+
+    __slots__ = ("_index", "_node")
+
+    def __init__(self, node: Node, index: int | None) -> None:
+        self._node = node
+        self._index = index  # None: this input would be saved if another one required a gradient
+
+    @property
+    def data(self) -> Any:
+        """The tensor, as the node uses it."""
+        return None if self._index is None else self._node.plan.unpack(self._node, self._index, as_tensor=True)
+
+    def register_hooks(self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]) -> None:
+        """Keep `pack_hook(tensor)` in place of the tensor, and call `unpack_hook` of it when it is needed.
+
+        Raises
+        ------
+        RuntimeError
+            If the node has been freed, has hooks for it already, or has saved None.
+
+        Source: https://docs.pytorch.org/tutorials/intermediate/autograd_saved_tensors_hooks_tutorial.html
+        """
+        if not callable(pack_hook) or not callable(unpack_hook):
+            raise TypeError(
+                "register_hooks(): incompatible function arguments: it takes two functions, pack and unpack"
+            )
+        if type(self._node.saved) is Freed:
+            raise RuntimeError(
+                "Calling register_hooks on a saved tensor after it has been freed. Saved intermediate values of the "
+                "graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need "
+                "to backward through the graph a second time or if you need to access saved variables after calling "
+                "backward."
+            )
+        if self._index is None:
+            raise RuntimeError("Calling register_hooks on a saved tensor with value None is forbidden")
+        self._node.plan.pack_one(self._node, self._index, pack_hook, unpack_hook)
+
+
+def raw_saved_names(plan: Plan, node: Node) -> list[str]:
+    """The names under which a node shows the tensors that it has saved."""
+    return [each.name for each in _shown(plan, node) if _is_tensor(plan, each) and _reading(plan, each) is not None]
+
+
+def _is_tensor(plan: Plan, shown: _Shown) -> bool:
+    source = shown.source
+    number = plan.op.promote is not None and shown.part in ("float", "number")
+    return not number and (source in plan.op.inputs or _is_result(plan, source))
+
+
+def raw_saved_value(plan: Plan, node: Node, name: str) -> SavedTensor:
+    """`node._raw_saved_<name>`; there is one for each tensor."""
+    for each in _shown(plan, node):
+        if each.name == name and _is_tensor(plan, each) and _reading(plan, each) is not None:
+            return SavedTensor(node, plan.names.index(each.source) if each.source in plan.names else None)
+    raise AttributeError(f"'{type(node).__name__}' object has no attribute '_raw_saved_{name}'")
