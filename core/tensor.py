@@ -431,6 +431,8 @@ class Tensor:
                 "Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
             )
         self._edge = None
+        if meta is not None:
+            meta.tangents = None
         if meta is not None and meta.storage is not None and meta.storage.has_views:
             from retrograd.autograd.stale import mark_stale
 

@@ -84,19 +84,6 @@ class dual_level(ModeContext):  # PyTorch's name
         exit_dual_level()
 
 
-def _level(number: int | None) -> Level | None:
-    """The level of a number, by default the innermost one; None if there is none and none was asked for."""
-    levels = current_mode().dual
-    if number is None:
-        return levels[-1] if levels else None
-    if not 0 <= number < len(levels):
-        raise RuntimeError(
-            "Trying to access a forward AD level with an invalid index. This index was either not created or is "
-            "already deleted."
-        )
-    return levels[number]
-
-
 def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> Tensor:
     """A view of `tensor` that carries `tangent`.
 
@@ -117,13 +104,19 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
     ...     fwAD.make_dual(retrograd.zeros(2), retrograd.tensor([1.0, 3.0])).sin()
     tensor([0., 0.], tangent=tensor([1., 3.]))
     """
-    if (level is None and not current_mode().dual) or (level is not None and level < 0):
+    levels = current_mode().dual
+    if level is None and not levels:
         raise RuntimeError(
             "Trying to create a dual Tensor for forward AD but no level exists, make sure to enter_dual_level() first."
         )
-    at = _level(level)
-    assert at is not None  # else we would not be here
-    return dual_at(at, tensor, tangent)
+    if level:
+        raise RuntimeError("Invalid level given to _make_dual")
+    if not levels:
+        raise RuntimeError(
+            "Trying to access a forward AD level with an invalid index. This index was either not created or is "
+            "already deleted."
+        )
+    return dual_at(levels[-1], tensor, tangent)
 
 
 def dual_at(level: Level, tensor: Tensor, tangent: Any) -> Tensor:
@@ -167,8 +160,12 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
     ...     fwAD.unpack_dual(retrograd.ones(1))
     UnpackedDualTensor(primal=tensor([1.]), tangent=None)
     """
-    at = _level(level)
-    return UnpackedDualTensor(tensor, None) if at is None else unpack_at(at, tensor)
+    levels = current_mode().dual
+    if not levels or tangent_of(tensor, levels[-1]) is None:
+        return UnpackedDualTensor(tensor, None)
+    if level:
+        raise RuntimeError("Invalid level given to _fw_primal")
+    return unpack_at(levels[-1], tensor)
 
 
 def unpack_at(level: Level, tensor: Tensor) -> UnpackedDualTensor:

@@ -2,8 +2,9 @@
 
 Each function here calls the user's function on fresh tensors, so that a derivative by an argument
 is never mixed up with one by the same tensor captured in a closure, and then asks `grad` for what
-it needs. Products from the right (`jvp`, `hvp`) come from the double-backward trick: u -> J^T u is
-linear, so its own vector-Jacobian product with v is J v, whatever u is.
+it needs, or forward mode for products from the right. Where that will not do (`hvp`, `strict`, custom
+Functions without a `jvp`), these come from the double-backward trick: u -> J^T u is linear, so its own
+vector-Jacobian product with v is J v, whatever u is.
 
 Source: https://docs.pytorch.org/docs/stable/autograd.html#functional-higher-level-api
 """
@@ -15,7 +16,9 @@ from itertools import accumulate
 from typing import Any
 
 from retrograd.autograd.api import grad
+from retrograd.autograd.forward_ad import dual_at, unpack_at
 from retrograd.autograd.modes import enable_grad
+from retrograd.autograd.tangents import Level, entered
 from retrograd.tensor import Tensor
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
@@ -166,11 +169,17 @@ def _grads(
     return result
 
 
+def _ones_like(tensor: Tensor) -> Tensor:
+    from retrograd.ops.factories import ones_like
+
+    return ones_like(tensor)
+
+
 def _zeros_like(tensor: Tensor, requires_grad: bool = False) -> Tensor:
     from retrograd.ops.creation import zeros_like
 
-    made: Tensor = zeros_like(tensor).requires_grad_(requires_grad)
-    return made
+    made: Tensor = zeros_like(tensor)
+    return made.requires_grad_() if requires_grad else made
 
 
 def _transposed_product(outputs: Tensors, inputs: Tensors, strict: bool) -> tuple[Any, Tensors]:
@@ -255,7 +264,8 @@ def _pair(outputs: Tensors, out_was_tuple: bool, product: Tensors, was_tuple: bo
 def jvp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
     """The value of `func` and the product J v of its Jacobian with a vector.
 
-    It is computed by two backward passes; `retrograd.func.jvp` needs none.
+    It is computed in forward mode. With `strict`, and where `func` calls a custom Function without a `jvp`,
+    it takes two backward passes instead.
 
     Parameters
     ----------
@@ -281,11 +291,31 @@ def jvp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, 
         was_tuple, points = _tupled(inputs, "inputs", "jvp")
         points = _fresh(points, create_graph, need_graph=True)
         vector = _vector(v, points, was_tuple, "jvp", create_graph)
+        if not strict:
+            try:
+                out_was_tuple, outputs, product = _pushed(func, points, vector, "jvp")
+                return _pair(outputs, out_was_tuple, product, out_was_tuple, create_graph)
+            except NotImplementedError:  # a custom Function has no jvp
+                pass
         out_was_tuple, outputs = _call(func, points, "jvp", strict)
         transposed, u = _transposed_product(outputs, points, strict)
     grads = _grads(transposed, u, vector, create_graph=create_graph)
     product = _complete(grads, outputs, strict, create_graph, "back_trick")
     return _pair(outputs, out_was_tuple, product, out_was_tuple, create_graph)
+
+
+def _pushed(func: Function, points: Tensors, vector: Tensors | None, name: str) -> tuple[bool, Tensors, Tensors]:
+    """What `func` returns and its derivative along `vector`, by default ones, in forward mode."""
+    level = Level()
+    tangents = tuple(map(_ones_like, points)) if vector is None else vector
+    with entered(level):
+        duals = [dual_at(level, point, tangent) for point, tangent in zip(points, tangents, strict=True)]
+        out_was_tuple, outputs = _call(func, tuple(duals), name, strict=False)
+    pairs = [unpack_at(level, each) for each in outputs]
+    primals = tuple(each.primal for each in pairs)
+    return out_was_tuple, primals, tuple(
+        _zeros_like(each.primal) if each.tangent is None else each.tangent for each in pairs
+    )
 
 
 def vhp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
@@ -405,13 +435,12 @@ def jacobian(
         )
     if strategy == "forward-mode":
         _refuse_in_forward_mode(create_graph, strict, vectorize)
+        return _by_columns(func, inputs)
     with enable_grad():
         was_tuple, points = _tupled(inputs, "inputs", "jacobian")
         points = _fresh(points, create_graph, need_graph=True)
         out_was_tuple, outputs = _call(func, points, "jacobian", strict)
-        if strategy == "forward-mode":
-            rows = _by_columns(outputs, points)
-        elif vectorize and strict:
+        if vectorize and strict:
             raise RuntimeError(
                 "retrograd.autograd.functional.jacobian: `strict=True` and `vectorized=True` are not "
                 "supported together. Please either set `strict=False` or `vectorize=False`."
@@ -502,18 +531,27 @@ def _by_all_rows(outputs: Tensors, inputs: Tensors, create_graph: bool) -> tuple
     return tuple(zip(*blocks, strict=True))
 
 
-def _by_columns(outputs: Tensors, inputs: Tensors) -> tuple[Tensors, ...]:
-    """J e for every unit vector e: forward mode's order of work, by the double-backward trick."""
-    sizes = [each.numel() for each in inputs]
-    transposed, u = _transposed_product(outputs, inputs, strict=False)
-    found = _all_at_once(transposed, u, standard_basis(inputs))
-    return tuple(
-        tuple(
-            part.movedim(0, -1).reshape((*output.shape, *point.shape))
-            for part, point in zip(each.split(sizes, 0), inputs, strict=True)
-        )
-        for each, output in zip(found, outputs, strict=True)
-    )
+def _by_columns(func: Function, inputs: Any) -> Any:
+    """J e for every unit vector e, all in one evaluation of `func` in forward mode, under `vmap`."""
+    from retrograd.func.vmap import vmap
+
+    was_tuple, points = _tupled(inputs, "inputs", "jacobian")
+    out_was_tuple = False
+
+    def push(*tangents: Tensor) -> Tensors:
+        nonlocal out_was_tuple
+        out_was_tuple, _, product = _pushed(func, points, tangents, "jacobian")
+        return product
+
+    sizes = [each.numel() for each in points]
+    rows = [
+        [
+            part.movedim(0, -1).reshape((*part.shape[1:], *point.shape))
+            for part, point in zip(columns.split(sizes, 0), points, strict=True)
+        ]
+        for columns in vmap(push)(*standard_basis(points))
+    ]
+    return _unwrapped_twice(rows, out_was_tuple, was_tuple)
 
 
 def hessian(
@@ -555,6 +593,8 @@ def hessian(
         return _call_scalar(func, values, "hessian", strict)[0].reshape(())
 
     def gradient(*values: Tensor) -> Any:
+        if outer_jacobian_strategy == "forward-mode":  # so that fresh tensors are linked to them, not detached
+            values = tuple(each._set_requires_grad() for each in values)
         found = jacobian(scalar, values, create_graph=True)
         _require_history(found, "jacobian", strict)
         return found

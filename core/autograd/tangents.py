@@ -195,16 +195,14 @@ def detached(tensor: Tensor) -> Tensor:
     return alias
 
 
-def carry(make: Callable[[], Callable[[Any], Any]], source: Any, made: Tensor) -> None:
-    """Give `made`, a linear function of `source`, its tangents: `make()` is that function."""
+def carry(function: Callable[[Any], Any], source: Any, made: Tensor) -> None:
+    """Give `made`, which the linear `function` makes of `source`, its tangents."""
     for level, outside in _outwards():
         tangent = tangent_of(source, level)
-        if tangent is None:
-            continue
-        with _Only(outside):
-            function = make()
-            (pushed,) = level.run(Rule(lambda given, f=function: [f(given[0])]), [tangent], [made])
-        set_tangent(made, level, pushed)
+        if tangent is not None:
+            with _Only(outside):
+                (pushed,) = level.run(Rule(lambda given: [function(given[0])]), [tangent], [made])
+            set_tangent(made, level, pushed)
 
 
 # -- through operators -----------------------------------------------------------------------------
@@ -329,7 +327,7 @@ def push_view(source: Tensor, made: Tensor, name: str, steps: Any) -> None:
     """A view's tangent is the same view of the tangent."""
     from retrograd.ops.shape import make_view
 
-    carry(lambda: lambda tangent: make_view(tangent, name, *steps), source, made)
+    carry(lambda tangent: make_view(tangent, name, *steps), source, made)
 
 
 def push_write(target: Tensor, tangents: dict[Level, Any]) -> None:

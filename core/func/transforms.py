@@ -97,7 +97,16 @@ def close(results: list[Any], own: Sequence[Tensor]) -> list[Any]:
     """Cut results off the transform's own graph when nobody outside needs it."""
     if _is_constant([each for each in results if isinstance(each, Tensor)], own):
         return [_cut(each) if isinstance(each, Tensor) else each for each in results]
-    return results
+    return [_cut(each) if isinstance(each, Tensor) and _is_constant([each], own) else each for each in results]
+
+
+def _close_aux(aux: Any, own: Sequence[Tensor]) -> Any:
+    """What a function returns beside its value, cut off likewise."""
+    leaves, spec = tree_flatten(aux)
+    for each in leaves:
+        if not isinstance(each, Tensor):
+            raise RuntimeError(f"Expected tensors, got unsupported type {type(each)}")
+    return tree_unflatten(close(leaves, own), spec)
 
 
 def select(args: tuple[Any, ...], argnums: Argnums) -> tuple[Any, ...]:
@@ -149,7 +158,7 @@ def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool
         value = gradients.pop()
         tree = tree_unflatten(gradients, spec)
         result = tree[0] if isinstance(argnums, int) else tree
-        return (result, (value, aux)) if has_aux else (result, value)
+        return (result, (value, _close_aux(aux, leaves))) if has_aux else (result, value)
 
     return wrapper
 
@@ -170,7 +179,7 @@ def _value_and_aux(output: Any, has_aux: bool) -> tuple[Any, Any]:
             f"{output.ndim} dims. "
             "Maybe you wanted to use the vjp or jacrev APIs instead?"
         )
-    return output, tree_map(lambda each: detached(each) if isinstance(each, Tensor) else each, aux)
+    return output, aux
 
 
 def _gradients(value: Tensor, leaves: list[Any]) -> list[Any]:
@@ -247,7 +256,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         return tree_unflatten(close(list(gradients), leaves), spec)
 
     shown = tree_unflatten(close(outputs, leaves), out_spec)
-    return (shown, pull_back, aux) if has_aux else (shown, pull_back)
+    return (shown, pull_back, _close_aux(aux, leaves)) if has_aux else (shown, pull_back)
 
 
 def refuse_complex(name: str, tree: Any, what: str) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from retrograd import dtypes
+from retrograd.autograd import tangents
 from retrograd.autograd.anomaly import remember_call
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import Node, next_sequence_number
@@ -80,6 +81,8 @@ def _move(x: Tensor, k: Kernels, type_name: str) -> Tensor:
         if mode.anomaly:
             remember_call(node)
         moved._edge = (node, 0)
+    if mode.dual and moved.dtype.is_differentiable:
+        tangents.carry(lambda tangent: _move(tangent, k, type_name), x, moved)
     return moved
 
 

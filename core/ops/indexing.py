@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from retrograd import dtypes
+from retrograd.autograd.tangents import tangents_of
 from retrograd.levels import is_mapped
 from retrograd.ops import inplace
 from retrograd.ops.arguments import wrap_dim
@@ -718,7 +719,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
                 "masked_fill only supports a 0-dimensional value tensor, but got tensor with "
                 f"{value.ndim} dimension(s)."
             )
-        if value._edge is not None:
+        if value._edge is not None or tangents_of(value):
             return where(mask, value.to(input.dtype), input)
         value = value.item()
     broadcast_shapes(tuple(input._array.shape), tuple(mask._array.shape))

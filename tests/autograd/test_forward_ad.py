@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import importlib.util
+import weakref
+
 import pytest
 from programs import assert_same
 
@@ -34,6 +38,35 @@ FUNCTIONS = {
     "element assigned": "(lambda y: (y.__setitem__((0, 1), d[1, 1]), y)[-1])(torch.zeros(3, 3))",
     "overwritten": "(lambda y: (y.zero_(), y + d)[-1])(d * 1)",
     "detached": "d.detach() * d",
+    "detached in place": "(lambda y: (y.detach_(), y)[-1])(d * 1)",
+    "views in place": "(lambda y: (y.t_(), y.unsqueeze_(0), y.transpose_(0, 2), y.mul_(2), y)[-1])(d * 1)",
+    "vector times matrix": "d[0] @ d",
+    "view of a view written": "(lambda y: (y.view(9)[::2].mul_(d[0, 0]), y)[-1])(d * 1)",
+    "view of a constant written": "(lambda y: (lambda w: (y[1].add_(d[0]), w * 1)[-1])(y[:, 0]))(torch.zeros(3, 3))",
+    "strided view written": "(lambda y: (y.as_strided((2, 2), (1, 3)).mul_(d[0, 0]), y)[-1])(d * 1)",
+    "filled with a tensor": "torch.ones(3, 3).fill_(d[0, 0])",
+    "masked with a tensor": "torch.ones(3, 3).masked_fill(d > 0.5, d[0, 0])",
+    "put": "torch.zeros(3, 3).index_put_((torch.tensor([0, 1]),), d[0])",
+    "added at indices": "torch.ones(3, 3).index_add_(0, torch.tensor([0, 0]), d[:2], alpha=2)",
+    "scattered": "torch.zeros(3, 3).scatter_(0, torch.tensor([[0, 1, 2]]), d)",
+    "promoted": "d.double() * d + d * torch.tensor(2)",
+    "one of several joined": "torch.cat([torch.ones(1, 3), d]) + torch.stack([d[0], torch.ones(3), d[1], d[2]])",
+    "chosen between": "torch.where(d > 0.5, d, 0.) + torch.where(d > 0.5, torch.ones(3, 3), d)",
+    "no derivative": "d.sum().long()",
+    "positions": "d.max(1).indices",
+    "complex": "torch.complex(d, d * 2).pow(2).sum().real + torch.complex(d, d.t()).abs()",
+    "conjugates": "(torch.complex(d, d.t()).conj() * torch.complex(d, d)).angle() + torch.polar(d, d).real",
+    "einsum": "torch.einsum('ij,jk,k->i', d, d, d[0])",
+    "convolution": "F.conv1d(d[None], d[:, None], d[0], groups=3)",
+    "transposed convolution": "F.conv_transpose1d(d[None], d[:, :, None], d[0])",
+    "pools": "F.max_pool2d(d[None], 2, 1) + F.avg_pool2d(d[None], 2, 1) + F.adaptive_max_pool2d(d[None], 2)",
+    "batch norm": "F.batch_norm(d, torch.zeros(3), torch.ones(3), d[0], d[1], training=True)",
+    "batch norm of fixed statistics": "F.batch_norm(d, torch.zeros(3), torch.ones(3), d[0], d[1])",
+    "group norm": "F.group_norm(d[None], 3, d[0], d[1]) + F.group_norm(torch.ones(1, 3, 3), 3, d[0])",
+    "layer norm of constants": "F.layer_norm(torch.arange(3.), (3,), d[0], d[1])",
+    "embedding": "F.embedding(torch.tensor([0, 2, 1]), d, padding_idx=2)",
+    "cross entropy": "F.cross_entropy(d, torch.tensor([0, 2, 1]), weight=torch.tensor([1., 2., 3.]))",
+    "running": "d.cummax(0)[0] + d.logcumsumexp(1) + d.cumprod(1)",
 }
 
 PROGRAM = """
@@ -67,6 +100,54 @@ def test_misuse_raises_the_errors_of_pytorch() -> None:
             attempt(fwAD.make_dual, d, x)
             print(fwAD.unpack_dual(x).tangent, fwAD.unpack_dual(d).primal, fwAD.unpack_dual(d).tangent)
         print(fwAD.unpack_dual(d).tangent)
+        attempt(fwAD.exit_dual_level, level=3)
+        attempt(fwAD.make_dual, x, x, level=0)
+        with fwAD.dual_level():
+            attempt(fwAD.make_dual, x, x, level=1)
+            attempt(fwAD.unpack_dual, x, level=2)
+            attempt(fwAD.unpack_dual, fwAD.make_dual(x, x), level=2)
+            attempt(fwAD.exit_dual_level, level=1)
+    """)
+
+
+def test_levels_of_the_interface_do_not_nest() -> None:
+    with fwAD.dual_level(), pytest.raises(RuntimeError, match="Nested forward mode AD is not supported"):
+        fwAD.enter_dual_level()
+
+
+def test_the_interface_behaves_as_that_of_pytorch(backend: str) -> None:
+    assert_same("""
+        import importlib
+        fwAD = importlib.import_module(torch.__name__ + ".autograd.forward_ad")
+        x, t = torch.tensor([1., 2.]), torch.tensor([1., 10.])
+
+        @fwAD.dual_level()
+        def derivative(f):
+            return fwAD.unpack_dual(f(fwAD.make_dual(x, t))).tangent
+
+        print(derivative(torch.exp))
+        with fwAD.dual_level() as level:
+            print(level, fwAD.make_dual(x, t), fwAD.make_dual(x, t, level=level) * 2)
+            d = fwAD.make_dual(x, t)
+            with torch.no_grad():
+                print(fwAD.unpack_dual(d * 2))
+            with torch.inference_mode():
+                print(fwAD.unpack_dual(d * 2))
+            print(fwAD.unpack_dual(d.data), fwAD.unpack_dual(d.detach()))
+            print(torch.func.grad(lambda v: (v ** 3).sum())(d))
+    """)
+
+
+def test_gradients_have_tangents_though_they_are_not_recorded(backend: str) -> None:
+    assert_same("""
+        import importlib
+        fwAD = importlib.import_module(torch.__name__ + ".autograd.forward_ad")
+        x = torch.tensor([0.5, 2.], requires_grad=True)
+        with fwAD.dual_level():
+            d = fwAD.make_dual(x, torch.tensor([1., 10.]))
+            print(fwAD.unpack_dual(torch.autograd.grad((d ** 3).sum(), x)[0]))
+            (d ** 3).sum().backward()
+            print(fwAD.unpack_dual(x.grad))
     """)
 
 
@@ -115,3 +196,101 @@ def test_forward_over_reverse_is_the_second_derivative(backend: str) -> None:
         tangent = fwAD.unpack_dual(slope).tangent
     assert tangent is not None
     assert retrograd.allclose(tangent, retrograd.tensor([3.0, 120.0]))
+
+
+SECOND = {
+    "saved": "v.exp() * v",
+    "promoted before it is saved": "v * torch.tensor([1., 3.], dtype=torch.float64) * v",
+    "saved before it is written": "(lambda y: y.mul_(y * 1).mul_(v))(v * 1)",
+    "saved through hooks": "hooked(v)",
+    "saved by a Function": "Square.apply(v) * v",
+    "output saved by a Function": "Exp.apply(v) * v",
+}
+
+
+class Square(retrograd.autograd.Function):
+    @staticmethod
+    def forward(ctx, a):
+        ctx.save_for_backward(a * 1, a)
+        ctx.save_for_forward(a)
+        return a * a
+
+    @staticmethod
+    def backward(ctx, grad):
+        return 2 * ctx.saved_tensors[1] * grad
+
+    @staticmethod
+    def jvp(ctx, tangent):
+        return 2 * ctx.saved_for_forward[0] * tangent
+
+
+class Exp(retrograd.autograd.Function):
+    @staticmethod
+    def forward(ctx, a):
+        result = a.exp()
+        ctx.save_for_backward(result)
+        ctx.save_for_forward(result)
+        return result
+
+    @staticmethod
+    def backward(ctx, grad):
+        return ctx.saved_tensors[0] * grad
+
+    @staticmethod
+    def jvp(ctx, tangent):
+        return ctx.saved_for_forward[0] * tangent
+
+
+def hooked(v: retrograd.Tensor) -> retrograd.Tensor:
+    with retrograd.autograd.graph.saved_tensors_hooks(lambda t: t.detach().clone(), lambda t: t):
+        return v.exp() * v
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_saved_tensors_keep_their_tangents(name: str, backend: str) -> None:
+    scope = {"torch": retrograd, "Square": Square, "Exp": Exp, "hooked": hooked}
+    x, t = retrograd.tensor([0.5, 2.0]), retrograd.tensor([1.0, 10.0])
+
+    def f(v: retrograd.Tensor) -> retrograd.Tensor:
+        return eval(SECOND[name], {**scope, "v": v}).sum()
+
+    leaf = x.clone().requires_grad_()
+    with fwAD.dual_level():
+        tangent = fwAD.unpack_dual(f(fwAD.make_dual(leaf, t))).tangent
+        assert tangent is not None
+        (reverse_over_forward,) = retrograd.autograd.grad(tangent, leaf)
+    with fwAD.dual_level():
+        dual = fwAD.make_dual(leaf, t)
+        (slope,) = retrograd.autograd.grad(f(dual), dual, create_graph=True)
+        forward_over_reverse = fwAD.unpack_dual(slope).tangent
+    assert forward_over_reverse is not None
+    assert retrograd.allclose(forward_over_reverse, reverse_over_forward)
+    assert bool((forward_over_reverse != 0).all())
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
+def test_a_tangent_moves_with_its_tensor_to_another_backend() -> None:
+    with fwAD.dual_level():
+        dual = fwAD.make_dual(
+            retrograd.tensor([1.0, 2.0], device="numpy"), retrograd.tensor([1.0, 10.0], device="numpy")
+        )
+        moved = fwAD.unpack_dual((dual * dual).to("jax")).tangent
+        assert moved is not None
+        assert moved.device.backend == "jax"
+        assert moved.tolist() == [2.0, 40.0]
+
+
+def test_a_recorded_tangent_goes_when_its_tensor_does() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        with fwAD.dual_level():
+            dual = fwAD.make_dual(retrograd.ones(3, requires_grad=True), retrograd.ones(3))
+            result = (dual * dual).exp().sum()
+            tangent = fwAD.unpack_dual(result).tangent
+            assert tangent is not None
+            gone = [weakref.ref(each) for each in (dual, result, tangent)]
+            del dual, result, tangent
+            assert [each() for each in gone] == [None] * 3
+    finally:
+        gc.enable()
