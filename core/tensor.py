@@ -413,6 +413,12 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same memory outside of the graph. Writes to it count as writes to this tensor."""
+        if self._k.level:
+            return self._k.detached(self)  # type: ignore[no-any-return]
+        return self._alias()
+
+    def _alias(self) -> Tensor:
+        """`detach()`; inside `vmap`, at the tensor's own level only."""
         alias = type(self)._restore(self._array, self._k, None, None) if type(self) is Tensor else _plain(self)
         alias._cell = self._cell
         share(self, alias)

@@ -322,6 +322,7 @@ class Function(metaclass=_FunctionMeta):
 
     _node_class: type[_FunctionNode]
     _ctx_class: type[FunctionCtx]
+    _vmapped: type[Function]  # made when first needed: retrograd.func.functions
 
     generate_vmap_rule = False
     """Whether `vmap` may map `forward`, `backward` and `jvp` themselves, which are made of operators."""
@@ -550,9 +551,7 @@ class _Recording:
         """Fill the node, once the outputs have their tangents."""
         node, ctx = self.node, self.node.ctx
         if self.records:
-            node.saved = tuple(
-                _pack(node, i, each, self.outputs, self.made) for i, each in enumerate(ctx._to_save)
-            )
+            node.saved = tuple(_pack(node, i, each, self.outputs, self.made) for i, each in enumerate(ctx._to_save))
         # What the node keeps must not lead back to it: these may be its outputs.
         ctx._to_save = ctx._dirty = ctx._non_differentiable = ctx._saved_for_forward = ()
 

@@ -190,7 +190,7 @@ def move_tangents(source: Any, target: Tensor) -> None:
 
 def detached(tensor: Tensor) -> Tensor:
     """The tensor outside of the graph, with its tangents: `detach()` is a constant to forward mode too."""
-    alias = tensor.detach()
+    alias = tensor._alias()
     move_tangents(tensor, alias)
     return alias
 

@@ -21,7 +21,9 @@ from retrograd.ops import decompositions
 from retrograd.ops.batching import kernel_rules
 from retrograd.ops.dispatch import call
 from retrograd.ops.graph import G
+from retrograd.storage import share
 from retrograd.tensor import Tensor, wrap_array
+from retrograd.views import Layout, Step
 
 if TYPE_CHECKING:
     from retrograd.ops.declare import Op
@@ -166,6 +168,7 @@ class BatchedKernels(Kernels):
         return made
 
     def _make_forward(self, op: Op) -> Callable[..., Any]:
+        self.check_open()
         if op.batch is not None:
             plain = all(each.kind is not each.KEYWORD_ONLY for each in op.signature.parameters.values())
             return functools.partial(_by_rule, op, op.public if plain else functools.partial(call, op))
@@ -227,6 +230,13 @@ class BatchedKernels(Kernels):
             tensor = self.lower.lift(tensor)
         return wrap_array(Batched(tensor, False, self), self)
 
+    def detached(self, tensor: Tensor) -> Tensor:
+        """`tensor.detach()`: outside of the graphs of the levels below, too."""
+        alias = wrap_array(_DETACH.apply(self, tensor._array), self)
+        alias._cell = tensor._cell
+        share(tensor, alias, (_DETACH,))
+        return alias
+
     def random(self, draw: Callable[[Any, tuple[int, ...]], Any], shape: tuple[int, ...]) -> Batched:
         """Random numbers: `draw(table, shape)` at the level below, by the rule of this `vmap`."""
         self.check_randomness()
@@ -252,6 +262,28 @@ class BatchedKernels(Kernels):
 def _by_rule(op: Op, below: Callable[..., Any], K: BatchedKernels, *arguments: Any) -> Any:
     result = op.batch(K, below, *arguments)  # type: ignore[misc]  # the caller has looked
     return op.body(K, *arguments) if result is NotImplemented and op.body is not None else result
+
+
+class _Detach(Step):
+    """A tensor outside of the graphs of the levels below.
+
+    What is written to it is seen through the tensor itself, whose place in those graphs stays what it is.
+    """
+
+    def apply(self, K: Any, x: Batched) -> Batched:
+        return Batched(x.value.detach(), x.mapped, x.table)
+
+    def scatter(self, K: Any, base: Batched, value: Batched) -> Batched:
+        written = wrap_array(value.value._array, value.value._k)
+        if base.mapped == value.mapped:
+            written._edge = base.value._edge
+        return Batched(written, value.mapped, base.table)
+
+    def restride(self, layout: Layout) -> Layout:
+        return layout
+
+
+_DETACH = _Detach()
 
 
 # -- without a rule ------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ Source: https://docs.pytorch.org/docs/stable/notes/extending.func.html
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -225,9 +224,15 @@ class _Mapping:
 # -- a Function that maps another ----------------------------------------------------------------
 
 
-@functools.cache
 def _vmapped(function: type[Function]) -> type[Function]:
     """The Function of the inputs of all samples. Its first argument is the `_Mapping` of the call."""
+    made: type[Function] | None = vars(function).get("_vmapped")
+    if made is None:
+        made = function._vmapped = _made_to_map(function)
+    return made
+
+
+def _made_to_map(function: type[Function]) -> type[Function]:
     own: type[Function]
 
     def forward(mapping: _Mapping, *operands: Any) -> Any:

@@ -57,7 +57,7 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
         inputs, arrays = _snapshot(op, inputs, arrays, edges, k)
         node = dispatch.new_node(op, mode, inputs, arrays, [target], values, edges, k)
         if mode.saved_hooks:
-            node.plan.pack(node, results=False)
+            node.plan.pack(node, inputs, results=False)
     write(target, result)
     if records:
         node.plan.save_results(node, [target])
@@ -198,7 +198,8 @@ def call_out(op: Op, out: Tensor, *arguments: Any) -> Tensor:
     k = dispatch.common_kernels(op.name, [*inputs, out])
     if k.level:
         raise RuntimeError(
-            f"Batching rule not implemented for aten::{op.name}.out; the fallback path doesn't work on out= or view ops."
+            f"Batching rule not implemented for aten::{op.name}.out; the fallback path doesn't work on out= or view "
+            "ops."
         )
     refuse_overlap(out, inputs)
     (result,) = dispatch.forward(op, arguments, dispatch.promoted(op, inputs, k), k)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from retrograd.tensor import Tensor
+from retrograd.autograd.modes import current_mode
+from retrograd.autograd.tangents import move_tangents
+from retrograd.storage import Storage
+from retrograd.tensor import Tensor, wrap_array
 
 if TYPE_CHECKING:
     from retrograd.ops.declare import Op
@@ -36,7 +39,7 @@ def at_level_of(op: Op, target: Tensor, inputs: Sequence[Any], raw: Sequence[Any
         If one of them differs by sample at a level at which the target does not.
     """
     k = target._k
-    found: list[Any] = [target]
+    found: list[Any] = [_as_it_was(target)]
     for each in inputs[1:]:
         while isinstance(each, Tensor) and each._k.level > k.level:
             if each._array.mapped:
@@ -51,6 +54,27 @@ def at_level_of(op: Op, target: Tensor, inputs: Sequence[Any], raw: Sequence[Any
         if getattr(array, "mapped", False) and not (k.level and target._array.mapped):
             _refuse(op, target, None)
     return found
+
+
+def _as_it_was(target: Tensor) -> Tensor:
+    """The target for the computation of its new value.
+
+    If that is written to a tensor outside of the `vmap` too, what the graph there saves of the old one is a copy.
+    """
+    storage = None if target._meta is None else target._meta.storage
+    if not target._k.level or storage is None or type(storage) is Storage or not current_mode().grad:
+        return target
+    array = target._array
+    value = array.value
+    if not value.requires_grad:
+        return target
+    kept = wrap_array(value._k.copy(value._array) if value._k.mutable else value._array, value._k)
+    kept._edge = value._edge
+    move_tangents(value, kept)
+    made = wrap_array(target._k.wrap(kept, array.mapped), target._k)
+    made._edge = target._edge
+    move_tangents(target, made)
+    return made
 
 
 def whole(target: Tensor, result: Any) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 
 from retrograd.backends import windows
 from retrograd.ops import batching_windows
-from retrograd.ops.batching import along, each_leading, folded, leading, leading_shaped
+from retrograd.ops.batching import along, each_leading, folded, leading, leading_shaped, shared
 from retrograd.ops.declare import Array, Raw, op
 from retrograd.ops.fused import fused
 from retrograd.ops.graph import graph_kernel
@@ -441,6 +441,12 @@ def _without_padding(K: Any, rows: Any, indices: Any, padding: int) -> Any:
     return K.where(mask, rows, K.zeros_like(rows))
 
 
+def _batched_rows(B: Any, call: Any, weight: Any, indices: Any, padding: int) -> Any:
+    """Rows of one table for all samples; of a table for each, the body takes."""
+    tables = shared(B, weight)
+    return NotImplemented if tables is None else leading(B, lambda at: call(*tables, at, padding), indices)
+
+
 @op(
     name="_embed_masked",
     node="EmbeddingBackward0",
@@ -450,6 +456,7 @@ def _without_padding(K: Any, rows: Any, indices: Any, padding: int) -> Any:
         )
     },
     jvp="linear",
+    batch=_batched_rows,
 )
 def _embed_masked(K, weight: Array, indices: Array, padding: int) -> Array:
     """Rows of `weight`, zeros for the padding: the adjoint of the gradient."""
@@ -465,6 +472,7 @@ def _embed_masked(K, weight: Array, indices: Array, padding: int) -> Array:
         )
     },
     jvp="linear",
+    batch=_batched_rows,
 )
 def _embedding(K, weight: Array, indices: Array, padding: int) -> Array:
     """Rows of `weight`; the padding's row gets no gradient."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from retrograd.autograd.modes import no_grad
 from retrograd.dtypes import finfo
+from retrograd.levels import is_mapped
 from retrograd.ops.normalization import _batch_norm, _fixed_batch_norm, _group_norm, _layer_norm
 from retrograd.storage import write
 from retrograd.tensor import Tensor
@@ -15,6 +16,14 @@ from retrograd.tensor import Tensor
 __all__ = [
     "batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "normalize", "rms_norm",
 ]  # fmt: skip
+
+
+_SHARED_STATISTICS = (
+    "Batch norm got a batched tensor as input while the running_mean or running_var, which will be updated in place, "
+    "were not batched.\nIf you are using a module and do not need eval mode, please set `track_running_stats` to be "
+    "False.If you are using a prebuilt module and do not need eval mode, please see the functorch website for resources "
+    "on how to patch your module to work with vmap"
+)
 
 
 def _check_size(name: str, values: Tensor | None, expected: int) -> None:
@@ -63,6 +72,8 @@ def batch_norm(
         _check_size(name, each, channels)
     if not training:
         return _fixed_batch_norm(input, weight, bias, running_mean, running_var, eps)
+    if is_mapped(input) and not all(each is None or is_mapped(each) for each in (running_mean, running_var)):
+        raise RuntimeError(_SHARED_STATISTICS)
     out, mean, var = _batch_norm(input, weight, bias, eps)
     _update_running(running_mean, mean, momentum, 1.0)
     count = input.numel() // channels
@@ -74,6 +85,7 @@ def _update_running(running: Tensor | None, now: Tensor, momentum: float, correc
     if running is None:
         return
     k, array = running._k, running._array
+    now = k.lift(now) if k.level else now
     fresh = k.astype(k.reshape(now._array, tuple(array.shape)), array.dtype)
     write(running, fresh * (momentum * correction) + array * (1 - momentum))
 
