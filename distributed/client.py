@@ -27,6 +27,7 @@ from . import messages, protocol, transport
 from .compression import Codec, codec_for
 from .environment import Environment
 from .errors import DistributedError, ProtocolError, Refused
+from .failpoints import failpoint
 from .link import Link, Request
 from .messages import Array, FrameSpec, Groups, Message, Report, Slice, Slot, TensorSpec
 from .outbox import parts_of
@@ -226,6 +227,7 @@ class Client:
         deliver
             Takes the new weights.
         """
+        failpoint("worker.before_push", self.place.rank)
         push = self._begun()
         queued: list[list[tuple[Slot, list[Array]]]] = [[] for _ in self.links]
         present: list[list[int]] = [[] for _ in self.links]
@@ -556,15 +558,12 @@ class Client:
                 with contextlib.suppress(zmq.Again):  # not connected: the silence speaks for itself
                     beat = messages.Heartbeat(self.place.rank, link.incarnation, self._report())
                     pulse.channel.send(beat)
-                self._look_for_refusal(link, channel, now)
+                for each in (channel, pulse.channel):  # asking also mends a connection that ZeroMQ has given up
+                    if (text := each.refusal()) is not None and link.failure is None:
+                        link.fail(Refused(text))
         # Only while the program waits for something: it must take the new weights.
         if self._waiting is not None and any(link.must_join for link in self.links):
             self._rejoin(self._waiting, now)
-
-    def _look_for_refusal(self, link: Link, channel: transport.Channel, now: float) -> None:
-        text = channel.refusal()
-        if text is not None and link.failure is None:
-            link.fail(Refused(text))
 
     def _flush(self) -> None:
         """Send what the links have to say, as far as the connections take it."""
@@ -576,6 +575,8 @@ class Client:
                 except zmq.Again:
                     break
                 link.outgoing.popleft()
+                if isinstance(message, messages.Push):
+                    failpoint("worker.after_push" if message.parts else "worker.between_slices", self.place.rank)
 
     def _is_blocked(self) -> bool:
         return any(link.outgoing for link in self.links)

@@ -83,7 +83,9 @@ class Keeper:
                 self._journal.flush()
 
     def order(self, order: Order) -> None:
-        """Keep what is about to be carried out; when this returns it is safe."""
+        """Keep what is about to be carried out, once; when this returns it is safe."""
+        if order.number <= self._last_order:
+            return
         self._last_order = order.number
         if self._journal is not None and not self._replaying:
             self._journal.append(order.number, [protocol.encode(order)[0]])

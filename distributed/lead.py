@@ -215,6 +215,8 @@ class Lead:
                 order = structs.replace(order, clip=clip)
             self._pending.popleft()
             self._squares.clear()
+            if not self.server.keep(order):  # before others act on it: they must not be ahead of what is kept here
+                return
             if self._shards:
                 self._log.append(order)
                 self._send_orders()

@@ -65,7 +65,8 @@ class Request:
     """Whether the last part is among them."""
     parts_seen: set[int] = field(default_factory=set)
     sent: float = 0.0
-    patience: float = _REPEAT
+    patience: float = 0.0
+    """After how many seconds it is said again."""
 
     def step(self) -> int | None:
         """The step that it is for, if it is a push."""
@@ -126,7 +127,7 @@ class Link:
     def begin(self, deliver: Answer, fail: Callable[[DistributedError], None]) -> Request:
         """A new request, of which nothing is said yet."""
         self.seq += 1
-        request = self.requests[self.seq] = Request(self.seq, deliver, fail)
+        request = self.requests[self.seq] = Request(self.seq, deliver, fail, patience=_REPEAT)
         if self.failure is not None:
             del self.requests[self.seq]
             fail(self.failure)
@@ -328,4 +329,3 @@ def _without_tensors(message: Message) -> Message:
         return structs.replace(message, entries=())
     assert isinstance(message, Pull | Barrier | Fetch)
     return message
-

@@ -31,6 +31,7 @@ from . import protocol, transport
 from .answers import Answers
 from .environment import DEFAULT_TIMEOUT
 from .errors import DistributedError, Mismatch, ProtocolError, Refused, Stranger, Taken, WorkerLost, from_kind
+from .failpoints import failpoint
 from .gradients import Gradients, unpack
 from .keeper import Keeper
 from .lead import Follower, Lead
@@ -287,6 +288,7 @@ class Server:
         member = self.roster.get(message.rank)
         if member is None or member.state != "joined" or member.incarnation != message.incarnation:
             raise Stranger(f"a heartbeat of rank {message.rank}, which has not joined or was declared lost")
+        self.check_key("worker", message.rank)
         member.heard, member.report = self.now(), message.report
         self.outbox.send(peer, protocol.Pulse(self.boot, member.received, member.answered))
 
@@ -317,8 +319,8 @@ class Server:
                 return
             member.step = message.step
             self._await(member, message)
-            self.keeper.note(contribution)
-            self.office.staged(contribution)
+            if self._keeps(lambda: self.keeper.note(contribution)):
+                self.office.staged(contribution)
         self.serve_waiting()
 
     @_handle.register
@@ -555,8 +557,10 @@ class Server:
         state = self.state
         assert state is not None
         contributions = [self.staging.get(source) for source in order.sources]
-        self.keeper.order(order)
+        if not self.keep(order):
+            return
         if contributions and not order.skip:
+            failpoint("server.before_apply", self.options.shard)
             self._apply(state, contributions, order)
             if self.failure is not None:
                 return
@@ -575,6 +579,20 @@ class Server:
         for source in order.refused:
             self._refuse(source, from_kind(order.kind, order.text))
         self.keeper.snapshot_if_due(self)
+        if contributions:
+            failpoint("server.after_apply_before_ack", self.options.shard)
+
+    def keep(self, order: Order) -> bool:
+        """Make an order safe before anyone acts on it; whether that went well."""
+        return self._keeps(lambda: self.keeper.order(order))
+
+    def _keeps(self, write: Callable[[], None]) -> bool:
+        try:
+            write()
+        except DistributedError as error:
+            # A durable run promises that what it has answered is on disk.
+            self.fail(DistributedError(f"the journal cannot be written, and the run is to be durable: {error}"))
+        return self.failure is None
 
     def _apply(self, state: State, contributions: Sequence[Contribution], order: Order) -> None:
         try:
@@ -667,6 +685,8 @@ class Server:
         member.answered = request.seq
         try:
             self.answers.send(member, request)
+            if isinstance(request, protocol.Push):
+                failpoint("server.after_ack", self.options.shard)
         except Mismatch as error:
             log.warning("%s", error)
             self.outbox.send_error(member.peer, error, request.seq)
