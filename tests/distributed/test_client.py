@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import zmq
-from ps_harness import SGD, SLOTS, TABLE, clients, serving, together, weights
+from ps_harness import Learner, clients, place_in, serving, together
 
-from retrograd.distributed import client as client_module, protocol, transport
+from retrograd.distributed import client as client_module, link as link_module, protocol, transport
 from retrograd.distributed.client import Client
 from retrograd.distributed.environment import Environment
 from retrograd.distributed.errors import DistributedError, ServerLost
@@ -25,7 +25,7 @@ def place(address: str, timeout: float = 10.0) -> Environment:
 
 def test_no_server_is_an_error_that_names_the_address() -> None:
     with pytest.raises(
-        ServerLost, match=r"lost the server at tcp://127\.0\.0\.1:9 in step 1: no connection for 0\.3 s"
+        ServerLost, match=r"worker 0 has lost the server at tcp://127\.0\.0\.1:9: no sign of life for 0\.3 s"
     ):
         Client(place("tcp://127.0.0.1:9", timeout=0.3))
 
@@ -35,39 +35,51 @@ def test_what_is_no_address_is_an_error() -> None:
         Client(place("nonsense"))
 
 
-def test_two_servers_are_more_than_this_version_can() -> None:
-    with pytest.raises(DistributedError, match="names 2 servers"):
-        Client(Environment(0, 1, ("tcp://127.0.0.1:1", "tcp://127.0.0.1:2")))
+def test_servers_in_another_order_are_an_error() -> None:
+    with serving(1, shards=2) as [first, second], pytest.raises(DistributedError, match="name all servers in their"):
+        Client(Environment(0, 1, (second.address, first.address)))
+
+
+def test_fewer_servers_than_there_are_is_an_error() -> None:
+    with serving(1, shards=2) as [first, _], pytest.raises(DistributedError, match="is server 0 of 2, and"):
+        Client(Environment(0, 1, (first.address,)))
 
 
 def test_a_server_that_falls_silent_is_an_error_and_not_a_hang() -> None:
-    with serving(1) as server:
-        client = Client(place(server.address, timeout=1.5))
-        client.initialize("SGD", SGD, TABLE, weights())
+    with serving(1) as [server]:
+        client = Learner(place_in(server, timeout=1.5))
+        client.begin()
     began = time.monotonic()
-    with pytest.raises(ServerLost, match=rf"worker 0 has lost the server at {server.address} in step 1"):
-        client.push(SGD, SLOTS, weights())
-    assert time.monotonic() - began < 10
+    with pytest.raises(ServerLost, match=rf"worker 0 has lost the server at {server.address}: no sign of life"):
+        client.learn()
+    assert time.monotonic() - began < 20
+    with pytest.raises(ServerLost):  # and on every later request, at once
+        client.barrier()
     client.close()
 
 
-def test_a_silence_that_is_our_own_is_not_the_server_s() -> None:
-    with serving(2) as server, clients(server) as [first, second]:
-        # As after an hour in which this process was stopped: the last pulse is old, the server well.
-        first._heart.stop()
-        first._heart._pulse = (time.monotonic() - 3600, 0.0, protocol.Pulse(0, 0))
-        waiting = threading.Thread(target=first.barrier)
-        waiting.start()
-        waiting.join(1.0)  # several looks at the pulse
-        second.barrier()
-        waiting.join()
-        assert server.roster[0].answered == 1
+def test_a_server_that_starts_again_without_its_weights_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "HEARTBEAT", 0.1)
+    with serving(1) as [former]:
+        client = Learner(place_in(former, timeout=60))
+        client.begin()
+    with serving(1, bind=former.address):
+        with pytest.raises(ServerLost, match=f"server at {former.address} has started again without its weights"):
+            client.learn()
+        client.close()
 
 
 def test_nothing_is_left_of_a_closed_client() -> None:
     before = set(threading.enumerate())
-    with serving(1) as server:
-        Client(place(server.address)).close()
+    with serving(1) as [server]:
+        Client(place_in(server)).close()
+    assert set(threading.enumerate()) <= before
+
+
+def test_nothing_is_left_of_a_client_that_was_not_let_in() -> None:
+    before = set(threading.enumerate())
+    with serving(2, run="other") as [server], pytest.raises(DistributedError, match="serves run 'other', not ''"):
+        Client(Environment(0, 2, (server.address,)))
     assert set(threading.enumerate()) <= before
 
 
@@ -117,23 +129,25 @@ def losing(direction: str, server: Server, losses: int) -> Iterator[str]:
 
 @pytest.mark.parametrize("direction", ["requests", "answers"])
 def test_a_lost_message_is_sent_again_and_applied_once(direction: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_RESEND_AFTER", 0.3)
-    with serving(1) as server, losing(direction, server, losses=2) as address:
-        client = Client(place(address))
-        client.initialize("SGD", SGD, TABLE, weights(1.0))
+    monkeypatch.setattr(link_module, "_REPEAT", 0.3)
+    with serving(1) as [server], losing(direction, server, losses=2) as address:
+        client = Learner(place(address))
+        client.begin()
         for step in (1, 2):
-            [(w, _)] = together(lambda: client.push(SGD, SLOTS, weights(1.0)))
-            np.testing.assert_array_equal(w, 1 - 0.5 * step)
+            [learnt] = together(client.learn)
+            np.testing.assert_array_equal(learnt[0], 1 - 0.5 * step)
         client.close()
-        assert server.state.clock == 2
+        assert server.state.position.version == 2
+        assert sum(link.retries for link in client.links) >= 2
 
 
-def test_a_push_that_waits_for_others_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_RESEND_AFTER", 0.1)
-    with serving(2) as server, clients(server) as [first, second]:
+def test_a_request_that_waits_for_others_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "_REPEAT", 0.1)
+    monkeypatch.setattr(client_module, "HEARTBEAT", 0.1)
+    with serving(2) as [server], clients(server) as [first, second]:
         waiting = threading.Thread(target=first.barrier)
         waiting.start()
-        waiting.join(2.0)  # many times the delay, and three heartbeats
+        waiting.join(1.0)  # many times the delay, and ten heartbeats
         second.barrier()
         waiting.join()
-        assert server.duplicates == 0
+        assert server.counters.duplicates == 0
