@@ -116,7 +116,16 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
             "Trying to access a forward AD level with an invalid index. This index was either not created or is "
             "already deleted."
         )
+    _check_mapping(levels[-1], "_make_dual")
     return dual_at(levels[-1], tensor, tangent)
+
+
+def _check_mapping(level: Level, name: str) -> None:
+    """Inside `vmap`, tensors can be dual at levels that began there, but not at one around it."""
+    if level.mapped_by is not innermost_vmap():
+        raise RuntimeError(
+            f"Batching rule not implemented for aten::{name}; the fallback path doesn't work on out= or view ops."
+        )
 
 
 def dual_at(level: Level, tensor: Tensor, tangent: Any) -> Tensor:
@@ -161,6 +170,8 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
     UnpackedDualTensor(primal=tensor([1.]), tangent=None)
     """
     levels = current_mode().dual
+    if levels:
+        _check_mapping(levels[-1], "_unpack_dual")
     if not levels or tangent_of(tensor, levels[-1]) is None:
         return UnpackedDualTensor(tensor, None)
     if level:

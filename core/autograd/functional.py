@@ -16,9 +16,9 @@ from itertools import accumulate
 from typing import Any
 
 from retrograd.autograd.api import grad
-from retrograd.autograd.forward_ad import dual_at, unpack_at
+from retrograd.autograd.forward_ad import dual_at
 from retrograd.autograd.modes import enable_grad
-from retrograd.autograd.tangents import Level, entered
+from retrograd.autograd.tangents import Level, entered, take_tangent
 from retrograd.tensor import Tensor
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
@@ -169,6 +169,12 @@ def _grads(
     return result
 
 
+def _differentiable(vector: Tensor, like: Tensor) -> Tensor:
+    """A vector of integers as one of numbers that have derivatives."""
+    made: Tensor = vector if vector.dtype.is_differentiable else vector.to(like.dtype)
+    return made
+
+
 def _ones_like(tensor: Tensor) -> Tensor:
     from retrograd.ops.factories import ones_like
 
@@ -309,13 +315,14 @@ def _pushed(func: Function, points: Tensors, vector: Tensors | None, name: str) 
     level = Level()
     tangents = tuple(map(_ones_like, points)) if vector is None else vector
     with entered(level):
-        duals = [dual_at(level, point, tangent) for point, tangent in zip(points, tangents, strict=True)]
+        duals = [
+            dual_at(level, point, _differentiable(tangent, point))
+            for point, tangent in zip(points, tangents, strict=True)
+        ]
         out_was_tuple, outputs = _call(func, tuple(duals), name, strict=False)
-    pairs = [unpack_at(level, each) for each in outputs]
-    primals = tuple(each.primal for each in pairs)
-    return out_was_tuple, primals, tuple(
-        _zeros_like(each.primal) if each.tangent is None else each.tangent for each in pairs
-    )
+    pushed = [take_tangent(each, level) for each in outputs]
+    product = tuple(_zeros_like(output) if each is None else each for each, output in zip(pushed, outputs, strict=True))
+    return out_was_tuple, outputs, product
 
 
 def vhp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:

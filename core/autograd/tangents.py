@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from retrograd.autograd.modes import GRAD, NO_GRAD, Mode, current_mode, set_mode
 from retrograd.layout import contiguous_format
+from retrograd.levels import innermost_vmap
 from retrograd.tensor import Tensor, wrap_array
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Level", "Rule", "Tape", "call", "carry", "detached", "entered", "keep_tangents", "move_tangents", "push",
-    "push_function", "push_view", "push_write", "set_tangent", "tangent_of", "tangents_of",
+    "push_function", "push_view", "push_write", "set_tangent", "take_tangent", "tangent_of", "tangents_of",
 ]  # fmt: skip
 
 _next_number: Callable[[], int] = itertools.count().__next__
@@ -59,12 +60,18 @@ class Level:
     """One forward-mode derivative. See Note [Levels].
 
     Tensors know a level by its `number`, which no other has: so they do not keep it alive.
+
+    Attributes
+    ----------
+    mapped_by
+        The innermost `vmap` around it, or None.
     """
 
-    __slots__ = ("number",)
+    __slots__ = ("mapped_by", "number")
 
     def __init__(self) -> None:
         self.number = _next_number()
+        self.mapped_by = innermost_vmap()
 
     def run(self, rule: Rule, tangents: Tangents, outputs: Sequence[Any]) -> Tangents:
         """The tangents of `outputs`."""
@@ -168,6 +175,15 @@ def tangent_of(tensor: Any, level: Level) -> Any:
     """The tangent that `tensor` has at `level`, or None."""
     meta = getattr(tensor, "_meta", None)
     return None if meta is None or meta.tangents is None else meta.tangents.get(level.number)
+
+
+def take_tangent(tensor: Tensor, level: Level) -> Any:
+    """The tangent that `tensor` had at `level`, which is over."""
+    tangent = tangent_of(tensor, level)
+    if tangent is not None:
+        kept = {number: each for number, each in (tensor._own_meta().tangents or {}).items() if number != level.number}
+        tensor._own_meta().tangents = kept or None
+    return tangent
 
 
 def set_tangent(tensor: Tensor, level: Level, tangent: Any) -> None:

@@ -213,7 +213,8 @@ class Plan:
             if type(saved[position]) is Packed:
                 saved[position].tangents = meta.tangents
             else:
-                saved[position : position + 3] = (Dual(*saved[position : position + 3], meta.tangents), PACKED, 0)
+                array, cell, version = saved[position : position + 3]
+                saved[position : position + 3] = (Dual(array, cell, version, meta.tangents), PACKED, 0)
         node.saved = tuple(saved)
 
     # -- unpacking -----------------------------------------------------------------------------

@@ -110,6 +110,26 @@ def test_misuse_raises_the_errors_of_pytorch() -> None:
     """)
 
 
+def test_duals_inside_vmap_belong_to_a_level_that_began_there() -> None:
+    assert_same("""
+        import importlib
+        fwAD = importlib.import_module(torch.__name__ + ".autograd.forward_ad")
+        x, t = torch.tensor([1., 2.]), torch.tensor([1., 10.])
+        with fwAD.dual_level():
+            d = fwAD.make_dual(x, t)
+            attempt(torch.vmap(lambda a, b: fwAD.make_dual(a, b)), x, t)
+            attempt(torch.vmap(lambda a: fwAD.unpack_dual(a).primal), d)
+            print(fwAD.unpack_dual(torch.vmap(lambda a: a * d)(d)))
+    """)
+
+    def inside(a: retrograd.Tensor, b: retrograd.Tensor) -> retrograd.Tensor | None:
+        with fwAD.dual_level():
+            return fwAD.unpack_dual(fwAD.make_dual(a, b) ** 2).tangent
+
+    # PyTorch has none of it there.
+    assert retrograd.vmap(inside)(retrograd.tensor([1.0, 2.0]), retrograd.tensor([1.0, 10.0])).tolist() == [2.0, 40.0]
+
+
 def test_levels_of_the_interface_do_not_nest() -> None:
     with fwAD.dual_level(), pytest.raises(RuntimeError, match="Nested forward mode AD is not supported"):
         fwAD.enter_dual_level()

@@ -108,6 +108,51 @@ PROGRAMS = {
         attempt(lambda: functional.hessian(lambda x: x * x, a))
         attempt(lambda: functional.hessian(lambda x: (x.sum(),), a))
     """,
+    "by_columns": """
+        functional = torch.autograd.functional
+        t, p = torch.tensor([1., 10.]), torch.tensor([3., 4.], requires_grad=True)
+        for f, point in ((lambda v: v * v * p, t), (lambda v: v * v, p), (lambda v: torch.ones(2), t),
+                         (lambda v: (v * v,), t), (lambda v: v.abs(), t + 1j * t), (lambda v: v * v, t + 1j * t)):
+            result = functional.jacobian(f, point, vectorize=True, strategy="forward-mode")
+            for each in result if isinstance(result, tuple) else (result,):
+                print(each.detach(), each.requires_grad)
+        attempt(lambda: functional.jacobian(lambda v: v, t.long(), vectorize=True, strategy="forward-mode"))
+        attempt(lambda: functional.jacobian(lambda v: v, [t], vectorize=True, strategy="forward-mode"))
+        forward = {"vectorize": True, "outer_jacobian_strategy": "forward-mode"}
+        print(functional.hessian(lambda v: (v ** 3).sum(), p, **forward).detach())
+        for row in functional.hessian(lambda v, w: (v ** 3 * w).sum(), (t, t), **forward):
+            print(*(each.detach() for each in row))
+        attempt(lambda: functional.hessian(lambda v: v ** 3, t, **forward))
+        attempt(lambda: functional.hessian(lambda v: v, t[0], outer_jacobian_strategy="forward-mode"))
+    """,
+    "jvp": """
+        functional = torch.autograd.functional
+        x, t, p = torch.tensor([1., 2.]), torch.tensor([1., 10.]), torch.ones(2, requires_grad=True)
+
+        class Square(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, a):
+                ctx.save_for_backward(a)
+                return a ** 2
+
+            @staticmethod
+            def backward(ctx, grad):
+                return 2 * ctx.saved_tensors[0] * grad
+
+        def seen(v):
+            print("called", v.requires_grad)
+            return v * v
+
+        print(functional.jvp(Square.apply, x, t))
+        print(functional.jvp(seen, x, t))
+        print(functional.jvp(lambda v: torch.autograd.grad((v ** 3).sum(), v, create_graph=True)[0], x, t))
+        for create_graph in (True, False):
+            print(functional.jvp(lambda v: v.detach() * v, x, t, create_graph=create_graph))
+            print(functional.jvp(lambda v: p * v, x, t, create_graph=create_graph))
+            print(functional.jvp(lambda v: v * v, p, t, create_graph=create_graph))
+        print(functional.jvp(lambda v: v * v, x, t.long()), functional.jvp(lambda v: v * v, x, t.double()))
+        print(functional.jvp(lambda v: v.prod(), torch.tensor(3.)))
+    """,
     "complex": """
         functional = torch.autograd.functional
         c = torch.tensor([1 + 2j, 3 - 1j])
