@@ -222,10 +222,12 @@ class Link:
     def _for_server(self, message: Message) -> Message:
         """The message as it is right for a server that has gone back, perhaps, to before what our program knows."""
         server = self._restarted
-        if server is None or not isinstance(message, Push | Pull):
-            return message
-        version = message.version if message.version <= server.version else 0  # else it is of weights that are gone
-        return structs.replace(message, step=server.step + isinstance(message, Push), version=version)
+        if server is not None and isinstance(message, Push):
+            version = message.version if message.version <= server.version else 0  # else it is of weights that are gone
+            return structs.replace(message, step=server.step + 1, version=version)
+        if server is not None and isinstance(message, Pull):
+            return structs.replace(message, step=server.step)
+        return message
 
     def _take_error(self, message: Error, now: float) -> None:
         error = from_kind(message.kind, message.text)
