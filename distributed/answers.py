@@ -62,7 +62,7 @@ class Answers:
         assert isinstance(request, messages.Init | messages.Push | messages.Pull)
         readable = server.office.readable(step, server.frontier)
         weights = state.weights(readable)
-        known = 0 if isinstance(request, messages.Init) or readable is not None else request.version
+        known = request.version if isinstance(request, messages.Push) and readable is None else 0
         answer = Weights((), request.seq, step, state.position.version)
         shared = request.shared and server.is_neighbour(member) and state.nbytes >= WORTH_SHARING
         if shared and state.is_shared(weights):

@@ -248,8 +248,7 @@ class Client:
         call = self._call()
         self._give_up_begun()
         for link in self.links:
-            version = self.version.get(link.shard, 0)
-            self._ask(link, call, partial(messages.Pull, step=self.step, version=version, shared=True))
+            self._ask(link, call, partial(messages.Pull, step=self.step, shared=True))
         self._deliver = deliver
         self._settle(call, len(self.links))
 

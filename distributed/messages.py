@@ -339,8 +339,6 @@ class Pull(Message, frozen=True):
 
     seq: Natural
     step: Natural
-    version: Natural = 0
-    """Updates that are in the weights which the worker has."""
     shared: bool = False
     """Whether the answer may be in shared memory; INIT and PUSH say so, too."""
 

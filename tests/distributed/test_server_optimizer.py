@@ -31,7 +31,7 @@ TRAIN = """
         {"params": model[2].parameters()},
     ]
     chosen = {
-        "SGD": lambda: dist.ServerOptimizer(rg.optim.SGD, groups, lr=0.1, momentum=0.9, nesterov=True),
+        "SGD": lambda: dist.ServerOptimizer(rg.optim.SGD, groups, lr=0.01, momentum=0.9, nesterov=True),
         "Adam": lambda: dist.ServerOptimizer(rg.optim.Adam, groups, lr=0.01, betas=(0.8, 0.99)),
         "AdamW": lambda: dist.ServerOptimizer(rg.optim.AdamW, groups, lr=0.01),
     }
