@@ -143,7 +143,8 @@ def _launch(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     from .environment import read_timeout
     from .metrics import sinks_for
-    from .server import Server, ServerOptions
+    from .server import Server
+    from .server_options import ServerOptions
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
     if options.backend:

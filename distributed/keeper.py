@@ -22,7 +22,8 @@ from .staging import Contribution
 from .state import Position, State
 
 if TYPE_CHECKING:
-    from .server import Server, ServerOptions
+    from .server import Server
+    from .server_options import ServerOptions
 
 __all__ = ["Keeper"]
 

@@ -40,7 +40,8 @@ from .state import Position
 from .strategies import Claim, Decision, Strategy, strategy_for
 
 if TYPE_CHECKING:
-    from .server import Server, ServerOptions
+    from .server import Server
+    from .server_options import ServerOptions
 
 __all__ = ["Follower", "Lead"]
 

@@ -19,8 +19,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import singledispatchmethod
-from pathlib import Path
-from typing import Literal
 
 import zmq
 from msgspec import structs
@@ -29,7 +27,6 @@ import retrograd as rg
 
 from . import protocol, transport
 from .answers import Answers
-from .environment import DEFAULT_TIMEOUT
 from .errors import DistributedError, Mismatch, ProtocolError, Refused, Stranger, Taken, WorkerLost, from_kind
 from .failpoints import failpoint
 from .gradients import Gradients, unpack
@@ -38,13 +35,13 @@ from .lead import Follower, Lead
 from .messages import Array, Message, Order, Source
 from .metrics import Sink
 from .outbox import Outbox
-from .placement import SLICE_BYTES
 from .roster import Member, Request, Roster
 from .security import Role, ServerKeys
+from .server_options import ServerOptions
+from .server_status import half_of_memory, status_of
 from .shared import ALIGNMENT, Segment, host_name
 from .staging import Contribution, Staging
 from .state import Position, State
-from .strategies import NonFinite
 
 __all__ = ["Failure", "Server", "ServerOptions"]
 
@@ -54,51 +51,6 @@ _TICK = 0.1  # seconds between looks at the clock when nothing arrives
 _TURN = 1000  # messages between looks at the clock when they never end
 _LOGGED_REJECTIONS = 10  # a hostile or broken peer must not fill the log
 _GRACE = 1.0  # seconds in which a worker whose process has ended in peace may still be heard saying goodbye
-
-
-@dataclass(frozen=True, slots=True)
-class ServerOptions:
-    """How a server runs."""
-
-    world_size: int
-    bind: str = "tcp://127.0.0.1:*"
-    backend: str | None = None
-    run: str = ""
-    timeout: float = DEFAULT_TIMEOUT
-    insecure: bool = False
-    max_frame: int = transport.DEFAULT_MAX_FRAME
-    shard: int = 0
-    """Number of this server; the first one leads."""
-    shards: int = 1
-    lead: str = ""
-    """Address of the first server."""
-    staleness: float = 0
-    backups: int = 0
-    deterministic: bool = False
-    scale_rate: bool = False
-    on_loss: Literal["fail", "continue"] = "fail"
-    """What the loss of a worker does to the run."""
-    nonfinite: NonFinite = "reject"
-    clip: float = 0
-    """The largest norm of a step's gradients, over all servers; 0 is no bound."""
-    slice_bytes: int = SLICE_BYTES
-    compression: str = "none"
-    shared: bool = True
-    """Whether workers on this machine may use shared memory."""
-    budget: int = 0
-    """Bytes that gradients may take while they wait; 0 is half of the machine's memory."""
-    folder: Path | None = None
-    """Where snapshots are kept, and the journal of a durable run."""
-    every: int = 100
-    """Updates from one snapshot to the next."""
-    keep: int = 3
-    durable: bool = False
-    recovery: float = 0
-    """How long workers wait for this server if it dies; 0 is not at all."""
-    keys: Path | None = None
-    """Folder of the server's key and of those that may come in; without, nothing is encrypted."""
-    resume: bool = False
-    """Whether the snapshots are a former run's, whose workers are not expected to be there any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -798,7 +750,7 @@ class Server:
 
     @property
     def budget(self) -> int:
-        return self.options.budget or _half_of_memory()
+        return self.options.budget or half_of_memory()
 
     @property
     def credit(self) -> int:
@@ -807,39 +759,4 @@ class Server:
 
     def status(self) -> protocol.Status:
         """The run as the server sees it."""
-        now = self.now()
-        position = None if self.state is None else self.state.position
-        return protocol.Status(
-            step=self.frontier,
-            failure=None if self.failure is None else str(self.failure.error),
-            culprit=None if self.failure is None else self.failure.culprit,
-            rejected=self.counters.rejected,
-            duplicates=self.counters.duplicates,
-            traffic=self.channel.traffic,
-            workers=tuple(member.status(now, self.frontier) for member in self.roster),
-            version=0 if position is None else position.version,
-            shard=self.options.shard,
-            shards=self.options.shards,
-            slices=() if position is None else position.slices,
-            table=() if position is None else position.table,
-            memory=_memory(),
-            queued=self.staging.nbytes,
-            snapshot=self.keeper.last,
-            snapshot_age=self.keeper.age,
-            skipped=self.counters.skipped,
-            dropped=self.counters.dropped,
-            consistency=self.office.describe(),
-        )
-
-
-def _half_of_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-
-
-def _memory() -> int:
-    """Bytes that this process holds in memory; 0 where the system does not say."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
+        return status_of(self)

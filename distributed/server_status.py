@@ -1,0 +1,54 @@
+"""What a server shows of a run."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from .messages import Status
+
+if TYPE_CHECKING:
+    from .server import Server
+
+__all__ = ["half_of_memory", "status_of"]
+
+
+def status_of(server: Server) -> Status:
+    """The run as the server sees it."""
+    now = server.now()
+    position = None if server.state is None else server.state.position
+    return Status(
+        step=server.frontier,
+        failure=None if server.failure is None else str(server.failure.error),
+        culprit=None if server.failure is None else server.failure.culprit,
+        rejected=server.counters.rejected,
+        duplicates=server.counters.duplicates,
+        traffic=server.channel.traffic,
+        workers=tuple(member.status(now, server.frontier) for member in server.roster),
+        version=0 if position is None else position.version,
+        shard=server.options.shard,
+        shards=server.options.shards,
+        slices=() if position is None else position.slices,
+        table=() if position is None else position.table,
+        memory=_memory(),
+        queued=server.staging.nbytes,
+        snapshot=server.keeper.last,
+        snapshot_age=server.keeper.age,
+        skipped=server.counters.skipped,
+        dropped=server.counters.dropped,
+        consistency=server.office.describe(),
+    )
+
+
+def half_of_memory() -> int:
+    """Half of the bytes of memory that this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def _memory() -> int:
+    """Bytes that this process holds in memory; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
