@@ -49,7 +49,8 @@ def _cut(index: int, spec: TensorSpec, slice_bytes: int) -> Iterator[Slice]:
     columns = math.prod(spec.shape[1:]) if len(spec.shape) > 1 else 0
     unit = columns if 0 < columns * itemsize <= slice_bytes else 1
     units = size // unit
-    count = max(1, -(-size * itemsize // slice_bytes))
+    most = max(1, slice_bytes // (unit * itemsize))
+    count = max(1, -(-units // most))
     ends = [units * number // count * unit for number in range(count + 1)]
     for start, stop in pairwise(ends):
         yield Slice(index, start, stop, columns if unit == columns else 0)
