@@ -141,9 +141,9 @@ class Link:
         request.messages.append((message, arrays))
         request.is_complete = not isinstance(message, Push) or message.parts > 0
         request.sent = now
-        if self.welcome is not None:
+        if self.welcome is not None and not self.must_join:
             self.outgoing.append((message, arrays))
-        # Else all of it is said when the server has answered HELLO.
+        # Else all of it is said when the server has answered HELLO, or never, since we must begin anew.
 
     def drop(self, request: Request) -> None:
         """Forget a request of which something may have been said: nothing is to come of it."""
