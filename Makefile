@@ -3,6 +3,7 @@
 #   make demo                   train on real data, one server and two workers, on NumPy
 #   make demo BACKEND=jax WORKERS=4 ARGS="--model cnn"
 #   make test                   all tests, on every backend; ARGS="-k matmul" narrows them
+#   make soak                   ten minutes of a run in which processes are killed all the time
 
 PYTHON  ?= python3
 BACKEND ?= numpy
@@ -17,7 +18,7 @@ PIP  := $(BIN)/python -m pip --disable-pip-version-check
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test coverage lint format types doctest docs wheel-check bench clean
+.PHONY: help demo test soak coverage lint format types doctest docs wheel-check bench clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -51,6 +52,9 @@ demo: $(DEMO)
 
 test: $(DEV)
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+soak: $(DEV)
+	$(BIN)/python tests/soak.py $(ARGS)
 
 coverage: $(DEV)
 	$(BIN)/coverage run -m pytest $(ARGS)
