@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from .errors import ProtocolError
-from .gradients import Gradient, Gradients, Rows, is_finite, square_norm
+from .gradients import Gradient, Gradients, Rows, is_finite
 from .messages import Groups, Push, Source
 
 __all__ = ["Contribution", "Staging"]
@@ -31,9 +31,6 @@ class Contribution:
 
     def is_finite(self) -> bool:
         return all(map(is_finite, self.gradients.values()))
-
-    def square_norm(self) -> float:
-        return square_norm(self.gradients.values())
 
 
 @dataclass(slots=True)
