@@ -28,7 +28,8 @@ import numpy as np
 import retrograd as rg, retrograd.distributed as dist
 dist.init()
 end = float(sys.argv[1])
-model = rg.nn.Sequential(rg.nn.Linear(64, 512), rg.nn.ReLU(), rg.nn.Linear(512, 512), rg.nn.ReLU(), rg.nn.Linear(512, 10))
+nn = rg.nn
+model = nn.Sequential(nn.Linear(64, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
 opt = dist.ServerOptimizer(rg.optim.SGD, model.parameters(), lr=1e-4, momentum=0.9)
 data, step = np.random.default_rng(dist.rank()), 0
 while time.time() < end:

@@ -30,7 +30,8 @@ def test_no_module_can_unpickle(path: Path) -> None:
             library = node.func.value if isinstance(node.func, ast.Attribute) else None
             assert name not in FORBIDDEN_CALLS, f"line {node.lineno}"
             if name == "load" and isinstance(library, ast.Name | type(None)):
-                assert library is not None and library.id not in FORBIDDEN_LOADS, f"line {node.lineno}"
+                assert library is not None, f"line {node.lineno}"
+                assert library.id not in FORBIDDEN_LOADS, f"line {node.lineno}"
 
 
 @pytest.mark.processes
