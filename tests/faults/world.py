@@ -108,9 +108,10 @@ class RecordingServer(Server):
         log.back_to(0 if self.state is None else self.state.position.number)
 
     def _carry_out(self, order: Order) -> None:
+        self.log.note(order)  # before, since the server may die when a snapshot holds it already
         super()._carry_out(order)
-        if self.failure is None:
-            self.log.note(order)
+        if self.failure is not None:
+            self.log.back_to(order.number - 1)
 
 
 class ServerNode:
@@ -408,7 +409,8 @@ class Worker:
     def _deliver(self, message: messages.AnyMessage, arrays: list[Array]) -> None:
         if isinstance(message, messages.Ready):
             return
-        assert isinstance(message, messages.Weights) and message.parts == 1
+        assert isinstance(message, messages.Weights)
+        assert message.parts == 1
         came = iter(arrays)
         for slot in message.tensors:
             rows = next(came) if slot.rows >= 0 else ...
