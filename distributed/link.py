@@ -68,11 +68,6 @@ class Request:
     patience: float = 0.0
     """After how many seconds it is said again."""
 
-    def step(self) -> int | None:
-        """The step that it is for, if it is a push."""
-        last = self.messages[-1][0] if self.messages else None
-        return last.step if isinstance(last, Push) else None
-
 
 class Link:
     """The conversation with one server.
@@ -289,10 +284,6 @@ class Link:
                     "The server has died, or the network between has; its log says more. Start the run again"
                 )
             )
-
-    def reconnected(self, now: float) -> None:
-        """The socket is a new one, to which the server is a stranger."""
-        self._greet(now)
 
     @property
     def must_join(self) -> bool:
