@@ -79,8 +79,8 @@ class Keeper:
         """Keep a whole push, which is not in the weights yet."""
         if self._journal is not None:
             self._journal.append(self._last_order + 1, _frames_of(contribution))
-            if self._options.shards > 1:
-                # Once this server has said that it has the push, the others may count on it.
+            if self._options.shards > 1 or self._options.deterministic:
+                # Others may count on the push, or its worker go on, before it is in an order.
                 self._journal.flush()
 
     def order(self, order: Order) -> None:
