@@ -248,10 +248,8 @@ class BoundedStaleness(Strategy):
         return [self._decide(claim, len(self.clocks) + len(self._paused))]
 
     def _advance(self) -> list[Decision]:
-        if not self.clocks:
-            return []
         if not self.deterministic:
-            before, self.frontier = self.frontier, max(self.frontier, min(self.clocks.values()))
+            before, self.frontier = self.frontier, max(self.frontier, min(self.clocks.values(), default=0))
             return [Decision(self.frontier)] if self.frontier > before else []
         decisions = []
         while (arrived := self._waiting.get(self.frontier + 1, {})) and self.clocks.keys() <= arrived.keys():

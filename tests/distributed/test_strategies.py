@@ -55,10 +55,13 @@ class Run:
         self.let_go()
 
     def let_go(self) -> None:
+        """Let those go on whom the server would answer."""
         settled = {(source.rank, source.seq) for each in self.decisions for source in (*each.sources, *each.dropped)}
         for rank, step in self.steps.items():
-            if step == 0 or ((rank, step) in settled and self.rule.may_answer(step, self.rule.frontier)):
-                # As the server does: who comes late for a step goes on from the one that the others are at.
+            # A deterministic run makes updates in its own time, and nobody waits for that of his own.
+            counts = self.rule.older or step == 0 or (rank, step) in settled
+            if counts and self.rule.may_answer(step, self.rule.frontier):
+                # Who comes late for a step goes on from the one that the others are at.
                 self.steps[rank] = self.read[rank] = max(step, self.rule.frontier if self.rule.staleness == 0 else 0)
 
     def orders(self) -> list[tuple[int, int, float]]:
