@@ -33,7 +33,8 @@ PROGRAMS = {
                 print(ctx.needs_input_grad, type(ctx.saved_tensors), torch.is_grad_enabled())
                 return g * b * ctx.factor, g * a * ctx.factor, None
         o = A.apply(x, y.detach(), 3)
-        print(o, o.grad_fn, type(o.grad_fn), o.grad_fn.name(), o.grad_fn.next_functions, o.grad_fn.saved_tensors, o.grad_fn.needs_input_grad, o.grad_fn.factor)
+        n = o.grad_fn
+        print(o, n, type(n), n.name(), n.next_functions, n.saved_tensors, n.needs_input_grad, n.factor)
         o.sum().backward(); print(x.grad, y.grad)
         attempt(lambda: o.grad_fn.saved_tensors)
         attempt(lambda: o.sum().backward())
