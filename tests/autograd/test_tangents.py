@@ -198,3 +198,17 @@ def test_a_batch_of_tangents_gives_what_each_gives(op: OpInfo, sample: Sample) -
     batched = func.vmap(lambda *t: func.jvp(f, f.inputs, t)[1])(*(retrograd.stack(list(each)) for each in pairs))
     alone = [func.jvp(f, f.inputs, t)[1] for t in zip(*pairs, strict=True)]
     np.testing.assert_allclose(batched.tolist(), [each.item() for each in alone], 1e-9, 1e-12)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("op", "sample"), FIRST)
+def test_gradcheck_of_forward_mode_passes(op: OpInfo, sample: Sample) -> None:
+    if not op.fd:
+        pytest.skip("no finite differences at a kink")
+    f = _Function(op, sample)
+    inputs = tuple(each.requires_grad_() for each in f.inputs)
+    if not isinstance(f(*inputs), retrograd.Tensor):
+        pytest.skip("nothing to differentiate")
+    assert retrograd.autograd.gradcheck(
+        f, inputs, fast_mode=True, check_backward_ad=False, check_forward_ad=True, check_batched_forward_grad=True
+    )
