@@ -62,7 +62,7 @@ def dead_between_slices(folder: Path) -> None:
     with World(folder, 2, on_loss="continue", parts=2) as world:
         world.train(1)
         dying = world.workers[1].name
-        its_pushes = lambda flight: flight.source == dying and flight.kind == "push"  # noqa: E731
+        its_pushes = lambda flight: flight.source == dying and flight.kind == "push"
         world.network.rules += [Interference(its_pushes, []), Interference(its_pushes, [0.0], times=1)]
         world.push(1)
         world.wait(lambda: world.server.staging.nbytes, "half of the push", within=5)
@@ -92,11 +92,15 @@ def request_lost(folder: Path) -> None:
     """4: a push is lost: it is sent again, later each time, and applied once."""
     with World(folder) as world:
         world.train(1)
-        lost = Interference("push", [], times=4)
+        first = world.workers[0].name
+        lost = Interference(lambda flight: flight.kind == "push" and flight.source == first, [], times=2)
         world.network.rules.append(lost)
-        world.train(3, within=60)
+        world.train(2, within=30)
+        lost_of_both = Interference("push", [], times=4)
+        world.network.rules.append(lost_of_both)
+        world.train(4, within=60)
         world.check()
-        assert (lost.hits, world.server.state.position.version) == (4, 3)
+        assert (lost.hits, lost_of_both.hits, world.server.state.position.version) == (2, 4, 4)
         assert sum(each.link.retries for each in world.workers.values()) >= 2
 
 

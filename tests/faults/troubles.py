@@ -8,9 +8,7 @@ the product, and on mutants of it under which they must fail. All happens in vir
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -134,17 +132,19 @@ def one_way_to_the_worker(folder: Path) -> None:
 def connections_cut(folder: Path) -> None:
     """15: connections are cut every half second: training goes on, each push counts once, HELLOs are few."""
     with World(folder) as world:
-        hellos = Interference(lambda flight: flight.kind == "hello", [0.0])
-        world.network.rules += [lambda flight: [0.15], hellos]
+        hellos = Interference("hello", [0.05])
+        world.network.rules += [lambda flight: [0.05], hellos]
         cuts = 60
         for number in range(1, cuts + 1):
             for each in world.workers.values():
                 world.network.call_at(number * 0.5, lambda name=each.name: world.network.cut(name, "server"))
-        world.train(20, within=120)
+        world.train(60, within=120)
         world.network.run_for(max(0.0, cuts * 0.5 - world.network.clock.now()))
         world.check()
-        assert world.server.state.position.version == 20
-        assert hellos.hits <= 4 * 2 * cuts
+        assert world.server.state.position.version == 60
+        ends = sum(what.startswith("the connection of") for _, what in world.network.trace)
+        assert ends >= 20
+        assert hellos.hits <= ends + 2  # one for each new connection
 
 
 # ---- 16, 17: who sends too much, reads too little, or is hostile --------------------------------------------
@@ -197,16 +197,14 @@ def slow_reader(folder: Path) -> None:
 def greedy(folder: Path) -> None:
     """16: a worker sends more than it may have under way: it is refused, and memory stays within the budget."""
     size = sum(each.nbytes for each in sliced())
-    with World(folder, 2, budget=2 * size) as world:
+    with World(folder, 2, staleness=2, deterministic=True, budget=2 * 3 * size) as world:
         world.train(1)
         peer = Stranger(world, "greedy")
-        world.workers[1].kill()
-        world.server.roster[1].heard = -100.0
         _take_place_of_1(world, peer)
-        for seq in range(2, 50):
-            peer.say(push(seq, 2), sliced())
-            assert world.server.staging.nbytes <= 2 * size
-        assert peer.errors("protocol") > 40
+        for step in range(2, 50):  # without waiting for anybody
+            peer.say(push(step + 1, step, groups=world.groups), sliced())
+            assert world.server.staging.nbytes <= 3 * size
+        assert peer.errors("protocol") == 48 - 3
 
 
 def _take_place_of_1(world: World, peer: Stranger) -> None:
@@ -276,7 +274,7 @@ def unfitting(folder: Path) -> None:
         for message, arrays in wrong:
             before = len(peer.heard)
             peer.say(message, arrays)
-            assert isinstance(peer.heard[before], protocol.Error), (message, peer.heard[before:])
+            assert [type(each) for each in peer.heard[before:]] == [protocol.Error], message
         assert (world.server.state.position.version, world.server.roster[1].step) == (1, 1)
         world.train(4, within=30)
         world.check()
@@ -397,6 +395,7 @@ def clock_jumps(folder: Path) -> None:
         world.train(2)
         for jump in (1e9, -1e9):
             with mock.patch("time.time", lambda jump=jump: 1.7e9 + jump):
+                world.network.run_for(5)
                 world.train(world.workers[0].step + 3, within=5)
         world.check()
 

@@ -124,7 +124,7 @@ class ServerNode:
         self._world.alive(lambda server: server.handle(peer, frames))
 
     def tick(self, now: float) -> None:
-        self._world.alive(lambda server: server.tick(now))
+        self._world.alive(lambda server: server.tick(server.now()))
 
 
 class World:
@@ -190,7 +190,10 @@ class World:
         folder = self.disk.folder if self._keeps else None
         options = ServerOptions(self._size, folder=folder, **self._options)
         channel = Channel(self.network.endpoint("server"), protocol.encode, traffic=protocol.Traffic())
-        self.server = RecordingServer(self.log, options, channel, self.network.clock.now)
+        try:
+            self.server = RecordingServer(self.log, options, channel, self.network.clock.now)
+        except DistributedError as error:
+            raise AssertionError(f"the server cannot start: {error!r}") from error
         self.network.attach("server", ServerNode(self), tick=0.1)
 
     def start_worker(self, rank: int) -> Worker:
@@ -199,13 +202,15 @@ class World:
         return self.workers[rank]
 
     def alive(self, act: Callable[[Server], None]) -> None:
-        """Let the server do something, in which it may die."""
+        """Let the server do something, in which it may die; an error of any other kind it must not have."""
         try:
             act(self.server)
         except Died:
             self.network.crash("server")
             self.server.close()
             self.network.call_at(self.network.clock.now() + AWAY, self.start_server)
+        except Exception as error:
+            raise AssertionError(f"the server has ended with {error!r}") from error
 
     def die(self, *_: object) -> None:
         """What a process does that loses its power."""
