@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -88,9 +89,9 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
             waited, sent = client.waited, client.bytes_sent
         mine = random.integers(0, len(x), share)
         clock.compute(lambda mine=mine: backward(model, optimizer, x[mine], y[mine], options))
-        before = time.perf_counter()
+        before, cpu = time.perf_counter(), time.process_time()
         optimizer.step()
-        clock.stepped(time.perf_counter() - before)
+        clock.stepped(time.perf_counter() - before, time.process_time() - cpu)
         if step >= options.warm and (step - options.warm) % options.look == 0:
             curve.append((clock.elapsed(), clock.aside(lambda: full_loss(model, x, y))))
     return {
@@ -101,6 +102,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         "bytes": client.bytes_sent - sent,
         "compute": clock.computed,
         "steps": clock.steps,
+        "step_cpu": statistics.median(clock.cpu),
         "curve": curve,
         "loss": full_loss(model, x, y),
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -118,6 +120,7 @@ class Clock:
         self._start, self._aside = time.perf_counter(), 0.0
         self.computed: list[float] = []
         self.steps: list[float] = []
+        self.cpu: list[float] = []
 
     def compute(self, work: Callable[[], None]) -> None:
         """Do a step's computation, and as a straggler be slow."""
@@ -126,8 +129,9 @@ class Clock:
         time.sleep(self._straggle)
         self.computed.append(time.perf_counter() - start)
 
-    def stepped(self, seconds: float) -> None:
+    def stepped(self, seconds: float, cpu: float) -> None:
         self.steps.append(seconds)
+        self.cpu.append(cpu)
 
     def aside(self, work: Callable[[], float]) -> float:
         start = time.perf_counter()

@@ -17,6 +17,8 @@ FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 def load(name: str) -> ModuleType:
     """A benchmark as a module; its folder is no package."""
+    if str(FOLDER) not in sys.path:
+        sys.path.insert(0, str(FOLDER))  # as for a script there
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -83,3 +85,76 @@ def test_an_unknown_section_is_named():
     )
     assert done.returncode == 2
     assert "no section steps" in done.stderr
+
+
+# ---- the simulated cluster -----------------------------------------------------------------------------------
+
+
+def test_shared_processors_slow_everyone_down():
+    simpy = pytest.importorskip("simpy")
+    model = load("cluster_model")
+    env = simpy.Environment()
+    cores = model.Cores(env, (1.0, 1.0, 2 / 3))  # two processors
+    ends = {}
+
+    def work(name, seconds):
+        yield cores.work(seconds)
+        ends[name] = env.now
+
+    for name, seconds in (("short", 1.0), ("long", 2.0), ("longest", 3.0)):
+        env.process(work(name, seconds))
+    env.run()
+    # Three share two until 1 s of work is done by each at 1.5; then each has one, and goes at full speed.
+    assert ends == pytest.approx({"short": 1.5, "long": 2.5, "longest": 3.5})
+
+
+@pytest.mark.parametrize(("staleness", "expected"), [(0, 10), (1, 10), (float("inf"), 1)])
+def test_a_worker_waits_as_its_strategy_says(staleness, expected):
+    pytest.importorskip("simpy")
+    from retrograd.distributed.strategies import strategy_for
+
+    model = load("cluster_model")
+
+    def law(random, rank):
+        return 10.0 if rank == 0 else 1.0
+
+    free = model.Costs(0.0, 0.0, 0.0, 0.0)
+    network = model.Network(0.0, 1e30)
+    cluster = model.Cluster(strategy_for(2, staleness), np.ones(1), law, network, free)
+    result = cluster.run(seconds=99.5)
+    # The slow one has done 9 steps; the fast one as many as it may be ahead, or one each second.
+    assert result.steps - 9 == pytest.approx(99 / expected + (staleness if staleness < 2 else 0), abs=1)
+    assert result.most_ahead <= staleness
+
+
+def test_a_push_takes_as_long_as_its_narrowest_link():
+    pytest.importorskip("simpy")
+    from retrograd.distributed.strategies import strategy_for
+
+    model = load("cluster_model")
+    free = model.Costs(0.0, 0.0, 0.0, 0.0)
+
+    def seconds(workers, servers):
+        shares = np.full(servers, 8.0 / servers)
+        network = model.Network(0.0, 1.0)
+        return model.Cluster(strategy_for(workers), shares, model.steady(0.0), network, free).run(steps=1).seconds
+
+    assert seconds(1, 1) == 16  # there and back
+    assert seconds(4, 1) == 64
+    assert seconds(4, 2) == 32
+    assert seconds(4, 4) == 16
+    assert seconds(4, 8) == 16  # the worker's own link
+
+
+def test_shares_are_those_of_the_real_placement():
+    pytest.importorskip("simpy")
+    model = load("cluster_model")
+    assert model.shares_of([4000, 8000], 2, slice_bytes=4000).tolist() == [8000, 4000]
+    assert model.shares_of([100_000_000], 200).astype(bool).sum() == 96  # more servers than slices
+
+
+def test_simulation_runs():
+    pytest.importorskip("simpy")
+    lines = run("simulate_cluster", "scale", "claims", "--quick")
+    assert ["1000", "200"] in [line[:2] for line in lines]
+    assert [line[2] for line in lines if line[:2] == ["same", "direction"]] == ["yes", "yes"]
