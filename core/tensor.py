@@ -414,7 +414,7 @@ class Tensor:
     def detach(self) -> Tensor:
         """The same memory outside of the graph. Writes to it count as writes to this tensor."""
         if self._k.level:
-            return self._k.detached(self)  # type: ignore[no-any-return]
+            return self._k.detached(self)
         return self._alias()
 
     def _alias(self) -> Tensor:

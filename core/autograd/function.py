@@ -273,8 +273,8 @@ def _fitted(node: _FunctionNode, position: int, slot: int, grad: Any) -> Tensor:
             f"{k.backend}:{k.device} but got {grad.device}"
         )
         note_gradient_of_function(error, node.function, position, f"a tensor on {grad.device}")
-    target = node.edges[slot]
-    if grad._array.dtype == native or (type(target[0]) is AccumulateGrad and target[0].meta.grad_dtype is not OWN):
+    target = None if (edge := node.edges[slot]) is None else edge[0]
+    if grad._array.dtype == native or (type(target) is AccumulateGrad and target.meta.grad_dtype is not OWN):
         return grad  # the leaf says itself of which type its gradient is
     return grad.to(_dtype_named(k.names[native]))
 
@@ -759,8 +759,8 @@ class _OnceDifferentiableError(Function):
         raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
 
 
-_OnceDifferentiableError._node_class.__name__ = "Error"
-_OnceDifferentiableError._node_class.prefix = UNGENERATED
+_error_node: type[Node] = _OnceDifferentiableError._node_class
+_error_node.__name__, _error_node.prefix = "Error", UNGENERATED
 
 
 class InplaceFunction(Function):

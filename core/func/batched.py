@@ -121,7 +121,6 @@ class BatchedKernels(Kernels):
             lower.backend,
             lower.device,
             array_type=Batched,
-            as_array=self.of,
             mutable=False,
             dtypes=lower.dtypes,
             names=lower.names,
@@ -199,6 +198,9 @@ class BatchedKernels(Kernels):
 
     def wrap(self, value: Tensor, mapped: bool) -> Batched:
         return Batched(value, mapped, self)
+
+    def as_array(self, value: Any) -> Batched:
+        return self.of(value)
 
     def of(self, value: Any) -> Batched:
         """Anything as an array of this level; what comes from below is the same for all samples."""

@@ -225,70 +225,66 @@ class _Mapping:
 
 
 def _vmapped(function: type[Function]) -> type[Function]:
-    """The Function of the inputs of all samples. Its first argument is the `_Mapping` of the call."""
+    """The Function of the inputs of all samples of a `vmap`. Its first argument is the `_Mapping` of the call."""
     made: type[Function] | None = vars(function).get("_vmapped")
     if made is None:
-        made = function._vmapped = _made_to_map(function)
+        members = {"mapped": function, "clear_saved_tensors_on_access": function.clear_saved_tensors_on_access}
+        metaclass: Any = type(Function)
+        made = function._vmapped = metaclass(f"Vmapped{function.__name__}", (_Vmapped,), members)
     return made
 
 
-def _made_to_map(function: type[Function]) -> type[Function]:
-    own: type[Function]
+class _Vmapped(Function):
+    """`forward`, `backward` and `jvp` are those of `mapped`, each run at a level of `vmap` of its own."""
 
-    def forward(mapping: _Mapping, *operands: Any) -> Any:
+    generate_vmap_rule = True
+    mapped: type[Function]
+
+    @classmethod
+    def forward(cls, mapping: _Mapping, *operands: Any) -> Any:
         outputs, mapping.out_dims = mapping.run(
-            lambda table, *inside: function.forward(*inside, **mapping.options), mapping.in_dims, *operands
+            lambda table, *inside: cls.mapped.forward(*inside, **mapping.options), mapping.in_dims, *operands
         )
         return outputs
 
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    @classmethod
+    def setup_context(cls, ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         mapping: _Mapping = inputs[0]
         if not hasattr(ctx, "_mappings"):
             ctx._mappings = {}
-        ctx._mappings[own] = mapping
+        ctx._mappings[cls] = mapping
 
         def inner(table: BatchedKernels, inside: tuple[Any, ...], result: Any) -> None:
-            function.setup_context(_SavingCtx(ctx, mapping, table), inside, result)
+            cls.mapped.setup_context(_SavingCtx(ctx, mapping, table), inside, result)
             mapping.shapes = tuple(tuple(each.shape) if isinstance(each, Tensor) else None for each in inside)
 
         mapping.run(inner, (mapping.in_dims, mapping.out_dims), inputs[1:], output)
 
-    def backward(ctx: Any, *grads: Any) -> Any:
-        mapping: _Mapping = ctx._mappings[own]
+    @classmethod
+    def backward(cls, ctx: Any, *grads: Any) -> Any:
+        mapping: _Mapping = ctx._mappings[cls]
 
         def inner(table: BatchedKernels, saved: Sequence[Any], given: Sequence[Any]) -> Any:
-            results = function._run_backward(_SavedCtx(ctx, saved), list(given))
+            results = cls.mapped._run_backward(_SavedCtx(ctx, saved), list(given))
             results = results if isinstance(results, tuple) else (results,)
             return tuple(_reduced(*each) for each in zip(results, mapping.shapes, strict=False))
 
-        found, dims = mapping.run(
-            inner, (mapping.saved_dims, _dims_of(grads, mapping.out_dims)), tuple(ctx.saved_tensors), grads
-        )
+        given_dims = mapping.saved_dims, _dims_of(grads, mapping.out_dims)
+        found, dims = mapping.run(inner, given_dims, tuple(ctx.saved_tensors), grads)
         return None, *(mapping.fitted(*each) for each in zip(found, dims, mapping.in_dims, strict=False))
 
-    def jvp(ctx: Any, _: Any, *tangents: Any) -> Any:
-        mapping: _Mapping = ctx._mappings[own]
+    @classmethod
+    def jvp(cls, ctx: Any, _: Any, *tangents: Any) -> Any:
+        mapping: _Mapping = ctx._mappings[cls]
 
         def inner(table: BatchedKernels, saved: Sequence[Any], given: Sequence[Any]) -> Any:
-            return function.jvp(_SavedCtx(ctx, saved), *given)
+            return cls.mapped.jvp(_SavedCtx(ctx, saved), *given)
 
-        dims = mapping.forward_dims, _dims_of(tangents, mapping.in_dims)
-        found, found_dims = mapping.run(inner, dims, tuple(ctx.saved_tensors), tangents)
+        given_dims = mapping.forward_dims, _dims_of(tangents, mapping.in_dims)
+        found, dims = mapping.run(inner, given_dims, tuple(ctx.saved_tensors), tangents)
         if not isinstance(found, tuple):
-            return mapping.fitted(found, found_dims, mapping.out_dims)
-        return tuple(mapping.fitted(*each) for each in zip(found, found_dims, mapping.out_dims, strict=True))
-
-    members = {"forward": forward, "setup_context": setup_context, "backward": backward, "jvp": jvp}
-    own = type(Function)(
-        f"Vmapped{function.__name__}",
-        (Function,),
-        {
-            "generate_vmap_rule": True,
-            "clear_saved_tensors_on_access": function.clear_saved_tensors_on_access,
-            **{name: staticmethod(member) for name, member in members.items()},
-        },
-    )  # type: ignore[assignment]  # the metaclass makes Functions
-    return own
+            return mapping.fitted(found, dims, mapping.out_dims)
+        return tuple(mapping.fitted(*each) for each in zip(found, dims, mapping.out_dims, strict=True))
 
 
 def _dims_of(tensors: Sequence[Any], dims: Dims) -> tuple[int | None, ...]:

@@ -157,7 +157,7 @@ class Op:
     def forward_for(self, k: Any) -> Callable[..., Any]:
         """The function that computes the result: called with `k`, the arrays and the arguments in order."""
         if k.level:
-            return k.forward_of(self)  # type: ignore[no-any-return]  # kept there: a level ends with its `vmap`
+            return k.forward_of(self)  # kept there: a level ends with its `vmap`
         try:
             return self._forwards[k]
         except KeyError:

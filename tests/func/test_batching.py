@@ -69,10 +69,13 @@ def caller(entry: OpInfo, sample: Sample) -> Callable[..., tuple[Any, ...]]:
 
 def energy(*tensors: Any, call: Callable[..., tuple[Any, ...]]) -> Any:
     """A number of all differentiable results."""
-    parts = [each for each in call(*tensors) if each.dtype.is_differentiable]
-    return sum(
-        (each * each.conj()).real.sum() if each.is_complex() else (each * each / 2 + each).sum() for each in parts
-    )
+    total: Any = 0
+    for each in call(*tensors):
+        if each.is_complex():
+            total = total + (each * each.conj()).real.sum()
+        elif each.is_floating_point():
+            total = total + (each * each / 2 + each).sum()
+    return total
 
 
 def ways(count: int) -> list[list[int | None]]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import textwrap
 import warnings
+import weakref
+from typing import Any
 
 import pytest
 from programs import assert_same
@@ -435,6 +438,24 @@ def test_a_level_ends_with_its_call_also_after_an_error(backend: str) -> None:
         func.vmap(fails)(retrograd.ones(2))
     assert retrograd.rand(2).shape == (2,)
     assert retrograd.ones(2, requires_grad=True).requires_grad_().requires_grad
+
+
+def test_a_level_is_freed_with_its_call(backend: str) -> None:
+    kept: list[weakref.ref[Any]] = []
+
+    def loss(parameter: retrograd.Tensor, sample: retrograd.Tensor) -> retrograd.Tensor:
+        kept.append(weakref.ref(sample._k))
+        kept.append(weakref.ref(sample))
+        return ((parameter * sample).softmax(0).max() * sample.clone().mul_(2)[1:].sum()).sin()
+
+    gc.collect()
+    gc.disable()
+    try:
+        func.vmap(func.grad(loss), (None, 0))(retrograd.ones(3), retrograd.ones(2, 3))
+        func.vmap(func.vmap(lambda sample: loss(sample, sample)))(retrograd.ones(2, 2, 3))
+        assert [each() for each in kept] == [None] * len(kept)
+    finally:
+        gc.enable()
 
 
 def test_operators_keep_nothing_of_a_level_that_has_ended() -> None:
