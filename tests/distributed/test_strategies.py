@@ -151,6 +151,22 @@ def test_it_knows_whom_it_waits_for() -> None:
     assert behind.awaited() == {0, 2}
 
 
+def test_a_push_is_compared_with_one_other_and_not_with_all() -> None:
+    compared = 0
+
+    class Counted(dict):  # type: ignore[type-arg]
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return super().__eq__(other)
+
+    rule = Synchronous(world_size=50)
+    for rank in range(50):
+        rule.offer(Claim(Source(rank, 0, 1), step=1, groups=(Counted(lr=0.1),)))
+    assert rule.frontier == 1
+    assert compared == 49
+
+
 def test_workers_that_disagree_about_a_hyperparameter_are_told() -> None:
     rule = Synchronous(2)
     rule.offer(claim(1, 1, lr=0.2))
