@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from typing import TYPE_CHECKING, Any
@@ -95,6 +95,8 @@ class Lead:
         self._ready: set[int] = set()
         """Followers that have weights."""
         self._gatherings: dict[Source, _Gathering] = {}
+        self._leaving: list[Member] = []
+        """Workers that have left, and of which not all is made that they have pushed."""
         self._pending: deque[Order] = deque()
         """Orders that are decided and not given: the first waits to be weighed."""
         self._squares: dict[int, float] = {}
@@ -157,6 +159,7 @@ class Lead:
     def wants_to_join(self, member: Member) -> None:
         """A worker has asked for the weights: from the next order on the others count on it."""
         if self._are_ready() and not member.takes_part:
+            self._let_go(lambda former: former.rank == member.rank)
             joined = Joined(member.rank, member.incarnation, self.strategy.join(member.rank))
             self._give(Decision(self.strategy.frontier), joined=(joined,))
 
@@ -166,8 +169,15 @@ class Lead:
             if isinstance(member.waiting, messages.Init):
                 self.wants_to_join(member)
 
-    def gone(self, member: Member) -> None:
-        """A worker has left or was lost: nobody waits for it any more."""
+    def gone(self, member: Member, *, in_peace: bool = False) -> None:
+        """A worker has left or was lost: nobody waits for it any more.
+
+        Of one that has left in peace counts what it has pushed: it goes when all of that is made.
+        """
+        if in_peace and self.strategy.is_waiting(member.rank):
+            self._leaving.append(member)
+            self._carry_out(self.strategy.pause(member.rank))
+            return
         for source in [each for each in self._gatherings if each.rank == member.rank]:
             del self._gatherings[source]
         before = self.strategy.frontier
@@ -189,6 +199,13 @@ class Lead:
     def _carry_out(self, decisions: list[Decision]) -> None:
         for decision in decisions:
             self._give(decision)
+        if self._leaving:
+            self._let_go(lambda member: not self.strategy.is_waiting(member.rank))
+
+    def _let_go(self, which: Callable[[Member], bool]) -> None:
+        for member in [each for each in self._leaving if which(each)]:
+            self._leaving.remove(member)
+            self.gone(member)
 
     def _give(self, decision: Decision, **fields: Any) -> None:
         """Make an order of a decision. It is given when all before it are."""
@@ -254,6 +271,10 @@ class Lead:
 
     def may_answer(self, step: int, frontier: int) -> bool:
         return self.strategy.may_answer(step, frontier)
+
+    def has_taken(self, source: Source) -> bool:
+        """Whether a push that is whole here is so everywhere."""
+        return source not in self._gatherings
 
     def readable(self, step: int, frontier: int) -> int | None:
         """The frontier whose weights a worker may read after `step`; ``None``: the newest."""
@@ -381,7 +402,7 @@ class Follower:
     def wants_to_join(self, member: Member) -> None:
         """The first server hears of it from the worker itself."""
 
-    def gone(self, member: Member) -> None:
+    def gone(self, member: Member, *, in_peace: bool = False) -> None:
         """The first server hears of it from the worker itself."""
 
     def paused(self, member: Member) -> None:
@@ -487,6 +508,9 @@ class Follower:
 
     def may_answer(self, step: int, frontier: int) -> bool:
         return self._rule.may_answer(step, frontier)
+
+    def has_taken(self, source: Source) -> bool:
+        return True
 
     def readable(self, step: int, frontier: int) -> int | None:
         return max(0, step - self._rule.older) if self._rule.older else None

@@ -613,7 +613,7 @@ class Server:
         if isinstance(request, protocol.Push):
             source = Source(member.rank, member.incarnation, request.seq)
             # A deterministic run makes updates in its own time, and its workers go on before theirs is made.
-            if not self.office.older and not self.state.has_settled(source):
+            if not self.state.has_settled(source) and not (self.office.older and self.office.has_taken(source)):
                 return True
             if not request.reply:
                 return False
@@ -666,7 +666,7 @@ class Server:
     def leave(self, member: Member) -> None:
         """Go on without a worker that has said goodbye."""
         self.roster.remove(member, "left")
-        self.office.gone(member)
+        self.office.gone(member, in_peace=True)
         self.serve_waiting()
 
     def lose(self, member: Member, why: str) -> None:
@@ -726,19 +726,25 @@ class Server:
         for member in self.roster:
             if member.rank not in position.clocks:
                 member.state = "left"  # nobody waits for it
+        for contribution in self.staging.whole():
+            self.office.staged(contribution)
         log.info("back at update %d, order %d", position.version, position.number)
 
     def _former(self, rank: int, incarnation: int, position: Position) -> Member:
         """A worker that took part in this server's former life, and is expected to say HELLO again."""
         settled = position.applied.get(rank)
         received = settled.seq if settled is not None and settled.incarnation == incarnation else 0
+        step = position.clocks[rank]
+        for each in self.staging.whole():
+            if (each.source.rank, each.source.incarnation) == (rank, incarnation):
+                received, step = max(received, each.source.seq), max(step, each.step)
         return Member(
             rank,
             "joined",
             incarnation,
             heard=self.now(),
             takes_part=True,
-            step=position.clocks[rank],
+            step=step,
             received=received,
             answered=received,
         )

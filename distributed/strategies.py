@@ -116,6 +116,10 @@ class Strategy(ABC):
             self._paused[rank] = self.clocks.pop(rank)
         return self._advance()
 
+    def is_waiting(self, rank: int) -> bool:
+        """Whether something that a worker has pushed is in no decision yet."""
+        return any(rank in claims for claims in self._waiting.values())
+
     def resume(self, rank: int) -> None:
         """Wait for a worker again."""
         if rank in self._paused:
