@@ -1,4 +1,4 @@
-"""Reductions: sums, means, products, variances, norms, softmax, and logical ones.
+"""Reductions: sums, means, products, variances, norms, and logical ones.
 
 Sums of bools and integers are int64. What selects an element (max, median, sort) is in
 `retrograd.ops.selection`, what keeps the shape (cumsum) in `retrograd.ops.scans`.
@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from retrograd.dtypes import Category, dtype, get_default_dtype, uint8
+from retrograd.dtypes import Category, dtype, uint8
 from retrograd.ops.arguments import wrap_dim, wrap_dims
 from retrograd.ops.batching import along
 from retrograd.ops.declare import Array, Op, op
@@ -645,119 +645,6 @@ def norm(input: Array, p: Any = "fro", dim: Dims = None, keepdim: bool = False, 
             f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {input.dtype.type_name}"
         )
     return _vector_norm(input, order, wrap_dims(dim, input.ndim), keepdim)
-
-
-# -- softmax -----------------------------------------------------------------------------------
-
-
-def _logsumexp_vjp(K: Any, g: Any, self: Any, dim: Any, keepdim: bool, result: Any, self_shape: Any) -> Any:
-    top = restored(K, result, self_shape, dim, keepdim)
-    top = K.where(top == -math.inf, K.zeros_like(top), top)
-    return restored(K, g, self_shape, dim, keepdim) * K.exp(self - top)
-
-
-def _logsumexp_jvp(K: Any, t: Any, self: Any, dim: Any, keepdim: bool, result: Any, self_shape: Any) -> Any:
-    share = _logsumexp_vjp(K, K.zeros_like(result) + 1, self, dim, keepdim, result, self_shape)
-    return K.sum(share * t, dim, keepdim)
-
-
-@op(node="LogsumexpBackward0", vjp={"self": _logsumexp_vjp}, jvp={"self": _logsumexp_jvp}, promote=None, batch=along)
-def _logsumexp(K, self: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
-    return K.logsumexp(self, dim, keepdim)
-
-
-@reduction
-def logsumexp(input: Array, dim: int | Sequence[int], keepdim: bool = False) -> Array:
-    """``log(sum(exp(input)))`` over the dimensions `dim`, without overflow.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.logsumexp.html
-
-    Examples
-    --------
-    >>> import retrograd
-    >>> retrograd.logsumexp(retrograd.tensor([100.0, 100.0]), 0)
-    tensor(100.6931)
-    """
-    if input.dtype.category < FLOAT:
-        input = Op.cast(input, native(input, get_default_dtype()))
-    return _logsumexp(input, wrap_dims(dim, input.ndim), keepdim)
-
-
-def _softmax_vjp(K: Any, g: Any, result: Any, dim: int) -> Any:
-    weighted = g * result
-    return weighted - result * K.sum(weighted, (dim,), True)
-
-
-@op("softmax", node="SoftmaxBackward0", vjp={"self": _softmax_vjp}, jvp={"self": _softmax_vjp}, batch=along)
-def _softmax(self: Array, dim: int) -> Array:
-    """Along one dimension, in the input's type."""
-
-
-@op(
-    "log_softmax",
-    node="LogSoftmaxBackward0",
-    vjp={"self": lambda K, g, result, dim: g - K.exp(result) * K.sum(g, (dim,), True)},
-    jvp={"self": lambda K, t, result, dim: t - K.sum(K.exp(result) * t, (dim,), True)},
-    batch=along,
-)
-def _log_softmax(self: Array, dim: int) -> Array:
-    """Along one dimension, in the input's type."""
-
-
-@op(node="SoftmaxBackward0", vjp={"self": lambda K, g: K.zeros_like(g)}, jvp="zero")
-def _softmax_of_scalar(K, self: Array) -> Array:
-    """Of a 0-dimensional tensor: 1."""
-    return K.exp(self - self)
-
-
-@op(node="LogSoftmaxBackward0", vjp={"self": lambda K, g: K.zeros_like(g)}, jvp="zero")
-def _log_softmax_of_scalar(K, self: Array) -> Array:
-    """Of a 0-dimensional tensor: 0."""
-    return self - self
-
-
-def _over_one_dim(name: str, function: Any, over_scalar: Any, input: Any, dim: int, type_: dtype | None) -> Any:
-    if type_ is not None and type_ is not input.dtype:
-        input = Op.cast(input, native(input, type_))
-    if input.dtype.category is not FLOAT:
-        raise NotImplementedError(f"\"{name}_lastdim_kernel_impl\" not implemented for '{input.dtype.type_name}'")
-    at = wrap_dim(dim, input.ndim)
-    return function(input, at) if input.ndim else over_scalar(input)
-
-
-@reduction
-def softmax(input: Array, dim: int, dtype: dtype | None = None) -> Array:
-    """``exp(input) / sum(exp(input))`` along `dim`, without overflow.
-
-    Parameters
-    ----------
-    dtype
-        The type to cast the input to first.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.softmax.html
-
-    Examples
-    --------
-    >>> import retrograd
-    >>> retrograd.softmax(retrograd.tensor([0.0, 1.0]), 0)
-    tensor([0.2689, 0.7311])
-    """
-    return _over_one_dim("softmax", _softmax, _softmax_of_scalar, input, dim, dtype)
-
-
-@reduction
-def log_softmax(input: Array, dim: int, dtype: dtype | None = None) -> Array:
-    """The logarithm of `softmax`, computed without its rounding errors.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.log_softmax.html
-
-    Examples
-    --------
-    >>> import retrograd
-    >>> retrograd.log_softmax(retrograd.tensor([0.0, 1.0]), 0)
-    tensor([-1.3133, -0.3133])
-    """
-    return _over_one_dim("log_softmax", _log_softmax, _log_softmax_of_scalar, input, dim, dtype)
 
 
 # -- logic and counting ------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from retrograd.dtypes import dtype as DType
 from retrograd.ops import activation, bounds, inplace, special
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.declare import op_of
-from retrograd.ops.reductions import log_softmax as _log_softmax, softmax as _softmax
+from retrograd.ops.softmax import log_softmax as _log_softmax, softmax as _softmax
 from retrograd.ops.trigonometry import tanh as _tanh
 from retrograd.tensor import Tensor, wrap_array
 

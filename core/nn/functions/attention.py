@@ -8,7 +8,7 @@ from typing import Any
 from retrograd.nn.functions.linear import dropout
 from retrograd.ops.factories import full, ones, zeros
 from retrograd.ops.indexing import where
-from retrograd.ops.reductions import softmax
+from retrograd.ops.softmax import softmax
 from retrograd.tensor import Tensor
 
 __all__ = ["scaled_dot_product_attention"]

@@ -24,7 +24,7 @@ from retrograd.ops.losses import (
     _smooth_l1_loss,
     _soft_margin_loss,
 )
-from retrograd.ops.reductions import _log_softmax
+from retrograd.ops.softmax import _log_softmax
 from retrograd.tensor import Tensor
 
 __all__ = [
