@@ -149,6 +149,8 @@ class Link:
     def take(self, message: AnyMessage, arrays: list[Array], now: float) -> None:
         """Understand what the server has said."""
         self.heard = now
+        if isinstance(message, Welcome | Error) and message.incarnation not in (0, self.incarnation):
+            return  # to a former life of ours
         if isinstance(message, Welcome):
             self._take_welcome(message, now)
         elif isinstance(message, Error):
@@ -159,7 +161,7 @@ class Link:
     def take_pulse(self, message: AnyMessage, asked: float, now: float) -> None:
         """Understand what the server has said to a heartbeat that left at the time `asked`."""
         self.heard = now
-        if isinstance(message, Error) and self.welcome is not None:
+        if isinstance(message, Error) and self.welcome is not None and message.incarnation in (0, self.incarnation):
             self._take_error(message, now)
         elif isinstance(message, Pulse) and self.welcome is not None:
             request = next(iter(self.requests.values()), None)
@@ -295,7 +297,7 @@ class Link:
         self.requests.clear()
         self.joined, self.evicted, self.forgotten = False, None, False
         if incarnation != self.incarnation:
-            self.incarnation, self.seq = incarnation, 0
+            self.incarnation = incarnation
             self._greet(now)
 
     def _greet(self, now: float) -> None:

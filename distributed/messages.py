@@ -453,6 +453,8 @@ class Welcome(Message, frozen=True):
     """Whether payloads may go through shared memory."""
     version: Natural = 0
     """Updates in the server's weights."""
+    incarnation: Natural = 0
+    """Which life of the worker is welcome."""
     protocol: Natural = VERSION
 
 
@@ -541,6 +543,8 @@ class Error(Message, frozen=True):
     kind: Name
     text: Text
     seq: Natural = 0
+    incarnation: Natural = 0
+    """Which life of the worker a HELLO or HEARTBEAT is refused; 0 for others."""
 
 
 # ---- among servers -----------------------------------------------------------------------------------------

@@ -38,9 +38,9 @@ class Outbox:
             log.info("a peer went away before its %s: %s", type(message).__name__.upper(), error)
             return Flight()
 
-    def send_error(self, peer: bytes, error: DistributedError, seq: int) -> None:
-        """Tell a peer why request `seq` is not done."""
-        self.send(peer, Error(kind_of(error), str(error), seq))
+    def send_error(self, peer: bytes, error: DistributedError, seq: int, incarnation: int = 0) -> None:
+        """Tell a peer why request `seq` is not done, or its life `incarnation` is not let in."""
+        self.send(peer, Error(kind_of(error), str(error), seq, incarnation))
 
     def send_weights(
         self, peer: bytes, answer: Weights, slots: Sequence[Slot], arrays: Sequence[Array]

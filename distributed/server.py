@@ -174,18 +174,18 @@ class Server:
 
     def handle(self, peer: bytes, frames: Sequence[protocol.Frame]) -> None:
         """Handle one message to its end."""
-        seq = 0
+        seq = incarnation = 0
         try:
             message, arrays = protocol.decode(frames)
-            seq = getattr(message, "seq", 0)
+            seq, incarnation = getattr(message, "seq", 0), getattr(message, "incarnation", 0)
             self._handle(message, peer, arrays)
         except ProtocolError as error:
             self._reject(peer, seq, error)
         except Stranger as error:
-            self.outbox.send_error(peer, error, seq)
+            self.outbox.send_error(peer, error, seq, incarnation)
         except (Mismatch, Refused) as error:
             log.log(logging.INFO if isinstance(error, Taken) else logging.WARNING, "%s", error)
-            self.outbox.send_error(peer, error, seq)
+            self.outbox.send_error(peer, error, seq, incarnation)
 
     def _reject(self, peer: bytes, seq: int, error: ProtocolError) -> None:
         self.counters.rejected += 1
@@ -232,6 +232,7 @@ class Server:
             recovery=options.recovery,
             shared=hello.host == self._host != "" and options.shared,
             version=0 if self.state is None else self.state.position.version,
+            incarnation=hello.incarnation,
         )
         self.outbox.send(peer, welcome)
 

@@ -95,9 +95,11 @@ def test_a_worker_that_was_given_up_begins_a_new_life(joined: Talk) -> None:
     joined.said()
     joined.link.begin_anew(8, 2.2)
     assert joined.said() == [Hello("run", "worker", 2, 8, 1, "here")]
-    assert (joined.link.seq, joined.link.joined, joined.link.must_join) == (0, False, False)
+    assert (joined.link.requests, joined.link.joined, joined.link.must_join) == ({}, False, False)
     joined.hear(welcome(), 2.3)
-    joined.ask(init := Init(1, "SGD", SGD, TABLE, (), False))
+    joined.ask(init := Init(4, "SGD", SGD, TABLE, (), False))
+    joined.hear(Weights(SLOTS, 2, 1), 2.3)  # to what was asked in the old life
+    assert joined.answers == []
     for former in (late, begun):  # what was asked in the old life is not said in the new one
         joined.link.say(former, push(former.seq, 1), now=2.4)
     assert joined.said() == [init]
@@ -134,3 +136,18 @@ def test_a_rank_that_is_free_again_is_ours(talk: Talk) -> None:
         talk.pulse(0, 0, float(now))
         talk.link.tick(float(now), waiting_since=0.0)
     assert talk.link.failure is None
+
+
+@pytest.mark.parametrize(
+    "answer", [welcome(incarnation=7), Error("evicted", "gone on", 0, 7)], ids=["welcome", "error"]
+)
+def test_what_was_said_to_a_former_life_does_not_count(joined: Talk, answer: Message) -> None:
+    joined.link.begin_anew(8, 2.2)
+    joined.said()
+    joined.hear(answer, 2.3)
+    joined.link.take_pulse(Error("stranger", "who is it?", 0, 7), 2.3, 2.3)
+    assert (joined.link.welcome, joined.link.must_join, joined.said()) == (None, False, [])
+    joined.hear(welcome(incarnation=8), 2.4)
+    joined.link.take_pulse(Error("stranger", "who is it?", 0, 7), 2.5, 2.5)
+    assert joined.said() == []
+    assert joined.link.welcome is not None
