@@ -4,11 +4,12 @@ Source: https://docs.pytorch.org/docs/stable/func.api.html
 """
 
 from retrograd.func.forward import hessian, jacfwd, jvp, linearize
-from retrograd.func.modules import functional_call, stack_module_state
+from retrograd.func.modules import functional_call, replace_all_batch_norm_modules_, stack_module_state
 from retrograd.func.transforms import grad, grad_and_value, jacrev, vjp
-from retrograd.func.vmap import vmap
+from retrograd.func.vmap import debug_unwrap, vmap
 
 __all__ = [
+    "debug_unwrap",
     "functional_call",
     "grad",
     "grad_and_value",
@@ -17,6 +18,7 @@ __all__ = [
     "jacrev",
     "jvp",
     "linearize",
+    "replace_all_batch_norm_modules_",
     "stack_module_state",
     "vjp",
     "vmap",

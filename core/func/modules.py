@@ -12,7 +12,7 @@ from retrograd.tensor import Tensor
 if TYPE_CHECKING:
     from retrograd.nn import Module
 
-__all__ = ["functional_call", "stack_module_state"]
+__all__ = ["functional_call", "replace_all_batch_norm_modules_", "stack_module_state"]
 
 State = Mapping[str, Tensor]
 
@@ -154,3 +154,26 @@ def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Tensor], dic
 def _stacked(tensors: list[Tensor]) -> Tensor:
     joined = stack([each.detach() for each in tensors])
     return joined.requires_grad_() if tensors[0].requires_grad else joined
+
+
+def replace_all_batch_norm_modules_(root: Module) -> Module:
+    """Have the batch norms among a module and its parts use the batch's own statistics, in place, and keep none.
+
+    While training, running statistics are written to, which samples of a `vmap` cannot do to what they share.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.func.replace_all_batch_norm_modules_.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> norm = retrograd.func.replace_all_batch_norm_modules_(retrograd.nn.BatchNorm1d(2))
+    >>> norm.running_mean is None, norm.track_running_stats
+    (True, False)
+    """
+    from retrograd.nn.modules.normalization import _BatchNorm
+
+    for each in root.modules():
+        if isinstance(each, _BatchNorm) and each.track_running_stats:
+            each.running_mean = each.running_var = each.num_batches_tracked = None
+            each.track_running_stats = False
+    return root

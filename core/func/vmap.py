@@ -15,7 +15,7 @@ from retrograd.levels import innermost_vmap, running
 from retrograd.storage import Storage
 from retrograd.tensor import Tensor, wrap_array
 
-__all__ = ["enter", "leave", "level_below", "vmap"]
+__all__ = ["debug_unwrap", "enter", "leave", "level_below", "vmap"]
 
 Dims = Any  # an int, None, or a tree of them
 
@@ -273,3 +273,28 @@ def leave(name: str, table: BatchedKernels, leaf: Any, place: int | None) -> Any
         )
     value = table.spread(leaf._array if leaf._k is table else table.lift(leaf)._array)
     return value if place == 0 else value.movedim(0, place)
+
+
+def debug_unwrap(tensor: Tensor, *, recurse: bool = True) -> Tensor:
+    """The tensor that one of a level of `vmap` stands for, with the samples' dimension in front; for debugging.
+
+    A tensor of no level comes back as it is.
+
+    Parameters
+    ----------
+    recurse
+        Go down all levels, not only one.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.func.debug_unwrap.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> from retrograd.func import debug_unwrap, vmap
+    >>> _ = vmap(lambda row: print(debug_unwrap(row)) or row)(retrograd.tensor([1.0, 2.0]))
+    tensor([1., 2.])
+    """
+    if not tensor._k.level:
+        return tensor
+    value: Tensor = tensor._array.value
+    return debug_unwrap(value) if recurse else value

@@ -131,3 +131,17 @@ def test_mutable_needs_its_memory_kernels() -> None:
     strict = pytest.importorskip("array_api_strict")
     with pytest.raises(TypeError, match="mutable=True needs the kernels address, offset, owns, strides"):
         array_api_backend("wrong", strict, mutable=True)
+
+
+def test_it_can_be_mapped_over(name: str) -> None:
+    with retrograd.use_backend(name):
+        weight, rows = retrograd.randn(3, 4), retrograd.randn(5, 4)
+        targets = retrograd.arange(5) % 3
+
+        def loss(weight: retrograd.Tensor, row: retrograd.Tensor, target: retrograd.Tensor) -> retrograd.Tensor:
+            return retrograd.nn.functional.cross_entropy((weight @ row)[None], target[None])
+
+        mapped = retrograd.func.vmap(retrograd.func.grad(loss), (None, 0, 0))(weight, rows, targets)
+        for i in range(5):
+            alone = retrograd.func.grad(loss)(weight, rows[i], targets[i])
+            np.testing.assert_allclose(mapped[i].numpy(), alone.numpy(), rtol=1e-5, atol=1e-6)

@@ -315,6 +315,26 @@ PROGRAMS = {
         attempt(lambda: vmap(normal)(torch.ones(2, 4, 3)))
         attempt(lambda: vmap(lambda a: F.instance_norm(a))(torch.arange(24.).reshape(2, 1, 3, 4)))
     """,
+    "batch norms without running statistics": """
+        net = nn.Sequential(nn.BatchNorm1d(3), nn.Sequential(nn.BatchNorm1d(3)), nn.Linear(3, 1))
+        print(fn.replace_all_batch_norm_modules_(net) is net)
+        print([(m.running_mean, m.num_batches_tracked, m.track_running_stats) for m in (net[0], net[1][0])])
+        print(vmap(net[:2])(torch.arange(24.).reshape(2, 4, 3) ** 2).detach())
+    """,
+    "an ensemble that trains": """
+        nets = [nn.BatchNorm1d(3) for _ in range(2)]
+        p, b = fn.stack_module_state(nets)
+        def step(p, b, a):
+            out = fn.functional_call(nets[0], (p, b), (a,))
+            return out
+        print(vmap(step)(p, b, torch.arange(24.).reshape(2, 4, 3) ** 2).detach())
+        for name, each in b.items(): print(name, each)
+    """,
+    "unwrapped": """
+        print(fn.debug_unwrap(x) is x)
+        vmap(lambda a: (print(fn.debug_unwrap(a)), a)[1])(x)
+        vmap(vmap(lambda a: (print(fn.debug_unwrap(a, recurse=False)), print(fn.debug_unwrap(a)), a)[2]))(x)
+    """,
     "modules": """
         torch.manual_seed(0)
         def filled(net):
