@@ -70,7 +70,7 @@ class Answers:
             answer = structs.replace(answer, segment=state.segment.handle)
             slots, arrays = _news(state, state.slots(in_segment=True), weights, known)
             sent = server.outbox.send(member.peer, structs.replace(answer, tensors=tuple(slots)), arrays)
-            return [sent, Loan()]
+            return [sent, Loan(state.segment)]
         return server.outbox.send_weights(member.peer, answer, *_news(state, state.slots(), weights, known))
 
 

@@ -74,12 +74,16 @@ class Flight:
 
 
 class Loan(Flight):
-    """Memory that another process reads until it says that it has."""
+    """Memory that another process reads until it says that it has; `memory` lives until then at least.
 
-    __slots__ = ("_returned",)
+    The other may not have opened it yet, so whoever goes on with other memory must not be the last to hold it.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_memory", "_returned")
+
+    def __init__(self, memory: object = None) -> None:
         super().__init__()
+        self._memory = memory
         self._returned = False
 
     @property
@@ -87,7 +91,7 @@ class Loan(Flight):
         return self._returned
 
     def land(self) -> None:
-        self._returned = True
+        self._returned, self._memory = True, None
 
 
 class Channel:
