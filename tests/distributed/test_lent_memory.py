@@ -23,5 +23,5 @@ def test_lent_memory_can_be_opened_until_it_is_given_back() -> None:
     state.apply([{0: np.float32([2, 2])}], position.groups)
     assert Segment.open(handle).array(FrameSpec("float32", (2,)), offset).tolist() == [1, 2]
     loan.land()
-    with pytest.raises(ProtocolError, match="cannot be opened|another one's memory|no shared memory"):
+    with pytest.raises(ProtocolError, match=r"cannot be opened|another one's memory|no shared memory"):
         Segment.open(handle)
