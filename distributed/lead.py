@@ -203,7 +203,8 @@ class Lead:
             self._let_go(lambda member: not self.strategy.is_waiting(member.rank))
 
     def _let_go(self, which: Callable[[Member], bool]) -> None:
-        for member in [each for each in self._leaving if which(each)]:
+        # One by one: that one goes may make updates that let others go.
+        while (member := next(filter(which, self._leaving), None)) is not None:
             self._leaving.remove(member)
             self.gone(member)
 

@@ -48,3 +48,15 @@ def test_a_worker_that_was_idle_while_the_server_went_back_pushes_nothing_of_bef
         assert [each.rejoined for each in world.workers.values()] == [1, 1]
         lost = list(world.pushed)[: former + 2]  # the first push after that is of weights that are gone
         assert not set(world.log.applied()) & set(lost)
+
+
+def test_several_workers_of_a_deterministic_run_may_leave_before_their_updates_are_made(tmp_path: Path) -> None:
+    with World(tmp_path, 3, staleness=2, deterministic=True) as world:
+        world.train(1)
+        for rank in (1, 2):
+            world.workers[rank].leaves = True
+            world.train(3, rank)
+        world.train(6, 0)
+        world.check()
+        assert [each.state for each in world.server.roster] == ["joined", "left", "left"]
+        assert len(world.log.applied()) >= 3 + 3 + 4
