@@ -37,6 +37,8 @@ class device:
     device(type='numpy:cpu')
     """
 
+    __module__ = "retrograd"
+
     __slots__ = ("_kernels",)
 
     def __init__(self, type: str | device | Kernels = "", index: int | None = None) -> None:

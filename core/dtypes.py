@@ -39,6 +39,8 @@ class dtype:
     (True, 4)
     """
 
+    __module__ = "retrograd"
+
     name: str
     itemsize: int
     category: Category
@@ -192,6 +194,8 @@ class iinfo:
     127
     """
 
+    __module__ = "retrograd"
+
     def __init__(self, type: dtype) -> None:
         if type.category is not Category.INTEGER:
             raise TypeError(
@@ -219,6 +223,8 @@ class finfo:
     >>> retrograd.finfo(retrograd.float32).eps
     1.1920928955078125e-07
     """
+
+    __module__ = "retrograd"
 
     def __init__(self, type: dtype | None = None) -> None:
         type = get_default_dtype() if type is None else type

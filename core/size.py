@@ -19,6 +19,8 @@ class Size(tuple[int, ...]):
     6
     """
 
+    __module__ = "retrograd"
+
     __slots__ = ()
 
     def numel(self) -> int:

@@ -217,18 +217,25 @@ def scatter_steps(k: Any, base: Any, steps: tuple[Step, ...], value: Any) -> Any
 
 def refuse_overlap(target: Tensor, others: Sequence[Any]) -> None:
     """Refuse to write to a tensor of which two elements are one, or what is computed from a part of its memory."""
-    meta = target._meta
-    if meta is None or meta.storage is None:
+    meta, k = target._meta, target._k
+    shared = None if meta is None else meta.storage
+    if shared is None and not k.mutable:
         return
-    layout = target._layout()
-    if any(stride == 0 and n > 1 for n, stride in zip(layout.shape, layout.strides, strict=True)):
+    strides = k.strides(target._array) if k.mutable else target._layout().strides
+    if 0 in strides and any(stride == 0 and n > 1 for n, stride in zip(target._array.shape, strides, strict=True)):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."
         )
     for other in others:
         own = getattr(other, "_meta", None)
-        if own is not None and own.storage is meta.storage and other is not target and _overlaps(target, other):
+        if (
+            shared is not None
+            and own is not None
+            and own.storage is shared
+            and other is not target
+            and _overlaps(target, other)
+        ):
             raise RuntimeError(
                 "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
                 "memory location. Please clone() the tensor before performing the operation."

@@ -56,6 +56,7 @@ class Tensor:
     tensor([2., 4.])
     """
 
+    __module__ = "retrograd"
     __slots__ = ("__dict__", "__weakref__", "_array", "_cell", "_edge", "_k", "_meta")
     __array_priority__ = 1000  # NumPy leaves `array * tensor` to the tensor
 
@@ -745,6 +746,7 @@ class Parameter(Tensor):
     tensor([0., 0.], requires_grad=True)
     """
 
+    __module__ = "retrograd.nn.parameter"
     __slots__ = ()
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Any:

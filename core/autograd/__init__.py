@@ -12,6 +12,7 @@ from typing import Any
 _MODULE_OF = {
     "Function": "function",
     "GradcheckError": "gradcheck",
+    "Variable": "variable",
     "backward": "api",
     "detect_anomaly": "anomaly",
     "enable_grad": "modes",
@@ -26,16 +27,15 @@ _MODULE_OF = {
     "set_grad_enabled": "modes",
     "set_multithreading_enabled": "policies",
 }
-_SUBMODULES = ("forward_ad", "function", "functional", "graph", "profiler", "profiler_util")
+_SUBMODULES = (
+    "anomaly_mode", "forward_ad", "function", "functional", "grad_mode", "graph", "profiler", "profiler_util",
+    "variable",
+)  # fmt: skip
 
-__all__ = sorted(("Variable", *_MODULE_OF, *_SUBMODULES))
+__all__ = sorted((*_MODULE_OF, *_SUBMODULES))
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Variable":
-        from retrograd.tensor import Tensor
-
-        return Tensor
     if name in _SUBMODULES:
         return import_module(f"retrograd.autograd.{name}")
     if name in _MODULE_OF:

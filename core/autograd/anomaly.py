@@ -44,6 +44,7 @@ class set_detect_anomaly(ModeContext):  # PyTorch's name
     """
 
     __slots__ = ("check_nan", "mode")
+    __module__ = "retrograd.autograd.anomaly_mode"
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
         self.mode = bool(mode)
@@ -86,6 +87,7 @@ class detect_anomaly(ModeContext):  # PyTorch's name
     """
 
     __slots__ = ("check_nan",)
+    __module__ = "retrograd.autograd.anomaly_mode"
 
     def __init__(self, check_nan: bool = True) -> None:
         self.check_nan = check_nan
@@ -110,8 +112,9 @@ def is_anomaly_enabled() -> bool:
 
 
 def is_anomaly_check_nan_enabled() -> bool:
-    """Whether anomaly mode is on and looks for NaN."""
-    return current_mode().anomaly and current_mode().check_nan
+    """Whether anomaly mode looks for NaN, if it is on."""
+    mode = current_mode()
+    return mode.check_nan or not mode.anomaly
 
 
 # -- what nodes remember -------------------------------------------------------------------------

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 from retrograd.autograd.engine import run_backward
 from retrograd.autograd.explaining import note_without_graph
+from retrograd.autograd.metadata import InputMetadata, metadata_of, note_output
 from retrograd.autograd.node import UNTRACKED, Edge, Node
 from retrograd.levels import transforms
+from retrograd.size import Size
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = ["GradientEdge", "backward", "get_gradient_edge", "grad"]
@@ -20,6 +22,8 @@ class GradientEdge(NamedTuple):
 
     node: Node
     output_nr: int
+    ownership_token: Node | None = None
+    """Always None here: a node keeps the graph alive."""
 
 
 def get_gradient_edge(tensor: Tensor) -> GradientEdge:
@@ -30,10 +34,14 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
     RuntimeError
         If the tensor does not require a gradient.
     """
-    if tensor._edge is None:
-        raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients.")
-    return GradientEdge(*tensor._edge)
+    edge = tensor._edge
+    if edge is None:
+        raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
+    note_output(tensor, edge)
+    return GradientEdge(*edge)
 
+
+GradientEdge.__module__ = "retrograd.autograd.graph"
 
 Roots = Tensor | GradientEdge | Sequence[Tensor | GradientEdge]
 
@@ -90,20 +98,13 @@ def backward(
                 "Please only use `grad_tensors`."
             )
         grad_tensors = grad_variables
-    if inputs is not None and not isinstance(inputs, (Tensor, GradientEdge)) and len(inputs) == 0:
-        raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    wanted = None if inputs is None else _inputs_of("backward", inputs)
     roots = _roots(tensors, grad_tensors)
-    edges: list[Any] | None = None
-    if inputs is not None:
-        edges = []
-        for i, each in enumerate(_as_list(inputs)):
-            if isinstance(each, Tensor) and each._edge is None:
-                raise RuntimeError(f"One of the differentiated Tensors does not require grad (input {i})")
-            edges.append(tuple(each) if isinstance(each, GradientEdge) else each._edge)
-            if isinstance(each, Tensor) and not each.is_leaf:
-                each.retain_grad()
+    edges = None if wanted is None else [_edge_to_accumulate(each) for each in wanted]
     if create_graph:
         _warn_of_cycle()
+    if not roots:
+        return
     run_backward(
         roots,
         retain_graph=create_graph if retain_graph is None else retain_graph,
@@ -172,118 +173,194 @@ def grad(
     >>> retrograd.autograd.grad(dx, x)
     (tensor(18.),)
     """
-    if isinstance(inputs, Mapping):
-        names = list(inputs)
-        values = grad(
-            outputs, [inputs[name] for name in names], grad_outputs, retain_graph, create_graph, only_inputs,
-            allow_unused, is_grads_batched, materialize_grads,
-        )  # fmt: skip
-        return dict(zip(names, values, strict=True))
     if materialize_grads and allow_unused is False:
         raise ValueError(
             "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
         )
-    allow_unused = materialize_grads if allow_unused is None else allow_unused
-    wanted = _as_list(inputs)
-    keep = create_graph if retain_graph is None else retain_graph
-    if is_grads_batched:
-        return _batched(outputs, wanted, grad_outputs, keep, create_graph, allow_unused, materialize_grads)
-    roots = _roots(outputs, grad_outputs)
-    edges = [_input_edge(each) for each in wanted]
-    results = run_backward(roots, retain_graph=keep, create_graph=create_graph, inputs=edges, accumulate=False)
-    return tuple(
-        _settle_unused(result, i, each, allow_unused, materialize_grads)
-        for i, (result, each) in enumerate(zip(results, wanted, strict=True))
-    )
-
-
-def _settle_unused(result: Any, position: int, each: Any, allow_unused: bool, materialize: bool) -> Any:
-    if result is not None:
-        return result
-    if not allow_unused:
-        raise RuntimeError(
-            f"The differentiated Tensor at index {position} appears to not have been used in the graph. Set "
-            "allow_unused=True if this is the desired behavior."
+    if not only_inputs:
+        warnings.warn(
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for "
+            "other parts of the graph, please use retrograd.autograd.backward.",
+            FutureWarning,
+            stacklevel=2,
         )
-    if materialize:
+    wanted = _inputs_of("grad", inputs)
+    keep = create_graph if retain_graph is None else retain_graph
+    unused = _Unused(materialize_grads if allow_unused is None else allow_unused, materialize_grads, create_graph)
+
+    def vjp(given: Any, batched: bool = False) -> tuple[Tensor | None, ...]:
+        roots = _roots(outputs, given, batched)
+        edges = [_input_edge(each) for each in wanted]
+        if not roots:
+            return (None,) * len(edges)
+        results = run_backward(roots, retain_graph=keep, create_graph=create_graph, inputs=edges, accumulate=False)
+        return tuple(unused.check(result, i) for i, result in enumerate(results))
+
+    results = _batched(vjp, outputs, grad_outputs) if is_grads_batched else vjp(grad_outputs)
+    results = tuple(
+        unused.settled(result, i, each) for i, (result, each) in enumerate(zip(results, wanted, strict=True))
+    )
+    return dict(zip(inputs, results, strict=True)) if type(inputs) is dict else results
+
+
+class _Unused(NamedTuple):
+    """What becomes of an input that the outputs do not depend on."""
+
+    allowed: bool
+    materialize: bool
+    requires_grad: bool
+
+    def check(self, result: Tensor | None, position: int) -> Tensor | None:
+        if result is None and not self.allowed:
+            raise RuntimeError(
+                f"The differentiated Tensor at index {position} appears to not have been used in the graph. Set "
+                "allow_unused=True if this is the desired behavior."
+            )
+        return result
+
+    def settled(self, result: Tensor | None, position: int, each: Any) -> Tensor | None:
+        self.check(result, position)
+        if result is not None or not self.materialize:
+            return result
+        if not isinstance(each, Tensor):
+            raise RuntimeError("materialize_grads cannot be used when the given input is a GradientEdge")
         from retrograd.ops.creation import zeros_like
 
-        return zeros_like(each)
-    return None
+        return zeros_like(each, requires_grad=self.requires_grad)
 
 
-def _batched(
-    outputs: Any, wanted: Any, grad_outputs: Any, keep: bool, create_graph: bool, allow_unused: bool, materialize: bool
-) -> Any:
-    """One pass per leading index of `grad_outputs`; the results stacked."""
-    from retrograd.ops.arrange import stack
+def _batched(vjp: Any, outputs: Any, grad_outputs: Any) -> Any:
+    """One pass for all leading indices of `grad_outputs`: see `retrograd.func.vmap`."""
+    from retrograd.func.vmap import vmap
 
-    batches = _as_list(grad_outputs)
-    count = batches[0].shape[0]
-    rows = [
-        grad(
-            outputs, wanted, [None if each is None else each[i] for each in batches], True if i < count - 1 else keep,
-            create_graph, True, allow_unused, False, materialize,
+    roots = _as_list(outputs)
+    given = _given(grad_outputs, len(roots))
+    _roots(roots, [None if each is None else each[0] for each in given], batched=True)  # the errors of the user's call
+    mapped = [i for i, each in enumerate(given) if each is not None]
+    if not mapped:
+        raise ValueError(
+            "vmap(vjp, in_dims=0, ...)(<inputs>): Got in_dim=0 for some input, but that input is a Tensor of "
+            "dimensionality 0 so expected in_dim to satisfy 0 <= in_dim < 0."
         )
-        for i in range(count)
-    ]  # fmt: skip
-    return tuple(None if column[0] is None else stack(list(column)) for column in zip(*rows, strict=True))
+
+    def one(*grads: Tensor) -> Any:
+        row: list[Tensor | None] = [None] * len(given)
+        for i, grad_ in zip(mapped, grads, strict=True):
+            row[i] = grad_
+        found = vjp(row)
+        present.extend(each is not None for each in found)
+        return tuple(each for each in found if each is not None)
+
+    present: list[bool] = []
+    rows = iter(vmap(one)(*(given[i] for i in mapped)))
+    return tuple(next(rows) if each else None for each in present)
+
+
+def _inputs_of(name: str, inputs: Any) -> tuple[Any, ...]:
+    """The inputs of `backward` or `grad`, however they are given."""
+    if isinstance(inputs, (Tensor, GradientEdge)):
+        return (inputs,)
+    if isinstance(inputs, Mapping):
+        if type(inputs) is not dict:
+            raise TypeError(
+                f"`inputs` argument to `{name}()` must be a dict, not {type(inputs).__name__}. Other Mapping types are "
+                "not supported."
+            )
+        inputs = inputs.values()
+    found = tuple(inputs)
+    if not found:
+        raise RuntimeError(f"`inputs` argument to `{name}()` cannot be empty.")
+    return found
 
 
 def _as_list(value: Any) -> list[Any]:
     return [value] if isinstance(value, (Tensor, GradientEdge)) else list(value)
 
 
+def _given(grads: Any, count: int) -> tuple[Any, ...]:
+    if grads is None:
+        return (None,) * count
+    return (grads,) if isinstance(grads, Tensor) else tuple(grads)
+
+
 def _input_edge(each: Any) -> Edge:
     if isinstance(each, GradientEdge):
         return (each.node, each.output_nr)
-    if each._edge is None:
+    if not isinstance(each, Tensor):
+        raise RuntimeError(f"all inputs have to be Tensors or GradientEdges, but got {type(each).__name__}")
+    edge = each._edge
+    if edge is None:
         raise note_without_graph(RuntimeError("One of the differentiated Tensors does not require grad"), each)
-    return each._edge
+    return edge
 
 
-def _roots(tensors: Any, grads: Any) -> list[tuple[Edge, Tensor]]:
+def _edge_to_accumulate(each: Any) -> Edge:
+    """The edge of an input whose `.grad` is wanted."""
+    if isinstance(each, Tensor):
+        each.retain_grad()
+    return _input_edge(each)
+
+
+def _roots(tensors: Any, grads: Any, batched: bool = False) -> list[tuple[Edge, Tensor]]:
     roots = _as_list(tensors)
-    given = [None] * len(roots) if grads is None else _as_list(grads) if _is_given(grads) else list(grads)
-    if len(given) != len(roots):
-        raise RuntimeError(f"got {len(roots)} tensors and {len(given)} gradients")
-    return [_root(i, root, grad_) for i, (root, grad_) in enumerate(zip(roots, given, strict=True))]
+    given = _given(grads, len(roots))
+    made = [_gradient_of(i, root, grad_, batched) for i, (root, grad_) in enumerate(zip(roots, given, strict=False))]
+    if len(made) != len(roots):
+        raise RuntimeError(f"got {len(roots)} tensors and {len(made)} gradients")
+    return [(_root_edge(i, root), grad_) for i, (root, grad_) in enumerate(zip(roots, made, strict=True))]
 
 
-def _is_given(grads: Any) -> bool:
-    return isinstance(grads, Tensor)
-
-
-def _root(position: int, root: Any, given: Tensor | None) -> tuple[Edge, Tensor]:
+def _root_edge(position: int, root: Any) -> Edge:
     if isinstance(root, GradientEdge):
-        if given is None:
-            raise RuntimeError("grad can be implicitly created only for scalar outputs")
-        return (root.node, root.output_nr), given
-    if given is None:
-        if root.numel() != 1 and root._edge is not None:
-            raise RuntimeError("grad can be implicitly created only for scalar outputs")
-    elif not isinstance(given, Tensor):
-        raise TypeError(f"gradients can be either Tensors or None, but got {type(given).__name__}")
-    elif given.shape != root.shape:
-        raise RuntimeError(
-            f"Mismatch in shape: grad_output[{position}] has a shape of {given.shape} and output[{position}] has a "
-            f"shape of {root.shape}."
-        )
-    elif root.is_complex() != given.is_complex():
-        raise RuntimeError(
-            "For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
-            f"grad_output[{position}] has a dtype of {given.dtype} and output[{position}] has a dtype of {root.dtype}."
-        )
-    if root._edge is None or root._edge is UNTRACKED:
+        return root.node, root.output_nr
+    edge = root._edge
+    if edge is None or edge is UNTRACKED:
         error = RuntimeError(f"element {position} of tensors does not require grad and does not have a grad_fn")
         raise note_without_graph(error, root)
-    if given is None:
-        if root.is_complex():
-            raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {root.dtype}")
-        k, array = root._k, root._array
-        given = wrap_array(k.ones(tuple(array.shape), array.dtype), k)
-    elif given.dtype is not root.dtype:
-        given = given.to(root.dtype)
-    if given._k.level < root._k.level:
+    return edge  # type: ignore[no-any-return]
+
+
+def _gradient_of(position: int, root: Any, given: Any, batched: bool) -> Any:
+    """The gradient to start with at a root, checked; or made, for one element."""
+    if isinstance(root, GradientEdge):
+        what = metadata_of(root.node, root.output_nr)
+    elif isinstance(root, Tensor):
+        what = InputMetadata(root.shape, root.dtype, root.device)
+    else:
+        raise AssertionError("Expected output to be a retrograd.Tensor")
+    if isinstance(given, Tensor):
+        return given if what is None else _fitting(position, what, given, batched, root)
+    if given is not None:
+        raise TypeError(f"gradients can be either Tensors or None, but got {type(given).__name__}")
+    if isinstance(root, Tensor) and root._edge is None:
+        return None
+    if what is None or what.shape.numel() != 1:
+        raise RuntimeError("grad can be implicitly created only for scalar outputs")
+    if not what.dtype.is_floating_point:
+        raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {what.dtype}")
+    k = root._k if isinstance(root, Tensor) else root.node.output_kernels(root.output_nr)
+    return wrap_array(k.ones(tuple(what.shape), k.dtypes[what.dtype.name]), k)
+
+
+def _fitting(position: int, what: InputMetadata, given: Tensor, batched: bool, root: Any) -> Tensor:
+    if given.shape != what.shape:
+        shape = Size(given.shape[1:]) if batched else given.shape
+        shapes = f"grad_output[{position}] has a shape of {shape} and output[{position}] has a shape of {what.shape}."
+        if batched:
+            raise RuntimeError(
+                "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the batch "
+                "dimension. The sizes of the remaining dimensions are expected to match the shape of corresponding "
+                f"output, but a mismatch was detected: {shapes} If you only want some tensors in `grad_output` to be "
+                "considered batched, consider using vmap."
+            )
+        raise RuntimeError(f"Mismatch in shape: {shapes}")
+    if given.dtype.is_complex != what.dtype.is_complex:
+        raise RuntimeError(
+            "For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
+            f"grad_output[{position}] has a dtype of {given.dtype} and output[{position}] has a dtype of {what.dtype}."
+        )
+    if given.dtype is not what.dtype:
+        given = given.to(what.dtype)
+    if isinstance(root, Tensor) and given._k.level < root._k.level:
         given = root._k.lift(given)
-    return root._edge, given
+    return given

@@ -334,15 +334,14 @@ class _Task:
             return
         if leaf.meta.grad_dtype is not OWN:
             grad = cast_for_leaf(grad, leaf.k, leaf.meta.grad_dtype)
+        if self.needed is not None and leaf not in self.captures:
+            return
         if leaf.extras is not None and leaf.extras.pre_hooks:
             grad = self.call_tensor_hooks(leaf, [grad])[0]
-        if self.needed is not None:
-            if leaf not in self.captures:
-                return
-            if not self.accumulate:
-                for _, slot in self.captures[leaf]:
-                    self.captured[slot] = self.wrap(leaf.k, grad)
-                return
+        if not self.accumulate:
+            for _, slot in self.captures[leaf]:
+                self.captured[slot] = self.wrap(leaf.k, grad)
+            return
         if leaf.extras is not None and leaf.extras.pre_hooks:
             grad = self.call_node_pre_hooks(leaf, [grad])[0]
             if grad is None:
@@ -356,10 +355,8 @@ class _Task:
             add_to_leaf(leaf, grad._array if self.on_tensors and not records else grad, records)  # type: ignore[arg-type]
         if event is not None:
             self.profiler.end(event)
-        meta = leaf.meta
-        if meta.post_accumulate_hooks:
-            for hook in list(meta.post_accumulate_hooks.values()):
-                hook(leaf.variable)
+        if leaf.meta.post_accumulate_hooks:  # type: ignore[attr-defined]
+            hooks.run_post_accumulate_hooks(leaf)  # type: ignore[arg-type]
         if leaf.extras is not None and leaf.extras.post_hooks:
             hooks.run_post_hooks(leaf, [], [self.wrap(leaf.k, grad)])
 

@@ -57,6 +57,12 @@ class saved_tensors_hooks(ModeContext):
         disabled = current_mode().saved_hooks_disabled
         if disabled is not None:
             raise RuntimeError(disabled)
+        if not (callable(self.pack_hook) and callable(self.unpack_hook)):
+            raise TypeError(
+                "_push_saved_tensors_default_hooks(): incompatible function arguments. The following argument types "
+                "are supported:\n    1. (arg0: collections.abc.Callable, arg1: collections.abc.Callable) -> None\n\n"
+                f"Invoked with: {self.pack_hook!r}, {self.unpack_hook!r}"
+            )
         super().__enter__()
 
     def changes(self) -> dict[str, Any]:
@@ -121,7 +127,7 @@ def increment_version(tensor: Tensor | Sequence[Tensor]) -> None:
             bump(each)
 
 
-class MultiGradHandle:
+class _MultiHandle:
     """Removes the hooks of `register_multi_grad_hook`."""
 
     def __init__(self, handles: tuple[RemovableHandle, ...]) -> None:
@@ -131,16 +137,14 @@ class MultiGradHandle:
         for each in self.handles:
             each.remove()
 
-    def __enter__(self) -> MultiGradHandle:
+    def __enter__(self) -> _MultiHandle:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.remove()
 
 
-def register_multi_grad_hook(
-    tensors: Sequence[Tensor], fn: Callable[..., None], *, mode: str = "all"
-) -> MultiGradHandle:
+def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable[..., None], *, mode: str = "all") -> _MultiHandle:
     """Call `fn` once in a backward pass: with all gradients of `tensors` when they are there, or with the first.
 
     Parameters
@@ -155,6 +159,8 @@ def register_multi_grad_hook(
     """
     if mode not in ("all", "any"):
         raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
+    if any(each._edge is None for each in tensors):
+        raise AssertionError("Expected gradient function to be set")
     lock = threading.Lock()
     if mode == "any":
         return _register_any(tensors, fn, lock)
@@ -179,10 +185,10 @@ def register_multi_grad_hook(
             fn([grads.get(i) for i in range(len(tensors))])
 
     handles = tuple(register_tensor_hook(each, lambda grad, i=i: arrive(i, grad)) for i, each in enumerate(tensors))
-    return MultiGradHandle(handles)
+    return _MultiHandle(handles)
 
 
-def _register_any(tensors: Sequence[Tensor], fn: Callable[..., None], lock: threading.Lock) -> MultiGradHandle:
+def _register_any(tensors: Sequence[Tensor], fn: Callable[..., None], lock: threading.Lock) -> _MultiHandle:
     called: WeakSet[Any] = WeakSet()
 
     def first(grad: Tensor) -> None:
@@ -195,4 +201,4 @@ def _register_any(tensors: Sequence[Tensor], fn: Callable[..., None], lock: thre
             called.add(task)
         fn(grad)
 
-    return MultiGradHandle(tuple(register_tensor_hook(each, first) for each in tensors))
+    return _MultiHandle(tuple(register_tensor_hook(each, first) for each in tensors))

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from retrograd.autograd.node import UNTRACKED, Extras
 
 if TYPE_CHECKING:
-    from retrograd.autograd.node import Edge, Node
+    from retrograd.autograd.node import AccumulateGrad, Edge, Node
     from retrograd.tensor import Tensor
 
 __all__ = [
     "RemovableHandle", "forget_retained", "register_node_hook", "register_node_prehook",
-    "register_post_accumulate_hook", "register_tensor_hook", "retain_at",
+    "register_post_accumulate_hook", "register_tensor_hook", "retain_at", "run_node_pre_hooks",
+    "run_post_accumulate_hooks", "run_post_hooks", "run_tensor_hooks",
 ]  # fmt: skip
 
 _next_id = itertools.count().__next__
@@ -28,6 +29,7 @@ _next_id = itertools.count().__next__
 class RemovableHandle:
     """Removes one hook from the dict that holds it; also a context manager that does so at its end."""
 
+    __module__ = "retrograd.utils.hooks"
     __slots__ = ("__weakref__", "_hooks", "id")
 
     def __init__(self, hooks: dict[int, Any]) -> None:
@@ -147,6 +149,15 @@ def run_post_hooks(
     for i, grad in zip(shown, grads, strict=True):
         grad_inputs[i] = grad
     return grad_inputs
+
+
+def run_post_accumulate_hooks(leaf: AccumulateGrad) -> None:
+    """Tell the hooks of a leaf that a gradient has been added to it."""
+    for hook in list((leaf.meta.post_accumulate_hooks or {}).values()):
+        returned = hook(leaf.variable)
+        if returned is not None:
+            _check_replacement(returned, leaf.variable, hook)
+            raise RuntimeError("Tensor post accumulate grad hooks should return None.")
 
 
 def _check_tuple(replaced: Any, grads: Sequence[Any], hook: Callable[..., Any]) -> list[Any]:

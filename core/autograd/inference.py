@@ -41,6 +41,7 @@ class inference_mode(ModeContext):  # PyTorch's name
     """
 
     __slots__ = ("mode",)
+    __module__ = "retrograd.autograd.grad_mode"
 
     mode: bool
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ __all__ = [
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
+_PUBLIC: Final = "retrograd.autograd.grad_mode"
+"""Where PyTorch has these classes, and so what they show as their module."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,11 +139,18 @@ class ModeContext:
 
     def __call__(self, function: F) -> F:
         if inspect.isclass(function):
-            raise TypeError(
-                f"{type(self).__name__} cannot decorate the class {function.__qualname__}; decorate its methods"
+            warnings.warn(
+                "Decorating classes is deprecated and will be disabled in future versions. You should only decorate "
+                "functions or methods. To preserve the current behavior of class decoration, you can directly decorate "
+                "the `__init__` method and nothing else.",
+                FutureWarning,
+                stacklevel=2,
             )
+            return self(lambda *args, **kwargs: function(*args, **kwargs))  # type: ignore[return-value]
         if inspect.isgeneratorfunction(function):
             return _wrap_generator(self.clone, function)
+        if inspect.isasyncgenfunction(function):
+            return _wrap_async_generator(self.clone, function)
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
@@ -186,8 +196,38 @@ def _wrap_generator(context: Callable[[], ModeContext], function: Callable[..., 
     return generator
 
 
+def _wrap_async_generator(context: Callable[[], ModeContext], function: Callable[..., Any]) -> Any:
+    """The same for an asynchronous generator."""
+
+    @functools.wraps(function)
+    async def generator(*args: Any, **kwargs: Any) -> Any:
+        running = function(*args, **kwargs)
+        try:
+            with context():
+                value = await anext(running)
+            while True:
+                try:
+                    sent = yield value
+                except GeneratorExit:
+                    with context():
+                        await running.aclose()
+                    raise
+                except BaseException as error:
+                    with context():
+                        value = await running.athrow(error)
+                else:
+                    with context():
+                        value = await running.asend(sent)
+        except StopAsyncIteration:
+            return
+
+    return generator
+
+
 class no_grad(ModeContext):  # PyTorch's name
     """Compute without recording: results do not require a gradient.
+
+    As a decorator of a coroutine, a generator or an asynchronous generator it holds while the body runs.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.no_grad.html
 
@@ -202,6 +242,7 @@ class no_grad(ModeContext):  # PyTorch's name
     """
 
     __slots__ = ()
+    __module__ = _PUBLIC
 
     @overload
     def __new__(cls, function: None = None) -> Self: ...
@@ -228,6 +269,7 @@ class enable_grad(ModeContext):  # PyTorch's name
     """
 
     __slots__ = ()
+    __module__ = _PUBLIC
 
     @overload
     def __new__(cls, function: None = None) -> Self: ...
@@ -253,9 +295,14 @@ class set_grad_enabled(ModeContext):  # PyTorch's name
     """
 
     __slots__ = ("mode",)
+    __module__ = _PUBLIC
 
     def __init__(self, mode: bool) -> None:
-        self.mode = bool(mode)
+        if type(mode) is not bool:
+            raise TypeError(
+                f"set_grad_enabled(): argument 'enabled' (position 1) must be bool, not {type(mode).__name__}"
+            )
+        self.mode = mode
         self._previous = [current_mode()]
         set_mode(current_mode().but(grad=self.mode))
 
@@ -275,3 +322,6 @@ class set_grad_enabled(ModeContext):  # PyTorch's name
     def __call__(self, function: F) -> F:
         set_mode(self._previous[-1])  # used as a decorator: the caller's mode stays as it was
         return super().__call__(function)
+
+    def __repr__(self) -> str:
+        return f"{_PUBLIC}.{type(self).__name__}(mode={self.mode})"

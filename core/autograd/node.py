@@ -90,6 +90,7 @@ class Node:
         None, or hooks and metadata.
     """
 
+    __module__ = "retrograd.autograd.graph"
     __slots__ = ("__weakref__", "edges", "extras", "fix", "k", "plan", "saved", "seq")
 
     edges: tuple[Edge | None, ...]
@@ -134,6 +135,14 @@ class Node:
         if extras.metadata is None:
             extras.metadata = {}
         return extras.metadata
+
+    @property
+    def _input_metadata(self) -> tuple[Any, ...]:
+        """Shape, type and device of what arrives at each output; None where the node cannot know."""
+        from retrograd.autograd.metadata import metadata_of
+
+        found = (metadata_of(self, i) for i in range(self.outputs))
+        return tuple(None if each is None else each._replace(shape=list(each.shape)) for each in found)
 
     def output_kernels(self, position: int) -> Any:
         """The kernels of one of the outputs, and so of its gradient."""

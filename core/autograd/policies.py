@@ -53,6 +53,7 @@ class set_multithreading_enabled(_Setting):  # PyTorch's name
     False
     """
 
+    __module__ = "retrograd.autograd.grad_mode"
     _state = ContextVar("retrograd.multithreading", default=True)
 
 

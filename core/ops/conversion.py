@@ -48,7 +48,7 @@ class _MovePlan:
         source, native = node.saved
         return (_move(g, source, source.names[native]),)
 
-    def pack(self, node: Node, results: bool | None = None) -> None:
+    def pack(self, node: Node, inputs: Sequence[Any] = (), results: bool | None = None) -> None:
         """Nothing saved is a tensor."""
 
     def saved_attribute(self, node: Node, name: str) -> Any:

@@ -307,7 +307,7 @@ def record(
         if tensor.dtype.is_differentiable:
             tensor._edge = (node, position)
     if mode.saved_hooks:
-        node.plan.pack(node)
+        node.plan.pack(node, inputs)
     return node
 
 

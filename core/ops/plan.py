@@ -26,7 +26,9 @@ from typing import TYPE_CHECKING, Any, Final
 from retrograd.autograd.explaining import freed_error, note_stale
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import Freed
+from retrograd.dtypes import DTYPES
 from retrograd.ops import saved_names
+from retrograd.ops.broadcasting import broadcast_shapes
 
 if TYPE_CHECKING:
     from retrograd.autograd.node import Node
@@ -45,14 +47,28 @@ PACKED: Final = [-1]
 
 
 class Packed:
-    """What a pack hook made of a saved tensor, with the hook that undoes it, and the tensor's tangents."""
+    """What a pack hook made of a saved tensor, with the hook that undoes it, and the tensor's tangents.
 
-    __slots__ = ("inner", "tangents", "unpack", "value")
+    `like` is the array that was packed, if what comes back has to have its type.
+    """
 
-    def __init__(self, value: Any, unpack: Callable[[Any], Tensor]) -> None:
+    __slots__ = ("dtype", "shape", "tangents", "unpack", "value")
+
+    def __init__(self, value: Any, unpack: Callable[[Any], Tensor], like: Any = None) -> None:
         self.value = value
         self.unpack = unpack
         self.tangents: Tangents | None = None
+        self.shape = None if like is None else tuple(like.shape)
+        self.dtype = None if like is None else like.dtype
+
+    def unpacked(self) -> Any:
+        """What the unpack hook gives, which must fit in with the shape of what was packed."""
+        made = self.unpack(self.value)
+        _check_unpacked(made)
+        if self.shape is None:
+            return made
+        broadcast_shapes(self.shape, tuple(made._array.shape))
+        return made if made._array.dtype == self.dtype else made.to(DTYPES[made._k.names[self.dtype]])
 
 
 class Dual:
@@ -150,21 +166,24 @@ class Plan:
     def _is_result(self, index: int) -> bool:
         return self.sources[index][0] == "result"
 
-    def pack(self, node: Node, results: bool | None = None) -> None:
+    def pack(self, node: Node, inputs: Sequence[Any] = (), results: bool | None = None) -> None:
         """Pass the saved tensors of a new node through the innermost `saved_tensors_hooks`.
 
-        `results` says which: the operator's results, its inputs, or (None) both.
+        `inputs` are the call's; a hook sees a constant itself. `results` says which tensors: the operator's
+        results, its inputs, or (None) both.
         """
         pack, unpack = current_mode().saved_hooks[-1]
         saved = list(node.saved or ())
         for position, index in self._tensor_positions():
             if saved[position + 1] is not CONSTANT and results in (None, self._is_result(index)):
-                saved[position : position + 3] = self._packed(node, index, saved[position], pack, unpack)
+                kind, number, _ = self.sources[index]
+                given = inputs[number] if kind == "input" and number < len(inputs) else None
+                saved[position : position + 3] = self._packed(node, index, saved[position], pack, unpack, given)
         node.saved = tuple(saved)
 
     def pack_one(self, node: Node, index: int, pack: Callable[..., Any], unpack: Callable[..., Any]) -> None:
         """The same for one saved tensor of a node that is there already."""
-        value, cell, version = self._entry(node, index)
+        value = self._entry(node, index)[0]
         if type(value) is Packed:
             raise RuntimeError(
                 "Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair of "
@@ -183,16 +202,20 @@ class Plan:
         node.saved = (*node.saved[:position], *made, *node.saved[position + 3 :])
 
     def _packed(
-        self, node: Node, index: int, array: Any, pack: Callable[..., Any], unpack: Callable[..., Any]
-    ) -> tuple[Any, ...]:
+        self, node: Node, index: int, array: Any, pack: Callable[..., Any], unpack: Callable[..., Any],
+        given: Any = None,
+    ) -> tuple[Any, ...]:  # fmt: skip
         """What stands in the saved tuple for a tensor that `pack` has been called with."""
-        tensor = self._as_tensor(node, index, array)
+        from retrograd.tensor import own_edge
+
+        constant = given is not None and given._array is array and own_edge(given) is None
+        tensor = given if constant else self._as_tensor(node, index, array)
         cell = self._entry(node, index)[1]
         if tensor._array is array:
             tensor._cell = cell  # so that a hook can tell whether its memory is written to
         before = tensor._cell[0]
         with _no_grad():
-            packed = Packed(without_cycle(pack(tensor), node), unpack)
+            packed = Packed(without_cycle(pack(tensor), node), unpack, array)
         if tensor._cell[0] != before:
             raise RuntimeError(
                 "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook "
@@ -241,8 +264,7 @@ class Plan:
             return entry[0]
         value, cell, version = entry
         if type(value) is Packed:
-            unpacked = value.unpack(value.value)
-            _check_unpacked(unpacked)
+            unpacked = value.unpacked()
             return self._as_tensor(node, index, unpacked._array, value.tangents) if as_tensor else unpacked._array
         tangents = None
         if type(value) is Dual:

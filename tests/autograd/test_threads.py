@@ -235,17 +235,17 @@ def state() -> tuple[bool, bool, bool, bool]:
     )
 
 
-PLAIN = (True, False, False, False)
+PLAIN = (True, False, True, False)
 CONTEXTS: list[tuple[Callable[[], Any], tuple[bool, bool, bool, bool]]] = [
-    (retrograd.no_grad, (False, False, False, False)),
+    (retrograd.no_grad, (False, False, True, False)),
     (lambda: retrograd.autograd.set_detect_anomaly(True), (True, True, True, False)),
     (lambda: retrograd.autograd.set_detect_anomaly(True, check_nan=False), (True, True, False, False)),
-    (retrograd.inference_mode, (False, False, False, True)),
+    (retrograd.inference_mode, (False, False, True, True)),
 ]
 
 
 def test_a_mode_stays_in_its_thread() -> None:
-    barrier = threading.Barrier(THREADS)
+    barrier = threading.Barrier(THREADS, timeout=60)
 
     def work(number: int) -> list[tuple[bool, ...]]:
         make, inside = CONTEXTS[number]
@@ -294,7 +294,7 @@ def test_a_task_starts_with_its_parents_mode() -> None:
         with retrograd.no_grad():
             return await asyncio.create_task(child())
 
-    assert asyncio.run(parent()) == (False, False, False, False)
+    assert asyncio.run(parent()) == (False, False, True, False)
 
 
 def test_passes_in_tasks_do_not_mix() -> None:
@@ -336,3 +336,23 @@ def test_anomaly_mode_of_one_thread_does_not_slow_or_stop_another() -> None:
     finally:
         leave.set()
         thread.join()
+
+
+def test_an_asynchronous_generator_runs_in_the_mode_it_is_decorated_with() -> None:
+    @retrograd.no_grad()
+    async def inside() -> Any:
+        try:
+            received = yield retrograd.is_grad_enabled()
+            await asyncio.sleep(0)
+            yield received, retrograd.is_grad_enabled()
+        except ValueError:
+            yield "caught", retrograd.is_grad_enabled()
+
+    async def main() -> list[Any]:
+        running = inside()
+        seen = [await anext(running), retrograd.is_grad_enabled(), await running.asend(5)]
+        seen += [retrograd.is_grad_enabled(), await running.athrow(ValueError()), retrograd.is_grad_enabled()]
+        await running.aclose()
+        return seen
+
+    assert asyncio.run(main()) == [False, True, (5, False), True, ("caught", False), True]

@@ -1,0 +1,349 @@
+"""Hooks of every kind, their order, and what they may return: the same as PyTorch's."""
+
+from __future__ import annotations
+
+import pytest
+from programs import assert_same
+
+PROGRAMS = {
+    "handles": """
+        x = torch.ones(2, requires_grad=True)
+        h = x.register_hook(lambda g: print("a", g))
+        h2 = x.register_hook(lambda g: print("b", g))
+        print(type(h).__name__, isinstance(h.id, int), h2.id > h.id)
+        (x * 2).sum().backward()
+        h.remove(); h.remove()
+        (x * 2).sum().backward()
+        with x.register_hook(lambda g: print("with", g)) as hh:
+            (x * 2).sum().backward()
+            print(hh is not None)
+        (x * 2).sum().backward()
+    """,
+    "hook_refusals": """
+        x = torch.ones(2)
+        attempt(x.register_hook, print)
+        attempt(x.register_post_accumulate_grad_hook, print)
+        x.requires_grad_()
+        y = x * 2
+        attempt(y.register_post_accumulate_grad_hook, print)
+        attempt(x.register_hook, 3)
+        attempt(x.register_hook, None)
+        attempt(y.grad_fn.register_hook, None)
+        attempt(x.retain_grad)
+        print(x.retains_grad, y.retains_grad)
+        y.retain_grad(); y.retain_grad()
+        print(y.retains_grad)
+        y.sum().backward()
+        print(y.grad)
+    """,
+    "hook_order": """
+        x = torch.ones(2, requires_grad=True)
+        y = x * 2
+        z = y * 3
+        log = []
+        def t(name):
+            def hook(*args):
+                log.append(name)
+            return hook
+        z.register_hook(t("z tensor 1"))
+        z.grad_fn.register_prehook(t("z pre"))
+        z.register_hook(t("z tensor 2"))
+        z.grad_fn.register_hook(t("z post"))
+        y.register_hook(t("y tensor"))
+        y.retain_grad()
+        y.grad_fn.register_hook(t("y post"))
+        y.grad_fn.register_prehook(t("y pre"))
+        x.register_hook(t("x tensor"))
+        acc = y.grad_fn.next_functions[0][0]
+        acc.register_prehook(t("acc pre"))
+        acc.register_hook(t("acc post"))
+        x.register_post_accumulate_grad_hook(t("post accumulate"))
+        z.sum().backward()
+        print("\n".join(log))
+    """,
+    "hook_changes_chain": """
+        x = torch.ones(2, requires_grad=True)
+        y = x * 2
+        y.register_hook(lambda g: g * 2)
+        y.register_hook(lambda g: g + 1)
+        y.retain_grad()
+        y.register_hook(lambda g: g * 10)
+        y.sum().backward()
+        print(y.grad, x.grad)
+    """,
+    "hook_removed_while_running": """
+        x = torch.ones(2, requires_grad=True)
+        handles = []
+        def once(g):
+            print("once")
+            handles[0].remove()
+        handles.append(x.register_hook(once))
+        x.register_hook(lambda g: print("second"))
+        (x * 2).sum().backward()
+        (x * 2).sum().backward()
+    """,
+    "hook_added_while_running": """
+        x = torch.ones(2, requires_grad=True)
+        def add(g):
+            print("adding")
+            x.register_hook(lambda g: print("added"))
+        h = x.register_hook(add)
+        (x * 2).sum().backward()
+        h.remove()
+        (x * 2).sum().backward()
+    """,
+    "hook_on_dropped_tensor": """
+        x = torch.ones(2, requires_grad=True)
+        def make():
+            y = x * 2
+            y.register_hook(lambda g: print("alive", g))
+            return y * 3
+        make().sum().backward()
+    """,
+    "post_accumulate": """
+        x = torch.ones(2, requires_grad=True)
+        def free(p):
+            print(p is x, p.grad)
+            p.grad = None
+        h = x.register_post_accumulate_grad_hook(free)
+        (x * 2).sum().backward()
+        print(x.grad)
+        torch.autograd.grad((x * 2).sum(), x)
+        print("no call")
+        h.remove()
+        (x * 2).sum().backward()
+        print(x.grad)
+        def bad(p): raise ValueError("bad")
+        x.register_post_accumulate_grad_hook(bad)
+        attempt((x * 2).sum().backward)
+        x = torch.ones(2, requires_grad=True)
+        x.register_post_accumulate_grad_hook(lambda p: 5)
+        attempt((x * 2).sum().backward)
+        print(x.grad)
+    """,
+    "post_accumulate_twice_used": """
+        x = torch.ones(2, requires_grad=True)
+        x.register_post_accumulate_grad_hook(lambda p: print("once", p.grad))
+        (x * 2 + x * 3).sum().backward()
+    """,
+    "accumulate_replaced_by_hooks": """
+        x = torch.ones(2, requires_grad=True)
+        acc = (x * 2).grad_fn.next_functions[0][0]
+        acc.register_prehook(lambda gs: (gs[0] * 5,))
+        acc.register_hook(lambda gi, go: print(gi, go))
+        (x * 2).sum().backward()
+        print(x.grad)
+        attempt(lambda: acc.register_hook(lambda gi, go: (torch.ones(2),)))
+        attempt((x * 2).sum().backward)
+    """,
+    "multi_grad": """
+        a = torch.ones(2, requires_grad=True)
+        b = torch.ones(2, requires_grad=True)
+        c = torch.ones(2, requires_grad=True)
+        R = torch.autograd.graph.register_multi_grad_hook
+        h = R((a, b, c), lambda gs: print("all", gs))
+        print(type(h).__name__)
+        (a * b).sum().backward()
+        (a * b * c).sum().backward()
+        (c * 2).sum().backward()
+        h.remove()
+        (a * b).sum().backward()
+        h = R([a, b], lambda g: print("any", g), mode="any")
+        (a * b).sum().backward()
+        (b * 2).sum().backward()
+        h.remove()
+        attempt(R, (a,), print, mode="some")
+        attempt(R, (torch.ones(2),), print)
+        x = a * 2
+        y = x * 3
+        with R((x, y), lambda gs: print("inner", gs)):
+            y.sum().backward(retain_graph=True)
+        y.sum().backward()
+        R((a, a), lambda gs: print("twice", gs))
+        (a * 1).sum().backward()
+    """,
+    "multi_grad_unrelated_pass": """
+        a = torch.ones(2, requires_grad=True)
+        b = torch.ones(2, requires_grad=True)
+        y = a * 2
+        z = b * 2
+        torch.autograd.graph.register_multi_grad_hook((y, z), lambda gs: print(gs))
+        (y * 1).sum().backward(retain_graph=True)
+        (y + z).sum().backward(retain_graph=True)
+    """,
+    "saved_hooks": """
+        x = torch.tensor([1., 2.], requires_grad=True)
+        S = torch.autograd.graph.saved_tensors_hooks
+        log = []
+        with S(lambda t: (log.append("pack"), t)[1], lambda t: (log.append("unpack"), t)[1]):
+            y = x * x
+            z = y.exp() + 1
+            w = z.sum()
+        print(log)
+        w.backward(retain_graph=True)
+        print(log)
+        w.backward()
+        print(log, x.grad)
+    """,
+    "saved_hooks_nested": """
+        x = torch.tensor([1., 2.], requires_grad=True)
+        S = torch.autograd.graph.saved_tensors_hooks
+        with S(lambda t: t * 10, lambda t: t / 10):
+            with S(lambda t: t + 5, lambda t: t - 5):
+                a = x.exp()
+            b = x.exp()
+        c = x.exp()
+        print(a.grad_fn._saved_result, b.grad_fn._saved_result)
+        (a + b + c).sum().backward()
+        print(x.grad)
+    """,
+    "saved_hooks_bad": """
+        x = torch.tensor([1., 2.], requires_grad=True)
+        S = torch.autograd.graph.saved_tensors_hooks
+        def run(pack, unpack):
+            with S(pack, unpack):
+                y = x * x
+            y.sum().backward()
+            return x.grad
+        attempt(run, lambda t: 5, lambda v: v)
+        attempt(run, lambda t: t, lambda v: None)
+        attempt(run, lambda t: t, lambda v: torch.ones(3))
+        attempt(run, lambda t: t, lambda v: v.double())
+        def fail(t): raise ValueError("pack")
+        attempt(run, fail, lambda v: v)
+        attempt(run, lambda t: t, fail)
+        attempt(run, 3, 4)
+        attempt(run, lambda: 3, lambda v: v)
+        print(x.grad)
+    """,
+    "saved_hooks_what_is_packed": """
+        x = torch.tensor([1., 2.], requires_grad=True)
+        w = torch.tensor([3., 4.])
+        def pack(t):
+            print(t, t.grad_fn, t.is_leaf, t is x, t is w)
+            return t
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            y = x * w
+            z = y * y
+            u = z.exp()
+            v = u * 2
+            r = v.sum()
+            q = x @ w
+            t = torch.where(x > 1, x, w)
+            m = x.max()
+    """,
+    "saved_hooks_in_place_and_functions": """
+        class F(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x, y):
+                out = x * y
+                ctx.save_for_backward(x, y, out, None)
+                return out
+            @staticmethod
+            def backward(ctx, g):
+                x, y, out, n = ctx.saved_tensors
+                print(n)
+                return g * y, g * x
+        x = torch.tensor([1., 2.], requires_grad=True)
+        w = torch.tensor([3., 4.])
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda t: (print("pack", t.tolist()), t.clone())[1],
+            lambda t: (print("unpack", t.tolist()), t)[1]):
+            y = F.apply(x, w)
+            y.mul_(w)
+        y.sum().backward()
+        print(x.grad)
+    """,
+    "save_on_cpu": """
+        x = torch.tensor([1., 2.], requires_grad=True)
+        with torch.autograd.graph.save_on_cpu():
+            y = x * x
+            z = y.exp()
+        z.sum().backward()
+        print(x.grad)
+        with torch.autograd.graph.save_on_cpu(pin_memory=False):
+            y = x * x
+        print(y.grad_fn._saved_self)
+    """,
+    "disable_hooks": """
+        D = torch.autograd.graph.disable_saved_tensors_hooks
+        S = torch.autograd.graph.saved_tensors_hooks
+        x = torch.tensor([1., 2.], requires_grad=True)
+        def a():
+            with D("nope"):
+                with S(lambda t: t, lambda t: t):
+                    pass
+        def b():
+            with S(lambda t: t, lambda t: t):
+                with D("nope"):
+                    pass
+        def c():
+            with D("outer"):
+                with D("inner"):
+                    with S(lambda t: t, lambda t: t):
+                        pass
+        def d():
+            with D("outer"):
+                with D("inner"):
+                    pass
+                with S(lambda t: t, lambda t: t):
+                    pass
+        for f in (a, b, c, d):
+            attempt(f)
+        with S(lambda t: t, lambda t: t):
+            y = x * x
+        y.sum().backward()
+        print(x.grad)
+    """,
+    "hooks_with_views_and_in_place": """
+        x = torch.ones(4, requires_grad=True)
+        y = x * 1
+        y.register_hook(lambda g: print("y1", g))
+        y[:2].mul_(3)
+        y.register_hook(lambda g: print("y2", g))
+        v = y[1:]
+        v.register_hook(lambda g: print("v1", g))
+        v.add_(1)
+        v.register_hook(lambda g: print("v2", g))
+        y.sum().backward(retain_graph=True)
+        v.sum().backward()
+        print(x.grad)
+    """,
+    "hook_on_multi_output": """
+        x = torch.arange(4., requires_grad=True)
+        a, b = (x * 1).split(2)
+        a.register_hook(lambda g: g * 10)
+        a.retain_grad(); b.retain_grad()
+        (a.sum() + 2 * b.sum()).backward()
+        print(a.grad, b.grad, x.grad)
+        m = x.max(0)
+        m.values.register_hook(lambda g: print("max", g))
+        m.values.backward()
+    """,
+    "hook_gradient_identity": """
+        x = torch.ones(2, requires_grad=True)
+        seen = []
+        y = x * 2
+        y.register_hook(seen.append)
+        y.register_hook(seen.append)
+        y.sum().backward()
+        print(seen[0] is seen[1], seen[0].requires_grad, seen[0].grad_fn)
+        seen.clear()
+        y = x * 2
+        y.register_hook(seen.append)
+        torch.autograd.grad(y.pow(2).sum(), x, create_graph=True)
+        print(seen[0].requires_grad, seen[0].grad_fn)
+    """,
+    "post_accumulate_returns": """
+        for r in (torch.ones(2) * 7, torch.ones(3), (torch.ones(2),), False):
+            x = torch.ones(2, requires_grad=True)
+            x.register_post_accumulate_grad_hook(lambda p: r)
+            attempt((x * 2).sum().backward)
+            print(x.grad)
+    """,
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_same_as_pytorch(name: str, backend: str) -> None:
+    assert_same(PROGRAMS[name])
