@@ -11,6 +11,7 @@ variable                  meaning
 ``RETROGRAD_SERVERS``     addresses of the servers, comma-separated (``tcp://127.0.0.1:5555``)
 ``RETROGRAD_RUN``         name of the run; a server refuses workers of another run
 ``RETROGRAD_TIMEOUT``     seconds of silence after which a peer is taken for dead
+``RETROGRAD_RECOVERY``    seconds beyond that in which a server that died may come back; it says so itself, later
 ``RETROGRAD_KEYS``        folder or file with this worker's key; see ``retrograd keys``
 ``RETROGRAD_BACKEND``     array backend; read by ``import retrograd`` itself
 ========================  ==================================================================
@@ -59,6 +60,7 @@ class Environment:
     run: str = ""
     timeout: float = DEFAULT_TIMEOUT
     keys: str = ""
+    recovery: float = 0.0
 
     @classmethod
     def read(cls, variables: Mapping[str, str] | None = None) -> Environment | None:
@@ -86,6 +88,7 @@ class Environment:
             run=variables.get("RETROGRAD_RUN", ""),
             timeout=read_timeout(variables),
             keys=variables.get("RETROGRAD_KEYS", ""),
+            recovery=_read_seconds(variables, "RETROGRAD_RECOVERY"),
         )
         if not 0 <= place.rank < place.world_size:
             raise DistributedError(
@@ -103,6 +106,7 @@ class Environment:
             "RETROGRAD_RUN": self.run,
             "RETROGRAD_TIMEOUT": f"{self.timeout:g}",
             **({"RETROGRAD_KEYS": self.keys} if self.keys else {}),
+            **({"RETROGRAD_RECOVERY": f"{self.recovery:g}"} if self.recovery else {}),
         }
 
 
@@ -135,6 +139,16 @@ def read_timeout(variables: Mapping[str, str] | None = None) -> float:
             f"RETROGRAD_TIMEOUT={variables['RETROGRAD_TIMEOUT']!r} is not a positive number of seconds"
         )
     return timeout
+
+
+def _read_seconds(variables: Mapping[str, str], name: str) -> float:
+    try:
+        seconds = float(variables.get(name, "0"))
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:
+        raise DistributedError(f"{name}={variables[name]!r} is not a number of seconds")
+    return seconds
 
 
 def _read_int(variables: Mapping[str, str], name: str) -> int:

@@ -168,8 +168,10 @@ class Job:
 
     def _start_worker(self, rank: int) -> _Member:
         addresses = tuple(server.address for server in self._servers)
-        keys = self.options.fields.get("keys")
-        place = Environment(rank, self.options.workers, addresses, self._run, self._timeout, str(keys) if keys else "")
+        keys, recovery = self.options.fields.get("keys"), self.options.fields.get("recovery") or 0.0
+        place = Environment(
+            rank, self.options.workers, addresses, self._run, self._timeout, str(keys) if keys else "", recovery
+        )
         variables = {**self._variables(), **place.variables()}
         return _Member(self._launcher.start(f"worker {rank}", self.options.script, variables), rank)
 

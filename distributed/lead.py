@@ -57,6 +57,7 @@ class _Shard:
 
     index: int
     peer: bytes = b""
+    boot: int = 0
     heard: float = 0.0
     number: int = 0
     """The last order that it says it has carried out."""
@@ -95,6 +96,8 @@ class Lead:
         self._ready: set[int] = set()
         """Followers that have weights."""
         self._gatherings: dict[Source, _Gathering] = {}
+        self._taken: set[Source] = set()
+        """Pushes that are whole everywhere, and in no order that was carried out."""
         self._leaving: list[Member] = []
         """Workers that have left, and of which not all is made that they have pushed."""
         self._pending: deque[Order] = deque()
@@ -129,7 +132,7 @@ class Lead:
         self.server.serve_waiting()
 
     def _gather(self, message: Staged, shard: int) -> None:
-        if any(message.source in order.sources for order in self._pending):
+        if message.source in self._taken:
             return
         gathering = self._gatherings.setdefault(message.source, _Gathering())
         gathering.shards.add(shard)
@@ -140,6 +143,7 @@ class Lead:
 
     def _offer(self, contribution: Contribution, finite: bool) -> None:
         source, step = contribution.source, contribution.step
+        self._taken.add(source)
         if not finite and source.rank in self.server.roster:
             self.server.roster[source.rank].nonfinite += 1
         try:
@@ -180,6 +184,7 @@ class Lead:
             return
         for source in [each for each in self._gatherings if each.rank == member.rank]:
             del self._gatherings[source]
+        self._taken = {each for each in self._taken if each.rank != member.rank}
         before = self.strategy.frontier
         decisions = self.strategy.leave(member.rank)
         if self.server.state is not None:
@@ -240,6 +245,7 @@ class Lead:
                 self._log.append(order)
                 self._send_orders()
             self.server.carry_out(order)
+            self._taken.difference_update(order.sources, order.dropped, order.refused)
 
     def _weigh(self, order: Order) -> float | None:
         """What brings the step's gradients within the norm that they may have, once all servers have told theirs."""
@@ -275,7 +281,7 @@ class Lead:
 
     def has_taken(self, source: Source) -> bool:
         """Whether a push that is whole here is so everywhere."""
-        return source not in self._gatherings
+        return source in self._taken
 
     def readable(self, step: int, frontier: int) -> int | None:
         """The frontier whose weights a worker may read after `step`; ``None``: the newest."""
@@ -298,9 +304,10 @@ class Lead:
         now = self.server.now()
         if shard.peer != peer or (shard.sent > message.number and now - shard.sent_at > _OVERDUE):
             shard.peer, shard.sent = peer, message.number
-        shard.heard, shard.number = now, message.number
+        came_back = shard.boot not in (0, message.boot)
+        shard.heard, shard.number, shard.boot = now, message.number, message.boot
         if message.initialized:
-            self._check_gap(message)
+            self._check_gap(message, came_back=came_back)
             self._ready.add(message.shard)
         else:
             self._ready.discard(message.shard)
@@ -311,10 +318,12 @@ class Lead:
         self.initialized()
         self.server.serve_waiting()
 
-    def _check_gap(self, message: Follow) -> None:
-        """See that a follower which has come back can be told all that it has missed."""
+    def _check_gap(self, message: Follow, *, came_back: bool) -> None:
+        """See that a follower which has come back can be told all that it has missed, and has what that needs."""
         first = self._log[0].number if self._log else self.number - len(self._pending) + 1
-        if not first - 1 <= message.number <= self.number:
+        needs_pushes = any(order.sources for order in self._log if order.number > message.number)
+        has_lost_them = came_back and needs_pushes and not self.server.options.durable
+        if has_lost_them or not first - 1 <= message.number <= self.number:
             self.server.fail(
                 ServerLost(
                     f"servers stand at different points: number {message.shard} has carried out order "
@@ -421,7 +430,7 @@ class Follower:
         state, options = self.server.state, self.server.options
         self._reported = now
         number = 0 if state is None else state.position.number
-        self._send(Follow(options.run, options.shard, number, state is not None))
+        self._send(Follow(options.run, options.shard, number, state is not None, self.server.boot))
 
     def _send(self, message: messages.Message) -> None:
         try:

@@ -45,7 +45,7 @@ from .messages import (
 __all__ = ["Link", "Request"]
 
 _REPEAT = 2.0  # seconds after which what the server does not know of is said again; doubles each time
-_REPEAT_MOST = 30.0
+_REPEAT_MOST = 10.0
 _HELLO_AGAIN = 1.0  # seconds between two HELLOs that are not answered
 _ASLEEP = 1.0  # a longer pause than this between two ticks is ours, and no silence of the server
 
@@ -95,7 +95,7 @@ class Link:
         self.welcome: Welcome | None = None
         """The server's answer to HELLO; ``None`` while it is out."""
         self.boot = 0
-        self.recovery = 0.0
+        self.recovery = place.recovery
         self.joined = False
         """Whether the server has counted on us."""
         self.slices: tuple[Slice, ...] = ()

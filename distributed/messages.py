@@ -560,6 +560,8 @@ class Follow(Message, frozen=True):
     shard: ShardIndex
     number: Natural
     initialized: bool
+    boot: Natural = 0
+    """A number for this life of the server, as in WELCOME."""
     protocol: Natural = VERSION
 
 

@@ -164,8 +164,17 @@ class Roster:
         self._members[member.rank] = member
 
     def silent(self, now: float, timeout: float) -> list[Member]:
-        """Those who should give signs of life and have given none for `timeout` seconds."""
-        return [each for each in self if each.state == "joined" and now - each.heard > timeout]
+        """Those who should give signs of life and have given none for `timeout` seconds.
+
+        One that is expected need not, unless it was there in the server's former life (`expect_again`).
+        """
+        watched = (each for each in self if each.state == "joined" or (each.state == "expected" and each.heard))
+        return [each for each in watched if now - each.heard > timeout]
+
+    def expect_again(self, rank: int, now: float) -> None:
+        """Expect a worker that may have joined a server which has come back from before that."""
+        if rank in self._members and self._members[rank].state == "expected":
+            self._members[rank].heard = now
 
     def waiting(self) -> Iterable[Member]:
         return [each for each in self if each.waiting is not None]

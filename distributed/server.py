@@ -727,6 +727,8 @@ class Server:
         for member in self.roster:
             if member.rank not in position.clocks:
                 member.state = "left"  # nobody waits for it
+            elif not self.options.resume:
+                self.roster.expect_again(member.rank, self.now())
         for contribution in self.staging.whole():
             self.office.staged(contribution)
         log.info("back at update %d, order %d", position.version, position.number)

@@ -94,6 +94,18 @@ def test_all_are_waited_for_when_a_snapshot_from_before_they_came_is_all_there_i
             assert (first.step, second.step) == (1, 1)
 
 
+def test_one_that_dies_while_the_server_is_back_from_before_it_came_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    with serving_in(tmp_path, 2, timeout=2.0, on_loss="continue") as former, clients(former) as [first, second]:
+        start(first, second)
+        former.stop()
+        second.close(say_goodbye=False)
+        with serving_in(tmp_path, 2, bind=former.address, timeout=2.0, on_loss="continue") as server:
+            first.learn()  # computed with weights that are gone: it joins again
+            w, _ = first.learn()
+            np.testing.assert_array_equal(w, 1 - 0.5 * 2)
+            assert server.roster[1].state == "lost"
+
+
 def test_a_snapshot_s_step_is_the_next_for_workers_that_were_further(tmp_path: Path) -> None:
     # Order 1 and 2 are the workers' joining, so the second snapshot holds one step.
     with serving_in(tmp_path, 2, every=3) as former, clients(former) as [first, second]:

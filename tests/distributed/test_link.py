@@ -7,6 +7,7 @@ import pytest
 from link_talk import Talk, welcome
 from ps_harness import SGD, SLICES, SLOTS, TABLE, push, sliced
 
+from retrograd.distributed.environment import Environment
 from retrograd.distributed.errors import DistributedError, Mismatch, Refused, ServerLost, WorkerLost
 from retrograd.distributed.link import Link
 from retrograd.distributed.messages import Barrier, Done, Error, Hello, Init, Message, Ready, Released, Weights
@@ -197,7 +198,7 @@ def test_patience_doubles_up_to_a_limit(joined: Talk) -> None:
             joined.pulse(1, 1, now)
         pauses.append(now - began)
         joined.hear(welcome(takes_part=True, received=1), now)
-    assert pauses == [2.5, 4.5, 8.5, 16.5, 30.5, 30.5, 30.5]
+    assert pauses == [2.5, 4.5, 8.5, 10.5, 10.5, 10.5, 10.5]
     assert joined.link.retries == 7
 
 
@@ -250,6 +251,15 @@ def test_a_server_that_can_come_back_is_given_the_time(talk: Talk) -> None:
     assert talk.link.failure is None
     tick(talk.link, 69.0, 71.0, waiting_since=0.0)
     assert isinstance(talk.link.failure, ServerLost)
+
+
+def test_who_is_told_of_the_recovery_before_waits_for_the_first_answer_as_long() -> None:
+    place = Environment(1, 2, ("tcp://one",), timeout=10.0, recovery=60.0)
+    link = Link(place, 0, 7, "", 0.0)
+    tick(link, 0.0, 69.0, waiting_since=0.0)
+    assert link.failure is None
+    tick(link, 69.0, 71.0, waiting_since=0.0)
+    assert isinstance(link.failure, ServerLost)
 
 
 @pytest.mark.parametrize("sign", ["pulse", "answer"])
