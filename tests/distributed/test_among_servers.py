@@ -1,0 +1,223 @@
+"""What servers say to each other: lost, said again, over a new connection, and when one of them fails."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ps_harness import DEADLINE, LiveServer, all_of, clients, peer_of, serving, start, together, wait_until
+
+from retrograd.distributed import client as client_module, lead as lead_module, link as link_module, messages
+from retrograd.distributed.errors import DistributedError, RemoteError, ServerLost
+from retrograd.distributed.messages import Message
+from retrograd.distributed.server import ServerOptions
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was lost is said again soon."""
+    monkeypatch.setattr(lead_module, "_OVERDUE", 0.2)
+    monkeypatch.setattr(lead_module, "_REPORT", 0.1)
+    monkeypatch.setattr(link_module, "_REPEAT", 0.1)
+    monkeypatch.setattr(link_module, "_HELLO_AGAIN", 0.1)
+    monkeypatch.setattr(client_module, "HEARTBEAT", 0.1)
+
+
+class Loss:
+    """Loses the first messages of a kind that one server sends to another."""
+
+    def __init__(self, kind: type[Message], count: int) -> None:
+        self.kind, self.left = kind, count
+
+    def __call__(self, send: Callable[..., Any]) -> Callable[..., Any]:
+        def lossy(*args: Any) -> Any:
+            if self.left and any(isinstance(each, self.kind) for each in args):
+                self.left -= 1
+                return None
+            return send(*args)
+
+        return lossy
+
+
+@pytest.mark.parametrize("kind", [messages.Order, messages.Weigh, messages.Staged, messages.Weighed, messages.Follow])
+def test_a_message_that_is_lost_is_said_again(kind: type[Message]) -> None:
+    loss = Loss(kind, 3)
+    with serving(2, 2, clip=1e9) as servers, clients(*servers) as members:
+        lead, follower = servers
+        lead.within(lambda: setattr(lead.outbox, "send", loss(lead.outbox.send)))
+        follower.within(lambda: setattr(follower.office, "_send", loss(follower.office._send)))
+        start(*members)
+        for step in range(1, 4):
+            for w, b in all_of(*(each.learn for each in members)):
+                np.testing.assert_array_equal(w, 1 - step)
+                assert b.item() == 1 - step
+        assert loss.left == 0
+        assert [each.state.position.version for each in servers] == [3, 3]
+
+
+@pytest.mark.parametrize("kind", [messages.Staged, messages.Weighed])
+def test_a_message_that_comes_twice_is_one(kind: type[Message]) -> None:
+    with serving(2, 3, clip=1e9) as servers, clients(*servers) as members:
+        for follower in servers[1:]:
+
+            def twice(message: Message, send: Callable[[Message], None] = follower.office._send) -> None:
+                send(message)
+                if isinstance(message, kind):
+                    send(message)
+
+            follower.within(lambda f=follower, t=twice: setattr(f.office, "_send", t))
+        start(*members)
+        for step in range(1, 4):
+            for w, _ in all_of(*(each.learn for each in members)):
+                np.testing.assert_array_equal(w, 1 - step)
+        assert servers[0].within(lambda: servers[0].office._gatherings) == {}
+
+
+def test_what_is_repeated_while_a_step_waits_leaves_nothing_behind() -> None:
+    with serving(2, 2) as servers, clients(*servers) as [first, second]:
+        lead, follower = servers
+        start(first, second)
+        waiting = threading.Thread(target=first.learn)
+        waiting.start()
+        wait_until(lambda: lead.roster[0].waiting and follower.roster[0].waiting, "the push")
+        reports: list[Message] = []
+
+        def count(message: Message, send: Callable[[Message], None] = follower.office._send) -> None:
+            reports.extend([message] if isinstance(message, messages.Staged) else [])
+            send(message)
+
+        follower.within(lambda: setattr(follower.office, "_send", count))
+        wait_until(lambda: len(reports) >= 2, "it to be reported again")
+        second.learn()
+        waiting.join(DEADLINE)
+        assert lead.within(lambda: dict(lead.office._gatherings)) == {}
+        assert [each.staging.nbytes for each in servers] == [0, 0]
+
+
+def test_a_server_whose_connection_is_new_presents_itself_again() -> None:
+    with serving(2, 2) as servers, clients(*servers) as members:
+        lead, follower = servers
+        start(*members)
+        all_of(*(each.learn for each in members))
+        # As when the connection between the two breaks: the first one knows nobody of that name.
+        follower.within(lambda: setattr(follower.office, "_reported", follower.now() + 3600))
+        lead.within(lambda: setattr(lead.office._shards[1], "peer", b""))
+        for w, _ in all_of(*(each.learn for each in members)):
+            np.testing.assert_array_equal(w, -1.0)
+        assert [each.failure for each in servers] == [None, None]
+
+
+def test_a_stranger_among_servers_is_told_so_and_has_no_say() -> None:
+    with serving(1, 2) as servers, clients(*servers) as [client], peer_of(servers[0]) as stranger:
+        client.begin(1.0)
+        source = messages.Source(0, client.links[0].incarnation, 2)
+        for message in (messages.Staged(source, False), messages.Weighed(3, 1, 1e9), messages.Error("remote", "boo")):
+            answer = stranger.ask(message)
+            assert isinstance(answer, messages.Error)
+            assert answer.kind == "stranger"
+        answer = stranger.ask(messages.Follow("another run", 1, 0, True))
+        assert isinstance(answer, messages.Error)
+        assert answer.kind == "protocol"
+        np.testing.assert_array_equal(client.learn(1.0)[0], 0.5)
+        assert [each.failure for each in servers] == [None, None]
+
+
+# ---- one of them fails ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shard", [0, 1, 2])
+def test_the_failure_of_one_is_that_of_all(shard: int) -> None:
+    with serving(2, 3) as servers, clients(*servers) as [first, second]:
+        start(first, second)
+        [failure] = fail_while_waiting(servers[shard], first.barrier)
+        with pytest.raises(RemoteError, match="the disk is on fire"):
+            raise failure
+        wait_until(lambda: all(each.failure for each in servers), "all to hear of it")
+        with pytest.raises(RemoteError, match="the disk is on fire"):
+            second.learn()
+
+
+def fail_while_waiting(server: LiveServer, call: Callable[[], Any]) -> list[Any]:
+    """Let a server fail while a worker waits; what the worker is told."""
+    found: list[Any] = []
+    waiting = threading.Thread(target=lambda: found.extend(together(call)))
+    waiting.start()
+    wait_until(lambda: server.roster[0].state == "joined", "the worker")
+    server.within(lambda: server.fail(DistributedError("the disk is on fire")))
+    waiting.join(DEADLINE)
+    return found
+
+
+@pytest.mark.parametrize("gone", [0, 1])
+def test_a_server_that_is_gone_ends_the_run(gone: int) -> None:
+    with serving(2, 2, timeout=1.0) as servers:
+        with clients(*servers, timeout=1.0) as members:
+            start(*members)
+            all_of(*(each.learn for each in members))
+            servers[gone].stop()
+            for failure in together(*(each.learn for each in members)):
+                with pytest.raises(ServerLost):
+                    raise failure
+        other = servers[1 - gone]
+        wait_until(lambda: other.failure, "the other to notice")
+        assert "has given no sign of life for 1 s" in str(other.failure.error)
+
+
+# ---- one of them starts again -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("again", [0, 1, 2], ids=["the first", "the second", "the third"])
+@pytest.mark.parametrize("staleness", [0, 1])
+def test_a_durable_server_that_starts_again_goes_on_with_the_others(again: int, staleness: int, tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "folder": tmp_path, "durable": True, "every": 4, "recovery": 60.0,
+        "staleness": staleness, "deterministic": staleness > 0,
+    }  # fmt: skip
+    with serving(2, 3, **options) as servers, clients(*servers) as members:
+        start(*members)
+        for _ in range(3):
+            all_of(*(each.learn for each in members))
+        former = servers[again]
+        former.stop()
+        server = LiveServer(
+            ServerOptions(
+                2, bind=former.address, shard=again, shards=3, lead=servers[0].address if again else "", **options
+            )
+        )
+        try:
+            for _ in range(3):
+                all_of(*(each.learn for each in members))
+            all_of(*(each.barrier for each in members))
+            for w, b in all_of(*(each.fetch for each in members)):
+                np.testing.assert_array_equal(w, 1 - (6 - staleness))
+                assert b.item() == 1 - (6 - staleness)
+            assert [(each.step, each.rejoined) for each in members] == [(6, 0), (6, 0)]
+            assert server.state.position.version == (12 if staleness else 6)
+        finally:
+            server.stop()
+
+
+@pytest.mark.parametrize("again", [0, 1])
+def test_without_a_journal_the_loss_of_one_of_several_ends_the_run(again: int, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"folder": tmp_path, "every": 4, "recovery": 60.0}
+    with serving(2, 2, **options) as servers, clients(*servers) as members:
+        start(*members)
+        for _ in range(3):
+            all_of(*(each.learn for each in members))
+        former = servers[again]
+        former.stop()
+        server = LiveServer(
+            ServerOptions(
+                2, bind=former.address, shard=again, shards=2, lead=servers[0].address if again else "", **options
+            )
+        )
+        try:
+            for failure in together(*(each.learn for each in members)):
+                with pytest.raises(ServerLost, match="Only a durable run survives the loss of one of several servers"):
+                    raise failure
+        finally:
+            server.stop()
