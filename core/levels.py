@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
-__all__ = ["below", "innermost_vmap", "is_mapped", "running", "transforms"]
+__all__ = ["bare", "below", "innermost_vmap", "is_mapped", "running", "transforms"]
 
 _running: ContextVar[tuple[Any, ...]] = ContextVar("retrograd.transforms", default=())
 
@@ -31,6 +31,13 @@ def is_mapped(tensor: Any) -> bool:
             return True
         tensor = tensor._array.value
     return False
+
+
+def bare(tensor: Any) -> Any:
+    """The tensor of a backend that one of a level stands for: of all samples, of all levels."""
+    while tensor._k.level:
+        tensor = tensor._array.value
+    return tensor
 
 
 class below:

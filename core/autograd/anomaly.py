@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from retrograd.autograd import explaining
 from retrograd.autograd.modes import ModeContext, current_mode, set_mode
+from retrograd.levels import bare
 
 if TYPE_CHECKING:
     from retrograd.autograd.node import Node
@@ -211,7 +212,7 @@ def _summary(tensor: Tensor | None) -> str:
     from retrograd.autograd.modes import no_grad
 
     with no_grad():
-        values = tensor.detach()
+        values = bare(tensor).detach()
         text = f"{list(values.shape)} {str(values.dtype).removeprefix('retrograd.')}"
         if not values.numel() or not values.dtype.is_differentiable:
             return text
@@ -222,4 +223,4 @@ def _summary(tensor: Tensor | None) -> str:
 
 
 def _count(flags: Tensor) -> int:
-    return int(flags.sum().item())
+    return int(bare(flags).sum().item())

@@ -135,17 +135,16 @@ def dual_at(level: Level, tensor: Tensor, tangent: Any) -> Tensor:
     for name, each in (("primal", tensor), ("tangent", tangent)):
         if isinstance(each, Tensor) and not each.dtype.is_differentiable:
             raise ValueError(f"Expected {name} to be floating point or complex, but got: {each.dtype}")
-    if isinstance(tangent, Tensor):
-        if tensor.shape != tangent.shape:
-            raise RuntimeError(
-                "Trying to set a forward gradient that has a different size than that of the original Tensor, this is "
-                f"not supported. Tensor is of size {list(tensor.shape)} while the given forward gradient is of size "
-                f"{list(tangent.shape)}."
-            )
-        # Inside `vmap` both belong to its level, wherever they come from: so does what is computed of them there.
-        table = innermost_vmap()
-        if table is not None:
-            tensor, tangent = table.lift(tensor), table.lift(tangent)
+    if isinstance(tangent, Tensor) and tensor.shape != tangent.shape:
+        raise RuntimeError(
+            "Trying to set a forward gradient that has a different size than that of the original Tensor, this is not "
+            f"supported. Tensor is of size {list(tensor.shape)} while the given forward gradient is of size "
+            f"{list(tangent.shape)}."
+        )
+    table = innermost_vmap()
+    if table is not None:
+        # Both belong to its level, wherever they come from: so does what is computed of them there.
+        tensor, tangent = table.lift(tensor), table.lift(tangent) if isinstance(tangent, Tensor) else tangent
     if tangent_of(tensor, level) is not None:
         raise RuntimeError(
             "Making a dual Tensor based on a Tensor that already has a forward gradient at the same level "

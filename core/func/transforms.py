@@ -13,12 +13,13 @@ Note [Levels]
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from retrograd.autograd.api import grad as _autograd_grad
-from retrograd.autograd.modes import current_mode, enable_grad
+from retrograd.autograd.modes import current_mode, set_mode
 from retrograd.autograd.node import AccumulateGrad
 from retrograd.autograd.tangents import detached, set_tangent, tangents_of
 from retrograd.func.pytree import tree_flatten, tree_map, tree_unflatten
@@ -31,6 +32,19 @@ from retrograd.tensor import Tensor, wrap_array
 __all__ = ["grad", "grad_and_value", "jacrev", "vjp"]
 
 Argnums = int | tuple[int, ...]
+
+
+class _recording:
+    """A context in which operators are recorded, in inference mode too: what they make is cut off afterwards."""
+
+    __slots__ = ("_mode",)
+
+    def __enter__(self) -> None:
+        mode = self._mode = current_mode()
+        set_mode(dataclasses.replace(mode, grad=True) if mode.inference else mode.but(grad=True))
+
+    def __exit__(self, *exc_info: object) -> None:
+        set_mode(self._mode)
 
 
 def _fresh(tensor: Any) -> Any:
@@ -94,8 +108,8 @@ def _cut(tensor: Tensor) -> Tensor:
 
 
 def close(results: list[Any], own: Sequence[Tensor]) -> list[Any]:
-    """Cut results off the transform's own graph when nobody outside needs it."""
-    if _is_constant([each for each in results if isinstance(each, Tensor)], own):
+    """Cut results off the transform's own graph when nobody outside needs it, or nothing is recorded there."""
+    if not current_mode().grad or _is_constant([each for each in results if isinstance(each, Tensor)], own):
         return [_cut(each) if isinstance(each, Tensor) else each for each in results]
     return [_cut(each) if isinstance(each, Tensor) and _is_constant([each], own) else each for each in results]
 
@@ -148,7 +162,7 @@ def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool
 
     @functools.wraps(func)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with enable_grad(), running("grad"):
+        with _recording(), running("grad"):
             chosen = tree_map(_fresh, select(args, argnums))
             output = func(*replace(args, argnums, chosen), **kwargs)
             value, aux = _value_and_aux(output, has_aux)
@@ -229,7 +243,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     >>> pull_back(retrograd.tensor(2.0))
     (tensor(2.),)
     """
-    with enable_grad(), running("vjp"):
+    with _recording(), running("vjp"):
         fresh = tree_map(_fresh, primals)
         output = func(*fresh)
         aux = None
@@ -248,7 +262,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         pairs = [(out, g) for out, g in zip(outputs, given, strict=True) if out._edge is not None]
         if not pairs:
             return tree_unflatten([zeros_like(each) for each in leaves], spec)
-        with enable_grad():
+        with _recording():
             gradients = _autograd_grad(
                 [out for out, _ in pairs], leaves, [g for _, g in pairs], retain_graph=True, create_graph=True,
                 materialize_grads=True,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from retrograd.dtypes import Category, dtype
+from retrograd.levels import bare
 from retrograd.ops.declare import Op
 from retrograd.ops.dispatch import result_type
 
@@ -32,9 +33,8 @@ def everywhere(k: Any, condition: Any) -> bool:
 
 def extremes(tensor: Any) -> tuple[int, int]:
     """The least and the greatest of a tensor of integers; inside `vmap`, of all samples."""
-    while tensor._k.level:
-        tensor = tensor._array.value
-    return int(tensor.min().item()), int(tensor.max().item())
+    values = bare(tensor)
+    return int(values.min().item()), int(values.max().item())
 
 
 def implemented_for(kernel: str, *categories: Category) -> Callable[[Sequence[Any]], None]:

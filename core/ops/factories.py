@@ -529,7 +529,7 @@ def _check_axes(axes: tuple[Tensor, ...]) -> None:
             raise RuntimeError(f"retrograd.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {each}")
         if each.dtype is not axes[0].dtype:
             raise RuntimeError("meshgrid expects all tensors to have the same dtype")
-        if each._k is not axes[0]._k:
+        if each._k.base is not axes[0]._k.base:
             raise RuntimeError("meshgrid expects all tensors to have the same device")
 
 

@@ -145,8 +145,9 @@ def _as_item(item: Any) -> Any:
     if item is None or item is Ellipsis or isinstance(item, (bool, slice)):
         return item
     if isinstance(item, Tensor):
-        if item.ndim == 0 and item.dtype.category is dtypes.Category.INTEGER and not is_mapped(item):
-            return int(item.item())
+        if item.ndim == 0 and item.dtype.category <= dtypes.Category.INTEGER and not is_mapped(item):
+            is_mask = item.dtype in (dtypes.bool_, dtypes.uint8)
+            return bool(item.item()) if is_mask else int(item.item())
         return item
     if isinstance(item, (list, range)) or hasattr(item, "__array__"):
         if getattr(item, "ndim", 1) == 0 and hasattr(item, "__index__"):
@@ -204,8 +205,6 @@ def _index_tensors(viewed: Tensor, dim: int, item: Tensor) -> list[Tensor]:
         if is_mapped(item):
             _refuse_mask()
         item = _beside(item, viewed)
-        if item.ndim == 0:
-            raise IndexError("0-d masks are applied by unsqueezing; use a bool instead")
         return [wrap_array(each, item._k) for each in item._k.nonzero(item._array)]
     if item.dtype.category is not dtypes.Category.INTEGER:
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")

@@ -226,10 +226,55 @@ TOPICS = {
         torch.autograd.grad(vmap(lambda a: (a * v).sin())(z).sum(), (z, v))
         torch.autograd.grad(vmap(grad(lambda a: (a * v).sin().sum()))(z).sum(), (z, v))
     """,
+    "transforms of transforms": """
+        vmap(lambda a: vmap(lambda b: b.sum() + a.sum())(a))(t)
+        vmap(vmap(grad(lambda b: (b ** 3).sum())))(t)
+        vmap(fn.jacrev(fn.jacfwd(lambda a: (a ** 3).sum())))(x)
+        vmap(fn.jacfwd(fn.jacrev(lambda a: (a ** 3).sum())))(x)
+        fn.jacrev(vmap(lambda a: a ** 2))(x)
+        fn.jacfwd(vmap(lambda a: a ** 2))(x)
+        fn.hessian(lambda a: vmap(lambda b: b.sin().sum())(a).sum())(w)
+        fn.vjp(vmap(torch.sin), x)[1](x)[0]
+        fn.vjp(lambda a: vmap(lambda b: (b, b.sum()))(a), x)[1]((x, torch.ones(2)))[0]
+        fn.jvp(vmap(torch.sin), (x,), (x,))
+        vmap(lambda a, t: fn.jvp(torch.sin, (a,), (t,)), (0, None))(x, w)
+        vmap(lambda a, t: fn.jvp(torch.sin, (a,), (t,)), (None, 0))(w, x)
+        vmap(lambda a, t: fn.jvp(lambda b: fn.jvp(torch.sin, (b,), (t,))[1], (a,), (t,)), (None, 0))(w, x)
+        vmap(lambda a: grad(lambda b: fn.jvp(lambda d: (d * a).sin().sum(), (b,), (b,))[1])(w))(x)
+        grad(lambda b: vmap(lambda a: fn.jvp(lambda d: (d * a).sin().sum(), (b,), (b,))[1])(x).sum())(w)
+        vmap(lambda a: fn.grad_and_value(lambda b: ((b ** 2).sum(), b * a), has_aux=True)(w))(x)
+        vmap(grad(lambda a, b: (a * b['k'][0]).sum(), argnums=1))(x, {'k': [x]})
+        vmap(grad(lambda a: a.clone().mul_(2).add_(a).pow_(2).sum()))(x)
+        torch.autograd.functional.jacobian(lambda a: a ** 2, w, vectorize=True)
+    """,
+    "types": """
+        vmap(lambda a: a + torch.tensor(2., dtype=torch.float64))(x).dtype
+        vmap(lambda a, s: a + s)(x, torch.tensor([1., 2.], dtype=torch.float64)).dtype
+        vmap(lambda a, s: a * s)(x.long(), torch.tensor([1.5, 2.]))
+        vmap(lambda a: a + 1.5)(x.long())
+        vmap(lambda a: torch.where(a.sum() > 0, a, -a))(x)
+        vmap(lambda a: a.abs() * a.conj())(c)
+        vmap(grad(lambda a: (a * a.conj()).real.sum()))(c)
+        vmap(lambda a: torch.view_as_real(a))(c)
+        grad(lambda a: vmap(lambda b: (b * b).real.sum())(torch.complex(a, a)).sum())(x)
+    """,
+    "numbers": """
+        vmap(lambda a: a ** 2)(w)
+        vmap(grad(lambda a: a ** 2))(w)
+        vmap(fn.hessian(lambda a: a ** 3))(w)
+        vmap(lambda a: (a.reshape(1, 1), a.expand(2), torch.stack([a, a])))(w)
+        vmap(lambda a: (a.sum(0), a.max(0).values, a.softmax(0), a.cumsum(0), a.sort()[0], a.mean(), a.argmax()))(w)
+        vmap(lambda a: (a.all(), a.std(0, unbiased=False), a.logsumexp(0)))(w)
+        vmap(lambda a: a * 2)(torch.zeros(0, 3))
+        vmap(grad(lambda a: a.sum()))(torch.zeros(0, 3))
+        vmap(lambda a: a.sum())(torch.zeros(3, 0))
+    """,
 }
 EXTRA = """
 from collections import namedtuple
 P = namedtuple("P", "a b")
+t = torch.arange(24.).reshape(2, 3, 4) / 10
+c = torch.complex(x, x.flip(0))
 z = x.clone().requires_grad_()
 v = w.clone().requires_grad_()
 """
@@ -334,6 +379,34 @@ PROGRAMS = {
         print(fn.debug_unwrap(x) is x)
         vmap(lambda a: (print(fn.debug_unwrap(a)), a)[1])(x)
         vmap(vmap(lambda a: (print(fn.debug_unwrap(a, recurse=False)), print(fn.debug_unwrap(a)), a)[2]))(x)
+    """,
+    "modes": """
+        print(vmap(lambda a: a * 2)(z).requires_grad)
+        with torch.no_grad():
+            print(vmap(lambda a: a * 2)(z).requires_grad, vmap(grad(lambda a: (a ** 2).sum()))(z))
+        with torch.inference_mode():
+            o = vmap(lambda a: a * 2)(x)
+            print(o, o.is_inference())
+            print(vmap(grad(lambda a: (a ** 2).sum()))(x), fn.vjp(torch.sin, x)[1](x)[0], fn.jacrev(torch.sin)(w))
+        def f(a):
+            with torch.no_grad(): b = a * 2
+            return (a * b).sum()
+        print(vmap(grad(f))(x), grad(f)(w), torch.autograd.grad(vmap(f)(z).sum(), z))
+        with torch.autograd.set_detect_anomaly(True):
+            print(vmap(grad(lambda a: (a ** 2).sum()))(x))
+            attempt(lambda: vmap(grad(lambda a: (a / 0).sum() * 0))(x))
+    """,
+    "hooks": """
+        def f(a):
+            b = a * 2
+            b.register_hook(lambda g: g * 10)
+            return b.sum()
+        print(vmap(grad(f))(x), grad(f)(w))
+        u = z * 1
+        u.register_hook(lambda g: (print(g), g * 10)[1])
+        vmap(lambda a: (a ** 2).sum())(u).sum().backward()
+        print(z.grad)
+        print(vmap(lambda a: torch.utils.checkpoint.checkpoint(torch.sin, a, use_reentrant=False))(x))
     """,
     "modules": """
         torch.manual_seed(0)

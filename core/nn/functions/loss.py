@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 
 from retrograd.dtypes import int64, promote_types, uint8
+from retrograd.levels import bare
 from retrograd.nn.functions.distance import pairwise_distance
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.checks import everywhere
@@ -495,8 +496,7 @@ def _check_classes(target: Tensor, classes: int, ignore_index: int) -> None:
     k = target._k
     if k.base.compile is not None or 0 in target._array.shape:
         return  # a device that computes ahead would have to be waited for
-    while target._k.level:
-        target = target._array.value
+    target = bare(target)
     array = target._k.to_host(target._array)
     if array.min() < 0 or array.max() >= classes:
         for value in array.reshape(-1).tolist():
