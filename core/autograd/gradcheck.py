@@ -1,14 +1,7 @@
 """`gradcheck`: are the gradients that the graph computes those of the function?
 
 The reference is the function itself: its values at two points near the input give a numerical
-derivative. A Jacobian of either kind is kept with a row for each element of the input and a column
-for each element of the output.
-
-Note [Complex gradcheck]
-    The graph computes, for a real loss L and a complex z = x + iy, the conjugate derivative
-    dL/dx + i dL/dy. That is what the numerical Jacobian holds for a complex input: one difference
-    along x, one along y. Outputs must be real for it, so a function with complex outputs is checked
-    twice, by its imaginary and by its real part.
+derivative. How the two are computed is in `retrograd.autograd.jacobians`.
 
 Note [Fast mode]
     For random u and v, v^T J u takes two evaluations of the function and one backward pass, however
@@ -23,249 +16,34 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 from retrograd import dtypes
 from retrograd.autograd.api import grad
 from retrograd.autograd.function import Function
+from retrograd.autograd.jacobians import (
+    Case,
+    GradcheckError,
+    Tensors,
+    Tolerance,
+    analytical_jacobians,
+    as_tuple,
+    backward_pass,
+    derivative,
+    differentiable,
+    forward_derivative,
+    forward_jacobians,
+    numerical_jacobians,
+    of_differentiable,
+    real_type,
+    row_units,
+    within,
+)  # fmt: skip
 from retrograd.tensor import Tensor
 
 __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
-
-Tensors = tuple[Tensor, ...]
-
-
-class GradcheckError(RuntimeError):
-    """A gradient is not what it should be; raised by `gradcheck` and `gradgradcheck`."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Tolerance:
-    eps: float
-    atol: float
-    rtol: float
-    nondet: float
-    dtypes: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """One function at one point, as one kind of differentiation is checked on it.
-
-    Attributes
-    ----------
-    values
-        What the function gives at the inputs.
-    part
-        Which part of complex outputs (or, in forward mode, inputs) the function is restricted to.
-    complex_places
-        Where those outputs (or inputs) stand.
-    """
-
-    func: Callable[..., Any]
-    inputs: tuple[Any, ...]
-    values: tuple[Any, ...]
-    tolerance: _Tolerance
-    forward: bool = False
-    part: str | None = None
-    complex_places: tuple[int, ...] = ()
-
-    @property
-    def outputs(self) -> Tensors:
-        """The outputs that have a gradient."""
-        return _differentiable(self.values)
-
-    @property
-    def places(self) -> list[int]:
-        """Where the inputs that have a gradient stand."""
-        return [i for i, each in enumerate(self.inputs) if isinstance(each, Tensor) and each.requires_grad]
-
-    @property
-    def points(self) -> Tensors:
-        return tuple(self.inputs[i] for i in self.places)
-
-    def evaluate(self) -> Tensors:
-        """The outputs now, in memory of their own; those only that may have a gradient."""
-        return tuple(each.clone() for each in _as_tuple(self.func(*self.inputs)) if _is_continuous(each))
-
-
-def _as_tuple(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
-
-
-def _is_continuous(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.dtype.is_differentiable
-
-
-def _differentiable(values: Any) -> Tensors:
-    return tuple(each for each in _as_tuple(values) if each.requires_grad)
-
-
-# -- numerical derivatives -----------------------------------------------------------------------
-
-
-def _difference(case: _Case, place: int, step: Tensor) -> list[Tensor]:
-    """(f(x + step) - f(x - step)) / (2 eps) for each output, flat.
-
-    The input is changed in place and restored, since the function may have captured it; `.data` has
-    a version counter of its own, so that no graph notices.
-    """
-    eps = case.tolerance.eps
-    memory = case.inputs[place].data
-    original = memory.clone()
-    try:
-        memory.copy_(original - step)
-        before = case.evaluate()
-        memory.copy_(original + step)
-        after = case.evaluate()
-    finally:
-        memory.copy_(original)
-    for one, other in zip(before, after, strict=True):
-        _check_alike(one, other, eps)
-    return [((high - low) / (2 * eps)).detach().reshape(-1) for low, high in zip(before, after, strict=True)]
-
-
-def _check_alike(one: Tensor, other: Tensor, eps: float) -> None:
-    for what, a, b in (("shape", one.shape, other.shape), ("dtype", one.dtype, other.dtype)):
-        if a != b:
-            raise AssertionError(
-                f"Expected `func` to return outputs with the same {what} when inputs are perturbed by "
-                f"{eps}, but got: {what}s {a} and {b}."
-            )
-
-
-def _derivative(case: _Case, place: int, real: Tensor, imaginary: Tensor) -> list[Tensor]:
-    """The numerical derivatives along a direction; see Note [Complex gradcheck]."""
-    eps = case.tolerance.eps
-    along_real = _difference(case, place, real * eps)
-    if not case.inputs[place].is_complex():
-        return along_real
-    along_imaginary = _difference(case, place, imaginary * (eps * 1j))
-    return [x + y * 1j for x, y in zip(along_real, along_imaginary, strict=True)]
-
-
-def _units(tensor: Tensor) -> Iterator[Tensor]:
-    """Of the tensor's shape, and real: the tensors with a one at one place."""
-    from retrograd.ops.creation import eye
-
-    n = tensor.numel()
-    for row in eye(n, dtype=_real_type(tensor), device=tensor.device):
-        yield row.reshape(tensor.shape)
-
-
-def _real_type(tensor: Tensor) -> dtypes.dtype:
-    return tensor.dtype.to_real() if tensor.is_complex() else tensor.dtype
-
-
-def _numerical_jacobians(case: _Case, place: int) -> list[Tensor]:
-    """The Jacobian of each output by one input."""
-    from retrograd.ops.arrange import stack
-    from retrograd.ops.creation import zeros
-
-    source = case.inputs[place]
-    if source.numel() == 0:
-        return [
-            zeros(0, each.numel(), dtype=each.dtype, device=each.device) for each in case.values if _is_continuous(each)
-        ]
-    rows = [_derivative(case, place, unit, unit) for unit in _units(source)]
-    return [stack(list(each)) for each in zip(*rows, strict=True)]
-
-
-def _of_differentiable(case: _Case, found: Sequence[Tensor]) -> list[Tensor]:
-    """Of what was computed for all continuous outputs, the part of those that have a gradient."""
-    continuous = [each for each in case.values if _is_continuous(each)]
-    return [each for each, out in zip(found, continuous, strict=True) if out.requires_grad]
-
-
-# -- derivatives by the graph ----------------------------------------------------------------------
-
-
-def _backward(case: _Case, output: Tensor, weight: Tensor) -> tuple[Tensor | None, ...]:
-    result: tuple[Tensor | None, ...] = grad(output.clone(), case.points, weight, retain_graph=True, allow_unused=True)
-    return result
-
-
-def _columns(case: _Case, output: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
-    """For each input, the gradients for each weight as the columns of a matrix."""
-    from retrograd.ops.arrange import stack
-    from retrograd.ops.creation import zeros
-
-    columns: list[list[Tensor]] = [[] for _ in case.points]
-    for weight in weights:
-        for column, found, point in zip(columns, _backward(case, output, weight), case.points, strict=True):
-            column.append(_checked(case, found, point).reshape(-1))
-    return [
-        stack(each, 1) if each else zeros(point.numel(), 0, dtype=point.dtype, device=point.device)
-        for each, point in zip(columns, case.points, strict=True)
-    ]
-
-
-def _checked(case: _Case, found: Tensor | None, point: Tensor) -> Tensor:
-    from retrograd.ops.creation import zeros_like
-
-    if found is None:
-        zero: Tensor = zeros_like(point).detach()
-        return zero
-    if found.shape != point.shape:
-        raise GradcheckError("Analytical gradient has incorrect size")
-    if found.dtype is not point.dtype and case.tolerance.dtypes:
-        raise GradcheckError("Gradient has dtype mismatch")
-    return found.detach()
-
-
-def _analytical(case: _Case, output: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
-    """`_columns`, computed twice to see whether the backward pass is deterministic."""
-    first, second = _columns(case, output, weights), _columns(case, output, weights)
-    if not all(_within(a, b, case.tolerance.nondet) for a, b in zip(first, second, strict=True)):
-        raise GradcheckError(
-            "Backward is not reentrant, i.e., running backward with same input and grad_output multiple "
-            "times gives different values, although analytical gradient matches numerical gradient.The "
-            f"tolerance for nondeterminism was {case.tolerance.nondet}.\n\n"
-            "NOTE: if the function is meant to be nondeterministic, pass `nondet_tol=<tol>`."
-        )
-    return first
-
-
-def _within(one: Tensor, other: Tensor, distance: float) -> bool:
-    return one.numel() == 0 or not bool((one - other).abs().max() > distance)
-
-
-def _row_units(output: Tensor) -> list[Tensor]:
-    return [each.to(output.dtype) for each in _units(output)]
-
-
-def _forward_derivative(case: _Case, place: int, direction: Tensor) -> list[Tensor]:
-    """What forward mode gives along a direction, flat, for each continuous output."""
-    from retrograd.autograd import forward_ad
-    from retrograd.ops.creation import zeros_like
-
-    with forward_ad.dual_level():
-        values = []
-        for i, each in enumerate(case.inputs):
-            if isinstance(each, Tensor) and each.requires_grad:
-                along = direction if i == place else zeros_like(each).detach()
-                values.append(forward_ad.make_dual(each.detach(), along))
-            else:
-                values.append(each)
-        found = []
-        for output in filter(_is_continuous, _as_tuple(case.func(*values))):
-            primal, tangent = forward_ad.unpack_dual(output)
-            if tangent is not None and case.tolerance.dtypes and primal.is_complex() != tangent.is_complex():
-                raise GradcheckError("Forward AD gradient has dtype mismatch.")
-            found.append((zeros_like(primal) if tangent is None else tangent).detach().reshape(-1))
-    return found
-
-
-def _forward_jacobians(case: _Case, place: int) -> list[Tensor]:
-    from retrograd.ops.arrange import stack
-
-    source = case.inputs[place]
-    if source.numel() == 0:
-        return _numerical_jacobians(case, place)
-    rows = [_forward_derivative(case, place, unit) for unit in _units(source)]
-    return [stack(list(each)) for each in zip(*rows, strict=True)]
 
 
 # -- comparing -------------------------------------------------------------------------------------
@@ -278,7 +56,7 @@ def _close(one: Tensor, other: Tensor, rtol: float, atol: float) -> bool:
     return bool(allclose(one.to(common), other.to(common), rtol, atol))
 
 
-def _mismatch(case: _Case, analytical: Tensor, numerical: Tensor, output: int, input: int) -> str:
+def _mismatch(case: Case, analytical: Tensor, numerical: Tensor, output: int, input: int) -> str:
     prefix = ""
     if case.part is not None and (input if case.forward else output) in case.complex_places:
         element = "inputs" if case.forward else "outputs"
@@ -290,42 +68,42 @@ def _mismatch(case: _Case, analytical: Tensor, numerical: Tensor, output: int, i
     )
 
 
-def _check_slowly(case: _Case) -> None:
+def _check_slowly(case: Case) -> None:
     """Compare whole Jacobians."""
-    numerical = [_numerical_jacobians(case, place) for place in case.places]
+    numerical = [numerical_jacobians(case, place) for place in case.places]
     if not case.outputs:
         if any(bool((each != 0).any()) for found in numerical for each in found):
             raise GradcheckError("Numerical gradient for function expected to be zero")
         return
-    numerical = [_of_differentiable(case, found) for found in numerical]
+    numerical = [of_differentiable(case, found) for found in numerical]
     if case.forward:
-        by_input = [_of_differentiable(case, _forward_jacobians(case, place)) for place in case.places]
+        by_input = [of_differentiable(case, forward_jacobians(case, place)) for place in case.places]
         analytical = [list(each) for each in zip(*by_input, strict=True)]
     for i, output in enumerate(case.outputs):
-        found = analytical[i] if case.forward else _analytical(case, output, _row_units(output))
+        found = analytical[i] if case.forward else analytical_jacobians(case, output, row_units(output))
         for j, each in enumerate(found):
             if not _close(each, numerical[j][i], case.tolerance.rtol, case.tolerance.atol):
                 raise GradcheckError(_mismatch(case, each, numerical[j][i], i, j))
 
 
-def _check_fast(case: _Case) -> None:
+def _check_fast(case: Case) -> None:
     """Compare v^T J u. See Note [Fast mode]."""
     draw = _Directions()
     directions = [(draw(point), draw(point)) for point in case.points]
     numerical = [
-        _of_differentiable(case, _derivative(case, place, *direction))
+        of_differentiable(case, derivative(case, place, *direction))
         for place, direction in zip(case.places, directions, strict=True)
     ]
     if not case.outputs:
         _check_fast_zero(case, directions)
         return
     forward = [
-        _of_differentiable(case, _forward_derivative(case, place, direction[0])) if case.forward else []
+        of_differentiable(case, forward_derivative(case, place, direction[0])) if case.forward else []
         for place, direction in zip(case.places, directions, strict=True)
     ]
     for i, output in enumerate(case.outputs):
         weight = draw(output)
-        backward = [] if case.forward else _analytical(case, output, [weight.to(output.dtype)])
+        backward = [] if case.forward else analytical_jacobians(case, output, [weight.to(output.dtype)])
         for j, (point, direction) in enumerate(zip(case.points, directions, strict=True)):
             if case.forward:
                 a, n = forward[j][i], numerical[j][i]
@@ -335,9 +113,9 @@ def _check_fast(case: _Case) -> None:
             _compare_fast(case, a, n, (i, j), direction, weight)
 
 
-def _check_fast_zero(case: _Case, directions: Sequence[tuple[Tensor, Tensor]]) -> None:
+def _check_fast_zero(case: Case, directions: Sequence[tuple[Tensor, Tensor]]) -> None:
     for place, direction in zip(case.places, directions, strict=True):
-        for each in _derivative(case, place, *direction):
+        for each in derivative(case, place, *direction):
             if each.numel() and bool(each.abs().max() > case.tolerance.nondet):
                 raise GradcheckError("Numerical gradient for function expected to be zero")
 
@@ -353,7 +131,7 @@ class _Directions:
     def __call__(self, like: Tensor) -> Tensor:
         from retrograd.ops.sampling import rand
 
-        drawn = rand(like.shape, generator=self.generator, dtype=_real_type(like), device=like.device)
+        drawn = rand(like.shape, generator=self.generator, dtype=real_type(like), device=like.device)
         length = (drawn * drawn).sum().sqrt()
         return drawn / length if drawn.numel() else drawn
 
@@ -365,7 +143,7 @@ def _contracted(point: Tensor, gradient: Tensor, direction: tuple[Tensor, Tensor
 
 
 def _compare_fast(
-    case: _Case, a: Tensor, n: Tensor, at: tuple[int, int], direction: tuple[Tensor, Tensor], weight: Tensor
+    case: Case, a: Tensor, n: Tensor, at: tuple[int, int], direction: tuple[Tensor, Tensor], weight: Tensor
 ) -> None:
     """The tolerance of one element becomes that of the weighted sum of all."""
     output, input = at
@@ -378,14 +156,14 @@ def _compare_fast(
         raise GradcheckError(_mismatch(case, a, n, output, input) + _slow_report(case, output, input))
 
 
-def _slow_report(case: _Case, output: int, input: int) -> str:
+def _slow_report(case: Case, output: int, input: int) -> str:
     place = case.places[input]
-    numerical = _of_differentiable(case, _numerical_jacobians(case, place))[output]
+    numerical = of_differentiable(case, numerical_jacobians(case, place))[output]
     if case.forward:
-        analytical = _of_differentiable(case, _forward_jacobians(case, place))[output]
+        analytical = of_differentiable(case, forward_jacobians(case, place))[output]
     else:
         lenient = replace(case, tolerance=replace(case.tolerance, nondet=float("inf"), dtypes=False))
-        analytical = _analytical(lenient, case.outputs[output], _row_units(case.outputs[output]))[input]
+        analytical = analytical_jacobians(lenient, case.outputs[output], row_units(case.outputs[output]))[input]
     largest = (numerical - analytical).abs().max()
     text = (
         "\nThe above quantities relating the numerical and analytical jacobians are computed \n"
@@ -405,7 +183,7 @@ def _slow_report(case: _Case, output: int, input: int) -> str:
 # -- the cases of a function -----------------------------------------------------------------------
 
 
-def _backward_cases(case: _Case) -> Iterator[_Case]:
+def _backward_cases(case: Case) -> Iterator[Case]:
     if not any(isinstance(each, Tensor) and each.is_complex() for each in case.values):
         yield case
         return
@@ -413,13 +191,13 @@ def _backward_cases(case: _Case) -> Iterator[_Case]:
     for part, name in (("imag", "imaginary"), ("real", "real")):
 
         def restricted(*inputs: Any, part: str = part) -> tuple[Any, ...]:
-            outputs = _as_tuple(case.func(*inputs))
+            outputs = as_tuple(case.func(*inputs))
             return tuple(getattr(each, part) if each.is_complex() else each for each in outputs)
 
         yield replace(case, func=restricted, values=restricted(*case.inputs), part=name, complex_places=places)
 
 
-def _forward_cases(case: _Case) -> Iterator[_Case]:
+def _forward_cases(case: Case) -> Iterator[Case]:
     case = replace(case, forward=True)
     places = tuple(i for i, each in enumerate(case.inputs) if isinstance(each, Tensor) and each.is_complex())
     if not places:
@@ -432,7 +210,7 @@ def _forward_cases(case: _Case) -> Iterator[_Case]:
             for i in places:
                 whole = case.inputs[i]
                 given[i] = whole.real + given[i] * 1j if part == "imag" else given[i] + whole.imag * 1j
-            return _as_tuple(case.func(*given))
+            return as_tuple(case.func(*given))
 
         inputs = tuple(getattr(each, part) if i in places else each for i, each in enumerate(case.inputs))
         yield replace(
@@ -474,7 +252,7 @@ def _zeros_of(outputs: Sequence[Tensor]) -> list[Tensor]:
     return [zeros_like(each).detach() for each in outputs]
 
 
-def _check_multiplied_by_grad_output(case: _Case, masked: bool | None) -> None:
+def _check_multiplied_by_grad_output(case: Case, masked: bool | None) -> None:
     """Zero gradients of the outputs must give zero gradients of the inputs."""
     outputs = case.outputs
     if not outputs:
@@ -483,7 +261,7 @@ def _check_multiplied_by_grad_output(case: _Case, masked: bool | None) -> None:
     for found, point in zip(grads, case.points, strict=True):
         if found is None:
             continue
-        zero = _within(found, found * 0, 1e-8) if masked else bool((found == 0).all())
+        zero = within(found, found * 0, 1e-8) if masked else bool((found == 0).all())
         if not zero:
             raise GradcheckError("backward not multiplied by grad_output")
         for what, a, b in (
@@ -514,17 +292,17 @@ _FEATURE_WARNING = (
 )
 
 
-def _check_undefined(case: _Case) -> None:
+def _check_undefined(case: Case) -> None:
     """Backward must take undefined gradients of outputs for zeros: of all of them, and of each one."""
     count = len(case.outputs)
     for undefined in [range(count), *([i] for i in range(count if count > 1 else 0))]:
-        outputs = _differentiable(case.func(*case.inputs))
+        outputs = differentiable(case.func(*case.inputs))
         given = [_WithoutGradient.apply(each) if i in undefined else each for i, each in enumerate(outputs)]
         if given:
             _check_undefined_gradients(case, given)
 
 
-def _check_undefined_gradients(case: _Case, outputs: list[Tensor]) -> None:
+def _check_undefined_gradients(case: Case, outputs: list[Tensor]) -> None:
     notes = 'Please look at "Notes about undefined output gradients" in "tools/autograd/derivatives.yaml"'
     try:
         grads = grad(outputs, case.points, _zeros_of(outputs), allow_unused=True)
@@ -538,17 +316,17 @@ def _check_undefined_gradients(case: _Case, outputs: list[Tensor]) -> None:
         )
 
 
-def _check_batched(case: _Case) -> None:
+def _check_batched(case: Case) -> None:
     """A pass with `is_grads_batched` gives the same as one pass for each gradient."""
     for i, output in enumerate(case.outputs):
         weights = [_random_like(output) for _ in range(2)]
         _compare_batched(i, *_batched_and_single(case, output, weights))
 
 
-def _batched_and_single(case: _Case, output: Tensor, weights: list[Tensor]) -> tuple[list[Any], list[Any]]:
+def _batched_and_single(case: Case, output: Tensor, weights: list[Tensor]) -> tuple[list[Any], list[Any]]:
     from retrograd.ops.arrange import stack
 
-    rows = [_backward(case, output, each) for each in weights]
+    rows = [backward_pass(case, output, each) for each in weights]
     single = [None if column[0] is None else stack(list(column)) for column in zip(*rows, strict=True)]
     try:
         batched = grad(output, case.points, stack(weights), retain_graph=True, allow_unused=True, is_grads_batched=True)
@@ -573,16 +351,16 @@ def _compare_batched(output: int, batched: list[Any], single: list[Any]) -> None
             )
 
 
-def _check_batched_forward(case: _Case) -> None:
+def _check_batched_forward(case: Case) -> None:
     """A batch of tangents through forward mode gives the same as one evaluation for each."""
     from retrograd.func import vmap
     from retrograd.ops.arrange import stack
 
     for place in case.places:
         tangents = [_random_like(case.inputs[place]) for _ in range(2)]
-        rows = [_forward_derivative(case, place, each) for each in tangents]
+        rows = [forward_derivative(case, place, each) for each in tangents]
         single = [stack(list(column)) for column in zip(*rows, strict=True)]
-        batched = vmap(lambda tangent, place=place: tuple(_forward_derivative(case, place, tangent)))(stack(tangents))
+        batched = vmap(lambda tangent, place=place: tuple(forward_derivative(case, place, tangent)))(stack(tangents))
         _compare_batched(place, list(batched), single)
 
 
@@ -593,7 +371,7 @@ def _random_like(tensor: Tensor) -> Tensor:
 
     generator = Generator().manual_seed(tensor.numel())
     shape = tensor.shape
-    where: dict[str, Any] = {"dtype": _real_type(tensor), "device": tensor.device}
+    where: dict[str, Any] = {"dtype": real_type(tensor), "device": tensor.device}
     made: Tensor = rand(shape, generator=generator, **where) * 2 - 1
     if tensor.is_complex():
         made = made + (rand(shape, generator=generator, **where) * 2 - 1) * 1j
@@ -681,10 +459,10 @@ def gradcheck(
             raise AssertionError("Expected at least one of check_forward_ad or check_backward_ad to be True")
         if wanted and not needed:
             raise AssertionError(f"Setting {names[0]}=True requires {names[1]} to be True")
-    given = _as_tuple(inputs)
+    given = as_tuple(inputs)
     _check_inputs(given)
-    tolerance = _Tolerance(eps, atol, rtol, nondet_tol, check_grad_dtypes)
-    case = _Case(func, given, _as_tuple(func(*given)), tolerance)
+    tolerance = Tolerance(eps, atol, rtol, nondet_tol, check_grad_dtypes)
+    case = Case(func, given, as_tuple(func(*given)), tolerance)
     compare = _check_fast if fast_mode else _check_slowly
     try:
         for each in _backward_cases(case) if check_backward_ad else ():
@@ -757,11 +535,11 @@ check_batched_grad, fast_mode, masked
     ):
         if on and not check_rev_over_rev:
             raise AssertionError(f"Setting {name}=True requires check_rev_over_rev to be True")
-    given = _as_tuple(inputs)
+    given = as_tuple(inputs)
     if grad_outputs is None:
-        weights = tuple(_weight_for(each, gen_non_contig_grad_outputs) for each in _differentiable(func(*given)))
+        weights = tuple(_weight_for(each, gen_non_contig_grad_outputs) for each in differentiable(func(*given)))
     else:
-        weights = _as_tuple(grad_outputs)
+        weights = as_tuple(grad_outputs)
     return gradcheck(
         _Gradients(func, given, weights), given + weights, eps=eps, atol=atol, rtol=rtol,
         raise_exception=raise_exception, nondet_tol=nondet_tol, check_undefined_grad=check_undefined_grad,
@@ -792,7 +570,7 @@ class _Gradients:
         args = tuple(each.requires_grad_() if on else each for each, on in zip(args, self.differentiable, strict=True))
         inputs, weights = args[: self.count], args[self.count :]
         sources = [each for each, on in zip(inputs, self.differentiable, strict=False) if on]
-        grads = grad(_differentiable(self.func(*inputs)), sources, weights, create_graph=True, allow_unused=True)
+        grads = grad(differentiable(self.func(*inputs)), sources, weights, create_graph=True, allow_unused=True)
         return tuple(each for each in grads if each is not None)
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from retrograd.nn.modules.module import Module, _indented, _type_name
+from retrograd.nn.modules.module import Module, _indented
+from retrograd.nn.modules.registration import type_name
 from retrograd.tensor import Parameter, Tensor
 
 __all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
@@ -287,7 +288,7 @@ def _described(value: Any) -> str:
         return f"Object of type: {type(value).__name__}"
     kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
     size = "x".join(map(str, value.shape))
-    return f"{kind} containing: [{_type_name(value) if kind == 'Tensor' else value.dtype} of size {size}]"
+    return f"{kind} containing: [{type_name(value) if kind == 'Tensor' else value.dtype} of size {size}]"
 
 
 class ParameterList(Module):

@@ -12,8 +12,9 @@ from retrograd.autograd.hooks import RemovableHandle
 from retrograd.autograd.modes import no_grad
 from retrograd.device import device as Device, kernels_of
 from retrograd.dtypes import bfloat16, dtype, float16, float32, float64
-from retrograd.nn.modules.hooks import add_hook, call_with_hooks, global_hooks
+from retrograd.nn.modules.hooks import add_hook, call_with_hooks
 from retrograd.nn.modules.loading import load_into, raise_errors
+from retrograd.nn.modules.registration import check_name, registered, type_name
 from retrograd.nn.parameter import Buffer
 from retrograd.tensor import Parameter, Tensor
 
@@ -116,7 +117,7 @@ class Module:
         elif parameters is not None and name in parameters:
             if value is not None:
                 raise TypeError(
-                    f"cannot assign '{_type_name(value)}' as parameter '{name}' "
+                    f"cannot assign '{type_name(value)}' as parameter '{name}' "
                     "(retrograd.nn.Parameter or None expected)"
                 )
             self.register_parameter(name, value)
@@ -130,18 +131,18 @@ class Module:
             if modules is None:
                 raise AttributeError("cannot assign module before Module.__init__() call")
             self._forget(name, "_parameters", "_buffers")
-            modules[name] = _registered("module", self, name, value)
+            modules[name] = registered("module", self, name, value)
         elif modules is not None and name in modules:
             if value is not None:
                 raise TypeError(
-                    f"cannot assign '{_type_name(value)}' as child module '{name}' "
+                    f"cannot assign '{type_name(value)}' as child module '{name}' "
                     "(retrograd.nn.Module or None expected)"
                 )
-            modules[name] = _registered("module", self, name, value)
+            modules[name] = registered("module", self, name, value)
         elif buffers is not None and (name in buffers or isinstance(value, Buffer)):
             if value is not None and not isinstance(value, Tensor):
                 raise TypeError(
-                    f"cannot assign '{_type_name(value)}' as buffer '{name}' "
+                    f"cannot assign '{type_name(value)}' as buffer '{name}' "
                     "(retrograd.nn.Buffer, retrograd.Tensor or None expected)"
                 )
             persistent = name not in self._non_persistent_buffers_set
@@ -188,12 +189,12 @@ class Module:
         """
         if "_buffers" not in self.__dict__:
             raise AttributeError("cannot assign buffer before Module.__init__() call")
-        _check_name(self, "buffer", name, self._buffers)
+        check_name(self, "buffer", name, self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
-                f"cannot assign '{_type_name(tensor)}' object to buffer '{name}' (retrograd Tensor or None required)"
+                f"cannot assign '{type_name(tensor)}' object to buffer '{name}' (retrograd Tensor or None required)"
             )
-        self._buffers[name] = _registered("buffer", self, name, tensor)
+        self._buffers[name] = registered("buffer", self, name, tensor)
         if persistent:
             self._non_persistent_buffers_set.discard(name)
         else:
@@ -213,10 +214,10 @@ class Module:
         """
         if "_parameters" not in self.__dict__:
             raise AttributeError("cannot assign parameter before Module.__init__() call")
-        _check_name(self, "parameter", name, self._parameters)
+        check_name(self, "parameter", name, self._parameters)
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(
-                f"cannot assign '{_type_name(param)}' object to parameter '{name}' "
+                f"cannot assign '{type_name(param)}' object to parameter '{name}' "
                 "(retrograd.nn.Parameter or None required)"
             )
         if param is not None and param.grad_fn is not None:
@@ -226,7 +227,7 @@ class Module:
                 f"express '{name}' as a function of another Tensor, compute the value in the forward() "
                 "method."
             )
-        self._parameters[name] = _registered("parameter", self, name, param)
+        self._parameters[name] = registered("parameter", self, name, param)
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a part under a name that need not be a Python identifier.
@@ -239,9 +240,9 @@ class Module:
             If `module` is no Module.
         """
         if not isinstance(module, Module) and module is not None:
-            raise TypeError(f"{_type_name(module)} is not a Module subclass")
-        _check_name(self, "module", name, self._modules)
-        self._modules[name] = _registered("module", self, name, module)
+            raise TypeError(f"{type_name(module)} is not a Module subclass")
+        check_name(self, "module", name, self._modules)
+        self._modules[name] = registered("module", self, name, module)
 
     register_module = add_module
 
@@ -750,40 +751,6 @@ _HOOK_DICTS: Final = (
 _TWO_KINDS: Final = (
     "Cannot use both regular backward hooks and full backward hooks on a single Module. Please use only one of them."
 )
-
-
-def _type_name(value: Any) -> str:
-    if isinstance(value, Tensor):
-        return f"retrograd.{value.dtype.type_name}Tensor"
-    module = type(value).__module__
-    name = type(value).__qualname__
-    return name if module in ("builtins", "") else f"{module}.{name}"
-
-
-def _check_name(module: Module, kind: str, name: Any, present: dict[str, Any]) -> None:
-    if not isinstance(name, str):
-        raise TypeError(f"{kind} name should be a string. Got {_type_name(name)}")
-    if kind == "module":
-        if hasattr(module, name) and name not in present:
-            raise KeyError(f"attribute '{name}' already exists")
-        if "." in name:
-            raise KeyError(f'module name can\'t contain ".", got: {name}')
-        if name == "":
-            raise KeyError('module name can\'t be empty string ""')
-        return
-    if "." in name:
-        raise KeyError(f'{kind} name can\'t contain "."')
-    if name == "":
-        raise KeyError(f'{kind} name can\'t be empty string ""')
-    if hasattr(module, name) and name not in present:
-        raise KeyError(f"attribute '{name}' already exists")
-
-
-def _registered(kind: str, module: Module, name: str, value: Any) -> Any:
-    for hook in global_hooks.registration[kind].values():
-        changed = hook(module, name, value)
-        value = value if changed is None else changed
-    return value
 
 
 def _parse_to(*args: Any, **kwargs: Any) -> tuple[Any, dtype | None]:
