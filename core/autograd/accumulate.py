@@ -53,7 +53,7 @@ def grad_dtype_of(tensor: Tensor) -> dtypes.dtype | None:
     if has_node(tensor):
         raise RuntimeError("grad_dtype can only be accessed on leaf tensors.")
     wanted = OWN if tensor._meta is None else tensor._meta.grad_dtype
-    return tensor.dtype if wanted is OWN else wanted
+    return tensor.dtype if wanted is OWN else wanted  # type: ignore[return-value]  # OWN is the one object it may be
 
 
 def set_grad_dtype(tensor: Tensor, value: Any) -> None:

@@ -317,7 +317,7 @@ def _root_edge(position: int, root: Any) -> Edge:
     if edge is None or edge is UNTRACKED:
         error = RuntimeError(f"element {position} of tensors does not require grad and does not have a grad_fn")
         raise note_without_graph(error, root)
-    return edge  # type: ignore[no-any-return]
+    return edge
 
 
 def _gradient_of(position: int, root: Any, given: Any, batched: bool) -> Any:

@@ -346,7 +346,7 @@ class _Task:
             grad = self.call_node_pre_hooks(leaf, [grad])[0]
             if grad is None:
                 return
-        variable = leaf._variable()  # type: ignore[attr-defined]  # all that is pending is a leaf
+        variable = leaf._variable()
         told_off = variable is not None and not variable.requires_grad  # since the graph was made
         event = None if self.profiler is None else self.profiler.begin_node(leaf, grad)
         # In a pass on tensors that is not recorded, `.grad` is a plain one: without a tangent, as in PyTorch.
@@ -355,7 +355,7 @@ class _Task:
             add_to_leaf(leaf, grad._array if self.on_tensors and not records else grad, records)  # type: ignore[arg-type]
         if event is not None:
             self.profiler.end(event)
-        if leaf.meta.post_accumulate_hooks:  # type: ignore[attr-defined]
+        if leaf.meta.post_accumulate_hooks:
             hooks.run_post_accumulate_hooks(leaf)  # type: ignore[arg-type]
         if leaf.extras is not None and leaf.extras.post_hooks:
             hooks.run_post_hooks(leaf, [], [self.wrap(leaf.k, grad)])

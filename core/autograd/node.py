@@ -142,7 +142,8 @@ class Node:
         from retrograd.autograd.metadata import metadata_of
 
         found = (metadata_of(self, i) for i in range(self.outputs))
-        return tuple(None if each is None else each._replace(shape=list(each.shape)) for each in found)
+        # PyTorch shows lists here.
+        return tuple(None if each is None else each._replace(shape=list(each.shape)) for each in found)  # type: ignore[arg-type]
 
     def output_kernels(self, position: int) -> Any:
         """The kernels of one of the outputs, and so of its gradient."""

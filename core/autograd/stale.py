@@ -69,12 +69,13 @@ class Stale:
 
     @property
     def _edge(self: Any) -> Edge | None:
+        view: Any = self  # which the type checker would take for nothing but a Stale
         with _lock:
             if isinstance(self, Stale):
-                edge = _found_anew(self)
-                self.__class__ = self._fresh
-                _give_edge(self, edge)
-            return own_edge(self)
+                edge = _found_anew(view)
+                view.__class__ = view._fresh
+                _give_edge(view, edge)
+            return own_edge(view)
 
     @_edge.setter
     def _edge(self: Any, edge: Edge | None) -> None:
@@ -102,9 +103,10 @@ class Stale:
 
 
 @cache
-def _stale_class(cls: type[Tensor]) -> type[Tensor]:
+def _stale_class(cls: Any) -> Any:
     names = {"__slots__": (), "__module__": cls.__module__, "__qualname__": cls.__qualname__, "_fresh": cls}
-    return type(cls)(cls.__name__, (Stale, cls), names)
+    metaclass: Any = type(cls)
+    return metaclass(cls.__name__, (Stale, cls), names)
 
 
 def mark_stale(storage: Storage, cell: Any) -> None:
@@ -123,7 +125,8 @@ def _become_stale(view: Tensor, base: Tensor) -> None:
         return  # nor will a look give anything else
     if edge is UNTRACKED:
         _give_edge(view, None)
-    view.__class__ = _stale_class(type(view))
+    kind: Any = type(view)
+    view.__class__ = _stale_class(kind)
 
 
 def set_flag(tensor: Tensor, requires_grad: bool) -> None:

@@ -189,7 +189,7 @@ class Plan:
                 "Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair of "
                 "hooks is allowed at a time."
             )
-        position = dict(map(reversed, self._tensor_positions()))[index]
+        position = next(first for first, second in self._tensor_positions() if second == index)
         if self._is_result(index):  # PyTorch's hook sees it outside of the graph
 
             def detached(tensor: Tensor, pack: Callable[..., Any] = pack) -> Any:
