@@ -299,11 +299,10 @@ def _looped(table: BatchedKernels, name: str, *arguments: Any) -> Any:
         UserWarning,
         stacklevel=2,
     )
+    if not table.size:
+        raise RuntimeError("The fallback path does not support vmap over dims of size 0.")
     kernel = getattr(G, name)
-    rows = []
-    for i in range(table.size):
-        given = [_sample(table, each, i) for each in arguments]
-        rows.append(kernel(*given))
+    rows = [kernel(*(_sample(table, each, i) for each in arguments)) for i in range(table.size)]
     if isinstance(rows[0], tuple):
         return tuple(table.wrap(G.stack(list(column), 0), True) for column in zip(*rows, strict=True))
     return table.wrap(G.stack(rows, 0), True)
@@ -314,4 +313,4 @@ def _sample(table: BatchedKernels, value: Any, i: int) -> Any:
         return G.slice(value.value, (i,)) if value.mapped else value.value
     if isinstance(value, (tuple, list)):
         return type(value)(_sample(table, each, i) for each in value)
-    return wrap_array(value, table.lower) if hasattr(value, "shape") and not isinstance(value, Tensor) else value
+    return table.tensor(value) if hasattr(value, "shape") else value

@@ -149,6 +149,10 @@ def test_a_kernel_without_a_rule_is_run_sample_by_sample_with_a_warning(doubled:
         assert func.vmap(doubled)(x).tolist() == [[0.0, 2.0, 4.0], [6.0, 8.0, 10.0]]
     with pytest.warns(UserWarning, match=text):
         assert func.vmap(func.grad(lambda row: (doubled(row) ** 2).sum()))(x).tolist() == (8 * x).tolist()
+    with pytest.warns(UserWarning, match=text):
+        assert func.vmap(func.vmap(doubled))(x).tolist() == (2 * x).tolist()
+    with pytest.raises(RuntimeError, match="dims of size 0"), pytest.warns(UserWarning, match=text):
+        func.vmap(doubled)(retrograd.ones(0, 3))
 
 
 def test_an_operator_brings_its_own_rule() -> None:
