@@ -177,9 +177,11 @@ class profile:
         """All events of the last cycle."""
         return self._finished().function_events
 
-    def key_averages(self, group_by_input_shape: bool = False, group_by_stack_n: int = 0) -> EventList:
+    def key_averages(
+        self, group_by_input_shape: bool = False, group_by_stack_n: int = 0, group_by_overload_name: bool = False
+    ) -> EventList:
         """A sum for each name."""
-        return self._finished().key_averages(group_by_input_shape, group_by_stack_n)
+        return self._finished().key_averages(group_by_input_shape, group_by_stack_n, group_by_overload_name)
 
     def export_chrome_trace(self, path: str | Path) -> None:
         """Write a trace file for Perfetto or `chrome://tracing`."""

@@ -7,8 +7,9 @@ operators, views, in-place writes, nodes and leaves; a function made of operator
 shows as those. Inside a node the formulas run on raw arrays and are not told apart, unless the pass
 records itself (`create_graph`).
 
-Memory is what the results of a call occupy, so it is the same in every run and on every backend;
-what is freed meanwhile is not subtracted.
+Memory is what the results of a call occupy, each array once, so it is the same in every run and on every
+backend. What is freed counts against the event that runs then, or, outside of all, against one called
+`[memory]`, as in PyTorch.
 
 Source: https://docs.pytorch.org/docs/stable/autograd.html#profiler
 """
@@ -19,7 +20,8 @@ import re
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar
 from pathlib import Path
@@ -27,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from retrograd.autograd.anomaly import frames_of_caller
 from retrograd.autograd.modes import Mode, current_mode, set_mode
-from retrograd.autograd.profiler_util import EventList, FunctionEvent, FunctionEventAvg, Interval
+from retrograd.autograd.profiler_util import EventList, FunctionEvent, FunctionEventAvg, Interval, MemoryRecord
 
 if TYPE_CHECKING:
     from retrograd.autograd.node import Node
@@ -40,13 +42,18 @@ _running: ContextVar[FunctionEvent | None] = ContextVar("retrograd.profiler", de
 class Recorder:
     """What `Mode.profiler` holds while a profiler is on."""
 
+    closed = False
+
     def __init__(self, record_shapes: bool, profile_memory: bool, with_stack: bool) -> None:
         self.record_shapes = record_shapes
         self.profile_memory = profile_memory
         self.with_stack = with_stack
         self.events: list[FunctionEvent] = []
+        self.memory: list[MemoryRecord] = []
         self.origin = time.perf_counter_ns()
         self._plain: dict[Mode, Mode] = {}
+        self._live: dict[int, Any] = {}  # weak references to the arrays that have been counted
+        self._allocated = 0
 
     def begin(self, name: str, scope: int, inputs: Sequence[Any] = ()) -> FunctionEvent:
         """Start an event inside the one that is running."""
@@ -57,14 +64,52 @@ class Recorder:
         if self.with_stack:
             event.stack = [_place(each) for each in reversed(frames_of_caller())]
         _running.set(event)
-        event.time_range.start = (time.perf_counter_ns() - self.origin) / 1e3
+        event.time_range.start = self.now()
         return event
 
+    def now(self) -> float:
+        """Microseconds since the profiler was entered."""
+        return (time.perf_counter_ns() - self.origin) / 1e3
+
     def end(self, event: FunctionEvent, results: Any = ()) -> None:
-        event.time_range.end = (time.perf_counter_ns() - self.origin) / 1e3
+        event.time_range.end = self.now()
         _running.set(event.cpu_parent)
         if self.profile_memory:
-            event.self_cpu_memory_usage = _bytes(results)
+            for array in _own_arrays(results):
+                self._take(array, event)
+
+    def close(self) -> None:
+        """Count nothing any more, and let go of what is watched."""
+        self.closed = True
+        self._live.clear()
+
+    def _take(self, array: Any, event: FunctionEvent) -> None:
+        """Count an array that `event` has allocated, and note when it is freed."""
+        key, size = id(array), int(array.nbytes)
+        if key in self._live:
+            return
+        try:
+            self._live[key] = weakref.ref(array, lambda _: self._free(key, size))
+        except TypeError:  # an array of a library that does not tell
+            self._live[key] = array
+        event.self_cpu_memory_usage += size
+        self._note(event.thread, size, key)
+
+    def _free(self, key: int, size: int) -> None:
+        if self.closed:
+            return
+        del self._live[key]
+        running = _running.get()
+        if running is None:
+            running = FunctionEvent("[memory]", 0, threading.get_native_id(), None)
+            running.time_range = Interval(self.now(), self.now())
+            self.events.append(running)
+        running.self_cpu_memory_usage -= size
+        self._note(running.thread, -size, key)
+
+    def _note(self, thread: int, size: int, key: int) -> None:
+        self._allocated += size
+        self.memory.append(MemoryRecord(self.now(), thread, size, self._allocated, key))
 
     def call(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run an operator as an event. What it does inside takes the ordinary way."""
@@ -113,15 +158,13 @@ def _shapes(inputs: Sequence[Any]) -> list[Any]:
     return found
 
 
-def _bytes(results: Any) -> int:
-    """What the results occupy, each memory once; views of something else occupy nothing."""
-    sizes: dict[int, int] = {}
+def _own_arrays(results: Any) -> Iterator[Any]:
+    """The arrays of the results that are memory of their own; views of something else occupy nothing."""
     for each in results if isinstance(results, (tuple, list)) else (results,):
         array: Any = getattr(each, "_array", each)
         meta = getattr(each, "_meta", None)
         if hasattr(array, "nbytes") and getattr(array, "base", None) is None and (meta is None or meta.view is None):
-            sizes[id(array)] = int(array.nbytes)
-    return sum(sizes.values())
+            yield array
 
 
 def _place(frame: traceback.FrameSummary) -> str:
@@ -203,7 +246,9 @@ class profile:
         if not self.enabled or self._recorder is None:
             return
         set_mode(current_mode().but(profiler=self._outer))
-        self._events = EventList(_finished(self._recorder.events), self.profile_memory, self.with_stack)
+        self._recorder.close()
+        recorded, memory = _finished(self._recorder.events), self._recorder.memory
+        self._events = EventList(recorded, self.profile_memory, self.with_stack, memory)
 
     @property
     def function_events(self) -> EventList:
@@ -212,9 +257,11 @@ class profile:
             raise RuntimeError("Profiler didn't finish running")
         return self._events
 
-    def key_averages(self, group_by_input_shape: bool = False, group_by_stack_n: int = 0) -> EventList:
+    def key_averages(
+        self, group_by_input_shape: bool = False, group_by_stack_n: int = 0, group_by_overload_name: bool = False
+    ) -> EventList:
         """A sum for each name."""
-        return self.function_events.key_averages(group_by_input_shape, group_by_stack_n)
+        return self.function_events.key_averages(group_by_input_shape, group_by_stack_n, group_by_overload_name)
 
     def total_average(self) -> FunctionEventAvg:
         """The sum of all events."""

@@ -5,13 +5,31 @@ Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.profil
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["EventList", "FunctionEvent", "FunctionEventAvg", "Interval"]
+from retrograd.autograd import profiler_output
+
+__all__ = ["DeviceType", "EventList", "FunctionEvent", "FunctionEventAvg", "Interval", "MemoryRecord"]
+
+
+class DeviceType(Enum):
+    """Where an event ran. All are on the host."""
+
+    CPU = 0
+
+
+class MemoryRecord(NamedTuple):
+    """An allocation, or (negative) a release, and what is allocated after it."""
+
+    time: float
+    thread: int
+    size: int
+    total: int
+    address: int
 
 
 class Interval:
@@ -46,15 +64,26 @@ class _Measured:
 
     @property
     def cpu_time_str(self) -> str:
-        return format_time(self.cpu_time)
+        return profiler_output.format_time(self.cpu_time)
 
     @property
     def cpu_time_total_str(self) -> str:
-        return format_time(self.cpu_time_total)
+        return profiler_output.format_time(self.cpu_time_total)
 
     @property
     def self_cpu_time_total_str(self) -> str:
-        return format_time(self.self_cpu_time_total)
+        return profiler_output.format_time(self.self_cpu_time_total)
+
+    # What programs ask of PyTorch's events and what has no meaning here: there are no events of devices.
+    is_async = is_remote = is_legacy = False
+    node_id = -1
+    device_type = DeviceType.CPU
+    use_device = None
+    overload_name = ""
+    flops = 0
+    device_time = device_time_total = self_device_time_total = 0.0
+    cuda_time = cuda_time_total = self_cuda_time_total = 0.0
+    device_memory_usage = self_device_memory_usage = cuda_memory_usage = self_cuda_memory_usage = 0
 
 
 class FunctionEvent(_Measured):
@@ -120,10 +149,11 @@ class FunctionEvent(_Measured):
 
     def __repr__(self) -> str:
         return (
-            f"<FunctionEvent id={self.id} name={self.name} cpu_time={self.cpu_time_str} "
-            f"start_us={self.time_range.start:.3f} end_us={self.time_range.end:.3f} "
-            f"cpu_children={[each.id for each in self.cpu_children]} thread={self.thread} "
-            f"input_shapes={self.input_shapes} cpu_memory_usage={self.cpu_memory_usage}>"
+            f"<FunctionEvent id={self.id} name={self.name} overload_name= device_type={self.device_type} node_id=-1 "
+            f"cpu_time={self.cpu_time_str} start_us={self.time_range.start} end_us={self.time_range.end} "
+            f"cpu_children={[each.id for each in self.cpu_children]} None_time=0.000us name={self.name} "
+            f"thread={self.thread} input_shapes={self.input_shapes} cpu_memory_usage={self.cpu_memory_usage} "
+            f"None_memory_usage=0 is_async=False is_remote=False seq_nr={self.sequence_nr} is_legacy=False>"
         )
 
 
@@ -137,7 +167,7 @@ class FunctionEventAvg(_Measured):
         self.self_cpu_time_total = 0.0
         self.cpu_memory_usage = 0
         self.self_cpu_memory_usage = 0
-        self.input_shapes: list[Any] | None = None
+        self.input_shapes: Any = None
         self.stack: list[str] | None = None
         self.is_user_annotation = False
 
@@ -158,18 +188,25 @@ class FunctionEventAvg(_Measured):
     def __repr__(self) -> str:
         return (
             f"<FunctionEventAvg key={self.key} self_cpu_time={self.self_cpu_time_total_str} "
-            f"cpu_time={self.cpu_time_str} input_shapes={self.input_shapes} "
-            f"cpu_memory_usage={self.cpu_memory_usage}>"
+            f"cpu_time={self.cpu_time_str}  self_cuda_time=0.000us cuda_time=0.000us "
+            f"input_shapes={self.input_shapes} cpu_memory_usage={self.cpu_memory_usage} cuda_memory_usage=0>"
         )
 
 
 class EventList(list[Any]):
     """Events, or sums of events, with what can be made of them."""
 
-    def __init__(self, events: Iterable[Any] = (), profile_memory: bool = False, with_stack: bool = False) -> None:
+    def __init__(
+        self,
+        events: Iterable[Any] = (),
+        profile_memory: bool = False,
+        with_stack: bool = False,
+        memory: Iterable[MemoryRecord] = (),
+    ) -> None:
         super().__init__(events)
         self._profile_memory = profile_memory
         self._with_stack = with_stack
+        self._memory = list(memory)
 
     @property
     def self_cpu_time_total(self) -> float:
@@ -184,19 +221,21 @@ class EventList(list[Any]):
         total.key = "Total"
         return total
 
-    def key_averages(self, group_by_input_shape: bool = False, group_by_stack_n: int = 0) -> EventList:
+    def key_averages(
+        self, group_by_input_shapes: bool = False, group_by_stack_n: int = 0, group_by_overload_name: bool = False
+    ) -> EventList:
         """A sum for each name; and, if asked for, for each of its input shapes or last lines of its stack."""
         sums: dict[Any, FunctionEventAvg] = {}
         for each in self:
-            key = [each.key]
-            if group_by_input_shape:
+            key = [each.key, each.is_user_annotation]
+            if group_by_input_shapes:
                 key.append(str(each.input_shapes))
             if group_by_stack_n:
                 key += each.stack[:group_by_stack_n]
             sums.setdefault(tuple(key), FunctionEventAvg()).add(each)
         for each in sums.values():
-            if not group_by_input_shape:
-                each.input_shapes = None
+            if not group_by_input_shapes:
+                each.input_shapes = ""
             each.stack = (each.stack or [])[:group_by_stack_n]
         return EventList(sums.values(), self._profile_memory, self._with_stack)
 
@@ -204,55 +243,42 @@ class EventList(list[Any]):
         self,
         sort_by: str | None = None,
         row_limit: int = 100,
-        max_src_column_width: int = 75,
-        max_name_column_width: int = 55,
-        max_shapes_column_width: int = 80,
+        max_src_column_width: int | None = 75,
+        max_name_column_width: int | None = 55,
+        max_shapes_column_width: int | None = 80,
         header: str | None = None,
         top_level_events_only: bool = False,
+        time_unit: str | None = None,
     ) -> str:
         """The numbers as text, a row for each name.
 
         Parameters
         ----------
         sort_by
-            One of `cpu_time`, `cpu_time_total`, `self_cpu_time_total`, `cpu_memory_usage`,
-            `self_cpu_memory_usage`, `count`; descending.
+            An attribute of the events, as `cpu_time`, `cpu_time_total`, `self_cpu_time_total`,
+            `cpu_memory_usage`, `self_cpu_memory_usage` or `count`; descending.
         row_limit
-            At most so many rows.
-        """
-        rows = list(self)
-        if sort_by is not None:
-            rows.sort(key=lambda each: getattr(each, sort_by), reverse=True)
-        if top_level_events_only:
-            rows = [each for each in rows if getattr(each, "cpu_parent", None) is None]
-        rows = rows[:row_limit] if row_limit >= 0 else rows
-        columns = list(self._columns(rows, max_name_column_width, max_shapes_column_width, max_src_column_width))
-        return _laid_out(columns, header, self.self_cpu_time_total)
+            At most so many rows; -1: all.
+        top_level_events_only
+            Only events that are inside of no other.
+        time_unit
+            `"s"`, `"ms"` or `"us"` for all times; by default whichever fits each.
 
-    def _columns(self, rows: list[Any], name: int, shapes: int, source: int) -> Iterator[tuple[str, int, list[str]]]:
-        """(head, width, cells) of each column."""
-        total = self.self_cpu_time_total
-        names = [_cut(each.key, name) for each in rows]
-        yield "Name", max([len(each) for each in names] + [4]) + 2, names
-        yield "Self CPU %", 12, [_percent(each.self_cpu_time_total, total) for each in rows]
-        yield "Self CPU", 12, [each.self_cpu_time_total_str for each in rows]
-        yield "CPU total %", 12, [_percent(each.cpu_time_total, total) for each in rows]
-        yield "CPU total", 12, [each.cpu_time_total_str for each in rows]
-        yield "CPU time avg", 12, [each.cpu_time_str for each in rows]
-        if self._profile_memory:
-            yield "CPU Mem", 12, [format_memory(each.cpu_memory_usage) for each in rows]
-            yield "Self CPU Mem", 12, [format_memory(each.self_cpu_memory_usage) for each in rows]
-        yield "# of Calls", 12, [str(each.count) for each in rows]
-        if any(each.input_shapes for each in rows):
-            cells = [_cut(str(each.input_shapes), shapes) for each in rows]
-            yield "Input Shapes", max([len(each) for each in cells] + [12]) + 2, cells
-        if self._with_stack and any(each.stack for each in rows):
-            cells = [_cut(each.stack[0], source) if each.stack else "" for each in rows]
-            yield "Source Location", max([len(each) for each in cells] + [15]) + 2, cells
+        Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.profiler.profile.table
+        """
+        events = list(self)
+        if sort_by is not None:
+            events.sort(key=lambda each: getattr(each, sort_by), reverse=True)
+        rows = [each for each in events if not top_level_events_only or each.cpu_parent is None]
+        widths = profiler_output.Widths(max_name_column_width, max_shapes_column_width, max_src_column_width)
+        return profiler_output.table(
+            events, rows[:row_limit] if row_limit >= 0 else rows, widths, self._profile_memory, time_unit, header,
+            top_level_events_only,
+        )  # fmt: skip
 
     def export_chrome_trace(self, path: str | Path) -> None:
         """Write a trace that `chrome://tracing` and Perfetto open; arrows lead from a call to its backward."""
-        Path(path).write_text(json.dumps({"traceEvents": _trace(self)}), encoding="utf-8")
+        profiler_output.write_trace(self, self._memory, path, os.getpid())
 
     def export_stacks(self, path: str | Path, metric: str = "self_cpu_time_total") -> None:
         """Write the stacks, with the microseconds spent in each, in the form that flame-graph tools read."""
@@ -267,67 +293,3 @@ class EventList(list[Any]):
 
     def __str__(self) -> str:
         return self.table()
-
-
-def _laid_out(columns: list[tuple[str, int, list[str]]], header: str | None, total: float) -> str:
-    def line(cells: Iterable[str]) -> str:
-        return "".join(f"{each:>{width}}  " for each, (_, width, _) in zip(cells, columns, strict=True))
-
-    rule = line("-" * width for _, width, _ in columns)
-    head = [] if header is None else ["=" * len(rule), header]
-    rows = [line(cells) for cells in zip(*(cells for _, _, cells in columns), strict=True)]
-    body = [*head, rule, line(head for head, _, _ in columns), rule, *rows, rule]
-    return "\n".join([*body, f"Self CPU time total: {format_time(total)}", ""])
-
-
-def _trace(events: Iterable[FunctionEvent]) -> list[dict[str, Any]]:
-    """The list of events of Chrome's trace format."""
-    process = os.getpid()
-    found: list[dict[str, Any]] = []
-    forwards: dict[int, FunctionEvent] = {}
-    for each in events:
-        arguments: dict[str, Any] = {"Sequence number": each.sequence_nr}
-        if each.input_shapes:
-            arguments["Input Dims"] = each.input_shapes
-        if each.self_cpu_memory_usage:
-            arguments["Bytes"] = each.self_cpu_memory_usage
-        if each.stack:
-            arguments["Call stack"] = ";".join(each.stack)
-        place = {"pid": process, "tid": each.thread, "ts": each.time_range.start}
-        found.append({
-            "ph": "X", "cat": "user_annotation" if each.scope == 7 else "cpu_op", "name": each.name,
-            "dur": each.time_range.elapsed_us(), **place, "args": arguments,
-        })  # fmt: skip
-        if each.scope == 0 and each.sequence_nr >= 0:
-            forwards.setdefault(each.sequence_nr, each)
-        elif each.scope == 1 and each.sequence_nr in forwards:
-            start = forwards[each.sequence_nr]
-            flow = {"cat": "fwdbwd", "name": "fwdbwd", "id": each.id, "pid": process}
-            found.append({"ph": "s", **flow, "tid": start.thread, "ts": start.time_range.start})
-            found.append({"ph": "f", "bp": "e", **flow, "tid": each.thread, "ts": each.time_range.start})
-    return found
-
-
-def _cut(text: str, width: int) -> str:
-    return text if width <= 0 or len(text) <= width else text[: width - 3] + "..."
-
-
-def _percent(part: float, whole: float) -> str:
-    return f"{part * 100 / whole:.2f}%" if whole else "NaN"
-
-
-def format_time(microseconds: float) -> str:
-    """`1.500us`, `2.000ms` or `3.000s`."""
-    if microseconds >= 1e6:
-        return f"{microseconds / 1e6:.3f}s"
-    if microseconds >= 1e3:
-        return f"{microseconds / 1e3:.3f}ms"
-    return f"{microseconds:.3f}us"
-
-
-def format_memory(nbytes: int) -> str:
-    """`12 B`, `1.50 KB`, `2.00 MB` or `3.00 GB`."""
-    for unit, size in (("GB", 2**30), ("MB", 2**20), ("KB", 2**10)):
-        if abs(nbytes) >= size:
-            return f"{nbytes / size:.2f} {unit}"
-    return f"{nbytes} B"

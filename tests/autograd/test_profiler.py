@@ -68,6 +68,30 @@ def test_memory_is_that_of_results(backend: str) -> None:
     assert events["MmBackward0"].cpu_memory_usage == 512
 
 
+def test_memory_that_is_freed_is_subtracted(backend: str) -> None:
+    x = retrograd.rand(8, 8)
+    with profiler.profile(profile_memory=True) as prof:
+        with profiler.record_function("inside"):
+            kept = (x * 2).exp().tanh()
+        del kept
+        again = x * 3
+    events = {each.name: each for each in prof.function_events if each.name != "aten::mul"}
+    # Two of the three results are freed in the region, the third after it and outside of all.
+    assert events["inside"].self_cpu_memory_usage == -512
+    assert events["inside"].cpu_memory_usage == 256
+    assert events["[memory]"].cpu_memory_usage == -256
+    assert sum(each.self_cpu_memory_usage for each in prof.function_events) == again.numel() * 4 == 256
+    assert [each.cpu_memory_usage for each in prof.key_averages() if each.key == "aten::mul"] == [512]
+
+
+def test_what_is_freed_after_the_profile_is_not_counted() -> None:
+    with profiler.profile(profile_memory=True) as prof:
+        kept = retrograd.ones(8) * 2
+    before = [each.cpu_memory_usage for each in prof.function_events]
+    del kept
+    assert [each.cpu_memory_usage for each in prof.function_events] == before == [32]
+
+
 def test_shapes_and_stacks_if_asked_for() -> None:
     prof = recorded(record_shapes=True, with_stack=True)
     mm = prof.function_events[0]
@@ -152,10 +176,38 @@ def test_the_table() -> None:
     assert str(prof).count("aten::mm") == 1
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {}, {"sort_by": "cpu_time_total"}, {"sort_by": "self_cpu_memory_usage", "row_limit": 2}, {"time_unit": "ms"},
+        {"header": "HEAD", "top_level_events_only": True}, {"max_name_column_width": 12},
+        {"max_shapes_column_width": 9}, {"sort_by": "cuda_time_total"},
+        {"max_name_column_width": None, "max_shapes_column_width": None, "row_limit": -1},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("memory", [False, True])
+def test_the_table_is_laid_out_as_pytorch_lays_it_out(options: dict[str, Any], memory: bool) -> None:
+    util = pytest.importorskip("torch.autograd.profiler_util")
+    found = [each for each in recorded(profile_memory=True, record_shapes=True).function_events if each.scope != 7]
+    theirs = [
+        util.FunctionEvent(
+            each.id, each.name, 1, each.time_range.start, each.time_range.end, input_shapes=each.input_shapes,
+            cpu_memory_usage=each.cpu_memory_usage,
+        )
+        for each in found
+    ]  # fmt: skip
+    ours = profiler.EventList(found, memory).table(**options)
+    assert ours == util.EventList(theirs, profile_memory=memory).table(**options)
+
+
 def test_the_trace_is_valid(tmp_path: Path) -> None:
     path = tmp_path / "trace.json"
     recorded(record_shapes=True).export_chrome_trace(path)
-    events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
+    document = json.loads(path.read_text(encoding="utf-8"))
+    assert document["schemaVersion"] == 1
+    assert document["displayTimeUnit"] == "ms"
+    events = document["traceEvents"]
+    assert {each["name"] for each in events if each["ph"] == "M"} == {"process_name", "thread_name"}
     calls = [each for each in events if each["ph"] == "X"]
     assert [each["name"] for each in calls] == STEP + BACK
     assert all({"name", "cat", "ts", "dur", "pid", "tid", "args"} <= each.keys() for each in calls)
@@ -167,6 +219,18 @@ def test_the_trace_is_valid(tmp_path: Path) -> None:
     assert {(each["ts"], ends[key]["ts"]) for key, each in starts.items()} == {
         (times[forward], times[backward]) for forward, backward in zip(STEP, reversed(BACK[:4]), strict=True)
     }
+
+
+def test_the_trace_shows_memory(tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    with profiler.profile(profile_memory=True) as prof:
+        (retrograd.ones(8) * 2).exp()
+    prof.export_chrome_trace(path)
+    events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
+    steps = [each["args"] for each in events if each["ph"] == "i"]
+    assert [each["Bytes"] for each in steps] == [32, 32, -32, -32]
+    assert [each["Total Allocated"] for each in steps] == [32, 64, 32, 0]
+    assert "[memory]" not in {each["name"] for each in events if each["ph"] == "X"}
 
 
 def test_stacks_for_flame_graphs(tmp_path: Path) -> None:
