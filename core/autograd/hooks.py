@@ -118,7 +118,7 @@ def run_tensor_hooks(node: Node, grads: list[Tensor | None]) -> list[Tensor | No
     assert node.extras is not None  # hooks are what extras are made for
     for kind, hook, position in list((node.extras.pre_hooks or {}).values()):
         if kind == "tensor":
-            replaced = hook(grads[position])
+            replaced = _call(hook, f"the gradient of output {position} of {node.name()}", grads[position])
             if replaced is not None:
                 grads[position] = _check_replacement(replaced, grads[position], hook)
     return grads
@@ -129,7 +129,7 @@ def run_node_pre_hooks(node: Node, grads: list[Tensor | None]) -> list[Tensor | 
     assert node.extras is not None
     for kind, hook, _ in list((node.extras.pre_hooks or {}).values()):
         if kind == "node":
-            replaced = hook(tuple(grads))
+            replaced = _call(hook, node.name(), tuple(grads))
             if replaced is not None:
                 grads = _check_tuple(replaced, grads, hook)
     return grads
@@ -143,7 +143,7 @@ def run_post_hooks(
     shown = range(len(grad_inputs)) if node.shown is None else node.shown
     grads = [grad_inputs[i] for i in shown]
     for hook in list((node.extras.post_hooks or {}).values()):
-        replaced = hook(tuple(grads), tuple(grad_outputs))
+        replaced = _call(hook, node.name(), tuple(grads), tuple(grad_outputs))
         if replaced is not None:
             grads = _check_tuple(replaced, grads, hook)
     for i, grad in zip(shown, grads, strict=True):
@@ -154,10 +154,19 @@ def run_post_hooks(
 def run_post_accumulate_hooks(leaf: AccumulateGrad) -> None:
     """Tell the hooks of a leaf that a gradient has been added to it."""
     for hook in list((leaf.meta.post_accumulate_hooks or {}).values()):
-        returned = hook(leaf.variable)
+        returned = _call(hook, f"a leaf of shape {list(leaf.variable.shape)}", leaf.variable)
         if returned is not None:
             _check_replacement(returned, leaf.variable, hook)
             raise RuntimeError("Tensor post accumulate grad hooks should return None.")
+
+
+def _call(hook: Callable[..., Any], place: str, *args: Any) -> Any:
+    """Call a hook; if it raises, say where it was registered."""
+    try:
+        return hook(*args)
+    except Exception as error:
+        error.add_note(f"Raised by the hook {_name(hook)!r} on {place}.")
+        raise
 
 
 def _check_tuple(replaced: Any, grads: Sequence[Any], hook: Callable[..., Any]) -> list[Any]:

@@ -19,10 +19,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from retrograd.autograd.modes import enable_grad
+from retrograd.autograd.anomaly import stack_of_caller
+from retrograd.autograd.modes import current_mode, enable_grad
 from retrograd.ops.graph import G
 from retrograd.optim.optimizer import Optimizer
-from retrograd.storage import announce, bump, write
+from retrograd.storage import announce, bump, sign, write
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = ["RuleOptimizer", "check", "check_betas", "check_lr", "lerp", "number"]
@@ -121,7 +122,17 @@ class RuleOptimizer(Optimizer):
                 loss = closure()
         for group in self.param_groups:
             self._step_group(group)
+        self._sign()
         return loss
+
+    def _sign(self) -> None:
+        """In anomaly mode, let an error about a parameter that was saved before the step name the step."""
+        if current_mode().anomaly:
+            stack = stack_of_caller()
+            for group in self.param_groups:
+                for p in group["params"]:
+                    if p.grad is not None:
+                        sign(p._cell, f"{type(self).__name__}.step()", None, stack)
 
     def _step_group(self, group: dict[str, Any]) -> None:
         flags, names = self.flags(group), self.slots(group)

@@ -95,6 +95,7 @@ class SGD(RuleOptimizer):
                 _descend(group["params"], -lr)
             else:
                 _descend(group["params"], -number(lr))
+        self._sign()
         return None
 
     def flags(self, group: dict[str, Any]) -> tuple[Any, ...]:

@@ -434,3 +434,112 @@ def test_create_graph_warns_once_of_the_cycle_through_grad(monkeypatch: pytest.M
         (x * x).sum().backward(create_graph=True)
     (x * x).sum().backward(create_graph=True)
     x.grad = None
+
+
+# -- on every backend, in both kinds of pass -----------------------------------------------------
+
+
+class Squared(retrograd.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        return grad * 2 * x
+
+
+class Misfit(retrograd.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any, weight: Any) -> Any:
+        return x * weight
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        return grad, retrograd.ones(5)
+
+
+def stale(x: Any) -> Any:
+    a = x * 1
+    y = (a * a).sum()
+    a.add_(1)  # the write
+    return y
+
+
+def stale_in_a_function(x: Any) -> Any:
+    a = x * 1
+    y = Squared.apply(a).sum()
+    a.mul_(2)  # the write
+    return y
+
+
+def freed(x: Any) -> Any:
+    y = x.exp().sum()  # the call
+    y.backward()
+    return y
+
+
+def misfit(x: Any) -> Any:
+    return Misfit.apply(x, leaf()).sum()  # the call
+
+
+def failing_hook(x: Any) -> Any:
+    y = x * 2
+    y.register_hook(bad_hook)
+    return y.sum()
+
+
+def bad_hook(grad: Any) -> Any:
+    raise RuntimeError("no")
+
+
+TAUGHT = [
+    (stale, ["saved by MulBackward0, as 'other'", "last written to by add_"], ["y = (a * a).sum()", "# the write"]),
+    (
+        stale_in_a_function,
+        ["saved by SquaredBackward, as 'saved_tensors[0]'", "last written to by mul_"],
+        ["y = Squared.apply(a).sum()", "# the write"],
+    ),
+    (
+        freed,
+        ["What ExpBackward0 had saved is gone: an earlier .backward() that began at SumBackward0", "Usual causes"],
+        ["y = x.exp().sum()  # the call", "y.backward()"],
+    ),
+    (
+        misfit,
+        ["Misfit.backward returned a tensor of shape [5]", "its 2nd value, the gradient of input 'weight' of Misfit"],
+        ["return Misfit.apply(x, leaf()).sum()  # the call"],
+    ),
+    (failing_hook, ["Raised by the hook 'bad_hook' on the gradient of output 0 of MulBackward0"], []),
+]
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("watched", [False, True])
+@pytest.mark.parametrize(("make", "said", "lines"), TAUGHT)
+def test_what_is_said_on_every_backend_and_in_every_pass(
+    make: Callable[[Any], Any], said: list[str], lines: list[str], watched: bool, create_graph: bool, backend: str
+) -> None:
+    x = leaf()
+    with anomaly(watched), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loss = make(x)
+        text = notes(lambda: retrograd.autograd.grad(loss, x, create_graph=create_graph))
+    for each in said:
+        assert each in text
+    for each in lines:
+        assert (each in text) is watched
+
+
+def test_in_anomaly_mode_an_optimizers_step_is_named(backend: str) -> None:
+    for kind in (retrograd.optim.SGD, retrograd.optim.Adam):
+        w = leaf()
+        with anomaly():
+            loss = (w * w).sum()
+            w.grad = retrograd.ones(3)
+            kind([w], lr=0.1).step()
+            text = notes(loss.backward)
+        assert f"last written to by {kind.__name__}.step()" in text
+        assert "kind([w], lr=0.1).step()" in text
