@@ -305,7 +305,9 @@ class Client:
         if self._push is None:
             call = self._call()
             with self._lock:
-                requests = [link.begin(call.deliver(link.shard), call.fail) for link in self.links]
+                # One number for all: by it the servers know that what they have are parts of one push.
+                seq = 1 + max(link.seq for link in self.links)
+                requests = [link.begin(call.deliver(link.shard), call.fail, seq) for link in self.links]
             self._push = _Push(requests, call, [0] * len(self.links))
         return self._push
 

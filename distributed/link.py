@@ -119,9 +119,9 @@ class Link:
 
     # ---- asking --------------------------------------------------------------------------------------------
 
-    def begin(self, deliver: Answer, fail: Callable[[DistributedError], None]) -> Request:
-        """A new request, of which nothing is said yet."""
-        self.seq += 1
+    def begin(self, deliver: Answer, fail: Callable[[DistributedError], None], seq: int = 0) -> Request:
+        """A new request, of which nothing is said yet; with `seq`, by that number and not the next."""
+        self.seq = seq or self.seq + 1
         request = self.requests[self.seq] = Request(self.seq, deliver, fail, patience=_REPEAT)
         if self.failure is not None:
             del self.requests[self.seq]

@@ -117,6 +117,16 @@ def test_gradients_are_clipped_by_their_norm_over_all_servers(shards: int) -> No
         assert ours.tobytes() == again.tobytes()
 
 
+def test_a_push_is_one_also_after_something_that_only_one_server_was_asked() -> None:
+    with serving(2, 3) as servers, clients(*servers) as members:
+        start(*members)
+        for step in range(1, 4):
+            all_of(*(each.barrier for each in members))
+            for w, b in all_of(*(each.learn for each in members)):
+                np.testing.assert_array_equal(w, 1 - step)
+                assert b.item() == 1 - step
+
+
 def test_more_servers_than_slices_are_servers_too() -> None:
     with serving(2, 4) as servers, clients(*servers) as members:
         start(*members)
