@@ -122,7 +122,9 @@ def joined_state(
 
 
 def divided_state(
-    state: Mapping[int, Mapping[str, Any]], layout: Sequence[Sequence[tuple[int, int, Slice]]]
+    tensors: Sequence[rg.Tensor],
+    state: Mapping[int, Mapping[str, Any]],
+    layout: Sequence[Sequence[tuple[int, int, Slice]]],
 ) -> list[tuple[int, Entry, Array | None]]:
     """The other way round: for each slice what its optimizer is to keep, with the number of its server."""
     entries: list[tuple[int, Entry, Array | None]] = []
@@ -133,7 +135,8 @@ def divided_state(
                     entries.append((shard, Entry(index, name, number=value), None))
                     continue
                 whole = array_of(value)
-                part = view(np.ascontiguousarray(whole), piece) if whole.ndim else whole
+                is_of_elements = whole.shape == tuple(tensors[tensor].shape)
+                part = view(np.ascontiguousarray(whole), piece) if is_of_elements else whole
                 entries.append((shard, Entry(index, name, name_of(part), part.shape), part))
     return entries
 

@@ -214,7 +214,7 @@ class ServerOptimizer(rg.optim.Optimizer):
         state = {index: self.state[p] for index, p in enumerate(parameters) if p in self.state}
         self._client.barrier()
         if self._worker.rank == 0:
-            self._client.load(bridge.divided_state(state, self._client.layout))
+            self._client.load(bridge.divided_state(parameters, state, self._client.layout))
         self._client.barrier()
         self.state.clear()
 

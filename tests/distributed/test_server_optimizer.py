@@ -70,25 +70,24 @@ def train_alone(script: Path, out: Path, optimizer: str, accumulate: int, backen
 
 @pytest.mark.processes
 @pytest.mark.parametrize(
-    ("workers", "optimizer", "backend"),
+    ("workers", "optimizer", "backend", "servers"),
     [
-        (1, "SGD", "numpy"),
-        (3, "SGD", "numpy"),
-        (2, "Adam", "numpy"),
-        (3, "AdamW", "numpy"),
-        (2, "SGD", "jax"),
+        (1, "SGD", "numpy", 1),
+        (3, "SGD", "numpy", 1),
+        (2, "Adam", "numpy", 3),
+        (3, "AdamW", "numpy", 2),
+        (2, "SGD", "jax", 1),
     ],
 )
 def test_n_workers_equal_the_accumulation_of_n_shards(
-    workers: int, optimizer: str, backend: str, tmp_path: Path
+    workers: int, optimizer: str, backend: str, servers: int, tmp_path: Path
 ) -> None:
     if backend == "jax":
         pytest.importorskip("jax")
     script = write_script(tmp_path, TRAIN)
     train_alone(script, tmp_path / "alone", optimizer, workers, backend)
-    done = run_launcher(
-        "launch", "--workers", str(workers), "--backend", backend, script, tmp_path / "many", optimizer, "1"
-    )
+    options = ["--workers", workers, "--servers", servers, "--slice-bytes", 64, "--backend", backend]
+    done = run_launcher("launch", *map(str, options), script, tmp_path / "many", optimizer, "1")
     assert done.returncode == 0, done.stdout + done.stderr
     expected = trained(tmp_path / "alone-0.npz")
     for rank in range(workers):
