@@ -242,7 +242,7 @@ def test_gradients_of_several_calls_make_one_step(monkeypatch: pytest.MonkeyPatc
 
     model = Model()
     with joined(monkeypatch, 2):
-        two_batches(model, dist.ServerOptimizer(rg.optim.SGD, model.parameters(), lr=0.01, accumulate=2))
+        two_batches(model, dist.ServerOptimizer(rg.optim.SGD, model.parameters(), lr=1e-3, accumulate=2))
         found = bits(model)
     assert found == alone(two_backwards, rg.optim.SGD, lr=1e-3)
 
