@@ -402,12 +402,13 @@ class Client:
         self._parts.clear()
         missing, as_asked = servers, True
         try:
-            while missing:
+            while missing or not self._is_over(call):
                 shard, message, arrays = self._next(call)
                 if isinstance(message, DistributedError):
                     raise message
                 if isinstance(message, _Rejoined):
-                    missing, as_asked = len(self.links), False
+                    as_asked = as_asked and not missing
+                    missing = len(self.links)
                     self._expect_weights()
                 elif isinstance(message, messages.Ready):
                     self._take_ready(shard, message)
@@ -423,6 +424,13 @@ class Client:
         finally:
             self._waiting = None
             self.waited += time.monotonic() - call.began
+
+    def _is_over(self, call: _Call) -> bool:
+        """Whether nothing more comes of a call whose answers are here: it may have led to joining again meanwhile."""
+        with self._lock:
+            if call.inbox.empty():
+                self._waiting = None
+            return self._waiting is None
 
     def _next(self, call: _Call) -> tuple[int, Any, list[Array]]:
         while True:

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ps_harness import DEADLINE, all_of, clients, peer_of, push, serving, sliced, start, together, wait_until
+from ps_harness import DEADLINE, TABLE, all_of, clients, peer_of, push, serving, sliced, start, together, wait_until
 
 import retrograd as rg
 from retrograd.distributed import client as client_module, protocol
 from retrograd.distributed.errors import RemoteError, WorkerLost
+from retrograd.distributed.messages import Array, Slice
 from retrograd.distributed.server import Server, ServerOptions
 
 # ---- the run ends -----------------------------------------------------------------------------------------
@@ -259,3 +260,28 @@ def test_all_workers_may_leave_and_others_come(monkeypatch: pytest.MonkeyPatch) 
             start(*members, value=7.0)
             for w, _ in all_of(*(each.learn for each in members)):
                 np.testing.assert_array_equal(w, 1 - 2 * 0.5 * 2)
+
+
+def test_a_worker_that_is_lost_while_it_takes_its_weights_gets_fresh_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "HEARTBEAT", 0.1)
+    with serving(2, on_loss="continue") as [server], clients(server) as [first, second]:
+        start(first, second)
+        life, deliver, calls = second.links[0].incarnation, second.deliver, []
+        step = threading.Thread(target=first.learn)
+
+        def deliver_late(piece: Slice, array: Array, rows: Array | None = None) -> None:
+            deliver(piece, array, rows)
+            calls.append(piece)
+            if len(calls) == len(TABLE):  # all of the answer is here, and the call is not over
+                step.join(DEADLINE)
+                lose(server, 1)
+                first.learn(1.0)
+                wait_until(lambda: second.links[0].incarnation != life, "it to hear of that")
+
+        monkeypatch.setattr(second, "deliver", deliver_late)
+        step.start()
+        second.learn(1.0)
+        np.testing.assert_array_equal(second.arrays[0], 1 - 2 * 0.5 * 2)
+        assert (second.rejoined, second.step, first.step) == (1, 2, 2)
+        all_of(first.learn, second.learn)
+        assert server.state.position.version == 3
