@@ -453,9 +453,9 @@ class Server:
     def _check_push(self, member: Member, push: protocol.Push) -> None:
         if self.state is None:
             raise ProtocolError(f"worker {member.rank} pushes before INIT")
-        # Only the first server knows for certain which step is next: a worker has that from it.
-        latest = max(member.step, self.frontier) + 1 if self.office.judges else push.step
-        if not member.step < push.step <= latest:
+        # Only the first server knows for certain which step is next: a worker has that from it, and may be told
+        # that a push is refused, and send another, before the other servers hear of it.
+        if self.office.judges and not member.step < push.step <= max(member.step, self.frontier) + 1:
             raise ProtocolError(f"worker {member.rank} pushes step {push.step} after step {member.step}")
         self.state.check_gradients(push.tensors, member.rank)
         if push.parts:

@@ -19,6 +19,7 @@ from typing import Any
 from retrograd.autograd.node import AccumulateGrad, Freed, Node
 from retrograd.autograd.rebase import CopySlices
 from retrograd.autograd.stale import MultiViewPlan, ViewPlan
+from retrograd.ops.plan import Packed
 from retrograd.tensor import Tensor
 
 __all__ = ["Graph", "graph"]
@@ -131,7 +132,7 @@ class _Builder:
     def value(self, saved: Any) -> str:
         if isinstance(saved, (bool, int, float, complex)):
             return f"= {saved}"
-        return self.shape_of(saved) if hasattr(saved, "shape") else "(packed)"
+        return "(packed)" if isinstance(saved, Packed) or not hasattr(saved, "shape") else self.shape_of(saved)
 
     def box(self, node: Node) -> _Box:
         if isinstance(node, AccumulateGrad):
