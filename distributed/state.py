@@ -218,8 +218,10 @@ class State:
     # ---- snapshots -----------------------------------------------------------------------------------------
 
     def tensors(self) -> dict[str, Array]:
-        """All that must be kept beside `position`, by name: weights, and the optimizer's state."""
+        """All that must be kept beside `position`, by name: weights, older ones, and the optimizer's state."""
         kept = {f"weight.{index}": each for index, each in enumerate(self.weights())}
+        for frontier, arrays in self._older.items():
+            kept.update((f"older.{frontier}.{index}", each) for index, each in enumerate(arrays))
         entries, arrays = self.entries()
         named = [f"state.{each.index}.{each.name}" for each in entries if each.dtype is not None]
         self.position.scalars = {
@@ -242,6 +244,11 @@ class State:
         """A state as `position` and `tensors` have kept it."""
         weights = [tensors[f"weight.{index}"] for index in range(len(position.slices))]
         state = cls(position, weights, backend, older, shared=shared)
+        frontiers = {int(name.split(".")[1]) for name in tensors if name.startswith("older.")}
+        state._older.update(
+            (frontier, [tensors[f"older.{frontier}.{index}"] for index in range(len(weights))])
+            for frontier in frontiers
+        )
         entries, arrays = [], []
         for name, value in position.scalars.items():
             index, _, key = name.partition(".")

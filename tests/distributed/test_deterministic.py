@@ -146,3 +146,31 @@ def test_a_push_under_way_when_the_server_dies_is_made_once(tmp_path: Path) -> N
             assert server.state.position.version == 1
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize("every", [1, 3, 100])
+def test_what_is_read_after_a_restart_is_what_would_have_been_read(
+    every: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "_REPEAT", 0.1)
+    monkeypatch.setattr(client_module, "HEARTBEAT", 0.1)
+
+    def train(folder: Path, *, killed: bool) -> list[float]:
+        options: dict[str, Any] = {"folder": folder, "durable": True, "recovery": 60, "every": every, **SSP}
+        server = LiveServer(ServerOptions(2, **options))
+        try:
+            with clients(server) as members:
+                start(*members)
+                seen = []
+                for step in range(1, 9):
+                    if killed and step == 5:
+                        server.stop()
+                        server = LiveServer(ServerOptions(2, bind=server.address, **options))
+                    # What they push depends on what they have read.
+                    found = all_of(*(lambda c=c: c.learn(0.1 * float(c.arrays[0][0]) + 1) for c in members))
+                    seen += [float(w[0]) for w, _ in found]
+                return seen
+        finally:
+            server.stop()
+
+    assert train(tmp_path / "broken", killed=True) == train(tmp_path / "whole", killed=False)
