@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,19 @@ def serving(world_size: int = 1, shards: int = 1, **options: Any) -> Iterator[li
             servers.append(LiveServer(ServerOptions(world_size, shard=shard, shards=shards, lead=lead, **options)))
             stack.callback(servers[-1].stop)
         yield servers
+
+
+@contextmanager
+def starting_again(former: LiveServer, *members: Learner) -> Iterator[LiveServer]:
+    """Another life of a server, which dies now, with the same options. At the end the workers leave before it does."""
+    former.stop()
+    server = LiveServer(replace(former.options, bind=former.address))
+    try:
+        yield server
+    finally:
+        for each in members:
+            each.close()
+        server.stop()
 
 
 # ---- workers ----------------------------------------------------------------------------------------------

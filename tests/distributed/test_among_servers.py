@@ -9,12 +9,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ps_harness import DEADLINE, LiveServer, all_of, clients, peer_of, serving, start, together, wait_until
+from ps_harness import (
+    DEADLINE,
+    LiveServer,
+    all_of,
+    clients,
+    peer_of,
+    serving,
+    start,
+    starting_again,
+    together,
+    wait_until,
+)
 
 from retrograd.distributed import client as client_module, lead as lead_module, link as link_module, messages
 from retrograd.distributed.errors import DistributedError, RemoteError, ServerLost
 from retrograd.distributed.messages import Message
-from retrograd.distributed.server import ServerOptions
 
 
 @pytest.fixture(autouse=True)
@@ -181,14 +191,7 @@ def test_a_durable_server_that_starts_again_goes_on_with_the_others(again: int, 
         start(*members)
         for _ in range(3):
             all_of(*(each.learn for each in members))
-        former = servers[again]
-        former.stop()
-        server = LiveServer(
-            ServerOptions(
-                2, bind=former.address, shard=again, shards=3, lead=servers[0].address if again else "", **options
-            )
-        )
-        try:
+        with starting_again(servers[again], *members) as server:
             for _ in range(3):
                 all_of(*(each.learn for each in members))
             all_of(*(each.barrier for each in members))
@@ -197,8 +200,6 @@ def test_a_durable_server_that_starts_again_goes_on_with_the_others(again: int, 
                 assert b.item() == 1 - (6 - staleness)
             assert [(each.step, each.rejoined) for each in members] == [(6, 0), (6, 0)]
             assert server.state.position.version == (12 if staleness else 6)
-        finally:
-            server.stop()
 
 
 @pytest.mark.parametrize("again", [0, 1])
@@ -208,16 +209,7 @@ def test_without_a_journal_the_loss_of_one_of_several_ends_the_run(again: int, t
         start(*members)
         for _ in range(3):
             all_of(*(each.learn for each in members))
-        former = servers[again]
-        former.stop()
-        server = LiveServer(
-            ServerOptions(
-                2, bind=former.address, shard=again, shards=2, lead=servers[0].address if again else "", **options
-            )
-        )
-        try:
+        with starting_again(servers[again], *members):
             for failure in together(*(each.learn for each in members)):
                 with pytest.raises(ServerLost, match="Only a durable run survives the loss of one of several servers"):
                     raise failure
-        finally:
-            server.stop()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from ps_harness import LiveServer, all_of, clients, peer_of, push, serving, sliced, start, wait_until
+from ps_harness import Learner, all_of, clients, peer_of, push, serving, sliced, start, starting_again, wait_until
 
-from retrograd.distributed import client as client_module, link as link_module
+from retrograd.distributed import client as client_module, link as link_module, messages
 from retrograd.distributed.errors import NonFiniteGradient
-from retrograd.distributed.server import ServerOptions
 
 SSP: dict[str, Any] = {"staleness": 2, "deterministic": True}
 
@@ -96,47 +97,34 @@ def test_a_push_that_is_refused_is_no_worker_s_step(shards: int) -> None:
 def test_what_was_answered_and_not_made_outlives_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link_module, "_REPEAT", 0.1)
     monkeypatch.setattr(client_module, "HEARTBEAT", 0.1)
-    options: dict[str, Any] = {"folder": tmp_path, "durable": True, "recovery": 60, **SSP}
-    former = LiveServer(ServerOptions(2, **options))
-    try:
-        with clients(former) as [fast, slow]:
-            start(fast, slow)
-            for value in (1.0, 2.0):
-                fast.learn(value)
-            former.stop()
-            server = LiveServer(ServerOptions(2, bind=former.address, **options))
-            try:
-                for value in (3.0, 4.0):
-                    slow.learn(value)
-                wait_until(lambda: server.state.position.version == 4, "four updates")
-                np.testing.assert_array_equal(server.state.weights()[0], 1 - 0.5 * (1 + 2 + 3 + 4))
-                fast.learn(5.0)
-                assert (fast.step, fast.rejoined, server.counters.rejected) == (3, 0, 0)
-            finally:
-                fast.close()
-                slow.close()
-                server.stop()
-    finally:
-        former.stop()
+    keeping: dict[str, Any] = {"folder": tmp_path, "durable": True, "recovery": 60, **SSP}
+    with serving(2, **keeping) as [former], clients(former) as [fast, slow]:
+        start(fast, slow)
+        for value in (1.0, 2.0):
+            fast.learn(value)
+        with starting_again(former, fast, slow) as server:
+            for value in (3.0, 4.0):
+                slow.learn(value)
+            wait_until(lambda: server.state.position.version == 4, "four updates")
+            np.testing.assert_array_equal(server.state.weights()[0], 1 - 0.5 * (1 + 2 + 3 + 4))
+            fast.learn(5.0)
+            assert (fast.step, fast.rejoined, server.counters.rejected) == (3, 0, 0)
 
 
 def test_a_push_under_way_when_the_server_dies_is_made_once(tmp_path: Path) -> None:
-    options: dict[str, Any] = {"folder": tmp_path, "durable": True, "every": 1}
-    former = LiveServer(ServerOptions(2, **options))
-    with peer_of(former) as one, peer_of(former) as other:
-        one.join(0, 2)
-        other.join(1, 2, incarnation=2)
-        one.begin()
-        other.begin()
-        one.send(push(2, 1), sliced())
-        wait_until(lambda: former.roster[0].waiting, "the push")
-        former.within(lambda: former.keeper.snapshot(former))  # which holds it
-        former.stop()
-    server = LiveServer(ServerOptions(2, bind=former.address, **options))
-    try:
-        with peer_of(server) as one, peer_of(server) as other:
+    with serving(2, folder=tmp_path, durable=True, every=1) as [former]:
+        with peer_of(former) as one, peer_of(former) as other:
+            one.join(0, 2)
+            other.join(1, 2, incarnation=2)
+            one.begin()
+            other.begin()
+            one.send(push(2, 1), sliced())
+            wait_until(lambda: former.roster[0].waiting, "the push")
+            former.within(lambda: former.keeper.snapshot(former))  # which holds it
+        with starting_again(former) as server, peer_of(server) as one, peer_of(server) as other:
             welcome = one.hello(0, 2)
             other.hello(1, 2, incarnation=2)
+            assert isinstance(welcome, messages.Welcome)
             assert (welcome.received, welcome.step, welcome.takes_part) == (2, 1, True)
             one.send(push(2, 1, tensors=()))
             other.send(push(2, 1), sliced())
@@ -144,8 +132,6 @@ def test_a_push_under_way_when_the_server_dies_is_made_once(tmp_path: Path) -> N
                 _, arrays = each.receive()
                 np.testing.assert_array_equal(arrays[0], 1 - 0.5 * 2)
             assert server.state.position.version == 1
-    finally:
-        server.stop()
 
 
 @pytest.mark.parametrize("every", [1, 3, 100])
@@ -156,21 +142,19 @@ def test_what_is_read_after_a_restart_is_what_would_have_been_read(
     monkeypatch.setattr(client_module, "HEARTBEAT", 0.1)
 
     def train(folder: Path, *, killed: bool) -> list[float]:
-        options: dict[str, Any] = {"folder": folder, "durable": True, "recovery": 60, "every": every, **SSP}
-        server = LiveServer(ServerOptions(2, **options))
-        try:
-            with clients(server) as members:
-                start(*members)
-                seen = []
-                for step in range(1, 9):
-                    if killed and step == 5:
-                        server.stop()
-                        server = LiveServer(ServerOptions(2, bind=server.address, **options))
-                    # What they push depends on what they have read.
-                    found = all_of(*(lambda c=c: c.learn(0.1 * float(c.arrays[0][0]) + 1) for c in members))
-                    seen += [float(w[0]) for w, _ in found]
-                return seen
-        finally:
-            server.stop()
+        keeping: dict[str, Any] = {"folder": folder, "durable": True, "recovery": 60, "every": every, **SSP}
+        seen: list[float] = []
+
+        def learn(members: Sequence[Learner], steps: int) -> None:
+            for _ in range(steps):  # what they push depends on what they have read
+                found = all_of(*(lambda c=c: c.learn(0.1 * float(c.arrays[0][0]) + 1) for c in members))
+                seen.extend(float(w[0]) for w, _ in found)
+
+        with serving(2, **keeping) as [server], clients(server) as members:
+            start(*members)
+            learn(members, 4)
+            with starting_again(server, *members) if killed else nullcontext():
+                learn(members, 4)
+        return seen
 
     assert train(tmp_path / "broken", killed=True) == train(tmp_path / "whole", killed=False)
