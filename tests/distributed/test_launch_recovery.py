@@ -1,0 +1,121 @@
+"""`retrograd launch` when something dies that can be started again: the run ends as it would have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from ps_harness import Launch, launched, run_launcher, wait_until, write_script
+
+pytestmark = pytest.mark.processes
+
+# Trains for eight steps. Before the fifth it waits until the test has done what it wants to do.
+TRAIN = """
+    import os, signal, sys, threading
+    from pathlib import Path
+    import numpy as np
+    import retrograd as rg
+    import retrograd.distributed as dist
+
+    folder = Path(sys.argv[1])
+    dist.init()
+    w = rg.nn.Parameter(rg.ones(30))
+    opt = dist.ServerOptimizer(rg.optim.SGD, [w], lr=0.5, momentum=0.5)
+    started = dist.worker.current().client.step
+    for step in range(started + 1, 9):
+        if step == 5:
+            (folder / f"ready-{dist.rank()}").touch()
+            while not (folder / "go").exists():
+                threading.Event().wait(0.01)
+        {act}
+        opt.zero_grad()
+        (w * (dist.rank() + 1)).sum().backward()
+        opt.step()
+    dist.barrier()
+    np.save(folder / f"w-{dist.rank()}.npy", w.detach().numpy())
+"""
+
+
+def script(folder: Path, act: str = "pass") -> Path:
+    return write_script(folder, TRAIN.replace("{act}", act))
+
+
+def expected(steps: int = 8, start: float = 1.0, velocity: float = 0.0) -> np.ndarray:
+    w = start
+    for _ in range(steps):
+        velocity = 0.5 * velocity + 3.0
+        w -= 0.5 * velocity
+    return np.full(30, w, np.float32)
+
+
+def kill_when_ready(launch: Launch, folder: Path, which: str) -> None:
+    """Let all workers come to their fifth step, kill a process of the run, and let them go on."""
+    wait_until(lambda: len(list(folder.glob("ready-*"))) == 2, "both workers")
+    [victim] = [
+        each for each in launch.know_family(1) if which in " ".join(each.cmdline()) and "server" in each.cmdline()
+    ]
+    victim.kill()
+    psutil.wait_procs([victim], timeout=30)
+    (folder / "go").touch()
+
+
+@pytest.mark.parametrize(
+    ("servers", "which", "name"),
+    [(1, "", "server"), (2, "--shard 0/2", "server 0"), (2, "--shard 1/2", "server 1")],
+    ids=["the only one", "the first", "the second"],
+)
+def test_a_server_that_is_killed_comes_back_with_all_it_had(
+    servers: int, which: str, name: str, tmp_path: Path
+) -> None:
+    options = ["--servers", str(servers), "--snapshots", str(tmp_path / "kept"), "--durable", "--slice-bytes", "64"]
+    with launched("launch", "--workers", "2", *options, script(tmp_path), tmp_path) as launch:
+        kill_when_ready(launch, tmp_path, which)
+        code, output = launch.end()
+        assert code == 0, output
+        assert f"{name} was killed by signal 9 (SIGKILL); it is started again from its last snapshot" in output
+        launch.assert_nobody_is_left()
+    for rank in (0, 1):
+        np.testing.assert_array_equal(np.load(tmp_path / f"w-{rank}.npy"), expected())
+
+
+def test_a_worker_that_is_killed_is_started_again_if_the_run_goes_on(tmp_path: Path) -> None:
+    act = """if step == 6 and dist.rank() == 1 and not (folder / "died").exists():
+            (folder / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)"""
+    (tmp_path / "go").touch()
+    done = run_launcher("launch", "--workers", "2", "--on-loss", "continue", script(tmp_path, act), tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "worker 1 was killed by signal 9 (SIGKILL); it is started again" in done.stdout
+    found = [np.load(tmp_path / f"w-{rank}.npy") for rank in (0, 1)]
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_without_restarts_the_others_go_on(tmp_path: Path) -> None:
+    act = "if step == 6 and dist.rank() == 1: os.kill(os.getpid(), signal.SIGKILL)"
+    (tmp_path / "go").touch()
+    options = ["--on-loss", "continue", "--restarts", "0"]
+    done = run_launcher("launch", "--workers", "2", *options, script(tmp_path, act), tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "worker 1 was killed by signal 9 (SIGKILL); the others go on without it" in done.stdout
+    assert (tmp_path / "w-0.npy").exists()
+    assert not (tmp_path / "w-1.npy").exists()
+
+
+def test_a_run_goes_on_from_the_snapshots_of_another_if_it_is_told_to(tmp_path: Path) -> None:
+    (tmp_path / "go").touch()
+    kept = ["--servers", "2", "--snapshots", str(tmp_path / "kept"), "--every", "1000", "--slice-bytes", "64"]
+    command = ["launch", "--workers", "2", *kept]
+    first = script(tmp_path, "if step > 5: break")
+    done = run_launcher(*command, first, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    np.testing.assert_array_equal(np.load(tmp_path / "w-0.npy"), expected(5))
+    refused = run_launcher(*command, first, tmp_path)
+    assert refused.returncode == 1
+    assert "holds the snapshots of a former run: say --resume to go on from them" in refused.stdout
+    done = run_launcher(*command[:3], "--resume", *kept, script(tmp_path), tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    np.testing.assert_array_equal(np.load(tmp_path / "w-1.npy"), expected())
+    empty = run_launcher("launch", "--snapshots", str(tmp_path / "nothing"), "--resume", first, tmp_path)
+    assert (empty.returncode, "holds no snapshot" in empty.stdout) == (1, True)
