@@ -240,11 +240,7 @@ class Tensor:
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Whether the elements lie in memory in row-major order without holes."""
-        layout = self._layout()
-        expected = contiguous_strides(layout.shape)
-        if 0 in layout.shape:
-            return True
-        return all(n == 1 or have == want for n, have, want in zip(layout.shape, layout.strides, expected, strict=True))
+        return self._layout().is_contiguous()
 
     def data_ptr(self) -> int:
         """An address that is equal for tensors that begin at the same element of one memory."""
@@ -428,8 +424,10 @@ class Tensor:
         return alias
 
     def detach_(self) -> Tensor:
-        """Take this tensor out of the graph, in place: it becomes a leaf."""
+        """Take this tensor out of the graph, in place: it becomes a leaf. In inference mode nothing happens."""
         meta = self._meta
+        if current_mode().inference:
+            return self
         if meta is not None and meta.view is not None:
             raise RuntimeError(
                 "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) "

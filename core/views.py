@@ -39,6 +39,13 @@ class Layout:
             expected *= n
         return True
 
+    def is_contiguous(self) -> bool:
+        """Whether the elements lie in row-major order without holes."""
+        expected = contiguous_strides(self.shape)
+        if self.strides == expected or 0 in self.shape:
+            return True
+        return all(n == 1 or have == want for n, have, want in zip(self.shape, self.strides, expected, strict=True))
+
 
 def contiguous_strides(shape: Shape) -> Shape:
     """Strides of a row-major array of `shape`.
@@ -84,10 +91,14 @@ class Permute(Step):
         return K.permute_dims(x, self.axes)
 
     def adjoint(self, K: Any, g: Any, shape: Shape) -> Any:
-        inverse = [0] * len(self.axes)
+        return K.permute_dims(g, self.inverse(shape).axes)
+
+    def inverse(self, shape: Shape) -> Permute:
+        """The step back, to a base of that shape."""
+        axes = [0] * len(self.axes)
         for i, axis in enumerate(self.axes):
-            inverse[axis] = i
-        return K.permute_dims(g, tuple(inverse))
+            axes[axis] = i
+        return Permute(tuple(axes))
 
     def restride(self, layout: Layout) -> Layout:
         shape = tuple(layout.shape[i] for i in self.axes)
@@ -105,6 +116,10 @@ class Reshape(Step):
 
     def adjoint(self, K: Any, g: Any, shape: Shape) -> Any:
         return K.reshape(g, shape)
+
+    def inverse(self, shape: Shape) -> Reshape:
+        """The step back, to a base of that shape."""
+        return Reshape(shape)
 
     def restride(self, layout: Layout) -> Layout:
         strides = view_strides(layout.shape, layout.strides, self.shape)

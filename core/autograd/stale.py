@@ -279,7 +279,10 @@ class ViewPlan:
 
 
 _VIEW_PLAN = ViewPlan()
-_SHOWING_SIZES = ("Select", "Slice", "Squeeze", "Expand", "View", "Diagonal", "Unfold", "Split", "SplitWithSizes")
+_SHOWING_SIZES = frozenset(
+    f"{name}Backward"
+    for name in "Select Slice Squeeze Expand View ReshapeAlias Diagonal Unfold Split SplitWithSizes".split()
+)
 """The operators whose nodes show, as PyTorch's do, the shape of what they look at."""
 
 
@@ -288,7 +291,7 @@ def _shown_arguments(node: Node) -> dict[str, Any]:
     _, shapes, arguments = node.saved
     name = type(node).__name__
     shown = {each: _unsigned(value) for each, value in arguments.items()}
-    if name[:-1].removesuffix("Backward") in _SHOWING_SIZES:
+    if name[:-1] in _SHOWING_SIZES:
         shown["self_sym_sizes"] = shapes[0]
     return dict(sorted(shown.items()))
 

@@ -49,10 +49,10 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
     check_writable(target, mode, records)
     edges = tuple(getattr(each, "_edge", None) for each in inputs) if records else ()
     arrays = dispatch.promoted(op, inputs, k)
-    (result,) = dispatch.forward(op, (target, *rest), arrays, k)
-    result = whole(target, _fitting(op, target, result, k))
     if op.name not in _OF_ONE_VALUE:
         refuse_overlap(target, rest)
+    (result,) = dispatch.forward(op, (target, *rest), arrays, k)
+    result = whole(target, _fitting(op, target, result, k))
     if records:  # The inputs are saved as they are before the write: what was one of them and is written to, is stale.
         inputs, arrays = _snapshot(op, inputs, arrays, edges, k)
         node = dispatch.new_node(op, mode, inputs, arrays, [target], values, edges, k)
@@ -258,9 +258,13 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
     if src._k.base is not self._k.base:
         src = src.to(self.device)
-    shape = tuple(self._array.shape)
-    if src._array.shape != shape and (common := broadcast_shapes(shape, tuple(src._array.shape))) != shape:
-        raise RuntimeError(f"output with shape {list(shape)} doesn't match the broadcast shape {list(common)}")
+    shape, given = tuple(self._array.shape), tuple(src._array.shape)
+    if given != shape:
+        mode = current_mode()
+        check_writable(self, mode, mode.grad and (self.requires_grad or src.requires_grad))
+        refuse_overlap(self, [src])
+        if (common := broadcast_shapes(shape, given)) != shape:
+            raise RuntimeError(f"output with shape {list(shape)} doesn't match the broadcast shape {list(common)}")
     return call_inplace(op_of(_copy), self, src)
 
 

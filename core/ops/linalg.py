@@ -8,7 +8,8 @@ from retrograd.dtypes import cpp_name, dtype
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.declare import Array, Formulas, composite, op
 from retrograd.ops.graph import graph_kernel
-from retrograd.ops.shape import _unsafe_view, expand, reshape, squeeze_, transpose, unsqueeze
+from retrograd.ops.shape import expand, reshape, transpose, unsafe_view, unsqueeze
+from retrograd.ops.shape_in_place import squeeze_
 from retrograd.tensor import Tensor
 
 __all__: list[str] = []
@@ -328,8 +329,8 @@ def _fold_left(input: Tensor, other: Tensor, right: int) -> Tensor:
     shape = tuple(input._array.shape)
     rows = reshape(input, -1, shape[-1]) if shape[-1] else reshape(input, _count(shape[:-1]), 0)
     if right == 1:
-        return _unsafe_view(mv(rows, other), shape[:-1])
-    return _unsafe_view(mm(rows, other), (*shape[:-1], other._array.shape[1]))
+        return unsafe_view(mv(rows, other), shape[:-1])
+    return unsafe_view(mm(rows, other), (*shape[:-1], other._array.shape[1]))
 
 
 def _count(shape: tuple[int, ...]) -> int:
@@ -354,7 +355,7 @@ def _batched(input: Tensor, other: Tensor, left: int, right: int) -> Tensor:
     a = reshape(expand(a, (*batch, *a_shape[-2:])), (count, *a_shape[-2:]))
     b = reshape(expand(b, (*batch, *b_shape[-2:])), (count, *b_shape[-2:]))
     shape = (*batch, *(a_shape[-2:-1] if left > 1 else ()), *(b_shape[-1:] if right > 1 else ()))
-    return _unsafe_view(bmm(a, b), shape)
+    return unsafe_view(bmm(a, b), shape)
 
 
 def rmatmul(self: Tensor, other: Any) -> Tensor:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from retrograd import memory
-from retrograd.ops import indexing, inplace, linalg, shape
+from retrograd.ops import indexing, inplace, linalg, shape, shape_in_place
 from retrograd.ops.declare import publics
 from retrograd.ops.inplace import in_place_of, in_place_of_composite
 from retrograd.ops.specialise import public_function
@@ -97,7 +97,7 @@ def attach() -> None:
         setattr(Tensor, name, getattr(inplace, name))
     Tensor.set_, Tensor.untyped_storage = memory.set_, memory.untyped_storage  # type: ignore[attr-defined]
     for name in ("squeeze_", "unsqueeze_", "transpose_", "t_"):
-        setattr(Tensor, name, getattr(shape, name))
+        setattr(Tensor, name, getattr(shape_in_place, name))
     for name, made in _renamed().items():
         setattr(Tensor, name, made)
 
@@ -110,7 +110,7 @@ def _renamed() -> dict[str, Any]:
         "__rtruediv__": divided, "__rdiv__": divided, "__rmatmul__": linalg.rmatmul,
         "__getitem__": indexing.getitem, "__setitem__": indexing.setitem, "index_put_": indexing.index_put_,
         "where": indexing._where_method, "repeat": publics["_repeat_method"],
-        "swapaxes_": shape.transpose_, "swapdims_": shape.transpose_,
+        "swapaxes_": shape_in_place.transpose_, "swapdims_": shape_in_place.transpose_,
         "T": property(shape._T), "mT": property(shape._mT), "H": adjoint, "mH": adjoint,
     }  # fmt: skip
 

@@ -20,6 +20,7 @@ from retrograd.autograd.stale import make_view_node, make_views_node, view_class
 from retrograd.ops.arguments import as_ints, infer_size, wrap_dim
 from retrograd.ops.batching import leading_shaped
 from retrograd.ops.broadcasting import broadcast_shapes
+from retrograd.ops.conversion import contiguous
 from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.graph import graph_kernel
 from retrograd.storage import View, share
@@ -50,7 +51,7 @@ def make_view(
     made._meta.view = _view_of(source, steps, creation, name, mode)
     made._meta.storage.has_views = True
     if not mode.grad:
-        if source.requires_grad:
+        if made._meta.view.base.requires_grad:
             made._edge = UNTRACKED
     elif recorded and (edge := source._edge) is not None:
         node = make_view_node(view_class(name), steps, source._array, edge, k, arguments)
@@ -116,7 +117,8 @@ def permute(input: Tensor, *args: Any, dims: Sequence[int] | None = None) -> Ten
     return make_view(input, "PermuteBackward0", Permute(wrapped), dims=axes)
 
 
-def _swapped(ndim: int, dim0: int, dim1: int) -> tuple[int, ...]:
+def swapped(ndim: int, dim0: int, dim1: int) -> tuple[int, ...]:
+    """The order of the axes with two swapped."""
     axes = list(range(ndim))
     if axes:
         axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
@@ -129,7 +131,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.transpose.html
     """
-    axes = _swapped(input.ndim, wrap_dim(dim0, input.ndim), wrap_dim(dim1, input.ndim))
+    axes = swapped(input.ndim, wrap_dim(dim0, input.ndim), wrap_dim(dim1, input.ndim))
     return make_view(input, "TransposeBackward0", Permute(axes), dim0=dim0, dim1=dim1)
 
 
@@ -195,11 +197,6 @@ def _mT(self: Tensor) -> Tensor:
 # -- shape -------------------------------------------------------------------------------------
 
 
-def _is_viewable(input: Tensor, shape: tuple[int, ...]) -> bool:
-    layout = input._layout()
-    return view_strides(layout.shape, layout.strides, shape) is not None
-
-
 @composite
 def view(input: Tensor, *shape: Any, size: Sequence[int] | None = None) -> Tensor:
     """The same memory under another shape (one size may be -1).
@@ -220,7 +217,8 @@ def view(input: Tensor, *shape: Any, size: Sequence[int] | None = None) -> Tenso
     """
     sizes = as_ints(shape if size is None else (size,))
     wanted = infer_size(sizes, input.numel())
-    if not _is_viewable(input, wanted):
+    layout = input._layout()
+    if view_strides(layout.shape, layout.strides, wanted) is None:
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
             "contiguous subspaces). Use .reshape(...) instead."
@@ -235,9 +233,9 @@ def view(input: Tensor, *shape: Any, size: Sequence[int] | None = None) -> Tenso
     jvp="linear",
     batch=leading_shaped,
 )
-def _unsafe_view(K, self: Array, shape: tuple[int, ...]) -> Array:
-    """A copy under another shape."""
-    return K.copy(K.reshape(self, shape))
+def unsafe_view(K, self: Array, shape: tuple[int, ...]) -> Array:
+    """Another shape for a result that nobody else has, which need not be copied for it, nor be a view."""
+    return K.reshape(self, shape)
 
 
 @composite
@@ -248,9 +246,12 @@ def reshape(input: Tensor, *args: Any, shape: Sequence[int] | None = None) -> Te
     """
     sizes = as_ints(args if shape is None else (shape,))
     wanted = infer_size(sizes, input.numel())
-    if _is_viewable(input, wanted):
+    layout = input._layout()
+    if layout.is_contiguous():
         return make_view(input, "ViewBackward0", Reshape(wanted))
-    return _unsafe_view(input, wanted)
+    if view_strides(layout.shape, layout.strides, wanted) is not None:
+        return make_view(input, "ReshapeAliasBackward0", Reshape(wanted))
+    return unsafe_view(contiguous(input), wanted)
 
 
 @graph_kernel("reshape", batch=leading_shaped)
@@ -298,7 +299,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 @composite
 def ravel(input: Tensor) -> Tensor:
     """All elements in one dimension: a view if the tensor is contiguous."""
-    return reshape(input, -1)
+    return make_view(contiguous(input), "ViewBackward0", Reshape((input.numel(),)))
 
 
 @composite
@@ -322,20 +323,27 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.squeeze.html
     """
-    shape, number = _squeezed(input, dim)
-    return make_view(input, f"SqueezeBackward{number}", Reshape(shape), **_named_dim(dim))
+    shape, number = squeezed(input, dim)
+    return make_view(input, f"SqueezeBackward{number}", Reshape(shape), **named_dim(dim))
 
 
-def _named_dim(dim: Any) -> dict[str, Any]:
+def named_dim(dim: Any) -> dict[str, Any]:
+    """What a node of `squeeze` shows of `dim`."""
     return {} if dim is None else {"dim": dim}
 
 
-def _squeezed(input: Tensor, dim: int | Sequence[int] | None) -> tuple[tuple[int, ...], int]:
+def squeezed(input: Tensor, dim: int | Sequence[int] | None) -> tuple[tuple[int, ...], int]:
+    """The shape without dimensions of size 1, and the number that PyTorch gives that form of `squeeze`."""
     shape = tuple(input._array.shape)
     if dim is None:
         return tuple(n for n in shape if n != 1), 0
     number = 1 if isinstance(dim, int) else 2
-    dims = {wrap_dim(each, input.ndim) for each in ((dim,) if isinstance(dim, int) else dim)}
+    dims = set()
+    for each in (dim,) if isinstance(dim, int) else dim:
+        at = wrap_dim(each, input.ndim)
+        if at in dims:
+            raise RuntimeError(f"dim {at} appears multiple times in the list of dims")
+        dims.add(at)
     return tuple(n for i, n in enumerate(shape) if n != 1 or i not in dims), number
 
 
@@ -345,9 +353,14 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.unsqueeze.html
     """
+    return make_view(input, "UnsqueezeBackward0", Reshape(unsqueezed(input, dim)), dim=dim)
+
+
+def unsqueezed(input: Tensor, dim: int) -> tuple[int, ...]:
+    """The shape with a new dimension of size 1 at `dim`."""
     shape = tuple(input._array.shape)
     at = wrap_dim(dim, len(shape) + 1)
-    return make_view(input, "UnsqueezeBackward0", Reshape((*shape[:at], 1, *shape[at:])), dim=dim)
+    return (*shape[:at], 1, *shape[at:])
 
 
 @composite
@@ -606,57 +619,6 @@ def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int], dim: i
         cuts = [int(each) for each in indices_or_sections]
     edges = [0, *cuts, n]
     return tuple(slice_dim(input, at, a, b, 1) for a, b in itertools.pairwise(edges))
-
-
-# -- in place ----------------------------------------------------------------------------------
-
-
-def _restep(self: Tensor, made: Tensor) -> Tensor:
-    """Let a tensor become a view of itself: in-place changes of shape."""
-    edge = made._edge
-    self._array = made._array
-    if current_mode().dual:
-        tangents.move_tangents(made, self)
-    if self._meta is not None and self._meta.storage is not None:
-        self._meta.steps = made._own_meta().steps
-    if edge is not None:
-        self._edge = edge
-    if self._meta is not None and self._meta.view is not None:
-        self._meta.view = made._own_meta().view
-    return self
-
-
-def _check_leaf(self: Tensor) -> None:
-    if self._edge is not None and self.is_leaf and current_mode().grad:
-        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-
-
-def squeeze_(self: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
-    """In-place version of `squeeze`."""
-    _check_leaf(self)
-    shape, number = _squeezed(self, dim)
-    return _restep(self, make_view(self, f"SqueezeBackward{number + 3}", Reshape(shape), **_named_dim(dim)))
-
-
-def unsqueeze_(self: Tensor, dim: int) -> Tensor:
-    """In-place version of `unsqueeze`."""
-    _check_leaf(self)
-    shape = tuple(self._array.shape)
-    at = wrap_dim(dim, len(shape) + 1)
-    return _restep(self, make_view(self, "UnsqueezeBackward1", Reshape((*shape[:at], 1, *shape[at:])), dim=dim))
-
-
-def transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
-    """In-place version of `transpose`."""
-    _check_leaf(self)
-    axes = _swapped(self.ndim, wrap_dim(dim0, self.ndim), wrap_dim(dim1, self.ndim))
-    return _restep(self, make_view(self, "TransposeBackward1", Permute(axes), dim0=dim0, dim1=dim1))
-
-
-def t_(self: Tensor) -> Tensor:
-    """In-place version of `t`."""
-    _check_leaf(self)
-    return _restep(self, make_view(self, "TBackward1", Permute(tuple(reversed(range(self.ndim))))))
 
 
 # -- differentiable slices, for formulas -------------------------------------------------------

@@ -12,7 +12,8 @@ PROGRAMS = {
         h2 = x.register_hook(lambda g: print("b", g))
         print(type(h).__name__, isinstance(h.id, int), h2.id > h.id)
         (x * 2).sum().backward()
-        h.remove(); h.remove()
+        h.remove()
+        h.remove()
         (x * 2).sum().backward()
         with x.register_hook(lambda g: print("with", g)) as hh:
             (x * 2).sum().backward()
@@ -31,7 +32,8 @@ PROGRAMS = {
         attempt(y.grad_fn.register_hook, None)
         attempt(x.retain_grad)
         print(x.retains_grad, y.retains_grad)
-        y.retain_grad(); y.retain_grad()
+        y.retain_grad()
+        y.retain_grad()
         print(y.retains_grad)
         y.sum().backward()
         print(y.grad)
@@ -41,10 +43,13 @@ PROGRAMS = {
         y = x * 2
         z = y * 3
         log = []
+
         def t(name):
             def hook(*args):
                 log.append(name)
+
             return hook
+
         z.register_hook(t("z tensor 1"))
         z.grad_fn.register_prehook(t("z pre"))
         z.register_hook(t("z tensor 2"))
@@ -74,9 +79,11 @@ PROGRAMS = {
     "hook_removed_while_running": """
         x = torch.ones(2, requires_grad=True)
         handles = []
+
         def once(g):
             print("once")
             handles[0].remove()
+
         handles.append(x.register_hook(once))
         x.register_hook(lambda g: print("second"))
         (x * 2).sum().backward()
@@ -84,9 +91,11 @@ PROGRAMS = {
     """,
     "hook_added_while_running": """
         x = torch.ones(2, requires_grad=True)
+
         def add(g):
             print("adding")
             x.register_hook(lambda g: print("added"))
+
         h = x.register_hook(add)
         (x * 2).sum().backward()
         h.remove()
@@ -94,17 +103,21 @@ PROGRAMS = {
     """,
     "hook_on_dropped_tensor": """
         x = torch.ones(2, requires_grad=True)
+
         def make():
             y = x * 2
             y.register_hook(lambda g: print("alive", g))
             return y * 3
+
         make().sum().backward()
     """,
     "post_accumulate": """
         x = torch.ones(2, requires_grad=True)
+
         def free(p):
             print(p is x, p.grad)
             p.grad = None
+
         h = x.register_post_accumulate_grad_hook(free)
         (x * 2).sum().backward()
         print(x.grad)
@@ -113,7 +126,10 @@ PROGRAMS = {
         h.remove()
         (x * 2).sum().backward()
         print(x.grad)
-        def bad(p): raise ValueError("bad")
+
+        def bad(p):
+            raise ValueError("bad")
+
         x.register_post_accumulate_grad_hook(bad)
         attempt((x * 2).sum().backward)
         x = torch.ones(2, requires_grad=True)
@@ -172,7 +188,7 @@ PROGRAMS = {
         (y + z).sum().backward(retain_graph=True)
     """,
     "saved_hooks": """
-        x = torch.tensor([1., 2.], requires_grad=True)
+        x = torch.tensor([1.0, 2.0], requires_grad=True)
         S = torch.autograd.graph.saved_tensors_hooks
         log = []
         with S(lambda t: (log.append("pack"), t)[1], lambda t: (log.append("unpack"), t)[1]):
@@ -186,7 +202,7 @@ PROGRAMS = {
         print(log, x.grad)
     """,
     "saved_hooks_nested": """
-        x = torch.tensor([1., 2.], requires_grad=True)
+        x = torch.tensor([1.0, 2.0], requires_grad=True)
         S = torch.autograd.graph.saved_tensors_hooks
         with S(lambda t: t * 10, lambda t: t / 10):
             with S(lambda t: t + 5, lambda t: t - 5):
@@ -198,18 +214,23 @@ PROGRAMS = {
         print(x.grad)
     """,
     "saved_hooks_bad": """
-        x = torch.tensor([1., 2.], requires_grad=True)
+        x = torch.tensor([1.0, 2.0], requires_grad=True)
         S = torch.autograd.graph.saved_tensors_hooks
+
         def run(pack, unpack):
             with S(pack, unpack):
                 y = x * x
             y.sum().backward()
             return x.grad
+
         attempt(run, lambda t: 5, lambda v: v)
         attempt(run, lambda t: t, lambda v: None)
         attempt(run, lambda t: t, lambda v: torch.ones(3))
         attempt(run, lambda t: t, lambda v: v.double())
-        def fail(t): raise ValueError("pack")
+
+        def fail(t):
+            raise ValueError("pack")
+
         attempt(run, fail, lambda v: v)
         attempt(run, lambda t: t, fail)
         attempt(run, 3, 4)
@@ -217,11 +238,13 @@ PROGRAMS = {
         print(x.grad)
     """,
     "saved_hooks_what_is_packed": """
-        x = torch.tensor([1., 2.], requires_grad=True)
-        w = torch.tensor([3., 4.])
+        x = torch.tensor([1.0, 2.0], requires_grad=True)
+        w = torch.tensor([3.0, 4.0])
+
         def pack(t):
             print(t, t.grad_fn, t.is_leaf, t is x, t is w)
             return t
+
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
             y = x * w
             z = y * y
@@ -239,23 +262,25 @@ PROGRAMS = {
                 out = x * y
                 ctx.save_for_backward(x, y, out, None)
                 return out
+
             @staticmethod
             def backward(ctx, g):
                 x, y, out, n = ctx.saved_tensors
                 print(n)
                 return g * y, g * x
-        x = torch.tensor([1., 2.], requires_grad=True)
-        w = torch.tensor([3., 4.])
+
+        x = torch.tensor([1.0, 2.0], requires_grad=True)
+        w = torch.tensor([3.0, 4.0])
         with torch.autograd.graph.saved_tensors_hooks(
-            lambda t: (print("pack", t.tolist()), t.clone())[1],
-            lambda t: (print("unpack", t.tolist()), t)[1]):
+            lambda t: (print("pack", t.tolist()), t.clone())[1], lambda t: (print("unpack", t.tolist()), t)[1]
+        ):
             y = F.apply(x, w)
             y.mul_(w)
         y.sum().backward()
         print(x.grad)
     """,
     "save_on_cpu": """
-        x = torch.tensor([1., 2.], requires_grad=True)
+        x = torch.tensor([1.0, 2.0], requires_grad=True)
         with torch.autograd.graph.save_on_cpu():
             y = x * x
             z = y.exp()
@@ -268,26 +293,31 @@ PROGRAMS = {
     "disable_hooks": """
         D = torch.autograd.graph.disable_saved_tensors_hooks
         S = torch.autograd.graph.saved_tensors_hooks
-        x = torch.tensor([1., 2.], requires_grad=True)
+        x = torch.tensor([1.0, 2.0], requires_grad=True)
+
         def a():
             with D("nope"):
                 with S(lambda t: t, lambda t: t):
                     pass
+
         def b():
             with S(lambda t: t, lambda t: t):
                 with D("nope"):
                     pass
+
         def c():
             with D("outer"):
                 with D("inner"):
                     with S(lambda t: t, lambda t: t):
                         pass
+
         def d():
             with D("outer"):
                 with D("inner"):
                     pass
                 with S(lambda t: t, lambda t: t):
                     pass
+
         for f in (a, b, c, d):
             attempt(f)
         with S(lambda t: t, lambda t: t):
@@ -310,10 +340,11 @@ PROGRAMS = {
         print(x.grad)
     """,
     "hook_on_multi_output": """
-        x = torch.arange(4., requires_grad=True)
+        x = torch.arange(4.0, requires_grad=True)
         a, b = (x * 1).split(2)
         a.register_hook(lambda g: g * 10)
-        a.retain_grad(); b.retain_grad()
+        a.retain_grad()
+        b.retain_grad()
         (a.sum() + 2 * b.sum()).backward()
         print(a.grad, b.grad, x.grad)
         m = x.max(0)

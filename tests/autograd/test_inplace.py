@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from programs import assert_same
 
+import retrograd
+
 PROGRAMS = {
     "base_then_view": """
         x = torch.tensor([[1., 2.], [3., 4.]], requires_grad=True)
@@ -265,3 +267,23 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_same_as_pytorch(name: str, backend: str) -> None:
     assert_same(PROGRAMS[name])
+
+
+def test_a_shape_changed_unrecorded_gives_gradients_of_the_old_one(backend: str) -> None:
+    """PyTorch's gradient has the new shape, or the backward pass raises."""
+    x = retrograd.arange(6.0).reshape(2, 3).clone().requires_grad_()
+    y = x * 2
+    with retrograd.no_grad():
+        y.unsqueeze_(0)
+        y.transpose_(1, 2)
+    (y * retrograd.arange(6.0).reshape(3, 2)).sum().backward()
+    assert x.grad.tolist() == [[0, 4, 8], [2, 6, 10]]
+
+
+def test_a_refused_change_of_shape_changes_nothing(backend: str) -> None:
+    """PyTorch changes an inference tensor before it says that it may not be changed."""
+    with retrograd.inference_mode():
+        x = retrograd.ones(2, 3)
+    with pytest.raises(RuntimeError, match="Inplace update to inference tensor outside InferenceMode"):
+        x.t_()
+    assert x.shape == (2, 3)

@@ -89,7 +89,7 @@ PROGRAMS = {
         y = x.to(torch.float64) * 2
         y.sum().backward()
         print(x.grad)
-        print(torch.autograd.grad((x*2).sum(), x))
+        print(torch.autograd.grad((x * 2).sum(), x))
         acc = (x * 2).grad_fn.next_functions[0][0]
         acc.register_hook(lambda gi, go: print("post", go))
         acc.register_prehook(lambda go: print("pre", go))
@@ -100,11 +100,16 @@ PROGRAMS = {
     "grad_dtype_none_mixed": """
         x = torch.ones(3, requires_grad=True)
         x.grad_dtype = None
+
         class F(torch.autograd.Function):
             @staticmethod
-            def forward(ctx, x): return x * 2
+            def forward(ctx, x):
+                return x * 2
+
             @staticmethod
-            def backward(ctx, g): return g.double() * 2
+            def backward(ctx, g):
+                return g.double() * 2
+
         F.apply(x).sum().backward()
         print(x.grad)
         w = torch.ones(3, requires_grad=True)
@@ -114,11 +119,12 @@ PROGRAMS = {
     "grad_dtype_create_graph": """
         x = torch.ones(3, requires_grad=True)
         x.grad_dtype = torch.float64
-        (x ** 3).sum().backward(create_graph=True)
+        (x**3).sum().backward(create_graph=True)
         print(x.grad)
     """,
     "grad_dtype_deepcopy_data": """
         import copy
+
         x = torch.ones(3, requires_grad=True)
         x.grad_dtype = torch.float64
         y = copy.deepcopy(x)
@@ -135,7 +141,7 @@ PROGRAMS = {
         attempt(setattr, x, "grad", 3)
         attempt(setattr, x, "grad", torch.ones(3, 1))
         attempt(setattr, x, "grad", torch.ones(()))
-        attempt(setattr, x, "grad", [1., 2., 3.])
+        attempt(setattr, x, "grad", [1.0, 2.0, 3.0])
         x.grad = torch.ones(3)
         del x.grad
         print(x.grad)
@@ -151,7 +157,7 @@ PROGRAMS = {
     """,
     "grad_identity": """
         x = torch.ones(3, requires_grad=True)
-        g = torch.full((3,), 2.)
+        g = torch.full((3,), 2.0)
         x.grad = g
         print(x.grad is g)
         (x * 3).sum().backward()
@@ -164,7 +170,7 @@ PROGRAMS = {
         seed = torch.ones(3)
         x.backward(seed)
         print(x.grad is seed)
-        seed.fill_(5.)
+        seed.fill_(5.0)
         print(x.grad)
         y = torch.ones(3, requires_grad=True)
         (x + y).backward(torch.ones(3))

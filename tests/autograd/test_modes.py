@@ -13,10 +13,24 @@ PROGRAMS = {
         print(torch.autograd.detect_anomaly(), torch.autograd.graph.save_on_cpu())
         print(torch.autograd.set_multithreading_enabled(True))
         A = torch.autograd
-        for c in (torch.no_grad, torch.enable_grad, torch.inference_mode, torch.set_grad_enabled, A.detect_anomaly,
-                  A.set_detect_anomaly, A.Function, A.graph.saved_tensors_hooks, A.graph.save_on_cpu, A.graph.Node,
-                  A.graph.GradientEdge, A.profiler.profile, A.profiler.record_function, A.forward_ad.dual_level,
-                  A.forward_ad.UnpackedDualTensor, A.function.FunctionCtx):
+        for c in (
+            torch.no_grad,
+            torch.enable_grad,
+            torch.inference_mode,
+            torch.set_grad_enabled,
+            A.detect_anomaly,
+            A.set_detect_anomaly,
+            A.Function,
+            A.graph.saved_tensors_hooks,
+            A.graph.save_on_cpu,
+            A.graph.Node,
+            A.graph.GradientEdge,
+            A.profiler.profile,
+            A.profiler.record_function,
+            A.forward_ad.dual_level,
+            A.forward_ad.UnpackedDualTensor,
+            A.function.FunctionCtx,
+        ):
             print(c)
     """,
     "types": """
@@ -35,22 +49,36 @@ PROGRAMS = {
     """,
     "decorators_plain": """
         x = torch.ones(2, requires_grad=True)
+
         @torch.no_grad()
         def a(v):
             "doc"
             return (v * 2).requires_grad
+
         @torch.no_grad
-        def b(v): return (v * 2).requires_grad
+        def b(v):
+            return (v * 2).requires_grad
+
         @torch.inference_mode()
-        def c(v): return (v * 2).is_inference()
+        def c(v):
+            return (v * 2).is_inference()
+
         @torch.inference_mode
-        def d(v): return (v * 2).is_inference()
+        def d(v):
+            return (v * 2).is_inference()
+
         @torch.enable_grad()
-        def e(v): return (v * 2).requires_grad
+        def e(v):
+            return (v * 2).requires_grad
+
         @torch.set_grad_enabled(False)
-        def f(v): return (v * 2).requires_grad
+        def f(v):
+            return (v * 2).requires_grad
+
         @torch.inference_mode(False)
-        def g(v): return (v * 2).requires_grad
+        def g(v):
+            return (v * 2).requires_grad
+
         for fn in (a, b, c, d, e, f, g):
             print(fn.__name__, fn.__doc__, fn(x), torch.is_grad_enabled(), torch.is_inference_mode_enabled())
         with torch.no_grad():
@@ -59,36 +87,52 @@ PROGRAMS = {
     """,
     "decorators_class": """
         import warnings
+
         def deco(make):
             with warnings.catch_warnings(record=True) as w:
                 warnings.simplefilter("always")
                 try:
+
                     @make
                     class K:
                         def __init__(self):
                             self.on = torch.is_grad_enabled()
+
                         def m(self):
                             return torch.is_grad_enabled()
+
                     k = K()
                     print(k.on, k.m(), K.__name__)
                 except Exception as e:
                     print(type(e).__name__, e)
                 print([(i.category.__name__, str(i.message)) for i in w])
-        deco(torch.no_grad()); deco(torch.no_grad); deco(torch.enable_grad()); deco(torch.inference_mode())
+
+        deco(torch.no_grad())
+        deco(torch.no_grad)
+        deco(torch.enable_grad())
+        deco(torch.inference_mode())
     """,
     "decorators_method": """
         class M:
             @torch.no_grad()
-            def m(self, v): return (v * 2).requires_grad
+            def m(self, v):
+                return (v * 2).requires_grad
+
             @staticmethod
             @torch.no_grad()
-            def s(v): return (v * 2).requires_grad
+            def s(v):
+                return (v * 2).requires_grad
+
             @classmethod
             @torch.no_grad()
-            def c(cls, v): return (v * 2).requires_grad
+            def c(cls, v):
+                return (v * 2).requires_grad
+
             @property
             @torch.no_grad()
-            def p(self): return torch.is_grad_enabled()
+            def p(self):
+                return torch.is_grad_enabled()
+
         x = torch.ones(1, requires_grad=True)
         print(M().m(x), M.s(x), M.c(x), M().p, torch.is_grad_enabled())
     """,
@@ -105,6 +149,7 @@ PROGRAMS = {
             finally:
                 print("closing", torch.is_grad_enabled())
             return got
+
         g = gen()
         print(next(g), torch.is_grad_enabled())
         print(g.send(1), torch.is_grad_enabled())
@@ -113,27 +158,41 @@ PROGRAMS = {
             next(g)
         except StopIteration as s:
             print("stop", s.value)
-        g = gen(); next(g); g.close(); print(torch.is_grad_enabled())
+        g = gen()
+        next(g)
+        g.close()
+        print(torch.is_grad_enabled())
+
         def outer():
             r = yield from gen()
             return r
-        g = outer(); print(next(g)); g.close()
+
+        g = outer()
+        print(next(g))
+        g.close()
+
         @torch.no_grad()
         def changes():
             torch.set_grad_enabled(True)
             yield torch.is_grad_enabled()
             yield torch.is_grad_enabled()
+
         print([(a, torch.is_grad_enabled()) for a in changes()])
+
         @torch.no_grad()
         def empty():
             return
             yield
+
         print(list(empty()))
+
         @torch.no_grad()
         def raising():
             yield 1
             raise KeyError("k")
-        r = raising(); next(r)
+
+        r = raising()
+        next(r)
         attempt(next, r)
         print(torch.is_grad_enabled())
     """,
@@ -146,7 +205,8 @@ PROGRAMS = {
         print(torch.is_grad_enabled())
         s = torch.set_grad_enabled(False)
         print(torch.is_grad_enabled())
-        with s: print(torch.is_grad_enabled())
+        with s:
+            print(torch.is_grad_enabled())
         print(torch.is_grad_enabled())
         torch.set_grad_enabled(True)
         with torch.set_grad_enabled(False):
@@ -163,10 +223,14 @@ PROGRAMS = {
         def boom():
             with torch.no_grad():
                 raise ValueError("x")
+
         attempt(boom)
         print(torch.is_grad_enabled())
+
         @torch.no_grad()
-        def boom2(): raise ValueError("y")
+        def boom2():
+            raise ValueError("y")
+
         attempt(boom2)
         print(torch.is_grad_enabled())
     """,
@@ -175,7 +239,10 @@ PROGRAMS = {
             a = torch.ones(2, requires_grad=True)
             p = torch.nn.Parameter(torch.ones(2))
             b = a * 2
-            c = a.clone(); d = a.detach(); e = a.view(2); f = a.requires_grad_()
+            c = a.clone()
+            d = a.detach()
+            e = a.view(2)
+            f = a.requires_grad_()
             print([each.requires_grad for each in (a, p, b, c, d, e, f)], a.is_leaf)
             b.requires_grad_()
             print(b.requires_grad, b.is_leaf)
@@ -225,12 +292,14 @@ PROGRAMS = {
         print(A.no_grad is torch.no_grad, A.grad_mode.no_grad is torch.no_grad, A.enable_grad is torch.enable_grad)
         print(A.inference_mode is torch.inference_mode, A.anomaly_mode.detect_anomaly is A.detect_anomaly)
         V = A.Variable
-        print(V, isinstance(torch.ones(1), V), isinstance(3, V), V(torch.ones(1)), V(torch.ones(1), requires_grad=True))
+        print(
+            V, isinstance(torch.ones(1), V), isinstance(3, V), V(torch.ones(1)), V(torch.ones(1), requires_grad=True)
+        )
         t = torch.ones(2)
         v = V(t, requires_grad=True)
         t.add_(1)
         print(v, type(v), v._version, V((v * 2)).requires_grad, A.variable.Variable is V)
-        attempt(V, [1., 2.])
+        attempt(V, [1.0, 2.0])
         attempt(V)
         attempt(V, torch.arange(2), requires_grad=True)
     """,

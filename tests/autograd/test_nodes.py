@@ -13,17 +13,21 @@ PROGRAMS = {
         y[:2].mul_(3)
         c = torch.zeros(3)
         c.copy_(x)
-        for n in (acc, y.grad_fn, c.grad_fn, (x*2).grad_fn, x.to(torch.float64).grad_fn, x.clone().grad_fn):
+        for n in (acc, y.grad_fn, c.grad_fn, (x * 2).grad_fn, x.to(torch.float64).grad_fn, x.clone().grad_fn):
             print(n.name(), repr(n), type(n).__name__, type(n), n.requires_grad)
         print(y)
     """,
     "once": """
         class F(torch.autograd.Function):
             @staticmethod
-            def forward(ctx, x): return x * 2
+            def forward(ctx, x):
+                return x * 2
+
             @staticmethod
             @torch.autograd.function.once_differentiable
-            def backward(ctx, g): return g * 2
+            def backward(ctx, g):
+                return g * 2
+
         x = torch.ones(3, requires_grad=True)
         (g,) = torch.autograd.grad(F.apply(x).sum(), x, create_graph=True)
         print(g.grad_fn, g.grad_fn.name(), g.grad_fn.next_functions, g.requires_grad)
@@ -45,22 +49,22 @@ PROGRAMS = {
         print(y.grad_fn.metadata, y.grad_fn is y.grad_fn, type(y.grad_fn.metadata))
         acc = y.grad_fn.next_functions[0][0]
         acc.metadata["k"] = 2
-        print((x*3).grad_fn.next_functions[0][0].metadata, acc is (x * 3).grad_fn.next_functions[0][0])
+        print((x * 3).grad_fn.next_functions[0][0].metadata, acc is (x * 3).grad_fn.next_functions[0][0])
     """,
     "variable": """
         x = torch.ones(3, requires_grad=True)
         acc = (x * 2).grad_fn.next_functions[0][0]
         print(acc.variable is x, acc.next_functions)
         attempt(setattr, acc, "variable", 3)
-        attempt(lambda: (x*2).grad_fn.variable)
-        attempt(lambda: (x*2).grad_fn._saved_nothing)
-        attempt(lambda: (x*2).grad_fn.nothing)
+        attempt(lambda: (x * 2).grad_fn.variable)
+        attempt(lambda: (x * 2).grad_fn._saved_nothing)
+        attempt(lambda: (x * 2).grad_fn.nothing)
     """,
     "stale_names": """
         x = torch.ones(3, requires_grad=True)
         y = x * 1
         z = y * y
-        y[0] = 2.
+        y[0] = 2.0
         attempt(z.sum().backward)
         y = x * 1
         v = y[:2]
@@ -73,7 +77,8 @@ PROGRAMS = {
         y.mul_(2)
         attempt(z.sum().backward)
         z = x * x
-        with torch.no_grad(): x.mul_(2)
+        with torch.no_grad():
+            x.mul_(2)
         attempt(z.sum().backward)
         y = x * 1
         z = y.exp()
@@ -93,7 +98,7 @@ PROGRAMS = {
         x = torch.ones(3, requires_grad=True)
         y = x * 2
         print(y.grad_fn == y.grad_fn, hash(y.grad_fn) == hash(y.grad_fn))
-        print({y.grad_fn: 1}[y.grad_fn], y.grad_fn == (x*2).grad_fn)
+        print({y.grad_fn: 1}[y.grad_fn], y.grad_fn == (x * 2).grad_fn)
         Node = torch.autograd.graph.Node
         print(isinstance(y.grad_fn, Node), issubclass(type(y.grad_fn), Node), isinstance(3, Node))
         acc = y.grad_fn.next_functions[0][0]
@@ -105,7 +110,8 @@ PROGRAMS = {
         h = y.grad_fn.register_hook(lambda gi, go: print("h", gi, go))
         h2 = y.grad_fn.register_prehook(lambda go: print("p", go))
         y.sum().backward(retain_graph=True)
-        h.remove(); h2.remove()
+        h.remove()
+        h2.remove()
         y.sum().backward(retain_graph=True)
         y.grad_fn.register_hook(lambda gi, go: (gi[0] * 10, None))
         y.grad_fn.register_prehook(lambda go: (go[0] + 1,))
@@ -117,7 +123,8 @@ PROGRAMS = {
             lambda gi, go: (gi[0], gi[0], gi[0]),
             lambda gi, go: 5,
             lambda gi, go: (3, None),
-            lambda gi, go: (torch.ones(2), None)):
+            lambda gi, go: (torch.ones(2), None),
+        ):
             y = x * 2
             y.grad_fn.register_hook(bad)
             attempt(y.sum().backward)
@@ -127,7 +134,8 @@ PROGRAMS = {
             lambda go: 5,
             lambda go: (3,),
             lambda go: (torch.ones(2),),
-            lambda go: (None,)):
+            lambda go: (None,),
+        ):
             y = x * 2
             y.grad_fn.register_prehook(bad)
             attempt(y.sum().backward)
@@ -138,7 +146,8 @@ PROGRAMS = {
             lambda g: g.double(),
             lambda g: (g,),
             lambda g: torch.ones(3, dtype=torch.int64),
-            lambda g: False):
+            lambda g: False,
+        ):
             y = x * 2
             y.register_hook(bad)
             attempt(y.sum().backward)
@@ -146,18 +155,22 @@ PROGRAMS = {
     """,
     "undefined_to_hooks": """
         x = torch.ones(4, requires_grad=True)
-        a, b = (x*1).split(2)
+        a, b = (x * 1).split(2)
         a.register_hook(lambda g: print("a", g))
         b.register_hook(lambda g: print("b", g))
         a.grad_fn.register_prehook(lambda go: print("pre", go))
         a.sum().backward()
+
         class F(torch.autograd.Function):
             @staticmethod
-            def forward(ctx, x): return x * 2, x * 3
+            def forward(ctx, x):
+                return x * 2, x * 3
+
             @staticmethod
             def backward(ctx, g, h):
                 print("backward", g, h)
                 return g * 2 + h * 3
+
         a, b = F.apply(x)
         a.register_hook(lambda g: print("a", g))
         b.register_hook(lambda g: print("b", g))

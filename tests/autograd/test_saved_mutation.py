@@ -11,7 +11,7 @@ PROGRAMS = {
         with amt() as ctx:
             a = torch.ones(2, 3, requires_grad=True)
             b = a.clone()
-            out = (b ** 2).sum()
+            out = (b**2).sum()
             b.sin_()
             out.backward()
             print(a.grad, len(ctx.cloned), len(ctx.original))
@@ -19,15 +19,21 @@ PROGRAMS = {
     """,
     "nested": """
         amt = torch.autograd.graph.allow_mutation_on_saved_tensors
+
         def f():
             with amt():
                 with amt():
                     pass
+
         attempt(f)
-        with amt(): print("again")
+        with amt():
+            print("again")
         with torch.autograd.graph.disable_saved_tensors_hooks("not here"):
+
             def g():
-                with amt(): pass
+                with amt():
+                    pass
+
             attempt(g)
     """,
     "outside": """
@@ -35,16 +41,16 @@ PROGRAMS = {
         with amt():
             a = torch.ones(2, 3, requires_grad=True)
             b = a.clone()
-            out = (b ** 2).sum()
+            out = (b**2).sum()
             b.sin_()
         attempt(out.backward)
         with amt() as ctx:
             b = a.clone()
-            out = (b ** 2).sum()
+            out = (b**2).sum()
             ctx.clear()
             attempt(out.backward)
         with amt() as ctx:
-            out = (a ** 2).sum()
+            out = (a**2).sum()
             a.detach().sin_()
             ctx.clear()
             attempt(out.backward)
@@ -90,7 +96,7 @@ PROGRAMS = {
     """,
     "views": """
         with torch.autograd.graph.allow_mutation_on_saved_tensors():
-            a = torch.arange(4.).requires_grad_()
+            a = torch.arange(4.0).requires_grad_()
             b = a * 1
             v = b[:2]
             y = v * v
@@ -134,18 +140,18 @@ PROGRAMS = {
     "setitem_and_out": """
         with torch.autograd.graph.allow_mutation_on_saved_tensors():
             a = torch.ones(3, requires_grad=True)
-            c = torch.full((3,), 3.)
+            c = torch.full((3,), 3.0)
             y = a * c
-            c[0] = 100.
+            c[0] = 100.0
             torch.add(c, c, out=c)
             y.sum().backward()
             print(a.grad, c)
     """,
     "double_backward": """
         with torch.autograd.graph.allow_mutation_on_saved_tensors():
-            a = torch.full((3,), 2., requires_grad=True)
+            a = torch.full((3,), 2.0, requires_grad=True)
             b = a * 1
-            y = b ** 3
+            y = b**3
             b.zero_()
             (g,) = torch.autograd.grad(y.sum(), a, create_graph=True)
             print(g)
@@ -158,12 +164,14 @@ PROGRAMS = {
             def forward(ctx, x):
                 ctx.save_for_backward(x)
                 return x * x
+
             @staticmethod
             def backward(ctx, g):
                 (x,) = ctx.saved_tensors
                 return 2 * x * g
+
         with torch.autograd.graph.allow_mutation_on_saved_tensors():
-            a = torch.full((3,), 2., requires_grad=True)
+            a = torch.full((3,), 2.0, requires_grad=True)
             b = a * 1
             y = Square.apply(b)
             b.zero_()
@@ -179,6 +187,7 @@ PROGRAMS = {
             b.zero_()
             y.sum().backward()
             return a.grad
+
         print(step(), step())
     """,
 }

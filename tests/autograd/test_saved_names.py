@@ -7,27 +7,74 @@ from programs import assert_same
 
 PROGRAMS = {
     "common_operators": """
-        x = torch.tensor([[1., 2., 3.], [4., 5., 6.]], dtype=torch.float64, requires_grad=True)
-        w = torch.full((3, 2), 2., dtype=torch.float64, requires_grad=True)
+        x = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], dtype=torch.float64, requires_grad=True)
+        w = torch.full((3, 2), 2.0, dtype=torch.float64, requires_grad=True)
+
         def text(v):
             return (tuple(v.shape), v.dtype, v.tolist()) if isinstance(v, torch.Tensor) else v
+
         def show(y):
             node = y.grad_fn
             names = [n for n in sorted(dir(node)) if n.startswith("_saved_")]
             print(type(node).__name__, {n: text(getattr(node, n)) for n in names})
             print([n for n in sorted(dir(node)) if n.startswith("_raw_saved_")])
-        for y in (x + 1, x + x, x * 2, x * 2.5, 2 * x, x * x, x / 3, x - x, x ** 2, x ** 2.5, 2 ** x, x ** x, x.exp(),
-                  x.log(), x.tanh(), x.sigmoid(), x.relu(), x.sqrt(), x.rsqrt(), x.abs(), x.sin(), x.clamp(0, 3),
-                  x.clamp(min=2), -x, x.reciprocal()):
+
+        for y in (
+            x + 1,
+            x + x,
+            x * 2,
+            x * 2.5,
+            2 * x,
+            x * x,
+            x / 3,
+            x - x,
+            x**2,
+            x**2.5,
+            2**x,
+            x**x,
+            x.exp(),
+            x.log(),
+            x.tanh(),
+            x.sigmoid(),
+            x.relu(),
+            x.sqrt(),
+            x.rsqrt(),
+            x.abs(),
+            x.sin(),
+            x.clamp(0, 3),
+            x.clamp(min=2),
+            -x,
+            x.reciprocal(),
+        ):
             show(y)
-        for y in (x.sum(), x.sum(-1), x.sum((0, -1)), x.sum(1, True), x.mean(), x.mean(0), x.prod(), x.amax(1),
-                  x.amax(), x.logsumexp(-1), x.norm(), x.softmax(-1), x.log_softmax(0), x.cumsum(-1)):
+        for y in (
+            x.sum(),
+            x.sum(-1),
+            x.sum((0, -1)),
+            x.sum(1, True),
+            x.mean(),
+            x.mean(0),
+            x.prod(),
+            x.amax(1),
+            x.amax(),
+            x.logsumexp(-1),
+            x.norm(),
+            x.softmax(-1),
+            x.log_softmax(0),
+            x.cumsum(-1),
+        ):
             if not y.grad_fn.name().startswith("Prod"):
                 show(y)
-        for y in (x.max(1).values, x.max(), x.sort(-1).values, x.topk(2).values, x.median(0).values,
-                  x.kthvalue(1, 0).values):
+        for y in (
+            x.max(1).values,
+            x.max(),
+            x.sort(-1).values,
+            x.topk(2).values,
+            x.median(0).values,
+            x.kthvalue(1, 0).values,
+        ):
             show(y)
-        for y in (torch.where(x > 2, x, x), x.masked_fill(x > 2, 1.), x.lerp(x, 0.5)):
+        for y in (torch.where(x > 2, x, x), x.masked_fill(x > 2, 1.0), x.lerp(x, 0.5)):
             show(y)
     """,
     "products": """
@@ -43,21 +90,50 @@ PROGRAMS = {
     """,
     "views": """
         x = torch.ones(2, 3, 4, requires_grad=True)
+
         def show(y):
             node = y.grad_fn
             print(type(node).__name__, {n: getattr(node, n) for n in sorted(dir(node)) if n.startswith("_saved_")})
-        for y in (x[0], x[-1], x.select(-1, 2), x[:, 1:], x[..., ::2], x.narrow(1, 0, 2), x[:, 1:-1], x.squeeze(),
-                  x[:1].squeeze(0), x[:1].squeeze((0, -1)), x.unsqueeze(-1), x.expand(5, 2, 3, 4), x.view(-1, 4),
-                  x[0].t(), x.transpose(0, -1), x.permute(2, 0, -2), x.diagonal(1, -1, 0), x.unfold(-1, 2, 1),
-                  x.as_strided((2, 2), (1, 2), 1), x.unbind(-1)[0], x.split(2, -1)[0], x.split([1, 2], 1)[0],
-                  x.chunk(2, -1)[0], x.movedim(0, -1), x.mT, x[None]):
+
+        for y in (
+            x[0],
+            x[-1],
+            x.select(-1, 2),
+            x[:, 1:],
+            x[..., ::2],
+            x.narrow(1, 0, 2),
+            x[:, 1:-1],
+            x.squeeze(),
+            x[:1].squeeze(0),
+            x[:1].squeeze((0, -1)),
+            x.unsqueeze(-1),
+            x.expand(5, 2, 3, 4),
+            x.view(-1, 4),
+            x[0].t(),
+            x.transpose(0, -1),
+            x.permute(2, 0, -2),
+            x.diagonal(1, -1, 0),
+            x.unfold(-1, 2, 1),
+            x.as_strided((2, 2), (1, 2), 1),
+            x.unbind(-1)[0],
+            x.split(2, -1)[0],
+            x.split([1, 2], 1)[0],
+            x.chunk(2, -1)[0],
+            x.movedim(0, -1),
+            x.mT,
+            x[None],
+        ):
             show(y)
     """,
     "losses": """
-        x = torch.tensor([[1., 2., 3.], [4., 5., 6.]], requires_grad=True)
+        x = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], requires_grad=True)
         t = torch.ones(2, 3)
-        for y in (F.mse_loss(x, t), F.mse_loss(x, t, reduction="sum"), F.huber_loss(x, t, reduction="none"),
-                  F.smooth_l1_loss(x, t)):
+        for y in (
+            F.mse_loss(x, t),
+            F.mse_loss(x, t, reduction="sum"),
+            F.huber_loss(x, t, reduction="none"),
+            F.smooth_l1_loss(x, t),
+        ):
             n = y.grad_fn
             print(n.name(), n._saved_reduction, n._saved_target.shape)
             print([each for each in sorted(dir(n)) if each.startswith("_saved_")])
@@ -81,23 +157,28 @@ PROGRAMS = {
         y = x * torch.ones(3)
         r = y.grad_fn._raw_saved_other
         print(type(r).__name__)
+
         def kind(f, *a):
             try:
                 print(f(*a))
             except TypeError:
                 print("TypeError")
+
         kind(r.register_hooks, 1, 2)
         kind(r.register_hooks, lambda t: t)
         r.register_hooks(lambda t: t, lambda t: t)
         attempt(r.register_hooks, lambda t: t, lambda t: t)
         attempt(y.grad_fn._raw_saved_self.register_hooks, lambda t: t, lambda t: t)
         z = x.exp()
+
         def pack(t):
             print("pack", t)
             return 7
+
         def unpack(v):
             print("unpack", v)
-            return torch.full((3,), 5.)
+            return torch.full((3,), 5.0)
+
         z.grad_fn._raw_saved_result.register_hooks(pack, unpack)
         z.sum().backward()
         print(x.grad)
@@ -109,9 +190,11 @@ PROGRAMS = {
     "pack_in_place": """
         x = torch.ones(3, requires_grad=True)
         w = torch.ones(3)
+
         def enter():
             with torch.autograd.graph.saved_tensors_hooks(lambda t: t.mul_(2), lambda t: t):
                 return x * w
+
         attempt(enter)
     """,
 }

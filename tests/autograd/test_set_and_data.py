@@ -9,7 +9,7 @@ PROGRAMS = {
     "data_assign": """
         x = torch.ones(3, requires_grad=True)
         v0 = x._version
-        x.data = torch.full((2, 2), 5.)
+        x.data = torch.full((2, 2), 5.0)
         print(x, x.requires_grad, x.is_leaf, x.shape, x._version)
         (x * 2).sum().backward()
         print(x.grad)
@@ -36,7 +36,7 @@ PROGRAMS = {
     "data_assign_nonleaf": """
         x = torch.ones(3, requires_grad=True)
         y = x * 2
-        y.data = torch.full((3,), 7.)
+        y.data = torch.full((3,), 7.0)
         print(y, y.grad_fn)
         (y * y).sum().backward()
         print(x.grad)
@@ -45,13 +45,13 @@ PROGRAMS = {
         x = torch.ones(3, requires_grad=True)
         t = torch.zeros(3)
         x.data = t
-        t[0] = 9.
+        t[0] = 9.0
         print(x, x._version, t._version)
         with torch.no_grad():
-            x[1] = 4.
+            x[1] = 4.0
         print(t, x._version, t._version)
         d = x.data
-        d[2] = 1.
+        d[2] = 1.0
         print(x, t, d.requires_grad, d._version)
     """,
     "data_of_view": """
@@ -71,23 +71,23 @@ PROGRAMS = {
         print(x.grad)
         x.data = torch.zeros(4)
         print(x.grad)
-        attempt(lambda: (x*2).sum().backward())
+        attempt(lambda: (x * 2).sum().backward())
     """,
     "data_noncontiguous": """
         x = torch.ones(2, 3, requires_grad=True)
-        x.data = torch.arange(6.).reshape(3, 2).t()
+        x.data = torch.arange(6.0).reshape(3, 2).t()
         print(x, x.stride(), x.is_contiguous())
         x.data = x.data[:, 1:]
         print(x, x.storage_offset())
     """,
     "set_basic": """
         a = torch.ones(3)
-        b = torch.arange(4.)
+        b = torch.arange(4.0)
         r = a.set_(b)
         print(r is a, a, a._version, b._version)
-        a[0] = 10.
+        a[0] = 10.0
         print(b, a._version, b._version)
-        b[1] = 20.
+        b[1] = 20.0
         print(a, a._version)
     """,
     "set_empty": """
@@ -96,15 +96,15 @@ PROGRAMS = {
         print(a, a.shape)
     """,
     "set_storage": """
-        b = torch.arange(6.)
+        b = torch.arange(6.0)
         a = torch.zeros(1)
         a.set_(b.untyped_storage(), 1, (2, 2), (2, 1)) if False else a.set_(b, 1, (2, 2), (2, 1))
         print(a, a.stride(), a.storage_offset())
-        a[0, 0] = 100.
+        a[0, 0] = 100.0
         print(b)
     """,
     "set_tensor_args": """
-        b = torch.arange(6.)
+        b = torch.arange(6.0)
         a = torch.zeros(1)
         attempt(a.set_, b, 1)
         attempt(a.set_, b, 1, (2,))
@@ -116,7 +116,7 @@ PROGRAMS = {
         attempt(a.set_, b, 0, (2, 2), (1,))
         attempt(a.set_, 3)
         attempt(a.set_, torch.arange(3))
-        attempt(a.set_, [1., 2.])
+        attempt(a.set_, [1.0, 2.0])
     """,
     "set_views_of_target": """
         a = torch.ones(3)
@@ -148,7 +148,7 @@ PROGRAMS = {
         attempt(t.set_, y)
         attempt(t.set_, y.detach())
         print(t, t.requires_grad)
-        t[0] = 5.
+        t[0] = 5.0
         print(y)
     """,
     "set_view_target": """
@@ -156,29 +156,29 @@ PROGRAMS = {
         v = b[:2]
         attempt(v.set_, torch.ones(3))
         print(v, v._is_view())
-        v[0] = 7.
+        v[0] = 7.0
         print(b)
     """,
     "set_graph": """
         x = torch.ones(3, requires_grad=True)
-        w = torch.full((3,), 2.)
+        w = torch.full((3,), 2.0)
         y = x * w
         w.set_(torch.zeros(3))
         attempt(y.sum().backward)
         print(w._version)
     """,
     "set_self_view": """
-        a = torch.arange(6.)
+        a = torch.arange(6.0)
         a.set_(a[2:4])
         print(a, a.storage_offset(), a.shape)
     """,
     "set_scalar": """
         a = torch.zeros(3)
-        a.set_(torch.tensor(2.))
+        a.set_(torch.tensor(2.0))
         print(a, a.shape)
     """,
     "untyped_storage": """
-        b = torch.arange(6.)
+        b = torch.arange(6.0)
         s = b.untyped_storage()
         print(s.nbytes(), s.size(), len(s), s.data_ptr() == b.data_ptr(), type(s).__name__)
         v = b[2:]
@@ -187,7 +187,7 @@ PROGRAMS = {
         a = torch.zeros(1)
         for args in ((s,), (s, 1, (2, 2), (2, 1)), (s, 1, (2, 2)), (s, 1, (2,))):
             attempt(a.set_, *args)
-        a[0] = 77.
+        a[0] = 77.0
         print(b)
         print(a.set_(source=b), a.set_(source=b, storage_offset=1, size=(2,), stride=(2,)))
         print(b.t().untyped_storage()._cdata == s._cdata, b.clone().untyped_storage()._cdata == s._cdata)

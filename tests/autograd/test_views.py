@@ -17,7 +17,7 @@ PROGRAMS = {
             v.mul_(3)
         print(x, v, v.requires_grad)
         attempt(lambda: v.sum().requires_grad)
-        attempt(lambda: (v*2).sum().backward())
+        attempt(lambda: (v * 2).sum().backward())
         print(x.grad, v.grad)
     """,
     "leaf_view_nograd_chain": """
@@ -30,7 +30,7 @@ PROGRAMS = {
     """,
     "nonleaf_view_nograd": """
         x = torch.ones(3, requires_grad=True)
-        y = x*2
+        y = x * 2
         with torch.no_grad():
             v = y[:2]
             print(v.requires_grad, v.is_leaf, v.grad_fn, v._is_view(), v._base is y)
@@ -50,7 +50,7 @@ PROGRAMS = {
     """,
     "nonleaf_view_nograd_multi": """
         x = torch.ones(4, requires_grad=True)
-        y = x*2
+        y = x * 2
         with torch.no_grad():
             a, b = y.split(2)
             print(a.requires_grad, a.is_leaf, a.grad_fn, a._is_view(), a._base is y)
@@ -67,7 +67,7 @@ PROGRAMS = {
         attempt(v.mul_, w)
         attempt(v.mul_, 2)
         print(y, y.requires_grad)
-        y.mul_(torch.full((4,), 3., requires_grad=True))
+        y.mul_(torch.full((4,), 3.0, requires_grad=True))
         print(v.requires_grad, v.grad_fn)
         attempt(v.mul_, 2)
     """,
@@ -82,7 +82,7 @@ PROGRAMS = {
         with torch.no_grad():
             attempt(v.mul_, 2)
         print(x)
-        attempt(lambda: (v*v).sum().backward())
+        attempt(lambda: (v * v).sum().backward())
     """,
     "inference_view_of_nonleaf": """
         x = torch.ones(3, requires_grad=True)
@@ -99,7 +99,7 @@ PROGRAMS = {
         y.mul_(2)
         print(v, v.requires_grad)
         attempt(lambda: v.grad_fn)
-        attempt(lambda: (v*v).sum().backward())
+        attempt(lambda: (v * v).sum().backward())
     """,
     "inference_view_of_norequires": """
         y = torch.ones(3)
@@ -113,7 +113,7 @@ PROGRAMS = {
     """,
     "view_in_enable_grad_of_nograd_view": """
         x = torch.ones(3, requires_grad=True)
-        y = x*2
+        y = x * 2
         with torch.no_grad():
             v = y[:2]
             with torch.enable_grad():
@@ -128,7 +128,7 @@ PROGRAMS = {
     """,
     "detach_view_written": """
         x = torch.ones(3, requires_grad=True)
-        y = x*2
+        y = x * 2
         d = y.detach()
         v = d[:2]
         v.mul_(3)
@@ -139,7 +139,7 @@ PROGRAMS = {
     """,
     "detach_of_view": """
         x = torch.ones(3, requires_grad=True)
-        y = x*2
+        y = x * 2
         v = y[:2].detach()
         print(v._is_view(), v._base is None)
         v.mul_(2)
@@ -158,7 +158,7 @@ PROGRAMS = {
         v = y[:2]
         v.requires_grad_()
         print(v.requires_grad, v.is_leaf, y.requires_grad, v.grad_fn)
-        (v*3).sum().backward()
+        (v * 3).sum().backward()
         print(v.grad, y.grad)
         attempt(v.mul_, 2)
         attempt(y.mul_, 2)
@@ -168,7 +168,7 @@ PROGRAMS = {
         print(y.grad_fn)
         attempt(lambda: v.grad_fn)
         print(v.requires_grad, v.is_leaf)
-        attempt(lambda: (v*v).sum().backward())
+        attempt(lambda: (v * v).sum().backward())
         print(v.grad)
     """,
     "requires_grad_base_of_view": """
@@ -201,9 +201,10 @@ PROGRAMS = {
             lambda t: t.unbind(),
             lambda t: t.split(2),
             lambda t: t.chunk(2),
-            lambda t: t.split([1,3]),
+            lambda t: t.split([1, 3]),
             lambda t: torch.tensor_split(t, 2),
-            lambda t: list(t)):
+            lambda t: list(t),
+        ):
             y = x * 1
             parts = f(y)
             print(parts[0].grad_fn, parts[1].output_nr)
@@ -249,13 +250,13 @@ PROGRAMS = {
     """,
     "multi_detached": """
         x = torch.ones(4, requires_grad=True)
-        a, b = (x*1).detach().split(2)
+        a, b = (x * 1).detach().split(2)
         a.mul_(2)
         print(a, a.grad_fn)
     """,
     "multi_single": """
         x = torch.ones(1, requires_grad=True)
-        (a,) = (x*1).unbind()
+        (a,) = (x * 1).unbind()
         print(a.grad_fn, a._is_view())
         attempt(a.mul_, 2)
     """,
@@ -276,7 +277,7 @@ PROGRAMS = {
         v.retain_grad()
         y.mul_(2)
         print(v.grad_fn)
-        (v*3).sum().backward()
+        (v * 3).sum().backward()
         print(v.grad)
     """,
     "retain_grad_view_self_write": """
@@ -286,7 +287,7 @@ PROGRAMS = {
         v.retain_grad()
         y.retain_grad()
         v.mul_(2)
-        (v*3).sum().backward()
+        (v * 3).sum().backward()
         print(v.grad, y.grad, x.grad)
     """,
     "hooks_view_self_write": """
@@ -298,7 +299,7 @@ PROGRAMS = {
         v.mul_(2)
         v.register_hook(lambda g: print("v new", g))
         y.register_hook(lambda g: print("y new", g))
-        (v*3).sum().backward(retain_graph=True)
+        (v * 3).sum().backward(retain_graph=True)
         y.sum().backward()
     """,
     "nograd_write_base_regenerates": """
@@ -309,7 +310,7 @@ PROGRAMS = {
         with torch.no_grad():
             y.mul_(3)
         print(v.grad_fn, v, y.grad_fn, u.is_leaf)
-        (v*v).sum().backward()
+        (v * v).sum().backward()
         print(x.grad)
     """,
     "nograd_write_through_view": """
@@ -319,7 +320,7 @@ PROGRAMS = {
         with torch.no_grad():
             v.mul_(3)
         print(v.grad_fn, y.grad_fn, y)
-        (v*v).sum().backward()
+        (v * v).sum().backward()
         print(x.grad)
     """,
     "nograd_write_leaf_view": """
@@ -328,7 +329,7 @@ PROGRAMS = {
         with torch.no_grad():
             x.mul_(3)
         print(v.grad_fn, v.grad_fn.next_functions[0][0])
-        (v*v).sum().backward()
+        (v * v).sum().backward()
         print(x.grad)
     """,
     "detach_write_regenerates": """
@@ -357,7 +358,7 @@ PROGRAMS = {
     "optimizer_step_regenerates": """
         x = torch.ones(4, requires_grad=True)
         v = x[:2]
-        (x*x).sum().backward()
+        (x * x).sum().backward()
         torch.optim.SGD([x], lr=0.1).step()
         print(v.grad_fn, x, v)
         v = x[:2]
@@ -385,20 +386,22 @@ PROGRAMS = {
             lambda t: t.mT,
             lambda t: t.flatten(),
             lambda t: t.unflatten(0, (1, 2)),
-            lambda t: t.expand_as(torch.zeros(3,2,2)),
+            lambda t: t.expand_as(torch.zeros(3, 2, 2)),
             lambda t: t.transpose(0, 1)[0],
             lambda t: t.swapaxes(0, 1),
             lambda t: t.detach(),
             lambda t: t[None],
-            lambda t: t[:, ::2]):
-            y = x * torch.tensor([[1., 2.], [3., 4.]])
+            lambda t: t[:, ::2],
+        ):
+            y = x * torch.tensor([[1.0, 2.0], [3.0, 4.0]])
             v = f(y)
             a = v.grad_fn
             y.mul_(2)
             print(a, v.grad_fn, v.requires_grad, v._is_view(), v)
             if v.requires_grad:
                 (v * v).sum().backward()
-                print(x.grad); x.grad = None
+                print(x.grad)
+                x.grad = None
     """,
     "write_in_loop": """
         x = torch.ones(3, requires_grad=True)
@@ -508,7 +511,7 @@ PROGRAMS = {
         print(y, a, b, c, d)
         for t in (y, a, b, c, d):
             print(t.grad_fn, t._base is y)
-        (c * torch.arange(4.)).sum().backward()
+        (c * torch.arange(4.0)).sum().backward()
         print(x.grad)
     """,
     "write_base_then_view_then_base": """
@@ -562,9 +565,11 @@ PROGRAMS = {
             @staticmethod
             def forward(ctx, x):
                 return x[:2]
+
             @staticmethod
             def backward(ctx, g):
                 return torch.cat([g * 3, torch.zeros(1)])
+
         x = torch.ones(3, requires_grad=True)
         y = x * 2
         v = V.apply(y)
@@ -581,9 +586,11 @@ PROGRAMS = {
             @staticmethod
             def forward(ctx, x):
                 return x[:2]
+
             @staticmethod
             def backward(ctx, g):
                 return torch.cat([g * 3, torch.zeros(1)])
+
         x = torch.ones(3, requires_grad=True)
         v = V.apply(x)
         print(v.grad_fn.name(), v._is_view(), v._base is x)
@@ -597,9 +604,11 @@ PROGRAMS = {
             def forward(ctx, x):
                 z = x * 2
                 return z[:2]
+
             @staticmethod
             def backward(ctx, g):
                 return torch.cat([g * 3, torch.zeros(1)])
+
         x = torch.ones(3, requires_grad=True)
         v = V.apply(x)
         print(v.grad_fn.name(), v._is_view(), v.requires_grad, v._base)
@@ -611,9 +620,11 @@ PROGRAMS = {
             @staticmethod
             def forward(ctx, x):
                 return x[:2]
+
             @staticmethod
             def backward(ctx, g):
                 return torch.cat([g * 3, torch.zeros(1)])
+
         x = torch.ones(3)
         v = V.apply(x)
         print(v.grad_fn, v._is_view(), v.requires_grad)
@@ -628,9 +639,11 @@ PROGRAMS = {
             @staticmethod
             def forward(ctx, x):
                 return x
+
             @staticmethod
             def backward(ctx, g):
                 return g * 3
+
         x = torch.ones(3, requires_grad=True)
         y = x * 2
         v = S.apply(y)
@@ -644,7 +657,7 @@ PROGRAMS = {
         print(v is z, v._is_view(), v.requires_grad, v.grad_fn)
         v.mul_(2)
         print(z)
-        attempt(v.mul_, w if 'w' in dir() else torch.ones(3, requires_grad=True))
+        attempt(v.mul_, w if "w" in dir() else torch.ones(3, requires_grad=True))
         with torch.no_grad():
             v = S.apply(y)
             print(v is y, v._is_view(), v.requires_grad, v.grad_fn)
@@ -657,9 +670,11 @@ PROGRAMS = {
             def forward(ctx, x):
                 ctx.mark_non_differentiable(x)
                 return x
+
             @staticmethod
             def backward(ctx, g):
                 return g * 3
+
         x = torch.ones(3, requires_grad=True)
         y = x * 2
         v = S.apply(y)
@@ -675,9 +690,11 @@ PROGRAMS = {
             @staticmethod
             def forward(ctx, x):
                 return x[:2], x[1:]
+
             @staticmethod
             def backward(ctx, g, h):
                 return torch.cat([g, h[1:]])
+
         x = torch.ones(3, requires_grad=True)
         y = x * 2
         a, b = V.apply(y)
@@ -691,9 +708,11 @@ PROGRAMS = {
             @staticmethod
             def forward(ctx, x):
                 return x * 2, x + 1
+
             @staticmethod
             def backward(ctx, g, h):
                 return g * 2 + h
+
         x = torch.ones(3, requires_grad=True)
         a, b = V.apply(x)
         a.mul_(2)
@@ -710,9 +729,11 @@ PROGRAMS = {
                 x.mul_(2)
                 ctx.mark_dirty(x)
                 return x
+
             @staticmethod
             def backward(ctx, g):
                 return g * 2
+
         x = torch.ones(3, requires_grad=True)
         y = x * 1
         v = y[:2]
@@ -745,9 +766,11 @@ PROGRAMS = {
                 x.mul_(2)
                 ctx.mark_dirty(x)
                 return x, x * 3
+
             @staticmethod
             def backward(ctx, g, h):
                 return g * 2 + h * 6
+
         x = torch.ones(3, requires_grad=True)
         y = x * 1
         v = y[:2]
@@ -764,20 +787,25 @@ PROGRAMS = {
                 y = x * 2
                 ctx.mark_dirty(y)
                 return y
+
             @staticmethod
             def backward(ctx, g):
                 return g * 2
+
         x = torch.ones(3, requires_grad=True)
         attempt(D.apply, x)
+
         class D(torch.autograd.Function):
             @staticmethod
             def forward(ctx, x):
                 x.mul_(2)
                 ctx.mark_dirty(x)
                 return x * 1
+
             @staticmethod
             def backward(ctx, g):
                 return g * 2
+
         attempt(D.apply, x * 1)
     """,
     "fn_write_input_undeclared": """
@@ -786,9 +814,11 @@ PROGRAMS = {
             def forward(ctx, x):
                 x.mul_(2)
                 return x.clone()
+
             @staticmethod
             def backward(ctx, g):
                 return g * 2
+
         x = torch.ones(3, requires_grad=True)
         y = x * 1
         z = y * y
@@ -798,15 +828,18 @@ PROGRAMS = {
     """,
     "fn_views_inside_then_used": """
         saved = []
+
         class D(torch.autograd.Function):
             @staticmethod
             def forward(ctx, x):
                 saved.append(x[:2])
                 print(x.requires_grad, saved[0].requires_grad, saved[0].grad_fn)
                 return x * 2
+
             @staticmethod
             def backward(ctx, g):
                 return g * 2
+
         x = torch.ones(3, requires_grad=True)
         y = x * 1
         out = D.apply(y)
@@ -822,11 +855,13 @@ PROGRAMS = {
                 x.mul_(w)
                 ctx.mark_dirty(x)
                 return x
+
             @staticmethod
             def backward(ctx, g):
                 (w,) = ctx.saved_tensors
                 return g * w, g
-        w = torch.full((3,), 2., requires_grad=True)
+
+        w = torch.full((3,), 2.0, requires_grad=True)
         x = torch.ones(3)
         y = D.apply(x, w)
         print(x is y, x.requires_grad, x.grad_fn.name())
@@ -844,14 +879,116 @@ PROGRAMS = {
                 v = x[:2]
                 ctx.save_for_backward(v, x)
                 return x.sum()
+
             @staticmethod
             def backward(ctx, g):
                 v, x = ctx.saved_tensors
                 print(v.requires_grad, v.grad_fn, v._is_view(), x.grad_fn)
                 return g.expand(3)
+
         x = torch.ones(3, requires_grad=True)
         y = x * 1
         D.apply(y).backward()
+    """,
+    "noncontig": """
+        x = torch.ones(3, 3, requires_grad=True)
+        a = x * 1
+        for f in (
+            lambda: a.diagonal().reshape(-1),
+            lambda: a.t().reshape(-1),
+            lambda: a[:, :2].reshape(-1),
+            lambda: a[:, 0].reshape(3, 1),
+            lambda: a[:2].reshape(-1),
+            lambda: a[:, :2].reshape(3, 1, 2),
+            lambda: a.t().flatten(),
+            lambda: a[:, 0].flatten(),
+            lambda: a[::2].reshape(2, 3),
+            lambda: a[::2].flatten(),
+            lambda: a[:, 0].unflatten(0, (3, 1)),
+            lambda: a[:, :2].reshape(3, 2),
+            lambda: a.reshape(3, 3),
+            lambda: a.flatten(0, 0),
+            lambda: a.expand(2, 3, 3).reshape(-1),
+            lambda: a[0, 0].flatten(),
+            lambda: a[0, 0].reshape(1),
+            lambda: a[:, 0].ravel(),
+            lambda: a.t().ravel(),
+            lambda: a.ravel(),
+            lambda: a.t().reshape(9).view(3, 3),
+            lambda: a.reshape_as(torch.ones(9)),
+            lambda: a[:, 0].reshape_as(torch.ones(3, 1)),
+            lambda: a.t().contiguous(),
+            lambda: a.contiguous(),
+            lambda: a.view_as(a),
+            lambda: a.t().reshape(3, 3),
+            lambda: a.view(9),
+            lambda: a.t().unsqueeze(0).reshape(3, 3),
+        ):
+            r = f()
+            n = r.grad_fn
+            print(
+                n.name(),
+                n.next_functions[0][0].name(),
+                r._is_view(),
+                r._base is a,
+                {k: getattr(n, k) for k in dir(n) if k.startswith("_saved")},
+                r.shape,
+            )
+            r.sum().backward(retain_graph=True)
+        print(x.grad)
+    """,
+    "leafbug": """
+        w = torch.ones((), requires_grad=True)
+        a = torch.zeros(6).view(2, 3)
+        a[0] = w
+        print(a.is_leaf, a.requires_grad)
+        try:
+            a.mul_(2)
+            print("ok")
+        except Exception as e:
+            print(e)
+        print(a.grad_fn.name(), a.is_leaf)
+        a.mul_(2)
+        print(a)
+    """,
+    "leafbug3": """
+        w = torch.ones((), requires_grad=True)
+        b = torch.zeros(6)
+        a = b.view(2, 3)
+        b[0] = w
+        print(a.is_leaf, a.requires_grad, a.retains_grad, a.output_nr)
+        try:
+            a.requires_grad_(False)
+        except Exception as e:
+            print(e)
+        try:
+            a.detach_()
+        except Exception as e:
+            print(e)
+        a.register_hook(lambda g: print("h", g))
+        print(a.is_leaf)
+        a.sum().backward()
+        print(w.grad)
+    """,
+    "leafbug4": """
+        w = torch.ones((), requires_grad=True)
+        b = torch.zeros(6)
+        a = b.view(2, 3)
+        b[0] = w
+        for f in (
+            lambda: a.add_(1),
+            lambda: a.t_(),
+            lambda: a.zero_(),
+            lambda: a[0].zero_(),
+            lambda: a.copy_(torch.ones(2, 3)),
+            lambda: a.__setitem__(0, 1.0),
+            lambda: b.mul_(2),
+        ):
+            try:
+                f()
+                print("ok", a.is_leaf)
+            except Exception as e:
+                print(e)
     """,
 }
 

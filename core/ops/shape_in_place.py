@@ -1,0 +1,108 @@
+"""Operators that change a tensor's own shape.
+
+Note [Changes of shape in place]
+    Nothing is written to memory: the tensor becomes a view of what it was. To the graph it is a write, as in
+    PyTorch. The version goes up, so that what was saved of the tensor is stale and its views look for their
+    edges anew. But the history of a base does not change when one of its views is turned: only the edge of
+    the tensor itself, by a node that leads to the one it had. (There is one under `no_grad` too, where PyTorch's
+    backward pass raises or lets the gradient have the shape of the result.)
+
+    A view knows the way to it from its base. When the base changes, the way begins with the step back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from retrograd.autograd import tangents
+from retrograd.autograd.anomaly import stack_of_caller
+from retrograd.autograd.modes import current_mode
+from retrograd.autograd.rebase import check_writable
+from retrograd.autograd.stale import make_view_node, view_class
+from retrograd.ops.arguments import wrap_dim
+from retrograd.ops.shape import make_view, named_dim, squeezed, swapped, unsqueezed
+from retrograd.storage import announce, bump, sign
+from retrograd.tensor import has_node
+from retrograd.views import Permute, Reshape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from retrograd.autograd.node import Edge
+    from retrograd.tensor import Tensor
+
+__all__ = ["squeeze_", "t_", "transpose_", "unsqueeze_"]
+
+
+def _check(self: Tensor) -> None:
+    mode = current_mode()
+    check_writable(self, mode, mode.grad and self.requires_grad)
+
+
+def _change(self: Tensor, operator: str, node_name: str, step: Permute | Reshape, **arguments: Any) -> Tensor:
+    """Let a tensor become the view of itself that `step` leads to. See Note [Changes of shape in place]."""
+    mode = current_mode()
+    records = mode.grad and self.requires_grad
+    announce(self)
+    made = make_view(self, node_name, step, **arguments)
+    edge = made._edge if records else _edge_in_between(self, node_name, step, arguments)
+    if mode.dual:
+        tangents.move_tangents(made, self)
+    _lead_back(self, made, step)
+    self._set_array(made._array)
+    meta = self._own_meta()
+    meta.steps, view = made._own_meta().steps, meta.view
+    if view is not None:
+        view.steps += (step,)
+    bump(self)
+    sign(self._cell, operator, None if edge is None else type(edge[0]), stack_of_caller() if mode.anomaly else None)
+    if edge is not None:
+        self._edge = edge
+        if view is not None:
+            view.version = self._cell[0]
+    return self
+
+
+def _edge_in_between(tensor: Tensor, node_name: str, step: Permute | Reshape, arguments: Any) -> Edge | None:
+    """What is not recorded still has to give a node gradients of the shape that its output had."""
+    if not has_node(tensor) or tensor._own_meta().view is not None:
+        return None
+    return make_view_node(view_class(node_name), (step,), tensor._array, tensor._edge, tensor._k, arguments), 0
+
+
+def _lead_back(base: Tensor, made: Tensor, step: Permute | Reshape) -> None:
+    storage = base._own_meta().storage
+    assert storage is not None  # made when `made` was
+    back = step.inverse(tuple(base._array.shape))
+    for alias in storage.live():
+        view = alias._own_meta().view
+        if view is not None and view.base is base and alias is not made:
+            view.steps = (back, *view.steps)
+
+
+def squeeze_(self: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    """In-place version of `squeeze`."""
+    _check(self)
+    shape, number = squeezed(self, dim)
+    return _change(self, "squeeze_", f"SqueezeBackward{number + 3}", Reshape(shape), **named_dim(dim))
+
+
+def unsqueeze_(self: Tensor, dim: int) -> Tensor:
+    """In-place version of `unsqueeze`."""
+    _check(self)
+    return _change(self, "unsqueeze_", "UnsqueezeBackward1", Reshape(unsqueezed(self, dim)), dim=dim)
+
+
+def transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
+    """In-place version of `transpose`."""
+    _check(self)
+    step = Permute(swapped(self.ndim, wrap_dim(dim0, self.ndim), wrap_dim(dim1, self.ndim)))
+    return _change(self, "transpose_", "TransposeBackward1", step, dim0=dim0, dim1=dim1)
+
+
+def t_(self: Tensor) -> Tensor:
+    """In-place version of `t`."""
+    _check(self)
+    if self.ndim > 2:
+        raise RuntimeError(f"t_() expects a tensor with <= 2 dimensions, but self is {self.ndim}D")
+    return _change(self, "t_", "TBackward1", Permute(tuple(reversed(range(self.ndim)))))
