@@ -15,6 +15,7 @@ from retrograd.autograd.node import UNGENERATED, AccumulateGrad, Node, next_sequ
 from retrograd.autograd.rebase import check_writable
 from retrograd.device import device
 from retrograd.dtypes import DTYPES, cpp_name, dtype
+from retrograd.ops.options import described
 from retrograd.storage import Storage, bump, leave, share, sign
 from retrograd.tensor import Tensor, own_edge
 from retrograd.views import AsStrided, contiguous_strides
@@ -252,7 +253,7 @@ def _no_such_form(source: Any, storage_offset: int | None) -> TypeError:
     mismatch = (
         ""
         if len(got) > 1
-        else (f"\n      didn't match because some of the arguments have invalid types: (!{_described(source)}!)")
+        else (f"\n      didn't match because some of the arguments have invalid types: (!{described(source)}!)")
     )
     return TypeError(
         f"set_() received an invalid combination of arguments - got ({', '.join(got)}), but expected one of:\n"
@@ -262,12 +263,6 @@ def _no_such_form(source: Any, storage_offset: int | None) -> TypeError:
         f" * (Tensor source){mismatch}\n"
         " * (Tensor source, int storage_offset, tuple of ints size, tuple of ints stride = None)\n"
     )
-
-
-def _described(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return f"{type(value).__name__} of [{', '.join(type(each).__name__ for each in value)}]"
-    return type(value).__name__
 
 
 # -- data ----------------------------------------------------------------------------------------

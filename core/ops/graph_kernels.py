@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from retrograd.ops import arrange, indexing
+from retrograd.ops import arrange, indexing, subscript
 from retrograd.ops.batching import along, elementwise, joined
 from retrograd.ops.declare import Array, op, publics
 from retrograd.ops.graph import graph_kernel
@@ -44,10 +44,10 @@ def _scatter_add(x: Tensor, positions: Any, values: Any, axis: int) -> Tensor:
 
 
 @graph_kernel("index_put")
-def _index_put(x: Tensor, indices: Any, values: Any, accumulate: bool) -> Tensor:
+def index_put_raw(x: Tensor, indices: Any, values: Any, accumulate: bool) -> Tensor:
     if not isinstance(values, Tensor):
         values = wrap_array(x._k.full((), values, x._array.dtype), x._k)
-    return indexing._index_put(x, indices, values, accumulate)
+    return subscript.index_put_raw(x, indices, values, accumulate)
 
 
 def _tensor(array: Any, like: Tensor) -> Tensor:

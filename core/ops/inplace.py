@@ -20,6 +20,7 @@ from retrograd.ops import dispatch, specialise
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.declare import Array, Op, op, op_of
 from retrograd.ops.mapped_writes import at_level_of, whole
+from retrograd.ops.options import as_number, c_name, described, fill_number
 from retrograd.storage import overwrite, refuse_overlap, sign, write
 from retrograd.tensor import Tensor, own_edge, wrap_array
 
@@ -299,7 +300,16 @@ def fill_(self: Tensor, value: Any) -> Tensor:
                 f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions."
             )
         return call_inplace(op_of(_fill_tensor), self, value)
-    return call_inplace(op_of(_fill), self, dispatch.number_as(value, self.dtype))
+    if not isinstance(value, (bool, int, float, complex)) and not hasattr(value, "item"):
+        got = described(value)
+        raise TypeError(
+            f"fill_() received an invalid combination of arguments - got ({c_name(value)}), but expected one of:\n"
+            " * (Tensor value)\n"
+            f"      didn't match because some of the arguments have invalid types: (!{got}!)\n"
+            " * (Number value)\n"
+            f"      didn't match because some of the arguments have invalid types: (!{got}!)\n"
+        )
+    return call_inplace(op_of(_fill), self, fill_number(as_number("fill_", value, "value", 1), self.dtype))
 
 
 def zero_(self: Tensor) -> Tensor:

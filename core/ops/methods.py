@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from retrograd import memory
-from retrograd.ops import indexing, inplace, linalg, shape, shape_in_place
+from retrograd.ops import indexing, inplace, linalg, shape, shape_in_place, subscript
 from retrograd.ops.declare import publics
 from retrograd.ops.inplace import in_place_of, in_place_of_composite
 from retrograd.ops.specialise import public_function
@@ -108,7 +108,7 @@ def _renamed() -> dict[str, Any]:
     adjoint = property(lambda self: publics["adjoint"](self) if self.is_complex() else shape._mT(self))
     return {
         "__rtruediv__": divided, "__rdiv__": divided, "__rmatmul__": linalg.rmatmul,
-        "__getitem__": indexing.getitem, "__setitem__": indexing.setitem, "index_put_": indexing.index_put_,
+        "__getitem__": subscript.getitem, "__setitem__": subscript.setitem, "index_put_": subscript.index_put_,
         "where": indexing._where_method, "repeat": publics["_repeat_method"],
         "swapaxes_": shape_in_place.transpose_, "swapdims_": shape_in_place.transpose_,
         "T": property(shape._T), "mT": property(shape._mT), "H": adjoint, "mH": adjoint,

@@ -10,10 +10,14 @@ from retrograd.autograd.modes import current_mode
 from retrograd.device import current_kernels, device, kernels_of
 from retrograd.dtypes import (
     Category,
+    bfloat16,
     bool_,
+    complex64,
     complex128,
     dtype,
     finfo,
+    float16,
+    float32,
     float64,
     get_default_dtype,
     iinfo,
@@ -24,9 +28,8 @@ from retrograd.storage import INFERENCE, overwrite, write
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = [
-    "Destination", "Options", "as_dtype", "as_number", "as_size", "checked_number", "destination",
-    "dtype_of_number",
-    "finish", "fresh",
+    "Destination", "Options", "as_dtype", "as_number", "as_size", "c_name", "checked_number", "described",
+    "destination", "dtype_of_number", "fill_number", "finish", "fresh",
 ]  # fmt: skip
 
 
@@ -198,10 +201,42 @@ def dtype_of_number(value: bool | int | float | complex) -> dtype:
     return get_default_dtype() if isinstance(value, float) else get_default_dtype().to_complex()
 
 
+def _too_large(value: float) -> bool:
+    return math.isfinite(value) and abs(value) > finfo(float32).max
+
+
 _C_NAMES = {
     "uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t",
     "float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float", "float64": "double",
 }  # fmt: skip
+
+
+def c_name(value: Any) -> str:
+    """The name of the type of `value` as CPython's C interface has it: with the module for NumPy's scalars."""
+    kind = type(value)
+    return f"numpy.{kind.__name__}" if kind.__module__ == "numpy" else kind.__name__
+
+
+def described(value: Any) -> str:
+    """What an argument of the wrong type is, as PyTorch's errors about overloads say."""
+    if isinstance(value, (list, tuple)):
+        return f"{type(value).__name__} of [{', '.join(type(each).__name__ for each in value)}]"
+    return c_name(value)
+
+
+def fill_number(value: bool | int | float | complex, to: dtype) -> Any:
+    """As `checked_number`, but what is too large for a type of 16 bits becomes infinite there.
+
+    Raises
+    ------
+    OverflowError
+        If it is an integer of more than 64 bits.
+    RuntimeError
+        If it is out of the type's range.
+    """
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise OverflowError("can't convert negative int to unsigned" if value < 0 else "int too big to convert")
+    return checked_number(value, float64 if to in (float16, bfloat16) else to)
 
 
 def checked_number(value: bool | int | float | complex, to: dtype, type_name: str | None = None) -> Any:
@@ -215,7 +250,10 @@ def checked_number(value: bool | int | float | complex, to: dtype, type_name: st
     if to is bool_:
         return bool(value)
     if to.is_complex:
-        return complex(value)
+        parts = complex(value)
+        if to is complex64 and any(map(_too_large, (parts.real, parts.imag))):
+            raise RuntimeError("value cannot be converted to type c10::complex<float> without overflow")
+        return parts
     fits = not isinstance(value, complex) or value.imag == 0
     real = value.real
     if to.category is Category.INTEGER:

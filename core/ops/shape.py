@@ -189,9 +189,9 @@ def _T(self: Tensor) -> Tensor:
 
 def _mT(self: Tensor) -> Tensor:
     """The last two dimensions swapped."""
-    if self.ndim < 2:
+    if self.ndim == 1:
         raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor.")
-    return transpose(self, -2, -1)
+    return transpose(self, -2, -1) if self.ndim else self
 
 
 # -- shape -------------------------------------------------------------------------------------
@@ -273,6 +273,8 @@ def reshape_as(input: Tensor, other: Tensor) -> Tensor:
 @composite
 def view_as(input: Tensor, other: Tensor) -> Tensor:
     """`view` with the shape of `other`."""
+    if not isinstance(other, Tensor):
+        raise TypeError(f"view_as(): argument 'other' (position 1) must be Tensor, not {type(other).__name__}")
     return view(input, other.shape)
 
 
@@ -503,6 +505,8 @@ def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storag
     offset = layout.offset if storage_offset is None else storage_offset
     size, stride = tuple(size), tuple(stride)
     base = input if input._base is None else input._base
+    if any(each < 0 for each in stride):
+        raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}")
     reach = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
     if 0 not in size and reach >= base.numel():
         raise RuntimeError(
@@ -549,6 +553,8 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """
     shape = tuple(input._array.shape)
     at = wrap_dim(dim, len(shape))
+    if not shape:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     return make_views(input, "UnbindBackward0", [_slice_step(shape, at, i) for i in range(shape[at])], dim=dim)
 
 
