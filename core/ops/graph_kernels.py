@@ -44,7 +44,7 @@ def _scatter_add(x: Tensor, positions: Any, values: Any, axis: int) -> Tensor:
 
 
 @graph_kernel("index_put")
-def index_put_raw(x: Tensor, indices: Any, values: Any, accumulate: bool) -> Tensor:
+def _index_put(x: Tensor, indices: Any, values: Any, accumulate: bool) -> Tensor:
     if not isinstance(values, Tensor):
         values = wrap_array(x._k.full((), values, x._array.dtype), x._k)
     return subscript.index_put_raw(x, indices, values, accumulate)

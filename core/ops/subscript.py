@@ -7,7 +7,7 @@ tensors among the indices become one `index` (reading) or `index_put_` (writing)
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from numbers import Integral
 from operator import index as as_index
 from typing import Any, NoReturn
@@ -61,8 +61,9 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     value = _assignable(self, value)
     if key is False:
         return
+    indices: Indices = ()
     if key is True:
-        viewed, indices = unsqueeze(self, 0), ()
+        viewed = unsqueeze(self, 0)
     elif type(key) in (int, slice) and not self._array.shape:
         (_no_index_on_scalar if type(key) is int else _no_slice_of_scalar)()
     else:
@@ -78,7 +79,7 @@ def _assignable(self: Tensor, value: Any) -> Any:
     """A value to assign: a tensor, or a number that fits the type of `self`."""
     if isinstance(value, Tensor):
         return value.to(self.device) if value._k.base is not self._k.base and value.ndim == 0 else value
-    if isinstance(value, Integral) and not isinstance(value, bool):
+    if not isinstance(value, bool) and isinstance(value, Integral):
         value = as_index(value)
         if not -(2**63) <= value < 2**63:
             raise ValueError("Overflow when unpacking long long")
@@ -193,7 +194,7 @@ def _as_item(item: Any) -> Any:
         raise TypeError(f"new(): invalid data type '{type(item).__name__}'")
     if isinstance(item, (list, range)) or hasattr(item, "__array__"):
         if getattr(item, "ndim", 1) == 0:
-            return _as_item(item.item()) if isinstance(item, Sized) else _refuse_item(item)
+            return _as_item(item.item()) if hasattr(item, "__len__") else _refuse_item(item)
         from retrograd.ops.creation import tensor
 
         made = tensor(list(item) if isinstance(item, range) else item)
