@@ -15,12 +15,12 @@ from typing import Any
 from retrograd.autograd.forward_ad import dual_at, unpack_at
 from retrograd.autograd.functional import standard_basis
 from retrograd.autograd.tangents import Level, Tape, entered, tangent_of
-from retrograd.func.pytree import tree_flatten, tree_map, tree_unflatten
 from retrograd.func.transforms import Argnums, close, jacrev, refuse_complex, replace, select
 from retrograd.func.vmap import vmap
-from retrograd.levels import running
+from retrograd.levels import Derivative, running
 from retrograd.ops.factories import zeros_like
 from retrograd.tensor import Tensor
+from retrograd.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 __all__ = ["hessian", "jacfwd", "jvp", "linearize"]
 
@@ -108,7 +108,9 @@ def _evaluate(
     level: Level, func: Callable[..., Any], primals: list[Any], tangents: Sequence[Any], spec: Any, has_aux: bool
 ) -> tuple[list[Any], Any, Any]:
     """The leaves of what `func` returns of dual tensors, their form, and what it returns beside."""
-    with running("jvp"), entered(level):
+    # PyTorch's `linearize` does not look at what its function writes to.
+    transform = "linearize" if isinstance(level, Tape) else Derivative("jvp", primals)
+    with running(transform), entered(level):
         duals = [dual_at(level, primal, tangent) for primal, tangent in zip(primals, tangents, strict=True)]
         output = func(*tree_unflatten(duals, spec))
     aux = None

@@ -19,12 +19,12 @@ from retrograd.autograd.function import Function, FunctionCtx
 from retrograd.autograd.modes import current_mode, set_mode
 from retrograd.autograd.tangents import tangents_of
 from retrograd.func.batched import Batched, BatchedKernels
-from retrograd.func.pytree import broadcast_leaves, tree_flatten, tree_unflatten
 from retrograd.func.vmap import enter, level_below
 from retrograd.levels import below, innermost_vmap, running
 from retrograd.ops.broadcasting import sum_to
 from retrograd.ops.graph import G
 from retrograd.tensor import Tensor, wrap_array
+from retrograd.utils._pytree import broadcast_leaves, tree_flatten, tree_unflatten
 
 __all__ = ["VmapInfo", "apply_in_transform"]
 

@@ -22,12 +22,12 @@ from retrograd.autograd.api import grad as _autograd_grad
 from retrograd.autograd.modes import current_mode, set_mode
 from retrograd.autograd.node import AccumulateGrad
 from retrograd.autograd.tangents import detached, set_tangent, tangents_of
-from retrograd.func.pytree import tree_flatten, tree_map, tree_unflatten
 from retrograd.func.vmap import vmap
-from retrograd.levels import innermost_vmap, running
+from retrograd.levels import Derivative, innermost_vmap, running
 from retrograd.ops.factories import zeros_like
 from retrograd.ops.shape import alias_of
 from retrograd.tensor import Tensor, wrap_array
+from retrograd.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 __all__ = ["grad", "grad_and_value", "jacrev", "vjp"]
 
@@ -64,6 +64,11 @@ def _fresh(tensor: Any) -> Any:
         for level in current_mode().dual:
             level.note_leaf(alias)
     return alias
+
+
+def _own(leaf: Any) -> Any:
+    """What the function gets of an argument that is not differentiated by: a write to it is no part of its graph."""
+    return detached(leaf) if isinstance(leaf, Tensor) and leaf._edge is None else leaf
 
 
 def _parts(tensor: Tensor) -> Iterator[Tensor]:
@@ -162,9 +167,10 @@ def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool
 
     @functools.wraps(func)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with _recording(), running("grad"):
+        with _recording(), running(Derivative("grad", tree_flatten((args, kwargs))[0])):
             chosen = tree_map(_fresh, select(args, argnums))
-            output = func(*replace(args, argnums, chosen), **kwargs)
+            others = tree_map(_own, replace(args, argnums, (None,) * len(chosen)))
+            output = func(*replace(others, argnums, chosen), **tree_map(_own, kwargs))
             value, aux = _value_and_aux(output, has_aux)
             leaves, spec = tree_flatten(chosen)
             gradients = _gradients(value, leaves)
@@ -243,7 +249,12 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     >>> pull_back(retrograd.tensor(2.0))
     (tensor(2.),)
     """
-    with _recording(), running("vjp"):
+    return vjp_of(func, primals, has_aux, primals)
+
+
+def vjp_of(func: Callable[..., Any], primals: tuple[Any, ...], has_aux: bool, arguments: Any) -> Any:
+    """`vjp` of a function that may write to tensors among its own `arguments`."""
+    with _recording(), running(Derivative("vjp", tree_flatten(arguments)[0])):
         fresh = tree_map(_fresh, primals)
         output = func(*fresh)
         aux = None
@@ -310,7 +321,8 @@ def jacrev(
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         refuse_complex("jacrev", args, "inputs")
         chosen = select(args, argnums)
-        result = vjp(lambda *c: func(*replace(args, argnums, c), **kwargs), *chosen, has_aux=has_aux)
+        others = tree_map(_own, replace(args, argnums, (None,) * len(chosen)))
+        result = vjp_of(lambda *c: func(*replace(others, argnums, c), **kwargs), chosen, has_aux, args)
         output, pull_back = result[:2]
         refuse_complex("jacrev", output, "outputs")
         outputs, out_spec = tree_flatten(output)

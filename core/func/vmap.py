@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from retrograd.func.batched import Batched, BatchedKernels
-from retrograd.func.pytree import LEAF, TreeSpec, broadcast_leaves, tree_flatten, tree_unflatten
 from retrograd.levels import innermost_vmap, running
 from retrograd.storage import Storage
 from retrograd.tensor import Tensor, wrap_array
+from retrograd.utils._pytree import LEAF, TreeSpec, broadcast_leaves, tree_flatten, tree_unflatten
 
 __all__ = ["debug_unwrap", "enter", "leave", "level_below", "vmap"]
 
