@@ -80,7 +80,7 @@ short, int, long = int16, int32, int64
 cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
-_LAZY = ("cuda", "distributed", "func", "nn", "optim", "utils", "random", "backends", "profiler")
+_LAZY = ("cuda", "distributed", "func", "nn", "optim", "utils", "random", "backends", "profiler", "testing")
 
 if _TYPE_CHECKING:  # without `distributed`, which no module of the core knows
     from retrograd import (
@@ -90,6 +90,7 @@ if _TYPE_CHECKING:  # without `distributed`, which no module of the core knows
         optim as optim,
         profiler as profiler,
         random as random,
+        testing as testing,
         utils as utils,
     )
     from retrograd.func import vmap as vmap

@@ -251,6 +251,9 @@ def is_transposed(array: Array) -> bool:
 def strides(array: Array) -> tuple[int, ...]:
     """Distances between neighbours along each axis, in elements."""
     size = array.itemsize
+    if not array.size and not any(array.strides):  # NumPy's own for an empty array; the others have row-major ones
+        steps = np.maximum(array.shape[1:], 1)[::-1].cumprod()[::-1]
+        return (*steps.tolist(), 1)
     return tuple(step // size for step in array.strides)
 
 
