@@ -6,10 +6,15 @@ draw for each sample, and rules that hold inside transforms only, ask here.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["bare", "below", "innermost_vmap", "is_mapped", "running", "transforms"]
+__all__ = [
+    "Derivative", "bare", "below", "births", "innermost_derivative", "innermost_vmap", "is_mapped", "note_birth",
+    "running", "transforms",
+]  # fmt: skip
 
 _running: ContextVar[tuple[Any, ...]] = ContextVar("retrograd.transforms", default=())
 
@@ -59,8 +64,50 @@ class below:
         _running.set(self._kept)
 
 
+class Derivative(str):
+    """The name of a transform that differentiates, with what its function may write to.
+
+    Note [Captured tensors]
+        A function that is differentiated may write in place to its arguments and to what it makes itself,
+        not to what it captures. So while a derivative runs in some thread, new version cells get its number
+        (`note_birth`), as their third entry; what has none, or a smaller one, is captured. Aliases share the
+        cell, and `retrograd.autograd.captured` asks before a write.
+    """
+
+    number: int
+    admitted: tuple[Any, ...]
+
+    def __new__(cls, name: str, arguments: Iterable[Any] = ()) -> Derivative:
+        made = super().__new__(cls, name)
+        made.number = _next_number()
+        made.admitted = tuple(each._cell for each in arguments if hasattr(each, "_cell"))
+        return made
+
+
+_next_number = itertools.count(1).__next__
+
+births: Final[list[int]] = []
+"""The numbers of the derivatives that run in any thread: empty, and so at no cost to who makes tensors, mostly."""
+
+
+def note_birth(tensor: Any) -> None:
+    """Let a new tensor know in which derivative of a function it was made: Note [Captured tensors]."""
+    derivative, _, _ = innermost_derivative()
+    if derivative is not None:
+        tensor._cell[1:] = (None, derivative.number)
+
+
+def innermost_derivative() -> tuple[Derivative | None, tuple[Any, ...], tuple[Any, ...]]:
+    """The innermost derivative of a function that is running, and the transforms outside and inside of it."""
+    stack = _running.get()
+    for position in range(len(stack) - 1, -1, -1):
+        if type(stack[position]) is Derivative:
+            return stack[position], stack[:position], stack[position + 1 :]
+    return None, stack, ()
+
+
 class running:
-    """A context in which a transform runs: `with running("grad"): ...`."""
+    """A context in which a transform runs: a kernel table of `vmap`, a `Derivative`, or the name of another."""
 
     __slots__ = ("transform",)
 
@@ -70,6 +117,10 @@ class running:
     def __enter__(self) -> None:
         # A tuple: tasks share what the variable holds.
         _running.set((*_running.get(), self.transform))
+        if type(self.transform) is Derivative:
+            births.append(self.transform.number)
 
     def __exit__(self, *exc_info: object) -> None:
         _running.set(_running.get()[:-1])
+        if type(self.transform) is Derivative:
+            births.remove(self.transform.number)

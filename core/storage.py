@@ -11,7 +11,8 @@ Note [Version cell]
     A version counter is a list with one int, shared by reference: a view and its base, or a tensor
     and its `detach()`, have the same cell; `.data` gets a cell of its own. Every in-place write
     adds one. A node saves the cell and its value and compares later. In-place operators leave a
-    `Signature` behind the int, so that an error can say who wrote.
+    `Signature` behind the int, so that an error can say who wrote. A third entry, which few have, is
+    explained in Note [Captured tensors] in `retrograd.levels`; then the second may be None.
 
 Note [Inference cell]
     A tensor made in inference mode has no version, so no node may save it. That must cost nothing
@@ -107,9 +108,9 @@ class Signature(NamedTuple):
 def sign(cell: Any, name: str, node: type[Node] | None, stack: str | None) -> None:
     """Leave in a version cell who has just written."""
     if type(cell) is list:
-        if node is None and len(cell) > 1:
+        if node is None and len(cell) > 1 and cell[1] is not None:
             node = cell[1].node
-        cell[1:] = (Signature(cell[0], name, node, stack),)
+        cell[1:2] = (Signature(cell[0], name, node, stack),)
 
 
 def check_write(tensor: Tensor) -> None:

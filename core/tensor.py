@@ -23,7 +23,7 @@ from retrograd.autograd import explaining, hooks
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import LEAVES, AccumulateGrad, Edge, Node, changed_sink
 from retrograd.device import device, kernels_of
-from retrograd.levels import is_mapped, transforms
+from retrograd.levels import births, is_mapped, note_birth, transforms
 from retrograd.size import Size
 from retrograd.storage import Meta, share, write
 from retrograd.views import Layout, contiguous_strides
@@ -124,6 +124,8 @@ class Tensor:
         made = object.__new__(cls)
         made._array, made._k, made._edge, made._meta = array, k, edge, meta
         made._cell = [0]
+        if births:
+            note_birth(made)
         return made
 
     def _own_meta(self) -> Meta:
@@ -435,6 +437,10 @@ class Tensor:
                 "hence detach_() cannot be called on these gradients. To fix this error, please refer to the "
                 "Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
             )
+        if births:
+            from retrograd.autograd.captured import refuse_captured
+
+            refuse_captured(self, "detach_")
         self._edge = None
         if meta is not None:
             meta.tangents = None
@@ -452,6 +458,8 @@ class Tensor:
         alias = _plain(self)
         if self.is_inference():
             alias._cell = self._cell
+        elif births:
+            alias._cell += [None, *self._cell[2:]]  # type: ignore[list-item]  # Note [Captured tensors]
         share(self, alias)
         if current_mode().anomaly:
             explaining.remember_break(".data", [self], [alias], False, True)
@@ -697,6 +705,8 @@ def wrap_array(array: Any, k: Any) -> Tensor:
     made._edge = None
     made._cell = [0]
     made._meta = None
+    if births:
+        note_birth(made)
     return made
 
 

@@ -123,12 +123,13 @@ def raise_freed(error: Exception, node: Node) -> None:
 def note_stale(error: RuntimeError, node: Node, name: str, cell: Sequence[Any]) -> RuntimeError:
     """Say who saved the tensor that has changed, and who changed it; `cell` is its version cell."""
     text = f"It was saved by {node.name()}, as {name!r}, and "
-    if len(cell) > 1 and cell[1].version == cell[0]:
-        text += f"was last written to by {cell[1].name}."
+    written = cell[1] if len(cell) > 1 else None
+    if written is not None and written.version == cell[0]:
+        text += f"was last written to by {written.name}."
         text += _at(f"The forward call of {node.name()} was", stack_of(node))
-        text += _at(f"The call of {cell[1].name} was", cell[1].stack)
+        text += _at(f"The call of {written.name} was", written.stack)
     else:
-        before = f"after {cell[1].name}, " if len(cell) > 1 else ""
+        before = "" if written is None else f"after {written.name}, "
         text += (
             f"{before}was last written to by something that is not an in-place operator: an optimizer's step, the "
             "accumulation into `.grad`, or increment_version()."

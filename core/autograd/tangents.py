@@ -381,10 +381,19 @@ def _rewriting(base: Tensor, target: Tensor, view: View | None, aliases: list[Te
         else:
             # Contiguous, because steps of any layout count the elements of such an array.
             whole = zeros_of_base() if own is None else own.clone(memory_format=contiguous_format)
+            whole = _mapped_like(whole, new)
             _stepped(whole, view.steps).copy_(new)
         return [whole, *(_stepped(whole, each) for each in steps)]
 
     return run
+
+
+def _mapped_like(tensor: Tensor, other: Tensor) -> Tensor:
+    """The tensor, spread over the samples of a `vmap` if `other`, a part of which it is to hold, differs by them."""
+    k = other._k
+    if not k.level or not other._array.mapped:
+        return tensor
+    return wrap_array(k.wrap(k.spread(k.lift(tensor)._array), True), k)
 
 
 def _zeros_of(tensor: Tensor) -> Callable[[], Tensor]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from retrograd.func.batched import Batched, BatchedKernels
-from retrograd.levels import innermost_vmap, running
+from retrograd.levels import below, innermost_vmap, running
 from retrograd.storage import Storage
 from retrograd.tensor import Tensor, wrap_array
 from retrograd.utils._pytree import LEAF, TreeSpec, broadcast_leaves, tree_flatten, tree_unflatten
@@ -242,7 +242,8 @@ class _Entered(Storage):
     def write(self, k: Any, steps: Any, value: Any) -> None:
         outside: Tensor = self.array.value
         super().write(k, steps, value)
-        outside.copy_(self.array.value)
+        with below(self.array.table):
+            outside.copy_(self.array.value)
         self.array.value = outside
 
 

@@ -10,12 +10,14 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from retrograd.autograd.captured import refuse_captured
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import UNGENERATED
 from retrograd.autograd.profiler import operator_name
 from retrograd.autograd.rebase import check_writable, rebase
 from retrograd.autograd.tangents import Level, move_tangents, push_write, tangents_of
 from retrograd.dtypes import can_cast
+from retrograd.levels import births
 from retrograd.ops import dispatch, specialise
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.declare import Array, Op, op, op_of
@@ -40,6 +42,8 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
     if mode.profiler is not None:
         name = operator_name(op.node_class.__name__) + "_"
         return mode.profiler.call(name, call_inplace, op, target, *rest)
+    if births:
+        refuse_captured(target, op.name, rest)
     inputs, values = dispatch._split(op, (target, *rest))
     k = dispatch.common_kernels(op.name + "_", inputs)
     if k.level or op.raw:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from retrograd.autograd.modes import current_mode
-from retrograd.autograd.tangents import move_tangents
+from retrograd.autograd.tangents import move_tangents, tangents_of
+from retrograd.levels import innermost_derivative
 from retrograd.storage import Storage
-from retrograd.tensor import Tensor, wrap_array
+from retrograd.tensor import Tensor, own_edge, wrap_array
 
 if TYPE_CHECKING:
     from retrograd.ops.declare import Op
@@ -38,6 +39,7 @@ def at_level_of(op: Op, target: Tensor, inputs: Sequence[Any], raw: Sequence[Any
     RuntimeError
         If one of them differs by sample at a level at which the target does not.
     """
+    _raise_if_made_inside(target, inputs)
     k = target._k
     found: list[Any] = [_as_it_was(target)]
     for each in inputs[1:]:
@@ -54,6 +56,46 @@ def at_level_of(op: Op, target: Tensor, inputs: Sequence[Any], raw: Sequence[Any
         if getattr(array, "mapped", False) and not (k.level and target._array.mapped):
             _refuse(op, target, None)
     return found
+
+
+def _raise_if_made_inside(target: Tensor, inputs: Sequence[Any]) -> None:
+    """Bring a target from below to the level of an input whose place in a graph, or tangent, it is to take over.
+
+    What a function makes belongs to no level. If it is differentiated inside of a `vmap`, graph and tangents are at
+    the level of that; what is made inside of the derivative can be brought there, because nobody else sees it.
+    """
+    derivative, outside, _ = innermost_derivative()
+    cell: Any = target._cell
+    if derivative is None or len(cell) < 3 or cell[2] < derivative.number:
+        return
+    for table in outside:
+        if getattr(table, "level", 0) > target._k.level and any(
+            getattr(each, "_k", None) is table
+            and not each._array.mapped
+            and (own_edge(each) is not None or tangents_of(each))
+            for each in inputs
+        ):
+            _raise_to(table, target)
+
+
+def _raise_to(table: Any, target: Tensor) -> None:
+    meta, k = target._meta, target._k
+    storage = None if meta is None else meta.storage
+    base = target if meta is None or meta.view is None else meta.view.base
+    inner = wrap_array(base._array if storage is None else storage.array, k)
+    inner._edge = own_edge(base)
+    move_tangents(base, inner)
+    lifted = table.lift(inner)._array
+    if storage is not None:
+        storage.array = lifted
+    for each in [target] if storage is None else list(storage.live()):
+        array = lifted
+        for step in () if each._meta is None else each._meta.steps:
+            array = step.apply(table, array)
+        each._k, each._edge = table, None
+        each._set_array(array)
+        if each._meta is not None:
+            each._meta.tangents = None
 
 
 def _as_it_was(target: Tensor) -> Tensor:

@@ -421,7 +421,7 @@ def stale_error(node: Node, plan: Plan, index: int, array: Any, cell: list[Any],
 
 def _edge_now(edge: Any, cell: list[Any]) -> Any:
     """Where an input that was `edge` comes from now: a recorded write has left its node in the cell."""
-    if edge is None or len(cell) == 1 or cell[1].node is None:
+    if edge is None or len(cell) == 1 or cell[1] is None or cell[1].node is None:
         return edge
     from retrograd.autograd.stale import AsStridedBackward0, ViewPlan
 

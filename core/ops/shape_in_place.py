@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from retrograd.autograd import tangents
 from retrograd.autograd.anomaly import stack_of_caller
+from retrograd.autograd.captured import refuse_captured
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.rebase import check_writable
 from retrograd.autograd.stale import make_view_node, view_class
+from retrograd.levels import births
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.shape import make_view, named_dim, squeezed, swapped, unsqueezed
 from retrograd.storage import announce, bump, sign
@@ -41,6 +43,8 @@ def _check(self: Tensor) -> None:
 
 def _change(self: Tensor, operator: str, node_name: str, step: Permute | Reshape, **arguments: Any) -> Tensor:
     """Let a tensor become the view of itself that `step` leads to. See Note [Changes of shape in place]."""
+    if births:
+        refuse_captured(self, operator)
     mode = current_mode()
     records = mode.grad and self.requires_grad
     announce(self)

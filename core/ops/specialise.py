@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode
 from retrograd.autograd.node import next_sequence_number
+from retrograd.levels import births, note_birth
 from retrograd.ops import dispatch
 from retrograd.ops.plan import CONSTANT, is_transposed
 
@@ -29,6 +30,8 @@ scope: dict[str, Any] = {
     "CONSTANT": CONSTANT,
     "current_mode": current_mode,
     "next_seq": next_sequence_number,
+    "births": births,
+    "note_birth": note_birth,
     "call": dispatch.call,
     "is_transposed": is_transposed,
     "call_or_decline": dispatch.call_or_decline,
@@ -141,6 +144,7 @@ def _compute(op: Op, tensors: tuple[bool, ...]) -> list[str]:
     lines += [
         "if type(y) is not k.array_type: y = k.as_array(y)",
         "out = new(Tensor); out._array = y; out._k = k; out._cell = [0]; out._meta = None",
+        "if births: note_birth(out)",
     ]
     if not op.vjp:
         return [*lines, "out._edge = None", "return out"]

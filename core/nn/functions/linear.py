@@ -11,7 +11,7 @@ from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode
 from retrograd.autograd.node import next_sequence_number
 from retrograd.autograd.stale import make_view_node, view_class
 from retrograd.dtypes import Category, int64
-from retrograd.levels import is_mapped
+from retrograd.levels import births, is_mapped, note_birth
 from retrograd.ops import linalg, neural, shape
 from retrograd.ops.checks import extremes
 from retrograd.ops.declare import op_of
@@ -90,6 +90,8 @@ def _linear_at_once(input: Tensor, weight: Tensor, bias: Tensor, records: bool) 
     k.add(y, b, y)
     out = _new(Tensor)
     out._array, out._k, out._cell, out._meta, out._edge = y, k, [0], None, None
+    if births:
+        note_birth(out)
     edges = bias._edge, input._edge, weight._edge
     if not records or edges == (None, None, None):
         return out
