@@ -1,9 +1,15 @@
-"""A worker's side of the conversation with all servers: a thread that talks, and calls that wait.
+"""A worker's side of the conversation with all servers: calls that talk, and a thread that keeps it alive.
 
 The client moves arrays and numbers and knows nothing of tensors, which is
-:class:`~retrograd.distributed.optimizer.ServerOptimizer`'s part. One thread owns all sockets. It sends what it
-is given while the program computes on, beats the heart, and says again what is lost; the program's thread
-waits for nothing but answers.
+:class:`~retrograd.distributed.optimizer.ServerOptimizer`'s part.
+
+Notes
+-----
+Note [Who talks]
+    The program's thread sends what it asks and receives what it waits for by itself: to hand either to another
+    thread and back takes longer than a small step. While it computes, ZeroMQ's own threads carry the bytes, and
+    the client's thread beats the heart, sends what ZeroMQ did not take at once, and says again what is lost. The
+    sockets belong to whoever holds the lock.
 """
 
 from __future__ import annotations
@@ -11,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import queue
 import threading
 import time
 from collections import deque
@@ -24,6 +29,7 @@ import numpy as np
 import zmq
 
 from . import messages, protocol, transport
+from .allocator import keep_freed_memory
 from .compression import Codec, codec_for
 from .environment import Environment
 from .errors import DistributedError, ProtocolError, Refused
@@ -43,6 +49,7 @@ HEARTBEAT = 0.5
 """Seconds between two heartbeats. A peer is given up after many of them (``RETROGRAD_TIMEOUT``)."""
 
 _TICK = 0.1  # seconds between looks at the clock when nothing arrives
+_BLOCKED = 0.002  # the same, while ZeroMQ does not take what is to be sent
 _FAREWELL = 2.0  # seconds that a goodbye may take
 _SPARSE = 0.5  # the share of rows below which rows travel by number
 _LOOK_AGAIN_MOST = 64  # pushes between two looks at a matrix whose rows were not sparse
@@ -63,14 +70,14 @@ class _Pulse:
 class _Call:
     """What the program waits for: an answer of each server that was asked."""
 
-    inbox: queue.SimpleQueue[tuple[int, Any, list[Array]]] = field(default_factory=queue.SimpleQueue)
+    inbox: deque[tuple[int, Any, list[Array]]] = field(default_factory=deque)
     began: float = 0.0
 
     def deliver(self, shard: int) -> Callable[[Any, list[Array]], None]:
-        return lambda message, arrays: self.inbox.put((shard, message, arrays))
+        return lambda message, arrays: self.inbox.append((shard, message, arrays))
 
     def fail(self, error: DistributedError) -> None:
-        self.inbox.put((-1, error, []))
+        self.inbox.append((-1, error, []))
 
 
 @dataclass(slots=True)
@@ -92,8 +99,7 @@ class Client:
     place : Environment
         Which rank of which run this is, and where the servers listen.
     report : callable
-        Gives the worker's :class:`~retrograd.distributed.messages.Report` at any moment. It is called from
-        the client's thread.
+        Gives the worker's :class:`~retrograd.distributed.messages.Report` at any moment, in any thread.
 
     Raises
     ------
@@ -134,22 +140,20 @@ class Client:
         self._deliver: Deliver = _ignore
         self._training: tuple[str, Groups, tuple[TensorSpec, ...]] | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._tasks: deque[Callable[[float], None]] = deque()
-        self._bell, self._ring = os.pipe()
-        os.set_blocking(self._bell, False)
-        os.set_blocking(self._ring, False)
         self._lock = threading.RLock()
-        """Held by whoever touches a link."""
+        """Held by whoever touches a link or a socket; see Note [Who talks]."""
         self._waiting: _Call | None = None
+        self._wake = threading.Event()
+        """Has the client's thread look at once."""
         self._stopping = False
-        self._news = threading.Event()
-        """Set when a server has said something."""
+        keep_freed_memory()
         now = time.monotonic()
         incarnation, host = _number(), host_name()
         try:
             self.links = [Link(place, shard, incarnation, host, now) for shard in range(len(place.servers))]
             self.channels = [self._connect(address) for address in place.servers]
             self._pulses = [_Pulse(self._connect(address)) for address in place.servers]
+            self._poller = self._watch()
         except BaseException:
             self._destroy()
             raise
@@ -291,13 +295,16 @@ class Client:
 
     def close(self, error: str | None = None, *, say_goodbye: bool = True) -> None:
         """Say goodbye, in peace or with the `error` that ends this worker, and end the thread."""
-        if say_goodbye:
-            bye = messages.Bye(error and error[:10_000], self._report())
-            self._do(lambda now: self._say_to_all(bye))
-        self._do(lambda now: self._stop())
-        self._thread.join(_FAREWELL + 3)
-        os.close(self._bell)
-        os.close(self._ring)
+        with self._lock:
+            if self._stopping:
+                return
+            self._stopping = True
+            if say_goodbye:
+                self._flush()
+                self._say_to_all(messages.Bye(error and error[:10_000], self._report()))
+            self._destroy()
+        self._wake.set()
+        self._thread.join(_TICK + 3)
 
     # ---- pushing -------------------------------------------------------------------------------------------
 
@@ -373,7 +380,7 @@ class Client:
             shared=shard in self._desks,
             segment=self._desks[shard].segment.handle if any(slot.offset >= 0 for slot in slots) else None,
         )
-        self._do(lambda now: self.links[shard].say(request, message, arrays, now=now))
+        self._say(self.links[shard], request, message, arrays)
 
     # ---- asking --------------------------------------------------------------------------------------------
 
@@ -383,8 +390,14 @@ class Client:
     def _ask(self, link: Link, call: _Call, make: Callable[[int], Message], arrays: Sequence[Array] = ()) -> None:
         with self._lock:
             request = link.begin(call.deliver(link.shard), call.fail)
-        message = make(request.seq)
-        self._do(lambda now: link.say(request, message, arrays, now=now))
+            self._say(link, request, make(request.seq), arrays)
+
+    def _say(self, link: Link, request: Request, message: Message, arrays: Sequence[Array]) -> None:
+        with self._lock:
+            link.say(request, message, arrays, now=time.monotonic())
+            self._flush()
+        if self._is_blocked():
+            self._wake.set()
 
     def _init(self, link: Link, call: _Call, slices: tuple[Slice, ...], arrays: Sequence[Array], weights: bool) -> None:
         assert self._training is not None
@@ -410,16 +423,8 @@ class Client:
                     as_asked = as_asked and not missing
                     missing = len(self.links)
                     self._expect_weights()
-                elif isinstance(message, messages.Ready):
-                    self._take_ready(shard, message)
-                elif isinstance(message, messages.Weights):
-                    missing -= self._take_weights(shard, message, arrays)
                 else:
-                    if isinstance(message, messages.Kept):
-                        self._kept[shard] = message.entries, arrays
-                    elif isinstance(message, messages.Released):
-                        self._released = message.step
-                    missing -= 1
+                    missing -= self._take(shard, message, arrays)
             return as_asked
         finally:
             self._waiting = None
@@ -428,17 +433,29 @@ class Client:
     def _is_over(self, call: _Call) -> bool:
         """Whether nothing more comes of a call whose answers are here: it may have led to joining again meanwhile."""
         with self._lock:
-            if call.inbox.empty():
+            if not call.inbox:
                 self._waiting = None
             return self._waiting is None
 
     def _next(self, call: _Call) -> tuple[int, Any, list[Array]]:
-        while True:
-            try:
-                return call.inbox.get(timeout=1.0)
-            except queue.Empty:
-                if not self._thread.is_alive():
-                    raise DistributedError("the client's thread has ended") from None
+        """The next thing that comes of a call. The lock is free again while it is dealt with."""
+        with self._lock:
+            while not call.inbox:
+                self._turn(_TICK)
+            return call.inbox.popleft()
+
+    def _take(self, shard: int, message: Any, arrays: list[Array]) -> int:
+        """Take an answer; 1 if it was the last of its server's, else 0."""
+        if isinstance(message, messages.Weights):
+            return self._take_weights(shard, message, arrays)
+        if isinstance(message, messages.Ready):
+            self._take_ready(shard, message)
+            return 0  # the weights follow
+        if isinstance(message, messages.Kept):
+            self._kept[shard] = message.entries, arrays
+        elif isinstance(message, messages.Released):
+            self._released = message.step
+        return 1
 
     def _take_ready(self, shard: int, ready: messages.Ready) -> None:
         if shard == 0:
@@ -466,8 +483,9 @@ class Client:
                 )
             self._deliver(slices[slot.index], array, rows)
         if message.segment is not None:
-            link, landed = self.links[shard], messages.Landed(message.seq)
-            self._do(lambda now: link.outgoing.append((landed, ())))
+            with self._lock:
+                self.links[shard].outgoing.append((messages.Landed(message.seq), ()))
+                self._flush()
         self._parts[shard] = self._parts.get(shard, 0) + 1
         if self._parts[shard] < message.parts:
             return 0
@@ -507,54 +525,48 @@ class Client:
 
     def _await_welcomes(self) -> list[messages.Welcome]:
         """What the servers have answered to HELLO."""
-        self._waiting = _Call(began=time.monotonic())
-        try:
-            while not all(welcomes := [link.welcome for link in self.links]):
-                for link in self.links:
-                    if link.failure is not None:
-                        raise link.failure
-                self._news.wait(_TICK)
-                self._news.clear()
-        finally:
-            self._waiting = None
+        with self._lock:
+            self._waiting = _Call(began=time.monotonic())
+            try:
+                while not all(welcomes := [link.welcome for link in self.links]):
+                    for link in self.links:
+                        if link.failure is not None:
+                            raise link.failure
+                    self._turn(_TICK)
+            finally:
+                self._waiting = None
         return [each for each in welcomes if each is not None]
 
-    # ---- the thread ----------------------------------------------------------------------------------------
-
-    def _do(self, task: Callable[[float], None]) -> None:
-        """Have the thread do something, now."""
-        self._tasks.append(task)
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._ring, b"!")
+    # ---- talking -------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        """The client's thread: what must be done while the program computes."""
+        while not self._stopping:
+            self._wake.wait(_BLOCKED if self._is_blocked() else _TICK)
+            self._wake.clear()
+            # While the program's thread waits for an answer it holds the lock, and does all this itself.
+            if not self._stopping and self._lock.acquire(blocking=False):
+                try:
+                    self._turn(0)
+                except Exception as error:
+                    failure = DistributedError(f"the client's thread failed: {type(error).__name__}: {error}")
+                    for link in self.links:
+                        link.fail(failure)
+                    return
+                finally:
+                    self._lock.release()
+
+    def _watch(self) -> zmq.Poller:
         poller = zmq.Poller()
-        poller.register(self._bell, zmq.POLLIN)
-        for channel in self._sockets():
+        for channel in [*self.channels, *(pulse.channel for pulse in self._pulses)]:
             poller.register(channel.socket, zmq.POLLIN)
-        try:
-            while not self._stopping:
-                self._flush()
-                poller.poll(round(_TICK * 1000) if not self._is_blocked() else 2)
-                with self._lock:
-                    self._turn(time.monotonic())
-                self._news.set()
-        except Exception as error:
-            failure = DistributedError(f"the client's thread failed: {type(error).__name__}: {error}")
-            for link in self.links:
-                link.fail(failure)
-        finally:
-            self._destroy()
+        return poller
 
-    def _sockets(self) -> Iterator[transport.Channel]:
-        yield from self.channels
-        yield from (pulse.channel for pulse in self._pulses)
-
-    def _turn(self, now: float) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._bell, 4096)
-        while self._tasks:
-            self._tasks.popleft()(now)
+    def _turn(self, timeout: float) -> None:
+        """Send what is to be sent, hear what has come, waiting up to `timeout` seconds for it, and see to the time."""
+        self._flush()
+        self._poller.poll(1000 * (min(timeout, _BLOCKED) if self._is_blocked() else timeout))
+        now = time.monotonic()
         for link, channel, pulse in zip(self.links, self.channels, self._pulses, strict=True):
             for message, arrays in _received(channel):
                 link.take(message, arrays, now)
@@ -563,16 +575,18 @@ class Client:
             waiting = self._waiting
             link.tick(now, waiting_since=None if waiting is None else waiting.began)
             if now - pulse.asked > HEARTBEAT:
-                pulse.asked = now
-                with contextlib.suppress(zmq.Again):  # not connected: the silence speaks for itself
-                    beat = messages.Heartbeat(self.place.rank, link.incarnation, self._report())
-                    pulse.channel.send(beat)
-                for each in (channel, pulse.channel):  # asking also mends a connection that ZeroMQ has given up
-                    if (text := each.refusal()) is not None and link.failure is None:
-                        link.fail(Refused(text))
+                self._beat(link, channel, pulse, now)
         # Only while the program waits for something: it must take the new weights.
         if self._waiting is not None and any(link.must_join for link in self.links):
             self._rejoin(self._waiting, now)
+
+    def _beat(self, link: Link, channel: transport.Channel, pulse: _Pulse, now: float) -> None:
+        pulse.asked = now
+        with contextlib.suppress(zmq.Again):  # not connected: the silence speaks for itself
+            pulse.channel.send(messages.Heartbeat(self.place.rank, link.incarnation, self._report()))
+        for each in (channel, pulse.channel):  # asking also mends a connection that ZeroMQ has given up
+            if (text := each.refusal()) is not None and link.failure is None:
+                link.fail(Refused(text))
 
     def _flush(self) -> None:
         """Send what the links have to say, as far as the connections take it."""
@@ -599,7 +613,7 @@ class Client:
             link.begin_anew(incarnation, now)
         if self._training is None:
             return
-        waiting.inbox.put((-1, _Rejoined(), []))
+        waiting.inbox.append((-1, _Rejoined(), []))
         optimizer, groups, table = self._training
         for link in self.links:
             request = link.begin(waiting.deliver(link.shard), waiting.fail)
@@ -615,9 +629,6 @@ class Client:
             ):
                 with contextlib.suppress(zmq.Again):
                     channel.send(message)
-
-    def _stop(self) -> None:
-        self._stopping = True
 
     def _destroy(self) -> None:
         for channel in [*getattr(self, "channels", ()), *(each.channel for each in getattr(self, "_pulses", ()))]:
@@ -669,11 +680,8 @@ def _ignore(piece: Slice, array: Array, rows: Array | None) -> None:
 
 
 def _received(channel: transport.Channel) -> Iterator[tuple[Any, list[Array]]]:
-    while True:
-        try:
-            frames = channel.receive()
-        except zmq.Again:
-            return
+    while channel.has_message():
+        frames = channel.receive()
         with contextlib.suppress(ProtocolError):
             yield protocol.decode(frames)
 

@@ -13,12 +13,13 @@ carries out in the same sequence; who *takes part* is kept by the
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import singledispatchmethod
+from typing import TypeVar
 
 import zmq
 from msgspec import structs
@@ -26,6 +27,7 @@ from msgspec import structs
 import retrograd as rg
 
 from . import protocol, transport
+from .allocator import keep_freed_memory
 from .answers import Answers
 from .errors import DistributedError, Mismatch, ProtocolError, Refused, Stranger, Taken, WorkerLost, from_kind
 from .failpoints import failpoint
@@ -71,6 +73,20 @@ class Counters:
     dropped: int = 0
 
 
+_Handler = TypeVar("_Handler", bound=Callable[..., None])
+_HANDLERS: dict[type[Message], Callable[..., None]] = {}
+
+
+def _on(*kinds: type[Message]) -> Callable[[_Handler], _Handler]:
+    """The method decorated handles messages of these kinds."""
+
+    def note(handler: _Handler) -> _Handler:
+        _HANDLERS.update(dict.fromkeys(kinds, handler))
+        return handler
+
+    return note
+
+
 class Server:
     """Owns the weights of one run, or with several servers a part of them.
 
@@ -111,6 +127,7 @@ class Server:
         self._parent = os.getppid()
         self._host = host_name()
         self._next_warning = 0.0
+        self._ticked = -math.inf
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             self._keys = None if options.keys is None else ServerKeys.read(options.keys)
@@ -137,6 +154,7 @@ class Server:
 
         The server's numbers go into `sinks` meanwhile.
         """
+        keep_freed_memory()
         log.info("serving %d workers at %s", self.options.world_size, self.address)
         try:
             while not self._stopped:
@@ -162,14 +180,15 @@ class Server:
             self.office.drain()
         # Only now: after a long step of its own the server finds everyone's heartbeats in its queue, and
         # must have read them before it calls anyone silent.
-        self.tick(self.now())
+        if (now := self.now()) - self._ticked >= timeout:
+            self._ticked = now
+            self.tick(now)
 
     def _drain(self) -> None:
         for _ in range(_TURN):
-            try:
-                peer, *frames = self.channel.receive()
-            except zmq.Again:
+            if not self.channel.has_message():
                 return
+            peer, *frames = self.channel.receive()
             self.handle(bytes(peer), frames)
 
     def handle(self, peer: bytes, frames: Sequence[protocol.Frame]) -> None:
@@ -197,11 +216,13 @@ class Server:
 
     # ---- one method a message ------------------------------------------------------------------------------
 
-    @singledispatchmethod
     def _handle(self, message: Message, peer: bytes, arrays: list[Array]) -> None:
-        raise ProtocolError(f"a server does not take {type(message).__name__.upper()}")
+        handler = _HANDLERS.get(type(message))
+        if handler is None:
+            raise ProtocolError(f"a server does not take {type(message).__name__.upper()}")
+        handler(self, message, peer, arrays)
 
-    @_handle.register
+    @_on(protocol.Hello)
     def _(self, hello: protocol.Hello, peer: bytes, arrays: list[Array]) -> None:
         self._check_hello(hello)
         self.check_key(hello.role, hello.rank if hello.role == "worker" else None)
@@ -236,7 +257,7 @@ class Server:
         )
         self.outbox.send(peer, welcome)
 
-    @_handle.register
+    @_on(protocol.Heartbeat)
     def _(self, message: protocol.Heartbeat, peer: bytes, arrays: list[Array]) -> None:
         member = self.roster.get(message.rank)
         if member is None or member.state != "joined" or member.incarnation != message.incarnation:
@@ -245,7 +266,7 @@ class Server:
         member.heard, member.report = self.now(), message.report
         self.outbox.send(peer, protocol.Pulse(self.boot, member.received, member.answered))
 
-    @_handle.register
+    @_on(protocol.Init)
     def _(self, message: protocol.Init, peer: bytes, arrays: list[Array]) -> None:
         member = self._member(peer)
         if self._is_new(member, message):
@@ -259,7 +280,7 @@ class Server:
             self.office.wants_to_join(member)
         self.serve_waiting()
 
-    @_handle.register
+    @_on(protocol.Push)
     def _(self, message: protocol.Push, peer: bytes, arrays: list[Array]) -> None:
         member = self._member(peer)
         source = Source(member.rank, member.incarnation, message.seq)
@@ -276,21 +297,14 @@ class Server:
                 self.office.staged(contribution)
         self.serve_waiting()
 
-    @_handle.register
-    def _(self, message: protocol.Pull, peer: bytes, arrays: list[Array]) -> None:
+    @_on(protocol.Pull, protocol.Fetch)
+    def _(self, message: protocol.Pull | protocol.Fetch, peer: bytes, arrays: list[Array]) -> None:
         member = self._member(peer)
         if self._is_new(member, message):
             self._await(member, message)
         self.serve_waiting()
 
-    @_handle.register
-    def _(self, message: protocol.Fetch, peer: bytes, arrays: list[Array]) -> None:
-        member = self._member(peer)
-        if self._is_new(member, message):
-            self._await(member, message)
-        self.serve_waiting()
-
-    @_handle.register
+    @_on(protocol.Load)
     def _(self, message: protocol.Load, peer: bytes, arrays: list[Array]) -> None:
         member = self._member(peer)
         if self._is_new(member, message):
@@ -301,7 +315,7 @@ class Server:
             self._await(member, message)
         self.serve_waiting()
 
-    @_handle.register
+    @_on(protocol.Barrier)
     def _(self, message: protocol.Barrier, peer: bytes, arrays: list[Array]) -> None:
         member = self._member(peer)
         if self._is_new(member, message):
@@ -310,14 +324,14 @@ class Server:
             self.office.paused(member)
         self.serve_waiting()
 
-    @_handle.register
+    @_on(protocol.Landed)
     def _(self, message: protocol.Landed, peer: bytes, arrays: list[Array]) -> None:
         member = self._member(peer)
         if message.seq == member.answered:
             for flight in member.flights:
                 flight.land()
 
-    @_handle.register
+    @_on(protocol.Bye)
     def _(self, message: protocol.Bye, peer: bytes, arrays: list[Array]) -> None:
         if peer in self.launchers:
             self._stopped = True
@@ -329,7 +343,7 @@ class Server:
         else:
             self.lose(member, f"worker {member.rank} failed after step {member.step}: {message.error}")
 
-    @_handle.register
+    @_on(protocol.Exited)
     def _(self, message: protocol.Exited, peer: bytes, arrays: list[Array]) -> None:
         self._check_launcher(peer)
         if message.rank not in self.roster:
@@ -344,7 +358,7 @@ class Server:
         else:
             member.exited = self.now()  # its own farewell, on another connection, may still be under way
 
-    @_handle.register
+    @_on(protocol.StatusRequest)
     def _(self, message: protocol.StatusRequest, peer: bytes, arrays: list[Array]) -> None:
         if message.visit:
             self.check_key("launcher")
@@ -352,19 +366,17 @@ class Server:
             self._check_launcher(peer)
         self.outbox.send(peer, self.status())
 
-    @_handle.register
+    @_on(protocol.Echo)
     def _(self, message: protocol.Echo, peer: bytes, arrays: list[Array]) -> None:
         self.check_key("launcher")
         answer = structs.replace(message, time=time.time(), version=rg.__version__, protocol=protocol.VERSION)
         self.outbox.send(peer, answer, arrays)
 
-    @_handle.register
+    @_on(protocol.Follow)
     def _(self, message: protocol.Follow, peer: bytes, arrays: list[Array]) -> None:
         self.office.follow(message, peer)
 
-    @_handle.register(protocol.Staged)
-    @_handle.register(protocol.Weighed)
-    @_handle.register(protocol.Error)
+    @_on(protocol.Staged, protocol.Weighed, protocol.Error)
     def _(self, message: protocol.Staged | protocol.Weighed | protocol.Error, peer: bytes, arrays: list[Array]) -> None:
         self.office.hear(message, peer)
 

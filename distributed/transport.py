@@ -41,6 +41,8 @@ announces before the bytes arrive, so there must be a bound."""
 # Messages (whole ones) that may queue up for one peer. A worker has one request under way and a few
 # heartbeats, so this is a fuse and never the flow control.
 _HIGH_WATER_MARK = 64
+# As plain numbers: the arithmetic of enumerations takes longer than ZeroMQ.
+_EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 _LINGER_MS = 2000  # long enough for a BYE to leave, short enough for nobody to notice at exit
 
 
@@ -146,6 +148,10 @@ class Channel:
         self.traffic.messages_received += 1
         self.traffic.bytes_received += sum(map(len, frames))
         return frames
+
+    def has_message(self) -> bool:
+        """Whether `receive` would give a message. To ask is quicker than to try in vain."""
+        return bool(self.socket.get(_EVENTS) & _POLLIN)  # type: ignore[operator]
 
     def poll(self, timeout: float, *, to_send: bool = False) -> bool:
         """Whether a message is there (or may be sent) within `timeout` seconds."""
@@ -266,6 +272,8 @@ def _bind_error(address: str, error: zmq.ZMQError) -> DistributedError:
 
 def poll(channels: Sequence[Channel], timeout: float) -> bool:
     """Whether a message is there on one of several channels, within `timeout` seconds."""
+    if any(channel.has_message() for channel in channels):
+        return True
     if len(channels) == 1:
         return channels[0].poll(timeout)
     poller = zmq.Poller()
