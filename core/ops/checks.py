@@ -34,7 +34,9 @@ def everywhere(k: Any, condition: Any) -> bool:
 def extremes(tensor: Any) -> tuple[int, int]:
     """The least and the greatest of a tensor of integers; inside `vmap`, of all samples."""
     values = bare(tensor)
-    return int(values.min().item()), int(values.max().item())
+    k, array = values._k, values._array
+    axes = tuple(range(len(array.shape)))
+    return int(k.to_host(k.min(array, axes, False))), int(k.to_host(k.max(array, axes, False)))
 
 
 def implemented_for(kernel: str, *categories: Category) -> Callable[[Sequence[Any]], None]:

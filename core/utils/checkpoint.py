@@ -23,7 +23,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any
@@ -39,16 +39,17 @@ from retrograd.ops.plan import Packed, stale_message
 from retrograd.random import fork_rng, get_rng_state, set_rng_state
 from retrograd.tensor import Tensor, rebuild
 from retrograd.utils.selective_checkpoint import (
+    SAC_IGNORED_OPS,
     CheckpointPolicy,
     SelectiveCheckpointContext,
     create_selective_checkpoint_contexts,
 )
 
 __all__ = [
-    "CheckpointError", "CheckpointFunction", "CheckpointPolicy", "GraphExecGroup",
-    "SelectiveCheckpointContext",
-    "checkpoint", "checkpoint_sequential", "create_selective_checkpoint_contexts", "noop_context_fn",
-    "set_checkpoint_debug_enabled", "set_checkpoint_early_stop",
+    "SAC_IGNORED_OPS", "CheckpointError", "CheckpointFunction", "CheckpointPolicy", "GraphExecGroup",
+    "SelectiveCheckpointContext", "check_backward_validity", "checkpoint", "checkpoint_sequential",
+    "create_selective_checkpoint_contexts", "detach_variable", "get_device_states", "noop_context_fn",
+    "set_checkpoint_debug_enabled", "set_checkpoint_early_stop", "set_device_states",
 ]  # fmt: skip
 
 ContextFn = Callable[[], tuple[AbstractContextManager[Any], AbstractContextManager[Any]]]
@@ -422,13 +423,47 @@ def _without_reentrancy(
 # -- with re-entrancy ------------------------------------------------------------------------------
 
 
+def check_backward_validity(inputs: Iterable[Any]) -> None:
+    """Warn if no tensor among the arguments of a region requires a gradient."""
+    if not any(isinstance(each, Tensor) and each.requires_grad for each in inputs):
+        warnings.warn("None of the inputs have requires_grad=True. Gradients will be None", stacklevel=2)
+
+
+def detach_variable(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Each tensor as a leaf of its own, which requires a gradient where the tensor does; other values as they are.
+
+    Raises
+    ------
+    RuntimeError
+        If `inputs` is no tuple.
+    """
+    if not isinstance(inputs, tuple):
+        raise RuntimeError(f"Only tuple of tensors is supported. Got Unsupported input type: {type(inputs).__name__}")
+    return tuple(
+        each.detach().requires_grad_(each.requires_grad) if isinstance(each, Tensor) else each for each in inputs
+    )
+
+
+def get_device_states(*args: Any) -> tuple[list[int], list[Tensor]]:
+    """The random states of the accelerators that the tensors among `args` are on: none.
+
+    There is one generator for all devices here, and `retrograd.get_rng_state` gives its state.
+    """
+    return [], []
+
+
+def set_device_states(devices: Sequence[int], states: Sequence[Tensor], *, device_type: str | None = None) -> None:
+    """Set the random state to each of `states` in turn; what `get_device_states` has given is none."""
+    for state in states:
+        set_rng_state(state)
+
+
 class CheckpointFunction(Function):
     """The older way, `use_reentrant=True`: the region is one node, whose backward runs a pass of its own."""
 
     @staticmethod
     def forward(ctx: Any, run_function: Callable[..., Any], preserve_rng_state: bool, *args: Any) -> Any:
-        if not any(isinstance(each, Tensor) and each.requires_grad for each in args):
-            warnings.warn("None of the inputs have requires_grad=True. Gradients will be None", stacklevel=4)
+        check_backward_validity(args)
         ctx.run_function = run_function
         ctx.rng_state = get_rng_state() if preserve_rng_state else None
         ctx.device = get_default_device()
@@ -447,8 +482,8 @@ class CheckpointFunction(Function):
                 "use_reentrant=False, or call .backward() without passing the `inputs` argument."
             )
         inputs = list(ctx.inputs)
-        for i, tensor in zip(ctx.tensor_indices, ctx.saved_tensors, strict=True):
-            inputs[i] = tensor.detach().requires_grad_(tensor.requires_grad)
+        for i, tensor in zip(ctx.tensor_indices, detach_variable(ctx.saved_tensors), strict=True):
+            inputs[i] = tensor
         with fork_rng(enabled=ctx.rng_state is not None):
             if ctx.rng_state is not None:
                 set_rng_state(ctx.rng_state)

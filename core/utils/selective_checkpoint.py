@@ -5,7 +5,7 @@ Note [Selective checkpoint]
     wants; the second run's context is asked before each operator's kernel runs. Both work below the
     graph: in the second run the operator makes its node as always, only its result is taken from
     the first. Operators are told apart by their declaration and counted, so that the n-th call of
-    one gets the n-th result. Views and in-place operators are not seen and always run.
+    one gets the n-th result; policies are told their names in `retrograd.ops.aten`. Views and in-place operators are not seen and always run.
 
 `retrograd.utils.checkpoint` exports what is here.
 """
@@ -18,11 +18,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from retrograd.autograd.modes import ModeContext
+from retrograd.ops import aten
+from retrograd.ops.aten import OpOverload, OpOverloadPacket, overload_of
 
 if TYPE_CHECKING:
     from retrograd.ops.declare import Op
 
-__all__ = ["CheckpointPolicy", "SelectiveCheckpointContext", "create_selective_checkpoint_contexts"]
+__all__ = ["SAC_IGNORED_OPS", "CheckpointPolicy", "SelectiveCheckpointContext", "create_selective_checkpoint_contexts"]
 
 
 class CheckpointPolicy(enum.Enum):
@@ -118,7 +120,7 @@ class _Keeping(_Context):
 
     def keep(self, op: Op, arguments: Sequence[Any], result: Any) -> None:
         context = SelectiveCheckpointContext(is_recompute=False, op_output=result)
-        policy = self.policy(context, op, *arguments)
+        policy = self.policy(context, overload_of(op, arguments), *arguments)
         saves = policy is True or policy in (CheckpointPolicy.MUST_SAVE, CheckpointPolicy.PREFER_SAVE)
         self.storage[op][self.next_call(op)] = _Kept(result) if saves else _RECOMPUTE
 
@@ -151,21 +153,30 @@ class _Replaying(_Context):
         return arrays
 
 
-def _operators_of(function: Any) -> list[Op]:
-    """The operators that a function of the namespace is or chooses among.
+SAC_IGNORED_OPS = {
+    aten.detach.default, aten.is_contiguous.default, aten.is_contiguous.memory_format, aten.numel.default,
+    aten.dim.default, aten.size.default, aten.stride.default, aten.storage_offset.default,
+}  # fmt: skip
+"""What policies are never asked about: it computes nothing."""
+
+
+def _forms_of(item: Any) -> list[OpOverload]:
+    """What an item of a list stands for: itself, or the operators that a function of the namespace chooses among.
 
     Those that `sum` chooses among are called `_sum`, `_sum_all` and so on; `_std_mean` belongs to
     `std_mean` and not to `std`.
     """
     from retrograd.ops.declare import Op, publics
 
-    declared = getattr(function, "__wrapped_op__", None)
+    if isinstance(item, OpOverload):
+        return [item]
+    declared = getattr(item, "__wrapped_op__", None)
     if declared is not None:
-        return [declared]
-    name = getattr(function, "__name__", "") if callable(function) else ""
+        return [overload_of(declared)]
+    name = getattr(item, "__name__", "") if callable(item) and not isinstance(item, OpOverloadPacket) else ""
     longer = [each for each in publics if each.startswith(f"{name}_")] if name else []
     return [
-        op
+        overload_of(op)
         for key, op in Op.registry.items()
         if name
         and (key == f"_{name}" or key.startswith(f"_{name}_"))
@@ -173,22 +184,29 @@ def _operators_of(function: Any) -> list[Op]:
     ]
 
 
-def _policy_of_list(functions: Sequence[Any]) -> Policy:
-    operators: list[Op] = []
-    for each in functions:
-        found = _operators_of(each)
+def _policy_of_list(items: Sequence[Any]) -> Policy:
+    forms: list[OpOverload] = []
+    for each in items:
+        found = _forms_of(each)
         if not found:
-            hint = " Name the operators that it calls." if callable(each) else ""
             raise ValueError(
-                f"Expected op in `op_list` to be an operator, like `retrograd.mm`, but got: {each} of type "
-                f"{type(each)}.{hint}"
+                f"Expected op in `op_list` to be an OpOverload but got: {each} of type {type(each)}. {_hint(each)}"
             )
-        operators += found
+        forms += found
 
-    def policy(context: SelectiveCheckpointContext, op: Op, *args: Any) -> CheckpointPolicy:
-        return CheckpointPolicy.MUST_SAVE if op in operators else CheckpointPolicy.PREFER_RECOMPUTE
+    def policy(context: SelectiveCheckpointContext, op: OpOverload, *args: Any) -> CheckpointPolicy:
+        return CheckpointPolicy.MUST_SAVE if op in forms else CheckpointPolicy.PREFER_RECOMPUTE
 
     return policy
+
+
+def _hint(item: Any) -> str:
+    if isinstance(item, OpOverloadPacket):
+        return (
+            "Please update the OpOverloadPacket to a specific OpOverload."
+            "For example, if you have `retrograd.ops.aten.mm`, change it to `retrograd.ops.aten.mm.default`."
+        )
+    return "Name the operators that it calls." if callable(item) else ""
 
 
 def create_selective_checkpoint_contexts(
@@ -199,10 +217,10 @@ def create_selective_checkpoint_contexts(
     Parameters
     ----------
     policy_fn_or_list
-        A list of functions that are operators, such as `retrograd.mm` and `retrograd.exp`: their
-        results are kept. Or a function, called as `policy(context, op, *args)` after each operator
-        of the first run, that returns a `CheckpointPolicy`; `op` is the operator's declaration. Its
-        `name` is the function's, or starts with it after an underscore: `_sum_all` of `sum`.
+        A list of operators whose results are kept: `retrograd.ops.aten.mm.default`, or the function
+        `retrograd.mm`, with all forms that it has. Or a function, called as `policy(context, op, *args)`
+        after each operator of the first run, that returns a `CheckpointPolicy`; `op` is what
+        `retrograd.ops.aten` has.
     allow_cache_entry_mutation
         Do not raise if a kept result has been changed in place.
 
@@ -217,7 +235,8 @@ def create_selective_checkpoint_contexts(
     --------
     >>> import functools, retrograd
     >>> from retrograd.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
-    >>> keep_products = functools.partial(create_selective_checkpoint_contexts, [retrograd.mm])
+    >>> products = [retrograd.ops.aten.mm.default]
+    >>> keep_products = functools.partial(create_selective_checkpoint_contexts, products)
     >>> x = retrograd.eye(2).requires_grad_()
     >>> y = checkpoint(lambda x: (x @ x).exp(), x, use_reentrant=False, context_fn=keep_products)
     >>> y.sum().backward()
