@@ -459,7 +459,7 @@ class Tensor:
         if self.is_inference():
             alias._cell = self._cell
         elif births:
-            alias._cell += [None, *self._cell[2:]]  # type: ignore[list-item]  # Note [Captured tensors]
+            alias._cell[1:] = (None, *self._cell[2:])  # type: ignore[arg-type]  # Note [Captured tensors]
         share(self, alias)
         if current_mode().anomaly:
             explaining.remember_break(".data", [self], [alias], False, True)
