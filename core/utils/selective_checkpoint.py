@@ -5,7 +5,8 @@ Note [Selective checkpoint]
     wants; the second run's context is asked before each operator's kernel runs. Both work below the
     graph: in the second run the operator makes its node as always, only its result is taken from
     the first. Operators are told apart by their declaration and counted, so that the n-th call of
-    one gets the n-th result; policies are told their names in `retrograd.ops.aten`. Views and in-place operators are not seen and always run.
+    one gets the n-th result; policies are told their names in `retrograd.ops.aten`. Views and in-place
+    operators are not seen and always run.
 
 `retrograd.utils.checkpoint` exports what is here.
 """
