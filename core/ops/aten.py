@@ -2,7 +2,8 @@
 
 `retrograd.ops.aten.mm.default` stands for the operator that a policy of selective checkpointing is asked about where
 PyTorch's is asked about `torch.ops.aten.mm.default`. An operator of ours has the name of its node
-(`MmBackward0`); where PyTorch counts several forms as one operator, the overload tells them apart (`sum.default`, `sum.dim_IntList`).
+(`MmBackward0`); where PyTorch counts several forms as one operator, the overload tells them apart (`sum.default`,
+`sum.dim_IntList`).
 
 What has no node of its own is here too, if it is a function or a method (`view`, `add_`, `detach`): a policy may name
 it, but is never asked about it.
@@ -42,8 +43,8 @@ _NAMES = {
 _OVERLOADS = {
     name: overload
     for overload, names in {
-        "Tensor": "add sub _rsub mul true_divide _remainder _fmod _copysign _clamp _clamp_min _clamp_max eq ne lt le gt "
-        "ge bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift _lerp fill_tensor _index ldexp "
+        "Tensor": "add sub _rsub mul true_divide _remainder _fmod _copysign _clamp _clamp_min _clamp_max eq ne lt le "
+        "gt ge bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift _lerp fill_tensor _index ldexp "
         "_xlogy",
         "Scalar": "_rsub_number _remainder_number _fmod_number _copysign_number _lerp_number _masked_fill fill "
         "_pow_of_number",
