@@ -8,6 +8,7 @@ Source: https://docs.pytorch.org/docs/stable/autograd.html#forward-mode-automati
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from retrograd.autograd.modes import ModeContext, current_mode, set_mode
@@ -35,9 +36,9 @@ def enter_dual_level() -> int:
     """
     mode = current_mode()
     if mode.dual:
-        raise RuntimeError(
-            "Nested forward mode AD is not supported at the moment. Transforms nest: use retrograd.func.jvp"
-        )
+        error = RuntimeError("Nested forward mode AD is not supported at the moment")
+        error.add_note("Transforms nest: use retrograd.func.jvp.")
+        raise error
     set_mode(mode.but(dual=(Level(),)))
     return 0
 
@@ -84,6 +85,34 @@ class dual_level(ModeContext):  # PyTorch's name
         exit_dual_level()
 
 
+_off: ContextVar[tuple[Level, ...]] = ContextVar("retrograd.forward_ad_off", default=())
+"""The levels that `_set_fwd_grad_enabled(False)` has taken out of the mode."""
+
+
+class _set_fwd_grad_enabled(ModeContext):  # PyTorch's name
+    """Whether tangents are computed, from the moment this is made; as a context, until its end.
+
+    While it is off, operators give results without a tangent, and what tensors have of them is not seen.
+    """
+
+    __slots__ = ("before",)
+
+    def __init__(self, mode: bool) -> None:
+        levels, off = self.before = current_mode().dual, _off.get()
+        self._set((levels or off, ()) if mode else ((), levels or off))
+
+    @staticmethod
+    def _set(state: tuple[tuple[Level, ...], tuple[Level, ...]]) -> None:
+        set_mode(current_mode().but(dual=state[0]))
+        _off.set(state[1])
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._set(self.before)
+
+
 def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> Tensor:
     """A view of `tensor` that carries `tangent`.
 
@@ -105,7 +134,7 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
     tensor([0., 0.], tangent=tensor([1., 3.]))
     """
     levels = current_mode().dual
-    if level is None and not levels:
+    if not levels if level is None else level < 0:
         raise RuntimeError(
             "Trying to create a dual Tensor for forward AD but no level exists, make sure to enter_dual_level() first."
         )
@@ -116,6 +145,8 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
             "Trying to access a forward AD level with an invalid index. This index was either not created or is "
             "already deleted."
         )
+    for each in (tensor, tangent):
+        each.is_floating_point()  # in PyTorch, too, what is no tensor fails at this
     _check_mapping(levels[-1], "_make_dual")
     return dual_at(levels[-1], tensor, tangent)
 
@@ -171,6 +202,8 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
     levels = current_mode().dual
     if levels:
         _check_mapping(levels[-1], "_unpack_dual")
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"_unpack_dual(): argument 'dual' (position 1) must be Tensor, not {type(tensor).__name__}")
     if not levels or tangent_of(tensor, levels[-1]) is None:
         return UnpackedDualTensor(tensor, None)
     if level:

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Level", "Rule", "Tape", "call", "carry", "detached", "entered", "keep_tangents", "move_tangents", "push",
-    "push_function", "push_view", "push_write", "set_tangent", "take_tangent", "tangent_of", "tangents_of",
+    "push_function", "push_view", "push_write", "refuse_out", "set_tangent", "take_tangent", "tangent_of",
+    "tangents_of",
 ]  # fmt: skip
 
 _next_number: Callable[[], int] = itertools.count().__next__
@@ -196,6 +197,20 @@ def tangents_of(tensor: Any) -> dict[Level, Any]:
     """All tangents of a tensor at the active levels."""
     found = ((level, tangent_of(tensor, level)) for level in current_mode().dual)
     return {level: tangent for level, tangent in found if tangent is not None}
+
+
+def refuse_out(name: str, tensors: Sequence[Any]) -> None:
+    """Refuse `out=` of the function `name` where one of its tensors has a tangent, which would be lost.
+
+    Raises
+    ------
+    NotImplementedError
+        As PyTorch.
+    """
+    if current_mode().dual and any(tangents_of(each) for each in tensors):
+        raise NotImplementedError(
+            f"Trying to use forward AD with {name}_out that does not support it because it is an out= function"
+        )
 
 
 def move_tangents(source: Any, target: Tensor) -> None:

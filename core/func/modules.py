@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Final
 
 from retrograd.ops.arrange import stack
 from retrograd.tensor import Tensor
@@ -37,12 +38,17 @@ def functional_call(
     tie_weights
         Where the module has one tensor under several names, replace it under all of them.
     strict
-        Refuse dicts that lack a name, or have one too many.
+        Refuse dicts that lack a name, or have one that is none of a parameter or buffer. Otherwise such a name is
+        that of an attribute during the call.
 
     Raises
     ------
     RuntimeError
-        If a name is not one of the module's, or, with `strict`, one is missing.
+        With `strict`, if names are missing or unexpected.
+    ValueError
+        If two dicts have one name, or names of one tensor get different ones.
+    AttributeError
+        If a name leads through a part that the module does not have.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.func.functional_call.html
 
@@ -55,23 +61,25 @@ def functional_call(
     tensor([[6.5000]])
     """
     state = _merged(parameter_and_buffer_dicts)
-    places = _places(module)
-    if unknown := [name for name in state if name not in places]:
-        raise RuntimeError(
-            f"Unexpected key(s): {', '.join(unknown)}."
-            if strict
-            else f"{unknown[0]} is not a parameter or buffer of the module; it has: {', '.join(places)}"
-        )
-    if strict and (missing := [name for name in places if name not in state]):
-        raise RuntimeError(f"Missing key(s): {', '.join(missing)}.")
+    names = _names(module)
+    if tie_weights:
+        state = _tied(names, state)
+    if strict:
+        _check_names(module, names, state)
     arguments = () if args is None else args if isinstance(args, tuple) else (args,)
-    with _replaced(places, _tied(places, state) if tie_weights else state):
+    with _replaced(module, state):
         return module(*arguments, **(kwargs or {}))
 
 
 def _merged(dicts: State | Sequence[State]) -> dict[str, Tensor]:
     if isinstance(dicts, Mapping):
         return dict(dicts)
+    if not isinstance(dicts, Sequence):
+        raise ValueError(
+            f"Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of dicts, but got {type(dicts)}"
+        )
+    if not all(isinstance(each, Mapping) for each in dicts):
+        raise ValueError("Expected all elements of parameter_and_buffer_dicts to be dictionaries")
     merged: dict[str, Tensor] = {}
     for each in dicts:
         if repeated := merged.keys() & each.keys():
@@ -82,39 +90,86 @@ def _merged(dicts: State | Sequence[State]) -> dict[str, Tensor]:
     return merged
 
 
-Place = tuple[dict[str, Any], str]
+def _names(module: Module) -> dict[str, Tensor]:
+    """All names of a module's parameters and buffers; one tensor may have several."""
+    return {
+        **dict(module.named_parameters(remove_duplicate=False)),
+        **dict(module.named_buffers(remove_duplicate=False)),
+    }
 
 
-def _places(module: Module) -> dict[str, Place]:
-    """Where each parameter and buffer is kept: the dict of its module and its name there."""
-    found: dict[str, Place] = {}
-    for prefix, each in module.named_modules(remove_duplicate=False):
-        for kept in (each._parameters, each._buffers):
-            for name, tensor in kept.items():
-                if tensor is not None:
-                    found[f"{prefix}.{name}" if prefix else name] = (kept, name)
+def _tied(names: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state with each replacement under all names of the tensor that it replaces."""
+    groups: dict[int, list[str]] = {}
+    for name, tensor in names.items():
+        groups.setdefault(id(tensor), []).append(name)
+    found = dict(state)
+    for group in groups.values():
+        given = [name for name in group if name in state]
+        if len({id(state[name]) for name in given}) > 1:
+            raise ValueError(
+                f"functional_call got multiple values for keys {sorted(given)}, which are tied. Consider using "
+                "tie_weights=False"
+            )
+        if given:
+            found.update(dict.fromkeys(group, state[given[0]]))
     return found
 
 
-def _tied(places: dict[str, Place], state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The state with each replacement under all names of the tensor that it replaces."""
-    by_tensor = {id(places[name][0][places[name][1]]): tensor for name, tensor in state.items()}
-    own = {name: id(kept[key]) for name, (kept, key) in places.items()}
-    return {name: state.get(name, by_tensor.get(tensor)) for name, tensor in own.items() if tensor in by_tensor}  # type: ignore[misc]
+def _check_names(module: Module, names: dict[str, Tensor], state: dict[str, Tensor]) -> None:
+    text = ""
+    for what, wrong in (("Unexpected", state.keys() - names.keys()), ("Missing", names.keys() - state.keys())):
+        if wrong:
+            text += f"\n\t{what} key(s): " + ", ".join(map(repr, sorted(wrong))) + "."
+    if text:
+        raise RuntimeError(f"Error(s) in reparametrizing for {module._get_name()}:{text}")
+
+
+_ABSENT: Final = object()
 
 
 @contextmanager
-def _replaced(places: dict[str, Place], state: Mapping[str, Tensor]) -> Iterator[None]:
-    before = {name: places[name][0][places[name][1]] for name in state}
+def _replaced(module: Module, state: Mapping[str, Any]) -> Iterator[None]:
+    before: list[tuple[dict[str, Any], str, Any]] = []
     try:
         for name, tensor in state.items():
-            kept, key = places[name]
+            kept, key = _place(module, name, tensor)
+            before.append((kept, key, kept.get(key, _ABSENT)))
             kept[key] = tensor
         yield
     finally:
-        for name, tensor in before.items():
-            kept, key = places[name]
-            kept[key] = tensor
+        for kept, key, tensor in reversed(before):
+            if tensor is _ABSENT:
+                kept.pop(key, None)
+            else:
+                kept[key] = tensor
+
+
+def _place(module: Module, name: str, tensor: Any) -> tuple[dict[str, Any], str]:
+    """The dict that keeps the tensor of a name, or is to keep it during a call, and its key there."""
+    from retrograd.nn import Module
+
+    if not isinstance(tensor, (Tensor, NoneType)):
+        raise TypeError(f"{tensor} is not an instance of retrograd.Tensor")
+    *path, key = name.split(".")
+    owner: Any = module
+    for part in path:
+        try:
+            found = getattr(owner, part)
+        except AttributeError as error:
+            raise AttributeError(f"{owner._get_name()} has no attribute `{part}`") from error
+        if not isinstance(found, Module):
+            raise TypeError(f"submodule `{part}`: {found} is not an instance of retrograd.nn.Module")
+        owner = found
+    if not key:
+        raise KeyError('tensor name can\'t be empty string ""')
+    for kept in (owner._parameters, owner._buffers):
+        if key in kept:
+            return kept, key
+    present = getattr(owner, key, None)
+    if not isinstance(present, (Tensor, NoneType)):
+        raise TypeError(f"attribute `{key}`: {present} is not an instance of retrograd.Tensor")
+    return owner.__dict__, key
 
 
 def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

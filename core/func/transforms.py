@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from retrograd.autograd.api import grad as _autograd_grad
 from retrograd.autograd.modes import current_mode, set_mode
@@ -27,7 +27,7 @@ from retrograd.levels import Derivative, innermost_vmap, running
 from retrograd.ops.factories import zeros_like
 from retrograd.ops.shape import alias_of
 from retrograd.tensor import Tensor, wrap_array
-from retrograd.utils._pytree import tree_flatten, tree_map, tree_unflatten
+from retrograd.utils._pytree import tree_flatten, tree_map, tree_unflatten, treespec_pprint
 
 __all__ = ["grad", "grad_and_value", "jacrev", "vjp"]
 
@@ -54,7 +54,9 @@ def _fresh(tensor: Any) -> Any:
     computed of it and of a mapped tensor belongs there.
     """
     if not isinstance(tensor, Tensor):
-        return tensor
+        raise ValueError(f"Thing passed to transform API must be Tensor, got {type(tensor)}")
+    if not tensor.dtype.is_differentiable:
+        raise RuntimeError("only Tensors of floating point dtype can require gradients")
     table = innermost_vmap()
     if table is not None:
         tensor = table.lift(tensor)
@@ -137,6 +139,8 @@ def select(args: tuple[Any, ...], argnums: Argnums) -> tuple[Any, ...]:
     if len(set(numbers)) != len(numbers):
         raise RuntimeError(f"argnums elements must be unique, got {argnums}")
     for number in numbers:
+        if not isinstance(number, int):
+            raise RuntimeError(f"argnum must be int, got: {type(number)}")
         if not -len(args) <= number < len(args):
             raise RuntimeError(f"Got argnum={number}, but only {len(args)} positional inputs")
     return tuple(args[number] for number in numbers)
@@ -259,16 +263,19 @@ def vjp_of(func: Callable[..., Any], primals: tuple[Any, ...], has_aux: bool, ar
         output = func(*fresh)
         aux = None
         if has_aux:
+            if not (isinstance(output, tuple) and len(output) == 2):
+                raise RuntimeError(f"{_VJP}: output of function f should be a tuple: (output, aux) if has_aux is True")
             output, aux = output
     leaves, spec = tree_flatten(fresh)
     outputs, out_spec = tree_flatten(output)
+    _check_outputs(outputs)
 
-    def pull_back(*cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
-        given, given_spec = tree_flatten(cotangents if len(cotangents) > 1 else cotangents[0])
-        if given_spec != out_spec and len(given) != len(outputs):
+    def pull_back(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
+        given, given_spec = tree_flatten(cotangents)
+        if given_spec != out_spec:
             raise RuntimeError(
                 f"Expected pytree structure of cotangents to be the same as pytree structure of outputs to the "
-                f"function. cotangents: {given_spec}, primal output: {out_spec}"
+                f"function. cotangents: {treespec_pprint(given_spec)}, primal output: {treespec_pprint(out_spec)}"
             )
         pairs = [(out, g) for out, g in zip(outputs, given, strict=True) if out._edge is not None]
         if not pairs:
@@ -282,6 +289,24 @@ def vjp_of(func: Callable[..., Any], primals: tuple[Any, ...], has_aux: bool, ar
 
     shown = tree_unflatten(close(outputs, leaves), out_spec)
     return (shown, pull_back, _close_aux(aux, leaves)) if has_aux else (shown, pull_back)
+
+
+_VJP: Final = "vjp(f, *primals)"
+
+
+def _check_outputs(outputs: list[Any]) -> None:
+    if not outputs or outputs == [None]:
+        raise RuntimeError(f"{_VJP}: Expected f to be a function that has non-empty output (got output = {outputs})")
+    for each in outputs:
+        if not isinstance(each, Tensor):
+            raise RuntimeError(
+                f"{_VJP}: expected f(*primals) to return only tensors, got unsupported type {type(each)}"
+            )
+        if not each.dtype.is_differentiable:
+            raise RuntimeError(
+                "vjp(f, ...): All outputs of f must be floating-point or complex Tensors, got Tensor with dtype "
+                f"{each.dtype}"
+            )
 
 
 def refuse_complex(name: str, tree: Any, what: str) -> None:
@@ -316,6 +341,8 @@ def jacrev(
     tensor([[1., 0.],
             [0., 1.]])
     """
+    if chunk_size is not None and not chunk_size > 0:
+        raise ValueError("jacrev: `chunk_size` should be greater than 0.")
 
     @functools.wraps(func)
     def wrapper(*args: Any, **kwargs: Any) -> Any:

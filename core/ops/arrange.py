@@ -9,6 +9,7 @@ from retrograd.ops.arguments import as_ints, wrap_dim, wrap_dims
 from retrograd.ops.batching import along, joined, leading, leading_shaped
 from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.graph import graph_kernel
+from retrograd.ops.reducing import deliver
 from retrograd.ops.shape import flatten, reshape, unsqueeze
 from retrograd.tensor import Tensor
 
@@ -82,7 +83,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None, out
     for i, each in enumerate(kept):
         _check_cat(first, tuple(each._array.shape), at, i)
     joined = _cat(_same_dtype(kept), at)
-    return joined if out is None else out.copy_(joined)
+    return joined if out is None else deliver("cat", out, joined)
 
 
 def _check_cat(first: tuple[int, ...], shape: tuple[int, ...], dim: int, position: int) -> None:
@@ -139,7 +140,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None, o
                 f"{list(each._array.shape)} at entry {i}"
             )
     stacked = _stack(_same_dtype(tensors), wrap_dim(dim, len(shape) + 1))
-    return stacked if out is None else out.copy_(stacked)
+    return stacked if out is None else deliver("stack", out, stacked)
 
 
 def _at_least(tensor: Tensor, ndim: int) -> Tensor:

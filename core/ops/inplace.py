@@ -15,7 +15,7 @@ from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import UNGENERATED
 from retrograd.autograd.profiler import operator_name
 from retrograd.autograd.rebase import check_writable, rebase
-from retrograd.autograd.tangents import Level, move_tangents, push_write, tangents_of
+from retrograd.autograd.tangents import Level, move_tangents, push_write, refuse_out, tangents_of
 from retrograd.dtypes import can_cast
 from retrograd.levels import births
 from retrograd.ops import dispatch, specialise
@@ -200,6 +200,7 @@ def call_out(op: Op, out: Tensor, *arguments: Any) -> Tensor:
             f"{op.name}(): functions with out=... arguments don't support automatic differentiation, but one of the "
             "arguments requires grad."
         )
+    refuse_out("div" if op.name == "true_divide" else op.name.strip("_"), (*inputs, out))
     k = dispatch.common_kernels(op.name, [*inputs, out])
     if k.level:
         raise RuntimeError(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypedDict
 
 from retrograd import dtypes
 from retrograd.autograd.modes import current_mode
+from retrograd.autograd.tangents import tangents_of
 from retrograd.device import current_kernels, device, kernels_of
 from retrograd.dtypes import (
     Category,
@@ -126,6 +127,8 @@ def fresh(array: Any, k: Any) -> Tensor:
 def finish(array: Any, to: Destination) -> Tensor:
     """The new tensor around `array`; or `out`, overwritten (and resized if its shape differs)."""
     if to.out is not None:
+        if tangents_of(to.out):
+            raise NotImplementedError(f"Trying to use forward AD with aten::{to.name} that does not support it.")
         if tuple(to.out._array.shape) == tuple(array.shape):
             write(to.out, array)
         else:

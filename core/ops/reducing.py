@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from retrograd.autograd.modes import current_mode
+from retrograd.autograd.tangents import refuse_out
 from retrograd.dtypes import DTYPES, Category, can_cast, dtype, int64
 from retrograd.ops.batching import leading
 from retrograd.ops.declare import composite
@@ -17,6 +18,7 @@ __all__ = [
     "as_dtype",
     "category",
     "counted",
+    "deliver",
     "expand",
     "native",
     "reduction",
@@ -41,19 +43,20 @@ def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
         if out is None:
             return result
         if not isinstance(result, tuple):
-            return _deliver(function.__name__, out, result)
-        return type(result)(*map(functools.partial(_deliver, function.__name__), out, result))
+            return deliver(function.__name__, out, result)
+        return type(result)(*map(functools.partial(deliver, function.__name__), out, result))
 
     return composite(public)
 
 
-def _deliver(name: str, out: Any, result: Any) -> Any:
+def deliver(name: str, out: Any, result: Any) -> Any:
     """Write a result into `out`, which is resized if its shape differs."""
     if current_mode().grad and (out._edge is not None or result._edge is not None):
         raise RuntimeError(
             f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of "
             "the arguments requires grad."
         )
+    refuse_out(name, (out, result))
     if not can_cast(result.dtype, out.dtype):
         raise RuntimeError(
             f"result type {result.dtype.type_name} can't be cast to the desired output type {out.dtype.type_name}"

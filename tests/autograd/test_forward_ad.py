@@ -314,3 +314,49 @@ def test_a_recorded_tangent_goes_when_its_tensor_does() -> None:
             assert [each() for each in gone] == [None] * 3
     finally:
         gc.enable()
+
+
+_DUAL = """
+fw = torch.autograd.forward_ad
+x, i, o = torch.tensor([1., 4.]), torch.tensor([1, 2]), torch.zeros(2)
+fw.enter_dual_level()
+try:
+    d = fw.make_dual(x, x)
+    attempt(lambda: {call})
+finally:
+    fw.exit_dual_level()
+"""
+
+UNFIT = (
+    "fw.make_dual(x, None)", "fw.make_dual(x, 1.)", "fw.make_dual(1., x)", "fw.make_dual(None, x)",
+    "fw.make_dual([1.], x)", "fw.make_dual(i, x)", "fw.make_dual(x, i)", "fw.make_dual(x, x, level=-1)",
+    "fw.make_dual(x, x, level=3)", "fw.unpack_dual(1.)", "fw.unpack_dual(None)", "fw.enter_dual_level()",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("call", UNFIT)
+def test_what_is_no_dual_tensor_is_refused_as_in_pytorch(call: str) -> None:
+    assert_same(_DUAL.replace("{call}", call))
+
+
+OUT = (
+    "torch.mul(d, x, out=o)", "torch.mul(x, x, out=d)", "torch.add(d, 1, out=o)", "torch.sin(d, out=o)",
+    "torch.sum(d, 0, out=torch.zeros(()))", "torch.cumsum(d, 0, out=o)", "torch.mean(d, 0, out=torch.zeros(()))",
+    "torch.max(d, 0, out=(torch.zeros(()), torch.zeros((), dtype=torch.int64)))",
+    "torch.sort(d, out=(torch.zeros(2), torch.zeros(2, dtype=torch.int64)))",
+    "torch.eq(d, x, out=torch.zeros(2, dtype=torch.bool))", "torch.cat([d, d], out=torch.zeros(4))",
+    "torch.stack([d, d], out=torch.zeros(2, 2))", "torch.zeros(2, out=d)", "torch.arange(2., out=d)",
+    "torch.mul(x, x, out=o)",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("call", OUT)
+def test_out_is_refused_where_a_tangent_would_be_lost(call: str) -> None:
+    assert_same(_DUAL.replace("{call}", call))
+
+
+def test_out_is_refused_on_every_backend(backend: str) -> None:
+    x, out = retrograd.ones(2), retrograd.zeros(2)
+    with fwAD.dual_level(), pytest.raises(NotImplementedError, match="forward AD with mul_out that does not support"):
+        retrograd.mul(fwAD.make_dual(x, x), x, out=out)
+    assert out.tolist() == [0.0, 0.0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from programs import assert_same
 
 import retrograd
 from retrograd import func, nn
@@ -32,11 +33,58 @@ def test_the_own_parameters_come_back_after_an_error() -> None:
     assert all(mine is each for mine, each in zip(own, net.parameters(), strict=True))
 
 
-def test_wrong_names_are_refused() -> None:
-    with pytest.raises(RuntimeError, match=r"nothing is not a parameter or buffer of the module; it has: 0\.weight"):
-        func.functional_call(model(), {"nothing": retrograd.zeros(1)}, retrograd.ones(1, 3))
-    with pytest.raises(RuntimeError, match="Missing key"):
-        func.functional_call(model(), {}, retrograd.ones(1, 3), strict=True)
+_CALLS = """
+x, W, b = torch.ones(2), torch.ones(2, 2), torch.zeros(2)
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.scale, self.number = nn.Linear(2, 2, bias=False), torch.ones(2), 3
+        self.register_parameter('nothing', None)
+    def forward(self, v):
+        shift = 0 if self.nothing is None else self.nothing
+        return self.layer(v) * self.scale + shift + getattr(self, 'extra', 0)
+net = Net()
+tied = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+tied[1].weight = tied[0].weight
+own = {'layer.weight': W}
+some = {'0.weight': W, '0.bias': b, '1.bias': b}
+def call(module, state, *args, **kwargs):
+    attempt(torch.func.functional_call, module, state, *(args or (x,)), **kwargs)
+    print(net.scale, net.nothing, hasattr(net, 'extra'), hasattr(net.layer, 'extra'))
+"""
+
+CALLS = (
+    "call(net, own)",
+    "call(net, {**own, 'scale': x * 5})",
+    "call(net, {**own, 'extra': x * 5})",
+    "call(net, {**own, 'layer.extra': x * 5})",
+    "call(net, {**own, 'nothing': x * 5})",
+    "call(net, {**own, 'nothing': None})",
+    "call(net, {**own, 'number': x})",
+    "call(net, {**own, 'layer': x})",
+    "call(net, {**own, 'no.weight': x})",
+    "call(net, {**own, 'scale.weight': x})",
+    "call(net, {**own, '': x})",
+    "call(net, {'layer.weight': 3})",
+    "call(net, own, strict=True)",
+    "call(net, {}, strict=True)",
+    "call(net, {'scale': x, 'extra': x}, strict=True)",
+    "call(net, 3)",
+    "call(net, (3,))",
+    "call(net, [own, {'scale': x * 5}])",
+    "call(net, [{'a': x, 'b': x}, {'b': x, 'a': x}])",
+    "call(tied, some, strict=True)",
+    "call(tied, some, strict=True, tie_weights=False)",
+    "call(tied, {**some, '1.weight': W}, strict=True)",
+    "call(tied, {**some, '1.weight': W * 2})",
+    "call(tied, {**some, '1.weight': W * 2}, tie_weights=False)",
+    "call(nn.Sequential(net.layer, net.layer), {'0.weight': W}, strict=True)",
+)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_names_are_taken_and_refused_as_in_pytorch(call: str) -> None:
+    assert_same(_CALLS + call)
 
 
 def test_tied_weights_are_replaced_under_all_names() -> None:
