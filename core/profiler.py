@@ -5,6 +5,9 @@ Source: https://docs.pytorch.org/docs/stable/profiler.html
 
 from __future__ import annotations
 
+import os
+import socket
+import time
 from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
@@ -15,7 +18,8 @@ from retrograd.autograd.profiler import record_function
 from retrograd.autograd.profiler_util import EventList
 
 __all__ = [
-    "ProfilerAction", "ProfilerActivity", "profile", "record_function", "schedule", "supported_activities",
+    "ProfilerAction", "ProfilerActivity", "kineto_available", "profile", "record_function", "schedule",
+    "supported_activities", "tensorboard_trace_handler",
 ]  # fmt: skip
 
 
@@ -41,8 +45,52 @@ def supported_activities() -> set[ProfilerActivity]:
     return {ProfilerActivity.CPU}
 
 
+def kineto_available() -> bool:
+    """False: PyTorch's library that measures accelerators is not used here."""
+    return False
+
+
+def tensorboard_trace_handler(
+    dir_name: str,
+    worker_name: str | None = None,
+    use_gzip: bool = False,
+    use_python_export: bool = False,
+) -> Callable[[profile], None]:
+    """An `on_trace_ready` that writes each cycle to a trace file of its own in a folder.
+
+    Parameters
+    ----------
+    dir_name
+        The folder; made if it is not there.
+    worker_name
+        What the names of the files begin with: by default the machine's name and the number of the process.
+    use_gzip
+        Compress the files.
+    use_python_export
+        Accepted: there is one way to write them here.
+
+    Raises
+    ------
+    RuntimeError
+        If the folder cannot be made.
+
+    Source: https://docs.pytorch.org/docs/stable/profiler.html#torch.profiler.tensorboard_trace_handler
+    """
+
+    def handler(prof: profile) -> None:
+        try:
+            os.makedirs(dir_name, exist_ok=True)
+        except OSError as error:
+            raise RuntimeError(f"Can't create directory: {dir_name}") from error
+        worker = worker_name or f"{socket.gethostname()}_{os.getpid()}"
+        file_name = f"{worker}.{time.time_ns()}.pt.trace.json"
+        prof.export_chrome_trace(os.path.join(dir_name, f"{file_name}.gz" if use_gzip else file_name))
+
+    return handler
+
+
 def schedule(
-    *, wait: int, warmup: int, active: int, repeat: int = 0, skip_first: int = 0
+    *, wait: int, warmup: int, active: int, repeat: int = 0, skip_first: int = 0, skip_first_wait: int = 0
 ) -> Callable[[int], ProfilerAction]:
     """Cycles of `wait` idle steps, `warmup` steps that are not kept and `active` ones that are.
 
@@ -52,6 +100,15 @@ def schedule(
         How many cycles; 0: without end.
     skip_first
         Idle steps before the first cycle.
+    skip_first_wait
+        Other than 0: the first cycle begins with its `warmup`.
+
+    Raises
+    ------
+    AssertionError
+        If a number is negative, or `active` is 0.
+
+    Source: https://docs.pytorch.org/docs/stable/profiler.html#torch.profiler.schedule
 
     Examples
     --------
@@ -60,11 +117,16 @@ def schedule(
     ['NONE', 'WARMUP', 'RECORD', 'RECORD_AND_SAVE', 'NONE']
     """
     if wait < 0 or warmup < 0 or active <= 0 or repeat < 0 or skip_first < 0:
-        raise ValueError("Invalid profiler schedule arguments")
+        raise AssertionError(
+            f"Invalid profiler schedule arguments. Got wait={wait} (need >= 0), warmup={warmup} (need >= 0), "
+            f"active={active} (need > 0), repeat={repeat} (need >= 0), skip_first={skip_first} (need >= 0)."
+        )
     length = wait + warmup + active
 
     def action(step: int) -> ProfilerAction:
         step -= skip_first
+        if step >= 0 and skip_first_wait:
+            step += wait
         if step < 0 or (repeat and step >= repeat * length):
             return ProfilerAction.NONE
         place = step % length
@@ -117,8 +179,11 @@ class profile:
         with_flops: bool = False,
         with_modules: bool = False,
         experimental_config: Any = None,
+        execution_trace_observer: Any = None,
         acc_events: bool = False,
         use_cuda: bool | None = None,
+        custom_trace_id_callback: Callable[[], str] | None = None,
+        post_processing_timeout_s: float | None = None,
     ) -> None:
         self.schedule = schedule or _always
         self.on_trace_ready = on_trace_ready
@@ -168,25 +233,27 @@ class profile:
         if self.on_trace_ready is not None:
             self.on_trace_ready(self)
 
-    def _finished(self) -> _profiler.profile:
+    def _finished(self, purpose: str) -> _profiler.profile:
         if self.profiler is None:
-            raise RuntimeError("Profiler didn't run")
+            raise AssertionError(f"Profiler must be initialized before {purpose}")
         return self.profiler
 
     def events(self) -> EventList:
         """All events of the last cycle."""
-        return self._finished().function_events
+        return self._finished("accessing events").function_events
 
     def key_averages(
         self, group_by_input_shape: bool = False, group_by_stack_n: int = 0, group_by_overload_name: bool = False
     ) -> EventList:
         """A sum for each name."""
-        return self._finished().key_averages(group_by_input_shape, group_by_stack_n, group_by_overload_name)
+        return self._finished("getting key averages").key_averages(
+            group_by_input_shape, group_by_stack_n, group_by_overload_name
+        )
 
     def export_chrome_trace(self, path: str | Path) -> None:
         """Write a trace file for Perfetto or `chrome://tracing`."""
-        self._finished().export_chrome_trace(path)
+        self._finished("exporting chrome trace").export_chrome_trace(path)
 
     def export_stacks(self, path: str | Path, metric: str = "self_cpu_time_total") -> None:
         """Write the stacks for flame-graph tools."""
-        self._finished().export_stacks(path, metric)
+        self._finished("exporting stacks").export_stacks(path, metric)

@@ -26,7 +26,7 @@ Note [Watched nodes]
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -96,6 +96,8 @@ def run_backward(
                 grad = None
             del roots
             task.run(order)
+        if task.callbacks:
+            task.call_back()
     finally:
         _current_task.reset(token)
         set_mode(outer)
@@ -141,8 +143,8 @@ class _Task:
     """The state of one backward pass."""
 
     __slots__ = (
-        "__weakref__", "accumulate", "buffers", "captured", "captures", "check_nan", "freed", "needed", "on_tensors",
-        "order", "own", "pending", "profiler", "reached", "retain_graph", "running", "watched",
+        "__weakref__", "accumulate", "buffers", "callbacks", "captured", "captures", "check_nan", "freed", "needed",
+        "on_tensors", "order", "own", "pending", "profiler", "reached", "retain_graph", "running", "watched",
     )  # fmt: skip
 
     def __init__(self, retain_graph: bool, on_tensors: bool, pending: dict[Node, int]) -> None:
@@ -161,6 +163,7 @@ class _Task:
         self.check_nan = mode.anomaly and mode.check_nan
         self.profiler = mode.profiler
         self.watched = self.check_nan or self.profiler is not None
+        self.callbacks: list[Callable[[], Any]] = []
         self.freed = Freed()
         if mode.anomaly:
             self.freed.stack = anomaly.stack_of_caller()
@@ -184,6 +187,11 @@ class _Task:
         if self.reached is None:
             self.reached = {*self.order, *self.pending}
         return node in self.reached
+
+    def call_back(self) -> None:
+        """What was to be called when all gradients are there; a callback may add another."""
+        for each in self.callbacks:
+            each()
 
     def run(self, order: list[Node]) -> None:
         self.order = order

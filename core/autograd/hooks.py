@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from retrograd.tensor import Tensor
 
 __all__ = [
-    "RemovableHandle", "forget_retained", "register_node_hook", "register_node_prehook",
+    "HooksOfTensor", "RemovableHandle", "forget_retained", "hooks_of", "post_accumulate_hooks_of",
+    "register_node_hook", "register_node_prehook",
     "register_post_accumulate_hook", "register_tensor_hook", "retain_at", "run_node_pre_hooks",
     "run_post_accumulate_hooks", "run_post_hooks", "run_tensor_hooks",
 ]  # fmt: skip
@@ -30,14 +32,17 @@ class RemovableHandle:
     """Removes one hook from the dict that holds it; also a context manager that does so at its end."""
 
     __module__ = "retrograd.utils.hooks"
-    __slots__ = ("__weakref__", "_hooks", "id")
+    __slots__ = ("__weakref__", "_extra", "_hooks", "id")
 
-    def __init__(self, hooks: dict[int, Any]) -> None:
+    def __init__(self, hooks_dict: dict[int, Any], *, extra_dict: Any = None) -> None:
         self.id = _next_id()
-        self._hooks = hooks
+        self._hooks = hooks_dict
+        more = () if extra_dict is None else extra_dict
+        self._extra: Sequence[dict[int, Any]] = [more] if isinstance(more, dict) else more
 
     def remove(self) -> None:
-        self._hooks.pop(self.id, None)
+        for each in (self._hooks, *self._extra):
+            each.pop(self.id, None)
 
     def __enter__(self) -> RemovableHandle:
         return self
@@ -78,6 +83,51 @@ def register_tensor_hook(tensor: Tensor, hook: Callable[..., Any]) -> RemovableH
     return _add(_pre_hooks(node), ("tensor", hook, position))
 
 
+class HooksOfTensor(OrderedDict[int, Callable[..., Any]]):
+    """The hooks of a tensor by the numbers of their handles, as `Tensor._backward_hooks` shows them.
+
+    What is deleted here is a hook no longer.
+    """
+
+    def __init__(self, hooks: dict[int, Any], position: int) -> None:
+        super().__init__((i, hook) for i, (kind, hook, at) in hooks.items() if kind == "tensor" and at == position)
+        self._hooks, self._position = hooks, position
+
+    def __setitem__(self, number: int, hook: Callable[..., Any]) -> None:
+        super().__setitem__(number, hook)
+        if hasattr(self, "_hooks"):  # else it is being filled
+            self._hooks[number] = ("tensor", hook, self._position)
+
+    def __delitem__(self, number: int) -> None:
+        super().__delitem__(number)
+        del self._hooks[number]
+
+    def clear(self) -> None:
+        for number in list(self):
+            del self[number]
+
+    def pop(self, number: int, *default: Any) -> Any:
+        found = super().pop(number, *default)
+        self._hooks.pop(number, None)
+        return found
+
+
+def hooks_of(tensor: Tensor) -> HooksOfTensor | None:
+    """`Tensor._backward_hooks`: None as long as the tensor has never had a hook."""
+    if tensor._edge is None:
+        return None
+    untracked = tensor._edge is UNTRACKED
+    extras = tensor._own_meta().hooks if untracked else tensor._edge[0].extras
+    if extras is None or extras.pre_hooks is None:
+        return None
+    return HooksOfTensor(extras.pre_hooks, 0 if untracked else tensor._edge[1])
+
+
+def post_accumulate_hooks_of(tensor: Tensor) -> dict[int, Callable[..., Any]] | None:
+    """`Tensor._post_accumulate_grad_hooks`: None as long as the tensor has never had one."""
+    return None if tensor._meta is None else tensor._meta.post_accumulate_hooks
+
+
 def register_node_prehook(node: Node, hook: Callable[..., Any]) -> RemovableHandle:
     return _add(_pre_hooks(node), ("node", hook, 0))
 
@@ -92,7 +142,7 @@ def register_node_hook(node: Node, hook: Callable[..., Any]) -> RemovableHandle:
 def register_post_accumulate_hook(leaf: Tensor, hook: Callable[..., Any]) -> RemovableHandle:
     meta = leaf._own_meta()
     if meta.post_accumulate_hooks is None:
-        meta.post_accumulate_hooks = {}
+        meta.post_accumulate_hooks = OrderedDict()
     return _add(meta.post_accumulate_hooks, hook)
 
 

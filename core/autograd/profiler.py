@@ -34,7 +34,7 @@ from retrograd.autograd.profiler_util import EventList, FunctionEvent, FunctionE
 if TYPE_CHECKING:
     from retrograd.autograd.node import Node
 
-__all__ = ["EventList", "FunctionEvent", "FunctionEventAvg", "profile", "record_function"]
+__all__ = ["EventList", "FunctionEvent", "FunctionEventAvg", "emit_itt", "emit_nvtx", "profile", "record_function"]
 
 _running: ContextVar[FunctionEvent | None] = ContextVar("retrograd.profiler", default=None)
 
@@ -341,3 +341,42 @@ class record_function(ContextDecorator):
         entered = self._entered.pop()
         if entered is not None:
             entered[0].end(entered[1])
+
+
+class emit_nvtx:
+    """Would name operators in the traces of NVIDIA's tools: those see a library that is not used here.
+
+    Raises
+    ------
+    AssertionError
+        When it is entered, unless `enabled` is False.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.profiler.emit_nvtx.html
+    """
+
+    _refusal: Exception = AssertionError("Torch not compiled with CUDA enabled")
+
+    def __init__(self, enabled: bool = True, record_shapes: bool = False) -> None:
+        self.enabled = enabled
+        self.record_shapes = record_shapes
+
+    def __enter__(self) -> None:
+        if self.enabled:
+            raise self._refusal
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+
+class emit_itt(emit_nvtx):
+    """Would name operators in the traces of Intel's tools; see `emit_nvtx`.
+
+    Raises
+    ------
+    RuntimeError
+        When it is entered, unless `enabled` is False.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.profiler.emit_itt.html
+    """
+
+    _refusal = RuntimeError("ITT functions not installed. Are you sure you have a ITT build?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -149,7 +150,8 @@ def write_trace(
         "traceEvents": [*found, *(_memory_event(each, process) for each in memory)],
         "traceName": str(path),
     }
-    Path(path).write_text(json.dumps(document), encoding="utf-8")
+    text = json.dumps(document).encode()
+    Path(path).write_bytes(gzip.compress(text) if str(path).endswith(".gz") else text)
 
 
 def _named(process: int, threads: Iterable[int]) -> Iterator[dict[str, Any]]:

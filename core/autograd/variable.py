@@ -3,15 +3,57 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
+from retrograd.autograd.engine import active_task
 from retrograd.tensor import Tensor
 
-__all__ = ["Variable", "VariableMeta"]
+__all__ = ["ImperativeEngine", "Variable", "VariableMeta"]
+
+
+class ImperativeEngine:
+    """The engine of backward passes, as programs for PyTorch reach it: `Variable._execution_engine`."""
+
+    def queue_callback(self, callback: Callable[[], Any]) -> None:
+        """Have `callback()` called at the end of the backward pass that is running, when all gradients are there.
+
+        Callbacks are called in the order in which they were queued; a callback may queue another. If the pass fails,
+        none is called; if one fails, its error is that of `backward`. A pass that a hook runs inside another has
+        callbacks of its own.
+
+        Raises
+        ------
+        RuntimeError
+            If no backward pass is running.
+
+        Examples
+        --------
+        >>> import retrograd
+        >>> from retrograd.autograd import Variable
+        >>> x = retrograd.ones(2, requires_grad=True)
+        >>> def when_done(grad):
+        ...     Variable._execution_engine.queue_callback(lambda: print(x.grad))
+        >>> y = x * 3
+        >>> handle = y.register_hook(when_done)
+        >>> y.sum().backward()
+        tensor([3., 3.])
+        """
+        task = active_task()
+        if task is None:
+            raise RuntimeError("Final callbacks can only be installed during backward pass.")
+        task.callbacks.append(callback)
+
+    def is_checkpoint_valid(self) -> bool:
+        """Whether the pass that is running, if one is, goes to all leaves, as re-entrant checkpointing needs."""
+        task = active_task()
+        return task is None or task.needed is None
 
 
 class VariableMeta(type):
     """Every tensor is an instance of `Variable`."""
+
+    _execution_engine = ImperativeEngine()
 
     def __instancecheck__(cls, instance: Any) -> bool:
         return isinstance(instance, Tensor)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from retrograd import memory
+from retrograd.autograd import hooks
 from retrograd.ops import indexing, inplace, linalg, shape, shape_in_place, subscript
 from retrograd.ops.declare import publics
 from retrograd.ops.inplace import in_place_of, in_place_of_composite
@@ -111,6 +112,8 @@ def _renamed() -> dict[str, Any]:
         "__getitem__": subscript.getitem, "__setitem__": subscript.setitem, "index_put_": subscript.index_put_,
         "where": indexing._where_method, "repeat": publics["_repeat_method"],
         "swapaxes_": shape_in_place.transpose_, "swapdims_": shape_in_place.transpose_,
+        "_backward_hooks": property(hooks.hooks_of),
+        "_post_accumulate_grad_hooks": property(hooks.post_accumulate_hooks_of),
         "T": property(shape._T), "mT": property(shape._mT), "H": adjoint, "mH": adjoint,
     }  # fmt: skip
 

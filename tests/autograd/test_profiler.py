@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import threading
 from pathlib import Path
@@ -13,7 +14,13 @@ import pytest
 import retrograd
 from retrograd.autograd import profiler
 from retrograd.autograd.modes import GRAD, current_mode
-from retrograd.profiler import ProfilerAction, ProfilerActivity, profile as scheduled_profile, schedule
+from retrograd.profiler import (
+    ProfilerAction,
+    ProfilerActivity,
+    profile as scheduled_profile,
+    schedule,
+    tensorboard_trace_handler,
+)
 
 STEP = ["aten::mm", "aten::tanh", "aten::view", "aten::sum"]
 BACK = ["SumBackward0", "ViewBackward0", "TanhBackward0", "MmBackward0", "torch::autograd::AccumulateGrad"]
@@ -317,8 +324,44 @@ def test_a_schedule() -> None:
             prof.step()
     assert seen == [[2], [2]]
     assert prof.current_action is ProfilerAction.NONE
-    with pytest.raises(ValueError, match="schedule"):
+    with pytest.raises(AssertionError, match=r"schedule arguments. Got wait=0 .* active=0 \(need > 0\)"):
         schedule(wait=0, warmup=0, active=0)
+    assert [schedule(wait=2, warmup=1, active=1, skip_first=1, skip_first_wait=1)(i).name for i in range(5)] == [
+        "NONE", "WARMUP", "RECORD_AND_SAVE", "NONE", "NONE",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("use_gzip", [False, True])
+def test_each_cycle_is_written_to_a_folder(use_gzip: bool, tmp_path: Path) -> None:
+    x = retrograd.rand(8, 8, requires_grad=True)
+    folder = tmp_path / "traces"
+    with scheduled_profile(
+        schedule=schedule(wait=0, warmup=0, active=1, repeat=2),
+        on_trace_ready=tensorboard_trace_handler(str(folder), "worker", use_gzip=use_gzip),
+    ) as prof:
+        for _ in range(3):
+            step(x)
+            prof.step()
+    files = sorted(folder.iterdir())
+    assert len(files) == 2
+    for each in files:
+        assert each.name.startswith("worker.")
+        assert each.name.endswith(".pt.trace.json.gz" if use_gzip else ".pt.trace.json")
+        content = gzip.decompress(each.read_bytes()) if use_gzip else each.read_bytes()
+        assert "aten::mm" in [event["name"] for event in json.loads(content)["traceEvents"]]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RuntimeError, match="Can't create directory"):
+        tensorboard_trace_handler(str(tmp_path / "file" / "below"))(prof)
+
+
+def test_what_never_ran_has_no_results() -> None:
+    for ask, purpose in (
+        (scheduled_profile().events, "accessing events"),
+        (scheduled_profile().key_averages, "getting key averages"),
+        (lambda: scheduled_profile().export_chrome_trace("x"), "exporting chrome trace"),
+    ):
+        with pytest.raises(AssertionError, match=f"Profiler must be initialized before {purpose}"):
+            ask()
 
 
 def test_without_a_schedule_all_is_recorded() -> None:

@@ -62,9 +62,9 @@ def _call(module: Module, state: list[Any], called: set[int]) -> Any:
     state[0], state[1] = args, kwargs
     full = [*global_hooks.backward.values(), *(module._backward_hooks.values() if module._is_full else ())]
     before = [*global_hooks.backward_pre.values(), *module._backward_pre_hooks.values()]
-    watcher = _GradientWatcher(module, full, before) if full or before else None
+    watcher = BackwardHook(module, full, before) if full or before else None
     if watcher is not None:
-        args = watcher.watch_inputs(args)
+        args = watcher.setup_input_hook(args)
     result = module.forward(*args, **kwargs)
     for number, hook in (*global_hooks.forward.items(), *module._forward_hooks.items()):
         called.add(number)
@@ -72,7 +72,7 @@ def _call(module: Module, state: list[Any], called: set[int]) -> Any:
         result = result if changed is None else changed
         state[2] = result
     if watcher is not None:
-        result = watcher.watch_outputs(result)
+        result = watcher.setup_output_hook(result)
     if module._backward_hooks and not module._is_full:
         _hook_last_node(module, result)
     return result
@@ -143,7 +143,7 @@ class BackwardHookFunction(Function):
         return grads
 
 
-class _GradientWatcher:
+class BackwardHook:
     """Puts an identity around a module's inputs and outputs, and calls the hooks as gradients pass it."""
 
     def __init__(self, module: Module, hooks: list[Any], pre_hooks: list[Any]) -> None:
@@ -154,7 +154,7 @@ class _GradientWatcher:
         self.input_places: Sequence[int] | None = None
         self.input_count = 0
 
-    def watch_inputs(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    def setup_input_hook(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         def set_hook(node: Any) -> None:
             node.register_hook(self._on_inputs)
 
@@ -162,7 +162,7 @@ class _GradientWatcher:
         self.input_count = len(args)
         return args
 
-    def watch_outputs(self, result: Any) -> Any:
+    def setup_output_hook(self, result: Any) -> Any:
         if not isinstance(result, Tensor | tuple):
             warnings.warn(
                 "For backward hooks to be called, module output should be a Tensor or a tuple of Tensors "
