@@ -110,12 +110,13 @@ PROGRAMS = {
             other.remove()
             print(len(tensor._backward_hooks))
         handle = x.register_post_accumulate_grad_hook(print)
-        print(list(x._post_accumulate_grad_hooks) == [handle.id], list(x._post_accumulate_grad_hooks.values()) == [print])
+        print(list(x._post_accumulate_grad_hooks.items()) == [(handle.id, print)])
         handle.remove()
         print(x._post_accumulate_grad_hooks)
     """,
     "hooks_taken_away": """
-        for take in (lambda hooks, i: hooks.clear(), lambda hooks, i: hooks.pop(i), lambda hooks, i: hooks.__delitem__(i)):
+        delete = lambda hooks, i: hooks.__delitem__(i)
+        for take in (lambda hooks, i: hooks.clear(), lambda hooks, i: hooks.pop(i), delete):
             for tensor in (x * 1, torch.ones(2, requires_grad=True)):
                 handle = tensor.register_hook(lambda grad: print("called"))
                 take(tensor._backward_hooks, handle.id)
