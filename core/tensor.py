@@ -421,8 +421,11 @@ class Tensor:
         alias = type(self)._restore(self._array, self._k, None, None) if type(self) is Tensor else _plain(self)
         alias._cell = self._cell
         share(self, alias)
-        if current_mode().anomaly:
+        mode = current_mode()
+        if mode.anomaly:
             explaining.remember_break("detach()", [self], [alias], False, True)
+        if mode.profiler is not None:
+            mode.profiler.note("aten::detach", mode.profiler.now())
         return alias
 
     def detach_(self) -> Tensor:

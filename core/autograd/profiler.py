@@ -67,6 +67,12 @@ class Recorder:
         event.time_range.start = self.now()
         return event
 
+    def note(self, name: str, began: float, result: Any = ()) -> None:
+        """An event that has just ended, and in which nothing else has run."""
+        event = self.begin(name, 0)
+        event.time_range.start = began
+        self.end(event, result)
+
     def now(self) -> float:
         """Microseconds since the profiler was entered."""
         return (time.perf_counter_ns() - self.origin) / 1e3
@@ -145,6 +151,8 @@ class Recorder:
 def operator_name(node_name: str) -> str:
     """PyTorch's name of an operator, from that of its node: `aten::log_softmax` of `LogSoftmaxBackward0`."""
     name = re.sub(r"Backwards?\d*$", "", node_name)
+    if name == "ToCopy":
+        return "aten::_to_copy"
     return "aten::" + re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
@@ -191,7 +199,7 @@ class profile:
     Raises
     ------
     RuntimeError
-        If entered twice, or read before it has ended.
+        If entered twice, or exported before it has ended.
 
     Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.profiler.profile
 
@@ -252,10 +260,8 @@ class profile:
 
     @property
     def function_events(self) -> EventList:
-        """All events, in the order they began."""
-        if self._events is None:
-            raise RuntimeError("Profiler didn't finish running")
-        return self._events
+        """All events, in the order they began; none before the end."""
+        return EventList() if self._events is None else self._events
 
     def key_averages(
         self, group_by_input_shape: bool = False, group_by_stack_n: int = 0, group_by_overload_name: bool = False
@@ -278,19 +284,21 @@ class profile:
 
     def export_chrome_trace(self, path: str | Path) -> None:
         """Write a trace file for Perfetto or `chrome://tracing`."""
+        if self._events is None:
+            raise RuntimeError("Profiler didn't finish running")
         self.function_events.export_chrome_trace(path)
 
     def export_stacks(self, path: str | Path, metric: str = "self_cpu_time_total") -> None:
         """Write the stacks for flame-graph tools; needs `with_stack`."""
         if not self.with_stack:
-            raise RuntimeError("export_stacks() requires with_stack=True")
+            raise AssertionError("export_stacks() requires with_stack=True")
         self.function_events.export_stacks(path, metric)
 
     def __repr__(self) -> str:
-        return "<unfinished retrograd.autograd.profile>" if self._events is None else repr(self._events)
+        return repr(self.function_events)
 
     def __str__(self) -> str:
-        return "<unfinished retrograd.autograd.profile>" if self._events is None else self._events.table()
+        return self.function_events.table()
 
 
 def _finished(events: Iterable[FunctionEvent]) -> list[FunctionEvent]:

@@ -51,13 +51,17 @@ class Options(TypedDict, total=False):
 
 
 class Destination(NamedTuple):
-    """Where a new tensor goes and as what; `dtype` None means that the data decide."""
+    """Where a new tensor goes and as what; `dtype` None means that the data decide.
+
+    `began` is when its making began, if a profiler wants to know.
+    """
 
     name: str
     dtype: dtypes.dtype | None
     k: Any
     requires_grad: bool
     out: Tensor | None
+    began: float | None = None
 
     def native(self, default: dtypes.dtype | None = None) -> Any:
         """The backend's type for this destination's, or for `default` if the caller asked for none."""
@@ -75,8 +79,10 @@ def destination(name: str, options: Options, like: Tensor | None = None) -> Dest
     RuntimeError
         If `dtype` contradicts `out`, or cannot require a gradient.
     """
+    profiler = current_mode().profiler
+    began = None if profiler is None else profiler.now()
     if not options and like is None:
-        return Destination(name, None, current_kernels(), False, None)
+        return Destination(name, None, current_kernels(), False, None, began)
     for given in options:
         if given not in Options.__annotations__:
             raise TypeError(f"{name}() got an unexpected keyword argument '{given}'")
@@ -89,19 +95,19 @@ def destination(name: str, options: Options, like: Tensor | None = None) -> Dest
     if where is not None and not isinstance(where, (str, device)):
         raise TypeError(f"{name}(): argument 'device' must be retrograd.device, not {type(where).__name__}")
     if out is not None:
-        return _into(name, out, wanted, requires_grad)
+        return _into(name, out, wanted, requires_grad, began)
     if like is not None:
         wanted = wanted or like.dtype
-        return Destination(name, wanted, like._k if where is None else kernels_of(where), requires_grad, None)
-    return Destination(name, wanted, kernels_of(where), requires_grad, None)
+        return Destination(name, wanted, like._k if where is None else kernels_of(where), requires_grad, None, began)
+    return Destination(name, wanted, kernels_of(where), requires_grad, None, began)
 
 
-def _into(name: str, out: Any, wanted: dtype | None, requires_grad: bool) -> Destination:
+def _into(name: str, out: Any, wanted: dtype | None, requires_grad: bool, began: float | None) -> Destination:
     if not isinstance(out, Tensor):
         raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
     if wanted is not None and wanted is not out.dtype:
         raise RuntimeError(f"dtype {wanted.type_name} does not match dtype of out parameter ({out.dtype.type_name})")
-    return Destination(name, out.dtype, out._k, requires_grad, out)
+    return Destination(name, out.dtype, out._k, requires_grad, out, began)
 
 
 _PYTHON_TYPES: dict[Any, dtype] = {bool: bool_, int: int64, float: float64, complex: complex128}
@@ -124,6 +130,10 @@ def fresh(array: Any, k: Any) -> Tensor:
     return made
 
 
+_NAMES = {"tensor": "lift_fresh", "new_tensor": "lift_fresh", "as_tensor": "lift_fresh", "from_numpy": "lift_fresh"}
+"""What PyTorch's profiler calls functions that are no operators there."""
+
+
 def finish(array: Any, to: Destination) -> Tensor:
     """The new tensor around `array`; or `out`, overwritten (and resized if its shape differs)."""
     if to.out is not None:
@@ -137,6 +147,8 @@ def finish(array: Any, to: Destination) -> Tensor:
     else:
         # Inside `vmap`, what is like a tensor that differs by sample may be written to by each.
         made = fresh(to.k.wrap(to.k.spread(array), True) if to.k.level else array, to.k)
+    if to.began is not None and not to.name.endswith("_") and (profiler := current_mode().profiler) is not None:
+        profiler.note(f"aten::{_NAMES.get(to.name, to.name)}", to.began, made)
     if to.requires_grad:
         if not made.dtype.is_differentiable:
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
