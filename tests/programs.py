@@ -19,14 +19,14 @@ __all__ = ["assert_same", "output_of"]
 _PRELUDE = "import math\n"
 
 
-def output_of(torch: ModuleType, program: str) -> str:
-    """What `program` prints; an exception that ends it is printed as its type and text."""
+def output_of(torch: ModuleType, program: str, given: str = "") -> str:
+    """What `program` prints, after `given`; an exception that ends it is printed as its type and text."""
     out = io.StringIO()
     scope: dict[str, Any] = {"torch": torch, "F": torch.nn.functional, "nn": torch.nn, "attempt": _attempt}
     with contextlib.redirect_stdout(out), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            exec(compile(_PRELUDE + textwrap.dedent(program), "<program>", "exec"), scope)
+            exec(compile(_PRELUDE + textwrap.dedent(given) + textwrap.dedent(program), "<program>", "exec"), scope)
         except Exception as error:
             print(f"{type(error).__name__}: {error}")
     return _normal(out.getvalue())
@@ -48,9 +48,9 @@ def _normal(text: str) -> str:
     return re.sub(r"-?\d+\.\d+(e[-+]?\d+)?", lambda number: f"{float(number[0]):.3g}", text)
 
 
-def assert_same(program: str) -> None:
-    """The program prints the same under both; skips where PyTorch is not installed."""
+def assert_same(program: str, given: str = "") -> None:
+    """The program prints the same under both, after `given`; skips where PyTorch is not installed."""
     torch = pytest.importorskip("torch")
-    ours = output_of(retrograd, program)
+    ours = output_of(retrograd, program, given)
     assert ours, "a program that prints nothing shows nothing"
-    assert ours == output_of(torch, program)
+    assert ours == output_of(torch, program, given)

@@ -268,8 +268,8 @@ PROGRAMS = {
         for v in (np.float32(2), np.array([1, 2, 3.0]), [1, 2], None, 1j):
             s(torch.tensor([0]), v)
 
-        def l(v):
-            b = torch.zeros(2, dtype=torch.long)
+        def put(v, dtype):
+            b = torch.zeros(2, dtype=dtype)
             try:
                 b[0] = v
                 print(b)
@@ -277,18 +277,9 @@ PROGRAMS = {
                 print(type(e).__name__, e)
 
         for v in (1.7, -1.7, 2**63, 1e30, float("nan"), 1j, True, torch.tensor(2.6)):
-            l(v)
-
-        def u(v):
-            b = torch.zeros(2, dtype=torch.uint8)
-            try:
-                b[0] = v
-                print(b)
-            except Exception as e:
-                print(type(e).__name__, e)
-
+            put(v, torch.long)
         for v in (256, -1, 300.5, 2**40):
-            u(v)
+            put(v, torch.uint8)
 
         def f(v):
             b = torch.zeros(2)

@@ -52,30 +52,11 @@ PROGRAMS = {
     """,
     "leaf": """
         x = torch.ones(2, 3, requires_grad=True)
-        out = []
-        for f in ("t_", "squeeze_", "detach_"):
-            for i in (0,):
-                try:
-                    getattr(x, f)()
-                    out.append("ok")
-                except Exception as e:
-                    out.append(str(e))
-        try:
-            x.unsqueeze_(0)
-        except Exception as e:
-            out.append(str(e))
-        try:
-            x.transpose_(0, 1)
-        except Exception as e:
-            out.append(str(e))
-        y = x[0]
-        for f in ("squeeze_",):
-            try:
-                getattr(y, f)()
-                out.append("ok")
-            except Exception as e:
-                out.append(str(e))
-        print(out)
+        for name in ("t_", "squeeze_", "detach_"):
+            attempt(getattr(x, name))
+        attempt(x.unsqueeze_, 0)
+        attempt(x.transpose_, 0, 1)
+        attempt(x[0].squeeze_)
     """,
     "leafng": """
         x = torch.ones(2, 3, requires_grad=True)
@@ -91,49 +72,30 @@ PROGRAMS = {
         (x * 2).sum().backward()
         with torch.no_grad():
             x.t_()
-        try:
-            (x * torch.arange(6.0).reshape(3, 2)).sum().backward()
-            out = x.grad.tolist()
-        except Exception as e:
-            out = str(e)
-        print(out)
+        attempt((x * torch.arange(6.0).reshape(3, 2)).sum().backward)
+        print(x.grad)
     """,
     "nogradview": """
         x = torch.ones(2, 3, requires_grad=True)
         with torch.no_grad():
             v = x[0]
-        try:
-            v.unsqueeze_(0)
-            out = "ok"
-        except Exception as e:
-            out = str(e)
-        out = out, v.shape, v._version
-        print(out)
+        attempt(v.unsqueeze_, 0)
+        print(v.shape, v._version)
     """,
     "nogradview2": """
         x = torch.ones(2, 3, requires_grad=True)
         y = x * 1
         with torch.no_grad():
             v = y[0]
-        try:
-            v.unsqueeze_(0)
-            out = "ok"
-        except Exception as e:
-            out = str(e)
-        out = out, v.shape, v._version
-        print(out)
+        attempt(v.unsqueeze_, 0)
+        print(v.shape, v._version)
     """,
     "multi": """
         x = torch.ones(2, 3, requires_grad=True)
         y = x * 1
         v = y.unbind()[0]
-        try:
-            v.unsqueeze_(0)
-            out = "ok"
-        except Exception as e:
-            out = str(e)
-        out = out, v.shape, v._version
-        print(out)
+        attempt(v.unsqueeze_, 0)
+        print(v.shape, v._version)
     """,
     "infer2": """
         x = torch.ones(2, 3)
@@ -141,29 +103,16 @@ PROGRAMS = {
         with torch.inference_mode():
             x.t_()
             v.t_()
-            try:
-                v.detach_()
-                out = "ok"
-            except Exception as e:
-                out = str(e)
-        out = out, x._version, v._version, v._is_view()
-        print(out)
+            attempt(v.detach_)
+        print(x._version, v._version, v._is_view())
     """,
     "infer3": """
         x = torch.ones(2, 3, requires_grad=True)
         v = x.t()
         with torch.inference_mode():
-            try:
-                v.detach_()
-                out = "ok"
-            except Exception as e:
-                out = str(e)
-        out = [out, x._version, v._version, v._is_view(), v.requires_grad]
-        try:
-            out.append(v.grad_fn.name())
-        except Exception as e:
-            out.append(str(e))
-        print(out)
+            attempt(v.detach_)
+        print(x._version, v._version, v._is_view(), v.requires_grad)
+        attempt(lambda: v.grad_fn.name())
     """,
     "infer4": """
         x = torch.ones(2, 3, requires_grad=True)

@@ -560,27 +560,6 @@ PROGRAMS = {
         print(x.grad)
         attempt(x.register_hook, print)
     """,
-    "fn_view_of_input": """
-        class V(torch.autograd.Function):
-            @staticmethod
-            def forward(ctx, x):
-                return x[:2]
-
-            @staticmethod
-            def backward(ctx, g):
-                return torch.cat([g * 3, torch.zeros(1)])
-
-        x = torch.ones(3, requires_grad=True)
-        y = x * 2
-        v = V.apply(y)
-        print(v.grad_fn.name(), v._is_view(), v._base is y, v.requires_grad)
-        attempt(v.mul_, 2)
-        v.sum().backward(retain_graph=True)
-        print(x.grad)
-        y.mul_(2)
-        attempt(lambda: v.grad_fn)
-        attempt(lambda: v.sum().backward())
-    """,
     "noncontig": """
         x = torch.ones(3, 3, requires_grad=True)
         a = x * 1

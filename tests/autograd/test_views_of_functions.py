@@ -5,23 +5,50 @@ from __future__ import annotations
 import pytest
 from programs import assert_same
 
+GIVEN = """
+class Start(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x[:2]
+
+    @staticmethod
+    def backward(ctx, g):
+        return torch.cat([g * 3, torch.zeros(1)])
+
+
+class Twice(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        x.mul_(2)
+        ctx.mark_dirty(x)
+        return x
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * 2
+"""
+"""A view of its input; and a write to it."""
+
 PROGRAMS = {
     "view_of_leaf": """
-        class V(torch.autograd.Function):
-            @staticmethod
-            def forward(ctx, x):
-                return x[:2]
-
-            @staticmethod
-            def backward(ctx, g):
-                return torch.cat([g * 3, torch.zeros(1)])
-
         x = torch.ones(3, requires_grad=True)
-        v = V.apply(x)
+        v = Start.apply(x)
         print(v.grad_fn.name(), v._is_view(), v._base is x)
         attempt(v.mul_, 2)
         v.sum().backward()
         print(x.grad)
+    """,
+    "view_of_input": """
+        x = torch.ones(3, requires_grad=True)
+        y = x * 2
+        v = Start.apply(y)
+        print(v.grad_fn.name(), v._is_view(), v._base is y, v.requires_grad)
+        attempt(v.mul_, 2)
+        v.sum().backward(retain_graph=True)
+        print(x.grad)
+        y.mul_(2)
+        attempt(lambda: v.grad_fn)
+        attempt(lambda: v.sum().backward())
     """,
     "view_of_fresh": """
         class V(torch.autograd.Function):
@@ -41,17 +68,8 @@ PROGRAMS = {
         print(v, v.grad_fn)
     """,
     "view_no_grad_needed": """
-        class V(torch.autograd.Function):
-            @staticmethod
-            def forward(ctx, x):
-                return x[:2]
-
-            @staticmethod
-            def backward(ctx, g):
-                return torch.cat([g * 3, torch.zeros(1)])
-
         x = torch.ones(3)
-        v = V.apply(x)
+        v = Start.apply(x)
         print(v.grad_fn, v._is_view(), v.requires_grad)
         v.mul_(2)
         print(x)
@@ -148,40 +166,29 @@ PROGRAMS = {
         print(x.grad)
     """,
     "dirty_view": """
-        class D(torch.autograd.Function):
-            @staticmethod
-            def forward(ctx, x):
-                x.mul_(2)
-                ctx.mark_dirty(x)
-                return x
-
-            @staticmethod
-            def backward(ctx, g):
-                return g * 2
-
         x = torch.ones(3, requires_grad=True)
         y = x * 1
         v = y[:2]
         u = y[1:]
-        w = D.apply(v)
+        w = Twice.apply(v)
         print(w is v, v.grad_fn.name(), y.grad_fn.name(), u.grad_fn.name(), y)
         y.sum().backward()
         print(x.grad)
-        attempt(D.apply, x)
-        attempt(D.apply, x[:2])
+        attempt(Twice.apply, x)
+        attempt(Twice.apply, x[:2])
         print(x)
         y = torch.ones(3)
         with torch.no_grad():
             q = y[:2]
-        attempt(D.apply, q)
+        attempt(Twice.apply, q)
         print(y)
         y = x * 1
         a, b, c = y.unbind()
-        attempt(D.apply, a)
+        attempt(Twice.apply, a)
         print(y)
         with torch.no_grad():
             q = y[:2]
-        attempt(D.apply, q)
+        attempt(Twice.apply, q)
         print(y)
     """,
     "dirty_view_two_outputs": """
@@ -320,4 +327,4 @@ PROGRAMS = {
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_same_as_pytorch(name: str, backend: str) -> None:
-    assert_same(PROGRAMS[name])
+    assert_same(PROGRAMS[name], GIVEN)

@@ -12,18 +12,6 @@ from retrograd.distributed.errors import DistributedError, Mismatch, Refused, Se
 from retrograd.distributed.link import Link
 from retrograd.distributed.messages import Barrier, Done, Error, Hello, Init, Message, Ready, Released, Weights
 
-
-@pytest.fixture
-def talk() -> Talk:
-    return Talk()
-
-
-@pytest.fixture
-def joined(talk: Talk) -> Talk:
-    talk.join()
-    return talk
-
-
 # ---- beginning --------------------------------------------------------------------------------------------
 
 

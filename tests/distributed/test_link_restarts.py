@@ -11,18 +11,6 @@ from ps_harness import SGD, SLOTS, TABLE, push
 from retrograd.distributed.errors import ServerLost, Taken
 from retrograd.distributed.messages import Barrier, Error, Hello, Init, Message, Pull, Released, Weights
 
-
-@pytest.fixture
-def talk() -> Talk:
-    return Talk()
-
-
-@pytest.fixture
-def joined(talk: Talk) -> Talk:
-    talk.join()
-    return talk
-
-
 # ---- a server that has started again ----------------------------------------------------------------------
 
 
