@@ -42,7 +42,6 @@ while time.time() < end:
     dist.progress(step, 0, loss=loss.item(), samples=16)
 """
 WORKERS, SERVERS = 4, 2
-WARM_UP = 0.25  # share of the time after which nothing may grow any more
 PAUSE = 4.0  # seconds between two blows, on average
 
 
@@ -96,6 +95,8 @@ def strike(launcher: psutil.Process, dice: random.Random) -> str:
     blow = dice.choice((signal.SIGKILL, signal.SIGSTOP))
     victim.send_signal(blow)
     if blow == signal.SIGSTOP:
+        # What it stands still for is the blow itself. It is less than the run's patience (RETROGRAD_TIMEOUT, below), so
+        # that nobody may take it for dead; and enough to miss beats, and to let messages pile up.
         time.sleep(dice.uniform(0.1, 3.0))
         victim.send_signal(signal.SIGCONT)
     return f"{role} {victim.pid}: {blow.name}"
@@ -122,6 +123,7 @@ def main() -> None:
         try:
             while time.time() < end - 15:
                 for _ in range(max(1, round(dice.expovariate(1 / PAUSE)))):
+                    # Between two looks the run is left alone; there is no event to wait for.
                     time.sleep(1)
                     watched.look(members(launcher, "server"), time.time())
                 family.update({each.pid: each for each in launcher.children(recursive=True)})
