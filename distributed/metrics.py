@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -29,48 +29,67 @@ class Sample(NamedTuple):
     help: str = ""
 
 
-def samples_of(statuses: Sequence[Status]) -> Iterator[Sample]:
-    """All numbers in the statuses of a run's servers.
+class _Number(NamedTuple):
+    """A number of each server or worker: its name, for people, and where it stands; None is left out.
 
     Names follow Prometheus' conventions: seconds, bytes, and ``_total`` for what only grows.
     """
+
+    name: str
+    help: str
+    of: Callable[[Any], float | None]
+
+    def samples(self, owner: Any, label: tuple[str, str]) -> Iterator[Sample]:
+        value = self.of(owner)
+        if value is not None:
+            yield Sample(self.name, value, (label,), self.name.endswith("_total"), self.help)
+
+
+_OF_A_SERVER = (
+    _Number("retrograd_updates_total", "Updates that are in the weights.", lambda status: status.version),
+    _Number("retrograd_step", "Steps that everyone has done.", lambda status: status.step),
+    _Number("retrograd_memory_bytes", "Memory of the server's process.", lambda status: status.memory),
+    _Number("retrograd_queued_bytes", "Gradients that wait to be applied.", lambda status: status.queued),
+    _Number("retrograd_rejected_total", "Messages that were not understood.", lambda status: status.rejected),
+    _Number("retrograd_duplicates_total", "Requests that came again.", lambda status: status.duplicates),
+    _Number("retrograd_skipped_total", "Steps left out for a NaN or infinity.", lambda status: status.skipped),
+    _Number("retrograd_dropped_total", "Pushes that came too late.", lambda status: status.dropped),
+    _Number("retrograd_received_bytes_total", "Bytes received.", lambda status: status.traffic.bytes_received),
+    _Number("retrograd_sent_bytes_total", "Bytes sent.", lambda status: status.traffic.bytes_sent),
+    _Number(
+        "retrograd_snapshot_age_seconds",
+        "Age of the snapshot.",
+        lambda status: None if status.snapshot is None else status.snapshot_age,
+    ),
+)
+_OF_A_WORKER = (
+    _Number("retrograd_worker_up", "Whether the worker takes part.", lambda worker: worker.state == "joined"),
+    _Number("retrograd_worker_step", "The last step that the worker has pushed for.", lambda worker: worker.step),
+    _Number("retrograd_worker_ahead_steps", "Steps ahead of the slowest worker.", lambda worker: worker.behind),
+    _Number("retrograd_worker_silent_seconds", "Time since its last sign of life.", lambda worker: worker.silent),
+    _Number("retrograd_worker_samples_total", "Samples processed.", lambda worker: worker.report.samples),
+    _Number("retrograd_worker_seconds_total", "Time spent on training.", lambda worker: worker.report.seconds),
+    _Number("retrograd_worker_waiting_seconds_total", "Of that, time waited.", lambda worker: worker.report.waiting),
+    _Number(
+        "retrograd_worker_sent_bytes_total", "Bytes of gradients as they were sent.", lambda worker: worker.report.sent
+    ),
+    _Number(
+        "retrograd_worker_raw_bytes_total", "Bytes of gradients before compression.", lambda worker: worker.report.raw
+    ),
+    _Number("retrograd_worker_retries_total", "Requests that were repeated.", lambda worker: worker.report.retries),
+    _Number("retrograd_worker_nonfinite_total", "Pushes with a NaN or infinity.", lambda worker: worker.nonfinite),
+    _Number("retrograd_worker_loss", "The latest loss.", lambda worker: worker.report.loss),
+)
+
+
+def samples_of(statuses: Sequence[Status]) -> Iterator[Sample]:
+    """All numbers in the statuses of a run's servers. Those of workers are the first server's, which leads."""
     for status in statuses:
-        server = (("server", str(status.shard)),)
-        yield Sample("retrograd_updates_total", status.version, server, True, "Updates that are in the weights.")
-        yield Sample("retrograd_step", status.step, server, False, "Steps that everyone has done.")
-        yield Sample("retrograd_memory_bytes", status.memory, server, False, "Memory of the server's process.")
-        yield Sample("retrograd_queued_bytes", status.queued, server, False, "Gradients that wait to be applied.")
-        yield Sample("retrograd_rejected_total", status.rejected, server, True, "Messages that were not understood.")
-        yield Sample("retrograd_duplicates_total", status.duplicates, server, True, "Requests that came again.")
-        yield Sample("retrograd_skipped_total", status.skipped, server, True, "Steps left out for a NaN or infinity.")
-        yield Sample("retrograd_dropped_total", status.dropped, server, True, "Pushes that came too late.")
-        yield Sample("retrograd_received_bytes_total", status.traffic.bytes_received, server, True, "Bytes received.")
-        yield Sample("retrograd_sent_bytes_total", status.traffic.bytes_sent, server, True, "Bytes sent.")
-        if status.snapshot is not None:
-            yield Sample("retrograd_snapshot_age_seconds", status.snapshot_age, server, False, "Age of the snapshot.")
-    yield from _worker_samples(statuses[0]) if statuses else ()
-
-
-def _worker_samples(status: Status) -> Iterator[Sample]:
-    for worker in status.workers:
-        mine, report = (("worker", str(worker.rank)),), worker.report
-        yield Sample("retrograd_worker_up", worker.state == "joined", mine, False, "Whether the worker takes part.")
-        yield Sample("retrograd_worker_step", worker.step, mine, False, "The last step that the worker has pushed for.")
-        yield Sample("retrograd_worker_ahead_steps", worker.behind, mine, False, "Steps ahead of the slowest worker.")
-        yield Sample("retrograd_worker_silent_seconds", worker.silent, mine, False, "Time since its last sign of life.")
-        yield Sample("retrograd_worker_samples_total", report.samples, mine, True, "Samples processed.")
-        yield Sample("retrograd_worker_seconds_total", report.seconds, mine, True, "Time spent on training.")
-        yield Sample("retrograd_worker_waiting_seconds_total", report.waiting, mine, True, "Of that, time waited.")
-        yield Sample(
-            "retrograd_worker_sent_bytes_total", report.sent, mine, True, "Bytes of gradients as they were sent."
-        )
-        yield Sample(
-            "retrograd_worker_raw_bytes_total", report.raw, mine, True, "Bytes of gradients before compression."
-        )
-        yield Sample("retrograd_worker_retries_total", report.retries, mine, True, "Requests that were repeated.")
-        yield Sample("retrograd_worker_nonfinite_total", worker.nonfinite, mine, True, "Pushes with a NaN or infinity.")
-        if report.loss is not None:
-            yield Sample("retrograd_worker_loss", report.loss, mine, False, "The latest loss.")
+        for number in _OF_A_SERVER:
+            yield from number.samples(status, ("server", str(status.shard)))
+    for worker in statuses[0].workers if statuses else ():
+        for number in _OF_A_WORKER:
+            yield from number.samples(worker, ("worker", str(worker.rank)))
 
 
 class Sink(ABC):
