@@ -149,6 +149,13 @@ def _at_least(tensor: Tensor, ndim: int) -> Tensor:
     return unsqueeze(tensor, 0) if ndim == 2 and tensor.ndim == 1 else tensor
 
 
+def _each_at_least(tensors: tuple[Any, ...], ndim: int) -> Any:
+    """Of a function's arguments, which may be one sequence: the tensor of one that stands alone, else a tuple."""
+    is_sequence = isinstance(tensors[0], (list, tuple))
+    made = tuple(_at_least(each, ndim) for each in (tensors[0] if is_sequence else tensors))
+    return made if len(made) > 1 or is_sequence else made[0]
+
+
 @composite
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Join along the second dimension, or the first of 1-d tensors."""
@@ -174,15 +181,13 @@ def column_stack(tensors: Sequence[Tensor]) -> Tensor:
 @composite
 def atleast_1d(*tensors: Any) -> Any:
     """Each tensor with at least one dimension."""
-    made = tuple(_at_least(each, 1) for each in (tensors[0] if isinstance(tensors[0], (list, tuple)) else tensors))
-    return made if len(made) > 1 or isinstance(tensors[0], (list, tuple)) else made[0]
+    return _each_at_least(tensors, 1)
 
 
 @composite
 def atleast_2d(*tensors: Any) -> Any:
     """Each tensor with at least two dimensions."""
-    made = tuple(_at_least(each, 2) for each in (tensors[0] if isinstance(tensors[0], (list, tuple)) else tensors))
-    return made if len(made) > 1 or isinstance(tensors[0], (list, tuple)) else made[0]
+    return _each_at_least(tensors, 2)
 
 
 @op(
@@ -310,14 +315,19 @@ def repeat_interleave(input: Tensor, repeats: Any, dim: int | None = None) -> Te
     return input.index_select(at, positions.long())
 
 
-@op(
-    "tril",
-    name="tril",
-    node="TrilBackward0",
-    vjp={"self": lambda K, g, diagonal: K.tril(g, diagonal)},
-    jvp="linear",
-    batch=leading,
-)
+def _triangle(kernel: str) -> Any:
+    """Declares an operator that keeps one triangle of matrices, and of their gradients."""
+    return op(
+        kernel,
+        name=kernel,
+        node=f"{kernel.title()}Backward0",
+        vjp={"self": lambda K, g, diagonal: getattr(K, kernel)(g, diagonal)},
+        jvp="linear",
+        batch=leading,
+    )
+
+
+@_triangle("tril")
 def tril(self: Array, diagonal: int = 0) -> Array:
     """The lower triangle of matrices, the rest zero.
 
@@ -325,14 +335,7 @@ def tril(self: Array, diagonal: int = 0) -> Array:
     """
 
 
-@op(
-    "triu",
-    name="triu",
-    node="TriuBackward0",
-    vjp={"self": lambda K, g, diagonal: K.triu(g, diagonal)},
-    jvp="linear",
-    batch=leading,
-)
+@_triangle("triu")
 def triu(self: Array, diagonal: int = 0) -> Array:
     """The upper triangle of matrices, the rest zero.
 

@@ -146,28 +146,25 @@ for _name, _get, _set in (("real", real, _set_real), ("imag", imag, _set_imag)):
 # -- conjugates --------------------------------------------------------------------------------
 
 
-@op(
-    "conj",
-    name="_conj",
-    node="ConjBackward0",
-    vjp={"self": lambda K, g: K.conj(g)},
-    jvp="linear",
-    holomorphic=False,
-    batch=elementwise,
-)
+def _conjugation(name: str, node: str) -> Any:
+    """Declares an operator that conjugates; PyTorch's two differ in their names and nodes alone."""
+    return op(
+        "conj",
+        name=name,
+        node=node,
+        vjp={"self": lambda K, g: K.conj(g)},
+        jvp="linear",
+        holomorphic=False,
+        batch=elementwise,
+    )
+
+
+@_conjugation("_conj", "ConjBackward0")
 def _conj(self: Array) -> Array:
     """Of complex numbers."""
 
 
-@op(
-    "conj",
-    name="_conj_physical",
-    node="ConjPhysicalBackward0",
-    vjp={"self": lambda K, g: K.conj(g)},
-    jvp="linear",
-    holomorphic=False,
-    batch=elementwise,
-)
+@_conjugation("_conj_physical", "ConjPhysicalBackward0")
 def _conj_physical(self: Array) -> Array:
     """Of complex numbers."""
 
