@@ -10,19 +10,22 @@ import inspect
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
+from retrograd.autograd import function_saving
 from retrograd.autograd.anomaly import remember_call
-from retrograd.autograd.explaining import freed_error, note_gradient_of_function, note_stale, remember_break
+from retrograd.autograd.explaining import freed_error, note_gradient_of_function, remember_break
 from retrograd.autograd.modes import current_mode, enable_grad, no_grad, set_mode
 from retrograd.autograd.node import UNGENERATED, AccumulateGrad, Freed, Node, next_sequence_number
 from retrograd.autograd.rebase import check_writable, rebase
 from retrograd.levels import transforms
-from retrograd.ops.plan import PACKED, Packed, _edge_now, stale_message, without_cycle
+from retrograd.ops.saved_names import SavedTensor
 from retrograd.storage import OWN, bump
 from retrograd.tensor import Tensor, has_node, wrap_array
 
-__all__ = ["Function", "FunctionCtx", "InplaceFunction", "once_differentiable"]
+__all__ = [
+    "BackwardCFunction", "Function", "FunctionCtx", "FunctionMeta", "InplaceFunction", "once_differentiable",
+]  # fmt: skip
 
 
 class FunctionCtx:
@@ -86,7 +89,7 @@ class FunctionCtx:
             )
         if type(node.saved) is Freed:
             raise freed_error(node)
-        tensors = tuple(_unpack(node, i, entry) for i, entry in enumerate(node.saved))
+        tensors = tuple(function_saving.unpack(node, i, entry) for i, entry in enumerate(node.saved))
         if node.function.clear_saved_tensors_on_access:
             node.saved = _ACCESSED
         return tensors
@@ -96,12 +99,37 @@ class FunctionCtx:
         return self.saved_tensors
 
     @property
-    def saved_for_forward(self) -> tuple[Tensor | None, ...]:
-        return self._saved_for_forward
+    def _raw_saved_tensors(self) -> tuple[SavedTensor, ...]:
+        """What `save_for_backward` kept, each as the node holds it: it takes hooks."""
+        node = self._node()
+        if type(node.saved) is Freed:
+            raise freed_error(node)
+        return tuple(SavedTensor(node, None if each is None else i) for i, each in enumerate(node.saved))
 
-    def name(self) -> str:
-        """The name of the node."""
-        return self._node().name()
+    @property
+    def to_save(self) -> tuple[Tensor | None, ...] | None:
+        """While `forward` runs, what it has told to save for `backward`."""
+        return self._to_save or None
+
+    @property
+    def saved_for_forward(self) -> tuple[Tensor | None, ...] | None:
+        """While `forward` runs, what it has told to save for `jvp`."""
+        return self._saved_for_forward or None
+
+    @property
+    def dirty_tensors(self) -> tuple[Tensor, ...] | None:
+        """While `forward` runs, what it has marked as changed in place."""
+        return self._dirty or None
+
+    @property
+    def non_differentiable(self) -> tuple[Tensor, ...] | None:
+        """While `forward` runs, what it has marked as not differentiable."""
+        return self._non_differentiable or None
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OF_NODES:
+            return getattr(self._node(), name)
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     _node: Callable[[], Any]  # a weak reference: the node owns its ctx
     needs_input_grad: tuple[bool, ...] = ()
@@ -112,6 +140,13 @@ class FunctionCtx:
     _materialize_grads: bool = True
 
 
+_OF_NODES: Final = frozenset(
+    "_forward_cls _input_metadata _register_hook_dict _sequence_nr _set_sequence_nr apply apply_jvp metadata name "
+    "next_functions register_hook register_prehook requires_grad".split()
+)
+"""What `ctx`, which in PyTorch is the node, has of it."""
+
+
 class _Accessed(tuple[()]):
     """What a node has in place of `saved` once a Function that clears it has read it."""
 
@@ -119,7 +154,7 @@ class _Accessed(tuple[()]):
 _ACCESSED = _Accessed()
 
 
-class _FunctionNode(Node):
+class BackwardCFunction(Node):
     """The node of a custom Function's call.
 
     PyTorch's node is the `ctx` itself. Here the two are apart, so that whatever name a user gives an
@@ -146,6 +181,21 @@ class _FunctionNode(Node):
             raise AttributeError(name)
         return getattr(self.ctx, name)
 
+    def __call__(self, *grads: Any, **named: Any) -> Any:
+        raise TypeError(f"'{type(self).__name__}' object is not callable")
+
+    @property
+    def _forward_cls(self) -> type[Function]:
+        return self.function
+
+    def apply(self, *grads: Any) -> Any:
+        """The Function's `backward`, called with the node's `ctx`; what it returns is not checked."""
+        return self.function._run_backward(self.ctx, list(grads))
+
+    def apply_jvp(self, *tangents: Any) -> Any:
+        """The Function's `jvp`, likewise."""
+        return self.function.jvp(self.ctx, *tangents)
+
     def output_kernels(self, position: int) -> Any:
         """The kernels of one of the outputs: `forward` may have moved to another device."""
         info = self.output_info[position]
@@ -162,14 +212,20 @@ class _FunctionPlan:
     holds_tensors = True
     unpacks = False
 
-    def raw(self, K: Any, g: Any, node: _FunctionNode) -> list[Any]:
+    def raw(self, K: Any, g: Any, node: BackwardCFunction) -> list[Any]:
         grads = _as_tensors(node, g)
         with no_grad():
             results = _run_backward(node, grads)
         return [None if each is None else _own_array(each) for each in results]
 
-    def graph(self, G: Any, g: Any, node: _FunctionNode) -> list[Any]:
+    def graph(self, G: Any, g: Any, node: BackwardCFunction) -> list[Any]:
         return _run_backward(node, list(g) if isinstance(g, list) else [g])
+
+    def unpack(self, node: BackwardCFunction, index: int, as_tensor: bool) -> Tensor | None:
+        return function_saving.unpack(node, index, node.saved[index])
+
+    def pack_one(self, node: BackwardCFunction, index: int, *pair: Callable[..., Any]) -> None:
+        function_saving.pack_one(node, index, *pair)
 
     def saved_attribute(self, node: Node, name: str) -> Any:
         if name == "tensors":
@@ -190,7 +246,7 @@ def _own_array(tensor: Tensor) -> Any:
     return tensor._array
 
 
-def _run_backward(node: _FunctionNode, grads: list[Tensor | None]) -> list[Tensor | None]:
+def _run_backward(node: BackwardCFunction, grads: list[Tensor | None]) -> list[Tensor | None]:
     if node.ctx._materialize_grads:
         grads = [
             _zeros(info) if each is None and info is not None else each
@@ -205,7 +261,7 @@ def _zeros(info: tuple[Any, Any, Any]) -> Tensor:
     return wrap_array(k.zeros(shape, native), k)
 
 
-def _checked_results(node: _FunctionNode, results: tuple[Any, ...]) -> list[Tensor | None]:
+def _checked_results(node: BackwardCFunction, results: tuple[Any, ...]) -> list[Tensor | None]:
     """The gradients of the tensor inputs, each fitted to its input; trailing Nones may be missing or too many."""
     expected = len(node.input_slots)
     if len(results) > expected:
@@ -234,7 +290,7 @@ def _checked_results(node: _FunctionNode, results: tuple[Any, ...]) -> list[Tens
     return grads
 
 
-def _fitted(node: _FunctionNode, position: int, slot: int, grad: Any) -> Tensor:
+def _fitted(node: BackwardCFunction, position: int, slot: int, grad: Any) -> Tensor:
     """A gradient in its input's shape, type and place, or an error that names the Function and the input."""
     if not isinstance(grad, Tensor):
         error = RuntimeError(f"expected Variable or None (got {type(grad).__name__})")
@@ -285,17 +341,18 @@ def _dtype_named(name: str) -> Any:
     return DTYPES[name]
 
 
-class _FunctionMeta(type):
+class FunctionMeta(type):
     """Gives each Function the class of its nodes: `<name>Backward`."""
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
         super().__init__(name, bases, namespace)
         members = {"__module__": "retrograd.autograd.function", "__slots__": ()}
-        cls._node_class = type(name + "Backward", (_FunctionNode,), {"function": cls, **members})
+        cls._node_class = type(name + "Backward", (BackwardCFunction,), {"function": cls, **members})
+        cls._backward_cls = cls._node_class
         cls._ctx_class = type(name + "Backward", (FunctionCtx,), {"__module__": "retrograd.autograd.function"})
 
 
-class Function(metaclass=_FunctionMeta):
+class Function(metaclass=FunctionMeta):
     """A differentiable operator written by the user.
 
     Subclass it with static methods `forward` and `backward`, and call it by `apply`. `forward`
@@ -320,7 +377,8 @@ class Function(metaclass=_FunctionMeta):
     tensor([2., 2.])
     """
 
-    _node_class: type[_FunctionNode]
+    _node_class: type[BackwardCFunction]
+    _backward_cls: type[BackwardCFunction]  # PyTorch's name for it
     _ctx_class: type[FunctionCtx]
     _vmapped: type[Function]  # made when first needed: retrograd.func.functions
 
@@ -476,7 +534,7 @@ def _with_defaults(
     return bound.args, bound.kwargs
 
 
-def _describe_inputs(node: _FunctionNode, args: Sequence[Any], inputs: list[Tensor], records: bool) -> None:
+def _describe_inputs(node: BackwardCFunction, args: Sequence[Any], inputs: list[Tensor], records: bool) -> None:
     slots: list[int | None] = []
     for each in args:
         slots.append(sum(slot is not None for slot in slots) if isinstance(each, Tensor) else None)
@@ -496,7 +554,7 @@ def _describe_inputs(node: _FunctionNode, args: Sequence[Any], inputs: list[Tens
 class _Recording:
     """Turns what `forward` returned into outputs of the graph."""
 
-    def __init__(self, node: _FunctionNode, inputs: list[Tensor], records: bool) -> None:
+    def __init__(self, node: BackwardCFunction, inputs: list[Tensor], records: bool) -> None:
         self.node = node
         self.inputs = inputs
         self.records = records
@@ -551,7 +609,9 @@ class _Recording:
         """Fill the node, once the outputs have their tangents."""
         node, ctx = self.node, self.node.ctx
         if self.records:
-            node.saved = tuple(_pack(node, i, each, self.outputs, self.made) for i, each in enumerate(ctx._to_save))
+            node.saved = tuple(
+                function_saving.pack(node, i, each, self.outputs, self.made) for i, each in enumerate(ctx._to_save)
+            )
         # What the node keeps must not lead back to it: these may be its outputs.
         ctx._to_save = ctx._dirty = ctx._non_differentiable = ctx._saved_for_forward = ()
 
@@ -641,84 +701,11 @@ def _alias(tensor: Tensor) -> Tensor:
         return alias_of(tensor)
 
 
-def _forbid_writes(output: Tensor, node: _FunctionNode) -> None:
+def _forbid_writes(output: Tensor, node: BackwardCFunction) -> None:
     """If an output is a view, a write to it would bypass the Function's backward."""
     view = None if output._meta is None else output._meta.view
     if view is not None:
         view.creation, view.node_name = "function", node.name()
-
-
-def _pack(node: _FunctionNode, position: int, tensor: Any, outputs: tuple[Any, ...], made: tuple[Any, ...]) -> Any:
-    """A saved tensor as (array, version cell, version, kernels, origin, tangents); no output is kept with its edge.
-
-    The origin is the output's number, the edge of any other tensor, or the leaf itself.
-    """
-    if tensor is None:
-        return None
-    if not isinstance(tensor, Tensor):
-        raise TypeError(
-            f"save_for_backward can only save variables, but argument {position} is of type {type(tensor).__name__}"
-        )
-    for number, (before, after) in enumerate(zip(outputs, made, strict=True)):
-        if tensor is before and isinstance(after, Tensor):
-            own = after._edge is not None and after._edge[0] is node
-            origin, tensor = number if own else after._edge, after
-            break
-    else:
-        origin = _origin(tensor)
-    tangents = None if tensor._meta is None else tensor._meta.tangents
-    entry = (tensor._array, tensor._cell, tensor._cell[0], tensor._k, origin, tangents)
-    hooks = current_mode().saved_hooks
-    if hooks:
-        pack, unpack = hooks[-1]
-        kept = _rebuilt(node, entry)
-        kept._cell = entry[1]  # so that a hook can tell whether its memory is written to
-        with no_grad():
-            packed = Packed(without_cycle(pack(kept), node), unpack)
-        return (packed, PACKED, 0, *entry[3:])
-    return entry
-
-
-def _origin(tensor: Tensor) -> Any:
-    """A leaf or a constant is kept itself; of a computed tensor only its place in the graph."""
-    return tensor if tensor.is_leaf else tensor._edge
-
-
-def _rebuilt(node: _FunctionNode, entry: tuple[Any, ...]) -> Tensor:
-    array, _, _, k, origin, tangents = entry
-    if isinstance(origin, Tensor) and origin._array is array:
-        return origin
-    made = wrap_array(array, k)
-    if tangents is not None:
-        made._own_meta().tangents = tangents
-    if type(origin) is int:
-        made._edge = (node, origin)
-    elif isinstance(origin, Tensor):
-        made._edge = origin._edge
-    else:
-        made._edge = origin
-    return made
-
-
-def _unpack(node: _FunctionNode, index: int, entry: Any) -> Tensor | None:
-    if entry is None:
-        return None
-    array, cell, version, k, origin, tangents = entry
-    if type(array) is Packed:
-        from retrograd.ops.plan import _check_unpacked
-
-        unpacked = array.unpack(array.value)
-        _check_unpacked(unpacked)
-        return _rebuilt(node, (unpacked._array, cell, version, k, origin, tangents))
-    if cell[0] != version:
-        edge: Any
-        if type(origin) is int:
-            edge = (node, origin)
-        else:
-            edge = None if isinstance(origin, Tensor) else _edge_now(origin, cell)
-        error = stale_message(k.names[array.dtype], tuple(array.shape), edge, cell[0], version)
-        raise note_stale(error, node, f"saved_tensors[{index}]", cell)
-    return _rebuilt(node, entry)
 
 
 def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -174,6 +174,34 @@ class Node:
 
         return register_node_hook(self, hook)
 
+    def _register_hook_dict(self, tensor: Tensor) -> None:
+        """Nothing: hooks of a tensor are its node's from the beginning. Kept for PyTorch's sake.
+
+        Raises
+        ------
+        TypeError
+            If it is no tensor.
+        """
+        if not hasattr(tensor, "_edge"):
+            raise TypeError("_register_hook_dict expected a variable")
+
+    def __call__(self, *grads: Tensor | None, **named: Any) -> Any:
+        """Run this node by itself: the gradients of its inputs from those of its outputs.
+
+        Examples
+        --------
+        >>> import retrograd
+        >>> x = retrograd.tensor(3.0, requires_grad=True)
+        >>> with retrograd.no_grad():
+        ...     x.sin().grad_fn(retrograd.tensor(2.0))
+        tensor(-1.9800)
+        """
+        from retrograd.autograd.calling import call_node
+
+        if named:
+            raise TypeError("keyword arguments are not supported")
+        return call_node(self, grads)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith(("_saved_", "_raw_saved_")):
             # The slot itself, because `self.plan` would come back here while it is empty.

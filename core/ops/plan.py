@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from retrograd.ops.declare import Op
     from retrograd.tensor import Tensor
 
-__all__ = ["CONSTANT", "PACKED", "Packed", "Plan", "stale_error"]
+__all__ = [
+    "CONSTANT", "PACKED", "Packed", "Plan", "check_unpacked", "edge_now", "hooked_twice", "stale_error",
+]  # fmt: skip
 
 Tangents = dict[int, "Tensor"]
 
@@ -64,7 +66,7 @@ class Packed:
     def unpacked(self) -> Any:
         """What the unpack hook gives, which must fit in with the shape of what was packed."""
         made = self.unpack(self.value)
-        _check_unpacked(made)
+        check_unpacked(made)
         if self.shape is None:
             return made
         broadcast_shapes(self.shape, tuple(made._array.shape))
@@ -185,20 +187,10 @@ class Plan:
         """The same for one saved tensor of a node that is there already."""
         value = self._entry(node, index)[0]
         if type(value) is Packed:
-            raise RuntimeError(
-                "Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair of "
-                "hooks is allowed at a time."
-            )
+            raise hooked_twice()
         position = next(first for first, second in self._tensor_positions() if second == index)
-        if self._is_result(index):  # PyTorch's hook sees it outside of the graph
-
-            def detached(tensor: Tensor, pack: Callable[..., Any] = pack) -> Any:
-                tensor._edge = None
-                return pack(tensor)
-
-            made = self._packed(node, index, value, detached, unpack)
-        else:
-            made = self._packed(node, index, value, pack, unpack)
+        # PyTorch's hook sees it outside of the graph.
+        made = self._packed(node, index, value, lambda tensor: pack(tensor.detach()), unpack)
         node.saved = (*node.saved[:position], *made, *node.saved[position + 3 :])
 
     def _packed(
@@ -393,7 +385,7 @@ def _no_grad() -> Any:
     return no_grad()
 
 
-def _check_unpacked(value: Any) -> None:
+def check_unpacked(value: Any) -> None:
     from retrograd.tensor import Tensor
 
     if not isinstance(value, Tensor):
@@ -414,12 +406,20 @@ def stale_error(node: Node, plan: Plan, index: int, array: Any, cell: list[Any],
         edge = node.edges[position]
         if edge is not None and edge[0].outputs != 1 and isinstance(edge[0].plan, MultiViewPlan):
             return note_stale(multi_view_error(edge), node, plan.names[index], cell)
-        edge = _edge_now(edge, cell)
+        edge = edge_now(edge, cell)
     error = stale_message(type_name, tuple(array.shape), edge, cell[0], expected)
     return note_stale(error, node, plan.names[index], cell)
 
 
-def _edge_now(edge: Any, cell: list[Any]) -> Any:
+def hooked_twice() -> RuntimeError:
+    """PyTorch's error for a saved tensor that has hooks already."""
+    return RuntimeError(
+        "Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair of "
+        "hooks is allowed at a time."
+    )
+
+
+def edge_now(edge: Any, cell: list[Any]) -> Any:
     """Where an input that was `edge` comes from now: a recorded write has left its node in the cell."""
     if edge is None or len(cell) == 1 or cell[1] is None or cell[1].node is None:
         return edge
