@@ -1,30 +1,50 @@
-"""Draws the pictures of docs/images: `python docs/draw.py`. tests/test_docs.py checks that they are current."""
+"""Draws the pictures of docs/images: `python docs/draw.py`. tests/test_docs.py checks that they are current.
+
+A page says what a picture shows, in a comment before it. It is drawn when the examples above it have run:
+
+    <!-- drawn: viz.graph(loss, {"w": w}) -->
+    ![The graph of the loss](images/loss.svg)
+"""
 
 from __future__ import annotations
 
+import contextlib
+import doctest
+import io
+import re
+import warnings
 from pathlib import Path
+from typing import Any
 
-import retrograd
 from retrograd.utils import viz
 
-IMAGES = Path(__file__).parent / "images"
+DOCS = Path(__file__).parent
+IMAGES = DOCS / "images"
+_DRAWN = re.compile(r"<!-- drawn: (.*?) -->\n!\[[^\]]+\]\((?:\.\./)*images/([\w-]+\.svg)\)", re.DOTALL)
 
 
 def pictures() -> dict[str, str]:
     """The SVG of each picture, by the name of its file."""
-    x, y = retrograd.ones(5), retrograd.zeros(3)
-    w, b = retrograd.ones(5, 3, requires_grad=True), retrograd.ones(3, requires_grad=True)
-    z = retrograd.matmul(x, w) + b
-    loss = retrograd.nn.functional.binary_cross_entropy_with_logits(z, y)
-    leaf = retrograd.ones(2, 2, requires_grad=True)
-    base = leaf * 1
-    top, column = base[0], base[:, 1]
-    top.mul_(10)
-    return {
-        "tutorial-graph.svg": viz.graph(loss, {"w": w, "b": b}, show_saved=False).svg(),
-        "tutorial-backward.svg": viz.graph(loss, {"w": w, "b": b}).svg(),
-        "view-write.svg": viz.graph([base, column], {"leaf": leaf}, show_saved=False).svg(),
-    }
+    drawn: dict[str, str] = {}
+    for page in sorted(DOCS.rglob("*.md")):
+        text, start = page.read_text(encoding="utf-8"), 0
+        scope: dict[str, Any] = {"viz": viz}
+        for found in _DRAWN.finditer(text):
+            _run(text[start : found.start()], page.name, scope)
+            assert found[2] not in drawn, f"{found[2]} is drawn twice"
+            drawn[found[2]] = eval(found[1], scope).svg()
+            start = found.end()
+    return drawn
+
+
+def _run(text: str, name: str, scope: dict[str, Any]) -> None:
+    """Run the examples in a part of a page. tests/test_doctests.py looks at what they print."""
+    text = re.sub(r"^```.*$", "", text, flags=re.MULTILINE)
+    for example in doctest.DocTestParser().get_examples(text, name):
+        raises = contextlib.suppress(Exception) if example.exc_msg else contextlib.nullcontext()
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), raises:
+            warnings.simplefilter("ignore")
+            exec(compile(example.source, name, "single"), scope)
 
 
 if __name__ == "__main__":

@@ -93,6 +93,11 @@ def test_the_list_of_operators_is_complete() -> None:
 
 
 def test_the_pictures_are_current() -> None:
-    for name, svg in script("draw").pictures().items():
-        drawn = (DOCS / "images" / name).read_text(encoding="utf-8")
-        assert drawn == svg, f"docs/images/{name} is out of date: run `python docs/draw.py`"
+    """Each is drawn anew, from the examples of its page; and none is shown, or lies there, that is not drawn."""
+    drawn = script("draw").pictures()
+    text = "".join(page.read_text(encoding="utf-8") for page in DOCS.rglob("*.md"))
+    assert sorted(drawn) == sorted(re.findall(r"images/([\w-]+\.svg)", text))
+    assert sorted(drawn) == sorted(path.name for path in (DOCS / "images").iterdir())
+    for name, svg in drawn.items():
+        kept = (DOCS / "images" / name).read_text(encoding="utf-8")
+        assert kept == svg, f"docs/images/{name} is out of date: run `python docs/draw.py`"

@@ -80,6 +80,48 @@ def test_what_is_packed_freed_or_not_wanted() -> None:
     }
 
 
+class _Scaled(retrograd.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any, factor: Any) -> Any:
+        ctx.save_for_backward(None, x, factor)
+        return x * factor
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        _, _, factor = ctx.saved_tensors
+        return grad * factor, None
+
+
+def test_what_a_custom_function_saves() -> None:
+    x = retrograd.ones(2, requires_grad=True)
+    y = _Scaled.apply(x, retrograd.ones(3, 1))
+    assert r"_ScaledBackward\nsaved 1 (2)\nsaved 2 (3, 1)" in labels(viz.graph(y).dot).values()
+    with saved_tensors_hooks(lambda t: None, lambda packed: pytest.fail("a picture must not unpack")):
+        y = _Scaled.apply(x, retrograd.ones(3, 1))
+    assert r"_ScaledBackward\nsaved 1 (packed)\nsaved 2 (packed)" in labels(viz.graph(y).dot).values()
+    y = _Scaled.apply(x, x)
+    y.sum().backward()
+    assert r"_ScaledBackward\nsaved: freed" in labels(viz.graph(y).dot).values()
+
+
+def test_hooks_are_counted() -> None:
+    x = retrograd.ones(2, requires_grad=True)
+    y = x * 2
+    for _ in range(2):
+        y.register_hook(print)
+    y.grad_fn.register_prehook(print)
+    y.grad_fn.register_hook(print)
+    x.register_hook(print)
+    x.register_post_accumulate_grad_hook(print)
+    z = y.exp()
+    z.register_hook(print).remove()
+    leaf = r"x\n(2)\n1 hook on the gradient\n1 hook after .grad is written"
+    node = r"MulBackward0\n2 hooks on the gradient\n1 hook before the node\n1 hook after the node"
+    assert edges(viz.graph(z, {"x": x}, show_saved=False).dot) == {
+        (leaf, node), (node, "ExpBackward0"), ("ExpBackward0", "(2)"),
+    }  # fmt: skip
+
+
 def test_a_picture_is_limited_and_does_not_recurse() -> None:
     y = retrograd.ones(1, requires_grad=True)
     for _ in range(20_000):
@@ -111,6 +153,18 @@ def test_the_svg_is_well_formed_and_no_boxes_overlap() -> None:
     for path in paths:
         numbers = [float(each) for each in re.findall(r"-?[\d.]+", path)]
         assert numbers[1] < numbers[-1]
+
+
+def test_an_edge_goes_round_the_boxes_between_its_ends() -> None:
+    x = retrograd.ones(2, requires_grad=True)
+    y = x.exp()
+    root = ElementTree.fromstring(viz.graph(y.sin().cos() * y + x, {"x": x}).svg())
+    boxes = [[float(each.get(k)) for k in ("x", "y", "width", "height")] for each in root.iter(f"{SVG}rect")]
+    paths = [each.get("d") for each in root.iter(f"{SVG}path") if each.get("fill") == "none"]
+    passes = [(float(x), float(y)) for path in paths for x, y in re.findall(r"L([\d.]+) ([\d.]+)", path)]
+    assert len(passes) == 2 + 4  # from y past the sine and cosine, from x past all that is made of it
+    for left, top, width, height in boxes:
+        assert not [1 for x, y in passes if left <= x <= left + width and top <= y <= top + height]
 
 
 def test_text_is_escaped() -> None:

@@ -2,10 +2,10 @@
 
     viz.graph(loss, params=model).save("graph.svg")
 
-What is shown: a box per node with PyTorch's name, the shape of the gradient it takes and what it has
-saved; leaves as coloured boxes with their names and shapes; an edge per gradient, in the direction
-of the forward pass. Views are drawn dashed, and a write to a view (`CopySlices`) shows the node of
-the write inside. Nothing here recurses.
+What is shown: a box per node with PyTorch's name, what it has saved, and its hooks; leaves and roots as
+coloured boxes with their names and shapes; an edge per gradient, in the direction of the forward pass.
+Views are drawn dashed, and a write to a view (`CopySlices`) shows the node of the write inside. Nothing
+here recurses.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from retrograd.autograd.node import AccumulateGrad, Freed, Node
+from retrograd.autograd.function import BackwardCFunction
+from retrograd.autograd.node import AccumulateGrad, Extras, Freed, Node
 from retrograd.autograd.rebase import CopySlices
 from retrograd.autograd.stale import MultiViewPlan, ViewPlan
 from retrograd.ops.plan import Packed
@@ -30,7 +31,7 @@ class _Box:
     """A box of the picture: its lines of text, what kind of thing it is, and the boxes its inputs come from."""
 
     lines: list[str]
-    kind: str  # "op", "view", "write", "leaf" or "more"
+    kind: str  # "op", "view", "write", "leaf", "more", or "way", which is not drawn
     sources: list[_Box] = field(default_factory=list)
 
 
@@ -138,19 +139,21 @@ class _Builder:
         if isinstance(node, AccumulateGrad):
             leaf = node.variable
             name = self.names.get(node) or (None if leaf._meta is None else leaf._meta.name) or "leaf"
-            return _Box([line for line in (name, self.shape_of(leaf)) if line], "leaf")
+            return _Box([line for line in (name, self.shape_of(leaf)) if line] + _hook_lines(node), "leaf")
         lines = [type(node).__name__]
         kind = "view" if isinstance(node.plan, (ViewPlan, MultiViewPlan)) else "op"
         if isinstance(node, CopySlices):
             kind = "write"
             if type(node.saved) is not Freed:
                 lines.append(f"writes by {type(node.saved[1]).__name__}")
-        return _Box(lines + (self.saved_lines(node) if self.show_saved else []), kind)
+        return _Box(lines + (self.saved_lines(node) if self.show_saved else []) + _hook_lines(node), kind)
 
     def saved_lines(self, node: Node) -> list[str]:
         """A line for each saved tensor, read from what the node holds, so that no hook is called."""
         if type(node.saved) is Freed:
             return ["saved: freed"]
+        if isinstance(node, BackwardCFunction):  # what a custom Function saves has no names
+            return [f"saved {i} {self.value(each[0])}" for i, each in enumerate(node.saved) if each is not None]
         plan, lines, position = node.plan, [], 0
         for name, is_tensor in zip(getattr(plan, "names", ()), getattr(plan, "is_tensor", ()), strict=False):
             value = node.saved[position]
@@ -158,6 +161,20 @@ class _Builder:
                 lines.append(f"saved {name} {self.value(value)}".rstrip())
             position += 3 if is_tensor else 1
         return lines
+
+
+def _hook_lines(node: Node) -> list[str]:
+    """A line for each kind of hooks at a node, in the order in which they run."""
+    extras = node.extras or Extras()
+    before = [kind for kind, _, _ in (extras.pre_hooks or {}).values()]
+    written = node.meta.post_accumulate_hooks if isinstance(node, AccumulateGrad) else None
+    counts = {
+        "on the gradient": before.count("tensor"),
+        "before the node": before.count("node"),
+        "after .grad is written": len(written or ()),
+        "after the node": len(extras.post_hooks or ()),
+    }
+    return [f"{count} hook{'s' * (count > 1)} {place}" for place, count in counts.items() if count]
 
 
 class Graph:
@@ -196,16 +213,23 @@ class Graph:
 
 _FILL = {"op": "#eeeeee", "view": "#f7f7f7", "write": "#ffe0cc", "leaf": "#d4e6ff", "more": "#ffffff"}
 _LINE, _CHARACTER, _PAD, _GAP, _ROW_GAP = 14, 6.7, 8, 20, 36
+_LONGEST_WAY = 50  # rows; a longer edge is drawn behind the boxes, so that a picture of many rows stays cheap
 
 
 class _Picture:
-    """A layered layout: each box a row below its last source, boxes of a row ordered by where their sources are."""
+    """A layered layout: each box a row below its last source, boxes of a row ordered by where their sources are.
+
+    An edge that passes a row has a place of its own in it, a box that is not drawn, so that no box hides the edge.
+    """
 
     def __init__(self, boxes: list[_Box]) -> None:
         self.boxes = boxes
-        self.rows = self._ordered(self._layered())
+        rows = self._layered()
+        self.ways = self._ways(rows)
+        self.rows = self._ordered(rows)
         self.x: dict[int, float] = {}
         self.y: dict[int, float] = {}
+        self.row_height: dict[int, int] = {}
         self.width = self.height = 0.0
         self._place()
 
@@ -226,18 +250,38 @@ class _Picture:
             rows[level[id(box)]].append(box)
         return [row for row in rows if row]
 
+    def _ways(self, rows: list[list[_Box]]) -> dict[int, list[list[_Box]]]:
+        """Each box's edges: a source, places in the rows between, which edges of a source share, and the box."""
+        level = {id(box): i for i, row in enumerate(rows) for box in row}
+        places: dict[tuple[int, int], _Box] = {}
+        ways: dict[int, list[list[_Box]]] = {}
+        for box in self.boxes:
+            for source in box.sources:
+                passed = range(level[id(source)] + 1, level[id(box)])
+                way = [source]
+                for row in passed if len(passed) <= _LONGEST_WAY else ():
+                    if (id(source), row) not in places:
+                        places[id(source), row] = _Box([], "way", [way[-1]])
+                        rows[row].append(places[id(source), row])
+                    way.append(places[id(source), row])
+                ways.setdefault(id(box), []).append([*way, box])
+        return ways
+
     def _ordered(self, rows: list[list[_Box]]) -> list[list[_Box]]:
         """Each row sorted by the mean place of its boxes' neighbours, down and then up, so that few edges cross."""
+        sources: dict[int, list[_Box]] = {}
         users: dict[int, list[_Box]] = {}
-        for box in self.boxes:
-            for each in box.sources:
-                users.setdefault(id(each), []).append(box)
+        for row in rows:
+            for box in row:
+                sources[id(box)] = [way[-2] for way in self.ways.get(id(box), [])] or box.sources
+                for each in sources[id(box)]:
+                    users.setdefault(id(each), []).append(box)
         for sweep in range(4):
             place = {id(box): i / len(row) for row in rows for i, box in enumerate(row)}
             for row in rows if sweep % 2 else reversed(rows):
                 mean = {}
                 for box in row:
-                    near = box.sources if sweep % 2 else users.get(id(box), [])
+                    near = sources[id(box)] if sweep % 2 else users.get(id(box), [])
                     mean[id(box)] = sum(place[id(each)] for each in near) / len(near) if near else place[id(box)]
                 row.sort(key=lambda box, mean=mean: mean[id(box)])  # type: ignore[misc]
                 place.update((id(box), i / len(row)) for i, box in enumerate(row))
@@ -251,6 +295,7 @@ class _Picture:
             x = (self.width - width) / 2
             for box in row:
                 self.x[id(box)], self.y[id(box)] = x, y
+                self.row_height[id(box)] = max(map(_height, row))
                 x += _width(box) + _GAP
             y += max(map(_height, row)) + _ROW_GAP
         self.height = y - _ROW_GAP + _GAP
@@ -263,14 +308,20 @@ class _Picture:
             '<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" '
             'orient="auto"><path d="M0 0 L8 4 L0 8 z"/></marker></defs>'
         )
-        edges = [self._edge(source, box) for box in self.boxes for source in box.sources]
+        edges = [self._edge(way) for box in self.boxes for way in self.ways.get(id(box), [])]
         return "\n".join([head, *edges, *map(self._box, self.boxes), "</svg>"])
 
-    def _edge(self, source: _Box, box: _Box) -> str:
-        x0, y0 = self.x[id(source)] + _width(source) / 2, self.y[id(source)] + _height(source)
-        x1, y1 = self.x[id(box)] + _width(box) / 2, self.y[id(box)]
-        bend = (y1 - y0) / 2
-        path = f"M{x0:.1f} {y0:.1f} C{x0:.1f} {y0 + bend:.1f} {x1:.1f} {y1 - bend:.1f} {x1:.1f} {y1:.1f}"
+    def _edge(self, way: list[_Box]) -> str:
+        x0, y0 = self.x[id(way[0])] + _width(way[0]) / 2, self.y[id(way[0])] + _height(way[0])
+        path = f"M{x0:.1f} {y0:.1f}"
+        for box in way[1:]:
+            x1, y1 = self.x[id(box)] + _width(box) / 2, self.y[id(box)]
+            bend = (y1 - y0) / 2
+            path += f" C{x0:.1f} {y0 + bend:.1f} {x1:.1f} {y1 - bend:.1f} {x1:.1f} {y1:.1f}"
+            x0, y0 = x1, y1
+            if box.kind == "way":
+                y0 += self.row_height[id(box)]
+                path += f" L{x0:.1f} {y0:.1f}"
         return f'<path d="{path}" fill="none" stroke="black" marker-end="url(#arrow)"/>'
 
     def _box(self, box: _Box) -> str:
@@ -290,7 +341,7 @@ class _Picture:
 
 
 def _width(box: _Box) -> float:
-    return max(map(len, box.lines)) * _CHARACTER + 2 * _PAD
+    return max(map(len, box.lines), default=0) * _CHARACTER + 2 * _PAD
 
 
 def _height(box: _Box) -> int:
