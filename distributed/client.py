@@ -295,10 +295,10 @@ class Client:
 
     def close(self, error: str | None = None, *, say_goodbye: bool = True) -> None:
         """Say goodbye, in peace or with the `error` that ends this worker, and end the thread."""
+        if self._stopping:
+            return
+        self._stopping = True  # also ends a call that another thread waits in
         with self._lock:
-            if self._stopping:
-                return
-            self._stopping = True
             if say_goodbye:
                 self._flush()
                 self._say_to_all(messages.Bye(error and error[:10_000], self._report()))
@@ -441,6 +441,8 @@ class Client:
         """The next thing that comes of a call. The lock is free again while it is dealt with."""
         with self._lock:
             while not call.inbox:
+                if self._stopping:
+                    raise DistributedError(f"worker {self.place.rank} has closed its connections")
                 self._turn(_TICK)
             return call.inbox.popleft()
 
@@ -475,6 +477,10 @@ class Client:
 
     def _take_weights(self, shard: int, message: messages.Weights, arrays: list[Array]) -> int:
         """Hand on a part of the weights; 1 if it was the last of its server's."""
+        if message.segment is not None and not self._opens(shard, message.segment):
+            self._say_landed(shard, message)
+            self._ask(self.links[shard], self._waiting or self._call(), partial(messages.Pull, step=message.step))
+            return 0
         slices = self.links[shard].slices
         for slot, array, rows in self._contents(shard, message, arrays):
             if slot.index >= len(slices) or slices[slot.index].shape != slot.shape:
@@ -483,9 +489,7 @@ class Client:
                 )
             self._deliver(slices[slot.index], array, rows)
         if message.segment is not None:
-            with self._lock:
-                self.links[shard].outgoing.append((messages.Landed(message.seq), ()))
-                self._flush()
+            self._say_landed(shard, message)
         self._parts[shard] = self._parts.get(shard, 0) + 1
         if self._parts[shard] < message.parts:
             return 0
@@ -502,18 +506,29 @@ class Client:
         came = iter(arrays)
         for slot in message.tensors:
             if slot.offset >= 0 and message.segment is not None:
-                yield slot, self._segment(shard, message.segment).array(slot.frames()[0], slot.offset), None
+                yield slot, self._segments[shard].array(slot.frames()[0], slot.offset), None
             elif slot.rows >= 0:
                 rows = next(came)
                 yield slot, next(came), rows
             else:
                 yield slot, next(came), None
 
-    def _segment(self, shard: int, handle: messages.SharedSegment) -> Segment:
-        segment = self._segments.get(shard)
-        if segment is None or segment.handle != handle:
-            segment = self._segments[shard] = Segment.open(handle)
-        return segment
+    def _say_landed(self, shard: int, message: messages.Weights) -> None:
+        """Let the server write again where the weights lie that it has shown us."""
+        with self._lock:
+            self.links[shard].outgoing.append((messages.Landed(message.seq), ()))
+            self._flush()
+
+    def _opens(self, shard: int, handle: messages.SharedSegment) -> bool:
+        """Whether the server's memory can be read: it has died, perhaps, or its system does not let us."""
+        if shard in self._segments and self._segments[shard].handle == handle:
+            return True
+        try:
+            self._segments[shard] = Segment.open(handle)
+        except ProtocolError as error:
+            log.info("weights must be sent, since %s", error)
+            return False
+        return True
 
     def _expect_weights(self) -> None:
         """What comes next are the weights of a new life."""
@@ -565,7 +580,7 @@ class Client:
     def _turn(self, timeout: float) -> None:
         """Send what is to be sent, hear what has come, waiting up to `timeout` seconds for it, and see to the time."""
         self._flush()
-        self._poller.poll(1000 * (min(timeout, _BLOCKED) if self._is_blocked() else timeout))
+        self._poller.poll(round(1000 * (min(timeout, _BLOCKED) if self._is_blocked() else timeout)))
         now = time.monotonic()
         for link, channel, pulse in zip(self.links, self.channels, self._pulses, strict=True):
             for message, arrays in _received(channel):

@@ -57,6 +57,8 @@ class Keeper:
         """Updates in the last snapshot."""
         self._last_at = time.monotonic()
         self._last_number = 0
+        self.clocks: tuple[int, ...] = ()
+        """The orders up to which there are snapshots that can be gone back to."""
         if options.folder is None:
             return
         from .journal import Journal
@@ -115,6 +117,7 @@ class Keeper:
             log.error("no snapshot of update %d, and training goes on: %s", state.position.version, error)
             return
         self.last, self._last_at, self._last_number = state.position.version, time.monotonic(), state.position.number
+        self.clocks = tuple(self._store.clocks())
         try:
             if self._journal is not None:
                 for contribution in server.staging.whole():
@@ -134,6 +137,12 @@ class Keeper:
             if each is not None:
                 each.close()
 
+    def rewind(self, number: int) -> None:
+        """Forget what came after order `number`."""
+        for each in (self._store, self._journal):
+            if each is not None:
+                each.rewind(number)
+
     # ---- reading -------------------------------------------------------------------------------------------
 
     def restore(self, older: int) -> State | None:
@@ -143,6 +152,9 @@ class Keeper:
             return None
         position = _position.decode(snapshot.meta)
         self.last, self._last_number, self._last_order = position.version, position.number, position.number
+        assert self._store is not None
+        # Later ones are damaged.
+        self.clocks = tuple(clock for clock in self._store.clocks() if clock <= position.number)
         options = self._options
         return State.restored(position, snapshot.tensors, options.backend, older, shared=options.shared)
 

@@ -1,4 +1,4 @@
-"""Who decides: the first server, which leads, and the others, which follow.
+"""Who decides: the first server, which leads, and gives the others orders.
 
 A step must come out the same on all servers, also when a worker dies in the middle of it. So one of them
 decides for all. Every server tells the first when the whole of a push has arrived (STAGED); once all have it,
@@ -6,21 +6,27 @@ the first asks the strategy what follows, and sends it round as a numbered ORDER
 their sequence. A push that some server never received is in no order, and so nowhere in the weights.
 
 With one server there is nobody to tell and nobody to wait for, and no message more.
+
+Note [All go back together]
+    A server that has died and kept no journal comes back as its last snapshot was, which is before what the
+    others have done. All then go back to the newest snapshot that every one of them has: first the followers,
+    the lead last, and it answers nobody meanwhile. To its workers a server that has gone back is one that has
+    died and come back without them: they take part again, with the weights that there are. So nobody goes on
+    with weights of two different times.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
-import zmq
 from msgspec import structs
 
-from . import messages, protocol, transport
+from . import messages
 from .errors import (
     DistributedError,
     Mismatch,
@@ -31,19 +37,17 @@ from .errors import (
     from_kind,
     kind_of,
 )
-from .gradients import square_norm, sum_in_order
 from .messages import Error, Follow, Joined, Order, Source, Staged, Weigh, Weighed
+from .office import Office
 from .roster import Member
-from .security import ClientKeys
 from .staging import Contribution
 from .state import Position
-from .strategies import Claim, Decision, Strategy, strategy_for
+from .strategies import Claim, Decision
 
 if TYPE_CHECKING:
     from .server import Server
-    from .server_options import ServerOptions
 
-__all__ = ["Follower", "Lead"]
+__all__ = ["Lead"]
 
 log = logging.getLogger("retrograd.distributed.server")
 
@@ -64,6 +68,16 @@ class _Shard:
     sent: int = 0
     """The last order that was sent to it, at the time `sent_at`."""
     sent_at: float = 0.0
+    snapshots: frozenset[int] = frozenset()
+    """The orders up to which its snapshots go."""
+
+
+@dataclass(slots=True)
+class _Return:
+    """All servers are to stand at order `number` again; `former` are the lives that followers had before."""
+
+    number: int
+    former: dict[int, int]
 
 
 @dataclass(slots=True)
@@ -74,7 +88,7 @@ class _Gathering:
     finite: bool = True
 
 
-class Lead:
+class Lead(Office):
     """Makes the decisions of a run.
 
     Parameters
@@ -84,15 +98,18 @@ class Lead:
     """
 
     judges = True
-    """Whether it may declare workers lost."""
-    channels: tuple[transport.Channel, ...] = ()
 
     def __init__(self, server: Server) -> None:
-        options = server.options
-        self.server = server
-        self.strategy = _rule(options)
+        self._shards = {index: _Shard(index, heard=server.now()) for index in range(1, server.options.shards)}
+        super().__init__(server)
+
+    def begin_again(self) -> None:
+        super().begin_again()
         self.number = 0
-        self._shards = {index: _Shard(index, heard=server.now()) for index in range(1, options.shards)}
+        self._return: _Return | None = None
+        """Where all are going back to, if they do."""
+        self._unheard: set[int] = set()
+        """Followers that must say what snapshots they have before that is decided."""
         self._ready: set[int] = set()
         """Followers that have weights."""
         self._gatherings: dict[Source, _Gathering] = {}
@@ -112,7 +129,7 @@ class Lead:
 
     def staged(self, contribution: Contribution) -> None:
         """The whole of a push has arrived here."""
-        self._gather(Staged(contribution.source, _is_admissible(contribution, self.server)), 0)
+        self._gather(Staged(contribution.source, self.is_admissible(contribution)), 0)
 
     def hear(self, message: Staged | Weighed | Error, peer: bytes) -> None:
         """A follower has got the whole of a push, answers what it was asked, or cannot go on."""
@@ -132,7 +149,7 @@ class Lead:
         self.server.serve_waiting()
 
     def _gather(self, message: Staged, shard: int) -> None:
-        if message.source in self._taken:
+        if message.source in self._taken or self._return is not None:
             return
         gathering = self._gatherings.setdefault(message.source, _Gathering())
         gathering.shards.add(shard)
@@ -162,7 +179,7 @@ class Lead:
 
     def wants_to_join(self, member: Member) -> None:
         """A worker has asked for the weights: from the next order on the others count on it."""
-        if self._are_ready() and not member.takes_part:
+        if self.server.state is not None and self.may_speak and not member.takes_part:
             self._let_go(lambda former: former.rank == member.rank)
             joined = Joined(member.rank, member.incarnation, self.strategy.join(member.rank))
             self._give(Decision(self.strategy.frontier), joined=(joined,))
@@ -250,7 +267,7 @@ class Lead:
     def _weigh(self, order: Order) -> float | None:
         """What brings the step's gradients within the norm that they may have, once all servers have told theirs."""
         if 0 not in self._squares:
-            self._squares[0] = _squares(self.server, order.sources, order.scale)
+            self._squares[0] = self.squares(order.sources, order.scale)
             self._ask(order)
         if len(self._squares) < self.server.options.shards:
             return None
@@ -266,32 +283,12 @@ class Lead:
 
     # ---- what it tells -------------------------------------------------------------------------------------
 
-    @property
-    def in_step(self) -> bool:
-        """Whether all workers count the same steps."""
-        return self.strategy.staleness == 0
-
-    @property
-    def older(self) -> int:
-        """How many steps back weights must be kept."""
-        return self.strategy.older
-
-    def may_answer(self, step: int, frontier: int) -> bool:
-        return self.strategy.may_answer(step, frontier)
-
     def has_taken(self, source: Source) -> bool:
         """Whether a push that is whole here is so everywhere."""
         return source in self._taken
 
-    def readable(self, step: int, frontier: int) -> int | None:
-        """The frontier whose weights a worker may read after `step`; ``None``: the newest."""
-        return max(0, step - self.strategy.older) if self.strategy.older else None
-
     def awaited(self) -> frozenset[int]:
         return self.strategy.awaited()
-
-    def describe(self) -> str:
-        return describe(self.server.options)
 
     # ---- the followers -------------------------------------------------------------------------------------
 
@@ -306,11 +303,14 @@ class Lead:
             shard.peer, shard.sent = peer, message.number
         came_back = shard.boot not in (0, message.boot)
         shard.heard, shard.number, shard.boot = now, message.number, message.boot
+        shard.snapshots = frozenset(message.snapshots)
+        self._ready.discard(message.shard)
+        if message.initialized and self._has_gap(shard, came_back=came_back):
+            self._go_back(shard)
+            if self._has_gap(shard, came_back=came_back):
+                return
         if message.initialized:
-            self._check_gap(message, came_back=came_back)
             self._ready.add(message.shard)
-        else:
-            self._ready.discard(message.shard)
         self.server.outbox.send(peer, messages.Pulse(self.server.boot, self.number, self.number))
         while self._log and all(each.number >= self._log[0].number for each in self._shards.values()):
             self._log.popleft()
@@ -318,22 +318,53 @@ class Lead:
         self.initialized()
         self.server.serve_waiting()
 
-    def _check_gap(self, message: Follow, *, came_back: bool) -> None:
-        """See that a follower which has come back can be told all that it has missed, and has what that needs."""
+    def _has_gap(self, shard: _Shard, *, came_back: bool) -> bool:
+        """Whether a follower cannot be told all that it has missed, or has lost what that needs."""
         first = self._log[0].number if self._log else self.number - len(self._pending) + 1
-        needs_pushes = any(order.sources for order in self._log if order.number > message.number)
+        needs_pushes = any(order.sources for order in self._log if order.number > shard.number)
         has_lost_them = came_back and needs_pushes and not self.server.options.durable
-        if has_lost_them or not first - 1 <= message.number <= self.number:
+        is_told = first - 1 <= shard.number <= self.number
+        return self._return is not None or bool(self._unheard) or has_lost_them or not is_told
+
+    def _go_back(self, shard: _Shard) -> None:
+        """Have all servers go back, now that one has said how far it is; see Note [All go back together]."""
+        going, told = self._return, [shard]
+        if going is None or (shard.boot != going.former[shard.index] and shard.number != going.number):
+            # Also when a snapshot has turned out to be damaged.
+            self._unheard = (self._unheard or set(self._shards)) - {shard.index}
+            going, told = self._begin_return(), list(self._shards.values())
+        if going is None:
+            return
+        for each in told:
+            if each.boot == going.former[each.index]:
+                self.server.outbox.send(each.peer, messages.Rewind(going.number, each.boot))
+        if all(each.boot != going.former[each.index] for each in self._shards.values()):
+            self.server.go_back(going.number)
+            self._ready = {each.index for each in self._shards.values() if each.number == self.number}
+
+    def _begin_return(self) -> _Return | None:
+        """Decide where to go back to, once all have said what snapshots they have."""
+        self._return = None
+        if self._unheard:
+            return None
+        common = frozenset(self.server.keeper.clocks).intersection(*(each.snapshots for each in self._shards.values()))
+        if not common:
+            points = ", ".join(f"{each.number} (server {each.index})" for each in self._shards.values())
             self.server.fail(
                 ServerLost(
-                    f"servers stand at different points: number {message.shard} has carried out order "
-                    f"{message.number}, and the first one has orders {first} to {self.number}. Only a durable run "
-                    "survives the loss of one of several servers: start it with --durable"
+                    f"servers stand at different points, at orders {self.number} (server 0), {points}, and there is no "
+                    "snapshot that all have. Start the run with --snapshots, or with --durable to lose nothing"
                 )
             )
+            return None
+        log.warning("a server has come back from before others: all go back to order %d", max(common))
+        self._return = _Return(max(common), {each.index: each.boot for each in self._shards.values()})
+        return self._return
 
-    def _are_ready(self) -> bool:
-        return self.server.state is not None and len(self._ready) == len(self._shards)
+    @property
+    def may_speak(self) -> bool:
+        """Whether all servers stand where the run does, so that a worker that asks them gets one answer."""
+        return self._return is None and len(self._ready) == len(self._shards)
 
     def _send_orders(self) -> None:
         for shard in self._shards.values():
@@ -374,196 +405,3 @@ class Lead:
         """An order of a former life is carried out again."""
         if self._shards:
             self._log.append(order)
-
-
-class Follower:
-    """Carries out what the first server decides.
-
-    Parameters
-    ----------
-    server : Server
-        The one that it is part of.
-    context : zmq.Context
-        For the connection to the first.
-    """
-
-    judges = False
-
-    def __init__(self, server: Server, context: zmq.Context[Any]) -> None:
-        self.server = server
-        self._rule = _rule(server.options)
-        keys = server.options.keys
-        self._uplink = transport.connect(
-            context, server.options.lead, None if keys is None else ClientKeys.read(keys, "server")
-        )
-        self.channels = (self._uplink,)
-        self._boot = 0
-        self._reported = 0.0
-        self._heard = server.now()
-        self._staged_at: dict[Source, float] = {}
-
-    # ---- what happens here is told above -------------------------------------------------------------------
-
-    def staged(self, contribution: Contribution) -> None:
-        """The whole of a push has arrived here."""
-        self._staged_at[contribution.source] = self.server.now()
-        self._send(Staged(contribution.source, _is_admissible(contribution, self.server)))
-
-    def wants_to_join(self, member: Member) -> None:
-        """The first server hears of it from the worker itself."""
-
-    def gone(self, member: Member, *, in_peace: bool = False) -> None:
-        """The first server hears of it from the worker itself."""
-
-    def paused(self, member: Member) -> None:
-        """Barriers are the first server's."""
-
-    resumed = paused
-
-    def initialized(self) -> None:
-        self._report(self.server.now())
-
-    def failed(self, error: DistributedError) -> None:
-        self._send(Error(kind_of(error), str(error)))
-
-    def _report(self, now: float) -> None:
-        state, options = self.server.state, self.server.options
-        self._reported = now
-        number = 0 if state is None else state.position.number
-        self._send(Follow(options.run, options.shard, number, state is not None, self.server.boot))
-
-    def _send(self, message: messages.Message) -> None:
-        try:
-            self._uplink.send(message)
-        except zmq.Again:
-            return  # not connected: it is sent again
-
-    # ---- what comes from above -----------------------------------------------------------------------------
-
-    def drain(self) -> None:
-        """Do what the first server has said."""
-        while True:
-            try:
-                frames = self._uplink.receive()
-            except zmq.Again:
-                return
-            try:
-                message, _ = protocol.decode(frames)
-            except ProtocolError as error:
-                log.warning("dropped a message of the first server: %s", error)
-                continue
-            self._heard = self.server.now()
-            self._take(message)
-
-    def _take(self, message: messages.AnyMessage) -> None:
-        state = self.server.state
-        if isinstance(message, Order) and state is not None:
-            expected = (self.server.orders[-1].number if self.server.orders else state.position.number) + 1
-            if message.number == expected:
-                self.server.carry_out(message)
-                self.server.serve_waiting()
-        elif isinstance(message, Weigh):
-            # A server that has just come back may have to wait for the workers to send again; it is asked again.
-            if self.server.staging.has(message.sources):
-                squares = _squares(self.server, message.sources, message.scale)
-                self._send(Weighed(message.number, self.server.options.shard, squares))
-        elif isinstance(message, messages.Pulse):
-            if message.boot != self._boot:
-                self._boot = message.boot
-                self._staged_at = dict.fromkeys(self._staged_at, 0.0)
-        elif isinstance(message, Error):
-            error = from_kind(message.kind, message.text)
-            if isinstance(error, Stranger):
-                self._introduce()
-            else:
-                self.server.fail(error)
-
-    def _introduce(self) -> None:
-        """The connection is a new one: say who this is, and once more what the first server may not have heard."""
-        self._staged_at = dict.fromkeys(self._staged_at, 0.0)
-        self._report(self.server.now())
-        self._repeat_staged(self.server.now())
-
-    def tick(self, now: float) -> None:
-        """Say how far this server is, and repeat what seems lost."""
-        if now - self._reported > _REPORT:
-            self._report(now)
-            self._repeat_staged(now)
-        limit = self.server.options.timeout + self.server.options.recovery
-        if now - self._heard > limit and self.server.failure is None and self.server.state is not None:
-            self.server.fail(ServerLost(f"the first server has given no sign of life for {limit:g} s"))
-
-    def _repeat_staged(self, now: float) -> None:
-        for contribution in self.server.staging.whole():
-            if now - self._staged_at.get(contribution.source, 0.0) > _OVERDUE:
-                self.staged(contribution)
-        whole = {each.source for each in self.server.staging.whole()}
-        self._staged_at = {source: at for source, at in self._staged_at.items() if source in whole}
-
-    def follow(self, message: Follow, peer: bytes) -> None:
-        raise ProtocolError("FOLLOW is for the first server, and this is another")
-
-    def hear(self, message: Staged | Weighed | Error, peer: bytes) -> None:
-        raise ProtocolError(f"{type(message).__name__.upper()} is for the first server, and this is another")
-
-    # ---- what it tells -------------------------------------------------------------------------------------
-
-    @property
-    def in_step(self) -> bool:
-        return self._rule.staleness == 0
-
-    @property
-    def older(self) -> int:
-        return self._rule.older
-
-    def may_answer(self, step: int, frontier: int) -> bool:
-        return self._rule.may_answer(step, frontier)
-
-    def has_taken(self, source: Source) -> bool:
-        return True
-
-    def readable(self, step: int, frontier: int) -> int | None:
-        return max(0, step - self._rule.older) if self._rule.older else None
-
-    def awaited(self) -> frozenset[int]:
-        return frozenset()
-
-    def describe(self) -> str:
-        return describe(self.server.options)
-
-    def restored(self, position: Position) -> None:
-        """All that it needs is in the state."""
-
-    def replayed(self, order: Order) -> None:
-        """All that it needs is in the state."""
-
-    def close(self) -> None:
-        self._uplink.close()
-
-
-def _rule(options: ServerOptions) -> Strategy:
-    return strategy_for(
-        options.world_size,
-        options.staleness,
-        backups=options.backups,
-        deterministic=options.deterministic,
-        scale_rate=options.scale_rate,
-    )
-
-
-def _is_admissible(contribution: Contribution, server: Server) -> bool:
-    return server.options.nonfinite == "allow" or contribution.is_finite()
-
-
-def _squares(server: Server, sources: Sequence[Source], scale: float) -> float:
-    """The sum of the squares of a step's gradients, as far as they are this server's."""
-    total = sum_in_order([server.staging.get(source).gradients for source in sources])
-    return square_norm(total.values()) * scale**2
-
-
-def describe(options: ServerOptions) -> str:
-    """The consistency of a run in a word or two."""
-    if options.staleness == 0:
-        return f"synchronous, {options.backups} backups" if options.backups else "synchronous"
-    bound = f"staleness {options.staleness:g}"
-    return f"{bound}, deterministic" if options.deterministic else bound

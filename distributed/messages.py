@@ -553,7 +553,7 @@ class Error(Message, frozen=True):
 class Follow(Message, frozen=True):
     """A server presents itself to the first one, whose orders it has carried out up to `number`.
 
-    Answered by all later ORDERs.
+    Answered by PULSE and all later ORDERs, or by REWIND.
     """
 
     run: Name
@@ -563,6 +563,18 @@ class Follow(Message, frozen=True):
     boot: Natural = 0
     """A number for this life of the server, as in WELCOME."""
     protocol: Natural = VERSION
+    snapshots: tuple[Natural, ...] = ()
+    """The orders up to which its snapshots go."""
+
+
+class Rewind(Message, frozen=True):
+    """Tells a server to go back to its snapshot of order `number`, if its life is still that called `boot`.
+
+    Answered by FOLLOW in a new life.
+    """
+
+    number: Natural
+    boot: Natural
 
 
 class Staged(Message, frozen=True):
@@ -619,5 +631,5 @@ AnyMessage: TypeAlias = (
     Hello | Init | Push | Pull | Fetch | Load | Landed | Barrier | Heartbeat | Bye
     | StatusRequest | Echo | Exited
     | Kept | Welcome | Ready | Weights | Done | Released | Pulse | Status | Error
-    | Follow | Staged | Order | Weigh | Weighed
+    | Follow | Rewind | Staged | Order | Weigh | Weighed
 )  # fmt: skip

@@ -176,6 +176,13 @@ class Roster:
         if rank in self._members and self._members[rank].state == "expected":
             self._members[rank].heard = now
 
+    def scatter(self, now: float) -> None:
+        """Forget whose connection is whose: those who are here must say HELLO again."""
+        self._by_peer.clear()
+        for member in list(self):
+            if member.state == "joined":
+                self._members[member.rank] = Member(member.rank, heard=now, nonfinite=member.nonfinite)
+
     def waiting(self) -> Iterable[Member]:
         return [each for each in self if each.waiting is not None]
 

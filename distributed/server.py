@@ -31,9 +31,10 @@ from .allocator import keep_freed_memory
 from .answers import Answers
 from .errors import DistributedError, Mismatch, ProtocolError, Refused, Stranger, Taken, WorkerLost, from_kind
 from .failpoints import failpoint
+from .follower import Follower
 from .gradients import Gradients, unpack
 from .keeper import Keeper
-from .lead import Follower, Lead
+from .lead import Lead
 from .messages import Array, Message, Order, Source
 from .metrics import Sink
 from .outbox import Outbox
@@ -44,6 +45,7 @@ from .server_status import half_of_memory, status_of
 from .shared import ALIGNMENT, Segment, host_name
 from .staging import Contribution, Staging
 from .state import Position, State
+from .transport import Flight
 
 __all__ = ["Failure", "Server", "ServerOptions"]
 
@@ -112,7 +114,7 @@ class Server:
     ) -> None:
         self.options = options
         self.now = clock
-        self.boot = int.from_bytes(os.urandom(7), "little")
+        self.boot = _new_life()
         self.roster = Roster(options.world_size, elastic=options.on_loss == "continue")
         self.staging = Staging()
         self.state: State | None = None
@@ -128,6 +130,8 @@ class Server:
         self._host = host_name()
         self._next_warning = 0.0
         self._ticked = -math.inf
+        self._lent: list[Flight] = []
+        """Memory of a former life, which workers may be reading."""
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             self._keys = None if options.keys is None else ServerKeys.read(options.keys)
@@ -608,6 +612,8 @@ class Server:
 
     def serve_waiting(self) -> None:
         """Answer everyone whose time has come."""
+        if not self.office.may_speak:
+            return
         for member in self.roster.waiting():
             if not self._is_waited_for(member) and all(flight.landed for flight in member.flights):
                 self._answer(member)
@@ -717,8 +723,21 @@ class Server:
 
     # ---- coming back ---------------------------------------------------------------------------------------
 
-    def _restore(self) -> None:
-        """Stand where the former life of this server stood, as far as it was kept."""
+    def go_back(self, number: int) -> None:
+        """Stand where this server stood at order `number`, as if it had died and come back; all workers join again."""
+        log.warning("going back to order %d", number)
+        self.boot = _new_life()
+        self.state = None
+        self.staging = Staging()
+        self.orders.clear()
+        self._lent = [flight for member in self.roster for flight in member.flights]
+        self.roster.scatter(self.now())
+        self.office.begin_again()
+        self.keeper.rewind(number)
+        self._restore(anew=True)
+
+    def _restore(self, *, anew: bool = False) -> None:
+        """Stand where the former life of this server stood, as far as it was kept; `anew`, without its workers."""
         state = self.keeper.restore(self.office.older)
         if state is None:
             return
@@ -730,16 +749,17 @@ class Server:
                 self.office.replayed(order)
                 self.carry_out(order)
         position = state.position
-        if self.options.resume:
+        if anew or self.options.resume:
+            ranks = [each.rank for each in self.roster if each.is_counted_on]
             position.incarnations.clear()
-            position.clocks = dict.fromkeys(range(self.options.world_size), position.frontier)
+            position.clocks = dict.fromkeys(ranks, position.frontier)
         self.office.restored(position)
         for rank, incarnation in position.incarnations.items():
             self.roster.restore(self._former(rank, incarnation, position))
         for member in self.roster:
             if member.rank not in position.clocks:
                 member.state = "left"  # nobody waits for it
-            elif not self.options.resume:
+            elif not (anew or self.options.resume):
                 self.roster.expect_again(member.rank, self.now())
         for contribution in self.staging.whole():
             self.office.staged(contribution)
@@ -782,3 +802,8 @@ class Server:
     def status(self) -> protocol.Status:
         """The run as the server sees it."""
         return status_of(self)
+
+
+def _new_life() -> int:
+    """A number that no other life of this server has."""
+    return int.from_bytes(os.urandom(7), "little")

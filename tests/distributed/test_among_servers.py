@@ -22,7 +22,13 @@ from ps_harness import (
     wait_until,
 )
 
-from retrograd.distributed import client as client_module, lead as lead_module, link as link_module, messages
+from retrograd.distributed import (
+    client as client_module,
+    follower as follower_module,
+    lead as lead_module,
+    link as link_module,
+    messages,
+)
 from retrograd.distributed.errors import DistributedError, RemoteError, ServerLost
 from retrograd.distributed.messages import Message
 
@@ -31,7 +37,8 @@ from retrograd.distributed.messages import Message
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was lost is said again soon."""
     monkeypatch.setattr(lead_module, "_OVERDUE", 0.2)
-    monkeypatch.setattr(lead_module, "_REPORT", 0.1)
+    monkeypatch.setattr(follower_module, "_OVERDUE", 0.2)
+    monkeypatch.setattr(follower_module, "_REPORT", 0.1)
     monkeypatch.setattr(link_module, "_REPEAT", 0.1)
     monkeypatch.setattr(link_module, "_HELLO_AGAIN", 0.1)
     monkeypatch.setattr(client_module, "HEARTBEAT", 0.1)
@@ -200,16 +207,3 @@ def test_a_durable_server_that_starts_again_goes_on_with_the_others(again: int, 
                 assert b.item() == 1 - (6 - staleness)
             assert [(each.step, each.rejoined) for each in members] == [(6, 0), (6, 0)]
             assert server.state.position.version == (12 if staleness else 6)
-
-
-@pytest.mark.parametrize("again", [0, 1])
-def test_without_a_journal_the_loss_of_one_of_several_ends_the_run(again: int, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"folder": tmp_path, "every": 4, "recovery": 60.0}
-    with serving(2, 2, **options) as servers, clients(*servers) as members:
-        start(*members)
-        for _ in range(3):
-            all_of(*(each.learn for each in members))
-        with starting_again(servers[again], *members):
-            for failure in together(*(each.learn for each in members)):
-                with pytest.raises(ServerLost, match="Only a durable run survives the loss of one of several servers"):
-                    raise failure
