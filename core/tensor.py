@@ -346,7 +346,9 @@ class Tensor:
     def grad(self) -> Tensor | None:
         """The gradient that backward passes have added up; None before the first."""
         meta = self._meta
-        if meta is None:
+        if meta is None:  # a leaf that requires a gradient has one
+            if self._edge is not None:
+                _warn_of_non_leaf_grad()
             return None
         if meta.grad is None and not meta.retains_grad and has_node(self):
             _warn_of_non_leaf_grad()
@@ -424,6 +426,8 @@ class Tensor:
         mode = current_mode()
         if mode.anomaly:
             explaining.remember_break("detach()", [self], [alias], False, True)
+        elif self._edge is not None:
+            alias._meta.break_ = explaining.DETACHED  # type: ignore[union-attr]  # which `share` has made
         if mode.profiler is not None:
             mode.profiler.note("aten::detach", mode.profiler.now())
         return alias
@@ -444,6 +448,9 @@ class Tensor:
             from retrograd.autograd.captured import refuse_captured
 
             refuse_captured(self, "detach_")
+        if self._edge is not None:
+            meta = self._own_meta()
+            meta.break_ = explaining.DETACHED
         self._edge = None
         if meta is not None:
             meta.tangents = None
@@ -466,6 +473,8 @@ class Tensor:
         share(self, alias)
         if current_mode().anomaly:
             explaining.remember_break(".data", [self], [alias], False, True)
+        elif self._edge is not None:
+            alias._meta.break_ = explaining.TAKEN_AS_DATA  # type: ignore[union-attr]
         return alias
 
     @data.setter

@@ -8,7 +8,7 @@ Note [What can be known]
     to it (`retrograd.storage.sign`); the node that was freed and the pass that freed it (`Freed`);
     the operator whose formula raised, with the shapes it was given; of a tensor without a graph what
     can be seen of it now: its type, whether it is an inference tensor, a view made under `no_grad`, an
-    alias of a living tensor that has a graph.
+    alias of a living tensor that has a graph, the result of `detach()` or `.data`.
     In anomaly mode also: the source lines of the forward calls, of the write and of the pass; and of
     a tensor without a graph the first break on the way from the leaves. Nothing is recorded for such
     a tensor otherwise, and remembering a reason would cost every call what only an error needs.
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import Freed, Node
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from retrograd.tensor import Tensor
 
 __all__ = [
-    "freed_error", "note_formula", "note_gradient_of_function", "note_stale", "note_without_graph", "raise_freed",
-    "stack_of",
+    "DETACHED", "TAKEN_AS_DATA", "freed_error", "note_formula", "note_gradient_of_function", "note_stale",
+    "note_without_graph", "raise_freed", "stack_of",
 ]  # fmt: skip
 
 
@@ -185,6 +185,8 @@ def _why_by_alias(tensor: Any) -> str | None:
     if view is not None and view.base._edge is not None:
         made = f"made by {view.node_name} while recording was off (no_grad)"
         return f"It is a view, {made}, of a tensor that has a graph."
+    if view is not None and view.base._meta is not None and view.base._meta.break_ is not None:
+        return view.base._meta.break_.text
     for alias in () if meta.storage is None else meta.storage.live():
         if alias is not tensor and alias.requires_grad:
             way = "detach()" if alias._cell is tensor._cell else ".data"
@@ -203,6 +205,18 @@ class Break(NamedTuple):
 
     within_a_graph: bool
     text: str
+
+
+def _taken_out(name: str) -> Break:
+    return Break(
+        True,
+        f"The first break is at {name}: an input required a gradient, but {name} takes its result out of the graph.",
+    )
+
+
+DETACHED: Final = _taken_out("detach()")
+TAKEN_AS_DATA: Final = _taken_out(".data")
+"""What `detach()` and `.data`, whose results have metadata in any case, leave with them in every mode."""
 
 
 def remember_break(name: str, inputs: Sequence[Any], tensors: Sequence[Any], recorded: bool, grad: bool) -> None:

@@ -300,13 +300,30 @@ def test_without_anomaly_mode_what_can_be_seen_is_said(make: Callable[[], Any], 
 
 def test_an_alias_of_a_tensor_with_a_graph_is_recognised() -> None:
     x = leaf(1)
-    assert "taken out of the graph by detach()" in notes(x.detach().backward)
-    assert "taken out of the graph by .data" in notes(x.data.backward)
+    assert "detach() takes its result out of the graph" in notes(x.detach().backward)
+    assert ".data takes its result out of the graph" in notes(x.data.backward)
     with retrograd.no_grad():
         view = x[0]
     assert "made by SelectBackward0 while recording was off" in notes(view.backward)
     with retrograd.no_grad():
         assert "Recording is off here" in notes((x * 2).backward)
+
+
+@pytest.mark.parametrize(
+    ("take_out", "name"),
+    [
+        (lambda x: (x * 2).detach(), "detach()"),
+        (lambda x: (x * 2).detach()[0], "detach()"),
+        (lambda x: (x * 2).detach_(), "detach()"),
+        (lambda x: (x * 2).data, ".data"),
+    ],
+)
+def test_what_took_a_tensor_out_of_its_graph_is_known_without_anomaly_mode(
+    take_out: Callable[[Any], Any], name: str, backend: str
+) -> None:
+    text = f"The first break is at {name}: an input required a gradient, but {name} takes its result out of the graph."
+    assert notes(take_out(leaf(2)).backward) == text
+    assert "No graph leads to it" in notes(retrograd.ones(()).detach().backward)
 
 
 def test_an_input_without_a_graph_is_explained_too() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from programs import assert_same
 
+import retrograd
+
 PROGRAMS = {
     "grad_dtype_get": """
         x = torch.ones(3, requires_grad=True)
@@ -190,3 +192,38 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_same_as_pytorch(name: str, backend: str) -> None:
     assert_same(PROGRAMS[name])
+
+
+_NON_LEAVES = {
+    "a result": "x * 2",
+    "a view": "x[0]",
+    "a result that was written to": "(x * 2).add_(1)",
+    "a detached alias": "(x * 2).detach()",
+    "a leaf": "x",
+    "a constant": "torch.ones(2)",
+}
+
+
+@pytest.mark.parametrize("made", _NON_LEAVES.values(), ids=_NON_LEAVES)
+@pytest.mark.parametrize("before", ["", "y.retain_grad() if y.requires_grad else None", "y._version, y.shape"])
+def test_reading_the_gradient_of_a_non_leaf_warns_as_in_pytorch(made: str, before: str) -> None:
+    assert_same(
+        f"""
+    import warnings
+    x = torch.ones(2, requires_grad=True)
+    y = {made}
+    {before}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        print(y.grad)
+    print([(each.category.__name__, str(each.message)[:70]) for each in caught])
+    """
+    )
+
+
+def test_reading_the_gradient_of_a_non_leaf_warns(backend: str) -> None:
+    x = retrograd.ones(2, requires_grad=True)
+    with pytest.warns(UserWarning, match="attribute of a Tensor that is not a leaf Tensor is being accessed"):
+        assert (x * 2).grad is None
+    assert x.grad is None
+    assert retrograd.ones(2).grad is None
