@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from retrograd import dtypes
 from retrograd.autograd import explaining, hooks
+from retrograd.autograd.cautions import warn_of_conversion, warn_of_non_leaf_grad
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import LEAVES, AccumulateGrad, Edge, Node, changed_sink
-from retrograd.device import device, kernels_of
+from retrograd.device import device
 from retrograd.levels import births, is_mapped, note_birth, transforms
 from retrograd.size import Size
 from retrograd.storage import Meta, share, write
@@ -348,10 +349,10 @@ class Tensor:
         meta = self._meta
         if meta is None:  # a leaf that requires a gradient has one
             if self._edge is not None:
-                _warn_of_non_leaf_grad()
+                warn_of_non_leaf_grad()
             return None
         if meta.grad is None and not meta.retains_grad and has_node(self):
-            _warn_of_non_leaf_grad()
+            warn_of_non_leaf_grad()
         return meta.grad
 
     @grad.setter
@@ -627,13 +628,23 @@ class Tensor:
         return self.item()
 
     def __float__(self) -> float:
-        return float(self._only_element())
+        value = self._only_element()
+        if self._edge is not None:
+            warn_of_conversion()
+        if isinstance(value, complex):
+            if value.imag:
+                raise RuntimeError("value cannot be converted to type double without overflow")
+            value = value.real
+        return float(value)
 
     def __int__(self) -> int:
         return int(self._only_element())
 
     def __complex__(self) -> complex:
-        return complex(self._only_element())
+        value = complex(self._only_element())
+        if self._edge is not None:
+            warn_of_conversion()
+        return value
 
     def __index__(self) -> int:
         if self.dtype.category > dtypes.Category.INTEGER or self.numel() != 1:
@@ -660,32 +671,20 @@ class Tensor:
             return format(self.item(), spec)
         return object.__format__(self, spec)
 
+    def __copy__(self) -> Tensor:
+        from retrograd.copies import copied
+
+        return copied(self)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        if id(self) in memo:
-            return memo[id(self)]
-        if not self.is_leaf:
-            raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the "
-                "moment.  If you were attempting to deepcopy a module, this may be because of a torch.nn.utils."
-                "weight_norm usage, see https://github.com/pytorch/pytorch/pull/103001"
-            )
-        made = type(self)._restore(self._k.copy(self._array), self._k, None, None)
-        memo[id(self)] = made
-        made._set_requires_grad(self.requires_grad)
-        if self._meta is not None and self._meta.grad is not None:
-            made._own_meta().grad = self._meta.grad.__deepcopy__(memo)
-        made.__dict__.update(self.__dict__)
-        return made
+        from retrograd.copies import deep_copied
 
-    def __reduce__(self) -> Any:
-        if not self.is_leaf:
-            raise RuntimeError("only leaf tensors can be pickled; call .detach() first")
-        return _unpickle, (type(self), self._k.to_host(self._array), str(self.device), self.requires_grad)
+        return deep_copied(self, memo)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        from retrograd.copies import reduced
 
-def _unpickle(cls: type[Tensor], host: Any, where: str, requires_grad: bool) -> Tensor:
-    k = kernels_of(where)
-    return cls._restore(k.from_host(host), k, None, None).requires_grad_(requires_grad)
+        return reduced(self)
 
 
 _read_edge: Callable[[Tensor], Edge | None] = Tensor.__dict__["_edge"].__get__
@@ -733,19 +732,6 @@ def rebuild(array: Any, k: Any, edge: Edge | None, tangents: dict[int, Tensor] |
     if tangents is not None:
         made._own_meta().tangents = tangents
     return made
-
-
-def _warn_of_non_leaf_grad() -> None:
-    import warnings
-
-    warnings.warn(
-        "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
-        "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
-        "Tensor, use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure "
-        "you access the leaf Tensor instead.",
-        UserWarning,
-        stacklevel=3,
-    )
 
 
 class Parameter(Tensor):

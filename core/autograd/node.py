@@ -202,6 +202,9 @@ class Node:
             raise TypeError("keyword arguments are not supported")
         return call_node(self, grads)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError(f"cannot pickle '{type(self).__name__}' object")
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith(("_saved_", "_raw_saved_")):
             # The slot itself, because `self.plan` would come back here while it is empty.

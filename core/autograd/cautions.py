@@ -1,0 +1,32 @@
+"""Warnings of what reads a tensor as it is probably not meant to be read."""
+
+from __future__ import annotations
+
+import warnings
+
+__all__ = ["warn_of_conversion", "warn_of_non_leaf_grad"]
+
+_warned: set[str] = set()
+
+
+def warn_of_conversion() -> None:
+    """Once in a process, as PyTorch."""
+    if "conversion" not in _warned:
+        _warned.add("conversion")
+        warnings.warn(
+            "Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior.\n"
+            "Consider using tensor.detach() first.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def warn_of_non_leaf_grad() -> None:
+    warnings.warn(
+        "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
+        "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
+        "Tensor, use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure "
+        "you access the leaf Tensor instead.",
+        UserWarning,
+        stacklevel=3,
+    )

@@ -1,0 +1,105 @@
+"""Copies of tensors by Python's own means: `copy.copy`, `copy.deepcopy` and `pickle`.
+
+A copy is a leaf. Tensors that share memory share it again in what is copied together, not in what is pickled: so it
+is in PyTorch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from retrograd.device import kernels_of
+from retrograd.levels import is_mapped
+from retrograd.storage import share
+from retrograd.tensor import Parameter, Tensor, wrap_array
+from retrograd.views import AsStrided, contiguous_strides
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["copied", "deep_copied", "reduced"]
+
+
+def copied(tensor: Tensor) -> Tensor:
+    """Another leaf with the same memory and a version of its own."""
+    made = type(tensor)._restore(tensor._array, tensor._k, None, None)
+    share(tensor, made)
+    return _finished(made, tensor)
+
+
+def deep_copied(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
+    """A copy with its memory, its gradient and its attributes; of a parameter, its memory alone.
+
+    Raises
+    ------
+    RuntimeError
+        If it is not a leaf.
+    """
+    if id(tensor) in memo:
+        known: Tensor = memo[id(tensor)]
+        return known
+    if not tensor.is_leaf:
+        raise RuntimeError(
+            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the "
+            "moment.  If you were attempting to deepcopy a module, this may be because of a torch.nn.utils."
+            "weight_norm usage, see https://github.com/pytorch/pytorch/pull/103001"
+        )
+    k, meta = tensor._k, tensor._meta
+    if isinstance(tensor, Parameter):  # PyTorch's copies of parameters have neither gradients nor attributes
+        copied_alone = type(tensor)._restore(k.copy(tensor._array), k, None, None)
+        memo[id(tensor)] = copied_alone._set_requires_grad(tensor.requires_grad)
+        return copied_alone
+    if meta is None or meta.storage is None or k.level:
+        made = type(tensor)._restore(k.copy(tensor._array), k, None, None)
+    else:
+        shared = meta.storage
+        base = memo.get(id(shared))
+        if base is None:
+            base = memo[id(shared)] = wrap_array(k.copy(shared.array), k)
+        array = base._array
+        for step in meta.steps:
+            array = step.apply(k, array)
+        made = type(tensor)._restore(array, k, None, None)
+        share(base, made, meta.steps)
+    memo[id(tensor)] = made
+    _finished(made, tensor)
+    if meta is not None and meta.grad is not None:
+        made._own_meta().grad = deep_copied(meta.grad, memo)
+    return made
+
+
+def _finished(made: Tensor, tensor: Tensor) -> Tensor:
+    made._set_requires_grad(tensor.requires_grad)
+    made.__dict__.update(tensor.__dict__)
+    return made
+
+
+def reduced(tensor: Tensor) -> tuple[Callable[..., Tensor], tuple[Any, ...], dict[str, Any] | None]:
+    """What `pickle` keeps of a tensor: its memory, whether it requires a gradient, and its attributes."""
+    from retrograd.utils.hooks import warn_if_has_hooks
+
+    if is_mapped(tensor):
+        raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage")
+    warn_if_has_hooks(tensor)
+    meta, k, layout = tensor._meta, tensor._k, None
+    array = tensor._array
+    if meta is not None and meta.storage is not None and _is_row_major(meta.storage.array, k):
+        array, layout = meta.storage.array, tensor._layout()  # the whole memory, so that the strides stay what they are
+    placed = None if layout is None else (layout.shape, layout.strides, layout.offset)
+    arguments = (type(tensor), tensor.requires_grad, k.to_host(array), str(tensor.device), placed)
+    return _rebuilt, arguments, tensor.__dict__ or None
+
+
+def _is_row_major(array: Any, k: Any) -> bool:
+    return not k.mutable or tuple(k.strides(array)) == contiguous_strides(tuple(array.shape))
+
+
+def _rebuilt(cls: type[Tensor], requires_grad: bool, host: Any, where: str, placed: Any = None) -> Any:
+    k = kernels_of(where)
+    base = wrap_array(k.from_host(host, True), k)
+    if placed is None or placed == (tuple(host.shape), contiguous_strides(host.shape), 0):
+        return cls._restore(base._array, k, None, None)._set_requires_grad(requires_grad)
+    step = AsStrided(*placed)
+    made = cls._restore(step.apply(k, base._array), k, None, None)
+    share(base, made, (step,))
+    return made._set_requires_grad(requires_grad)
