@@ -22,30 +22,30 @@ BACKENDS = ("numpy", "jax")
 
 # Most of the time of the tests is XLA's: on JAX each kernel is compiled anew for each kind and shape of arguments, and
 # runs once or twice. So here, and in the processes that tests start, XLA spends less on making code fast: what is
-# tested is which program a kernel is, not how well XLA optimises it. Its other way is tested too: `.ci/run` trains
-# the demo on JAX, where none of this is set. Measured, in seconds of processor time a compilation: 0.035 as JAX comes,
-# 0.031 without most optimisations, 0.017 without the fusion emitters as well, which run MLIR's passes on each fusion.
+# tested is which program a kernel is, not how well XLA optimises it. Measured, in seconds of processor time for each
+# compilation: 0.035 as JAX comes, 0.031 without most optimisations, 0.017 without the fusion emitters as well, which
+# run MLIR's passes on each fusion. `.ci/run` tests each kernel as XLA compiles it for users too, and trains the demo
+# so: with JAX_DISABLE_MOST_OPTIMIZATIONS=0 all of this is left alone.
 #
 # There is no persistent compilation cache. JAX writes its files in place, without a lock: a process that reads what
 # another is writing gets half of it, and a warning, which is an error here.
-os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 _NO_FUSION_EMITTERS = "--xla_cpu_use_fusion_emitters=false"
 
 
-def _compile_without_fusion_emitters() -> None:
-    """Sets the flag where XLA knows it, since XLA ends a process that sets one it does not know."""
+def _xla_knows(flag: str) -> bool:
+    """Whether the name of a flag stands in XLA's library: it ends a process that sets one it does not know."""
     jaxlib = importlib.util.find_spec("jaxlib")
-    flags = os.environ.get("XLA_FLAGS", "")
-    if jaxlib is None or jaxlib.origin is None or "fusion_emitters" in flags:  # xdist's workers inherit it
-        return
+    if jaxlib is None or jaxlib.origin is None:
+        return False
     library = max(Path(jaxlib.origin).parent.glob("*.so"), key=lambda each: each.stat().st_size)
-    name = _NO_FUSION_EMITTERS.removeprefix("--").partition("=")[0].encode()
     with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as code:
-        if code.find(name) >= 0:
-            os.environ["XLA_FLAGS"] = f"{flags} {_NO_FUSION_EMITTERS}"
+        return code.find(flag.removeprefix("--").partition("=")[0].encode()) >= 0
 
 
-_compile_without_fusion_emitters()
+if "JAX_DISABLE_MOST_OPTIMIZATIONS" not in os.environ:  # xdist's workers inherit it
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+    if _xla_knows(_NO_FUSION_EMITTERS):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_NO_FUSION_EMITTERS}"
 
 # No deadline, since a first call may compile for seconds; the same examples in each run; and one `backend`
 # may serve all examples of a test.
