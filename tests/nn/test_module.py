@@ -283,10 +283,11 @@ def test_initial_values_follow_their_laws(backend: str) -> None:
     assert init.xavier_uniform_(w).abs().max().item() == pytest.approx((6 / 110) ** 0.5, rel=0.05)
     assert init.kaiming_normal_(w, nonlinearity="relu").std().item() == pytest.approx((2 / 50) ** 0.5, rel=0.1)
     assert init.trunc_normal_(w, a=-1, b=1).abs().max().item() <= 1
-    product = init.orthogonal_(w).T @ w
-    assert (product - retrograd.eye(50)).abs().max().item() < 1e-5
     assert init.eye_(w).sum().item() == 50
-    assert (init.sparse_(w, 0.5) == 0).sum(0).tolist() == [30] * 50
+    few = retrograd.empty(12, 10)  # these work column by column, and JAX compiles each column's step
+    product = init.orthogonal_(few).T @ few
+    assert (product - retrograd.eye(10)).abs().max().item() < 1e-5
+    assert (init.sparse_(few, 0.5) == 0).sum(0).tolist() == [6] * 10
     assert init.constant_(w, 4.0).mean().item() == 4
     assert init.dirac_(retrograd.empty(2, 2, 3)).tolist()[0] == [[0, 1, 0], [0, 0, 0]]
 
