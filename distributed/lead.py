@@ -237,6 +237,7 @@ class Lead(Office):
             self.number,
             decision.frontier,
             decision.sources,
+            decision.leading,
             decision.scale,
             decision.rate,
             skip=decision.skip,
@@ -399,7 +400,7 @@ class Lead(Office):
     def restored(self, position: Position) -> None:
         """Stand where a former life stood; pushes that were under way will come again."""
         self.number = position.number
-        self.strategy.restore(position.clocks, position.frontier, position.version)
+        self.strategy.restore(position.clocks, position.made, position.frontier, position.version)
 
     def replayed(self, order: Order) -> None:
         """An order of a former life is carried out again."""

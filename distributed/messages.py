@@ -55,6 +55,7 @@ __all__ = [
     "Ready",
     "Released",
     "Report",
+    "Rewind",
     "SharedSegment",
     "Slice",
     "Slot",
@@ -592,6 +593,8 @@ class Order(Message, frozen=True):
     """Steps that are done, by everyone on whom the consistency waits."""
     sources: tuple[Source, ...] = ()
     """Pushes to add up, in this order, for one update; without any there is no update."""
+    leading: Natural = 0
+    """Which of them says with what hyperparameters."""
     scale: float = 1.0
     """What their sum is multiplied by."""
     rate: float = 1.0

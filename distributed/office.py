@@ -45,6 +45,7 @@ class Office:
             backups=options.backups,
             deterministic=options.deterministic,
             scale_rate=options.scale_rate,
+            uneven=options.on_loss == "continue" or (options.folder is not None and not options.durable),
         )
 
     @property

@@ -116,7 +116,7 @@ class Server:
         self.now = clock
         self.boot = _new_life()
         self.roster = Roster(options.world_size, elastic=options.on_loss == "continue")
-        self.staging = Staging()
+        self.staging = self._new_staging()
         self.state: State | None = None
         self.failure: Failure | None = None
         self.counters = Counters()
@@ -145,6 +145,9 @@ class Server:
         except BaseException:
             self._context.destroy(linger=0)
             raise
+
+    def _new_staging(self) -> Staging:
+        return Staging(looks=self.options.nonfinite != "allow")
 
     @property
     def address(self) -> str:
@@ -542,6 +545,8 @@ class Server:
         if order.frontier > position.frontier:
             position.frontier = order.frontier
             state.remember()
+        for source in (*order.sources, *order.dropped):
+            position.made[source.rank] = position.made.get(source.rank, 0) + 1
         for each in contributions:
             position.clocks[each.source.rank] = max(each.step, position.clocks.get(each.source.rank, 0))
         self._note_members(order, position)
@@ -567,7 +572,7 @@ class Server:
         try:
             self._land(state)
             gradients = [each.gradients for each in contributions]
-            state.apply(gradients, contributions[0].groups, order.scale * order.clip, order.rate)
+            state.apply(gradients, contributions[order.leading].groups, order.scale * order.clip, order.rate)
         except Exception as error:
             # The weights may be half written, so nobody gets to see them again.
             log.exception("update %d failed", state.position.version + 1)
@@ -584,13 +589,14 @@ class Server:
     def _note_members(self, order: Order, position: Position) -> None:
         for each in order.joined:
             position.clocks[each.rank], position.incarnations[each.rank] = each.clock, each.incarnation
+            position.made[each.rank] = 0
             self.staging.forget(each.rank, but=each.incarnation)
             member = self.roster.get(each.rank)
             if member is not None and member.incarnation == each.incarnation:
                 member.takes_part, member.step = True, each.clock
         for each in order.gone:
-            position.clocks.pop(each.rank, None)
-            position.incarnations.pop(each.rank, None)
+            for table in (position.clocks, position.incarnations, position.made):
+                table.pop(each.rank, None)
             self.staging.forget(each.rank, each.incarnation)
             member = self.roster.get(each.rank)
             if member is not None and member.incarnation == each.incarnation and member.is_counted_on:
@@ -728,7 +734,7 @@ class Server:
         log.warning("going back to order %d", number)
         self.boot = _new_life()
         self.state = None
-        self.staging = Staging()
+        self.staging = self._new_staging()
         self.orders.clear()
         self._lent = [flight for member in self.roster for flight in member.flights]
         self.roster.scatter(self.now())
@@ -752,6 +758,7 @@ class Server:
         if anew or self.options.resume:
             ranks = [each.rank for each in self.roster if each.is_counted_on]
             position.incarnations.clear()
+            position.made.clear()
             position.clocks = dict.fromkeys(ranks, position.frontier)
         self.office.restored(position)
         for rank, incarnation in position.incarnations.items():

@@ -24,13 +24,17 @@ class Contribution:
     version: int = 0
     groups: Groups = ()
     gradients: dict[int, Gradient] = field(default_factory=dict)
+    finite: bool | None = None
+    """Whether all numbers are finite, if somebody has looked."""
 
     @property
     def nbytes(self) -> int:
         return sum(map(_nbytes, self.gradients.values()))
 
     def is_finite(self) -> bool:
-        return all(map(is_finite, self.gradients.values()))
+        if self.finite is None:
+            self.finite = all(map(is_finite, self.gradients.values()))
+        return self.finite
 
 
 @dataclass(slots=True)
@@ -38,14 +42,17 @@ class _Assembly:
     """A push of which some parts have come. A slice counts as the latest part that holds it says."""
 
     gradients: dict[int, tuple[int, Gradient]] = field(default_factory=dict)
+    finite: dict[int, bool] = field(default_factory=dict)
     seen: set[int] = field(default_factory=set)
     last: Push | None = None
 
-    def add(self, push: Push, gradients: dict[int, Gradient]) -> None:
+    def add(self, push: Push, gradients: dict[int, Gradient], *, looks: bool) -> None:
         self.seen.add(push.part)
         for index, gradient in gradients.items():
             if index not in self.gradients or self.gradients[index][0] <= push.part:
                 self.gradients[index] = push.part, gradient
+                if looks:
+                    self.finite[index] = is_finite(gradient)
         if push.parts:
             self.last = push
 
@@ -61,11 +68,17 @@ class _Assembly:
                 f"push {source.seq} of worker {source.rank} lacks slices {missing[:5]} that it announces"
             )
         gradients = {index: self.gradients[index][1] for index in self.last.present}
-        return Contribution(source, self.last.step, self.last.version, self.last.groups, gradients)
+        finite = all(self.finite[index] for index in gradients) if self.finite else None
+        return Contribution(source, self.last.step, self.last.version, self.last.groups, gradients, finite)
 
 
 class Staging:
     """All pushes that are not in the weights yet.
+
+    Parameters
+    ----------
+    looks : bool
+        Whether to see, part by part and while others are on their way, whether all numbers are finite.
 
     Examples
     --------
@@ -77,7 +90,8 @@ class Staging:
     ([0, 1], 8)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, looks: bool = False) -> None:
+        self._looks = looks
         self._assemblies: dict[Source, _Assembly] = {}
         self._whole: dict[Source, Contribution] = {}
 
@@ -89,7 +103,7 @@ class Staging:
         for former in [each for each in self._assemblies if _is_former(each, source)]:
             del self._assemblies[former]
         assembly = self._assemblies.setdefault(source, _Assembly())
-        assembly.add(push, gradients)
+        assembly.add(push, gradients, looks=self._looks)
         if not assembly.is_whole:
             return None
         del self._assemblies[source]

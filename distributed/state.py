@@ -50,6 +50,8 @@ class Position(msgspec.Struct):
     """For each rank the last of its pushes that is settled: in the weights, or dropped for good."""
     clocks: dict[int, int] = {}
     """For each worker that takes part, or is expected to, the step that it has done."""
+    made: dict[int, int] = {}
+    """How many pushes each of them has made since it joined."""
     incarnations: dict[int, int] = {}
     scalars: dict[str, float] = {}
     """The optimizer's state that is numbers and not tensors."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from math import inf
 from typing import Literal, TypeAlias
@@ -44,6 +45,7 @@ class Decision:
 
     frontier: int
     sources: tuple[Source, ...] = ()
+    leading: int = 0
     scale: float = 1.0
     rate: float = 1.0
     skip: bool = False
@@ -58,16 +60,23 @@ class Strategy(ABC):
     world_size : int
         How many workers the run was started for. Gradients are scaled by ``world_size / n`` where only n
         take part, so that what was a mean over all is the mean over those.
+    uneven : bool
+        Whether workers may have made different numbers of steps, since some come late, go or come back. Their
+        learning-rate schedules then differ, and an update has the hyperparameters of the worker that has made the
+        most steps. Else that they differ is an error.
     """
 
     staleness: float = 0
     older: int = 0
     """How many steps back weights must be kept; 0 is none but the newest."""
 
-    def __init__(self, world_size: int) -> None:
+    def __init__(self, world_size: int, *, uneven: bool = False) -> None:
         self.world_size = world_size
+        self.uneven = uneven
         self.clocks = dict.fromkeys(range(world_size), 0)
         """Of each worker that takes part, the last step that it has pushed for."""
+        self.made: dict[int, int] = {}
+        """How many pushes it has made since it joined."""
         self._paused: dict[int, int] = {}
         self._waiting: dict[int, dict[int, Claim]] = {}
         """Pushes that are in no decision yet, by step and by rank."""
@@ -99,13 +108,13 @@ class Strategy(ABC):
 
     def join(self, rank: int) -> int:
         """Let a worker take part from now on; the step that it counts as having done."""
-        self.clocks[rank] = self.frontier
+        self.clocks[rank], self.made[rank] = self.frontier, 0
         return self.frontier
 
     def leave(self, rank: int) -> list[Decision]:
         """Go on without a worker. What it has pushed and is in no decision yet goes with it."""
-        self._paused.pop(rank, None)
-        self.clocks.pop(rank, None)
+        for table in (self._paused, self.clocks, self.made):
+            table.pop(rank, None)
         for claims in self._waiting.values():
             claims.pop(rank, None)
         return self._advance()
@@ -125,9 +134,9 @@ class Strategy(ABC):
         if rank in self._paused:
             self.clocks[rank] = max(self._paused.pop(rank), self.frontier)
 
-    def restore(self, clocks: dict[int, int], frontier: int, updates: int) -> None:
+    def restore(self, clocks: dict[int, int], made: dict[int, int], frontier: int, updates: int) -> None:
         """Stand where a snapshot was made; pushes that were under way will come again."""
-        self.clocks, self.frontier, self.updates = dict(clocks), frontier, updates
+        self.clocks, self.made, self.frontier, self.updates = dict(clocks), dict(made), frontier, updates
 
     def _check(self, claim: Claim) -> None:
         if claim.source.rank not in self.clocks:
@@ -162,8 +171,8 @@ class Synchronous(Strategy):
     ([0, 1], 1)
     """
 
-    def __init__(self, world_size: int, backups: int = 0) -> None:
-        super().__init__(world_size)
+    def __init__(self, world_size: int, backups: int = 0, *, uneven: bool = False) -> None:
+        super().__init__(world_size, uneven=uneven or backups > 0)
         if not 0 <= backups < world_size:
             raise DistributedError(f"{backups} backup workers leave none of {world_size} to wait for")
         self.backups = backups
@@ -171,9 +180,11 @@ class Synchronous(Strategy):
     def offer(self, claim: Claim) -> list[Decision]:
         self._check(claim)
         rank = claim.source.rank
-        for other in islice(self._waiting.get(claim.step, {}).values(), 1):  # all of which agree
-            _check_same_groups(other, claim)
+        if not self.uneven:
+            for other in islice(self._waiting.get(claim.step, {}).values(), 1):  # all of which agree
+                _check_same_groups(other, claim)
         self.clocks[rank] = max(claim.step, self.clocks[rank])
+        self.made[rank] = self.made.get(rank, 0) + 1
         if claim.step <= self.frontier:
             return [Decision(self.frontier, dropped=(claim.source,))]
         self._waiting.setdefault(claim.step, {})[rank] = claim
@@ -184,12 +195,17 @@ class Synchronous(Strategy):
         while self.clocks and self._is_complete(arrived := self._waiting.get(self.frontier + 1, {})):
             self.frontier += 1
             del self._waiting[self.frontier]
-            claims = [arrived[rank] for rank in sorted(arrived)]
-            skip = not all(claim.finite for claim in claims)
+            ranks = sorted(arrived)
+            skip = not all(claim.finite for claim in arrived.values())
             self.updates += not skip
-            scale = self.world_size / len(claims)
-            decisions.append(Decision(self.frontier, tuple(claim.source for claim in claims), scale, skip=skip))
+            scale = self.world_size / len(ranks)
+            leading = max(range(len(ranks)), key=partial(self._experience, ranks))
+            sources = tuple(arrived[rank].source for rank in ranks)
+            decisions.append(Decision(self.frontier, sources, leading, scale, skip=skip))
         return decisions
+
+    def _experience(self, ranks: list[int], index: int) -> tuple[int, int]:
+        return self.made.get(ranks[index], 0), -index
 
     def _is_complete(self, arrived: dict[int, Claim]) -> bool:
         if not arrived:
@@ -270,7 +286,8 @@ class BoundedStaleness(Strategy):
         behind = self.updates - claim.version
         rate = 1 / behind if self.scale_rate and behind > 1 else 1.0
         self.updates += claim.finite
-        return Decision(self.frontier, (claim.source,), self.world_size / taking_part, rate, skip=not claim.finite)
+        scale = self.world_size / taking_part
+        return Decision(self.frontier, (claim.source,), scale=scale, rate=rate, skip=not claim.finite)
 
     def awaited(self) -> frozenset[int]:
         slowest = min(self.clocks.values(), default=0)
@@ -284,6 +301,7 @@ def strategy_for(
     backups: int = 0,
     deterministic: bool = False,
     scale_rate: bool = False,
+    uneven: bool = False,
 ) -> Strategy:
     """The strategy with these properties; see the two classes.
 
@@ -295,7 +313,7 @@ def strategy_for(
     if staleness == 0:
         if scale_rate:
             raise DistributedError("nothing is stale where all go in step: scaling by staleness needs a staleness")
-        return Synchronous(world_size, backups)  # which is deterministic
+        return Synchronous(world_size, backups, uneven=uneven)  # which is deterministic
     if backups:
         raise DistributedError("backup workers are for steps that all do together, so for a staleness of 0")
     return BoundedStaleness(world_size, staleness, deterministic=deterministic, scale_rate=scale_rate)

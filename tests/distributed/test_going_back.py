@@ -127,3 +127,17 @@ def test_where_nothing_is_kept_that_all_have_the_run_ends(tmp_path: Path) -> Non
                 with pytest.raises(ServerLost, match="servers stand at different points, at orders 5 "):
                     raise failure
             wait_until(lambda: servers[0].failure, "the first to know")
+
+
+@pytest.mark.parametrize("again", [0, 1])
+def test_schedules_that_have_got_out_of_step_do_not_end_the_run(again: int, tmp_path: Path) -> None:
+    with serving(2, 2, folder=tmp_path, every=3, recovery=60) as servers, clients(*servers) as members:
+        start(*members)
+        all_of(*(each.learn for each in members))
+        with starting_again(servers[again], *members):
+            before = all_of(*(each.learn for each in members))[0][0]
+            rates = [({"lr": 0.125},), ({"lr": 0.25},)]
+            after = all_of(*(lambda c=c, r=r: c.learn(1.0, r) for c, r in zip(members, rates, strict=True)))
+            for weight, bias in after:
+                np.testing.assert_array_equal(weight, before - 0.125 * 2)  # both have made as many steps: the first's
+                assert bias == weight[0]

@@ -18,13 +18,6 @@ posix = pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's")
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """The keys of a server, a launcher and two workers."""
-    new_keys(tmp_path / "keys", workers=2)
-    return tmp_path / "keys"
-
-
-@pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever changes in a keys folder counts at once, and not a second later."""
     monkeypatch.setattr(security, "_LOOK_EVERY", 0.0)

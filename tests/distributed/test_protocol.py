@@ -88,13 +88,14 @@ EVERY_MESSAGE: list[tuple[protocol.Message, list[np.ndarray]]] = [
     (protocol.Staged(SOURCE, True), []),
     (
         protocol.Order(
-            7, 3, (SOURCE,), 1.5, 0.5, 0.1, True, (SOURCE,), (SOURCE,), "nonfinite", "no",
+            7, 3, (SOURCE,), 1, 1.5, 0.5, 0.1, True, (SOURCE,), (SOURCE,), "nonfinite", "no",
             (protocol.Joined(2, 9, 3),), (protocol.Joined(0, 8, 2),),
         ),
         [],
     ),
     (protocol.Weigh(7, (SOURCE,), 1.0), []),
     (protocol.Weighed(7, 1, 2.5), []),
+    (protocol.Rewind(7, 99), []),
 ]  # fmt: skip
 
 

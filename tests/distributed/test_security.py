@@ -34,13 +34,6 @@ posix = pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's")
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """The keys of a server, a launcher and two workers."""
-    new_keys(tmp_path / "keys", workers=2)
-    return tmp_path / "keys"
-
-
-@pytest.fixture
 def stranger(tmp_path: Path, folder: Path) -> ClientKeys:
     """A worker with a key of its own making, who knows the server's public key."""
     new_key(tmp_path / "elsewhere", "stranger", "worker", "0")

@@ -160,8 +160,19 @@ def test_what_is_put_back_is_whole() -> None:
     assert staging.nbytes == 20
 
 
+def test_what_is_not_finite_is_seen_as_it_comes_and_forgotten_when_it_is_replaced() -> None:
+    staging = Staging(looks=True)
+    staging.add(SOURCE, part(0), {0: filled(np.nan), 1: filled(1)})
+    whole = staging.add(SOURCE, part(1, 2, (0, 1)), {0: filled(2)})
+    assert whole is not None
+    assert whole.finite is True
+    other = Source(2, 1, 1)
+    whole = staging.add(other, part(0, 1, (0, 1)), {0: filled(np.inf), 1: filled(1)})
+    assert whole is not None
+    assert whole.finite is False
+
+
 def test_a_contribution_knows_whether_it_is_finite() -> None:
     contribution = Contribution(SOURCE, 1, gradients={0: filled(3), 1: filled(4)})
     assert contribution.is_finite()
-    contribution.gradients[2] = filled(np.nan)
-    assert not contribution.is_finite()
+    assert not Contribution(SOURCE, 1, gradients={0: filled(3), 1: filled(np.nan)}).is_finite()

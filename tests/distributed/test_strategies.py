@@ -176,6 +176,26 @@ def test_workers_that_disagree_about_a_hyperparameter_are_told() -> None:
     assert len(rule.offer(claim(0, 1, lr=0.2))) == 1
 
 
+def test_where_steps_are_uneven_the_schedule_is_that_of_who_has_made_the_most() -> None:
+    rule = Synchronous(3, backups=1)
+    for step in (1, 2):
+        rule.offer(claim(0, step, lr=0.5**step))
+        rule.offer(claim(1, step, lr=0.5**step))
+    [late] = rule.offer(claim(2, 1, lr=0.5))
+    assert late.dropped
+    # It stands at step 2 with the others, and has called its scheduler once.
+    rule.offer(claim(2, 3, lr=0.5**2))
+    [decision] = rule.offer(claim(1, 3, lr=0.5**3))
+    assert ranks(decision) == [1, 2]
+    assert decision.leading == 0
+    rule.leave(0)
+    rule.join(0)  # a new process, whose scheduler begins anew
+    rule.offer(claim(0, 4, lr=1.0))
+    [decision] = rule.offer(claim(2, 4, lr=0.5**3))
+    assert ranks(decision) == [0, 2]
+    assert decision.leading == 1
+
+
 @pytest.mark.parametrize("rule", [Synchronous(2), BoundedStaleness(2, 1, deterministic=True)], ids=["sync", "ssp"])
 def test_a_step_pushed_twice_and_a_stranger_s_are_refused(rule: Strategy) -> None:
     rule.offer(claim(1, 1))
@@ -351,7 +371,7 @@ def test_a_pause_lets_a_waiting_step_be_made() -> None:
     ids=["sync", "ssp", "deterministic"],
 )
 def test_it_goes_on_where_it_is_said_to_stand(rule: Strategy, ahead: int, updates: int) -> None:
-    rule.restore({0: 7 + ahead, 1: 7, 5: 7}, frontier=7, updates=20)
+    rule.restore({0: 7 + ahead, 1: 7, 5: 7}, made={}, frontier=7, updates=20)
     run = Run(rule)
     run.steps.update(rule.clocks)
     run.read.update(rule.clocks)

@@ -16,7 +16,6 @@ from retrograd.distributed import (
     gradients,
     journal,
     keeper,
-    lead,
     link,
     messages,
     outbox,
@@ -28,6 +27,7 @@ from retrograd.distributed import (
 from retrograd.distributed.keeper import Keeper
 from retrograd.distributed.lead import Lead
 from retrograd.distributed.link import Link
+from retrograd.distributed.office import Office
 from retrograd.distributed.server import Server
 from retrograd.distributed.staging import Contribution, Staging, _Assembly
 from retrograd.distributed.state import State
@@ -360,12 +360,12 @@ def strangers_fill_the_log(patch: Patch) -> None:
 
 def no_finite_check(patch: Patch) -> None:
     """Nobody looks for NaN."""
-    patch.setattr(lead, "_is_admissible", lambda *_: True)
+    patch.setattr(Office, "is_admissible", lambda *_: True)
 
 
 def finite_check_always(patch: Patch) -> None:
     """NaN is refused though the run allows it."""
-    patch.setattr(lead, "_is_admissible", lambda contribution, server: contribution.is_finite())
+    patch.setattr(Office, "is_admissible", lambda self, contribution: contribution.is_finite())
 
 
 def wall_clock(patch: Patch) -> None:
