@@ -14,7 +14,21 @@ import pytest
 
 import retrograd
 
-__all__ = ["assert_same", "output_of"]
+__all__ = ["SQUARE", "assert_same", "output_of"]
+
+SQUARE = """
+class Square(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        return 2 * x * grad
+"""
+"""A Function that several programs begin with."""
 
 _PRELUDE = "import math\n"
 

@@ -26,8 +26,18 @@ class Twice(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g):
         return g * 2
+
+
+class Same(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * 3
 """
-"""A view of its input; and a write to it."""
+"""What many programs begin with: a view of an input, a write to it, and the input itself."""
 
 PROGRAMS = {
     "view_of_leaf": """
@@ -78,45 +88,32 @@ PROGRAMS = {
         print(x.requires_grad)
     """,
     "returns_input": """
-        class S(torch.autograd.Function):
-            @staticmethod
-            def forward(ctx, x):
-                return x
-
-            @staticmethod
-            def backward(ctx, g):
-                return g * 3
-
         x = torch.ones(3, requires_grad=True)
         y = x * 2
-        v = S.apply(y)
+        v = Same.apply(y)
         print(v is y, v._is_view(), v._base is y, v.grad_fn.name())
         attempt(v.mul_, 2)
-        v = S.apply(x)
+        v = Same.apply(x)
         print(v._is_view(), v._base is x)
         attempt(v.mul_, 2)
         z = torch.ones(3)
-        v = S.apply(z)
+        v = Same.apply(z)
         print(v is z, v._is_view(), v.requires_grad, v.grad_fn)
         v.mul_(2)
         print(z)
         attempt(v.mul_, w if "w" in dir() else torch.ones(3, requires_grad=True))
         with torch.no_grad():
-            v = S.apply(y)
+            v = Same.apply(y)
             print(v is y, v._is_view(), v.requires_grad, v.grad_fn)
-            v2 = S.apply(x)
+            v2 = Same.apply(x)
             print(v2 is x, v2._is_view(), v2.requires_grad)
     """,
     "returns_input_nondiff": """
-        class S(torch.autograd.Function):
+        class S(Same):
             @staticmethod
             def forward(ctx, x):
                 ctx.mark_non_differentiable(x)
                 return x
-
-            @staticmethod
-            def backward(ctx, g):
-                return g * 3
 
         x = torch.ones(3, requires_grad=True)
         y = x * 2

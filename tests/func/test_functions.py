@@ -38,16 +38,8 @@ class Own(Fn):
     @staticmethod
     def setup_context(ctx, inputs, output):
         ctx.save_for_backward(*inputs); ctx.save_for_forward(*inputs)
-    backward = Gen.backward
-    jvp = Gen.jvp
-    @staticmethod
-    def backward(ctx, g):
-        a, b = ctx.saved_tensors
-        return g * b + g, g * a
-    @staticmethod
-    def jvp(ctx, ta, tb):
-        a, b = ctx.saved_tensors
-        return ta * b + ta + tb * a
+    backward = staticmethod(Gen.backward)
+    jvp = staticmethod(Gen.jvp)
     @staticmethod
     def vmap(info, in_dims, a, b):
         print("vmap", info, in_dims, tuple(a.shape), tuple(b.shape))
