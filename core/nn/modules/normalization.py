@@ -18,11 +18,17 @@ __all__ = [
 ]  # fmt: skip
 
 
+def _register_affine(module: Module, shape: Any, device: Any, dtype: Any, **wanted: bool) -> None:
+    """A parameter of each name, or None where it is not wanted."""
+    for name, made in wanted.items():
+        module.register_parameter(name, Parameter(empty(shape, device=device, dtype=dtype)) if made else None)
+
+
 def _reset_affine(module: Any) -> None:
     """Weights of one, biases of zero, where there are any."""
     if module.weight is not None:
         init.ones_(module.weight)
-    if module.bias is not None:
+    if getattr(module, "bias", None) is not None:
         init.zeros_(module.bias)
 
 
@@ -51,8 +57,7 @@ class _Norm(Module):
         self.affine = affine
         self.track_running_stats = track_running_stats
         options = {"device": device, "dtype": dtype}
-        for name, made in (("weight", affine), ("bias", affine and bias)):
-            self.register_parameter(name, Parameter(empty(num_features, **options)) if made else None)
+        _register_affine(self, num_features, **options, weight=affine, bias=affine and bias)
         if track_running_stats:
             self.register_buffer("running_mean", zeros(num_features, **options))
             self.register_buffer("running_var", ones(num_features, **options))
@@ -216,11 +221,8 @@ class LayerNorm(Module):
         self.normalized_shape = _shape(normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
-        for name, wanted in (("weight", True), ("bias", bias)):
-            made = elementwise_affine and wanted
-            self.register_parameter(
-                name, Parameter(empty(self.normalized_shape, device=device, dtype=dtype)) if made else None
-            )
+        made = {"weight": elementwise_affine, "bias": elementwise_affine and bias}
+        _register_affine(self, self.normalized_shape, device, dtype, **made)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -255,14 +257,12 @@ class RMSNorm(Module):
         self.normalized_shape = _shape(normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
-        weight = empty(self.normalized_shape, device=device, dtype=dtype)
-        self.register_parameter("weight", Parameter(weight) if elementwise_affine else None)
+        _register_affine(self, self.normalized_shape, device, dtype, weight=elementwise_affine)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Set the weights to one."""
-        if self.weight is not None:
-            init.ones_(self.weight)
+        _reset_affine(self)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
@@ -296,8 +296,7 @@ class GroupNorm(Module):
         self.num_channels = num_channels
         self.eps = eps
         self.affine = affine
-        for name, made in (("weight", affine), ("bias", affine and bias)):
-            self.register_parameter(name, Parameter(empty(num_channels, device=device, dtype=dtype)) if made else None)
+        _register_affine(self, num_channels, device, dtype, weight=affine, bias=affine and bias)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
