@@ -34,27 +34,35 @@ AvgPool2D0: ceil_mode=settings/3 count_include_pad=settings/4 divisor_override=s
 padding=settings/2 stride=settings/1
 AvgPool3D0: ceil_mode=settings/3 count_include_pad=settings/4 divisor_override=settings/5 kernel_size=settings/0 \
 padding=settings/2 stride=settings/1
-BinaryCrossEntropyWithLogits0: pos_weight reduction self target weight
+BinaryCrossEntropyWithLogits0: pos_weight? reduction self target weight?
 Bmm0: mat2 self
 Col2Im0: dilation=settings/1 kernel_size=settings/0 padding=settings/2 stride=settings/3
 Complex0:
 ConstantPadNd0:
-Convolution0: dilation groups input padding stride weight
+Convolution0: dilation groups input output_padding=@no_output_padding padding stride transposed=@false weight
+Convolution0@_transposed_convolution: dilation groups input padding stride transposed=@true weight
 Cummax0: dim indices=result1
 Cummin0: dim indices=result1
 Cumprod0: dim self
 Cumsum0: dim
+DiagonalScatter0: dim1 dim2 offset/unsigned
 Embedding0: indices padding_idx=padding/unsigned weight_sym_argsize_0=weight_shape/0
 Gather0: dim index
+Erfinv0:
 HuberLoss0: delta=number reduction self target
 Im2Col0: dilation=settings/1 kernel_size=settings/0 padding=settings/2 self_sym_argsize_minus_1=self_shape/-1 \
 self_sym_argsize_minus_2=self_shape/-2 stride=settings/3
+IndexCopy0:
+IndexFill0:
+IndexReduce0: dim include_self reduce result self source=src
+IndexSelect0: dim index self_sym_sizes
 Kthvalue0: dim indices=result1 keepdim self_sym_sizes
 LinalgVectorNorm0: dim keepdim ord result self
 Logaddexp0: other self
 Logaddexp20: other self
 Logsumexp0: dim keepdim result self
 MaskedFill0: mask
+MaskedSelect0:
 Max0: dim indices=result1 keepdim self_sym_sizes
 MaxPool2DWithIndices0: dilation kernel_size=kernel result1 stride
 MaxPool3DWithIndices0: dilation kernel_size=kernel result1 stride
@@ -67,17 +75,20 @@ Mode0: dim indices=result1 keepdim self_sym_sizes
 MseLoss0: reduction self target
 Nanmedian1: dim indices=result1 keepdim self_sym_sizes
 Nansum0: dim keepdim self
-NativeBatchNorm0: eps input=self result1/flat weight
-NativeGroupNorm0: eps group=groups input=self result1/pairs weight
-NativeLayerNorm0: input=self result1 weight
-NllLoss0: ignore_index/unsigned reduction target weight
-NllLoss2D0: ignore_index/unsigned reduction target weight
+NativeBatchNorm0: eps input=self result1/flat result2=result2/deviation_flat training=@true weight
+NativeBatchNorm0@_fixed_batch_norm: eps input=self running_mean=mean running_var=var training=@false weight
+NativeGroupNorm0: C=@channels HxW=@places N=@samples eps group=groups input=self result1/pairs \
+result2=result2/deviation_pairs weight
+NativeLayerNorm0: input=self normalized_shape=@normalized_shape result1 result2=result2/deviation weight
+NllLoss0: ignore_index/unsigned reduction target weight?
+NllLoss2D0: ignore_index/unsigned reduction target weight?
 Polar0:
 Polygamma0: n self=input
 Pow0: exponent self
 Pow2: exponent result self=base/number
 Prod0: self
 Prod1: dim/one keepdim self
+Put0: accumulate
 ReflectionPad1D0:
 ReflectionPad2D0:
 ReflectionPad3D0:
@@ -88,6 +99,7 @@ ReplicationPad3D0:
 Rsub0: alpha
 Rsub1: alpha
 Sgn0: self
+SliceScatter0:
 SmoothL1Loss0: beta=number reduction self target
 SoftMarginLoss0: reduction self target
 Sort0: dim indices=result1 self_sym_sizes
@@ -96,6 +108,7 @@ StdMean0: correction dim keepdim result0 self
 Sub0: alpha
 Sum0: self_sym_sizes
 Sum1: dim keepdim self_sym_sizes
+Take0:
 Topk0: dim indices=result1 self_sym_sizes
 UnsafeView0: self_sym_sizes
 UpsampleBilinear2D0:
@@ -110,7 +123,9 @@ Where0: condition
 Xlogy1: other self/number
 Xlogy2: other/number self
 """
-"""For each node (`Add0`: `AddBackward0`) the names; after `=` what the formulas call it, after `/` a part of that."""
+"""For each node (`Add0`: `AddBackward0`), or each operator that has it (after `@`), the names; after `=` what the
+formulas call it, or `@` and what it follows from, after `/` a part of that. One with a `?` is None for an operator that
+does not take it."""
 
 
 _REDUCTIONS: Final = {"none": 0, "mean": 1, "sum": 2}
@@ -125,14 +140,16 @@ class _Shown(NamedTuple):
 def _parsed() -> Iterator[tuple[str, tuple[_Shown, ...]]]:
     for line in _TABLE.strip().splitlines():
         node, _, entries = line.partition(":")
-        yield f"{node[:-1]}Backward{node[-1]}", tuple(map(_entry, entries.split()))
+        node, at, op = node.partition("@")
+        yield f"{node[:-1]}Backward{node[-1]}{at}{op}", tuple(map(_entry, entries.split()))
 
 
 def _entry(text: str) -> _Shown:
     name, _, rest = text.partition("=")
     if not rest:
         name, _, part = name.partition("/")
-        return _Shown(name, name, part)
+        return _Shown(name.removesuffix("?"), name, part)
+
     source, _, part = rest.partition("/")
     return _Shown(name, source, part)
 
@@ -141,7 +158,7 @@ _ENTRIES: Final = dict(_parsed())
 
 
 def _shown(plan: Plan, node: Node) -> tuple[_Shown, ...]:
-    found = _ENTRIES.get(type(node).__name__)
+    found = _ENTRIES.get(f"{type(node).__name__}@{plan.op.name}") or _ENTRIES.get(type(node).__name__)
     if found is not None:
         return found
     names = dict.fromkeys(name for needs in plan.op.needs.values() for name in needs)
@@ -177,30 +194,60 @@ def saved_value(plan: Plan, node: Node, name: str) -> Any:
 def _reading(plan: Plan, shown: _Shown) -> Callable[[Node], Any] | None:
     """How to get at a value. None: the node does not have it."""
     source = shown.source
+    if source.startswith("@"):
+        computed, needs = _COMPUTED[source[1:]]
+        known = not needs or needs in plan.names
+        return (lambda node: computed(plan, node)) if known else None
+    if source.endswith("?"):
+        absent = source[:-1] not in plan.op.inputs
+        return (lambda node: None) if absent else _reading(plan, shown._replace(source=source[:-1]))
     if source in plan.names:
-        return lambda node: plan.unpack(node, plan.names.index(source), as_tensor=True)
+        return lambda node: _kept(plan, node, source)
     owner, _, what = source.rpartition("_sym_")
     if what in _OF_SHAPES:
         return _reading_of_shape(plan, owner, what)
-    if source in plan.op.params:
-        return lambda node: plan.op.defaults.get(source)
+    if source in plan.op.params:  # which no formula that is here needs, and PyTorch does not set then either
+        return (lambda node: plan.op.defaults[source]) if source in plan.op.defaults else None
     saved_elsewhere = any(source in needs for needs in plan.op.needs.values())
     return (lambda node: None) if saved_elsewhere else None
 
+
+def _kept(plan: Plan, node: Node, name: str) -> Any:
+    return plan.unpack(node, plan.names.index(name), as_tensor=True)
+
+
+def _input_shape(plan: Plan, node: Node) -> tuple[int, ...]:
+    return tuple(_kept(plan, node, "self").shape)
+
+
+def _normalized_shape(plan: Plan, node: Node) -> tuple[int, ...]:
+    return _input_shape(plan, node)[-_kept(plan, node, "count") :]
+
+
+_COMPUTED: Final[dict[str, tuple[Callable[[Plan, Node], Any], str]]] = {
+    "false": (lambda plan, node: False, ""),
+    "true": (lambda plan, node: True, ""),
+    "no_output_padding": (lambda plan, node: (0,) * len(_kept(plan, node, "stride")), "stride"),
+    "normalized_shape": (_normalized_shape, "count"),
+    "samples": (lambda plan, node: _input_shape(plan, node)[0], "self"),
+    "channels": (lambda plan, node: _input_shape(plan, node)[1], "self"),
+    "places": (lambda plan, node: prod(_input_shape(plan, node)[2:]), "self"),
+}  # fmt: skip
+"""What follows from what is saved, and the name of that."""
 
 _OF_SHAPES: Final = ("sizes", "numel", "strides")
 
 
 def _reading_of_shape(plan: Plan, owner: str, what: str) -> Callable[[Node], Any] | None:
     def tensor(node: Node) -> Tensor:
-        found: Tensor = plan.unpack(node, plan.names.index(owner), as_tensor=True)
+        found: Tensor = _kept(plan, node, owner)
         return found
 
     kept = f"{owner}_shape"
     if kept in plan.names and what != "strides":
 
         def shape(node: Node) -> tuple[int, ...]:
-            return tuple(plan.unpack(node, plan.names.index(kept), as_tensor=True))
+            return tuple(_kept(plan, node, kept))
 
         return shape if what == "sizes" else lambda node: prod(shape(node))
     if owner not in plan.names:
@@ -217,6 +264,10 @@ def _presented(value: Any, shown: _Shown, node: Node) -> Any:
     """As PyTorch shows it: numbers that stand for tensors as tensors, dimensions as given and without a sign."""
     from retrograd.tensor import Tensor, wrap_array
 
+    if shown.part.startswith("deviation"):
+        eps = _kept(node.plan, node, "eps")
+        value, part = (value + eps).rsqrt(), shown.part.partition("_")[2]
+        return _part(value, part) if part else value
     if shown.part:
         return _part(value, shown.part)
     if isinstance(value, str) and shown.name == "reduction":
@@ -307,12 +358,15 @@ def raw_saved_names(plan: Plan, node: Node) -> list[str]:
 def _is_tensor(plan: Plan, shown: _Shown) -> bool:
     source = shown.source
     number = plan.op.promote is not None and shown.part in ("float", "number")
-    return not number and (source in plan.op.inputs or _is_result(plan, source))
+    if number or shown.part.startswith("deviation"):  # of which the node has another form
+        return False
+    return source.endswith("?") or source in plan.op.inputs or _is_result(plan, source)
 
 
 def raw_saved_value(plan: Plan, node: Node, name: str) -> SavedTensor:
     """`node._raw_saved_<name>`; there is one for each tensor."""
     for each in _shown(plan, node):
         if each.name == name and _is_tensor(plan, each) and _reading(plan, each) is not None:
-            return SavedTensor(node, plan.names.index(each.source) if each.source in plan.names else None)
+            source = each.source.removesuffix("?")
+            return SavedTensor(node, plan.names.index(source) if source in plan.names else None)
     raise AttributeError(f"'{type(node).__name__}' object has no attribute '_raw_saved_{name}'")

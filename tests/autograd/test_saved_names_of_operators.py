@@ -1,0 +1,147 @@
+"""What the node of each operator of the tables shows of what it has saved, beside PyTorch's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from opinfo import OPS, OpInfo, Sample
+from opinfo_nn import NN_OPS
+
+import retrograd
+
+MISSING = """
+AdaptiveAvgPool2D0 self
+AdaptiveAvgPool3D0 self
+AdaptiveMaxPool2D0 self
+AvgPool2D0 self
+AvgPool3D0 self
+Complex0 imag real
+ConstantPadNd0 pad
+Convolution0 bias_sym_sizes_opt output_padding
+Cummax0 self
+Cummin0 self
+Cumprod0 result
+Div2 other rounding_mode self
+Embedding0 scale_grad_by_freq sparse
+Erfinv0 self
+LogSigmoid0 buffer
+MaxPool2DWithIndices0 ceil_mode padding self
+MaxPool3DWithIndices0 ceil_mode padding self
+NativeBatchNorm0 result1 result2 running_mean running_var
+NativeLayerNorm0 bias
+NllLoss0 self total_weight
+NllLoss2D0 self total_weight
+Polar0 result
+Prod0 result
+Prod1 result
+ReflectionPad1D0 padding self
+ReflectionPad2D0 padding self
+ReplicationPad2D0 padding self
+ReplicationPad3D0 padding self
+Sgn0 result
+Softmax0 dim result
+UpsampleBilinear2D0 align_corners output_size scales_h scales_w self_sym_sizes
+UpsampleLinear1D0 align_corners output_size scales self_sym_sizes
+UpsampleNearest1D0 output_size scales
+UpsampleNearest2D0 output_size scales_h scales_w
+UpsampleNearestExact2D0 output_size scales_h scales_w
+UpsampleTrilinear3D0 align_corners output_size scales_d scales_h scales_w self_sym_sizes
+"""
+"""What PyTorch's nodes keep and show, and ours do not keep, because no formula needs it."""
+
+OTHERWISE = """
+AvgPool2D0 stride
+AvgPool3D0 stride
+Convolution0 output_padding padding
+Div0 other
+MaxPool2DWithIndices0 stride
+MaxPool3DWithIndices0 stride
+Mul0 other
+Pow1 exponent
+Std0 correction
+StdMean0 correction
+Var0 correction
+VarMean0 correction
+"""
+"""What ours show otherwise: the value that the formula uses, not the argument it was made of."""
+
+
+def _table(text: str) -> dict[str, set[str]]:
+    lines = (line.split() for line in text.strip().splitlines())
+    return {f"{node[:-1]}Backward{node[-1]}": set(names) for node, *names in lines}
+
+
+MISSING_OF, OTHERWISE_OF = _table(MISSING), _table(OTHERWISE)
+CASES = [pytest.param(op, id=f"{op}-{i}") for i, op in enumerate([*OPS, *NN_OPS]) if op.differentiable]
+
+
+def _nodes(module: Any, op: OpInfo, sample: Sample) -> list[Any]:
+    """All nodes of the graph of a call but those of leaves, and what must live for them to show what they keep."""
+    tensors = [module.tensor(each) for each in sample.arrays(op.name)]
+    for spec, tensor in zip(sample.specs(), tensors, strict=True):
+        tensor.requires_grad_(spec.is_differentiable)
+    args, kwargs = sample.filled(tensors)
+    result = op(module, args, kwargs)
+    results = list(result) if isinstance(result, (tuple, list)) else [result]
+    waiting = [each.grad_fn for each in results if getattr(each, "grad_fn", None) is not None]
+    found: list[Any] = []
+    while waiting:
+        node = waiting.pop(0)
+        if node is not None and node not in found:
+            found.append(node)
+            waiting += [each for each, _ in node.next_functions]
+    return [each for each in found if type(each).__name__ != "AccumulateGrad"]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (tuple, list)):
+        return tuple(map(_plain, value))
+    if hasattr(value, "detach"):
+        value = value.detach()
+        return np.asarray((value.resolve_conj() if hasattr(value, "resolve_conj") else value).numpy(force=True))
+    return value
+
+
+def _equal(have: Any, want: Any) -> bool:
+    if isinstance(want, np.ndarray):
+        return have.shape == want.shape and np.allclose(have, want, equal_nan=True)
+    return type(have) is type(want) and have == want if isinstance(want, str) or want is None else bool(have == want)
+
+
+def _shown(node: Any, prefix: str = "_saved_") -> set[str]:
+    return {name.removeprefix(prefix) for name in dir(node) if name.startswith(prefix)}
+
+
+@pytest.mark.filterwarnings("ignore:.*degrees of freedom is <= 0")
+@pytest.mark.parametrize("op", CASES)
+def test_nodes_show_what_pytorchs_show(op: OpInfo) -> None:
+    torch = pytest.importorskip("torch")
+    for sample in op.samples:
+        theirs, ours = _nodes(torch, op, sample), _nodes(retrograd, op, sample)
+        if [type(each).__name__ for each in ours] != [type(each).__name__ for each in theirs]:
+            continue  # composed of other operators; the last node is compared in tests/test_ops.py
+        for node, other in zip(ours, theirs, strict=True):
+            name = type(node).__name__
+            shown, wanted = _shown(node), _shown(other)
+            assert shown <= wanted, f"{name} shows {shown - wanted}"
+            assert wanted - shown <= MISSING_OF.get(name, set()), f"{name} does not show {wanted - shown}"
+            assert _shown(node, "_raw_saved_") <= _shown(other, "_raw_saved_")
+            for each in shown - OTHERWISE_OF.get(name, set()):
+                have, want = (_plain(getattr(which, f"_saved_{each}")) for which in (node, other))
+                assert _equal(have, want), f"{name}._saved_{each}: {have} != {want}"
+
+
+def test_norms_show_deviations_and_shapes(backend: str) -> None:
+    x = retrograd.tensor([[1.0, 3.0], [2.0, 6.0]], requires_grad=True)
+    node = retrograd.nn.functional.layer_norm(x, (2,), eps=0.0).grad_fn
+    assert node._saved_normalized_shape == (2,)
+    assert node._saved_result2.tolist() == [[1.0], [0.5]]
+    node = retrograd.nn.functional.batch_norm(x, None, None, training=True, eps=0.0).grad_fn
+    assert node._saved_training is True
+    assert node._saved_result2.tolist() == pytest.approx([2.0, 2 / 3])
+    node = retrograd.nn.functional.conv_transpose1d(x[None], retrograd.ones(2, 1, 1)).grad_fn
+    while type(node).__name__ != "ConvolutionBackward0":
+        node = node.next_functions[0][0]
+    assert node._saved_transposed is True
