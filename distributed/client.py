@@ -37,7 +37,7 @@ from .failpoints import failpoint
 from .link import Link, Request
 from .messages import Array, FrameSpec, Groups, Message, Report, Slice, Slot, TensorSpec
 from .outbox import parts_of
-from .placement import bytes_of, cut, place as place_slices, view
+from .placement import bytes_of, cut, fitting_slice_bytes, place as place_slices, view
 from .security import ClientKeys
 from .shared import WORTH_SHARING, Segment, host_name, room_for
 
@@ -184,7 +184,8 @@ class Client:
         shares: list[list[Slice]] = [[] for _ in self.links]
         welcomes = self._await_welcomes()
         if self.place.rank == 0 and not all(each.initialized for each in welcomes):
-            shares = place_slices(cut(table, welcomes[0].slice_bytes), table, len(self.links))
+            size = welcomes[0].slice_bytes or fitting_slice_bytes(table, len(self.links))
+            shares = place_slices(cut(table, size), table, len(self.links))
         call = self._call()
         for link, share, welcome in zip(self.links, shares, welcomes, strict=True):
             first = self.place.rank == 0 and not welcome.initialized

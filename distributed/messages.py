@@ -444,7 +444,8 @@ class Welcome(Message, frozen=True):
     """Number of the last request of this incarnation that the server has."""
     shard: ShardIndex
     shards: Annotated[int, Meta(ge=1, le=MAX_SERVERS)]
-    slice_bytes: Annotated[int, Meta(ge=1, le=2**30)]
+    slice_bytes: Annotated[int, Meta(ge=0, le=2**30)]
+    """Of what size slices are to be; 0: as it suits the model."""
     compression: Name
     credit: Natural
     """Bytes of gradients that the worker may have under way."""

@@ -14,16 +14,28 @@ from itertools import pairwise
 from .messages import Array, Slice, TensorSpec
 from .protocol import dtype_of
 
-__all__ = ["SLICE_BYTES", "bytes_of", "cut", "place"]
+__all__ = ["SLICE_BYTES", "bytes_of", "cut", "fitting_slice_bytes", "place"]
 
 SLICE_BYTES = 1 << 20
-"""Bytes of a slice unless a run chooses otherwise. Smaller ones cost more messages, larger ones leave the
-processor's cache and keep a connection busy for longer."""
+"""Bytes of a slice at least, unless a run chooses otherwise. Smaller ones cost more messages."""
+
+_MOST_SLICE_BYTES = 4 << 20  # larger ones leave the processor's cache and keep a connection busy for longer
+_ENOUGH_SLICES = 64  # on each server: to share them out evenly, and among threads, more are of no use
 
 
 def bytes_of(piece: Slice, table: Sequence[TensorSpec]) -> int:
     """The size of a slice in memory."""
     return piece.size * dtype_of(table[piece.tensor].dtype).itemsize
+
+
+def fitting_slice_bytes(table: Sequence[TensorSpec], servers: int) -> int:
+    """Bytes of the slices of a model of this size on so many servers: from 1 MiB to 4 MiB.
+
+    >>> [fitting_slice_bytes([TensorSpec("w", "float32", (n,))], 2) >> 10 for n in (10, 1 << 26, 1 << 30)]
+    [1024, 2048, 4096]
+    """
+    total = sum(math.prod(spec.shape) * dtype_of(spec.dtype).itemsize for spec in table)
+    return min(max(SLICE_BYTES, total // (servers * _ENOUGH_SLICES)), _MOST_SLICE_BYTES)
 
 
 def cut(table: Sequence[TensorSpec], slice_bytes: int = SLICE_BYTES) -> list[Slice]:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from .compression import codec_for
 from .errors import DistributedError
-from .placement import SLICE_BYTES
 
 __all__ = ["OPTIONS", "add_to", "arguments_of", "fields_of", "positive"]
 
@@ -105,7 +104,7 @@ OPTIONS = (
         "--compression", "compression", _codec, "none", "CODEC",
         "of gradients on their way: none, fp16, bf16, int8, topk:SHARE, 1bit, powersgd:RANK",
     ),
-    Option("--slice-bytes", "slice_bytes", size, SLICE_BYTES, "BYTES", "tensors are cut into slices of this size"),
+    Option("--slice-bytes", "slice_bytes", size, 0, "BYTES", "size of slices (default: 1 to 4 MiB by the model)"),
     Option("--budget", "budget", size, 0, "BYTES", "memory for gradients that wait (default: half of the machine's)"),
     Option("--no-shared-memory", "shared", None, True, "", "send payloads through the socket on the same machine, too"),
     Option("--snapshots", "folder", Path, None, "DIR", "keep snapshots here, from which a server that died comes back"),

@@ -8,7 +8,6 @@ from typing import Literal
 
 from . import transport
 from .environment import DEFAULT_TIMEOUT
-from .placement import SLICE_BYTES
 from .strategies import NonFinite
 
 __all__ = ["ServerOptions"]
@@ -39,7 +38,8 @@ class ServerOptions:
     nonfinite: NonFinite = "reject"
     clip: float = 0
     """The largest norm of a step's gradients, over all servers; 0 is no bound."""
-    slice_bytes: int = SLICE_BYTES
+    slice_bytes: int = 0
+    """The largest slice of a tensor; 0 is one that suits the model."""
     compression: str = "none"
     shared: bool = True
     """Whether workers on this machine may use shared memory."""
