@@ -29,6 +29,9 @@ __all__ = [
 ]
 
 
+_FEW = 4096  # elements that are seen one by one in less time than errstate takes
+
+
 class Rows(NamedTuple):
     """Some rows of a matrix of the given shape: `numbers`, ascending, and `values`, one row for each."""
 
@@ -140,7 +143,7 @@ def is_finite(gradient: Gradient) -> bool:
     values = _values(gradient)
     if values.dtype.kind in "biu":
         return True
-    if values.dtype in (np.float32, np.float64):
+    if values.size > _FEW and values.dtype in (np.float32, np.float64):
         flat = values.reshape(-1)
         # The product runs at the speed of memory. Only where it overflows does each element have to be seen.
         with np.errstate(over="ignore", invalid="ignore"):

@@ -26,7 +26,7 @@ from msgspec import structs
 
 import retrograd as rg
 
-from . import protocol, transport
+from . import protocol, recovery, transport
 from .allocator import keep_freed_memory
 from .answers import Answers
 from .errors import DistributedError, Mismatch, ProtocolError, Refused, Stranger, Taken, WorkerLost, from_kind
@@ -141,7 +141,7 @@ class Server:
             self.outbox = Outbox(self.channel)
             self.answers = Answers(self)
             self.office: Lead | Follower = Lead(self) if options.shard == 0 else Follower(self, self._context)
-            self._restore()
+            recovery.restore(self)
         except BaseException:
             self._context.destroy(linger=0)
             raise
@@ -740,56 +740,7 @@ class Server:
         self.roster.scatter(self.now())
         self.office.begin_again()
         self.keeper.rewind(number)
-        self._restore(anew=True)
-
-    def _restore(self, *, anew: bool = False) -> None:
-        """Stand where the former life of this server stood, as far as it was kept; `anew`, without its workers."""
-        state = self.keeper.restore(self.office.older)
-        if state is None:
-            return
-        self.state = state
-        for contribution, order in self.keeper.replay(state.position.number):
-            if contribution is not None:
-                self.staging.put(contribution)
-            if order is not None:
-                self.office.replayed(order)
-                self.carry_out(order)
-        position = state.position
-        if anew or self.options.resume:
-            ranks = [each.rank for each in self.roster if each.is_counted_on]
-            position.incarnations.clear()
-            position.made.clear()
-            position.clocks = dict.fromkeys(ranks, position.frontier)
-        self.office.restored(position)
-        for rank, incarnation in position.incarnations.items():
-            self.roster.restore(self._former(rank, incarnation, position))
-        for member in self.roster:
-            if member.rank not in position.clocks:
-                member.state = "left"  # nobody waits for it
-            elif not (anew or self.options.resume):
-                self.roster.expect_again(member.rank, self.now())
-        for contribution in self.staging.whole():
-            self.office.staged(contribution)
-        log.info("back at update %d, order %d", position.version, position.number)
-
-    def _former(self, rank: int, incarnation: int, position: Position) -> Member:
-        """A worker that took part in this server's former life, and is expected to say HELLO again."""
-        settled = position.applied.get(rank)
-        received = settled.seq if settled is not None and settled.incarnation == incarnation else 0
-        step = position.clocks[rank]
-        for each in self.staging.whole():
-            if (each.source.rank, each.source.incarnation) == (rank, incarnation):
-                received, step = max(received, each.source.seq), max(step, each.step)
-        return Member(
-            rank,
-            "joined",
-            incarnation,
-            heard=self.now(),
-            takes_part=True,
-            step=step,
-            received=received,
-            answered=received,
-        )
+        recovery.restore(self, anew=True)
 
     # ---- what it shows -------------------------------------------------------------------------------------
 

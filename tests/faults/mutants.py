@@ -19,6 +19,7 @@ from retrograd.distributed import (
     link,
     messages,
     outbox,
+    recovery,
     roster,
     server,
     snapshots,
@@ -88,14 +89,14 @@ def _only_first(greet: Callable[[Link, float], None]) -> Callable[[Link, float],
 
 def table_not_kept(patch: Patch) -> None:
     """A server that comes back does not know which pushes are in its weights."""
-    original = Server._former
+    original = recovery.former_member
 
-    def former(self: Server, rank: int, incarnation: int, position: Any) -> roster.Member:
-        member = original(self, rank, incarnation, position)
+    def former(server: Server, rank: int, incarnation: int) -> roster.Member:
+        member = original(server, rank, incarnation)
         member.received = member.answered = 0
         return member
 
-    patch.setattr(Server, "_former", former)
+    patch.setattr(recovery, "former_member", former)
 
 
 # ---- whole or not at all -----------------------------------------------------------------------------------

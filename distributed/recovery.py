@@ -1,0 +1,74 @@
+"""A server that comes back: from its snapshot and its journal, or from a snapshot alone."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from .roster import Member
+from .state import Position
+
+if TYPE_CHECKING:
+    from .server import Server
+
+__all__ = ["former_member", "restore"]
+
+log = logging.getLogger("retrograd.distributed.server")
+
+
+def restore(server: Server, *, anew: bool = False) -> None:
+    """Let a server stand where its former life stood, as far as that was kept; `anew`, without its workers."""
+    state = server.keeper.restore(server.office.older)
+    if state is None:
+        return
+    server.state = state
+    for contribution, order in server.keeper.replay(state.position.number):
+        if contribution is not None:
+            server.staging.put(contribution)
+        if order is not None:
+            server.office.replayed(order)
+            server.carry_out(order)
+    position, anew = state.position, anew or server.options.resume
+    if anew:
+        ranks = [each.rank for each in server.roster if each.is_counted_on]
+        position.incarnations.clear()
+        position.made.clear()
+        position.clocks = dict.fromkeys(ranks, position.frontier)
+    server.office.restored(position)
+    _expect(server, position, anew=anew)
+    for contribution in server.staging.whole():
+        server.office.staged(contribution)
+    log.info("back at update %d, order %d", position.version, position.number)
+
+
+def _expect(server: Server, position: Position, *, anew: bool) -> None:
+    """Count on the workers that are to come again."""
+    for rank, incarnation in position.incarnations.items():
+        server.roster.restore(former_member(server, rank, incarnation))
+    for member in server.roster:
+        if member.rank not in position.clocks:
+            member.state = "left"  # nobody waits for it
+        elif not anew:
+            server.roster.expect_again(member.rank, server.now())
+
+
+def former_member(server: Server, rank: int, incarnation: int) -> Member:
+    """A worker that took part in the server's former life, and is expected to say HELLO again."""
+    assert server.state is not None
+    position = server.state.position
+    settled = position.applied.get(rank)
+    received = settled.seq if settled is not None and settled.incarnation == incarnation else 0
+    step = position.clocks[rank]
+    for each in server.staging.whole():
+        if (each.source.rank, each.source.incarnation) == (rank, incarnation):
+            received, step = max(received, each.source.seq), max(step, each.step)
+    return Member(
+        rank,
+        "joined",
+        incarnation,
+        heard=server.now(),
+        takes_part=True,
+        step=step,
+        received=received,
+        answered=received,
+    )
