@@ -53,7 +53,8 @@ REQUIRED: Final[frozenset[str]] = frozenset(
 
 OPTIONAL: Final[frozenset[str]] = frozenset(
     "as_complex as_real as_strided clip convolution convolution_input convolution_weight erfc gcd "
-    "log_softmax logsumexp max_pool mean nll nll_adjoint polygamma reciprocal rsqrt sigmoid softmax softplus "
+    "log_softmax logsumexp max_pool mean nll nll_adjoint polygamma reciprocal rsqrt scatter_reduce sigmoid softmax "
+    "softplus "
     "square unstride zero_where".split()
 )
 """Fused kernels: where a backend has none, the core composes it from required ones.

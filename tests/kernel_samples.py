@@ -294,6 +294,8 @@ def _indexing() -> Iterator[Sample]:
         yield Sample("scatter", (small, distinct, values, axis), f"{axis}")
         yield Sample("scatter", (small, distinct, 5.0, axis), f"{axis}-number")
         yield Sample("scatter_add", (small, positions, values, axis), f"{axis}")
+        for how in ("prod", "amax", "amin"):
+            yield Sample("scatter_reduce", (small, positions, values, axis, how), f"{axis}-{how}")
     ties = np.array([[3.0, 1.0, np.nan, 1.0, 3.0], [0.0, -0.0, 0.0, np.inf, -np.inf]], "float32")
     for data, note in ((ties, "ties"), (numbers((3, 4), "int64"), "int64"), (small, "float32")):
         for descending in (False, True):

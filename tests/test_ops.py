@@ -9,17 +9,21 @@ import numpy as np
 import pytest
 from opinfo import OPS, OpInfo, Sample
 from opinfo_nn import NN_OPS
+from opinfo_places import PLACE_OPS
 
 import retrograd
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*degrees of freedom is <= 0")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*degrees of freedom is <= 0"),
+    pytest.mark.filterwarnings("ignore:index_reduce.. is in beta"),
+]
 has_torch = importlib.util.find_spec("torch") is not None
 needs_torch = pytest.mark.skipif(not has_torch, reason="torch is not installed")
 needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
 
 CASES = [
     pytest.param(op, sample, id=f"{op}-{i}.{j}")
-    for i, op in enumerate([*OPS, *NN_OPS])
+    for i, op in enumerate([*OPS, *NN_OPS, *PLACE_OPS])
     for j, sample in enumerate(op.samples)
 ]
 DIFFERENTIABLE = [case for case in CASES if case.values[0].differentiable]  # type: ignore[attr-defined]

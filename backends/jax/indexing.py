@@ -101,6 +101,18 @@ def scatter_add(x: Array, positions: Array, values: Any, axis: int) -> Array:
     return _scatter(x, positions, values, axis, True)
 
 
+@jit(3, 4)
+def _scatter_reduce(x: Array, positions: Array, values: Any, axis: int, reduce: str) -> Array:
+    place = x.at[_along(positions, axis)]
+    return {"prod": place.multiply, "amax": place.max, "amin": place.min}[reduce](values)
+
+
+def scatter_reduce(x: Array, positions: Array, values: Any, axis: int, reduce: str) -> Array:
+    """`x` with `values` reduced (`prod`, `amax`, `amin`) into where `gather` would read."""
+    _check(positions, x.shape[axis], axis)
+    return _scatter_reduce(x, positions, values, axis, reduce)
+
+
 @jit(1, 2, 3)
 def argsort(x: Array, axis: int, descending: bool, stable: bool) -> Array:
     """Positions that sort `x`; NaN counts as the largest. Equal elements keep their order."""
@@ -131,5 +143,6 @@ KERNELS = {
     "nonzero": nonzero,
     "scatter": scatter,
     "scatter_add": scatter_add,
+    "scatter_reduce": scatter_reduce,
     "sort": sort,
 }

@@ -75,6 +75,16 @@ def scatter_add(x: Array, positions: Array, values: Any, axis: int) -> Array:
     return out
 
 
+_UFUNCS = {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
+
+
+def scatter_reduce(x: Array, positions: Array, values: Any, axis: int, reduce: str) -> Array:
+    """A copy of `x` with `values` reduced (`prod`, `amax`, `amin`) into where `gather` would read."""
+    out = x.copy()
+    _UFUNCS[reduce].at(out, _along(x, positions, axis), values)
+    return out
+
+
 def argsort(x: Array, axis: int, descending: bool, stable: bool) -> Array:
     """Positions that sort `x`; NaN counts as the largest. Equal elements keep their order."""
     if not descending:
@@ -101,5 +111,6 @@ KERNELS = {
     "nonzero": nonzero,
     "scatter": scatter,
     "scatter_add": scatter_add,
+    "scatter_reduce": scatter_reduce,
     "sort": sort,
 }

@@ -227,13 +227,14 @@ def _gather(table: BatchedKernels, x: Any, positions: Any, axis: int) -> Batched
 
 def _scattering(name: str) -> None:
     @primitive(name)
-    def kernel(table: BatchedKernels, x: Any, positions: Any, values: Any, axis: int) -> Batched:
+    def kernel(table: BatchedKernels, x: Any, positions: Any, values: Any, axis: int, *how: str) -> Batched:
         spread = [table.spread(each) for each in (x, positions, values)]
-        return table.wrap(getattr(G, name)(*spread, axis + 1), True)
+        return table.wrap(getattr(G, name)(*spread, axis + 1, *how), True)
 
 
 _scattering("scatter")
 _scattering("scatter_add")
+_scattering("scatter_reduce")
 
 
 # -- products ------------------------------------------------------------------------------------

@@ -299,6 +299,16 @@ def unstride(K: Any, g: Array, shape: Ints, strides: Ints, offset: int) -> Array
 # -- masks and classes -------------------------------------------------------------------------
 
 
+def scatter_reduce(K: Any, x: Array, positions: Array, values: Array, axis: int, reduce: str) -> Array:
+    """A slice of the index at a time: within one, no two positions are the same."""
+    combine = {"prod": K.multiply, "amax": K.maximum, "amin": K.minimum}[reduce]
+    for i in range(positions.shape[axis]):
+        key = (slice(None),) * axis + (slice(i, i + 1),)
+        at = K.slice(positions, key)
+        x = K.scatter(x, at, combine(K.gather(x, at, axis), K.slice(values, key)), axis)
+    return x
+
+
 def zero_where(K: Any, x: Array, condition: Array) -> Array:
     """Zero where `condition` holds, else `x`."""
     return K.where(condition, K.zeros_like(x), x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from retrograd import dtypes
@@ -11,11 +12,11 @@ from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.batching import elementwise, refuse_dynamic
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
 from retrograd.ops.checks import extremes
-from retrograd.ops.declare import Array, composite, op
+from retrograd.ops.declare import Array, Raw, composite, op, publics
 from retrograd.ops.dispatch import number_as, result_type
 from retrograd.ops.options import checked_number
 from retrograd.ops.shape import expand, reshape
-from retrograd.ops.subscript import constant, getitem, index_put_raw, lifted_to, setitem
+from retrograd.ops.subscript import constant, lifted_to, setitem
 from retrograd.tensor import Tensor, wrap_array
 
 
@@ -86,19 +87,44 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     return _index_add(input, wrap_dim(dim, input.ndim), index.long(), source, alpha)
 
 
+def _filling(name: str, node: str) -> Any:
+    """Setting slices; `places` is the raw index with None for each dimension in front of it."""
+
+    @op(
+        name=name,
+        node=node,
+        vjp={
+            "self": lambda K, g, places: K.index_fill_zero(g, places),
+            "source": lambda K, g, places, source_shape: sum_to(K, K.index(g, places), source_shape),
+        },
+        jvp="linear",
+    )
+    def operator(K, self: Array, places: Raw, source: Array) -> Array:
+        """A copy of `self` with `source` at `places`."""
+        return K.index_put(self, places, source, False)
+
+    return operator
+
+
+_index_fill = _filling("_index_fill", "IndexFillBackward0")
+_index_fill_tensor = _filling("_index_fill_tensor", "IndexFillBackward1")
+_index_copy = _filling("_index_copy", "IndexCopyBackward0")
+
+
 @composite
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """A copy with the slices that `index` names filled with `value`."""
     at = wrap_dim(dim, input.ndim)
+    fill = _index_fill_tensor if isinstance(value, Tensor) else _index_fill
     values = value if isinstance(value, Tensor) else constant(input, value)
-    return index_put_raw(lifted_to(input, (index, values)), (None,) * at + (index.long()._array,), values, False)
+    return fill(lifted_to(input, (index, values)), (None,) * at + (index.long()._array,), values)
 
 
 @composite
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """A copy with the slices that `index` names replaced by those of `source`."""
     at = wrap_dim(dim, input.ndim)
-    return index_put_raw(lifted_to(input, (index, source)), (None,) * at + (index.long()._array,), source, False)
+    return _index_copy(lifted_to(input, (index, source)), (None,) * at + (index.long()._array,), source)
 
 
 # -- gather and scatter ------------------------------------------------------------------------
@@ -127,7 +153,7 @@ def _scatter_zeros(K, self: Array, shape: tuple[int, ...], dim: int, index: Arra
     return K.scatter_add(K.zeros(shape, self.dtype), index, self, dim)
 
 
-def _checked(name: str, input: Tensor, dim: int, index: Tensor) -> Tensor:
+def checked_positions(name: str, input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The index of a gather or scatter, if it fits."""
     if index.dtype is not dtypes.int64:
         raise RuntimeError(f"{name}(): Expected dtype int64 for index")
@@ -157,7 +183,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
                 f"Size does not match at dimension {i} expected index {list(index.shape)} to be no larger than self "
                 f"{list(input.shape)} apart from dimension {at}"
             )
-    return _gather(input, at, _checked("gather", input, at, index))
+    return _gather(input, at, checked_positions("gather", input, at, index))
 
 
 @op(
@@ -165,13 +191,13 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     node="ScatterBackward0",
     vjp={
         "self": lambda K, g, dim, index: K.scatter_fill_zero(g, dim, index),
-        "src": lambda K, g, dim, index, src_shape: _in_corner(K, K.gather(g, index, dim), src_shape),
+        "src": lambda K, g, dim, index, src_shape: in_corner(K, K.gather(g, index, dim), src_shape),
     },
     jvp="linear",
 )
 def _scatter(K, self: Array, dim: int, index: Array, src: Array) -> Array:
     """A copy of `self` with `src` set at `index`."""
-    return K.scatter(self, index, _corner(K, src, index.shape), dim)
+    return K.scatter(self, index, corner(K, src, index.shape), dim)
 
 
 @op(
@@ -186,14 +212,25 @@ def _scatter_fill_zero(K, self: Array, dim: int, index: Array) -> Array:
     return K.scatter(self, index, K.zeros(tuple(index.shape), self.dtype), dim)
 
 
-def _corner(K: Any, src: Any, shape: Any) -> Any:
+@op(
+    name="_scatter_value",
+    node="ScatterBackward1",
+    vjp={"self": lambda K, g, dim, index: K.scatter_fill_zero(g, dim, index)},
+    jvp={"self": lambda K, t, dim, index: K.scatter_fill_zero(t, dim, index)},
+)
+def _scatter_value(K, self: Array, dim: int, index: Array, value: float) -> Array:
+    """A copy of `self` with a number at `index`."""
+    return K.scatter(self, index, K.full(tuple(index.shape), value, self.dtype), dim)
+
+
+def corner(K: Any, src: Any, shape: Any) -> Any:
     """The part of `src` that an index of `shape` reads: from the start of every dimension."""
     if tuple(src.shape) == tuple(shape):
         return src
     return K.slice(src, tuple(slice(0, n) for n in shape))
 
 
-def _in_corner(K: Any, g: Any, shape: Any) -> Any:
+def in_corner(K: Any, g: Any, shape: Any) -> Any:
     if tuple(g.shape) == tuple(shape):
         return g
     return K.unslice(g, tuple(shape), tuple(slice(0, n) for n in g.shape))
@@ -206,15 +243,19 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any, *, reduce: str | N
     Source: https://docs.pytorch.org/docs/stable/generated/torch.scatter.html
     """
     at = wrap_dim(dim, input.ndim)
-    index = _checked("scatter", input, at, index)
+    index = checked_positions("scatter", input, at, index)
     if not isinstance(src, Tensor):
+        if reduce is None:
+            return _scatter_value(input, at, index, checked_number(src, input.dtype))
         src = expand(constant(input, src), tuple(index.shape))
     if src.dtype is not input.dtype:
         raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
     if reduce == "add":
         return _scatter_add(input, at, index, src)
+    if reduce == "multiply":
+        return publics["scatter_reduce"](input, at, index, src, "prod")
     if reduce is not None:
-        raise RuntimeError(f"reduce argument must be either add or multiply, got {reduce!r}; 'multiply' is not offered")
+        raise RuntimeError(f"reduce argument must be either add or multiply, got {reduce}")
     return _scatter(input, at, index, src)
 
 
@@ -223,13 +264,13 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any, *, reduce: str | N
     node="ScatterAddBackward0",
     vjp={
         "self": lambda K, g: g,
-        "src": lambda K, g, dim, index, src_shape: _in_corner(K, K.gather(g, index, dim), src_shape),
+        "src": lambda K, g, dim, index, src_shape: in_corner(K, K.gather(g, index, dim), src_shape),
     },
     jvp="linear",
 )
 def _scatter_add(K, self: Array, dim: int, index: Array, src: Array) -> Array:
     """A copy of `self` with `src` added at `index`."""
-    return K.scatter_add(self, index, _corner(K, src, index.shape), dim)
+    return K.scatter_add(self, index, corner(K, src, index.shape), dim)
 
 
 @composite
@@ -239,7 +280,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.scatter_add_.html
     """
     at = wrap_dim(dim, input.ndim)
-    return _scatter_add(input, at, _checked("scatter", input, at, index), src)
+    return _scatter_add(input, at, checked_positions("scatter", input, at, index), src)
 
 
 @composite
@@ -248,7 +289,36 @@ def take(input: Tensor, index: Tensor) -> Tensor:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.take.html
     """
-    return getitem(reshape(input, -1), index)
+    if index.dtype is not dtypes.int64:
+        raise RuntimeError(f"take(): Expected a long tensor for index, but got {index.dtype.type_name}")
+    index = flat_positions(index, input.numel())
+    return _take(lifted_to(input, (index,)), (index._array,))
+
+
+def flat_positions(index: Tensor, count: int) -> Tensor:
+    """Positions in a flattened tensor, none of them negative; all checked."""
+    if not index.numel():
+        return index
+    low, high = extremes(index)
+    if low < -count or high >= count:
+        wrong = low if low < -count else high
+        raise IndexError(f"out of range: tried to access index {wrong} on a tensor of {count} elements.")
+    return index.remainder(count) if low < 0 else index
+
+
+@op(
+    name="_take",
+    node="TakeBackward0",
+    vjp={
+        "self": lambda K, g, self_shape, places: K.reshape(
+            K.index_put_zeros(g, (math.prod(self_shape),), places), tuple(self_shape)
+        )
+    },
+    jvp="linear",
+)
+def _take(K, self: Array, places: Raw) -> Array:
+    """`places`: raw positions in the flattened array, in range and not negative."""
+    return K.index(K.reshape(self, (-1,)), places)
 
 
 @composite
@@ -339,6 +409,21 @@ def _masked_fill(K, self: Array, mask: Array, value: float) -> Array:
     return K.where(mask, K.full((), value, self.dtype), self)
 
 
+@op(
+    name="_masked_fill_tensor",
+    node="MaskedFillBackward1",
+    vjp={
+        "self": lambda K, g, mask, self_shape: sum_to(K, K.where(mask, K.zeros_like(g), g), self_shape),
+        "value": lambda K, g, mask: sum_to(K, K.where(mask, g, K.zeros_like(g)), ()),
+    },
+    jvp="linear",
+    batch=elementwise,
+)
+def _masked_fill_tensor(K, self: Array, mask: Array, value: Array) -> Array:
+    """`value`: of no dimension and of the type of `self`."""
+    return K.where(mask, value, self)
+
+
 @composite
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """A copy with `value` where `mask` holds.
@@ -355,8 +440,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
                 "masked_fill only supports a 0-dimensional value tensor, but got tensor with "
                 f"{value.ndim} dimension(s)."
             )
-        if value._edge is not None or tangents_of(value):
-            return where(mask, value.to(input.dtype), input)
+        if value._edge is not None or tangents_of(value) or is_mapped(value):
+            return _masked_fill_tensor(input, mask, value.to(input.dtype))
         value = value.item()
     broadcast_shapes(tuple(input._array.shape), tuple(mask._array.shape))
     return _masked_fill(input, mask, checked_number(value, input.dtype))
@@ -374,10 +459,22 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
             "for each batch this would return a differently shaped Tensor. Please file an issue at "
             "https://github.com/pytorch/pytorch/issues if you need this feature."
         )
-    shape = broadcast_shapes(tuple(input._array.shape), tuple(mask._array.shape))
-    if not shape:
-        return getitem(reshape(input, 1), reshape(mask, 1))
-    return getitem(expand(input, shape), expand(mask, shape))
+    shape = broadcast_shapes(tuple(input._array.shape), tuple(mask._array.shape)) or (1,)
+    source = input if tuple(input._array.shape) == shape else expand(input, shape)
+    if mask._k.base is not input._k.base:
+        mask = mask.to(input.device)
+    return _masked_select(source, mask._k.nonzero(expand(mask, shape)._array))
+
+
+@op(
+    name="_masked_select",
+    node="MaskedSelectBackward0",
+    vjp={"self": lambda K, g, self_shape, places: K.index_put_zeros(g, self_shape, places)},
+    jvp="linear",
+)
+def _masked_select(K, self: Array, places: Raw) -> Array:
+    """`places`: the raw coordinates of what is selected."""
+    return K.index(self, places)
 
 
 @composite

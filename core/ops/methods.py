@@ -12,7 +12,7 @@ from typing import Any
 
 from retrograd import memory
 from retrograd.autograd import hooks
-from retrograd.ops import indexing, inplace, linalg, shape, shape_in_place, subscript
+from retrograd.ops import differences, indexing, inplace, linalg, scattering, shape, shape_in_place, subscript
 from retrograd.ops.declare import publics
 from retrograd.ops.inplace import in_place_of, in_place_of_composite
 from retrograd.ops.specialise import public_function
@@ -38,10 +38,11 @@ _IN_PLACE = {
 }  # fmt: skip
 
 _WITH_IN_PLACE_VARIANT = """
-    clamp clamp_max clamp_min clip div divide true_divide floor_divide pow remainder round masked_fill masked_scatter
-    scatter scatter_add index_add index_fill index_copy tril triu addmm addmv addr baddbmm cumsum cumprod float_power
-    lerp addcmul addcdiv nan_to_num eq ne lt le gt ge logical_and logical_or logical_xor logical_not logit
-    bitwise_and bitwise_or bitwise_xor bitwise_not bitwise_left_shift bitwise_right_shift arctan2 renorm fmod
+    clamp clamp_max clamp_min clip div divide true_divide floor_divide pow remainder round masked_fill
+    masked_scatter scatter scatter_add scatter_reduce index_reduce put index_add index_fill index_copy tril triu
+    addmm addmv addr baddbmm cumsum cumprod float_power lerp addcmul addcdiv nan_to_num eq ne lt le gt ge
+    logical_and logical_or logical_xor logical_not logit bitwise_and bitwise_or bitwise_xor bitwise_not
+    bitwise_left_shift bitwise_right_shift arctan2 fmod copysign xlogy square
 """.split()
 """Composites and operators without promotion that PyTorch has an in-place variant of."""
 
@@ -97,6 +98,7 @@ def attach() -> None:
     for name in ("copy_", "fill_", "zero_"):
         setattr(Tensor, name, getattr(inplace, name))
     Tensor.set_, Tensor.untyped_storage = memory.set_, memory.untyped_storage  # type: ignore[attr-defined]
+    Tensor.fill_diagonal_, Tensor.renorm_ = scattering.fill_diagonal_, differences.renorm_  # type: ignore[attr-defined]
     for name in ("squeeze_", "unsqueeze_", "transpose_", "t_"):
         setattr(Tensor, name, getattr(shape_in_place, name))
     for name, made in _renamed().items():

@@ -663,24 +663,8 @@ def _unslice(self: Array, shape: tuple[int, ...], index: tuple[Any, ...]) -> Arr
     },
     jvp="linear",
 )
-def _slice_assign(self: Array, index: tuple[Any, ...], value: Array) -> Array:
+def slice_assign(self: Array, index: tuple[Any, ...], value: Array) -> Array:
     """A copy of `self` with `value` at `index`."""
-
-
-@composite
-def slice_scatter(
-    input: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
-) -> Tensor:
-    """A copy of `input` with `src` in place of `input[start:end:step]` at `dim`."""
-    at = wrap_dim(dim, input.ndim)
-    return _slice_assign(input, (slice(None),) * at + (slice(start, end, step),), src)
-
-
-@composite
-def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
-    """A copy of `input` with `src` in place of one index of `dim`."""
-    at = wrap_dim(dim, input.ndim)
-    return _slice_assign(input, (slice(None),) * at + (index % input.shape[at],), src)
 
 
 def real_view(input: Tensor) -> Tensor:

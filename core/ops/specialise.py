@@ -188,8 +188,7 @@ def _record(op: Op, tensors: tuple[bool, ...]) -> list[str]:
         lines += ["else:", *_indent(_save(op, tensors, (True, True)), 4)]
     else:
         lines += [
-            "mask = (e0 is not None, e1 is not None, e2 is not None)",
-            "plan = table[mask]",
+            "plan = table[e0 is not None, e1 is not None, e2 is not None]",
             f"saved = plan.save(({', '.join(map(spelled, op.inputs))}), (a0, a1, a2), (out,), {_values(op)})",
         ]
     edges = ", ".join(f"e{i}" if is_tensor else "None" for i, is_tensor in enumerate(tensors))

@@ -23,7 +23,16 @@ from retrograd.ops.options import c_name, fill_number
 from retrograd.ops.shape import alias_of, expand, reshape, select, slice_dim, unsqueeze
 from retrograd.tensor import Tensor, wrap_array
 
-__all__ = ["constant", "getitem", "index", "index_put", "index_put_", "index_put_raw", "lifted_to", "setitem"]
+__all__ = [
+    "constant",
+    "getitem",
+    "index",
+    "index_put",
+    "index_put_",
+    "index_put_raw",
+    "lifted_to",
+    "setitem",
+]
 
 Indices = tuple[Tensor | None, ...]
 
@@ -391,17 +400,23 @@ def index_put_(self: Tensor, indices: Sequence[Tensor | None], values: Tensor, a
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.index_put_.html
     """
-    raw = _raw_indices(self, [_as_index(each) for each in indices])
+    raw = _raw_indices(self, _as_indices(self, indices))
     _check_values(self, raw, values)
     return inplace.call_inplace(op_of(index_put_raw), self, raw, values, accumulate)
 
 
-def _as_index(each: Any) -> Any:
-    if isinstance(each, Tensor) and each.dtype is dtypes.bool_ and each.ndim == 1:
-        if is_mapped(each):
-            _refuse_mask()
-        return wrap_array(each._k.nonzero(each._array)[0], each._k)
-    return each
+def _as_indices(self: Tensor, indices: Any) -> list[Tensor | None]:
+    """The indices of `index_put`, each mask as the coordinates where it holds."""
+    if not isinstance(indices, (tuple, list)):
+        raise TypeError(
+            f"index_put(): argument 'indices' (position 1) must be tuple of Tensors, not {type(indices).__name__}"
+        )
+    found: list[Tensor | None] = []
+    for each in indices:
+        found += [None] if each is None else _index_tensors(self, len(found), each)
+    if len(found) > self.ndim:
+        raise IndexError(f"too many indices for tensor of dimension {self.ndim} (got {len(found)})")
+    return found
 
 
 def _check_values(self: Tensor, raw: Any, values: Tensor) -> None:
@@ -432,7 +447,7 @@ def _indexed_shape(shape: tuple[int, ...], raw: Any) -> tuple[int, ...]:
 @composite
 def index_put(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False) -> Tensor:
     """`index_put_` on a copy."""
-    found = [_as_index(each) for each in indices]
+    found = _as_indices(input, indices)
     source = lifted_to(input, [*found, values])
     raw = _raw_indices(source, found)
     _check_values(source, raw, values)

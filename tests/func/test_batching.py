@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from opinfo import OPS, A, OpInfo, Sample
 from opinfo_nn import NN_OPS
+from opinfo_places import PLACE_OPS
 
 import retrograd
 from retrograd import func
@@ -29,18 +30,22 @@ REFUSED = {
     "is_complex": "no tensor",
     "is_floating_point": "no tensor",
     "numel": "no tensor",
+    "bincount": "the result's shape depends on the data",
+    "histc": "by default the bounds depend on the data",
     "unique": "the result's shape depends on the data",
+    "unique_consecutive": "the result's shape depends on the data",
     "nn.functional.gaussian_nll_loss": "looks at the variances, in Python, as PyTorch's",
 }
 # Samples of others that cannot be.
 REFUSED_SAMPLES = {
     ("nn.functional.one_hot", 0): "the number of classes depends on the data",
     ("nn.functional.embedding_bag", 1): "bags whose lengths are data",
+    ("masked_select", 0): "a mask that differs from sample to sample",
 }
 
 CASES = [
     pytest.param(entry, sample, id=f"{entry}-{i}.{j}")
-    for i, entry in enumerate([*OPS, *NN_OPS])
+    for i, entry in enumerate([*OPS, *NN_OPS, *PLACE_OPS])
     for j, sample in enumerate(entry.samples)
     if entry.name not in REFUSED and (entry.name, j) not in REFUSED_SAMPLES and any(True for _ in sample.specs())
 ]

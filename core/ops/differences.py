@@ -1,0 +1,380 @@
+"""Differences, distances and what is computed of them: integrals of samples, covariances, norms that are bounded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from retrograd.ops.arguments import wrap_dim
+from retrograd.ops.arrange import cat, roll
+from retrograd.ops.broadcasting import broadcast_shapes
+from retrograd.ops.declare import alias, composite
+from retrograd.ops.factories import ones_like
+from retrograd.ops.indexing import where
+from retrograd.ops.inplace import copy_
+from retrograd.ops.linalg import bmm
+from retrograd.ops.shape import expand, narrow, reshape, unsqueeze
+from retrograd.tensor import Tensor
+
+__all__: list[str] = []
+
+# -- differences of neighbours -------------------------------------------------------------------
+
+
+def _neighbours(input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    count = max(input.shape[dim] - 1, 0)
+    return narrow(input, dim, 0, count), narrow(input, dim, min(1, input.shape[dim]), count)
+
+
+@composite
+def diff(
+    input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None
+) -> Tensor:
+    """The differences of neighbours along a dimension, taken `n` times; of booleans, whether they differ.
+
+    Parameters
+    ----------
+    prepend, append
+        Values to join to the ends before.
+
+    Raises
+    ------
+    RuntimeError
+        If `input` has no dimension, or `n` is negative.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.diff.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.diff(retrograd.tensor([1, 4, 9, 16]))
+    tensor([3, 5, 7])
+    """
+    if not input.ndim:
+        raise RuntimeError("diff expects input to be at least one-dimensional")
+    if n < 0:
+        raise RuntimeError(f"order must be non-negative but got {n}")
+    at = wrap_dim(dim, input.ndim)
+    parts = [each for each in (prepend, input, append) if each is not None]
+    found = cat(parts, at) if len(parts) > 1 else input
+    for _ in range(min(n, found.shape[at])):
+        low, high = _neighbours(found, at)
+        found = high.logical_xor(low) if found.dtype.type_name == "Bool" else high - low
+    return found
+
+
+def _areas(name: str, y: Tensor, x: Tensor | None, dx: Any, dim: int) -> Tensor:
+    """The areas of the trapezoids between neighbours, doubled."""
+    at = wrap_dim(dim, y.ndim)
+    low, high = _neighbours(y, at)
+    if x is None:
+        return (low + high) * (1 if dx is None else dx)
+    if dx is not None:
+        raise TypeError(
+            f"{name}() received an invalid combination of arguments - got (Tensor, Tensor, dx={type(dx).__name__}), "
+            "but expected one of:\n"
+            " * (Tensor y, Tensor x, *, int dim = -1)\n"
+            " * (Tensor y, *, Number dx = 1, int dim = -1)\n"
+        )
+    if x.ndim == 1:
+        steps = reshape(diff(x), (1,) * at + (-1,) + (1,) * (y.ndim - at - 1))
+    else:
+        steps = diff(x, dim=dim)
+    return (low + high) * steps
+
+
+@composite
+def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:
+    """The integral of samples by the trapezoidal rule.
+
+    Parameters
+    ----------
+    y
+        The samples.
+    x
+        Where they were taken; or `dx`, the distance between two, which is 1 by default.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.trapezoid.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.trapezoid(retrograd.tensor([1.0, 5.0, 10.0]), dx=2)
+    tensor(21.)
+    """
+    return _areas("trapezoid", y, x, dx, dim).sum(dim) / 2
+
+
+alias("trapz", trapezoid)
+
+
+@composite
+def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:
+    """The integrals of samples up to each but the first; see `trapezoid`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.cumulative_trapezoid.html
+    """
+    return _areas("cumulative_trapezoid", y, x, dx, dim).cumsum(dim) / 2
+
+
+# -- distances -----------------------------------------------------------------------------------
+
+
+@composite
+def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
+    """The `p`-norm of the difference.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.dist.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.dist(retrograd.tensor([3.0, 4.0]), retrograd.zeros(2))
+    tensor(5.)
+    """
+    return (input - other).norm(p)
+
+
+@composite
+def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Tensor:
+    """The `p`-norm distance of each row of `x1` to each of `x2`, of one batch or several.
+
+    Parameters
+    ----------
+    x1
+        Of shape ``(..., P, M)``.
+    x2
+        Of shape ``(..., R, M)``; the leading dimensions broadcast.
+    compute_mode
+        Accepted: the differences themselves are taken in any case, which is as exact as can be.
+
+    Raises
+    ------
+    RuntimeError
+        If a shape, a type or `p` does not fit.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.cdist.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.cdist(retrograd.zeros(1, 2), retrograd.tensor([[3.0, 4.0], [0.0, 1.0]]))
+    tensor([[5., 1.]])
+    """
+    for name, each in (("X1", x1), ("X2", x2)):
+        if each.ndim < 2:
+            raise RuntimeError(f"cdist only supports at least 2D tensors, {name} got: {each.ndim}D")
+        if not each.dtype.is_floating_point:
+            raise RuntimeError(f"cdist only supports floating-point dtypes, {name} got: {each.dtype.type_name}")
+    if x1.shape[-1] != x2.shape[-1]:
+        raise RuntimeError(f"X1 and X2 must have the same number of columns. X1: {x1.shape[-1]} X2: {x2.shape[-1]}")
+    if x1.dtype is not x2.dtype:
+        raise RuntimeError(f"expected scalar type {x1.dtype.type_name} but found {x2.dtype.type_name}")
+    if p < 0:
+        raise RuntimeError("cdist only supports non-negative p values")
+    return (unsqueeze(x1, -2) - unsqueeze(x2, -3)).norm(p, -1)
+
+
+# -- products ------------------------------------------------------------------------------------
+
+
+@composite
+def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
+    """The vector product along a dimension of size 3: by default the first.
+
+    Raises
+    ------
+    RuntimeError
+        If that dimension has another size.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.cross.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.cross(retrograd.tensor([1.0, 0.0, 0.0]), retrograd.tensor([0.0, 1.0, 0.0]))
+    tensor([0., 0., 1.])
+    """
+    if input.ndim != other.ndim:
+        raise RuntimeError("linalg.cross: inputs must have the same number of dimensions.")
+    if dim is None:
+        dim = next((i for i, n in enumerate(input.shape) if n == 3), None)
+        if dim is None:
+            raise RuntimeError("no dimension of size 3 in input")
+    at = wrap_dim(dim, input.ndim)
+    if input.shape[at] != 3 or other.shape[at] != 3:
+        raise RuntimeError(
+            f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.shape[at]} and {other.shape[at]}"
+        )
+    common = broadcast_shapes(tuple(input.shape), tuple(other.shape))
+    a, b = expand(input, common), expand(other, common)
+    return roll(a, -1, at) * roll(b, -2, at) - roll(a, -2, at) * roll(b, -1, at)
+
+
+@composite
+def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    """``beta * input + alpha * sum of batch1[i] @ batch2[i]``.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.addbmm.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> ones = retrograd.ones(3, 1, 2)
+    >>> retrograd.addbmm(retrograd.zeros(1, 1), ones, ones.mT)
+    tensor([[6.]])
+    """
+    product = bmm(batch1, batch2).sum(0)
+    scaled = product if alpha == 1 else product * alpha
+    return scaled if beta == 0 else (input if beta == 1 else input * beta) + scaled
+
+
+@composite
+def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
+    """The powers of each element as a row, from the highest to 1.
+
+    Raises
+    ------
+    RuntimeError
+        If `x` is not one-dimensional.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.vander.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.vander(retrograd.tensor([1, 2, 3]), increasing=True)
+    tensor([[1, 1, 1],
+            [1, 2, 4],
+            [1, 3, 9]])
+    """
+    if x.ndim != 1:
+        raise RuntimeError("x must be a one-dimensional tensor.")
+    count = x.shape[0] if N is None else N
+    if count < 0:
+        raise RuntimeError("N must be non-negative.")
+    powers = [ones_like(x)]
+    for _ in range(count - 1):
+        powers.append(powers[-1] * x)
+    rows = [unsqueeze(each, 1) for each in (powers if increasing else reversed(powers))]
+    return cat(rows, 1) if count else narrow(rows[0], 1, 0, 0)
+
+
+# -- statistics ----------------------------------------------------------------------------------
+
+
+@composite
+def cov(
+    input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None
+) -> Tensor:
+    """The covariances of variables, which are the rows, over observations, which are the columns.
+
+    Parameters
+    ----------
+    correction
+        Subtracted from the number of observations before dividing by it.
+    fweights
+        How often each observation was made.
+    aweights
+        How much it counts.
+
+    Raises
+    ------
+    RuntimeError
+        If there are more than two dimensions.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.cov.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.cov(retrograd.tensor([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]]))
+    tensor([[ 1., -1.],
+            [-1.,  1.]])
+    """
+    if input.ndim > 2:
+        raise RuntimeError(
+            f"cov(): expected input to have two or fewer dimensions but got an input with {input.ndim} dimensions"
+        )
+    rows = input if input.ndim == 2 else reshape(input, (1, -1))
+    weights = fweights
+    if aweights is not None:
+        weights = aweights if fweights is None else fweights * aweights
+    count: Any
+    if weights is None:
+        count = rows.shape[1]
+        freedom: Any = max(count - correction, 0)
+        centred = rows - rows.mean(1, keepdim=True)
+        weighted = centred
+    else:
+        count = weights.sum()
+        lost = correction if aweights is None else correction * (weights * aweights).sum() / count
+        freedom = (count - lost).clamp(min=0)
+        centred = rows - (rows * weights).sum(1, keepdim=True) / count
+        weighted = centred * weights
+    conjugated = weighted.conj() if weighted.is_complex() else weighted
+    found = centred @ conjugated.t() / freedom
+    return found if input.ndim == 2 and input.shape[0] != 1 else found.squeeze()
+
+
+@composite
+def corrcoef(input: Tensor) -> Tensor:
+    """The correlations of variables, which are the rows: covariances over standard deviations.
+
+    Raises
+    ------
+    RuntimeError
+        If there are more than two dimensions.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.corrcoef.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.corrcoef(retrograd.tensor([[0.0, 1.0, 2.0], [4.0, 2.0, 0.0]]))
+    tensor([[ 1., -1.],
+            [-1.,  1.]])
+    """
+    if input.ndim > 2:
+        raise RuntimeError(
+            f"corrcoef(): expected input to have two or fewer dimensions but got an input with {input.ndim} dimensions"
+        )
+    found = cov(input)
+    if not found.ndim:
+        return found / found
+    deviations = found.diag().sqrt()
+    scaled = found / unsqueeze(deviations, 1) / unsqueeze(deviations, 0)
+    return scaled if scaled.is_complex() else scaled.clamp(-1, 1)
+
+
+@composite
+def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
+    """Each slice along `dim` scaled down so that its `p`-norm is at most `maxnorm`.
+
+    Raises
+    ------
+    RuntimeError
+        If there are less than two dimensions, or a norm or bound makes no sense.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.renorm.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.renorm(retrograd.tensor([[3.0, 4.0], [0.3, 0.4]]), 2, 0, 1)
+    tensor([[0.6000, 0.8000],
+            [0.3000, 0.4000]])
+    """
+    at = wrap_dim(dim, input.ndim)
+    if p <= 0:
+        raise RuntimeError("renorm: non-positive-norm not supported")
+    if maxnorm < 0:
+        raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm:g}")
+    if input.ndim < 2:
+        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.ndim} dimensions")
+    norms = input.norm(p, [i for i in range(input.ndim) if i != at], keepdim=True)
+    return input * where(norms > maxnorm, maxnorm / (norms + 1e-7), ones_like(norms))
+
+
+def renorm_(self: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
+    """In-place version of `renorm`."""
+    return copy_(self, renorm(self, p, dim, maxnorm))

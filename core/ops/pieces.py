@@ -1,0 +1,330 @@
+"""Cutting tensors into pieces, and putting pieces together, beyond `split` and `cat`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from retrograd.ops.arguments import as_ints, wrap_dim
+from retrograd.ops.arrange import cat, flip
+from retrograd.ops.broadcasting import broadcast_shapes as common_shape
+from retrograd.ops.declare import composite
+from retrograd.ops.factories import empty, zeros
+from retrograd.ops.shape import chunk, narrow, reshape, split, tensor_split, transpose, unsqueeze
+from retrograd.size import Size
+from retrograd.tensor import Tensor
+
+__all__: list[str] = []
+
+# -- cutting -------------------------------------------------------------------------------------
+
+
+def _cut(name: str, input: Tensor, where: int | Sequence[int], dim: int, least: int) -> tuple[Tensor, ...]:
+    if input.ndim < least:
+        raise RuntimeError(
+            f"torch.{name} requires a tensor with at least {least} dimension, but got a tensor with {input.ndim} "
+            "dimensions!"
+        )
+    if isinstance(where, int):
+        size = input.shape[dim]
+        if where <= 0 or size % where:
+            raise RuntimeError(
+                f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension {size} is not "
+                f"divisible by the split_size {where}!"
+            )
+    return tensor_split(input, where, dim)
+
+
+@composite
+def hsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
+    """Views of pieces, columns together: as many even ones as given, or cut at the given indices.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no dimension, or that many even pieces cannot be made.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.hsplit.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.hsplit(retrograd.tensor([[1, 2], [3, 4]]), 2)
+    (tensor([[1],
+            [3]]), tensor([[2],
+            [4]]))
+    """
+    return _cut("hsplit", input, indices_or_sections, 0 if input.ndim == 1 else 1, 1)
+
+
+@composite
+def vsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
+    """Views of pieces, rows together.
+
+    Raises
+    ------
+    RuntimeError
+        If there are less than two dimensions, or that many even pieces cannot be made.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.vsplit.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.vsplit(retrograd.tensor([[1, 2], [3, 4]]), [1])
+    (tensor([[1, 2]]), tensor([[3, 4]]))
+    """
+    return _cut("vsplit", input, indices_or_sections, 0, 2)
+
+
+@composite
+def dsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
+    """Views of pieces along the third dimension.
+
+    Raises
+    ------
+    RuntimeError
+        If there are less than three dimensions, or that many even pieces cannot be made.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.dsplit.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> [each.shape for each in retrograd.dsplit(retrograd.zeros(1, 2, 4), 2)]
+    [retrograd.Size([1, 2, 2]), retrograd.Size([1, 2, 2])]
+    """
+    return _cut("dsplit", input, indices_or_sections, 2, 3)
+
+
+@composite
+def unsafe_split(input: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """As `split`, but the pieces are copies, which may be written to one by one.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.unsafe_split.html
+    """
+    return tuple(each.clone() for each in split(input, split_size, dim))
+
+
+@composite
+def unsafe_split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """As `split_with_sizes`, but the pieces are copies."""
+    return tuple(each.clone() for each in split(input, list(split_sizes), dim))
+
+
+@composite
+def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """As `chunk`, but the pieces are copies.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.unsafe_chunk.html
+    """
+    return tuple(each.clone() for each in chunk(input, chunks, dim))
+
+
+@composite
+def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """As `narrow`, but a copy.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.narrow_copy.html
+    """
+    return narrow(input, dim, start, length).clone()
+
+
+# -- putting together ----------------------------------------------------------------------------
+
+
+def _with_three(input: Tensor) -> Tensor:
+    if input.ndim == 0:
+        return reshape(input, (1, 1, 1))
+    return unsqueeze(unsqueeze(input, 0), -1) if input.ndim == 1 else unsqueeze(input, -1)
+
+
+@composite
+def atleast_3d(*tensors: Any) -> Any:
+    """Each tensor with at least three dimensions; a row becomes one of (1, n, 1), a matrix one of (n, m, 1).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.atleast_3d.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.atleast_3d(retrograd.zeros(4)).shape
+    retrograd.Size([1, 4, 1])
+    """
+    given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    made = tuple(each if each.ndim > 2 else _with_three(each) for each in given)
+    return made[0] if len(tensors) == 1 and isinstance(tensors[0], Tensor) else made
+
+
+@composite
+def dstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Join along the third dimension.
+
+    Raises
+    ------
+    RuntimeError
+        If there are none.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.dstack.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.dstack((retrograd.zeros(2), retrograd.ones(2)))
+    tensor([[[0., 1.],
+             [0., 1.]]])
+    """
+    if not tensors:
+        raise RuntimeError("dstack expects a non-empty TensorList")
+    return cat(list(atleast_3d(*tensors)) if len(tensors) > 1 else [atleast_3d(tensors[0])], 2)
+
+
+@composite
+def block_diag(*tensors: Tensor) -> Tensor:
+    """A matrix with the given matrices, rows and numbers along its diagonal, and zeros elsewhere.
+
+    Raises
+    ------
+    RuntimeError
+        If one has more than two dimensions.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.block_diag.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.block_diag(retrograd.ones(1, 2), retrograd.tensor(3.0))
+    tensor([[1., 1., 0.],
+            [0., 0., 3.]])
+    """
+    if not tensors:
+        return empty(1, 0)
+    blocks = []
+    for i, each in enumerate(tensors):
+        if each.ndim > 2:
+            raise RuntimeError(
+                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has {each.ndim} dimensions"
+            )
+        blocks.append(each if each.ndim == 2 else reshape(each, (1, each.numel())))
+    width = sum(each.shape[1] for each in blocks)
+    rows, left = [], 0
+    for each in blocks:
+        height, own = each.shape
+        sides = (zeros(height, n, dtype=each.dtype, device=each.device) for n in (left, width - left - own))
+        before, after = sides
+        rows.append(cat([before, each, after], 1))
+        left += own
+    return cat(rows, 0)
+
+
+@composite
+def kron(input: Tensor, other: Tensor) -> Tensor:
+    """The Kronecker product: every element of `input` times all of `other`, as a block.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.kron.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.kron(retrograd.tensor([1.0, 10.0]), retrograd.tensor([1.0, 2.0]))
+    tensor([ 1.,  2., 10., 20.])
+    """
+    ndim = max(input.ndim, other.ndim)
+    own = (1,) * (ndim - input.ndim) + tuple(input.shape)
+    others = (1,) * (ndim - other.ndim) + tuple(other.shape)
+    first = reshape(input, tuple(n for size in own for n in (size, 1)))
+    second = reshape(other, tuple(n for size in others for n in (1, size)))
+    return reshape(first * second, tuple(n * m for n, m in zip(own, others, strict=True)))
+
+
+@composite
+def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
+    """Turn by `k` right angles in the plane of two dimensions, from the first towards the second.
+
+    Raises
+    ------
+    RuntimeError
+        If these are not two different dimensions.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.rot90.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.rot90(retrograd.tensor([[1, 2], [3, 4]]))
+    tensor([[2, 4],
+            [1, 3]])
+    """
+    if len(dims) != 2:
+        raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
+    if input.ndim < 2:
+        raise RuntimeError(f"expected total dims >= 2, but got total dims = {input.ndim}")
+    if dims[0] == dims[1]:
+        raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
+    first, second = (wrap_dim(each, input.ndim) for each in dims)
+    turns = k % 4
+    if turns == 0:
+        return input.clone()
+    if turns == 2:
+        return flip(input, (first, second))
+    return transpose(flip(input, (second if turns == 1 else first,)), first, second)
+
+
+# -- shapes that broadcast -----------------------------------------------------------------------
+
+
+@composite
+def broadcast_shapes(*shapes: Any) -> Size:
+    """The shape that these broadcast to.
+
+    Raises
+    ------
+    RuntimeError
+        If they do not.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.broadcast_shapes.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.broadcast_shapes((2, 1), (3,))
+    retrograd.Size([2, 3])
+    """
+    found: tuple[int, ...] = ()
+    for i, each in enumerate(shapes):
+        shape = (each,) if isinstance(each, int) else tuple(each)
+        for back, (n, m) in enumerate(zip(reversed(shape), reversed(found), strict=False), 1):
+            if n != m and 1 not in (n, m):
+                raise RuntimeError(
+                    f"Attempting to broadcast a dimension of length {n} at -{back}! Mismatching argument at index {i} "
+                    f"had {shape}; but expected shape should be broadcastable to {list(found)}"
+                )
+        found = common_shape(found, shape)
+    return Size(found)
+
+
+@composite
+def sum_to_size(input: Tensor, *size: Any) -> Tensor:
+    """Sum over the dimensions along which a tensor of `size` would be broadcast to this one.
+
+    Raises
+    ------
+    RuntimeError
+        If `size` does not broadcast to the shape of `input`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.sum_to_size.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.ones(2, 3).sum_to_size(1, 3)
+    tensor([[2., 2., 2.]])
+    """
+    wanted, own = as_ints(size), tuple(input._array.shape)
+    lead = len(own) - len(wanted)
+    if lead < 0 or any(n not in (1, m) for n, m in zip(wanted, own[lead:], strict=True)):
+        raise RuntimeError(f"size {{{list(wanted)}}} is not expandable to size {{{list(own)}}}.")
+    if wanted == own:
+        return input
+    dims = [*range(lead), *(i + lead for i, n in enumerate(wanted) if n == 1 and own[i + lead] != 1)]
+    return reshape(input.sum(dims, keepdim=True), wanted) if lead else input.sum(dims, keepdim=True)
