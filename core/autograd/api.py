@@ -236,23 +236,19 @@ def _batched(vjp: Any, outputs: Any, grad_outputs: Any) -> Any:
     roots = _as_list(outputs)
     given = _given(grad_outputs, len(roots))
     _roots(roots, [None if each is None else each[0] for each in given], batched=True)  # the errors of the user's call
-    mapped = [i for i, each in enumerate(given) if each is not None]
-    if not mapped:
+    if any(each is None for each in given):  # which stands for a one without the dimension that is mapped
         raise ValueError(
             "vmap(vjp, in_dims=0, ...)(<inputs>): Got in_dim=0 for some input, but that input is a Tensor of "
             "dimensionality 0 so expected in_dim to satisfy 0 <= in_dim < 0."
         )
 
     def one(*grads: Tensor) -> Any:
-        row: list[Tensor | None] = [None] * len(given)
-        for i, grad_ in zip(mapped, grads, strict=True):
-            row[i] = grad_
-        found = vjp(row)
+        found = vjp(grads)
         present.extend(each is not None for each in found)
         return tuple(each for each in found if each is not None)
 
     present: list[bool] = []
-    rows = iter(vmap(one)(*(given[i] for i in mapped)))
+    rows = iter(vmap(one)(*given))
     return tuple(next(rows) if each else None for each in present)
 
 

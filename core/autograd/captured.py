@@ -11,23 +11,20 @@ from typing import TYPE_CHECKING, Any, Final
 from retrograd.levels import innermost_derivative, is_mapped
 
 if TYPE_CHECKING:
+    from retrograd.ops.declare import Op
     from retrograd.tensor import Tensor
 
 __all__ = ["refuse_captured"]
 
-_BY_OPERAND: Final = frozenset(
-    "eq ne lt le gt ge fmod remainder pow lerp bitwise_and bitwise_or bitwise_xor fill masked_fill".split()
-)
-_OF_TENSORS: Final = frozenset("add sub mul div floor_divide clamp clamp_min clamp_max".split())
-_OTHERS: Final = {
-    "true_divide": "div_.Tensor", "div_rounded": "div_.Tensor_mode", "round_decimals": "round_.decimals",
-    "bernoulli_tensor": "bernoulli_.Tensor", "bernoulli": "bernoulli_.float", "random_from": "random_.from",
-    "random_to": "random_.to", "scatter": "scatter_.src",
+_FORMS: Final = {
+    "_pow": "Tensor", "_pow_number": "Scalar", "_bernoulli_in_place": "float", "_bernoulli_tensor_in_place": "Tensor",
+    "_random_from_in_place": "from", "_random_to_in_place": "to",
 }  # fmt: skip
+"""Where the overload of an operator in place is not that of the operator."""
 
 
-def refuse_captured(tensor: Tensor, name: str, operands: Sequence[Any] = ()) -> None:
-    """Raise, before a write by the operator `name`, if the innermost derivative's function has captured `tensor`.
+def refuse_captured(tensor: Tensor, op: Op | str, operands: Sequence[Any] = ()) -> None:
+    """Refuse a write by an operator, or one of this name, to what the innermost derivative's function has captured.
 
     Raises
     ------
@@ -47,8 +44,8 @@ def refuse_captured(tensor: Tensor, name: str, operands: Sequence[Any] = ()) -> 
     if not any(cell is each for each in derivative.admitted):
         raise RuntimeError(
             "During a grad (vjp, jvp, grad, etc) transform, the function provided attempted to call in-place operation "
-            f"(aten::{_overload(name, operands)}) that would mutate a captured Tensor. This is not supported; please "
-            "rewrite the function being transformed to explicitly accept the mutated Tensor(s) as inputs."
+            f"(aten::{_overload(op, (tensor, *operands))}) that would mutate a captured Tensor. This is not supported; "
+            "please rewrite the function being transformed to explicitly accept the mutated Tensor(s) as inputs."
         )
 
 
@@ -56,16 +53,12 @@ def _is_mapped_more(operand: Any, target: Tensor) -> bool:
     return hasattr(operand, "_cell") and is_mapped(operand) and not is_mapped(target)
 
 
-def _overload(name: str, operands: Sequence[Any]) -> str:
-    """The name by which PyTorch's dispatcher knows an in-place operator."""
-    if name.endswith("_"):  # of those that change a shape, and have one name
-        return name
-    plain = name.strip("_").removesuffix("_in_place").removesuffix("_raw")
-    of_number, of_tensor = plain.removesuffix("_number"), plain.removesuffix("_tensor")
-    if plain in _OTHERS:
-        return _OTHERS[plain]
-    if of_number != plain:
-        return f"{of_number}_.Scalar" if of_number in _BY_OPERAND else f"{of_number}_"
-    if of_tensor in _BY_OPERAND:
-        return f"{of_tensor}_.{'Tensor' if operands and hasattr(operands[-1], '_cell') else 'Scalar'}"
-    return f"{plain}_.Tensor" if plain in _OF_TENSORS else f"{plain}_"
+def _overload(op: Op | str, arguments: Sequence[Any]) -> str:
+    """The name by which PyTorch's dispatcher knows an operator in place."""
+    if isinstance(op, str):
+        return op
+    from retrograd.ops.aten import overload_of
+
+    name, _, form = overload_of(op, arguments).name().removeprefix("aten::").partition(".")
+    form = _FORMS.get(op.name, form)
+    return f"{name}_.{form}" if form else f"{name}_"

@@ -43,7 +43,7 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
         name = operator_name(op.node_class.__name__) + "_"
         return mode.profiler.call(name, call_inplace, op, target, *rest)
     if births:
-        refuse_captured(target, op.name, rest)
+        refuse_captured(target, op, rest)
     inputs, values = dispatch._split(op, (target, *rest))
     k = dispatch.common_kernels(op.name + "_", inputs)
     if k.level or op.raw:

@@ -319,3 +319,13 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_same_as_pytorch(name: str, backend: str) -> None:
     assert_same(PROGRAMS[name])
+
+
+def test_batched_gradients_are_given_for_every_root() -> None:
+    assert_same(
+        """
+    x = torch.tensor([1., 2.], requires_grad=True)
+    attempt(torch.autograd.grad, ((x * x).sum(), x * 3), x, (None, torch.eye(2)), is_grads_batched=True)
+    attempt(torch.autograd.grad, (x * x, x * 3), x, (torch.eye(2), torch.eye(2)), is_grads_batched=True)
+    """
+    )
