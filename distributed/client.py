@@ -51,6 +51,7 @@ HEARTBEAT = 0.5
 _TICK = 0.1  # seconds between looks at the clock when nothing arrives
 _BLOCKED = 0.002  # the same, while ZeroMQ does not take what is to be sent
 _FAREWELL = 2.0  # seconds that a goodbye may take
+_MOST_CHASES = 100  # attempts at the weights of one step, while others go on making steps
 _SPARSE = 0.5  # the share of rows below which rows travel by number
 _LOOK_AGAIN_MOST = 64  # pushes between two looks at a matrix whose rows were not sparse
 
@@ -115,6 +116,8 @@ class Client:
         """Steps completed."""
         self.version: dict[int, int] = {}
         """Updates that are in the weights, by server."""
+        self._steps: dict[int, int] = {}
+        """The step that the weights are of, by server."""
         self.initialized = False
         self.waited = 0.0
         """Seconds spent on waiting for answers."""
@@ -192,7 +195,7 @@ class Client:
             arrays = [view(np.ascontiguousarray(weights[each.tensor]), each) for each in share] if first else []
             self._init(link, call, tuple(share) if first else (), arrays, first)
         self._deliver = deliver
-        self._settle(call, len(self.links))
+        self._settle_weights(call)
         if (codec := welcomes[0].compression) != "none":
             self.compression = codec_for(codec, seed=self.place.rank)
         self.initialized = True
@@ -245,7 +248,7 @@ class Client:
             self._send_rest(push, link.shard, queued[link.shard], tuple(present[link.shard]), groups)
         self._push = None
         self._deliver = deliver
-        self._settle(push.call, len(self.links))
+        self._settle_weights(push.call)
         return self.step
 
     def pull(self, deliver: Deliver) -> None:
@@ -255,7 +258,7 @@ class Client:
         for link in self.links:
             self._ask(link, call, partial(messages.Pull, step=self.step, shared=True))
         self._deliver = deliver
-        self._settle(call, len(self.links))
+        self._settle_weights(call)
 
     def barrier(self) -> None:
         """Wait until every worker is here."""
@@ -405,6 +408,22 @@ class Client:
         optimizer, groups, table = self._training
         self._ask(link, call, lambda seq: messages.Init(seq, optimizer, groups, table, slices, weights, True), arrays)
 
+    def _settle_weights(self, call: _Call) -> None:
+        """Wait for the weights of all servers, and see that they are of one step.
+
+        Where a step is made without this worker (it was late, or has just come), servers may answer before and after.
+        """
+        self._settle(call, len(self.links))
+        for _ in range(_MOST_CHASES):
+            newest = max(self._steps.values())
+            behind = [link for link in self.links if self._steps[link.shard] < newest]
+            if not behind:
+                return
+            call = self._call()
+            for link in behind:
+                self._ask(link, call, partial(messages.Pull, step=newest, shared=True))
+            self._settle(call, len(behind))
+
     def _settle(self, call: _Call, servers: int) -> bool:
         """Wait for all answers to a call, handing on weights as they come.
 
@@ -495,7 +514,7 @@ class Client:
         if self._parts[shard] < message.parts:
             return 0
         del self._parts[shard]
-        self.version[shard] = message.version
+        self.version[shard], self._steps[shard] = message.version, message.step
         if shard == 0:
             self.step = message.step
         return 1

@@ -143,6 +143,30 @@ def test_a_stranger_among_servers_is_told_so_and_has_no_say() -> None:
         assert [each.failure for each in servers] == [None, None]
 
 
+def test_a_worker_that_others_have_left_behind_gets_the_weights_of_one_step_from_all() -> None:
+    with serving(3, 2, backups=1) as servers, clients(*servers) as [first, second, late]:
+        start(first, second, late)
+        all_of(first.learn, second.learn)
+        loss = Loss(messages.Order, 10**6)  # the second server is left behind ...
+        lead = servers[0]
+        lead.within(lambda: setattr(lead.outbox, "send", loss(lead.outbox.send)))
+        others = [threading.Thread(target=together, args=(each.learn,)) for each in (first, second)]
+        for each in others:
+            each.start()
+        wait_until(lambda: lead.frontier == 2, "the first server to make the second step")
+        found: list[Any] = []
+        third = threading.Thread(target=lambda: found.extend(together(late.fetch)))
+        third.start()
+        wait_until(lambda: all(each.roster[2].answered > 1 for each in servers), "both to answer the late one")
+        loss.left = 0  # ... and hears of the step after that
+        for each in (*others, third):
+            each.join(DEADLINE)
+        [(w, b)] = found
+        np.testing.assert_array_equal(w, 1 - 2 * 0.5 * 3)
+        assert b.item() == 1 - 2 * 0.5 * 3
+        assert late.step == 2
+
+
 # ---- one of them fails ------------------------------------------------------------------------------------
 
 
