@@ -82,6 +82,14 @@ pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _LAZY = ("cuda", "distributed", "func", "nn", "optim", "utils", "random", "backends", "profiler", "testing")
 
+_OF_NN = """
+    adaptive_avg_pool1d adaptive_max_pool1d avg_pool1d bilinear celu channel_shuffle conv1d conv2d conv3d
+    conv_transpose1d conv_transpose2d conv_transpose3d cosine_similarity dropout group_norm hardshrink layer_norm
+    max_pool1d max_pool2d max_pool3d pairwise_distance pdist pixel_shuffle pixel_unshuffle prelu rms_norm rrelu selu
+    threshold
+""".split()
+"""Functions of `nn.functional` that PyTorch has in its namespace too."""
+
 if _TYPE_CHECKING:  # without `distributed`, which no module of the core knows
     from retrograd import (
         backends as backends,
@@ -102,6 +110,10 @@ def __getattr__(name: str) -> Any:
         from importlib import import_module
 
         return import_module(f"retrograd.{name}")
+    if name in _OF_NN:
+        from retrograd.nn import functional
+
+        return getattr(functional, name)
     if name == "vmap":
         from retrograd.func import vmap
 
@@ -110,5 +122,6 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = sorted(
-    {name for name in globals() if not name.startswith("_") and name not in ("Any", "annotations")} | {*_LAZY, "vmap"}
+    {name for name in globals() if not name.startswith("_") and name not in ("Any", "annotations")}
+    | {*_LAZY, *_OF_NN, "vmap"}
 )

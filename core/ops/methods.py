@@ -12,7 +12,17 @@ from typing import Any
 
 from retrograd import memory
 from retrograd.autograd import hooks
-from retrograd.ops import differences, indexing, inplace, linalg, scattering, shape, shape_in_place, subscript
+from retrograd.ops import (
+    attributes,
+    differences,
+    indexing,
+    inplace,
+    linalg,
+    scattering,
+    shape,
+    shape_in_place,
+    subscript,
+)
 from retrograd.ops.declare import publics
 from retrograd.ops.inplace import in_place_of, in_place_of_composite
 from retrograd.ops.specialise import public_function
@@ -101,7 +111,7 @@ def attach() -> None:
     Tensor.fill_diagonal_, Tensor.renorm_ = scattering.fill_diagonal_, differences.renorm_  # type: ignore[attr-defined]
     for name in ("squeeze_", "unsqueeze_", "transpose_", "t_"):
         setattr(Tensor, name, getattr(shape_in_place, name))
-    for name, made in _renamed().items():
+    for name, made in (_renamed() | attributes.ATTRIBUTES).items():
         setattr(Tensor, name, made)
 
 

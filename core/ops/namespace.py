@@ -14,6 +14,7 @@ from typing import Any
 from retrograd import ops
 from retrograd.ops import methods
 from retrograd.ops.declare import publics
+from retrograd.tensor import Tensor
 
 __all__ = ["load"]
 
@@ -26,12 +27,23 @@ _EXPORTED_WHOLE = (
 _INTERNAL = {"legacy_tensor", "printoptions", "tensor_text"}
 
 
+_METHODS = """
+    abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ asin_ asinh_ atan_ atanh_ ceil_ clamp_
+    clamp_max_ clamp_min_ clip_ cos_ cosh_ deg2rad_ detach detach_ erf_ erfc_ exp2_ exp_ expm1_ fill_ fix_ floor_ frac_
+    gcd_ get_device index_put_ is_same_size is_signed lcm_ ldexp_ log10_ log1p_ log2_ log_ logit_ nan_to_num_ neg_
+    negative_ rad2deg_ reciprocal_ relu_ resize_as_ round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ tanh_
+    trunc_ xlogy_ zero_
+""".split()
+"""Methods that PyTorch's namespace has too."""
+
+
 def load() -> dict[str, Callable[..., Any]]:
     """Put the operators on `Tensor` and return the functions of the namespace."""
     for found in pkgutil.iter_modules(ops.__path__):
         import_module(f"{ops.__name__}.{found.name}")
     methods.attach()
     exported = {name: function for name, function in publics.items() if not name.startswith("_")}
+    exported |= {name: getattr(Tensor, name) for name in _METHODS}
     for module_name in _EXPORTED_WHOLE:
         module = import_module(module_name)
         exported |= {name: getattr(module, name) for name in module.__all__ if name not in _INTERNAL}

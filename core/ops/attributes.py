@@ -1,0 +1,276 @@
+"""What a tensor says of its kind, compares of its memory, and does element by element on the host.
+
+Also `resize_`, which takes memory of another size. None of these has a derivative; all are methods only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from retrograd import memory
+from retrograd.dtypes import bool_
+from retrograd.ops.arguments import as_ints
+from retrograd.ops.arrange import cat
+from retrograd.ops.factories import empty, zeros
+from retrograd.tensor import Tensor
+
+__all__ = ["ATTRIBUTES"]
+
+# -- kinds ---------------------------------------------------------------------------------------
+
+
+def _is_cpu(self: Tensor) -> bool:
+    """Whether it is on a CPU, of whichever backend."""
+    return self.device.type.endswith("cpu")
+
+
+def _never(name: str) -> property:
+    return property(lambda self: False, doc=f"False: there are no such tensors here (`{name}`).")
+
+
+_KINDS = (
+    "is_cuda is_ipu is_maia is_meta is_mkldnn is_mps is_mtia is_nested is_quantized is_sparse is_sparse_csr is_vulkan "
+    "is_xla is_xpu"
+).split()
+"""What PyTorch's tensors can be and these cannot. A GPU is a device of a backend: `device.type` names it."""
+
+
+def get_device(self: Tensor) -> int:
+    """The number of the tensor's device; -1 on a CPU."""
+    return -1 if _is_cpu(self) else self.device.index or 0
+
+
+def is_pinned(self: Tensor, device: Any = None) -> bool:
+    """False: memory is not pinned here."""
+    return False
+
+
+def is_shared(self: Tensor) -> bool:
+    """Whether the memory is shared between processes: False, of a tensor of this process."""
+    return False
+
+
+def is_distributed(self: Tensor) -> bool:
+    """False; the servers that share weights hold arrays of their own."""
+    return False
+
+
+def is_same_size(self: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have one shape.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.is_same_size.html
+    """
+    return tuple(self._array.shape) == tuple(other._array.shape)
+
+
+def is_set_to(self: Tensor, tensor: Tensor) -> bool:
+    """Whether both are the same elements of one memory, in the same layout.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.is_set_to.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> x = retrograd.zeros(4)
+    >>> x.is_set_to(x.view(4)), x.is_set_to(x.view(2, 2)), x.is_set_to(x.clone())
+    (True, False, False)
+    """
+    one, other = self._layout(), tensor._layout()
+    same = (one.shape, one.strides, one.offset) == (other.shape, other.strides, other.offset)
+    return same and self.dtype is tensor.dtype and self.data_ptr() == tensor.data_ptr()
+
+
+def _is_all_true(self: Tensor) -> Tensor:
+    """Whether all elements of a tensor of booleans hold."""
+    return _of_bool(self).all()
+
+
+def _is_any_true(self: Tensor) -> Tensor:
+    """Whether an element of a tensor of booleans holds."""
+    return _of_bool(self).any()
+
+
+def _of_bool(self: Tensor) -> Any:
+    if self.dtype is not bool_:
+        raise RuntimeError(f"expected a tensor of dtype retrograd.bool, got {self.dtype}")
+    return self
+
+
+# -- element by element --------------------------------------------------------------------------
+
+
+def _computed(self: Tensor, name: str, function: Callable[..., Any], others: tuple[Tensor, ...]) -> Tensor:
+    if self.requires_grad:
+        raise RuntimeError(f"Can't call {name}() on Variable that requires grad. Use var.detach().{name}() instead.")
+    from retrograd.ops.creation import tensor
+
+    columns = [each.expand(self.shape).reshape(-1).tolist() for each in (self, *others)]
+    values = [function(*row) for row in zip(*columns, strict=True)]
+    made = tensor(values, dtype=self.dtype, device=self.device).reshape(self.shape)
+    self.data.copy_(made)  # as in PyTorch, the version stays
+    return self
+
+
+def apply_(self: Tensor, callable: Callable[[Any], Any]) -> Tensor:
+    """Replace each element by what a Python function makes of it; slow, and without a gradient.
+
+    Raises
+    ------
+    RuntimeError
+        If the tensor requires a gradient.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.apply_.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.tensor([1.0, 2.0]).apply_(lambda x: x * x + 1)
+    tensor([2., 5.])
+    """
+    return _computed(self, "apply_", callable, ())
+
+
+def map_(self: Tensor, tensor: Tensor, callable: Callable[[Any, Any], Any]) -> Tensor:
+    """As `apply_`, with the elements of a second tensor, which is broadcast, as second arguments.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.map_.html
+    """
+    return _computed(self, "map_", callable, (tensor,))
+
+
+def map2_(self: Tensor, x: Tensor, y: Tensor, callable: Callable[[Any, Any, Any], Any]) -> Tensor:
+    """As `map_`, with two more tensors."""
+    return _computed(self, "map2_", callable, (x, y))
+
+
+# -- functions of nn -----------------------------------------------------------------------------
+
+
+def hardshrink(self: Tensor, lambd: float = 0.5) -> Tensor:
+    """`nn.functional.hardshrink`."""
+    from retrograd.nn import functional
+
+    return functional.hardshrink(self, lambd)
+
+
+def prelu(self: Tensor, weight: Tensor) -> Tensor:
+    """`nn.functional.prelu`."""
+    from retrograd.nn import functional
+
+    return functional.prelu(self, weight)
+
+
+# -- sequences -----------------------------------------------------------------------------------
+
+
+def _reversed(self: Tensor) -> Tensor:
+    """`reversed(x)`: the first dimension from its end."""
+    return self.flip(0) if self.ndim else self
+
+
+def _delete_item(self: Tensor, key: Any) -> None:
+    raise TypeError("Tensor does not support deleting items")
+
+
+# -- memory --------------------------------------------------------------------------------------
+
+
+def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
+    """Let this tensor have another shape, row-major from where it begins in its memory, without a gradient.
+
+    If the memory is too small, the tensor moves to larger memory, in which what is new is zero; other tensors stay
+    with the old.
+
+    Raises
+    ------
+    RuntimeError
+        If the tensor requires a gradient.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.resize_.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> x = retrograd.tensor([[1, 2], [3, 4], [5, 6]])
+    >>> x.resize_(2, 2)
+    tensor([[1, 2],
+            [3, 4]])
+    """
+    if self.requires_grad:
+        raise RuntimeError("cannot resize variables that require grad")
+    wanted = as_ints(sizes)
+    offset, count = self.storage_offset(), 1
+    for n in wanted:
+        count *= n
+    storage = self.untyped_storage()
+    have = storage.nbytes() // self.element_size()
+    if count and offset + count > have:
+        old = empty(0, dtype=self.dtype, device=self.device)
+        memory.set_(old, storage)
+        storage = cat([old, zeros(offset + count - have, dtype=self.dtype, device=self.device)])
+    return memory.set_(self, storage, offset, wanted)
+
+
+def resize_as_(self: Tensor, the_template: Tensor, memory_format: Any = None) -> Tensor:
+    """`resize_` to the shape of another tensor.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.resize_as_.html
+    """
+    return resize_(self, *the_template.shape)
+
+
+def as_strided_(self: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
+    """Let this tensor have other sizes and strides in its memory, in place; without a gradient here.
+
+    Raises
+    ------
+    RuntimeError
+        If the tensor requires a gradient, or the layout goes beyond the memory.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.arange(4).as_strided_((2, 2), (1, 2))
+    tensor([[0, 2],
+            [1, 3]])
+    """
+    if self.requires_grad:
+        raise RuntimeError("as_strided_() is not recorded: use as_strided() of a tensor that requires a gradient")
+    offset = self.storage_offset() if storage_offset is None else storage_offset
+    return memory.set_(self, self.untyped_storage(), offset, tuple(size), tuple(stride))
+
+
+def new_empty_strided(self: Tensor, size: Any, stride: Any, **options: Any) -> Tensor:
+    """A tensor of these sizes and strides, by default of this one's type and on its device.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.new_empty_strided.html
+    """
+    from retrograd.ops.factories import empty_strided
+
+    options.setdefault("dtype", self.dtype)
+    options.setdefault("device", self.device)
+    return empty_strided(size, stride, **options)
+
+
+def _own(functions: Any) -> Iterator[tuple[str, Any]]:
+    return ((each.__name__, each) for each in functions)
+
+
+ATTRIBUTES: dict[str, Any] = {
+    "is_cpu": property(_is_cpu),
+    "name": property(lambda self: None, doc="None: tensors have no names."),
+    "__reversed__": _reversed,
+    "__delitem__": _delete_item,
+    **{name: _never(name) for name in _KINDS},
+    **dict(
+        _own(
+            (
+                get_device, is_pinned, is_shared, is_distributed, is_same_size, is_set_to, _is_all_true, _is_any_true,
+                apply_, map_, map2_, resize_, resize_as_, as_strided_, new_empty_strided,
+                hardshrink, prelu,
+            )
+        )
+    ),
+}  # fmt: skip
+"""Of `Tensor`, by name."""
