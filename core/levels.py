@@ -17,6 +17,8 @@ __all__ = [
 ]  # fmt: skip
 
 _running: ContextVar[tuple[Any, ...]] = ContextVar("retrograd.transforms", default=())
+_number: ContextVar[int] = ContextVar("retrograd.derivative", default=0)
+"""That of the innermost derivative that has been entered; zero if none has."""
 
 
 def transforms() -> tuple[Any, ...]:
@@ -92,9 +94,9 @@ births: Final[list[int]] = []
 
 def note_birth(tensor: Any) -> None:
     """Let a new tensor know in which derivative of a function it was made: Note [Captured tensors]."""
-    derivative, _, _ = innermost_derivative()
-    if derivative is not None:
-        tensor._cell[1:] = (None, derivative.number)
+    number = _number.get()
+    if number:
+        tensor._cell = [0, None, number]
 
 
 def innermost_derivative() -> tuple[Derivative | None, tuple[Any, ...], tuple[Any, ...]]:
@@ -109,18 +111,22 @@ def innermost_derivative() -> tuple[Derivative | None, tuple[Any, ...], tuple[An
 class running:
     """A context in which a transform runs: a kernel table of `vmap`, a `Derivative`, or the name of another."""
 
-    __slots__ = ("transform",)
+    __slots__ = ("_outer", "transform")
 
     def __init__(self, transform: Any) -> None:
         self.transform = transform
+        self._outer = 0
 
     def __enter__(self) -> None:
         # A tuple: tasks share what the variable holds.
         _running.set((*_running.get(), self.transform))
         if type(self.transform) is Derivative:
+            self._outer = _number.get()
+            _number.set(self.transform.number)
             births.append(self.transform.number)
 
     def __exit__(self, *exc_info: object) -> None:
         _running.set(_running.get()[:-1])
         if type(self.transform) is Derivative:
+            _number.set(self._outer)
             births.remove(self.transform.number)

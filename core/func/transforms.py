@@ -154,6 +154,13 @@ def replace(args: tuple[Any, ...], argnums: Argnums, values: tuple[Any, ...]) ->
     return tuple(replaced)
 
 
+def _others(args: tuple[Any, ...], argnums: Argnums, chosen: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments of the function: those that it is differentiated by, and the others as its own."""
+    if len(chosen) == len(args):
+        return replace(args, argnums, chosen)
+    return replace(tree_map(_own, replace(args, argnums, (None,) * len(chosen))), argnums, chosen)
+
+
 def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
     """A function that returns the gradient of `func` and its value.
 
@@ -173,8 +180,7 @@ def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         with _recording(), running(Derivative("grad", tree_flatten((args, kwargs))[0])):
             chosen = tree_map(_fresh, select(args, argnums))
-            others = tree_map(_own, replace(args, argnums, (None,) * len(chosen)))
-            output = func(*replace(others, argnums, chosen), **tree_map(_own, kwargs))
+            output = func(*_others(args, argnums, chosen), **(tree_map(_own, kwargs) if kwargs else {}))
             value, aux = _value_and_aux(output, has_aux)
             leaves, spec = tree_flatten(chosen)
             gradients = _gradients(value, leaves)
@@ -348,8 +354,7 @@ def jacrev(
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         refuse_complex("jacrev", args, "inputs")
         chosen = select(args, argnums)
-        others = tree_map(_own, replace(args, argnums, (None,) * len(chosen)))
-        result = vjp_of(lambda *c: func(*replace(others, argnums, c), **kwargs), chosen, has_aux, args)
+        result = vjp_of(lambda *c: func(*_others(args, argnums, c), **kwargs), chosen, has_aux, args)
         output, pull_back = result[:2]
         refuse_complex("jacrev", output, "outputs")
         outputs, out_spec = tree_flatten(output)
