@@ -21,6 +21,7 @@ __all__ = ["load"]
 _EXPORTED_WHOLE = (
     "retrograd.ops.creation", "retrograd.ops.conversion", "retrograd.ops.legacy", "retrograd.ops.sampling",
     "retrograd.layout", "retrograd.printing", "retrograd.random", "retrograd.serialization",
+    "retrograd.settings",
 )  # fmt: skip
 """Modules of functions that are no operators: their `__all__` is exported."""
 

@@ -7,12 +7,16 @@ from typing import Any
 
 _SUBMODULES = ("_pytree", "checkpoint", "hooks", "viz")
 
-__all__ = [*_SUBMODULES]
+__all__ = [*_SUBMODULES, "swap_tensors"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return import_module(f"retrograd.utils.{name}")
+    if name == "swap_tensors":
+        from retrograd.utils.swapping import swap_tensors
+
+        return swap_tensors
     raise AttributeError(f"module 'retrograd.utils' has no attribute {name!r}")
 
 

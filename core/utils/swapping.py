@@ -1,0 +1,86 @@
+"""`swap_tensors`: two tensor objects exchange all that they are."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING
+
+from retrograd.autograd.node import AccumulateGrad
+from retrograd.tensor import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from retrograd.storage import View
+
+__all__ = ["swap_tensors"]
+
+_SLOTS = ("_array", "_cell", "_edge", "_k", "_meta")
+
+
+def swap_tensors(t1: Tensor, t2: Tensor) -> None:
+    """Exchange the contents, classes and attributes of two tensors: whoever holds one now has the other.
+
+    Raises
+    ------
+    RuntimeError
+        If one of them has views that the graph knows, or somebody holds a weak reference to it: those would be left
+        behind.
+
+    Source: https://docs.pytorch.org/docs/stable/torch.html (`torch.utils.swap_tensors`)
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> a, b = retrograd.ones(2), retrograd.zeros(3)
+    >>> retrograd.utils.swap_tensors(a, b)
+    >>> a, b
+    (tensor([0., 0., 0.]), tensor([1., 1.]))
+    """
+    for name, each in (("t1", t1), ("t2", t2)):
+        if any(view.base is each for view in _views_beside(each)):
+            raise RuntimeError(f"Cannot swap {name} because there are views of it")
+        if weakref.getweakrefcount(each) > len(_references(each)):
+            raise RuntimeError(f"Cannot swap {name} because it has weakref associated with it")
+    if t1 is t2:
+        return
+    for slot in _SLOTS:
+        one, other = getattr(t1, slot), getattr(t2, slot)
+        setattr(t1, slot, other)
+        setattr(t2, slot, one)
+    t1.__class__, t2.__class__ = t2.__class__, t1.__class__
+    t1.__dict__, t2.__dict__ = t2.__dict__, t1.__dict__
+    for each in (t1, t2):
+        _take_over(each)
+
+
+def _views_beside(tensor: Tensor) -> Iterator[View]:
+    storage = None if tensor._meta is None else tensor._meta.storage
+    for alias in () if storage is None else storage.live():
+        view = alias._own_meta().view
+        if view is not None:
+            yield view
+
+
+def _references(tensor: Tensor) -> list[object]:
+    """Why there is a weak reference of ours to a tensor: at most one, since those without a callback are one object."""
+    if tensor._meta is not None and tensor._meta.storage is not None:
+        return [tensor._meta.storage]
+    if tensor._edge is None:
+        return []
+    node, position = tensor._edge
+    retained = node.extras is not None and node.extras.retain is not None and position in node.extras.retain
+    return [node] if type(node) is AccumulateGrad or retained else []
+
+
+def _take_over(tensor: Tensor) -> None:
+    """Let the graph and the storage know the object that stands there now."""
+    if tensor._meta is not None and tensor._meta.storage is not None:
+        tensor._meta.storage.add(tensor)
+    if tensor._edge is None:
+        return
+    node, position = tensor._edge
+    if type(node) is AccumulateGrad:
+        node._variable, node.variable_type = weakref.ref(tensor), type(tensor)
+    elif node.extras is not None and node.extras.retain is not None and position in node.extras.retain:
+        node.extras.retain[position] = weakref.ref(tensor)
