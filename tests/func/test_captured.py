@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from programs import assert_same
 
 import retrograd
 from retrograd import func
+from retrograd.levels import births
 
 _SETUP = """
 fn = torch.func
@@ -148,3 +151,19 @@ def test_an_error_about_a_stale_tensor_made_inside_names_who_wrote(backend: str)
     with pytest.raises(RuntimeError, match="modified by an inplace operation") as caught:
         func.grad(stale)(retrograd.ones(2))
     assert "was last written to by add_" in caught.value.__notes__[0]
+
+
+def test_a_derivative_marks_nothing_in_other_threads_nor_after_it_has_failed() -> None:
+    elsewhere = retrograd.ones(2)
+
+    def fails(x: retrograd.Tensor) -> retrograd.Tensor:
+        thread = threading.Thread(target=lambda: elsewhere.mul_(2).add_(retrograd.zeros(2)))
+        thread.start()
+        thread.join()
+        raise KeyError(len(retrograd.zeros(2)._cell))
+
+    with pytest.raises(KeyError, match="3"):
+        func.grad(fails)(retrograd.ones(2))
+    assert elsewhere.tolist() == [2.0, 2.0]
+    assert births == []
+    assert retrograd.zeros(2)._cell == [0]
