@@ -147,7 +147,7 @@ def set_float32_matmul_precision(precision: Literal["highest", "high", "medium"]
         _settings.precision = precision
     else:
         warnings.warn(
-            f"{precision} is not one of 'highest', 'high', or 'medium'; the current setFloat32MatmulPrecision call has no "
-            "effect.",
+            f"{precision} is not one of 'highest', 'high', or 'medium'; the current setFloat32MatmulPrecision call has "
+            "no effect.",
             stacklevel=2,
         )

@@ -41,9 +41,17 @@ from retrograd.autograd.jacobians import (
     row_units,
     within,
 )  # fmt: skip
+from retrograd.autograd.old_jacobians import (
+    get_analytical_jacobian,
+    get_numerical_jacobian,
+    get_numerical_jacobian_wrt_specific_input,
+)
 from retrograd.tensor import Tensor
 
-__all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
+__all__ = [
+    "GradcheckError", "get_analytical_jacobian", "get_numerical_jacobian", "get_numerical_jacobian_wrt_specific_input",
+    "gradcheck", "gradgradcheck",
+]  # fmt: skip
 
 
 # -- comparing -------------------------------------------------------------------------------------
