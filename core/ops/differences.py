@@ -375,6 +375,11 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     return input * where(norms > maxnorm, maxnorm / (norms + 1e-7), ones_like(norms))
 
 
+def addbmm_(self: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    """In-place version of `addbmm`."""
+    return copy_(self, addbmm(self, batch1, batch2, beta=beta, alpha=alpha))
+
+
 def renorm_(self: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     """In-place version of `renorm`."""
     return copy_(self, renorm(self, p, dim, maxnorm))

@@ -6,7 +6,7 @@ from typing import Any
 
 from retrograd.dtypes import cpp_name, dtype
 from retrograd.ops.broadcasting import broadcast_shapes
-from retrograd.ops.declare import Array, Formulas, composite, op
+from retrograd.ops.declare import Array, Formulas, alias, composite, op
 from retrograd.ops.graph import graph_kernel
 from retrograd.ops.shape import expand, reshape, transpose, unsafe_view, unsqueeze
 from retrograd.ops.shape_in_place import squeeze_
@@ -246,6 +246,9 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.outer.html
     """
     return reshape(input, input.numel(), 1) * vec2
+
+
+alias("ger", outer)
 
 
 @composite

@@ -108,6 +108,7 @@ def attach() -> None:
     for name in ("copy_", "fill_", "zero_"):
         setattr(Tensor, name, getattr(inplace, name))
     Tensor.set_, Tensor.untyped_storage = memory.set_, memory.untyped_storage  # type: ignore[attr-defined]
+    Tensor.addbmm_ = differences.addbmm_  # type: ignore[attr-defined]
     Tensor.fill_diagonal_, Tensor.renorm_ = scattering.fill_diagonal_, differences.renorm_  # type: ignore[attr-defined]
     for name in ("squeeze_", "unsqueeze_", "transpose_", "t_"):
         setattr(Tensor, name, getattr(shape_in_place, name))
