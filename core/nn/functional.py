@@ -11,6 +11,7 @@ from retrograd.nn.functions import (
     distance as _distance,
     linear as _linear,
     loss as _loss,
+    multihead as _multihead,
     normalization as _normalization,
     pooling as _pooling,
     vision as _vision,
@@ -21,6 +22,7 @@ from retrograd.nn.functions.convolution import *
 from retrograd.nn.functions.distance import *
 from retrograd.nn.functions.linear import *
 from retrograd.nn.functions.loss import *
+from retrograd.nn.functions.multihead import *
 from retrograd.nn.functions.normalization import *
 from retrograd.nn.functions.pooling import *
 from retrograd.nn.functions.vision import *
@@ -32,6 +34,7 @@ __all__ += _convolution.__all__
 __all__ += _distance.__all__
 __all__ += _linear.__all__
 __all__ += _loss.__all__
+__all__ += _multihead.__all__
 __all__ += _normalization.__all__
 __all__ += _pooling.__all__
 __all__ += _vision.__all__

@@ -3,6 +3,8 @@
 # ruff: noqa: F403 - each theme lists what it exports
 from retrograd.nn.modules.activation import *
 from retrograd.nn.modules.activation import __all__ as _activation
+from retrograd.nn.modules.attention import *
+from retrograd.nn.modules.attention import __all__ as _attention
 from retrograd.nn.modules.container import *
 from retrograd.nn.modules.container import __all__ as _container
 from retrograd.nn.modules.conv import *
@@ -19,9 +21,12 @@ from retrograd.nn.modules.pooling import *
 from retrograd.nn.modules.pooling import __all__ as _pooling
 from retrograd.nn.modules.recurrent import *
 from retrograd.nn.modules.recurrent import __all__ as _recurrent
+from retrograd.nn.modules.transformer import *
+from retrograd.nn.modules.transformer import __all__ as _transformer
 
 __all__ = ["Module"]
 __all__ += _activation
+__all__ += _attention
 __all__ += _container
 __all__ += _conv
 __all__ += _linear
@@ -29,3 +34,4 @@ __all__ += _loss
 __all__ += _normalization
 __all__ += _pooling
 __all__ += _recurrent
+__all__ += _transformer

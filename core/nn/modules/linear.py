@@ -78,6 +78,10 @@ class Linear(Module):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
 
+class NonDynamicallyQuantizableLinear(Linear):
+    """PyTorch's name for the last layer of `MultiheadAttention`; the same as `Linear`."""
+
+
 class Bilinear(Module):
     """``x1 @ weight[k] @ x2`` for each output k, plus a bias."""
 
