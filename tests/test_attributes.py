@@ -54,6 +54,19 @@ PROGRAMS = {
         x = torch.arange(6.0)
         print(x.as_strided_((2, 2), (1, 2)) is x, x, x.stride(), x.storage_offset())
         print(x.as_strided_((2,), (2,), 1), x.storage_offset())
+        x = torch.arange(6.0, requires_grad=True)
+        y = x * 2
+        z = y.as_strided_((2, 2), (1, 2))
+        print(z is y, y.grad_fn.name(), y._version, y, y.grad_fn._saved_size)
+        (y * y).sum().backward()
+        print(x.grad)
+        y = x * 1
+        y.as_strided_((2,), (2,), 1).mul_(3).sum().backward()
+        print(x.grad)
+        attempt(x.as_strided_, (2,), (1,))
+        attempt((x * 1).as_strided_, (9,), (1,))
+        attempt(torch.as_strided_, torch.arange(4.0), (2,), (-1,))
+        x = torch.arange(6.0)
         print(x.new_empty_strided((2, 3), (1, 2)).shape, x.new_empty_strided((2,), (1,), dtype=torch.long).dtype)
     """,
     "in_place_functions": """

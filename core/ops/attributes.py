@@ -220,27 +220,6 @@ def resize_as_(self: Tensor, the_template: Tensor, memory_format: Any = None) ->
     return resize_(self, *the_template.shape)
 
 
-def as_strided_(self: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
-    """Let this tensor have other sizes and strides in its memory, in place; without a gradient here.
-
-    Raises
-    ------
-    RuntimeError
-        If the tensor requires a gradient, or the layout goes beyond the memory.
-
-    Examples
-    --------
-    >>> import retrograd
-    >>> retrograd.arange(4).as_strided_((2, 2), (1, 2))
-    tensor([[0, 2],
-            [1, 3]])
-    """
-    if self.requires_grad:
-        raise RuntimeError("as_strided_() is not recorded: use as_strided() of a tensor that requires a gradient")
-    offset = self.storage_offset() if storage_offset is None else storage_offset
-    return memory.set_(self, self.untyped_storage(), offset, tuple(size), tuple(stride))
-
-
 def new_empty_strided(self: Tensor, size: Any, stride: Any, **options: Any) -> Tensor:
     """A tensor of these sizes and strides, by default of this one's type and on its device.
 
@@ -267,7 +246,7 @@ ATTRIBUTES: dict[str, Any] = {
         _own(
             (
                 get_device, is_pinned, is_shared, is_distributed, is_same_size, is_set_to, _is_all_true, _is_any_true,
-                apply_, map_, map2_, resize_, resize_as_, as_strided_, new_empty_strided,
+                apply_, map_, map2_, resize_, resize_as_, new_empty_strided,
                 hardshrink, prelu,
             )
         )

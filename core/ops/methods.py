@@ -110,7 +110,7 @@ def attach() -> None:
     Tensor.set_, Tensor.untyped_storage = memory.set_, memory.untyped_storage  # type: ignore[attr-defined]
     Tensor.addbmm_ = differences.addbmm_  # type: ignore[attr-defined]
     Tensor.fill_diagonal_, Tensor.renorm_ = scattering.fill_diagonal_, differences.renorm_  # type: ignore[attr-defined]
-    for name in ("squeeze_", "unsqueeze_", "transpose_", "t_"):
+    for name in ("squeeze_", "unsqueeze_", "transpose_", "t_", "as_strided_"):
         setattr(Tensor, name, getattr(shape_in_place, name))
     for name, made in (_renamed() | attributes.ATTRIBUTES).items():
         setattr(Tensor, name, made)

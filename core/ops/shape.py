@@ -501,8 +501,18 @@ def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storag
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.as_strided.html
     """
-    layout = input._layout()
-    offset = layout.offset if storage_offset is None else storage_offset
+    base = input if input._base is None else input._base
+    size, stride, offset = strided_layout(input, size, stride, storage_offset)
+    return make_view(
+        base, "AsStridedBackward0", AsStrided(size, stride, offset), size=size, stride=stride, storage_offset=offset
+    )
+
+
+def strided_layout(
+    input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None
+) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """The arguments of `as_strided`, checked: sizes, strides and offset in the memory of `input`."""
+    offset = input._layout().offset if storage_offset is None else storage_offset
     size, stride = tuple(size), tuple(stride)
     base = input if input._base is None else input._base
     if any(each < 0 for each in stride):
@@ -514,9 +524,7 @@ def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storag
             f"{input.element_size()} requiring a storage size of {(reach + 1) * input.element_size()} are out of "
             f"bounds for storage of size {base.numel() * input.element_size()}"
         )
-    return make_view(
-        base, "AsStridedBackward0", AsStrided(size, stride, offset), size=size, stride=stride, storage_offset=offset
-    )
+    return size, stride, offset
 
 
 @composite

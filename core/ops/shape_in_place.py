@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from retrograd import memory
 from retrograd.autograd import tangents
 from retrograd.autograd.anomaly import stack_of_caller
 from retrograd.autograd.captured import refuse_captured
@@ -22,10 +23,10 @@ from retrograd.autograd.rebase import check_writable
 from retrograd.autograd.stale import make_view_node, view_class
 from retrograd.levels import births
 from retrograd.ops.arguments import wrap_dim
-from retrograd.ops.shape import make_view, named_dim, squeezed, swapped, unsqueezed
+from retrograd.ops.shape import make_view, named_dim, squeezed, strided_layout, swapped, unsqueezed
 from retrograd.storage import announce, bump, sign
 from retrograd.tensor import has_node
-from retrograd.views import Permute, Reshape
+from retrograd.views import AsStrided, Permute, Reshape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from retrograd.autograd.node import Edge
     from retrograd.tensor import Tensor
 
-__all__ = ["squeeze_", "t_", "transpose_", "unsqueeze_"]
+__all__ = ["as_strided_", "squeeze_", "t_", "transpose_", "unsqueeze_"]
 
 
 def _check(self: Tensor) -> None:
@@ -41,7 +42,9 @@ def _check(self: Tensor) -> None:
     check_writable(self, mode, mode.grad and self.requires_grad)
 
 
-def _change(self: Tensor, operator: str, node_name: str, step: Permute | Reshape, **arguments: Any) -> Tensor:
+def _change(
+    self: Tensor, operator: str, node_name: str, step: Permute | Reshape | AsStrided, **arguments: Any
+) -> Tensor:
     """Let a tensor become the view of itself that `step` leads to. See Note [Changes of shape in place]."""
     if births:
         refuse_captured(self, operator)
@@ -67,21 +70,23 @@ def _change(self: Tensor, operator: str, node_name: str, step: Permute | Reshape
     return self
 
 
-def _edge_in_between(tensor: Tensor, node_name: str, step: Permute | Reshape, arguments: Any) -> Edge | None:
+def _edge_in_between(
+    tensor: Tensor, node_name: str, step: Permute | Reshape | AsStrided, arguments: Any
+) -> Edge | None:
     """What is not recorded still has to give a node gradients of the shape that its output had."""
     if not has_node(tensor) or tensor._own_meta().view is not None:
         return None
     return make_view_node(view_class(node_name), (step,), tensor._array, tensor._edge, tensor._k, arguments), 0
 
 
-def _lead_back(base: Tensor, made: Tensor, step: Permute | Reshape) -> None:
+def _lead_back(base: Tensor, made: Tensor, step: Permute | Reshape | AsStrided) -> None:
     storage = base._own_meta().storage
     assert storage is not None  # made when `made` was
-    back = step.inverse(tuple(base._array.shape))
     for alias in storage.live():
         view = alias._own_meta().view
         if view is not None and view.base is base and alias is not made:
-            view.steps = (back, *view.steps)
+            assert not isinstance(step, AsStrided)  # refused by `as_strided_`, since there is no step back
+            view.steps = (step.inverse(tuple(base._array.shape)), *view.steps)
 
 
 def squeeze_(self: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
@@ -110,3 +115,33 @@ def t_(self: Tensor) -> Tensor:
     if self.ndim > 2:
         raise RuntimeError(f"t_() expects a tensor with <= 2 dimensions, but self is {self.ndim}D")
     return _change(self, "t_", "TBackward1", Permute(tuple(reversed(range(self.ndim)))))
+
+
+def as_strided_(self: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
+    """In-place version of `as_strided`.
+
+    Raises
+    ------
+    RuntimeError
+        If the layout goes beyond the memory, or the change would have to be recorded of a view or of a tensor that has
+        views.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.arange(4).as_strided_((2, 2), (1, 2))
+    tensor([[0, 2],
+            [1, 3]])
+    """
+    _check(self)
+    sizes, strides, offset = strided_layout(self, size, stride, storage_offset)
+    meta = self._meta
+    shared = None if meta is None else meta.storage
+    alone = shared is None or not any((view := each._own_meta().view) and view.base is self for each in shared.live())
+    if alone and (meta is None or (meta.view is None and not meta.steps)):
+        step = AsStrided(sizes, strides, offset)
+        arguments = {"size": sizes, "stride": strides, "storage_offset": offset}
+        return _change(self, "as_strided_", "AsStridedBackward1", step, **arguments)
+    if self.requires_grad:
+        raise RuntimeError("as_strided_() of a view, or of a tensor that has views, is not recorded; use as_strided()")
+    return memory.set_(self, self.untyped_storage(), offset, sizes, strides)
