@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from programs import assert_same
+from twins import assert_twins, twins
 
 import retrograd
-from tests.programs import assert_same
-from tests.twins import assert_twins, twins
 
 
 @pytest.fixture(autouse=True)

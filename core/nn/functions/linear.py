@@ -219,7 +219,7 @@ def embedding(
 
 def _shorten(weight: Tensor, used: Tensor, max_norm: float, norm_type: float) -> None:
     from retrograd.autograd.modes import no_grad
-    from retrograd.nn.utils import _norm
+    from retrograd.nn.utils.clip_grad import _norm
 
     with no_grad():
         for i in sorted(set(used.reshape(-1).tolist())):

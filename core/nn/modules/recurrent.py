@@ -6,10 +6,12 @@ A layer over a sequence is a loop over its cell, so that all derivatives come fr
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from retrograd.nn import functional as F, init
 from retrograd.nn.modules.module import Module
+from retrograd.nn.utils.rnn import PackedSequence
 from retrograd.ops.arrange import cat, stack
 from retrograd.ops.factories import empty, zeros
 from retrograd.tensor import Parameter, Tensor
@@ -228,65 +230,125 @@ class RNNBase(Module):
     def flatten_parameters(self) -> None:
         """PyTorch's name; there is nothing to do."""
 
-    def forward(self, input: Tensor, hx: State = None) -> tuple[Tensor, State]:
+    def forward(self, input: Any, hx: State = None) -> tuple[Any, State]:
+        if isinstance(input, PackedSequence):
+            return self._forward_packed(input, hx)
         if input.ndim not in (2, 3):
-            raise ValueError(f"{type(self).__name__}: Expected input to be 2D or 3D, got {input.ndim}D instead")
-        if input.shape[-1] != self.input_size:
-            raise RuntimeError(
-                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.shape[-1]}"
-            )
+            found = f"{input.ndim}D tensor" if self.mode.startswith("RNN") else f"{input.ndim}D"
+            raise ValueError(f"{type(self).__name__}: Expected input to be 2D or 3D, got {found} instead")
         single = input.ndim == 2
+        if hx is not None:
+            self._check_ranks(hx, single)
+            hx = self._each(hx, lambda each: each.unsqueeze(1)) if single else hx
         steps = input.unsqueeze(1) if single else input.transpose(0, 1) if self.batch_first else input
-        states = self._initial(steps, hx, single)
+        self._check_input(steps)
+        steps, ends = self._layers(steps, self._initial(steps, hx, steps.shape[1]), None)
+        return self._outputs(steps, ends, single)
+
+    def _forward_packed(self, input: PackedSequence, hx: State) -> tuple[PackedSequence, State]:
+        data, batch_sizes, order, back = input
+        self._check_input(data)
+        sizes = batch_sizes.tolist()
+        if hx is not None and order is not None:
+            hx = self._each(hx, lambda each: each.index_select(1, order))
+        outputs, ends = self._layers(data, self._initial(data, hx, sizes[0]), sizes)
+        last = self._stacked(ends)
+        if back is not None:
+            last = self._each(last, lambda each: each.index_select(1, back))
+        return PackedSequence(outputs, batch_sizes, order, back), last
+
+    def _each(self, state: State, function: Callable[[Tensor], Tensor]) -> State:
+        """A function of the state; for the LSTM, of both parts of it."""
+        return tuple(function(each) for each in state) if self.mode == "LSTM" else function(state)
+
+    def _check_ranks(self, hx: State, single: bool) -> None:
+        expected, kind = (2, "unbatched") if single else (3, "batched")
+        found = [each.ndim for each in (hx if self.mode == "LSTM" else (hx,))]
+        if any(each != expected for each in found):
+            names, given = "hx", f"{found[0]}-D tensor"
+            if self.mode == "LSTM":
+                names, given = "hx and cx", f"({found[0]}-D, {found[1]}-D) tensors"
+            raise RuntimeError(f"For {kind} {expected}-D input, {names} should also be {expected}-D but got {given}")
+
+    def _check_input(self, steps: Tensor) -> None:
+        dtype = self.weight_ih_l0.dtype
+        if steps.dtype != dtype:
+            raise ValueError(
+                f"RNN input dtype ({steps.dtype}) does not match weight dtype ({dtype}). Convert input: "
+                f"input.to({dtype}), or convert model: model.to({steps.dtype})"
+            )
+        if steps.shape[-1] != self.input_size:
+            raise RuntimeError(
+                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {steps.shape[-1]}"
+            )
+
+    def _initial(self, steps: Tensor, hx: State, batch: int) -> list[State]:
+        """The state of each layer and direction before the first step."""
+        count = self.num_layers * self.num_directions
+        if hx is None:
+            start = zeros(batch, self.hidden_size, dtype=steps.dtype, device=steps.device)
+            return [(start, start) if self.mode == "LSTM" else start] * count
+        given = hx if self.mode == "LSTM" else (hx,)
+        expected = (count, batch, self.hidden_size)
+        for place, each in enumerate(given):
+            if tuple(each.shape) != expected:
+                name = f"hidden[{place}]" if self.mode == "LSTM" else "hidden"
+                raise RuntimeError(f"Expected {name} size {expected}, got {list(each.shape)}")
+        pieces = zip(*(list(each) for each in given), strict=True)
+        return [piece if self.mode == "LSTM" else piece[0] for piece in pieces]
+
+    def _layers(self, steps: Tensor, states: list[State], sizes: list[int] | None) -> tuple[Tensor, list[State]]:
+        """The outputs of the last layer, and the last state of each layer and direction."""
         ends = []
         for layer in range(self.num_layers):
             outputs = []
             for direction, suffix in enumerate(self._suffixes(layer)):
                 state = states[layer * self.num_directions + direction]
-                output, end = self._run(steps, state, suffix, backwards=direction == 1)
+                output, end = self._run(steps, state, suffix, direction == 1, sizes)
                 outputs.append(output)
                 ends.append(end)
             steps = outputs[0] if len(outputs) == 1 else cat(outputs, -1)
             if self.dropout and layer < self.num_layers - 1:
                 steps = F.dropout(steps, self.dropout, self.training)
-        return self._outputs(steps, ends, single)
+        return steps, ends
 
-    def _initial(self, steps: Tensor, hx: State, single: bool) -> list[State]:
-        """The state of each layer and direction before the first step."""
-        count = self.num_layers * self.num_directions
-        if hx is None:
-            start = zeros(steps.shape[1], self.hidden_size, dtype=steps.dtype, device=steps.device)
-            return [(start, start) if self.mode == "LSTM" else start] * count
-        given = [each.unsqueeze(1) if single else each for each in (hx if self.mode == "LSTM" else (hx,))]
-        expected = (count, steps.shape[1], self.hidden_size)
-        for each in given:
-            if tuple(each.shape) != expected:
-                raise RuntimeError(f"Expected hidden size {expected}, got {list(each.shape)}")
-        pieces = zip(*(list(each) for each in given), strict=True)
-        return [piece if self.mode == "LSTM" else piece[0] for piece in pieces]
+    def _run(
+        self, steps: Tensor, state: State, suffix: str, backwards: bool, sizes: list[int] | None
+    ) -> tuple[Tensor, State]:
+        """One layer in one direction: all outputs, and the last state.
 
-    def _run(self, steps: Tensor, state: State, suffix: str, backwards: bool) -> tuple[Tensor, State]:
-        """One layer in one direction: all outputs, and the last state."""
+        With `sizes`, the steps are packed: that many sequences take part in each.
+        """
         bias_ih = getattr(self, f"bias_ih_{suffix}") if self.bias else None
         bias_hh = getattr(self, f"bias_hh_{suffix}") if self.bias else None
         weight_hh = getattr(self, f"weight_hh_{suffix}")
-        gates = F.linear(steps, getattr(self, f"weight_ih_{suffix}"), bias_ih).unbind(0)
+        gates = F.linear(steps, getattr(self, f"weight_ih_{suffix}"), bias_ih)
+        pieces = gates.unbind(0) if sizes is None else gates.split(sizes)
         cell, nonlinearity = _KINDS[self.mode][1], self.mode.removeprefix("RNN_").lower()
-        outputs = []
-        for each in reversed(gates) if backwards else gates:
+        taking_part = None if sizes is None else _TakingPart(self, state)
+        outputs: list[Tensor] = []
+        for each in reversed(pieces) if backwards else pieces:
+            if taking_part is not None:
+                state = taking_part.resized(state, each.shape[0], first=not outputs)
             hidden = state[0] if self.mode == "LSTM" else state
             state = cell(each, F.linear(hidden, weight_hh, bias_hh), state, nonlinearity)
             outputs.append(state[0] if self.mode == "LSTM" else state)
-        return stack(outputs[::-1] if backwards else outputs), state
+        if backwards:
+            outputs.reverse()
+        if taking_part is None:
+            return stack(outputs), state
+        return cat(outputs), taking_part.all_ends(state)
 
     def _outputs(self, steps: Tensor, ends: list[State], single: bool) -> tuple[Tensor, State]:
-        columns = list(zip(*ends, strict=True)) if self.mode == "LSTM" else [ends]
-        last = [stack(list(column)) for column in columns]
+        last = self._stacked(ends)
         if single:
-            steps, last = steps.squeeze(1), [each.squeeze(1) for each in last]
-        elif self.batch_first:
-            steps = steps.transpose(0, 1)
-        return steps, tuple(last) if self.mode == "LSTM" else last[0]
+            return steps.squeeze(1), self._each(last, lambda each: each.squeeze(1))
+        return steps.transpose(0, 1) if self.batch_first else steps, last
+
+    def _stacked(self, ends: list[State]) -> State:
+        if self.mode == "LSTM":
+            return tuple(stack(list(column)) for column in zip(*ends, strict=True))
+        return stack(ends)
 
     def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"
@@ -299,6 +361,35 @@ class RNNBase(Module):
         if self.dropout != 0:
             text += f", dropout={self.dropout}"
         return text + (f", bidirectional={self.bidirectional}" if self.bidirectional is not False else "")
+
+
+class _TakingPart:
+    """The states of packed sequences, of which fewer take part in each later step."""
+
+    def __init__(self, module: RNNBase, start: State) -> None:
+        self.module = module
+        self.start = start
+        self.ended: list[State] = []
+
+    def resized(self, state: State, count: int, first: bool) -> State:
+        """The state with as many rows as take part: rows that have ended are kept, rows that begin come in."""
+        have = 0 if first else (state[0] if self.module.mode == "LSTM" else state).shape[0]
+        if count < have:
+            self.ended.append(self.module._each(state, lambda each: each[count:]))
+            return self.module._each(state, lambda each: each[:count])
+        if count == have:
+            return state
+        beginning = self.module._each(self.start, lambda each: each[have:count])
+        return beginning if first else self._joined([state, beginning])
+
+    def all_ends(self, state: State) -> State:
+        """The last state of every sequence."""
+        return self._joined([state, *reversed(self.ended)])
+
+    def _joined(self, states: list[State]) -> State:
+        if self.module.mode == "LSTM":
+            return tuple(cat(list(column)) for column in zip(*states, strict=True))
+        return cat(states)
 
 
 class RNN(RNNBase):

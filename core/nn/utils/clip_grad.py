@@ -1,4 +1,4 @@
-"""Functions over a model's parameters as a whole: clipping of gradients, and one long vector of all."""
+"""The norm of a model's gradients as a whole, and how they are kept within bounds."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from retrograd.autograd.modes import no_grad
-from retrograd.storage import write
-from retrograd.tensor import Tensor, wrap_array
+from retrograd.tensor import Tensor
 
-__all__ = [
-    "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm", "parameters_to_vector",
-    "vector_to_parameters",
-]  # fmt: skip
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
@@ -141,51 +137,3 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, f
     limit = float(clip_value)
     for grad in _gradients(parameters):
         grad.clamp_(-limit, limit)
-
-
-def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
-    """All elements of all parameters in one vector, differentiably.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.parameters_to_vector.html
-
-    Examples
-    --------
-    >>> import retrograd
-    >>> retrograd.nn.utils.parameters_to_vector([retrograd.zeros(2), retrograd.ones(1, 2)])
-    tensor([0., 0., 1., 1.])
-    """
-    from retrograd.ops.arrange import cat
-
-    return cat([each.view(-1) for each in _on_one_device(parameters)])
-
-
-def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
-    """Write consecutive pieces of a vector into the parameters.
-
-    Raises
-    ------
-    TypeError
-        If `vec` is no tensor.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.vector_to_parameters.html
-    """
-    if not isinstance(vec, Tensor):
-        raise TypeError(f"expected torch.Tensor, but got: {type(vec).__name__}".replace("torch.", "retrograd."))
-    start = 0
-    for each in _on_one_device(parameters):
-        count = each.numel()
-        piece = vec.detach()[start : start + count].view_as(each)
-        k = each._k
-        write(each, wrap_array(k.copy(k.astype(piece._array, each._array.dtype)), k)._array)
-        start += count
-
-
-def _on_one_device(parameters: Iterable[Tensor]) -> list[Tensor]:
-    tensors = list(parameters)
-    for each in tensors:
-        if each._k is not tensors[0]._k:
-            raise TypeError(
-                f"Found two parameters on different devices ({tensors[0].device} and {each.device}): this is "
-                "currently not supported."
-            )
-    return tensors
