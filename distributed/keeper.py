@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeAlias
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -36,8 +37,19 @@ _source = msgspec.msgpack.Decoder(Source)
 _encode = msgspec.msgpack.Encoder().encode
 
 
+class _Writing(NamedTuple):
+    """A snapshot that a thread is writing."""
+
+    done: Future[Any]
+    number: int
+    version: int
+
+
 class Keeper:
     """Writes snapshots and the journal, and reads them.
+
+    A snapshot on the way is written by a thread of its own, from a copy, and the server goes on meanwhile. Until it is
+    safe, the journal is not cut.
 
     Parameters
     ----------
@@ -59,6 +71,8 @@ class Keeper:
         self._last_number = 0
         self.clocks: tuple[int, ...] = ()
         """The orders up to which there are snapshots that can be gone back to."""
+        self._writing: _Writing | None = None
+        self._writer = ThreadPoolExecutor(1, "retrograd-snapshot")
         if options.folder is None:
             return
         from .journal import Journal
@@ -98,47 +112,83 @@ class Keeper:
     _replaying = False
 
     def snapshot_if_due(self, server: Server) -> None:
-        """Write a snapshot every so many orders."""
+        """Begin a snapshot every so many orders."""
         assert server.state is not None
         if not self._replaying and server.state.position.number % self._options.every == 0:
-            self.snapshot(server)
+            self._begin(server)
 
     def snapshot(self, server: Server) -> None:
         """Write a snapshot. If that fails training goes on, and the older ones stay."""
+        self._begin(server, copied=False)
+        self._end()
+
+    def _begin(self, server: Server, *, copied: bool = True) -> None:
+        """Have a snapshot written, after the one before it."""
         state = server.state
+        self._end()
         if self._store is None or state is None:
             return
         from .snapshots import Snapshot
 
         tensors = state.tensors()  # before the position, into which it writes
-        try:
-            self._store.save(Snapshot(state.position.number, _encode(state.position), tensors))
-        except DistributedError as error:
-            log.error("no snapshot of update %d, and training goes on: %s", state.position.version, error)
+        if copied:
+            tensors = {name: array.copy() for name, array in tensors.items()}
+        number, version = state.position.number, state.position.version
+        snapshot = Snapshot(number, _encode(state.position), tensors)
+        self._carry_over(server, number)
+        self._writing = _Writing(self._writer.submit(self._store.save, snapshot), number, version)
+
+    def _carry_over(self, server: Server, number: int) -> None:
+        """Note again in the journal what follows the snapshot and was noted before it."""
+        if self._journal is None:
             return
-        self.last, self._last_at, self._last_number = state.position.version, time.monotonic(), state.position.number
+        try:
+            for contribution in server.staging.whole():
+                self._journal.append(number + 1, _frames_of(contribution))
+            self._journal.flush()
+        except DistributedError as error:
+            log.error("the journal cannot be written: %s", error)  # the next order ends the run
+
+    def look(self) -> None:
+        """See whether a snapshot is finished."""
+        if self._writing is not None and self._writing.done.done():
+            self._end()
+
+    def _end(self) -> None:
+        """Wait for the snapshot that is being written, and drop what it makes superfluous."""
+        if self._writing is None:
+            return
+        (done, number, version), self._writing = self._writing, None
+        assert self._store is not None
+        try:
+            done.result()
+        except DistributedError as error:
+            log.error("no snapshot of update %d, and training goes on: %s", version, error)
+            return
+        self.last, self._last_at, self._last_number = version, time.monotonic(), number
         self.clocks = tuple(self._store.clocks())
         try:
             if self._journal is not None:
-                for contribution in server.staging.whole():
-                    self._journal.append(state.position.number + 1, _frames_of(contribution))
-                self._journal.flush()
-                self._journal.cut(min(self._store.clocks()))
+                self._journal.cut(min(self.clocks))
         except DistributedError as error:
             log.error("the journal could not be cut, and grows: %s", error)
 
     def finish(self, server: Server) -> None:
         """Keep the end of a run."""
+        self._end()
         if server.state is not None and server.state.position.number != self._last_number:
             self.snapshot(server)
 
     def close(self) -> None:
+        self._end()
+        self._writer.shutdown()
         for each in (self._store, self._journal):
             if each is not None:
                 each.close()
 
     def rewind(self, number: int) -> None:
         """Forget what came after order `number`."""
+        self._end()
         for each in (self._store, self._journal):
             if each is not None:
                 each.rewind(number)

@@ -673,6 +673,7 @@ class Server:
 
     def tick(self, now: float) -> None:
         """Look at the time: who is silent, what is due."""
+        self.keeper.look()
         self.serve_waiting()
         for member in list(self.roster):
             if member.exited is not None and now - member.exited > _GRACE and member.state == "joined":

@@ -41,6 +41,11 @@ def alone(steps: range) -> float:
     return weight
 
 
+def wait_for_snapshot(servers: Sequence[LiveServer], order: int) -> None:
+    """Wait until all servers have written it."""
+    wait_until(lambda: all(order in each.keeper.clocks for each in servers), f"the snapshots of order {order}")
+
+
 def weights_of(servers: Sequence[LiveServer]) -> list[np.ndarray]:
     return [
         each for server in servers for each in server.within(lambda s=server: [w.copy() for w in s.state.weights()])
@@ -52,6 +57,7 @@ def test_all_go_back_to_a_snapshot_that_all_have_and_go_on_from_there(again: int
     with serving(2, 3, folder=tmp_path, every=3, recovery=60) as servers, clients(*servers) as members:
         all_of(*(lambda c=c: c.begin(1.0, groups=MOMENTUM) for c in members))
         learn(members, range(1, 7))
+        wait_for_snapshot(servers, 6)
         with starting_again(servers[again], *members) as server:
             now = [server if index == again else each for index, each in enumerate(servers)]
             # The gradients of the weights that are gone are lost, and the weights of step 4 are there.
@@ -72,6 +78,7 @@ def test_a_server_whose_snapshot_is_damaged_has_all_go_back_further(tmp_path: Pa
     with serving(2, 2, folder=tmp_path, every=3, recovery=60) as servers, clients(*servers) as members:
         all_of(*(lambda c=c: c.begin(1.0, groups=MOMENTUM) for c in members))
         learn(members, range(1, 7))
+        wait_for_snapshot(servers, 6)
         [newest] = tmp_path.glob("server-0/snapshot-*6.safetensors")
         damaged = bytearray(newest.read_bytes())
         damaged[-1] ^= 1
@@ -92,6 +99,7 @@ def test_a_worker_that_pulls_meanwhile_never_sees_two_times_at_once(tmp_path: Pa
         client.begin(1.0)
         for _ in range(4):  # the snapshots hold steps 1 and 3
             client.learn(1.0)
+        wait_for_snapshot(servers, 4)
         with starting_again(servers[1], client):
             w, b = client.fetch()
             np.testing.assert_array_equal(w, 1 - 3 * 0.5)
@@ -104,7 +112,7 @@ def test_a_worker_that_dies_meanwhile_is_missed(tmp_path: Path) -> None:
         start(first, second)
         for _ in range(3):
             all_of(first.learn, second.learn)
-        servers[1].within(lambda: None)
+        wait_for_snapshot(servers, 3)
         second.close(say_goodbye=False)
         with starting_again(servers[1], first):
             first.learn()
@@ -119,6 +127,7 @@ def test_where_nothing_is_kept_that_all_have_the_run_ends(tmp_path: Path) -> Non
         start(*members)
         for _ in range(3):
             all_of(*(each.learn for each in members))
+        wait_for_snapshot(servers, 3)
         for path in tmp_path.glob("server-0/*.safetensors"):
             path.unlink()
         servers[0].within(lambda: setattr(servers[0].keeper, "clocks", ()))

@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,7 @@ import zmq
 from ps_harness import SLICES, SLOTS, TABLE
 
 import retrograd as rg
-from retrograd.distributed import failpoints, messages, protocol
+from retrograd.distributed import failpoints, keeper, messages, protocol
 from retrograd.distributed.environment import Environment
 from retrograd.distributed.errors import DistributedError
 from retrograd.distributed.link import Link
@@ -47,6 +48,21 @@ Gradient = Callable[["Worker", int], list[Array]]
 
 class Died(BaseException):
     """The process has ended here; nothing may catch it."""
+
+
+class AtOnce(Executor):
+    """Does in the caller's thread what a thread of its own would do: in a simulation nothing happens beside."""
+
+    def __init__(self, *_: object) -> None:
+        super().__init__()
+
+    def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        result: Future[Any] = Future()
+        try:
+            result.set_result(call(*args, **kwargs))
+        except DistributedError as error:
+            result.set_exception(error)
+        return result
 
 
 class Disk:
@@ -175,6 +191,7 @@ class World:
     def __enter__(self) -> Self:
         for name in ("fsync", "fdatasync"):
             self._stack.enter_context(mock.patch.object(os, name, self.disk.flush))
+        self._stack.enter_context(mock.patch.object(keeper, "ThreadPoolExecutor", AtOnce))
         self._stack.callback(lambda: self.server.close())
         self.start_server()
         for rank in range(self._size):

@@ -1,0 +1,107 @@
+"""Snapshots are written beside training: the server answers meanwhile, and what is written is of one moment."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ps_harness import DEADLINE, clients, serving, wait_until
+
+from retrograd.distributed.errors import SnapshotError
+from retrograd.distributed.snapshots import SnapshotStore
+
+
+class Slow:
+    """A disk on which nothing is written until it is told to."""
+
+    def __init__(self) -> None:
+        self.began, self.go_on = threading.Event(), threading.Event()
+        self.error: SnapshotError | None = None
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slow]:
+    slow, save = Slow(), SnapshotStore.save
+
+    def slowly(self: SnapshotStore, *args: Any) -> Any:
+        if threading.current_thread().name.startswith("retrograd-snapshot") and args[0].clock:
+            slow.began.set()
+            assert slow.go_on.wait(DEADLINE)
+            if slow.error is not None:
+                raise slow.error
+        return save(self, *args)
+
+    monkeypatch.setattr(SnapshotStore, "save", slowly)
+    yield slow
+    slow.go_on.set()
+
+
+def newest(folder: Path) -> np.ndarray:
+    """The weights in the newest snapshot."""
+    snapshot = SnapshotStore(folder / "server-0").latest()
+    assert snapshot is not None
+    return snapshot.tensors["weight.0"]
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_the_server_goes_on_while_a_snapshot_of_one_moment_is_written(
+    durable: bool, disk: Slow, tmp_path: Path
+) -> None:
+    with serving(1, folder=tmp_path, every=3, durable=durable) as [server], clients(server) as [client]:
+        client.begin(1.0)  # order 1
+        for _ in range(3):
+            client.learn(1.0)  # the snapshot is of order 3, step 2
+        assert disk.began.wait(DEADLINE)
+        assert client.step == 3
+        np.testing.assert_array_equal(newest(tmp_path), 1.0)
+        disk.go_on.set()
+        wait_until(lambda: server.keeper.clocks == (0, 3), "the snapshot")
+        np.testing.assert_array_equal(newest(tmp_path), 1 - 2 * 0.5)
+        np.testing.assert_array_equal(client.now()[0], 1 - 3 * 0.5)
+
+
+def test_the_next_one_waits_for_it(disk: Slow, tmp_path: Path) -> None:
+    with serving(1, folder=tmp_path, every=2) as [server], clients(server) as [client]:
+        client.begin(1.0)
+        client.learn(1.0)  # order 2
+        client.learn(1.0)
+        assert disk.began.wait(DEADLINE)
+        learning = threading.Thread(target=client.learn)
+        learning.start()  # order 4
+        disk.go_on.set()
+        learning.join(DEADLINE)
+        wait_until(lambda: server.keeper.clocks == (0, 2, 4), "both")
+
+
+def test_one_that_cannot_be_written_leaves_the_older_ones(
+    disk: Slow, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk.error = SnapshotError("the disk is full")
+    disk.go_on.set()
+    with serving(1, folder=tmp_path, every=2) as [server], clients(server) as [client]:
+        client.begin(1.0)
+        for _ in range(2):
+            client.learn(1.0)
+        wait_until(lambda: "no snapshot of update 1, and training goes on: the disk is full" in caplog.text, "the log")
+        assert server.keeper.clocks == (0,)
+        disk.error = None
+        for _ in range(2):
+            client.learn(1.0)
+        wait_until(lambda: server.keeper.clocks == (0, 4), "the next")
+
+
+def test_the_end_of_a_run_waits_for_it(disk: Slow, tmp_path: Path) -> None:
+    with serving(1, folder=tmp_path, every=2) as [server], clients(server) as [client]:
+        client.begin(1.0)
+        client.learn(1.0)
+        assert disk.began.wait(DEADLINE)
+        stopping: Callable[[], None] = server.stop
+        ending = threading.Thread(target=stopping)
+        ending.start()
+        disk.go_on.set()
+        ending.join(DEADLINE)
+        np.testing.assert_array_equal(newest(tmp_path), 0.5)
