@@ -20,10 +20,13 @@ ROOT = Path(__file__).parent.parent
 # The folders, and the names that `package-dir` gives them.
 FOLDERS = {"core": "retrograd", "backends": "retrograd.backends", "distributed": "retrograd.distributed"}
 
-# Modules of core/ that make or show a host value, and so may import NumPy. The rest names no array library.
+# Modules of core/ that make or show a host value, or seed NumPy for a data set, and so may import
+# it. The rest names no array library.
 NUMPY_ALLOWED = {
     "retrograd.ops.creation",
     "retrograd.printing",
+    "retrograd.utils.data._utils.collate",
+    "retrograd.utils.data._utils.worker",
 }
 
 # Libraries that core/ never imports, at any level of any module.
