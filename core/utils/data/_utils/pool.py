@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, NoReturn
 
 from retrograd.utils.data._utils import worker
-from retrograd.utils.data._utils.crossing import HOST, Crossing, receive
+from retrograd.utils.data._utils.crossing import HOST, Crossing, packed, receive, send
 
 __all__ = ["Pool", "default_context"]
 
@@ -52,7 +52,8 @@ class Pool:
         self._dismissed: set[int] = set()
         # The ends that are inherited by processes forked later would keep the pipes open.
         multiprocessing.util.register_after_fork(self, Pool._close_connections)
-        crossing = Crossing(task, {task.device: HOST})
+        self._moves = {task.device: HOST}
+        crossing = Crossing(task, self._moves)
         try:
             for worker_id in range(task.num_workers):
                 self._start(context, crossing, worker_id)
@@ -87,7 +88,7 @@ class Pool:
     def send(self, worker_id: int, order: Any) -> None:
         """Give a worker an order; if it is dead, that shows when its answer is missing."""
         with contextlib.suppress(OSError):
-            self._connections[worker_id].send(order)
+            send(self._connections[worker_id], packed(order, self._moves))
 
     def dismiss(self, worker_id: int) -> None:
         """Let a worker end: there is nothing more for it to do."""

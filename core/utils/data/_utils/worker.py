@@ -29,7 +29,7 @@ from retrograd.device import set_default_backend
 from retrograd.dtypes import dtype, set_default_dtype
 from retrograd.random import manual_seed
 from retrograd.settings import set_num_threads
-from retrograd.utils.data._utils.crossing import HOST, Crossing, packed, send
+from retrograd.utils.data._utils.crossing import HOST, Crossing, packed, receive, send
 from retrograd.utils.data._utils.fetch import Recipe
 
 __all__ = ["GRACE", "RESUME", "ExceptionWrapper", "Exhausted", "Task", "WorkerInfo", "get_worker_info", "run"]
@@ -176,12 +176,15 @@ class _Desk:
     def _listen(self) -> None:
         try:
             while True:
-                self._orders.put(self._connection.recv())
+                self._orders.put(receive(self._connection))
         except (EOFError, OSError):
-            self._alone.set()
-            self._orders.put(None)
-            time.sleep(GRACE)
-            os._exit(1)  # a sample still keeps the main thread busy, for nobody
+            pass
+        except Exception:  # an index that cannot be read here
+            traceback.print_exc()
+        self._alone.set()
+        self._orders.put(None)
+        time.sleep(GRACE)
+        os._exit(1)  # a sample still keeps the main thread busy, for nobody
 
     def _send(self) -> None:
         try:
