@@ -13,7 +13,8 @@ retrograd.Size([2, 1])
 from retrograd.nn import functional, init, modules, parameter, utils
 from retrograd.nn.modules import *
 from retrograd.nn.modules import __all__ as _modules
-from retrograd.nn.parameter import Buffer, Parameter
+from retrograd.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 
-__all__ = ["Buffer", "Parameter", "functional", "init", "modules", "parameter", "utils"]
+__all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter"]
+__all__ += ["functional", "init", "modules", "parameter", "utils"]
 __all__ += _modules

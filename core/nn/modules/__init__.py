@@ -10,6 +10,8 @@ from retrograd.nn.modules.container import __all__ as _container
 from retrograd.nn.modules.conv import *
 from retrograd.nn.modules.conv import __all__ as _conv
 from retrograd.nn.modules.everywhere import *
+from retrograd.nn.modules.lazy import *
+from retrograd.nn.modules.lazy import __all__ as _lazy
 from retrograd.nn.modules.linear import *
 from retrograd.nn.modules.linear import __all__ as _linear
 from retrograd.nn.modules.loss import *
@@ -29,6 +31,7 @@ __all__ += _activation
 __all__ += _attention
 __all__ += _container
 __all__ += _conv
+__all__ += _lazy
 __all__ += _linear
 __all__ += _loss
 __all__ += _normalization

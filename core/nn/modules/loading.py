@@ -6,6 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from retrograd.autograd.modes import no_grad
+from retrograd.nn.parameter import is_lazy
 from retrograd.tensor import Parameter, Tensor
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def _load_one(module: Module, name: str, key: str, tensor: Tensor, given: Any, a
             "from "
             f"checkpoint but received {type(given)}"
         )
+        return
+    if is_lazy(tensor) and is_lazy(given):
         return
     if not tensor.shape and tuple(given.shape) == (1,):
         given = given[0]
