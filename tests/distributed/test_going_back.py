@@ -5,16 +5,29 @@ With snapshots at every third order and two workers, whose joining is orders 1 a
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from ps_harness import Learner, LiveServer, all_of, clients, serving, start, starting_again, together, wait_until
+from ps_harness import (
+    DEADLINE,
+    Learner,
+    LiveServer,
+    all_of,
+    clients,
+    serving,
+    start,
+    starting_again,
+    together,
+    wait_until,
+)
 
-from retrograd.distributed import client as client_module, follower as follower_module, link as link_module
+from retrograd.distributed import client as client_module, follower as follower_module, link as link_module, messages
 from retrograd.distributed.errors import ServerLost
+from retrograd.distributed.follower import Follower
 
 MOMENTUM = ({"lr": 0.5, "momentum": 0.5},)
 
@@ -94,14 +107,34 @@ def test_a_server_whose_snapshot_is_damaged_has_all_go_back_further(tmp_path: Pa
                 np.testing.assert_array_equal(array, alone(range(1, 4)))
 
 
-def test_a_worker_that_pulls_meanwhile_never_sees_two_times_at_once(tmp_path: Path) -> None:
-    with serving(1, 2, folder=tmp_path, every=2, recovery=60) as servers, clients(*servers) as [client]:
+@pytest.mark.parametrize("staleness", [0, 1])
+def test_a_worker_that_pulls_meanwhile_never_sees_two_times_at_once(
+    staleness: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say, may_report = Follower._send, threading.Event()
+
+    def say_late(self: Follower, message: messages.Message) -> None:
+        if not isinstance(message, messages.Follow) or may_report.is_set():
+            say(self, message)
+
+    options: dict[str, Any] = {"folder": tmp_path, "every": 2, "recovery": 60, "staleness": staleness}
+    with serving(1, 2, **options) as servers, clients(*servers) as [client]:
         client.begin(1.0)
         for _ in range(4):  # the snapshots hold steps 1 and 3
             client.learn(1.0)
         wait_for_snapshot(servers, 4)
-        with starting_again(servers[1], client):
-            w, b = client.fetch()
+        monkeypatch.setattr(Follower, "_send", say_late)
+        asked = client.links[1].seq + 1
+        with starting_again(servers[1], client) as server:
+            found: list[Any] = []
+            pulling = threading.Thread(target=lambda: found.extend(together(client.fetch)))
+            pulling.start()
+            wait_until(lambda: server.roster[0].received >= asked, "the one that has come back to hear of it")
+            pulling.join(0.3)
+            assert pulling.is_alive()  # nobody knows yet that it is behind, so it says nothing
+            may_report.set()
+            pulling.join(DEADLINE)
+            [(w, b)] = found
             np.testing.assert_array_equal(w, 1 - 3 * 0.5)
             assert b.item() == 1 - 3 * 0.5
 
