@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from programs import assert_same
 
 import retrograd
 from retrograd import nn
@@ -54,6 +55,18 @@ LAYERS: list[tuple[str, tuple[Any, ...], dict[str, Any], Shapes]] = [
     ("ReflectionPad2d", (1,), {}, ((2, 3, 4, 4),)),
     ("ReplicationPad1d", (1,), {}, ((2, 3, 4),)),
     ("CircularPad2d", (1,), {}, ((2, 3, 4, 4),)),
+    ("ZeroPad3d", (1,), {}, ((2, 3, 4, 4, 4),)),
+    ("ReflectionPad3d", ((1, 2, 0, 1, 2, 2),), {}, ((2, 3, 4, 4, 4),)),
+    ("ReplicationPad3d", (1,), {}, ((3, 2, 4, 3),)),
+    ("CircularPad3d", (1,), {}, ((2, 3, 4, 4, 4),)),
+    ("LPPool1d", (2, 3), {}, ((2, 3, 8),)),
+    ("LPPool2d", (4, 3, 2, True), {}, ((2, 3, 8, 8),)),
+    ("LPPool2d", (float("inf"), (3, 2)), {}, ((2, 3, 8, 8),)),
+    ("LPPool2d", (-float("inf"), 2), {"stride": 1}, ((2, 3, 8, 8),)),
+    ("LPPool3d", (2, 2), {}, ((2, 3, 4, 4, 4),)),
+    ("UpsamplingNearest2d", (), {"scale_factor": 2}, ((1, 2, 3, 4),)),
+    ("UpsamplingBilinear2d", ((5, 6),), {}, ((1, 2, 3, 4),)),
+    ("ChannelShuffle", (3,), {}, ((2, 6, 2),)),
     ("Upsample", (), {"scale_factor": 2, "mode": "bilinear"}, ((1, 2, 3, 4),)),
     ("Upsample", ((5, 6),), {}, ((1, 2, 3, 4),)),
     ("PixelShuffle", (2,), {}, ((1, 8, 2, 2),)),
@@ -207,6 +220,9 @@ BAD: list[tuple[str, Any]] = [
     ("max_pool2d", lambda m: (m.zeros(1, 1, 2, 2), 3)),
     ("interpolate", lambda m: (m.zeros(1, 1, 2, 2),)),
     ("pad", lambda m: (m.zeros(1, 1, 2), (3, 3), "reflect")),
+    ("channel_shuffle", lambda m: (m.zeros(1, 2, 2), 3)),
+    ("channel_shuffle", lambda m: (m.zeros(1, 2, 2), 0)),
+    ("channel_shuffle", lambda m: (m.zeros(2, 2), 1)),
 ]
 
 
@@ -219,3 +235,18 @@ def test_bad_input_is_refused_as_by_torch(name: str, make: Any) -> None:
             getattr(module.nn.functional, name)(*make(module))
         found.append((type(caught.value).__name__, str(caught.value).split("\n")[0].replace("torch.", "retrograd.")))
     assert found[0] == found[1]
+
+
+def test_old_names_are_torchs() -> None:
+    assert_same(
+        """
+        import warnings
+        x = torch.arange(8.0).view(1, 2, 2, 2)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            print(F.upsample_nearest(x, scale_factor=2), F.upsample_bilinear(x, (3, 3)))
+            print(nn.NLLLoss2d(reduction="sum")(x, torch.tensor([[[0, 1], [1, 0]]])))
+        for each in caught:
+            print(each.category.__name__, each.message)
+        """
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +19,8 @@ from retrograd.tensor import Tensor
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
     "adaptive_max_pool2d", "adaptive_max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "lp_pool1d",
-    "lp_pool2d", "max_pool1d", "max_pool2d", "max_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d",
+    "lp_pool2d", "lp_pool3d", "max_pool1d", "max_pool2d", "max_pool3d", "max_unpool1d", "max_unpool2d",
+    "max_unpool3d",
 ]  # fmt: skip
 
 Pair = int | Sequence[int]
@@ -304,6 +306,9 @@ def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = 
 
 def _lp_pool(dims: int, input: Tensor, norm_type: float, kernel_size: Pair, stride: Any, ceil_mode: bool) -> Tensor:
     kernel = expand_pair(kernel_size, dims, "kernel_size")
+    if abs(norm_type) == math.inf:
+        largest = _max_pool(dims, input.abs() * math.copysign(1, norm_type), kernel, stride, 0, 1, ceil_mode, False)
+        return largest * math.copysign(1, norm_type)
     count = 1
     for k in kernel:
         count *= k
@@ -323,3 +328,10 @@ def lp_pool2d(
 ) -> Tensor:
     """The p-norm of each window."""
     return _lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool3d(
+    input: Tensor, norm_type: float, kernel_size: Pair, stride: Any = None, ceil_mode: bool = False
+) -> Tensor:
+    """The p-norm of each window along three dimensions."""
+    return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)

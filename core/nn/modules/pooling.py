@@ -10,12 +10,14 @@ from retrograd.ops.arguments import expand_pair
 from retrograd.tensor import Tensor
 
 __all__ = [
-    "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d",
-    "AdaptiveMaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "CircularPad1d", "CircularPad2d",
-    "ConstantPad1d", "ConstantPad2d", "ConstantPad3d", "Fold", "MaxPool1d", "MaxPool2d", "MaxPool3d",
+    "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d", "AdaptiveMaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "ChannelShuffle",
+    "CircularPad1d", "CircularPad2d", "CircularPad3d", "ConstantPad1d", "ConstantPad2d",
+    "ConstantPad3d", "Fold", "LPPool1d", "LPPool2d", "LPPool3d", "MaxPool1d", "MaxPool2d", "MaxPool3d",
     "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d", "PixelShuffle", "PixelUnshuffle", "ReflectionPad1d",
-    "ReflectionPad2d", "ReplicationPad1d", "ReplicationPad2d", "Unfold", "Upsample", "ZeroPad1d",
-    "ZeroPad2d",
+    "ReflectionPad2d", "ReflectionPad3d", "ReplicationPad1d", "ReplicationPad2d", "ReplicationPad3d",
+    "Unfold", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad1d", "ZeroPad2d",
+    "ZeroPad3d",
 ]  # fmt: skip
 
 
@@ -178,6 +180,53 @@ class AvgPool3d(AvgPool2d):
     _pool = staticmethod(F.avg_pool3d)
 
 
+class _LPPool(Module):
+    """What the pooling by norms shares."""
+
+    def __init__(self, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> None:
+        super().__init__()
+        self.norm_type = norm_type
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.ceil_mode = ceil_mode
+
+    def extra_repr(self) -> str:
+        return (
+            f"norm_type={self.norm_type}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"ceil_mode={self.ceil_mode}"
+        )
+
+
+class LPPool1d(_LPPool):
+    """The p-norm of each window along one dimension.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.LPPool1d.html
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.lp_pool1d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+
+
+class LPPool2d(_LPPool):
+    """The p-norm of each window of images.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.LPPool2d.html
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.lp_pool2d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+
+
+class LPPool3d(_LPPool):
+    """The p-norm of each window of volumes.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.LPPool3d.html
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.lp_pool3d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+
+
 class _Adaptive(Module):
     _pool: Any
 
@@ -297,6 +346,12 @@ class ZeroPad2d(_Pad):
     dims = 2
 
 
+class ZeroPad3d(_Pad):
+    """Surround volumes with zeros."""
+
+    dims = 3
+
+
 class ReflectionPad1d(_Pad):
     """Surround with the mirror image, along one dimension."""
 
@@ -307,6 +362,12 @@ class ReflectionPad2d(_Pad):
     """Surround images with their mirror images."""
 
     dims, mode = 2, "reflect"
+
+
+class ReflectionPad3d(_Pad):
+    """Surround volumes with their mirror images."""
+
+    dims, mode = 3, "reflect"
 
 
 class ReplicationPad1d(_Pad):
@@ -321,6 +382,12 @@ class ReplicationPad2d(_Pad):
     dims, mode = 2, "replicate"
 
 
+class ReplicationPad3d(_Pad):
+    """Surround volumes with their edges."""
+
+    dims, mode = 3, "replicate"
+
+
 class CircularPad1d(_Pad):
     """Surround with the other end, along one dimension."""
 
@@ -331,6 +398,12 @@ class CircularPad2d(_Pad):
     """Surround images with their other ends."""
 
     dims, mode = 2, "circular"
+
+
+class CircularPad3d(_Pad):
+    """Surround volumes with their other ends."""
+
+    dims, mode = 3, "circular"
 
 
 # -- resizing and rearranging ------------------------------------------------------------------
@@ -362,6 +435,50 @@ class Upsample(Module):
     def extra_repr(self) -> str:
         what = f"scale_factor={self.scale_factor!r}" if self.scale_factor is not None else f"size={self.size!r}"
         return f"{what}, mode={self.mode!r}"
+
+
+class UpsamplingNearest2d(Upsample):
+    """The older `Upsample` of images by the nearest element.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.UpsamplingNearest2d.html
+    """
+
+    def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
+        super().__init__(size, scale_factor, mode="nearest")
+
+
+class UpsamplingBilinear2d(Upsample):
+    """The older bilinear `Upsample` of images, which keeps the corners.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.UpsamplingBilinear2d.html
+    """
+
+    def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
+        super().__init__(size, scale_factor, mode="bilinear", align_corners=True)
+
+
+class ChannelShuffle(Module):
+    """Deal the channels out again, one from each of `groups` groups.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ChannelShuffle.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> x = retrograd.arange(4).reshape(1, 4, 1)
+    >>> retrograd.nn.ChannelShuffle(2)(x).flatten()
+    tensor([0, 2, 1, 3])
+    """
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.channel_shuffle(input, self.groups)
+
+    def extra_repr(self) -> str:
+        return f"groups={self.groups}"
 
 
 class PixelShuffle(Module):
