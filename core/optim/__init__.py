@@ -13,14 +13,21 @@ Examples
 [1.0]
 """
 
+from typing import TYPE_CHECKING, Any
+
 from retrograd.optim import lr_scheduler
 from retrograd.optim.adam import Adam, Adamax, AdamW, NAdam, RAdam
 from retrograd.optim.adaptive import ASGD, Adadelta, Adagrad, RMSprop, Rprop
+from retrograd.optim.lbfgs import LBFGS
 from retrograd.optim.optimizer import Optimizer
 from retrograd.optim.sgd import SGD
 
+if TYPE_CHECKING:
+    from retrograd.optim import swa_utils
+
 __all__ = [
     "ASGD",
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -33,4 +40,14 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "lr_scheduler",
+    "swa_utils",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import `swa_utils` when first used: it needs `nn`, which no optimizer does."""
+    if name == "swa_utils":
+        from importlib import import_module
+
+        return import_module("retrograd.optim.swa_utils")
+    raise AttributeError(f"module 'retrograd.optim' has no attribute {name!r}")
