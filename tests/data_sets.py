@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -56,7 +57,7 @@ class Origin(Dataset[Any]):
         info = get_worker_info()
         known = None if info is None else (info.id, info.num_workers, info.seed)
         drawn = random.random(), float(np.random.rand()), float(retrograd.rand(()))
-        return os.getpid(), known, drawn, retrograd.get_default_backend(), "jaxlib" in os.sys.modules  # type: ignore
+        return os.getpid(), known, drawn, retrograd.get_default_backend(), "jaxlib" in sys.modules
 
     def __len__(self) -> int:
         return 6
@@ -117,6 +118,21 @@ class Meets(Dataset[Any]):
 
     def __len__(self) -> int:
         return 2
+
+
+class Counts(Dataset[Any]):
+    """Counts, in memory that processes share, how often it is read."""
+
+    def __init__(self, count: Any) -> None:
+        self.count = count
+
+    def __getitem__(self, index: int) -> int:
+        with self.count.get_lock():
+            self.count.value += 1
+        return index
+
+    def __len__(self) -> int:
+        return 4
 
 
 class CannotCross(Dataset[Any]):

@@ -18,7 +18,7 @@ import pytest
 
 import retrograd
 from retrograd.utils.data import DataLoader, Subset
-from retrograd.utils.data._utils import pool
+from retrograd.utils.data._utils import crossing, pool
 
 pytestmark = [
     pytest.mark.processes,
@@ -64,6 +64,24 @@ def test_tensors_that_arrive_can_be_written_to_and_are_of_their_type() -> None:
     )
     assert batch.dtype is retrograd.bfloat16
     assert batch.add_(1).tolist() == [[2.0, 2.0], [1.0, 1.0]]
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_large_arrays_arrive_whole(in_place: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crossing, "_READS_IN_PLACE", in_place and crossing._READS_IN_PLACE)
+    samples = [retrograd.arange(150_000.0), retrograd.arange(150_000.0) * -1, retrograd.zeros(150_000)]
+    batches = list(loader(samples, batch_size=2))
+    assert [each.shape for each in batches] == [(2, 150_000), (1, 150_000)]
+    assert bool((batches[0] == retrograd.stack(samples[:2])).all())
+    assert bool((batches[1] == 0).all())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_data_set_may_share_memory_with_its_copies(method: str) -> None:
+    context = multiprocessing.get_context(method)
+    dataset = data_sets.Counts(context.Value("i", 0))
+    assert len(list(loader(dataset, 2, multiprocessing_context=context))) == 4
+    assert dataset.count.value == 4
 
 
 def test_workers_read_at_the_same_time(tmp_path: Path) -> None:
@@ -270,6 +288,9 @@ def test_no_process_is_forked_once_jax_is_loaded_and_workers_do_not_load_it() ->
         assert {each[3:] for each in origin} == {("numpy", False)}
         dataset = Subset(retrograd.arange(6.0), [0, 1, 4])
         batches = list(DataLoader(dataset, num_workers=1, batch_size=2))
+        indices = [retrograd.tensor(3), retrograd.tensor(1)]
+        read = list(DataLoader(data_sets.Origin(), sampler=indices, num_workers=1, batch_size=None, collate_fn=tuple))
+        assert {each[3:] for each in read} == {("numpy", False)}
     assert [x.tolist() for x in batches] == [[0.0, 1.0], [4.0]]
     assert {x.device.backend for x in batches} == {"jax"}
 

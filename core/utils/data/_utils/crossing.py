@@ -10,6 +10,7 @@ Note [Tensors in workers]
 from __future__ import annotations
 
 import io
+import os
 import pickle
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
@@ -65,7 +66,7 @@ def send(connection: Connection, message: Packed) -> None:
     connection.send([memory.nbytes for memory in memories])
     connection.send_bytes(body)
     for memory in memories:
-        connection.send_bytes(memory)
+        _write(connection, memory)
 
 
 def receive(connection: Connection) -> Any:
@@ -80,8 +81,32 @@ def receive(connection: Connection) -> Any:
     body = connection.recv_bytes()
     buffers = [bytearray(size) for size in sizes]
     for buffer in buffers:
-        connection.recv_bytes_into(buffer)
+        _fill(connection, buffer)
     return unpacked(body, buffers)
+
+
+# A `Connection` reads into a buffer of its own, and copies: of large arrays that is most of the work.
+_READS_IN_PLACE: Final = hasattr(os, "readv")
+
+
+def _write(connection: Connection, memory: memoryview) -> None:
+    if not _READS_IN_PLACE:
+        connection.send_bytes(memory)
+        return
+    while memory.nbytes:
+        memory = memory[os.write(connection.fileno(), memory) :]
+
+
+def _fill(connection: Connection, buffer: bytearray) -> None:
+    if not _READS_IN_PLACE:
+        connection.recv_bytes_into(buffer)
+        return
+    memory = memoryview(buffer)
+    while memory.nbytes:
+        count = os.readv(connection.fileno(), [memory])
+        if not count:
+            raise EOFError
+        memory = memory[count:]
 
 
 class Crossing:
