@@ -8,6 +8,7 @@ from retrograd.nn.functions import (
     activation as _activation,
     attention as _attention,
     convolution as _convolution,
+    ctc as _ctc,
     distance as _distance,
     linear as _linear,
     loss as _loss,
@@ -19,6 +20,7 @@ from retrograd.nn.functions import (
 from retrograd.nn.functions.activation import *
 from retrograd.nn.functions.attention import *
 from retrograd.nn.functions.convolution import *
+from retrograd.nn.functions.ctc import *
 from retrograd.nn.functions.distance import *
 from retrograd.nn.functions.linear import *
 from retrograd.nn.functions.loss import *
@@ -31,6 +33,7 @@ __all__: list[str] = []
 __all__ += _activation.__all__
 __all__ += _attention.__all__
 __all__ += _convolution.__all__
+__all__ += _ctc.__all__
 __all__ += _distance.__all__
 __all__ += _linear.__all__
 __all__ += _loss.__all__
