@@ -11,12 +11,12 @@ from typing import Any
 
 from retrograd import randperm
 from retrograd.random import Generator
-from retrograd.utils.data.sampler import Sampler
+from retrograd.utils.data.sampler import Sampler, T_co
 
 __all__ = ["DistributedSampler"]
 
 
-class DistributedSampler(Sampler[int]):
+class DistributedSampler(Sampler[T_co]):
     """Every `num_replicas`-th index, from `rank` on, of an order that all replicas know.
 
     All parts have one length: the first indices come again at the end, or the last are dropped. The order depends on
@@ -62,18 +62,18 @@ class DistributedSampler(Sampler[int]):
         self.num_samples = length // num_replicas if drop_last else math.ceil(length / num_replicas)
         self.total_size = self.num_samples * num_replicas
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[T_co]:
         order = self._order()
         if not self.drop_last and order:
             order = (order * math.ceil(self.total_size / len(order)))[: self.total_size]
         return iter(order[self.rank : self.total_size : self.num_replicas])
 
-    def _order(self) -> list[int]:
+    def _order(self) -> list[Any]:
         length = len(self.dataset)
         if not self.shuffle:
             return list(range(length))
         source = Generator().manual_seed(self.seed + self.epoch)
-        order: list[int] = randperm(length, generator=source).tolist()
+        order: list[Any] = randperm(length, generator=source).tolist()
         return order
 
     def __len__(self) -> int:
