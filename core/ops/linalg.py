@@ -258,8 +258,11 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.addmm.html
     """
     _matrices("addmm", mat1=mat1, mat2=mat2)
+    for name, each in (("self", input), ("mat1", mat1)):
+        if each.dtype is not mat2.dtype:
+            found = f"{each.dtype.type_name} and {mat2.dtype.type_name}"
+            raise RuntimeError(f"{name} and mat2 must have the same dtype, but got {found}")
     _check_inner(mat1, mat2)
-    _check_dtypes("addmm", mat1, mat2)
     shape = [mat1._array.shape[0], mat2._array.shape[1]]
     if input.ndim > 2 or any(n not in (1, m) for n, m in zip(input.shape[::-1], shape[::-1], strict=False)):
         expand(input, shape)  # raises with PyTorch's text
