@@ -132,6 +132,10 @@ PROGRAMS = {
         attempt(C, [[1], [1, 2]])
         attempt(C, [object])
         attempt(C, [None])
+        for arrays in ([np.ones(2), np.ones(2, np.float32)], [np.ones(2), np.ones(3)], [np.array(1.0), np.array(2.0)],
+                       [np.arange(3.0)[::-1]] * 2, [np.arange(6.0)[::2]] * 2, [np.ones(2, ">f8")] * 2,
+                       [np.ones(2, bool)] * 2, [np.ones(2).view(np.memmap)] * 2, [np.ones(2), torch.ones(2)]):
+            attempt(C, arrays)
         attempt(C, [np.array(["a"])])
         attempt(C, [np.array([None])])
         V = D.default_convert

@@ -129,7 +129,17 @@ def collate_numpy_array_fn(batch: Any, *, collate_fn_map: Any = None) -> Any:
     """NumPy arrays as one tensor; not of strings or objects."""
     if batch[0].dtype.kind in _NO_NUMBERS:
         raise TypeError(default_collate_err_msg_format.format(batch[0].dtype))
+    if collate_fn_map and collate_fn_map.get(Tensor) is collate_tensor_fn and _are_plain_and_alike(batch):
+        return retrograd.as_tensor(np.stack(batch))  # the same, without a tensor for each
     return collate([retrograd.as_tensor(each) for each in batch], collate_fn_map=collate_fn_map)
+
+
+def _are_plain_and_alike(arrays: Any) -> bool:
+    """Whether all are arrays of one type and shape, of which nothing is to be said one by one."""
+    kind, shape = arrays[0].dtype, arrays[0].shape
+    return kind.isnative and all(
+        type(each) is np.ndarray and each.dtype == kind and each.shape == shape and each.flags.carray for each in arrays
+    )
 
 
 def collate_numpy_scalar_fn(batch: Any, *, collate_fn_map: Any = None) -> Any:
