@@ -80,7 +80,7 @@ short, int, long = int16, int32, int64
 cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
-_LAZY = ("cuda", "distributed", "func", "nn", "optim", "utils", "random", "backends", "profiler", "testing")
+_LAZY = ("cuda", "distributed", "func", "linalg", "nn", "optim", "utils", "random", "backends", "profiler", "testing")
 
 _OF_NN = """
     adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d bilinear celu celu_ channel_shuffle conv1d
@@ -94,6 +94,7 @@ if _TYPE_CHECKING:  # without `distributed`, which no module of the core knows
     from retrograd import (
         backends as backends,
         func as func,
+        linalg as linalg,
         nn as nn,
         optim as optim,
         profiler as profiler,

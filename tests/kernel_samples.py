@@ -405,9 +405,36 @@ def _windows() -> Iterator[Sample]:
         yield Sample("max_pool", (np.full_like(x, -np.inf), *settings), f"{note}-infinite")
 
 
+def _matrices() -> Iterator[Sample]:
+    for dtype in ("float32", "float64", *COMPLEX):
+        for note, shape in (("one", (3, 3)), ("stack", (2, 3, 3))):
+            x = numbers(shape, dtype)
+            definite = x @ x.conj().mT + np.eye(3, dtype=dtype)
+            for name in ("cofactor", "det", "inv", "lu", "matrix_exp", "slogdet"):
+                yield Sample(name, (x / 2,), f"{dtype}-{note}")
+            yield Sample("cholesky", (definite,), f"{dtype}-{note}")
+            yield Sample("solve", (x, numbers((*shape[:-1], 2), dtype, 1)), f"{dtype}-{note}")
+            yield Sample("solve_triangular", (x, x, True, False), f"{dtype}-{note}")
+            yield Sample("solve_triangular", (x, x, False, True), f"{dtype}-{note}-unit")
+            yield Sample("eigh", (definite, False), f"{dtype}-{note}")
+    # Of LAPACK on both sides, and so with the same signs.
+    yield Sample("eig", (numbers((2, 3, 3), "float64"),))
+    yield Sample("eigh", (numbers((3, 3), "float64"), True), "upper")
+    for mode in ("reduced", "complete"):
+        yield Sample("qr", (numbers((2, 4, 2), "float64"), mode), mode)
+    for full in (False, True):
+        yield Sample("svd", (numbers((2, 2, 3), "float64"), full), f"full {full}")
+    singular = np.ones((2, 2, 2)) * [[[1]], [[0]]] + [[[0, 0], [0, 1]], [[0, 0], [0, 0]]]
+    yield Sample("cofactor", (np.ones((2, 2)),), "singular")
+    yield Sample("cholesky", (singular - np.eye(2),), "not definite")
+    yield Sample("slogdet", (singular,), "singular")
+    yield Sample("matrix_exp", (np.zeros((0, 0)),), "empty")
+    yield Sample("lu", (numbers((2, 3), "float64"),), "wide")
+
+
 def all_samples() -> list[Sample]:
     """The whole table."""
     families: tuple[Callable[[], Iterator[Sample]], ...] = (
-        _elementwise, _binary, _creation, _shapes, _reductions, _indexing, _others, _windows,
+        _elementwise, _binary, _creation, _shapes, _reductions, _indexing, _others, _windows, _matrices,
     )  # fmt: skip
     return [sample for family in families for sample in family()]

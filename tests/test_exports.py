@@ -13,6 +13,7 @@ NAMESPACES = (
     "retrograd",
     "retrograd.autograd",
     "retrograd.func",
+    "retrograd.linalg",
     "retrograd.nn",
     "retrograd.optim",
     "retrograd.backends",

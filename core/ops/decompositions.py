@@ -16,6 +16,21 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from retrograd.backends.hosted import (
+    cholesky as cholesky,
+    cofactor as cofactor,
+    det as det,
+    eig as eig,
+    eigh as eigh,
+    inv as inv,
+    lu as lu,
+    matrix_exp as matrix_exp,
+    qr as qr,
+    slogdet as slogdet,
+    solve as solve,
+    solve_triangular as solve_triangular,
+    svd as svd,
+)
 from retrograd.backends.spec import OPTIONAL
 from retrograd.backends.windows import ceil_padding, convolved, offsets, pooled, taps
 

@@ -11,7 +11,9 @@ from collections import namedtuple
 from typing import Any
 
 __all__ = [
-    "aminmax", "cummax", "cummin", "kthvalue", "max", "median", "min", "mode", "nanmedian", "sort", "topk",
+    "aminmax", "cummax", "cummin", "kthvalue", "linalg_cholesky_ex", "linalg_eig", "linalg_eigh", "linalg_inv_ex",
+    "linalg_lstsq", "linalg_qr", "linalg_slogdet", "linalg_svd", "max", "median", "min", "mode", "nanmedian", "qr",
+    "slogdet", "sort", "svd", "topk", "triangular_solve",
 ]  # fmt: skip
 
 
@@ -31,10 +33,22 @@ aminmax = return_type("aminmax", "min", "max")
 cummax = return_type("cummax", "values", "indices")
 cummin = return_type("cummin", "values", "indices")
 kthvalue = return_type("kthvalue", "values", "indices")
+linalg_cholesky_ex = return_type("linalg_cholesky_ex", "L", "info")
+linalg_eig = return_type("linalg_eig", "eigenvalues", "eigenvectors")
+linalg_eigh = return_type("linalg_eigh", "eigenvalues", "eigenvectors")
+linalg_inv_ex = return_type("linalg_inv_ex", "inverse", "info")
+linalg_lstsq = return_type("linalg_lstsq", "solution", "residuals", "rank", "singular_values")
+linalg_qr = return_type("linalg_qr", "Q", "R")
+linalg_slogdet = return_type("linalg_slogdet", "sign", "logabsdet")
+linalg_svd = return_type("linalg_svd", "U", "S", "Vh")
 max = return_type("max", "values", "indices")
 median = return_type("median", "values", "indices")
 min = return_type("min", "values", "indices")
 mode = return_type("mode", "values", "indices")
 nanmedian = return_type("nanmedian", "values", "indices")
+qr = return_type("qr", "Q", "R")
+slogdet = return_type("slogdet", "sign", "logabsdet")
 sort = return_type("sort", "values", "indices")
+svd = return_type("svd", "U", "S", "V")
 topk = return_type("topk", "values", "indices")
+triangular_solve = return_type("triangular_solve", "solution", "cloned_coefficient")

@@ -1,0 +1,147 @@
+"""Factorizations and what follows from them, of stacks of matrices, by LAPACK.
+
+Note [Failures are not-a-number]
+    A kernel does not raise for one matrix of a stack: the result of a matrix that is singular, not positive
+    definite, or for which an algorithm does not converge, is filled with NaN. The core looks for it, and has the
+    texts of errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+from scipy.linalg import get_blas_funcs, get_lapack_funcs
+
+__all__ = ["KERNELS"]
+
+Array = np.ndarray[Any, Any]
+
+
+def _each(*stacks: Array) -> Iterator[tuple[Array, ...]]:
+    """The matrices of equally long stacks, one by one."""
+    flat = [each.reshape(-1, *each.shape[-2:]) for each in stacks]
+    return zip(*flat, strict=True)
+
+
+def _forgiving(function: Callable[..., Any], *stacks: Array) -> Any:
+    """`function` of stacks, with NaN for each matrix that it raises for; see Note [Failures are not-a-number]."""
+    try:
+        return function(*stacks)
+    except np.linalg.LinAlgError:
+        found = [_or_nan(function, *matrices) for matrices in _each(*stacks)]
+    lead = stacks[0].shape[:-2]
+    if not isinstance(found[0], tuple):
+        return np.stack(found).reshape(*lead, *found[0].shape)
+    return tuple(np.stack(each).reshape(*lead, *each[0].shape) for each in zip(*found, strict=True))
+
+
+def _or_nan(function: Callable[..., Any], *matrices: Array) -> Any:
+    try:
+        return function(*matrices)
+    except np.linalg.LinAlgError:
+        likes = tuple(np.eye(*each.shape[-2:], dtype=each.dtype) for each in matrices)
+        found = function(*likes)
+        return tuple(each * np.nan for each in found) if isinstance(found, tuple) else found * np.nan
+
+
+def cholesky(x: Array) -> Array:
+    """The lower factor, from the lower triangle."""
+    return np.tril(_forgiving(np.linalg.cholesky, x))  # also where it is NaN
+
+
+def cofactor(x: Array) -> Array:
+    """``det(x) * inv(x).T``, of singular matrices too: their zero pivots are taken for very small ones."""
+    if not x.size:
+        return x.copy()
+    p, low, up = scipy.linalg.lu(x)
+    pivots = np.diagonal(up, 0, -2, -1)
+    up = up + np.eye(x.shape[-1], dtype=x.dtype) * np.where(pivots == 0, np.finfo(x.dtype).eps, 0)[..., None, :]
+    moved = p.astype(x.dtype) @ low @ up
+    return np.linalg.det(moved)[..., None, None] * inv(moved).mT
+
+
+def eig(x: Array) -> tuple[Array, Array]:
+    """Eigenvalues and eigenvectors of length 1, complex."""
+    kind = np.result_type(x.dtype, np.complex64)
+
+    def complex_eig(x: Array) -> tuple[Array, Array]:
+        values, vectors = np.linalg.eig(x)
+        return values.astype(kind), vectors.astype(kind)
+
+    return _forgiving(complex_eig, x)
+
+
+def eigh(x: Array, upper: bool) -> tuple[Array, Array]:
+    """Ascending eigenvalues and eigenvectors of a Hermitian matrix, from one of its triangles."""
+    return _forgiving(lambda each: tuple(np.linalg.eigh(each, "U" if upper else "L")), x)
+
+
+def inv(x: Array) -> Array:
+    return _forgiving(np.linalg.inv, x)
+
+
+def lu(x: Array) -> tuple[Array, Array]:
+    """Both factors in one matrix, and which row each row was exchanged with."""
+    *lead, n, m = x.shape
+    packed, pivots = np.empty(x.shape, x.dtype), np.empty((*lead, min(n, m)), np.int32)
+    getrf = get_lapack_funcs("getrf", dtype=x.dtype)
+    if packed.size:
+        for to, rows, each in zip(
+            packed.reshape(-1, n, m), pivots.reshape(-1, min(n, m)), x.reshape(-1, n, m), strict=True
+        ):
+            to[...], rows[...], _ = getrf(each)
+    return packed, pivots
+
+
+def matrix_exp(x: Array) -> Array:
+    return scipy.linalg.expm(x) if x.size else x.copy()
+
+
+def qr(x: Array, mode: str) -> tuple[Array, Array]:
+    q, r = np.linalg.qr(x, "complete" if mode == "complete" else "reduced")
+    return q, r
+
+
+def slogdet(x: Array) -> tuple[Array, Array]:
+    """The sign of the determinant and the logarithm of its modulus."""
+    sign, log = np.linalg.slogdet(x)
+    return np.asarray(sign), np.asarray(log)
+
+
+def solve(a: Array, b: Array) -> Array:
+    return _forgiving(np.linalg.solve, a, b)
+
+
+def solve_triangular(a: Array, b: Array, upper: bool, unitriangular: bool) -> Array:
+    """``inv(a) @ b``, where only one triangle of `a` is looked at."""
+    out = np.empty(b.shape, b.dtype)
+    if not out.size:
+        return out
+    trsm = get_blas_funcs("trsm", dtype=b.dtype)
+    for to, left, right in _each(out, a, b):
+        to[...] = trsm(1, left, right, lower=not upper, diag=unitriangular)
+    return out
+
+
+def svd(x: Array, full: bool) -> tuple[Array, Array, Array]:
+    return _forgiving(lambda each: tuple(np.linalg.svd(each, full)), x)
+
+
+KERNELS: dict[str, Callable[..., Any]] = {
+    "cholesky": cholesky,
+    "cofactor": cofactor,
+    "det": np.linalg.det,
+    "eig": eig,
+    "eigh": eigh,
+    "inv": inv,
+    "lu": lu,
+    "matrix_exp": matrix_exp,
+    "qr": qr,
+    "slogdet": slogdet,
+    "solve": solve,
+    "solve_triangular": solve_triangular,
+    "svd": svd,
+}
