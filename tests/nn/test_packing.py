@@ -95,6 +95,7 @@ LAYERS: dict[str, tuple[str, tuple[int, ...], dict[str, Any]]] = {
     "two RNNs": ("RNN", (3, 4, 2), {"bidirectional": True, "bias": False}),
     "LSTM": ("LSTM", (3, 4), {}),
     "two LSTMs": ("LSTM", (3, 4, 2), {"bidirectional": True}),
+    "projected LSTMs": ("LSTM", (3, 6, 2), {"bidirectional": True, "proj_size": 4}),
     "GRU": ("GRU", (3, 4, 2), {"batch_first": True}),
     "two GRUs": ("GRU", (3, 4), {"bidirectional": True}),
 }
@@ -105,7 +106,8 @@ def _over_packed(torch: Any, module: Any, x: Any, h: Any, c: Any) -> Any:
     in_order = R.pack_padded_sequence(x, [5, 3, 3, 1])
     any_order = R.pack_padded_sequence(x, [2, 5, 1, 3], enforce_sorted=False)
     count = module.num_layers * (2 if module.bidirectional else 1)
-    state = (h[:count], c[:count]) if module.mode == "LSTM" else h[:count]
+    cells = torch.cat([c, h], 2)[:count, :, : module.hidden_size]
+    state = (h[:count], cells) if module.mode == "LSTM" else h[:count]
     results = []
     for packed in (in_order, any_order):
         for start in (None, state):
@@ -145,7 +147,32 @@ def test_recurrent_layers_take_packed_sequences_on_every_backend(backend: str) -
         "nn.LSTM(2, 3)(x[0], (torch.zeros(2, 3), torch.zeros(1, 2, 3)))",
         "nn.LSTM(2, 3)(x, (torch.zeros(1, 3, 3), torch.zeros(1, 2, 3)))",
         "nn.LSTM(2, 3)(x, (torch.zeros(1, 2, 3), torch.zeros(1, 3, 3)))",
+        "nn.LSTM(2, 3, proj_size=2)(x, (torch.zeros(1, 3, 3), torch.zeros(1, 3, 3)))",
+        "nn.LSTM(2, 3, proj_size=3)",
+        "nn.LSTM(2, 3, proj_size=-1)",
+        "nn.GRU(2, 3, proj_size=2)",
+        "nn.RNN(2, 3, proj_size=2)",
+        "nn.GRU(2, 0)",
+        "nn.GRU(2, 3.0)",
+        "nn.GRU(2, 3, 0)",
+        "nn.GRU(2, 3, dropout=2.0)",
+        "nn.RNNBase('x', 2, 3)",
     ],
 )
 def test_recurrent_layers_refuse_what_torch_refuses(call: str) -> None:
     assert_same(f"{call}; print('accepted')", GIVEN)
+
+
+def test_projected_layers_are_shown_and_listed_as_torchs() -> None:
+    assert_same(
+        """
+        import warnings
+        m = nn.LSTM(3, 4, 2, bidirectional=True, proj_size=2)
+        print(m, [[w.shape for w in ws] for ws in m.all_weights], m(torch.ones(5, 3))[0].shape)
+        print([[w.shape for w in ws] for ws in nn.GRU(3, 4, bias=False).all_weights])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            print(nn.GRU(2, 3, dropout=0.5))
+        print([str(each.message) for each in caught])
+        """
+    )

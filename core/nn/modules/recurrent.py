@@ -6,6 +6,7 @@ A layer over a sequence is a loop over its cell, so that all derivatives come fr
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -158,6 +159,26 @@ class GRUCell(_Cell):
         return self._step(input, hx)
 
 
+def _check_sizes(mode: str, hidden_size: Any, num_layers: int, proj_size: int) -> None:
+    if not isinstance(hidden_size, int):
+        raise TypeError(f"hidden_size should be of type int, got: {type(hidden_size).__name__}")
+    if hidden_size <= 0:
+        raise ValueError("hidden_size must be greater than zero")
+    if num_layers <= 0:
+        raise ValueError("num_layers must be greater than zero")
+    if proj_size < 0:
+        raise ValueError("proj_size should be a positive integer or zero to disable projections")
+    if proj_size >= hidden_size:
+        raise ValueError("proj_size has to be smaller than hidden_size")
+    if mode not in _KINDS:
+        raise ValueError(f"Unrecognized RNN mode: {mode}")
+
+
+def _refuse_projection(proj_size: int | None) -> None:
+    if proj_size is not None:
+        raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
+
+
 class RNNBase(Module):
     """Layers of a recurrent cell over sequences, in one direction or both.
 
@@ -173,6 +194,13 @@ class RNNBase(Module):
         Between layers, while training.
     bidirectional
         Whether there is a second pass from the end, whose outputs are put beside the first's.
+    proj_size
+        If not zero, the size that outputs are brought to by one more matrix; for the LSTM only.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a size is out of range or of a wrong type.
     """
 
     def __init__(
@@ -185,6 +213,7 @@ class RNNBase(Module):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        proj_size: int = 0,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
@@ -193,10 +222,13 @@ class RNNBase(Module):
             raise ValueError(
                 "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"
             )
-        if hidden_size <= 0:
-            raise ValueError("hidden_size must be greater than zero")
-        if num_layers <= 0:
-            raise ValueError("num_layers must be greater than zero")
+        _check_sizes(mode, hidden_size, num_layers, proj_size)
+        if dropout > 0 and num_layers == 1:
+            warnings.warn(
+                "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
+                f"num_layers greater than 1, but got dropout={dropout} and num_layers=1",
+                stacklevel=3,
+            )
         self.mode = mode
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -205,20 +237,37 @@ class RNNBase(Module):
         self.batch_first = batch_first
         self.dropout = float(dropout)
         self.bidirectional = bidirectional
+        self.proj_size = proj_size
         self.num_directions = 2 if bidirectional else 1
         self._make_weights({"device": device, "dtype": dtype})
         self.reset_parameters()
 
     def _make_weights(self, options: dict[str, Any]) -> None:
         gates = _KINDS[self.mode][0] * self.hidden_size
+        outputs = self._output_size
         for layer in range(self.num_layers):
-            size = self.input_size if layer == 0 else self.hidden_size * self.num_directions
+            size = self.input_size if layer == 0 else outputs * self.num_directions
             for suffix in self._suffixes(layer):
                 self.register_parameter(f"weight_ih_{suffix}", Parameter(empty((gates, size), **options)))
-                self.register_parameter(f"weight_hh_{suffix}", Parameter(empty((gates, self.hidden_size), **options)))
+                self.register_parameter(f"weight_hh_{suffix}", Parameter(empty((gates, outputs), **options)))
                 if self.bias:
                     for name in ("bias_ih", "bias_hh"):
                         self.register_parameter(f"{name}_{suffix}", Parameter(empty(gates, **options)))
+                if self.proj_size:
+                    weight = Parameter(empty((self.proj_size, self.hidden_size), **options))
+                    self.register_parameter(f"weight_hr_{suffix}", weight)
+
+    @property
+    def _output_size(self) -> int:
+        return self.proj_size or self.hidden_size
+
+    @property
+    def all_weights(self) -> list[list[Parameter]]:
+        """The parameters of each layer and direction."""
+        names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if self.bias else [])]
+        names += ["weight_hr"] if self.proj_size else []
+        suffixes = [suffix for layer in range(self.num_layers) for suffix in self._suffixes(layer)]
+        return [[getattr(self, f"{name}_{suffix}") for name in names] for suffix in suffixes]
 
     def _suffixes(self, layer: int) -> tuple[str, ...]:
         return (f"l{layer}", f"l{layer}_reverse")[: self.num_directions]
@@ -286,11 +335,13 @@ class RNNBase(Module):
         """The state of each layer and direction before the first step."""
         count = self.num_layers * self.num_directions
         if hx is None:
-            start = zeros(batch, self.hidden_size, dtype=steps.dtype, device=steps.device)
-            return [(start, start) if self.mode == "LSTM" else start] * count
+            options: dict[str, Any] = {"dtype": steps.dtype, "device": steps.device}
+            start = zeros(batch, self._output_size, **options)
+            cell = zeros(batch, self.hidden_size, **options) if self.proj_size else start
+            return [(start, cell) if self.mode == "LSTM" else start] * count
         given = hx if self.mode == "LSTM" else (hx,)
-        expected = (count, batch, self.hidden_size)
         for place, each in enumerate(given):
+            expected = (count, batch, self.hidden_size if place else self._output_size)
             if tuple(each.shape) != expected:
                 name = f"hidden[{place}]" if self.mode == "LSTM" else "hidden"
                 raise RuntimeError(f"Expected {name} size {expected}, got {list(each.shape)}")
@@ -322,6 +373,7 @@ class RNNBase(Module):
         bias_ih = getattr(self, f"bias_ih_{suffix}") if self.bias else None
         bias_hh = getattr(self, f"bias_hh_{suffix}") if self.bias else None
         weight_hh = getattr(self, f"weight_hh_{suffix}")
+        weight_hr = getattr(self, f"weight_hr_{suffix}") if self.proj_size else None
         gates = F.linear(steps, getattr(self, f"weight_ih_{suffix}"), bias_ih)
         pieces = gates.unbind(0) if sizes is None else gates.split(sizes)
         cell, nonlinearity = _KINDS[self.mode][1], self.mode.removeprefix("RNN_").lower()
@@ -332,6 +384,8 @@ class RNNBase(Module):
                 state = taking_part.resized(state, each.shape[0], first=not outputs)
             hidden = state[0] if self.mode == "LSTM" else state
             state = cell(each, F.linear(hidden, weight_hh, bias_hh), state, nonlinearity)
+            if weight_hr is not None:
+                state = (F.linear(state[0], weight_hr), state[1])
             outputs.append(state[0] if self.mode == "LSTM" else state)
         if backwards:
             outputs.reverse()
@@ -352,6 +406,8 @@ class RNNBase(Module):
 
     def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"
+        if self.proj_size:
+            text += f", proj_size={self.proj_size}"
         if self.num_layers != 1:
             text += f", num_layers={self.num_layers}"
         if self.bias is not True:
@@ -401,13 +457,14 @@ class RNN(RNNBase):
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh",
         bias: bool = True, batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
-        device: Any = None, dtype: Any = None,
+        device: Any = None, dtype: Any = None, *, proj_size: int | None = None,
     ) -> None:  # fmt: skip
+        _refuse_projection(proj_size)
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
         super().__init__(
             f"RNN_{nonlinearity.upper()}", input_size, hidden_size, num_layers, bias, batch_first, dropout,
-            bidirectional, device, dtype,
+            bidirectional, 0, device, dtype,
         )  # fmt: skip
         self.nonlinearity = nonlinearity
 
@@ -428,8 +485,8 @@ class LSTM(RNNBase):
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
-        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, device: Any = None,
-        dtype: Any = None,
+        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0,
+        device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__(
             "LSTM",
@@ -440,6 +497,7 @@ class LSTM(RNNBase):
             batch_first,
             dropout,
             bidirectional,
+            proj_size,
             device,
             dtype,
         )
@@ -454,8 +512,9 @@ class GRU(RNNBase):
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
         batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, device: Any = None,
-        dtype: Any = None,
+        dtype: Any = None, *, proj_size: int | None = None,
     ) -> None:  # fmt: skip
+        _refuse_projection(proj_size)
         super().__init__(
             "GRU",
             input_size,
@@ -465,6 +524,7 @@ class GRU(RNNBase):
             batch_first,
             dropout,
             bidirectional,
+            0,
             device,
             dtype,
         )
