@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from programs import assert_same
 
 import retrograd
 from retrograd import func
@@ -199,3 +200,161 @@ def test_mapped_equals_one_by_one(build: Build, shape: tuple[int, ...]) -> None:
     found = func.vmap(call)(x)
     for have, *alone in zip(found, *(call(each) for each in x), strict=True):
         np.testing.assert_allclose(host(have), np.stack([host(each) for each in alone]), 1e-8, 1e-10)
+
+
+# -- what is refused, and what comes with a result -----------------------------------------------
+
+GIVEN = """
+L = torch.linalg
+A, R, V = torch.tensor([[2.0, 1.0], [1.0, 3.0]]), torch.ones(2, 3), torch.ones(3)
+S, I, H = torch.zeros(2, 2), torch.ones(2, 2, dtype=torch.long), torch.ones(2, 2).half()
+stack = torch.stack([A, S])
+"""
+
+SQUARE_ONLY = ("inv", "inv_ex", "det", "slogdet", "cholesky", "cholesky_ex", "eigh", "eigvalsh", "eig", "eigvals")
+OF_MATRICES = (*SQUARE_ONLY, "qr", "svd", "svdvals", "pinv", "matrix_exp", "matrix_norm", "matrix_rank", "cond")
+
+
+@pytest.mark.parametrize("name", OF_MATRICES)
+def test_refuses_what_pytorch_refuses(name: str, backend: str) -> None:
+    kinds = "VRI" if name in SQUARE_ONLY or name == "matrix_exp" else "VI"
+    low = "" if name in ("matrix_exp", "matrix_norm") else "H"
+    assert_same("".join(f"attempt(L.{name}, {each})\n" for each in kinds + low), GIVEN)
+
+
+def test_says_which_matrix_is_singular_or_indefinite(backend: str) -> None:
+    assert_same(
+        """
+        attempt(L.inv, S)
+        attempt(L.inv, torch.ones(2, 2))
+        attempt(L.inv, stack)
+        attempt(torch.inverse, S)
+        attempt(L.matrix_power, S, -1)
+        attempt(L.solve, S, V[:2])
+        attempt(L.solve, stack, torch.ones(2, 2, 1))
+        attempt(L.cholesky, -A)
+        attempt(L.cholesky, torch.tensor([[1.0, 2.0], [2.0, 1.0]]))
+        attempt(L.cholesky, stack)
+        attempt(torch.cholesky, -A)
+        attempt(L.svd, A * math.nan)
+        print(L.inv_ex(stack).info, L.cholesky_ex(stack).info, L.slogdet(stack), torch.logdet(stack), torch.logdet(-A))
+        print(L.cond(stack, 1), L.det(stack), isinstance(L.LinAlgError(), RuntimeError))
+        """,
+        GIVEN,
+    )
+
+
+def test_arguments_are_checked_in_pytorchs_words() -> None:
+    assert_same(
+        """
+        for B in (V, R.T, R.double(), I):
+            attempt(L.solve, A, B)
+        attempt(L.solve, A, V[:2], left=False)
+        attempt(L.solve, A, R.T, left=False)
+        attempt(L.solve_triangular, A, V, upper=True)
+        attempt(L.solve_triangular, A, R.T, upper=True)
+        attempt(L.solve_triangular, A, R, upper=True, left=False)
+        attempt(L.qr, A, "x")
+        attempt(L.eigh, A, UPLO="x")
+        attempt(L.svd, A, driver="x")
+        attempt(L.matrix_norm, A, "x")
+        attempt(L.matrix_norm, A, 3)
+        attempt(L.matrix_norm, A, dim=(0, 0))
+        attempt(L.norm, A, "x")
+        attempt(L.norm, torch.ones(2, 2, 2), 2)
+        attempt(L.norm, torch.ones(2, 2, 2), 2, (0, 1, 2))
+        attempt(L.norm, A, "nuc", dim=0)
+        attempt(L.norm, V, "nuc")
+        attempt(torch.norm, A, "x")
+        attempt(torch.norm, A, p="nuc", dim=0)
+        attempt(torch.norm, torch.ones(2, 2, 2), "nuc")
+        attempt(L.vector_norm, torch.ones(0), math.inf)
+        attempt(L.vector_norm, torch.ones(0), -1)
+        attempt(L.vector_norm, V, "fro")
+        attempt(L.cond, A, "x")
+        attempt(L.cond, A, 3)
+        attempt(L.cond, R, 1)
+        for chain in ([A], [A, R.T], [A, torch.ones(2, 2, 2), A], [A, A.double()], [torch.ones(1, 1, 1), A]):
+            attempt(L.multi_dot, chain)
+        attempt(L.cross, A, A)
+        attempt(L.cross, V, R)
+        attempt(L.cross, V, V.double())
+        attempt(torch.cross, A, A)
+        attempt(L.vander, V, N=1)
+        attempt(L.vecdot, V, V.double())
+        attempt(L.vecdot, I, I)
+        attempt(L.tensorinv, R)
+        attempt(L.tensorinv, R, 0)
+        attempt(L.tensorsolve, torch.eye(6).reshape(2, 6, 3), R, dims=(0, 2))
+        attempt(L.lstsq, A, V)
+        attempt(L.lstsq, V, V)
+        attempt(L.lstsq, R, A, driver="x")
+        attempt(L.lstsq, A, A.double())
+        attempt(L.matrix_power, A, 2.0)
+        attempt(L.matrix_power, R, 2)
+        attempt(torch.cholesky_solve, A, R.T)
+        attempt(torch.cholesky_solve, A, A.double())
+        attempt(L.inv, [[1.0]])
+        """,
+        GIVEN,
+    )
+
+
+def test_qr_is_not_differentiable_where_it_is_not_determined(backend: str) -> None:
+    assert_same(
+        """
+        x = torch.tensor([[1.0, 2.0], [3.0, 1.0], [1.0, 1.0]], requires_grad=True)
+        attempt(L.qr(x, mode="r").R.sum().backward)
+        attempt(L.qr(x, mode="complete").R.sum().backward)
+        print(L.qr(x, mode="complete").Q.shape, L.qr(x, mode="r").Q.shape)
+        """,
+        GIVEN,
+    )
+
+
+def test_results_have_pytorchs_names_nodes_and_types(backend: str) -> None:
+    assert_same(
+        """
+        x = torch.tensor([[2.0, 1.0], [1.0, 3.0]], requires_grad=True)
+        for found in (
+            L.inv(x), L.det(x), L.slogdet(x).logabsdet, L.slogdet(x).sign, L.cholesky(x), L.qr(x).R, L.svd(x).S,
+            L.svdvals(x), L.eigh(x).eigenvalues, L.eigvalsh(x), L.eigvals(x), L.eig(x).eigenvectors, L.solve(x, x),
+            L.solve_triangular(x, x, upper=False), L.pinv(x), L.matrix_exp(x), L.matrix_power(x, 3), L.norm(x),
+            L.inv_ex(x).inverse, torch.svd(x).V, torch.qr(x).Q, torch.slogdet(x).logabsdet, torch.logdet(x),
+        ):
+            print(type(found.grad_fn).__name__, found.dtype, found.shape)
+        print(L.slogdet(A), torch.slogdet(A), L.inv_ex(A), L.cholesky_ex(A))
+        print(torch.svd(A, compute_uv=False), torch.svd(R, some=False).V.shape)
+        print(L.lstsq(R.T * A[0], V, driver="gelsd").solution.shape)
+        print(L.matrix_rank(R), L.matrix_rank(stack), L.matrix_rank(A, 2.0), L.matrix_rank(A, hermitian=True))
+        print(L.matrix_rank(A, atol=torch.tensor([0.5, 2.0, 9.0])), L.pinv(A, 0.5), L.pinv(A, atol=torch.tensor([2.0])))
+        print(L.inv(torch.zeros(0, 0)), L.pinv(torch.zeros(0, 3)), L.matrix_norm(torch.ones(0, 2), 2))
+        print(L.inv(A, out=torch.empty(2, 2)), L.matrix_power(I, 3), L.matrix_power(I, 0))
+        print(L.vander(torch.tensor([1, 2, 3]), N=4), torch.vander(torch.tensor([1, 2, 3])))
+        print(L.multi_dot([V[:2], A, R, V]), L.multi_dot([A, R]), L.cross(torch.ones(1, 3), torch.eye(3)))
+        print(L.tensorinv(torch.eye(6).reshape(6, 2, 3), 1).shape, L.tensorsolve(torch.eye(6).reshape(2, 3, 6), R))
+        print(torch.norm(A, "nuc"), torch.nuclear_norm(A), torch.frobenius_norm(A, 0), L.norm(V, dtype=torch.double))
+        """,
+        GIVEN,
+    )
+
+
+def test_the_gradient_of_a_determinant_is_right_where_it_is_zero(backend: str) -> None:
+    """The cofactors, as finite differences have it; PyTorch's are zero where a pivot is zero exactly."""
+    x = retrograd.tensor([[1.0, 2.0], [2.0, 4.0]], dtype=retrograd.float64, requires_grad=True)
+    retrograd.det(x).backward()
+    np.testing.assert_allclose(x.grad.numpy(), [[4, -2], [-2, 1]], 1e-12)
+    stack = retrograd.tensor([[[1 + 1j, 1], [0, 0]], [[2, 0], [0, 3]]], dtype=retrograd.complex128, requires_grad=True)
+    retrograd.det(stack).sum().backward(retrograd.tensor(1 + 0j))
+    np.testing.assert_allclose(stack.grad.numpy(), [[[0, 0], [-1, 1 - 1j]], [[3, 0], [0, 2]]], 1e-12, 1e-12)
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (3, 3)])
+def test_least_squares_come_with_residuals_and_ranks(shape: tuple[int, ...]) -> None:
+    torch = pytest.importorskip("torch")
+    a, b = values(shape, "float64"), values((shape[0], 2), "float64", 1)
+    for driver in (None, "gels", "gelsd"):
+        found, expected = (m.linalg.lstsq(m.tensor(a), m.tensor(b), driver=driver) for m in (retrograd, torch))
+        for have, want in zip(found, expected, strict=True):
+            assert have.shape == want.shape
+            np.testing.assert_allclose(host(have), host(want), 1e-9)

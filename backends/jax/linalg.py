@@ -22,14 +22,17 @@ def cholesky(x: Array) -> Array:
 
 
 def cofactor(x: Array) -> Array:
-    """``det(x) * inv(x).T``, of singular matrices too: their zero pivots are taken for very small ones."""
-    packed, _, permutation = lax.linalg.lu(x)
-    eye = jnp.eye(x.shape[-1], dtype=x.dtype)
-    pivots = jnp.diagonal(packed, 0, -2, -1)
-    up = jnp.triu(packed) + eye * jnp.where(pivots == 0, jnp.finfo(x.dtype).eps, 0).astype(x.dtype)[..., None, :]
-    product = (jnp.tril(packed, -1) + eye) @ up
-    moved = jnp.take_along_axis(product, jnp.argsort(permutation, -1)[..., None], -2)
-    return jnp.linalg.det(moved)[..., None, None] * jnp.linalg.inv(moved).mT
+    """``det(x) * inv(x).T``; of singular matrices its limit, from products of all singular values but one."""
+    found = jnp.linalg.det(x)[..., None, None] * jnp.linalg.inv(x).mT
+    good = jnp.isfinite(found).all((-2, -1), keepdims=True)
+
+    def limit() -> Array:
+        u, s, vh = svd(x, False)
+        others = jnp.where(jnp.eye(x.shape[-1], dtype=bool), 1, s[..., None, :]).prod(-1)
+        sign = (jnp.linalg.det(u) * jnp.linalg.det(vh))[..., None, None]
+        return jnp.where(good, found, sign * ((u.conj() * others[..., None, :]) @ vh.conj()))
+
+    return lax.cond(good.all(), lambda: found, limit)
 
 
 def eig(x: Array) -> tuple[Array, Array]:

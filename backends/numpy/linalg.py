@@ -53,14 +53,15 @@ def cholesky(x: Array) -> Array:
 
 
 def cofactor(x: Array) -> Array:
-    """``det(x) * inv(x).T``, of singular matrices too: their zero pivots are taken for very small ones."""
-    if not x.size:
-        return x.copy()
-    p, low, up = scipy.linalg.lu(x)
-    pivots = np.diagonal(up, 0, -2, -1)
-    up = up + np.eye(x.shape[-1], dtype=x.dtype) * np.where(pivots == 0, np.finfo(x.dtype).eps, 0)[..., None, :]
-    moved = p.astype(x.dtype) @ low @ up
-    return np.linalg.det(moved)[..., None, None] * inv(moved).mT
+    """``det(x) * inv(x).T``; of singular matrices its limit, from products of all singular values but one."""
+    found = np.linalg.det(x)[..., None, None] * inv(x).mT
+    good = np.isfinite(found).all((-2, -1), keepdims=True)
+    if good.all():
+        return found
+    u, s, vh = svd(x, False)
+    others = np.where(np.eye(x.shape[-1], dtype=bool), 1, s[..., None, :]).prod(-1)
+    sign = (np.linalg.det(u) * np.linalg.det(vh))[..., None, None]
+    return np.where(good, found, sign * ((u.conj() * others[..., None, :]) @ vh.conj()))
 
 
 def eig(x: Array) -> tuple[Array, Array]:

@@ -19,11 +19,14 @@ __all__ = [
 ]  # fmt: skip
 
 
-class LinAlgError(RuntimeError):
+class _LinAlgError(RuntimeError):  # the name that tracebacks show, as PyTorch's
     """A matrix has not got what was asked for: an inverse, a factorization.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.LinAlgError.html
     """
+
+
+LinAlgError = _LinAlgError
 
 
 def of_linalg(function: Callable[..., Any]) -> Callable[..., Any]:

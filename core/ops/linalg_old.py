@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from retrograd.ops import linalg_products, linalg_solving, linalg_spectra, return_types
+from retrograd.ops import linalg_norms, linalg_products, linalg_solving, linalg_spectra, return_types
 from retrograd.ops.declare import composite, publics
 from retrograd.ops.factories import eye
 from retrograd.ops.factorizations import _linalg_slogdet
@@ -253,3 +253,21 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     powers = linalg_products.vander(x, max(x.shape[0] if N is None else N, 2))
     powers = powers[:, : x.shape[0] if N is None else N]
     return powers if increasing else powers.flip(1)
+
+
+@composite
+def frobenius_norm(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
+    """The norm of all elements as a vector, along dimensions: `retrograd.linalg.vector_norm`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.vector_norm.html
+    """
+    return linalg_norms.vector_norm(input, 2, dim, keepdim)
+
+
+@composite
+def nuclear_norm(input: Tensor, dim: Any = (-2, -1), keepdim: bool = False) -> Tensor:
+    """The sums of singular values: `retrograd.linalg.matrix_norm` of order `"nuc"`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.matrix_norm.html
+    """
+    return linalg_norms.matrix_norm(input, "nuc", dim, keepdim)

@@ -419,7 +419,7 @@ def tensorsolve(A: Tensor, B: Tensor, dims: Any = None) -> Tensor:
     if dims is not None:
         A = movedim(A, tuple(dims), tuple(range(A.ndim - len(dims), A.ndim)))
     last = tuple(A.shape[B.ndim :])
-    n, first = _product(last), _product(A.shape[: B.ndim])
+    n, first = _product(last), B.numel()
     if n != first:
         raise RuntimeError(
             "Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == prod(self.shape[:other.ndim]), "

@@ -618,14 +618,15 @@ def norm(input: Array, p: Any = "fro", dim: Dims = None, keepdim: bool = False, 
     Parameters
     ----------
     p
-        The order: a number, infinity too, or `"fro"`, which means 2.
+        The order: a number, infinity too, or `"fro"`, which means 2; or `"nuc"`, for matrices: the sum of the
+        singular values.
     dim
         The dimensions to reduce; None for all.
 
     Raises
     ------
     RuntimeError
-        If the elements are integers or bools.
+        If the elements are integers or bools, or the order is another word.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.norm.html
 
@@ -636,7 +637,9 @@ def norm(input: Array, p: Any = "fro", dim: Dims = None, keepdim: bool = False, 
     (tensor(5.), tensor(7.))
     """
     if isinstance(p, str) and p != "fro":
-        raise RuntimeError(f"norm(): order {p!r} is not supported; it is a number or 'fro'")
+        from retrograd.ops.linalg_norms import matrix_norm
+
+        return matrix_norm(input, p, range(input.ndim) if dim is None else dim, keepdim, dtype=dtype)
     order = 2.0 if p is None or p == "fro" else float(p)
     if dtype is not None:
         input = Op.cast(input, native(input, dtype))
