@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -206,6 +207,77 @@ def names(module):
     ],
 )
 def test_parametrizing_is_torchs(program: str) -> None:
+    assert_same(program if program.startswith("\n") else program + "; print('accepted')", GIVEN)
+
+
+ORTHOGONAL: list[tuple[tuple[int, ...], dict[str, Any]]] = [
+    ((3, 3), {}),
+    ((5, 3), {}),
+    ((3, 5), {}),
+    ((3, 3), {"orthogonal_map": "cayley"}),
+    ((5, 3), {"orthogonal_map": "cayley"}),
+    ((3, 5), {"orthogonal_map": "matrix_exp"}),
+    ((3, 3), {"orthogonal_map": "householder"}),
+    ((2, 4, 3), {"orthogonal_map": "householder"}),
+    ((2, 3, 4), {"orthogonal_map": "matrix_exp"}),
+    ((4, 3), {"orthogonal_map": "householder", "use_trivialization": False}),
+    ((3, 4), {"orthogonal_map": "householder", "use_trivialization": False}),
+    ((3, 4), {"orthogonal_map": "cayley", "use_trivialization": False}),
+]
+
+
+def _orthogonal(shape: tuple[int, ...], options: dict[str, Any]) -> None:
+    def make(torch: Any) -> Any:
+        module = torch.nn.Module()
+        values = [1.0 + (7 * i * i + 3 * i) % 11 / 4 for i in range(math.prod(shape))]
+        module.weight = torch.nn.Parameter(torch.tensor(values, dtype=torch.float64).reshape(shape))
+        return torch.nn.utils.parametrizations.orthogonal(module, **options)
+
+    def use(torch: Any, module: Any, x: Any) -> Any:
+        with torch.no_grad():  # away from where it begins
+            lower = 0.3 * x.detach().tril(-1) if shape[-2] >= shape[-1] else 0.3 * x.detach().triu(1)
+            module.parametrizations.weight.original.add_(lower)
+        return [module.weight, (module.weight * x).sum()]
+
+    assert_twins(make, [shape], use)
+
+
+@pytest.mark.parametrize(("shape", "options"), ORTHOGONAL)
+def test_orthogonal_equals_torchs(shape: tuple[int, ...], options: dict[str, Any]) -> None:
+    _orthogonal(shape, options)
+
+
+def test_orthogonal_equals_torchs_on_every_backend(backend: str) -> None:
+    _orthogonal((5, 3), {})
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "m = N.orthogonal(layer()); print(m, names(m), torch.allclose(m.weight @ m.weight.T, torch.eye(2), atol=1e-6))",
+        "m = N.orthogonal(layer()); print(m.parametrizations.weight[0].base, m.parametrizations.weight.original)",
+        """
+        m = N.orthogonal(layer(), use_trivialization=False, orthogonal_map="householder")
+        print(m.weight + 0.0, m.parametrizations.weight.original)
+        m.weight = torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
+        print(m.weight + 0.0, m.parametrizations.weight.original)
+        m.weight = torch.eye(2)
+        print(m.weight + 0.0, m.parametrizations.weight.original)
+        """,
+        "m = N.orthogonal(layer()); m.weight = torch.tensor([[0.0, 1.0], [-1.0, 0.0]]); print(m.weight)",
+        "m = N.orthogonal(layer(), use_trivialization=False); m.weight = torch.eye(2)",
+        "m = N.orthogonal(layer()); m.weight = torch.eye(3)",
+        "N.orthogonal(layer(), 'missing')",
+        "N.orthogonal(layer(), 'bias')",
+        "N.orthogonal(layer(), orthogonal_map='other')",
+        """
+        m = nn.Module()
+        m.register_buffer("turn", torch.tensor([[1j, 0], [0, 1]]))
+        N.orthogonal(m, "turn", "householder")
+        """,
+    ],
+)
+def test_orthogonal_does_as_torchs(program: str) -> None:
     assert_same(program if program.startswith("\n") else program + "; print('accepted')", GIVEN)
 
 

@@ -7,13 +7,14 @@ from typing import Any, TypeVar
 from retrograd.autograd.modes import no_grad
 from retrograd.nn.functions.normalization import normalize
 from retrograd.nn.modules.module import Module
+from retrograd.nn.utils.orthogonal import orthogonal
 from retrograd.nn.utils.parametrize import register_parametrization
 from retrograd.nn.utils.spectral_norm import as_matrix, check_iterations, output_dim, random_direction
 from retrograd.nn.utils.weight_norm import lengths_except, scaled
 from retrograd.ops.linalg import mv, vdot
 from retrograd.tensor import Tensor
 
-__all__ = ["spectral_norm", "weight_norm"]
+__all__ = ["orthogonal", "spectral_norm", "weight_norm"]
 
 M = TypeVar("M", bound=Module)
 
