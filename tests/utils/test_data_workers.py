@@ -308,6 +308,13 @@ def test_no_process_is_forked_once_jax_is_loaded_and_workers_do_not_load_it() ->
     assert {x.device.backend for x in batches} == {"jax"}
 
 
+def test_a_forked_worker_reads_with_numpy_whatever_block_it_was_forked_in() -> None:
+    pytest.importorskip("jax")
+    with retrograd.use_backend("jax"):
+        origin = loader(data_sets.Origin(), batch_size=None, collate_fn=tuple, timeout=60)
+        assert {backend for *_, backend, _ in origin} == {"numpy"}
+
+
 def test_options_that_workers_need() -> None:
     with pytest.raises(AssertionError, match="prefetch_factor must be greater than 0"):
         iter(loader(range(3), prefetch_factor=0))

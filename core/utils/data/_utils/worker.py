@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from retrograd.device import set_default_backend
+from retrograd.device import get_default_device, set_default_backend, use_backend
 from retrograd.dtypes import dtype, set_default_dtype
 from retrograd.random import manual_seed
 from retrograd.settings import set_num_threads
@@ -148,6 +148,8 @@ def run(crossing: Crossing, worker_id: int, connection: Connection) -> None:
 def _begin(task: Task, worker_id: int) -> None:
     global _worker_info
     set_default_backend(HOST)
+    if str(get_default_device()) != HOST:  # forked inside of a block that says otherwise
+        use_backend(HOST).__enter__()
     set_default_dtype(task.default_dtype)
     set_num_threads(1)
     seed = task.base_seed + worker_id
