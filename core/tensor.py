@@ -629,7 +629,7 @@ class Tensor:
 
     def __float__(self) -> float:
         value = self._only_element()
-        if self._edge is not None:
+        if self._edge is not None and current_mode().grad:
             warn_of_conversion()
         if isinstance(value, complex):
             if value.imag:
@@ -642,7 +642,7 @@ class Tensor:
 
     def __complex__(self) -> complex:
         value = complex(self._only_element())
-        if self._edge is not None:
+        if self._edge is not None and current_mode().grad:
             warn_of_conversion()
         return value
 

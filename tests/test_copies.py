@@ -117,6 +117,9 @@ def test_a_number_of_a_tensor_with_a_graph_warns_once(backend: str, monkeypatch:
     x = retrograd.tensor(2.0, requires_grad=True)
     assert int(x) == 2
     assert float(x.detach()) == 2.0
+    with retrograd.no_grad():
+        assert float(x) == complex(x) == 2.0
+    assert not cautions._warned
     with pytest.warns(UserWarning, match="Converting a tensor with requires_grad=True to a scalar"):
         assert float(x * 2) == 4.0
     with warnings.catch_warnings():
