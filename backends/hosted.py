@@ -43,7 +43,7 @@ def inv(K: Any, x: Array) -> Array:
     return _on_host(K, "inv", x)
 
 
-def lu(K: Any, x: Array) -> tuple[Array, Array]:
+def lu(K: Any, x: Array) -> tuple[Array, Array, Array]:
     return _on_host(K, "lu", x)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from retrograd.ops.linalg import matmul as matmul
 from retrograd.ops.linalg_checks import LinAlgError as LinAlgError
+from retrograd.ops.linalg_lu import lu as lu, lu_factor as lu_factor, lu_factor_ex as lu_factor_ex
 from retrograd.ops.linalg_norms import (
     cond as cond,
     matrix_norm as matrix_norm,
@@ -50,8 +51,8 @@ from retrograd.ops.linalg_spectra import (
 )
 
 __all__ = [
-    "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh",
-    "inv", "inv_ex", "lstsq", "matmul", "matrix_exp", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm",
-    "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd", "svdvals", "tensorinv", "tensorsolve", "vander",
-    "vecdot", "vector_norm",
+    "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals",
+    "eigvalsh", "inv", "inv_ex", "lstsq", "lu", "lu_factor", "lu_factor_ex", "matmul", "matrix_exp", "matrix_norm",
+    "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd",
+    "svdvals", "tensorinv", "tensorsolve", "vander", "vecdot", "vector_norm",
 ]  # fmt: skip

@@ -77,6 +77,9 @@ SQUARE: dict[str, Build] = {
     "pinv": lambda m, x: m.linalg.pinv(x),
     "pinv hermitian": lambda m, x: m.linalg.pinv(even(x), hermitian=True),
     "qr": lambda m, x: turned(*m.linalg.qr(x)),
+    "lu": lambda m, x: tuple(m.linalg.lu(x)),
+    "lu_factor": lambda m, x: m.linalg.lu_factor(x)[0],
+    "lu_factor_ex": lambda m, x: m.linalg.lu_factor_ex(x)[0],
     "svdvals": lambda m, x: m.linalg.svdvals(x),
     "svd": lambda m, x: projectors(m.linalg.svd(x)[0]) + projectors(m.linalg.svd(x)[2].mH),
     "svd product": lambda m, x: stretched(m.linalg.svd(x)),
@@ -109,6 +112,8 @@ OBLONG: dict[str, Build] = {
     "qr": lambda m, x: turned(*m.qr(x)),
     "svd": lambda m, x: stretched(m.linalg.svd(x, full_matrices=False)),
     "old svd": lambda m, x: projectors(m.svd(x)[0]).sum(-1) if x.shape[-2] > x.shape[-1] else projectors(m.svd(x)[2]),
+    "lu": lambda m, x: tuple(m.linalg.lu(x)),
+    "lu_factor": lambda m, x: m.linalg.lu_factor(x)[0],
     "svdvals": lambda m, x: m.linalg.svdvals(x),
     "pinv": lambda m, x: m.linalg.pinv(x, rtol=1e-9),
     "pinverse": lambda m, x: x.pinverse(),
@@ -290,6 +295,14 @@ def test_arguments_are_checked_in_pytorchs_words() -> None:
         attempt(L.lstsq, V, V)
         attempt(L.lstsq, R, A, driver="x")
         attempt(L.lstsq, A, A.double())
+        attempt(L.lu_factor, S)
+        attempt(L.lu_factor, stack)
+        attempt(L.lu_factor, V)
+        attempt(L.lu_factor, I)
+        attempt(L.lu, V)
+        print(L.lu_factor_ex(stack), L.lu_factor(A), L.lu(R))
+        attempt(L.lu_factor, A, pivot=False)
+        attempt(L.lu, A, pivot=False)
         attempt(L.matrix_power, A, 2.0)
         attempt(L.matrix_power, R, 2)
         attempt(torch.cholesky_solve, A, R.T)

@@ -45,9 +45,9 @@ def eigh(x: Array, upper: bool) -> tuple[Array, Array]:
     return values, vectors
 
 
-def lu(x: Array) -> tuple[Array, Array]:
-    packed, pivots, _ = lax.linalg.lu(x)
-    return packed, pivots
+def lu(x: Array) -> tuple[Array, Array, Array]:
+    packed, pivots, order = lax.linalg.lu(x)
+    return packed, pivots, order.astype(jnp.int64)
 
 
 def matrix_exp(x: Array) -> Array:

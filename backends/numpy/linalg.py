@@ -84,17 +84,19 @@ def inv(x: Array) -> Array:
     return _forgiving(np.linalg.inv, x)
 
 
-def lu(x: Array) -> tuple[Array, Array]:
-    """Both factors in one matrix, and which row each row was exchanged with."""
+def lu(x: Array) -> tuple[Array, Array, Array]:
+    """Both factors in one matrix, which row each was exchanged with, and the order that the rows have then."""
     *lead, n, m = x.shape
     packed, pivots = np.empty(x.shape, x.dtype), np.empty((*lead, min(n, m)), np.int32)
-    getrf = get_lapack_funcs("getrf", dtype=x.dtype)
+    order = np.broadcast_to(np.arange(n), (*lead, n)).copy()
     if packed.size:
-        for to, rows, each in zip(
-            packed.reshape(-1, n, m), pivots.reshape(-1, min(n, m)), x.reshape(-1, n, m), strict=True
-        ):
-            to[...], rows[...], _ = getrf(each)
-    return packed, pivots
+        getrf = get_lapack_funcs("getrf", dtype=x.dtype)
+        steps, rows = pivots.reshape(-1, min(n, m)), order.reshape(-1, n)
+        for to, swaps, places, (each,) in zip(packed.reshape(-1, n, m), steps, rows, _each(x), strict=True):
+            to[...], swaps[...], _ = getrf(each)
+            for i, k in enumerate(swaps.tolist()):
+                places[[i, k]] = places[[k, i]]
+    return packed, pivots, order
 
 
 def matrix_exp(x: Array) -> Array:

@@ -296,6 +296,80 @@ def _qr_square_vjp(K: Any, gq: Any, gr: Any, q: Any, r: Any) -> Any:
     return _h(K, K.solve_triangular(r, _h(K, inner), True, False))
 
 
+def _placed(K: Any, order: Any, x: Any) -> Any:
+    """The order of rows as a table for `gather` and `scatter_add` of matrices."""
+    return K.broadcast_to(_standing(K, order), tuple(x.shape))
+
+
+def _split(K: Any, x: Any, packed: Any) -> tuple[Any, Any, Any]:
+    """Of what has the form of packed factors: the square part, what is below it, and what is right of it."""
+    n, m = packed.shape[-2:]
+    least = min(n, m)
+    lead = (slice(None),) * (len(packed.shape) - 2)
+    part = slice(0, least)
+    below = K.slice(x, (*lead, slice(least, n), part)) if n > m else None
+    right = K.slice(x, (*lead, part, slice(least, m))) if m > n else None
+    return (x if n == m else K.slice(x, (*lead, part, part))), below, right
+
+
+def _joined(K: Any, square: Any, below: Any, right: Any) -> Any:
+    axis = len(square.shape) - 2
+    if below is not None:
+        return K.concat([square, below], axis)
+    return square if right is None else K.concat([square, right], axis + 1)
+
+
+def _lu_vjp(K: Any, g: Any, self: Any, result0: Any, result2: Any) -> Any:
+    """With ``self[order] == L @ U``: what is below L or right of U is the solution of a triangular system."""
+    square, below, right = _split(K, result0, result0)
+    g_square, g_below, g_right = _split(K, g[0], result0)
+    low, up = K.tril(g_square, -1), K.triu(g_square, 0)
+    if below is not None:
+        g_below = _right_solved(K, square, g_below)
+        up = up - K.triu(K.matmul(below.mT, g_below), 0)
+    if right is not None:
+        g_right = K.solve_triangular(square.mT, g_right, True, True)
+        low = low - K.tril(K.matmul(g_right, right.mT), -1)
+    lower = K.tril(square, -1)
+    inner = K.tril(K.matmul(lower.mT, low) + low, -1) + K.triu(K.matmul(up, K.triu(square, 0).mT), 0)
+    inner = _right_solved(K, square, K.solve_triangular(square.mT, inner, True, True))
+    whole = _joined(K, inner, g_below, g_right)
+    return K.scatter_add(K.zeros_like(self), _placed(K, result2, whole), whole, len(whole.shape) - 2)
+
+
+def _right_solved(K: Any, packed: Any, x: Any) -> Any:
+    """``x @ inv(U).T``."""
+    return K.solve_triangular(packed, x.mT, True, False).mT
+
+
+def _lu_jvp(K: Any, t: Any, result0: Any, result2: Any) -> Any:
+    square, below, right = _split(K, result0, result0)
+    moved = K.gather(t, _placed(K, result2, t), len(t.shape) - 2)
+    inner, t_below, t_right = _split(K, moved, result0)
+    inner = K.solve_triangular(square, inner, False, True)
+    inner = K.solve_triangular(square.mT, inner.mT, False, False).mT
+    low, up = K.tril(inner, -1), K.triu(inner, 0)
+    low, up = K.matmul(K.tril(square, -1), low) + low, K.matmul(up, K.triu(square, 0))
+    if below is not None:
+        t_below = K.solve_triangular(square.mT, (t_below - K.matmul(below, up)).mT, False, False).mT
+    if right is not None:
+        t_right = K.solve_triangular(square, t_right - K.matmul(low, right), False, True)
+    return _joined(K, low + up, t_below, t_right), None, None
+
+
+@op(
+    "lu",
+    name="_linalg_lu",
+    node="LinalgLuFactorExBackward0",
+    vjp={"self": _lu_vjp},
+    jvp={"self": _lu_jvp},
+    outputs=3,
+    batch=leading,
+)
+def _linalg_lu(self: Array) -> Array:
+    """Both triangular factors in one matrix, which row each was exchanged with, and the order of rows."""
+
+
 def _check_qr(mode: str, q: Any, r: Any) -> None:
     """Refuse a derivative where what there is does not decide about it."""
     if mode == "r":

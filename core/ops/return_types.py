@@ -12,8 +12,9 @@ from typing import Any
 
 __all__ = [
     "aminmax", "cummax", "cummin", "kthvalue", "linalg_cholesky_ex", "linalg_eig", "linalg_eigh", "linalg_inv_ex",
-    "linalg_lstsq", "linalg_qr", "linalg_slogdet", "linalg_svd", "max", "median", "min", "mode", "nanmedian", "qr",
-    "slogdet", "sort", "svd", "topk", "triangular_solve",
+    "linalg_lstsq", "linalg_lu", "linalg_lu_factor", "linalg_lu_factor_ex", "linalg_qr", "linalg_slogdet",
+    "linalg_svd", "max", "median", "min", "mode", "nanmedian", "qr", "slogdet", "sort", "svd", "topk",
+    "triangular_solve",
 ]  # fmt: skip
 
 
@@ -38,6 +39,9 @@ linalg_eig = return_type("linalg_eig", "eigenvalues", "eigenvectors")
 linalg_eigh = return_type("linalg_eigh", "eigenvalues", "eigenvectors")
 linalg_inv_ex = return_type("linalg_inv_ex", "inverse", "info")
 linalg_lstsq = return_type("linalg_lstsq", "solution", "residuals", "rank", "singular_values")
+linalg_lu = return_type("linalg_lu", "P", "L", "U")
+linalg_lu_factor = return_type("linalg_lu_factor", "LU", "pivots")
+linalg_lu_factor_ex = return_type("linalg_lu_factor_ex", "LU", "pivots", "info")
 linalg_qr = return_type("linalg_qr", "Q", "R")
 linalg_slogdet = return_type("linalg_slogdet", "sign", "logabsdet")
 linalg_svd = return_type("linalg_svd", "U", "S", "Vh")
