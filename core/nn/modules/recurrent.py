@@ -22,11 +22,6 @@ __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNBase", "RNNCell"]
 State = Any  # a tensor; for the LSTM a pair of tensors
 
 
-def _chunks(x: Tensor, count: int) -> list[Tensor]:
-    size = x.shape[-1] // count
-    return [x[..., i * size : (i + 1) * size] for i in range(count)]
-
-
 def _elman(gates: Tensor, hidden_gates: Tensor, state: State, nonlinearity: str) -> State:
     total = gates + hidden_gates
     return total.tanh() if nonlinearity == "tanh" else total.relu()
@@ -34,15 +29,15 @@ def _elman(gates: Tensor, hidden_gates: Tensor, state: State, nonlinearity: str)
 
 def _lstm(gates: Tensor, hidden_gates: Tensor, state: State, _: str) -> State:
     """State (h, c): ``c' = f c + i g``, ``h' = o tanh(c')``."""
-    i, f, g, o = _chunks(gates + hidden_gates, 4)
+    i, f, g, o = (gates + hidden_gates).chunk(4, -1)
     c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
     return o.sigmoid() * c.tanh(), c
 
 
 def _gru(gates: Tensor, hidden_gates: Tensor, state: State, _: str) -> State:
     """``h' = (1 - z) n + z h`` with ``n = tanh(x_n + r h_n)``."""
-    r, z, n = _chunks(gates, 3)
-    hidden_r, hidden_z, hidden_n = _chunks(hidden_gates, 3)
+    r, z, n = gates.chunk(3, -1)
+    hidden_r, hidden_z, hidden_n = hidden_gates.chunk(3, -1)
     new = (n + (r + hidden_r).sigmoid() * hidden_n).tanh()
     update = (z + hidden_z).sigmoid()
     return (state - new) * update + new
