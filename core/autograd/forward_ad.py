@@ -59,6 +59,7 @@ def exit_dual_level(*, level: int | None = None) -> None:
     if not mode.dual:
         raise RuntimeError("Dual level must be a positive number.")
     set_mode(mode.but(dual=mode.dual[:-1]))
+    mode.dual[-1].end()
 
 
 class dual_level(ModeContext):  # PyTorch's name

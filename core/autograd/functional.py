@@ -321,6 +321,7 @@ def _pushed(func: Function, points: Tensors, vector: Tensors | None, name: str) 
         ]
         out_was_tuple, outputs = _call(func, tuple(duals), name, strict=False)
     pushed = [take_tangent(each, level) for each in outputs]
+    level.end()
     product = tuple(_zeros_like(output) if each is None else each for each, output in zip(pushed, outputs, strict=True))
     return out_was_tuple, outputs, product
 

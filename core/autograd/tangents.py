@@ -19,6 +19,7 @@ Note [Rules]
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -57,6 +58,13 @@ class Rule(NamedTuple):
     uses: tuple[Any, ...] = ()
 
 
+class _Tangents(dict[int, Any]):
+    """The tangents of a tensor by the numbers of levels; nodes that saved the tensor share it."""
+
+    __slots__ = ("__weakref__",)
+    __hash__ = object.__hash__  # type: ignore[assignment]  # a dict has none; by identity
+
+
 class Level:
     """One forward-mode derivative. See Note [Levels].
 
@@ -68,11 +76,29 @@ class Level:
         The innermost `vmap` around it, or None.
     """
 
-    __slots__ = ("mapped_by", "number")
+    __slots__ = ("__weakref__", "_recorded", "mapped_by", "number")
 
     def __init__(self) -> None:
         self.number = _next_number()
         self.mapped_by = innermost_vmap()
+        self._recorded: weakref.WeakSet[_Tangents] | None = None
+
+    def note_recorded(self, tangents: _Tangents) -> None:
+        """Be told of a tangent of this level that has a graph."""
+        if self._recorded is None:
+            self._recorded = weakref.WeakSet()
+            _recording[self.number] = self
+        self._recorded.add(tangents)
+
+    def end(self) -> None:
+        """Drop the tangents that have a graph.
+
+        The node that made a tensor may have saved it, with its tangent, and the tangent's graph may lead to
+        that node: a cycle that would outlive the last tensor.
+        """
+        for tangents in self._recorded or ():
+            tangents.pop(self.number, None)
+        self._recorded = None
 
     def run(self, rule: Rule, tangents: Tangents, outputs: Sequence[Any]) -> Tangents:
         """The tangents of `outputs`."""
@@ -80,6 +106,10 @@ class Level:
 
     def note_leaf(self, leaf: Tensor) -> None:
         """Be told of a leaf that a transform makes for itself, so that results need not depend on it."""
+
+
+_recording: weakref.WeakValueDictionary[int, Level] = weakref.WeakValueDictionary()
+"""The levels that have been told of a tangent with a graph, by number."""
 
 
 class _Slot:
@@ -190,7 +220,13 @@ def take_tangent(tensor: Tensor, level: Level) -> Any:
 def set_tangent(tensor: Tensor, level: Level, tangent: Any) -> None:
     meta = tensor._own_meta()
     # A new dict, because nodes that saved the tensor may share the old one.
-    meta.tangents = {**(meta.tangents or {}), level.number: tangent}
+    meta.tangents = made = _Tangents(meta.tangents or ())
+    made[level.number] = tangent
+    for number, each in made.items():
+        if getattr(each, "_edge", None) is not None:
+            noting = level if number == level.number else _recording.get(number)
+            if noting is not None:
+                noting.note_recorded(made)
 
 
 def tangents_of(tensor: Any) -> dict[Level, Any]:

@@ -85,6 +85,7 @@ def jvp(
     level = Level()
     outputs, out_spec, aux = _evaluate(level, func, flat, flat_tangents, spec, has_aux)
     unpacked = [unpack_at(level, each) for each in outputs]
+    level.end()
     if strict and any(each.tangent is None for each in unpacked):
         raise RuntimeError(
             "jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This is not "

@@ -215,7 +215,12 @@ def _value_and_aux(output: Any, has_aux: bool) -> tuple[Any, Any]:
 def _gradients(value: Tensor, leaves: list[Any]) -> list[Any]:
     if value._edge is None:
         return [zeros_like(each) for each in leaves]
-    return list(_autograd_grad(value, leaves, create_graph=True, materialize_grads=True))
+    return _materialized(_autograd_grad(value, leaves, create_graph=True, allow_unused=True), leaves)
+
+
+def _materialized(gradients: Sequence[Any], leaves: Sequence[Any]) -> list[Any]:
+    """Zeros where there is no gradient. Those of `materialize_grads` would be leaves that require a gradient."""
+    return [zeros_like(leaf) if each is None else each for each, leaf in zip(gradients, leaves, strict=True)]
 
 
 def grad(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
@@ -289,9 +294,9 @@ def vjp_of(func: Callable[..., Any], primals: tuple[Any, ...], has_aux: bool, ar
         with _recording():
             gradients = _autograd_grad(
                 [out for out, _ in pairs], leaves, [g for _, g in pairs], retain_graph=True, create_graph=True,
-                materialize_grads=True,
+                allow_unused=True,
             )  # fmt: skip
-        return tree_unflatten(close(list(gradients), leaves), spec)
+        return tree_unflatten(close(_materialized(gradients, leaves), leaves), spec)
 
     shown = tree_unflatten(close(outputs, leaves), out_spec)
     return (shown, pull_back, _close_aux(aux, leaves)) if has_aux else (shown, pull_back)

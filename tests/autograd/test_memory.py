@@ -20,7 +20,7 @@ from opinfo_nn import NN_OPS
 
 import retrograd
 from retrograd import nn
-from retrograd.autograd import Function
+from retrograd.autograd import Function, forward_ad
 from retrograd.autograd.graph import saved_tensors_hooks
 from retrograd.autograd.node import AccumulateGrad, Node
 
@@ -225,6 +225,39 @@ def test_a_graph_dies_with_its_last_tensor(make: Callable[[Any], Any], backward:
     del results, roots
     assert not alive(references)
     assert x.grad is not None or not backward or make is overwritten_after_saving
+
+
+def pushed_at_a_level(x: Any, v: Any) -> Any:
+    with forward_ad.dual_level():
+        return forward_ad.unpack_dual((forward_ad.make_dual(x, v) @ v.t()).tanh())
+
+
+def pushed_twice(x: Any, v: Any) -> Any:
+    def inner(y: Any) -> Any:
+        return retrograd.func.jvp(lambda z: (z @ v.t()).tanh(), (y,), (v,))
+
+    return sum(retrograd.func.jvp(inner, (x,), (v,)), ())
+
+
+@pytest.mark.parametrize("x_requires", [False, True])
+@pytest.mark.parametrize(
+    "push",
+    [
+        pushed_at_a_level,
+        pushed_twice,
+        lambda x, v: retrograd.func.jvp(lambda z: (z @ v.t()).tanh(), (x,), (v,)),
+        lambda x, v: retrograd.func.jacfwd(lambda z: (z @ v.t()).tanh())(x),
+    ],
+    ids=["dual level", "nested jvp", "jvp", "jacfwd"],
+)
+def test_the_graphs_of_tangents_die_with_their_tensors(push: Any, x_requires: bool, backend: str) -> None:
+    x = retrograd.rand(2, 3).requires_grad_(x_requires)
+    v = retrograd.rand(2, 3, requires_grad=True)
+    results = push(x, v)
+    references = watched(results)
+    assert len(alive(references)) > 1
+    del results
+    assert not alive(references)
 
 
 def test_a_pass_frees_what_nodes_saved_as_it_goes() -> None:

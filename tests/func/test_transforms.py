@@ -145,3 +145,14 @@ def test_per_sample_gradients_of_losses_equal_the_loop_s(name: str, backend: str
     batched = func.vmap(func.grad(loss))(rows, targets)
     alone = retrograd.stack([func.grad(loss)(row, target) for row, target in zip(rows, targets, strict=True)])
     assert retrograd.allclose(batched, alone, atol=1e-6)
+
+
+def test_zeros_for_what_a_value_does_not_depend_on_require_no_gradient(backend: str) -> None:
+    assert_same(
+        """
+        x = torch.tensor([1.0, 2.0])
+        print(torch.func.grad(lambda d: d["a"].sum())({"a": x, "b": x}))
+        print(torch.func.vjp(lambda a, b: a * 2, x, x)[1](x))
+        print(torch.func.jacrev(lambda a, b: a * 2, argnums=(0, 1))(x, x))
+        """
+    )
