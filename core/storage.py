@@ -210,10 +210,12 @@ class Storage:
 
 def scatter_steps(k: Any, base: Any, steps: tuple[Step, ...], value: Any) -> Any:
     """`base` with what `steps` lead to replaced by `value`."""
-    if not steps:
-        return value
-    inner = scatter_steps(k, steps[0].apply(k, base), steps[1:], value)
-    return steps[0].scatter(k, base, inner)
+    bases = [base]
+    for step in steps[:-1]:
+        bases.append(step.apply(k, bases[-1]))
+    for step, before in zip(reversed(steps), reversed(bases), strict=False):
+        value = step.scatter(k, before, value)
+    return value
 
 
 def refuse_overlap(target: Tensor, others: Sequence[Any]) -> None:

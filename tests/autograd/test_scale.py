@@ -82,3 +82,17 @@ def test_the_depth_of_the_stack_does_not_grow() -> None:
     y.backward()
     del y
     assert x.grad.item() == 1.0
+
+
+def test_a_write_through_many_views_does_not_recurse(backend: str) -> None:
+    base = retrograd.zeros(2)
+    view = base
+    for i in range(300):
+        view = view.view(1, 2) if i % 2 else view.view(2)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(250)
+    try:
+        view.fill_(3.0)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert base.tolist() == [3.0, 3.0]
