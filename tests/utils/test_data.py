@@ -10,7 +10,7 @@ from programs import assert_same
 
 import retrograd
 from retrograd.utils import data
-from retrograd.utils.data import DataLoader, RandomSampler, random_split
+from retrograd.utils.data import DataLoader, RandomSampler, Subset, TensorDataset, random_split
 
 _GIVEN = """
     import collections
@@ -280,3 +280,29 @@ def test_it_is_imported_when_first_used() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "DataLoader\n"
+
+
+def test_rows_of_tensors_are_taken_at_once_where_nobody_can_tell(backend: str) -> None:
+    rows = retrograd.arange(40.0).reshape(10, 4)
+    numbers = retrograd.arange(10)
+
+    class Told(TensorDataset):
+        """The same, one by one."""
+
+    for batch_size, drop_last in ((3, False), (3, True), (10, False)):
+        ours, theirs = (
+            [
+                *DataLoader(kind(rows, numbers), batch_size, drop_last=drop_last),
+                *DataLoader(Subset(Subset(kind(rows, numbers), [5, 3, -1, 2]), [2, 0, 1]), 2),
+            ]
+            for kind in (TensorDataset, Told)
+        )
+        assert len(ours) == len(theirs)
+        for one, other in zip(ours, theirs, strict=True):
+            assert type(one) is type(other) is list
+            for found, expected in zip(one, other, strict=True):
+                assert found.dtype == expected.dtype
+                assert found.device == expected.device
+                assert found.tolist() == expected.tolist()
+                found.zero_()  # it is nobody else's memory
+    assert rows.sum() == 780

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from retrograd.utils.data._utils.collate import default_collate
+from retrograd.utils.data.dataset import Subset, TensorDataset
 
 __all__ = ["IterableFetcher", "MapFetcher", "Recipe"]
 
@@ -20,11 +24,24 @@ class MapFetcher:
         dataset = self.recipe.dataset
         if not self.recipe.batched:
             data = dataset[index]
+        elif self._takes_whole_batches:
+            while type(dataset) is Subset:
+                dataset, index = dataset.dataset, [dataset.indices[each] for each in index]
+            return [each[list(index)] for each in dataset.tensors]  # what collating one by one comes to
         elif getattr(dataset, "__getitems__", None):
             data = dataset.__getitems__(index)
         else:
             data = [dataset[each] for each in index]
         return self.recipe.collate_fn(data)
+
+    @functools.cached_property
+    def _takes_whole_batches(self) -> bool:
+        """Whether samples are rows of tensors that nobody looks at one by one."""
+        dataset = self.recipe.dataset
+        while type(dataset) is Subset:
+            dataset = dataset.dataset
+        plain = type(dataset) is TensorDataset and self.recipe.collate_fn is default_collate
+        return plain and not any(each.requires_grad for each in dataset.tensors)
 
 
 class IterableFetcher:
