@@ -277,7 +277,10 @@ class Plan:
         edge = (node, position) if kind == "result" else node.edges[position]
         fix = None if kind == "result" or node.fix is None else node.fix[position]
         if fix is None or fix[1] is None or (edge is None and tangents is None):
-            return rebuild(array, node.k, edge, tangents)
+            made = rebuild(array, node.k, edge, tangents)
+            if kind == "result" and not made.dtype.is_differentiable:
+                made._edge = None  # indices, as of max()
+            return made
         # It was promoted: the edge and the tangents belong to the tensor before that.
         return self.op.cast(rebuild(node.k.astype(array, fix[1]), node.k, edge, tangents), array.dtype)
 

@@ -203,3 +203,13 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_same_as_pytorch(name: str, backend: str) -> None:
     assert_same(PROGRAMS[name])
+
+
+def test_saved_indices_require_no_gradient(backend: str) -> None:
+    assert_same(
+        """
+        x = torch.tensor([[1.0, 3.0], [2.0, 1.0]], requires_grad=True)
+        for values, _ in (x.max(1), x.sort(1), x.topk(1)):
+            print(values.grad_fn._saved_indices)
+        """
+    )
