@@ -47,6 +47,8 @@ class Follower(Office):
         self.channels = (self._uplink,)
         self._boot = 0
         self._reported = 0.0
+        self._told: tuple[int, ...] = ()
+        """The snapshots that the first server has heard of."""
         self._heard = server.now()
 
     def begin_again(self) -> None:
@@ -86,8 +88,13 @@ class Follower(Office):
         state, options = self.server.state, self.server.options
         self._reported = now
         number = 0 if state is None else state.position.number
-        kept = self.server.keeper.clocks
+        kept = self._told = self.server.keeper.clocks
         self._send(Follow(options.run, options.shard, number, state is not None, self.server.boot, snapshots=kept))
+
+    def kept(self) -> None:
+        """There may be a new snapshot: all drop only what is older than the newest that all have."""
+        if self.server.keeper.clocks != self._told:
+            self._report(self.server.now())
 
     def _send(self, message: messages.Message) -> None:
         try:
@@ -125,6 +132,7 @@ class Follower(Office):
             if message.boot != self._boot:
                 self._boot = message.boot
                 self._staged_at = dict.fromkeys(self._staged_at, 0.0)
+            self.server.keeper.pin(message.common)
             if not self.may_speak:
                 self.may_speak = True
                 self.server.serve_waiting()
@@ -173,9 +181,10 @@ class Follower(Office):
         return True
 
     def awaited(self) -> frozenset[int]:
-        return frozenset()
+        step = self.server.frontier + 1
+        return frozenset(each.rank for each in self.server.roster if each.is_counted_on and each.step < step)
 
-    def restored(self, position: Position) -> None:
+    def restored(self, position: Position, *, anew: bool) -> None:
         """All that it needs is in the state."""
 
     def replayed(self, order: Order) -> None:

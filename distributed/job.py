@@ -163,7 +163,8 @@ class Job:
                     server.address, self._starting = text.removeprefix(_ADDRESS), None
                     return server
             if server.code is not None:
-                raise DistributedError(f"{name} could not start: " + "\n".join(server.tail))
+                how = describe_exit(server.code)
+                raise DistributedError("\n".join([f"{name} could not start: it {how}", *server.tail]))
         raise DistributedError(f"{name} has not come up within {_START_TIMEOUT:g} s")
 
     def _start_worker(self, rank: int) -> _Member:
@@ -205,10 +206,7 @@ class Job:
         if member.rank is None:
             if self.options.fields.get("folder") is None or self._restarts < 1 or self._server_says_it_failed():
                 return False
-            self._restarts -= 1
-            self._display.say(f"{member.process.name} {how}; it is started again from its last snapshot")
-            self._servers[member.shard] = self._start_server(member.shard, member.address, resume=False)
-            return True
+            return self._restart_server(member, how)
         if self.options.fields.get("on_loss") != "continue":
             return False
         if self._restarts < 1:
@@ -219,6 +217,20 @@ class Job:
         self._display.say(f"{member.process.name} {how}; it is started again")
         self._workers[member.rank] = self._start_worker(member.rank)
         return True
+
+    def _restart_server(self, member: _Member, how: str) -> bool:
+        """Start a server again, as often as it takes; whether it runs."""
+        while self._restarts > 0:
+            self._restarts -= 1
+            self._display.say(f"{member.process.name} {how}; it is started again from its last snapshot")
+            try:
+                self._servers[member.shard] = self._start_server(member.shard, member.address, resume=False)
+            except DistributedError as error:
+                self._starting, how = None, f"did not come back: {error}"
+            else:
+                return True
+        self._display.say(f"{member.process.name} {how}")
+        return False
 
     def _server_says_it_failed(self) -> bool:
         status = None if self._monitor is None else self._monitor.status

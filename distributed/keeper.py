@@ -71,6 +71,8 @@ class Keeper:
         self._last_number = 0
         self.clocks: tuple[int, ...] = ()
         """The orders up to which there are snapshots that can be gone back to."""
+        self.is_over = False
+        """Set when the state is not fit to be kept."""
         self._writing: _Writing | None = None
         self._writer = ThreadPoolExecutor(1, "retrograd-snapshot")
         if options.folder is None:
@@ -79,8 +81,11 @@ class Keeper:
         from .snapshots import SnapshotStore
 
         folder = options.folder / f"server-{options.shard}"
-        folder.mkdir(parents=True, exist_ok=True)
-        self._store = SnapshotStore(folder, options.keep, server=options.shard)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DistributedError(f"snapshots cannot be kept in {options.folder}: {error.strerror}") from None
+        self._store = SnapshotStore(folder, options.keep, server=options.shard, together=options.shards > 1)
         if options.durable:
             self._journal = Journal(folder / "journal", server=options.shard)
 
@@ -126,7 +131,7 @@ class Keeper:
         """Have a snapshot written, after the one before it."""
         state = server.state
         self._end()
-        if self._store is None or state is None:
+        if self._store is None or state is None or self.is_over:
             return
         from .snapshots import Snapshot
 
@@ -185,6 +190,11 @@ class Keeper:
         for each in (self._store, self._journal):
             if each is not None:
                 each.close()
+
+    def pin(self, number: int | None) -> None:
+        """Drop nothing that is as new as order `number`, up to which every server of the run has a snapshot."""
+        if self._store is not None:
+            self._store.pinned = number
 
     def rewind(self, number: int) -> None:
         """Forget what came after order `number`."""

@@ -312,7 +312,9 @@ class Lead(Office):
                 return
         if message.initialized:
             self._ready.add(message.shard)
-        self.server.outbox.send(peer, messages.Pulse(self.server.boot, self.number, self.number))
+        common = max(self._common(), default=None)
+        self.server.keeper.pin(common)
+        self.server.outbox.send(peer, messages.Pulse(self.server.boot, self.number, self.number, common))
         while self._log and all(each.number >= self._log[0].number for each in self._shards.values()):
             self._log.popleft()
         self._send_orders()
@@ -348,19 +350,27 @@ class Lead(Office):
         self._return = None
         if self._unheard:
             return None
-        common = frozenset(self.server.keeper.clocks).intersection(*(each.snapshots for each in self._shards.values()))
+        common = self._common()
         if not common:
             points = ", ".join(f"{each.number} (server {each.index})" for each in self._shards.values())
             self.server.fail(
                 ServerLost(
                     f"servers stand at different points, at orders {self.number} (server 0), {points}, and there is no "
-                    "snapshot that all have. Start the run with --snapshots, or with --durable to lose nothing"
+                    "snapshot that all have: the logs say why some could not be written. Start the run anew; with "
+                    "--durable nothing is lost"
                 )
             )
             return None
         log.warning("a server has come back from before others: all go back to order %d", max(common))
         self._return = _Return(max(common), {each.index: each.boot for each in self._shards.values()})
         return self._return
+
+    def _common(self) -> frozenset[int]:
+        """The orders up to which there is a snapshot on every server, as far as is known here."""
+        return frozenset(self.server.keeper.clocks).intersection(*(each.snapshots for each in self._shards.values()))
+
+    def kept(self) -> None:
+        """There may be a new snapshot."""
 
     @property
     def may_speak(self) -> bool:
@@ -397,9 +407,12 @@ class Lead(Office):
 
     # ---- coming back ---------------------------------------------------------------------------------------
 
-    def restored(self, position: Position) -> None:
+    def restored(self, position: Position, *, anew: bool) -> None:
         """Stand where a former life stood; pushes that were under way will come again."""
         self.number = position.number
+        if not anew and not self.server.options.durable:
+            # Workers may have had its answer to an order that no other server got. So all go back.
+            self._unheard = set(self._shards)
         self.strategy.restore(position.clocks, position.made, position.frontier, position.version)
 
     def replayed(self, order: Order) -> None:

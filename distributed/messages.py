@@ -509,6 +509,8 @@ class Pulse(Message, frozen=True):
     boot: Natural
     received: Natural
     answered: Natural
+    common: Natural | None = None
+    """To a server that follows: the newest snapshot that all have, which nobody is to drop."""
 
 
 class Status(Message, frozen=True):

@@ -135,8 +135,9 @@ class Prometheus(Sink):
         registry.register(self)
         try:
             self._server, self._thread = client.start_http_server(port, "127.0.0.1", registry)
-        except OSError as error:
-            raise DistributedError(f"metrics cannot be served at port {port}: {error.strerror}") from None
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise DistributedError(f"metrics cannot be served at port {port}: {why}") from None
         self.address = f"http://127.0.0.1:{self._server.server_port}/metrics"
 
     def write(self, statuses: Sequence[Status]) -> None:

@@ -34,7 +34,7 @@ def restore(server: Server, *, anew: bool = False) -> None:
         position.incarnations.clear()
         position.made.clear()
         position.clocks = dict.fromkeys(ranks, position.frontier)
-    server.office.restored(position)
+    server.office.restored(position, anew=anew)
     _expect(server, position, anew=anew)
     for contribution in server.staging.whole():
         server.office.staged(contribution)
@@ -47,7 +47,8 @@ def _expect(server: Server, position: Position, *, anew: bool) -> None:
         server.roster.restore(former_member(server, rank, incarnation))
     for member in server.roster:
         if member.rank not in position.clocks:
-            member.state = "left"  # nobody waits for it
+            # Nobody waits for it. One that was given up and lives on may join again.
+            member.state = "lost" if member.state == "lost" else "left"
         elif not anew:
             server.roster.expect_again(member.rank, server.now())
 

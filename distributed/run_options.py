@@ -67,10 +67,12 @@ def size(text: str) -> int:
     digits = text.rstrip("kKmMgGtTiIbB ")
     unit = text[len(digits) :].strip().lower().rstrip("b").rstrip("i")
     try:
-        number = float(digits) * 1024 ** ("", "k", "m", "g", "t").index(unit)
-    except ValueError:
+        number = int(float(digits) * 1024 ** ("", "k", "m", "g", "t").index(unit))
+        if number < 0:
+            raise ValueError
+    except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"{text!r} is no number of bytes: write 4096, 64k, 100M or 2G") from None
-    return int(number)
+    return number
 
 
 def _codec(text: str) -> str:
@@ -108,7 +110,7 @@ OPTIONS = (
     Option("--budget", "budget", size, 0, "BYTES", "memory for gradients that wait (default: half of the machine's)"),
     Option("--no-shared-memory", "shared", None, True, "", "send payloads through the socket on the same machine, too"),
     Option("--snapshots", "folder", Path, None, "DIR", "keep snapshots here, from which a server that died comes back"),
-    Option("--every", "every", positive, 100, "N", "updates from one snapshot to the next"),
+    Option("--every", "every", positive, 100, "N", "orders (updates, as a rule) from one snapshot to the next"),
     Option("--keep", "keep", positive, 3, "N", "how many snapshots are kept"),
     Option("--durable", "durable", None, False, "", "with --snapshots: keep a journal, so that no update is lost"),
     Option("--recovery", "recovery", _amount, None, "SECONDS", "how long workers wait for a server that died"),

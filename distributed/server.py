@@ -553,6 +553,7 @@ class Server:
         for source in order.refused:
             self._refuse(source, from_kind(order.kind, order.text))
         self.keeper.snapshot_if_due(self)
+        self.office.kept()
         if contributions:
             failpoint("server.after_apply_before_ack", self.options.shard)
 
@@ -575,6 +576,7 @@ class Server:
             state.apply(gradients, contributions[order.leading].groups, order.scale * order.clip, order.rate)
         except Exception as error:
             # The weights may be half written, so nobody gets to see them again.
+            self.keeper.is_over = True
             log.exception("update %d failed", state.position.version + 1)
             text = f"the server failed in update {state.position.version + 1}: {type(error).__name__}: {error}"
             self.fail(DistributedError(text))
@@ -726,7 +728,9 @@ class Server:
         self._next_warning = now + 10
         awaited = frozenset().union(*(self._awaited_by(member) for member in self.roster.waiting()))
         names = ", ".join(self.roster[rank].describe(now) for rank in sorted(awaited) if rank in self.roster)
-        log.warning("step %d has waited %.0f s for %s", self.frontier + 1, now - min(since), names)
+        log.warning(
+            "step %d has waited %.0f s for %s", self.frontier + 1, now - min(since), names or "the first server"
+        )
 
     # ---- coming back ---------------------------------------------------------------------------------------
 

@@ -57,6 +57,7 @@ _VERSION = 1
 _CONTENTS, _CHECKSUM = "retrograd.snapshot", "retrograd.crc32"
 _NAME = re.compile(r"snapshot-(\d{12,})\.safetensors")
 _CHUNK = 1 << 20  # bytes, written as soon as they are summed and while they are in the cache
+_SPARE = 8  # snapshots beyond `keep` in which servers of one run look for one that all have
 _MAX_HEADER = 100_000_000  # what readers of the format accept
 
 # The name of a dtype in the header. A complex number is two of the real ones.
@@ -102,6 +103,9 @@ class SnapshotStore:
         not that of the machine.
     server : int
         The number of the server, for fail-points.
+    together : bool
+        Whether there are other servers, with which a snapshot may have to be found that all have. Then `pinned`, the
+        newest that all are known to have, stays, and what is newer stays longer.
 
     Examples
     --------
@@ -115,13 +119,17 @@ class SnapshotStore:
     >>> folder.cleanup()
     """
 
-    def __init__(self, folder: Path, keep: int = 3, *, sync: bool = True, server: int = 0) -> None:
+    def __init__(
+        self, folder: Path, keep: int = 3, *, sync: bool = True, server: int = 0, together: bool = False
+    ) -> None:
         if keep < 1:
             raise ValueError(f"at least one snapshot must be kept, and keep is {keep}")
         self.folder = Path(folder)
         self.keep = keep
         self._sync = sync
         self._server = server
+        self._together = together
+        self.pinned: int | None = None
         self._lock: FolderLock | None = None
         self._damaged: set[int] = set()
 
@@ -257,10 +265,16 @@ class SnapshotStore:
         if spare < 0:
             return
         oldest = min([newest, *others[spare:]])
+        longer = self._kept_longer(clocks) if self._together else frozenset()
         try:
-            self._drop([clock for clock in clocks if clock < oldest])
+            self._drop([clock for clock in clocks if clock < oldest and clock not in longer])
         except OSError as error:
             log.warning("cannot drop an old snapshot: %s", error)
+
+    def _kept_longer(self, clocks: list[int]) -> frozenset[int]:
+        """What another server may have too: `pinned`, and newer ones, but not without end if nobody can have them."""
+        first = -1 if self.pinned is None else self.pinned
+        return frozenset(clock for clock in clocks[-self.keep - _SPARE :] if clock > first) | {first}
 
     def _drop(self, clocks: list[int]) -> None:
         for clock in clocks:

@@ -183,3 +183,46 @@ def test_schedules_that_have_got_out_of_step_do_not_end_the_run(again: int, tmp_
             for weight, bias in after:
                 np.testing.assert_array_equal(weight, before - 0.125 * 2)  # both have made as many steps: the first's
                 assert bias == weight[0]
+
+
+def test_what_the_first_server_alone_had_done_and_answered_is_undone(tmp_path: Path) -> None:
+    with serving(2, 2, folder=tmp_path, every=3, recovery=60) as servers, clients(*servers) as members:
+        start(*members)
+        all_of(*(each.learn for each in members))
+        wait_for_snapshot(servers, 3)
+        lead, send = servers[0], servers[0].outbox.send
+
+        def send_no_order(*sent: Any) -> Any:
+            return None if isinstance(sent[1], messages.Order) else send(*sent)
+
+        lead.within(lambda: setattr(lead.outbox, "send", send_no_order))
+        found: list[Any] = []
+        learning = threading.Thread(target=lambda: found.extend(together(*(each.learn for each in members))))
+        learning.start()
+        wait_until(lambda: lead.frontier == 2 and all(each.answered == each.received for each in lead.roster), "it")
+        # It dies, both stand at order 3, and the workers think that it has made step 2.
+        with starting_again(lead, *members):
+            learning.join(DEADLINE)
+            for w, b in found:
+                np.testing.assert_array_equal(w, 1 - 0.5 * 2)
+                assert b.item() == 1 - 0.5 * 2
+            for w, b in all_of(*(each.learn for each in members)):
+                np.testing.assert_array_equal(w, 1 - 2 * 0.5 * 2)
+                assert b.item() == 1 - 2 * 0.5 * 2
+
+
+def test_one_that_was_given_up_joins_again_also_after_that(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"folder": tmp_path, "every": 4, "recovery": 60, "on_loss": "continue"}
+    with serving(2, 2, **options) as servers, clients(*servers) as [first, second]:
+        start(first, second)
+        all_of(first.learn, second.learn)
+        servers[0].within(lambda: servers[0].lose(servers[0].roster[1], "as the test says"))  # order 4
+        wait_for_snapshot(servers, 4)
+        first.learn()
+        with starting_again(servers[1], first, second):
+            first.learn()
+            assert first.rejoined
+            second.learn()  # of weights that are gone
+            assert second.rejoined
+            for w, _ in all_of(first.learn, second.learn):
+                np.testing.assert_array_equal(w, 1 - 2 * 0.5 * 2)

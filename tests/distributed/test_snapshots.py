@@ -760,3 +760,19 @@ def test_memory_does_not_grow_with_what_is_saved(tmp_path: Path) -> None:
         # Tensors that do not lie in one piece are copied one at a time.
         strided: dict[str, Array] = {name: array[::2] for name, array in tensors.items()}
         assert peak_of(lambda: store.save(Snapshot(2, b"", strided))) < 4_000_000 + 1_000_000
+
+
+def test_one_of_several_servers_keeps_what_all_have(tmp_path: Path) -> None:
+    with SnapshotStore(tmp_path, keep=2, together=True) as store:
+        for clock in range(1, 6):
+            store.save(Snapshot(clock, b"", {}))
+        assert store.clocks() == [1, 2, 3, 4, 5]  # nobody has said what the others have
+        store.pinned = 3
+        store.save(Snapshot(6, b"", {}))
+        assert store.clocks() == [3, 4, 5, 6]
+        for clock in range(7, 30):
+            store.save(Snapshot(clock, b"", {}))
+        assert store.clocks() == [3, *range(20, 30)]  # another cannot write, and this one's disk is not to fill up
+        store.pinned = 29
+        store.save(Snapshot(30, b"", {}))
+        assert store.clocks() == [29, 30]
