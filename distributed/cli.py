@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TypeAlias
 
 import retrograd as rg
@@ -168,8 +170,16 @@ def _serve(options: argparse.Namespace) -> int:
     # The launcher reads this line: port `*` is known only now.
     print(f"listening at {server.address}", flush=True)
     sinks = sinks_for(options.metrics, options.log, options.tensorboard)
+    ended: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        ended.append(number)
+        server.stop()
+
+    signal.signal(signal.SIGTERM, end)  # between two messages, and with a last snapshot
     try:
-        return 0 if server.serve(sinks) else 1
+        went_well = server.serve(sinks)
+        return 128 + ended[0] if ended else 0 if went_well else 1
     except KeyboardInterrupt:
         return 130
     finally:

@@ -173,6 +173,10 @@ class Server:
             self.close()
         return self.failure is None
 
+    def stop(self) -> None:
+        """Have `serve` end after the message that it is at."""
+        self._stopped = True
+
     def close(self) -> None:
         """Give the address and all memory back."""
         self.office.close()

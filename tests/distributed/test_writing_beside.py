@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ps_harness import DEADLINE, clients, serving, wait_until
+from ps_harness import DEADLINE, Learner, clients, environment, launch_command, serving, wait_until
 
+from retrograd.distributed.environment import Environment
 from retrograd.distributed.errors import SnapshotError
 from retrograd.distributed.snapshots import SnapshotStore
 
@@ -105,3 +108,22 @@ def test_the_end_of_a_run_waits_for_it(disk: Slow, tmp_path: Path) -> None:
         disk.go_on.set()
         ending.join(DEADLINE)
         np.testing.assert_array_equal(newest(tmp_path), 0.5)
+
+
+def test_a_server_that_is_told_to_end_keeps_what_it_has(tmp_path: Path) -> None:
+    command = launch_command("server", "--world-size", "1", "--snapshots", tmp_path, "--every", "1000")
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            address = server.stdout.readline().removeprefix("listening at ").strip()
+            client = Learner(Environment(0, 1, (address,), "", 10.0))
+            client.begin(1.0)
+            for _ in range(3):
+                client.learn(1.0)
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(DEADLINE) == 128 + signal.SIGTERM
+            client.close(say_goodbye=False)
+        finally:
+            server.kill()
+    np.testing.assert_array_equal(newest(tmp_path), 1 - 3 * 0.5)
+    assert not list(tmp_path.rglob("*.tmp"))
