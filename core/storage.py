@@ -52,6 +52,7 @@ __all__ = [
     "announce",
     "bump",
     "check_write",
+    "expanded_dims",
     "leave",
     "overwrite",
     "refuse_overlap",
@@ -218,6 +219,19 @@ def scatter_steps(k: Any, base: Any, steps: tuple[Step, ...], value: Any) -> Any
     return value
 
 
+def expanded_dims(tensor: Tensor) -> list[int]:
+    """The dimensions along which the elements of a tensor are one in memory."""
+    meta, k = tensor._meta, tensor._k
+    if not k.mutable and (meta is None or meta.storage is None):
+        return []
+    strides = k.strides(tensor._array) if k.mutable else tensor._layout().strides
+    return _repeating(tensor._array.shape, strides) if 0 in strides else []
+
+
+def _repeating(shape: Sequence[int], strides: Sequence[int]) -> list[int]:
+    return [i for i, stride in enumerate(strides) if stride == 0 and shape[i] > 1]
+
+
 def refuse_overlap(target: Tensor, others: Sequence[Any]) -> None:
     """Refuse to write to a tensor of which two elements are one, or what is computed from a part of its memory."""
     meta, k = target._meta, target._k
@@ -225,7 +239,7 @@ def refuse_overlap(target: Tensor, others: Sequence[Any]) -> None:
     if shared is None and not k.mutable:
         return
     strides = k.strides(target._array) if k.mutable else target._layout().strides
-    if 0 in strides and any(stride == 0 and n > 1 for n, stride in zip(target._array.shape, strides, strict=True)):
+    if 0 in strides and _repeating(target._array.shape, strides):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."

@@ -14,9 +14,11 @@ from retrograd.ops.broadcasting import broadcast_shapes, sum_to
 from retrograd.ops.checks import extremes
 from retrograd.ops.declare import Array, Raw, composite, op, publics
 from retrograd.ops.dispatch import number_as, result_type
+from retrograd.ops.factories import zeros_like
+from retrograd.ops.inplace import check_broadcast
 from retrograd.ops.options import checked_number
 from retrograd.ops.shape import expand, reshape
-from retrograd.ops.subscript import constant, lifted_to, setitem
+from retrograd.ops.subscript import constant, lifted_to, raw_indices, setitem
 from retrograd.tensor import Tensor, wrap_array
 
 
@@ -113,11 +115,49 @@ _index_copy = _filling("_index_copy", "IndexCopyBackward0")
 
 @composite
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
-    """A copy with the slices that `index` names filled with `value`."""
+    """A copy with the slices that `index` names filled with `value`.
+
+    Raises
+    ------
+    IndexError
+        If one is out of range, or `index` is not of type `int64`.
+    RuntimeError
+        If `index` has more than one dimension, or `value` any.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.index_fill_.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.index_fill(retrograd.zeros(3), 0, retrograd.tensor([0, -1]), 5)
+    tensor([5., 0., 5.])
+    """
     at = wrap_dim(dim, input.ndim)
     fill = _index_fill_tensor if isinstance(value, Tensor) else _index_fill
     values = value if isinstance(value, Tensor) else constant(input, value)
-    return fill(lifted_to(input, (index, values)), (None,) * at + (index.long()._array,), values)
+    if values.ndim:
+        raise RuntimeError(
+            f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {values.ndim} dimension(s)."
+        )
+    return fill(lifted_to(input, (index, values)), _filled_places(input, at, index), values)
+
+
+def _filled_places(input: Tensor, at: int, index: Tensor) -> Any:
+    """The raw index of `index_fill`, in range."""
+    if index.dtype is not dtypes.int64:
+        raise IndexError("index_fill_(): Expected dtype int64 for index.")
+    if index.ndim > 1:
+        raise RuntimeError("Index has to be a vector/scalar")
+    return raw_indices(input, [None] * at + [index])
+
+
+def index_folded(target: Tensor, dims: list[int], dim: int, index: Tensor, value: Any) -> tuple[int, Tensor, Any]:
+    """The arguments of `index_fill_` for the part of a tensor expanded along `dims` that has each element once."""
+    at = wrap_dim(dim, target.ndim)
+    if at not in dims:
+        return dim, index, value
+    _filled_places(target, at, index)  # raises if one is out of range
+    return dim, zeros_like(reshape(index, -1)[:1]), value
 
 
 @composite
@@ -445,6 +485,18 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         value = value.item()
     broadcast_shapes(tuple(input._array.shape), tuple(mask._array.shape))
     return _masked_fill(input, mask, checked_number(value, input.dtype))
+
+
+def mask_folded(target: Tensor, dims: list[int], mask: Tensor, value: Any) -> tuple[Tensor, Any]:
+    """The arguments of `masked_fill_` for the part of a tensor expanded along `dims` that has each element once."""
+    if mask.dtype is not dtypes.bool_:
+        return mask, value  # refused later
+    check_broadcast(tuple(target._array.shape), tuple(mask._array.shape))
+    for dim in dims:
+        at = dim - target.ndim + mask.ndim
+        if at >= 0:
+            mask = mask.any(at, keepdim=True)
+    return mask, value
 
 
 @composite

@@ -26,7 +26,7 @@ from retrograd.ops.options import as_number, c_name, described, fill_number
 from retrograd.storage import overwrite, refuse_overlap, sign, write
 from retrograd.tensor import Tensor, own_edge, wrap_array
 
-__all__ = ["Target", "call_inplace", "call_out", "in_place_of", "in_place_of_composite"]
+__all__ = ["Target", "call_inplace", "call_out", "check_broadcast", "in_place_of", "in_place_of_composite"]
 
 
 def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
@@ -55,7 +55,7 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
     edges = tuple(getattr(each, "_edge", None) for each in inputs) if records else ()
     arrays = dispatch.promoted(op, inputs, k)
     if op.name not in _OF_ONE_VALUE:
-        refuse_overlap(target, rest)
+        refuse_overlap(target, rest[:-1] if op.name in _OF_A_NUMBER else rest)
     (result,) = dispatch.forward(op, (target, *rest), arrays, k)
     result = whole(target, _fitting(op, target, result, k))
     if records:  # The inputs are saved as they are before the write: what was one of them and is written to, is stale.
@@ -78,8 +78,13 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
     return target
 
 
-_OF_ONE_VALUE = frozenset(("fill", "fill_tensor", "zero", "_masked_fill", "_index_fill"))
-"""What may be written to a tensor in which several elements are one, as an expanded one."""
+_OF_ONE_VALUE = frozenset(("fill", "zero"))
+"""What may be written to a tensor in which several elements are one, as an expanded one, as it is.
+
+See `retrograd.ops.expanded` for others."""
+
+_OF_A_NUMBER = frozenset(("fill_tensor", "_masked_fill_tensor", "_index_fill_tensor"))
+"""Whose last input, of no dimension, may be in the memory that is written to: it is read before."""
 
 
 def _tangents(op: Op, inputs: Sequence[Any], values: dict[str, Any]) -> dict[Level, Tensor]:
@@ -249,6 +254,12 @@ def _back_to(K: Any, g: Any, shape: Any, dtype: Any) -> Any:
     return g if g.dtype == dtype else K.astype(g, dtype)
 
 
+def check_broadcast(shape: tuple[int, ...], given: tuple[int, ...]) -> None:
+    """What is written must broadcast to the `shape` it is written to."""
+    if (common := broadcast_shapes(shape, given)) != shape:
+        raise RuntimeError(f"output with shape {list(shape)} doesn't match the broadcast shape {list(common)}")
+
+
 def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     """Write the elements of `src` into this tensor, broadcast and cast; differentiable.
 
@@ -269,8 +280,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
         mode = current_mode()
         check_writable(self, mode, mode.grad and (self.requires_grad or src.requires_grad))
         refuse_overlap(self, [src])
-        if (common := broadcast_shapes(shape, given)) != shape:
-            raise RuntimeError(f"output with shape {list(shape)} doesn't match the broadcast shape {list(common)}")
+        check_broadcast(shape, given)
     return call_inplace(op_of(_copy), self, src)
 
 

@@ -15,6 +15,7 @@ from retrograd.autograd import hooks
 from retrograd.ops import (
     attributes,
     differences,
+    expanded,
     indexing,
     inplace,
     linalg,
@@ -55,6 +56,9 @@ _WITH_IN_PLACE_VARIANT = """
     bitwise_left_shift bitwise_right_shift arctan2 fmod copysign xlogy square
 """.split()
 """Composites and operators without promotion that PyTorch has an in-place variant of."""
+
+_FOLDED: dict[str, expanded.Fold] = {"masked_fill": indexing.mask_folded, "index_fill": indexing.index_folded}
+"""Those whose in-place variants work on expanded tensors."""
 
 _NOT_METHODS = {"where", "complex", "polar", "real", "imag", "result_type"}
 
@@ -143,4 +147,6 @@ def _attach_in_place() -> None:
         if name.startswith("_") or not wanted or hasattr(Tensor, name + "_") or not _is_method(function):
             continue
         made = in_place_of(declared) if declared is not None else in_place_of_composite(name, function)
+        if name in _FOLDED:
+            made = expanded.folding(made, _FOLDED[name])
         setattr(Tensor, name + "_", made)

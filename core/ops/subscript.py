@@ -15,12 +15,13 @@ from typing import Any, NoReturn
 from retrograd import dtypes
 from retrograd.autograd.modes import current_mode
 from retrograd.levels import is_mapped
-from retrograd.ops import inplace
+from retrograd.ops import expanded, inplace
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
 from retrograd.ops.checks import extremes
 from retrograd.ops.declare import Array, Raw, composite, op, op_of
 from retrograd.ops.options import c_name, fill_number
 from retrograd.ops.shape import alias_of, expand, reshape, select, slice_dim, unsqueeze
+from retrograd.storage import expanded_dims
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "index_put_",
     "index_put_raw",
     "lifted_to",
+    "raw_indices",
     "setitem",
 ]
 
@@ -328,7 +330,7 @@ def index(input: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
         If a position is out of range or the index tensors do not broadcast.
     """
     source = lifted_to(input, indices)
-    return _index(source, _raw_indices(source, indices))
+    return _index(source, raw_indices(source, indices))
 
 
 def lifted_to(input: Tensor, others: Sequence[Tensor | None]) -> Tensor:
@@ -339,7 +341,7 @@ def lifted_to(input: Tensor, others: Sequence[Tensor | None]) -> Tensor:
     return deepest.lift(input) if deepest.level else input
 
 
-def _raw_indices(input: Tensor, indices: Sequence[Tensor | None]) -> Any:
+def raw_indices(input: Tensor, indices: Sequence[Tensor | None]) -> Any:
     """Index arrays with negative positions counted from the end; all checked."""
     raw: list[Any] = []
     for dim, each in enumerate(indices):
@@ -400,9 +402,41 @@ def index_put_(self: Tensor, indices: Sequence[Tensor | None], values: Tensor, a
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.index_put_.html
     """
-    raw = _raw_indices(self, _as_indices(self, indices))
+    raw = raw_indices(self, _as_indices(self, indices))
     _check_values(self, raw, values)
-    return inplace.call_inplace(op_of(index_put_raw), self, raw, values, accumulate)
+    if dims := expanded_dims(self):
+        expanded.warn("index_put_", "indices] = tensor")
+        put, raw, values = _put_folded(self, dims, raw, values, accumulate)
+    else:
+        put = self
+    inplace.call_inplace(op_of(index_put_raw), put, raw, values, accumulate)
+    return self
+
+
+def _put_folded(
+    self: Tensor, dims: Sequence[int], raw: Any, values: Tensor, accumulate: bool
+) -> tuple[Tensor, Any, Tensor]:
+    """Target, indices and values for the part of a tensor expanded along `dims` that has each element once.
+
+    Of the values for one element in memory the last remains, or all are added.
+    """
+    raw, k = list(raw), self._k
+    # Each dimension that is not indexed stands in the result under its number, as a negative one.
+    places = _indexed_shape(tuple(~i for i in range(self.ndim)), raw)
+    for dim in dims:
+        n = self._array.shape[dim]
+        if dim < len(raw) and raw[dim] is not None:
+            raw[dim] = k.zeros_like(raw[dim])
+            continue
+        at = places.index(~dim) - len(places) + values.ndim
+        if at < 0 or values._array.shape[at] == 1:
+            values = (values * n).to(values.dtype) if accumulate else values
+        elif accumulate:
+            values = values.sum(at, keepdim=True, dtype=values.dtype)
+        else:
+            values = slice_dim(values, at, n - 1, n, 1)
+    # The values may be in the memory that is written to, which PyTorch does not look for here.
+    return expanded.once(self, dims, values), tuple(raw), values.clone()
 
 
 def _as_indices(self: Tensor, indices: Any) -> list[Tensor | None]:
@@ -449,6 +483,6 @@ def index_put(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, a
     """`index_put_` on a copy."""
     found = _as_indices(input, indices)
     source = lifted_to(input, [*found, values])
-    raw = _raw_indices(source, found)
+    raw = raw_indices(source, found)
     _check_values(source, raw, values)
     return index_put_raw(source, raw, values, accumulate)
