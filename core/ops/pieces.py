@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from retrograd.autograd.modes import current_mode
+from retrograd.autograd.node import UNTRACKED
+from retrograd.autograd.tangents import move_tangents
 from retrograd.ops.arguments import as_ints, wrap_dim
 from retrograd.ops.arrange import cat, flip
 from retrograd.ops.broadcasting import broadcast_shapes as common_shape
 from retrograd.ops.declare import composite
 from retrograd.ops.factories import empty, zeros
-from retrograd.ops.shape import chunk, narrow, reshape, split, tensor_split, transpose, unsqueeze
+from retrograd.ops.shape import chunk_sizes, narrow, reshape, split_views, tensor_split, transpose, unsqueeze
 from retrograd.size import Size
+from retrograd.storage import INFERENCE, share
 from retrograd.tensor import Tensor
 
 __all__: list[str] = []
@@ -99,26 +103,49 @@ def dsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Ten
 
 @composite
 def unsafe_split(input: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """As `split`, but the pieces are copies, which may be written to one by one.
+    """As `split`, but for the graph the pieces are no views: each may be written to, and nobody else is told.
+
+    They do share the memory of `input`.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.unsafe_split.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> x = retrograd.ones(3, requires_grad=True) * 2
+    >>> first, second = retrograd.unsafe_split(x, 2)
+    >>> first.mul_(5)
+    tensor([10., 10.], grad_fn=<MulBackward0>)
     """
-    return tuple(each.clone() for each in split(input, split_size, dim))
+    return _unsafe(split_views(input, split_size, dim, "UnsafeSplit"))
 
 
 @composite
 def unsafe_split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """As `split_with_sizes`, but the pieces are copies."""
-    return tuple(each.clone() for each in split(input, list(split_sizes), dim))
+    """As `split_with_sizes`, with pieces as those of `unsafe_split`."""
+    return _unsafe(split_views(input, list(split_sizes), dim, "UnsafeSplit"))
 
 
 @composite
 def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """As `chunk`, but the pieces are copies.
+    """As `chunk`, with pieces as those of `unsafe_split`.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.unsafe_chunk.html
     """
-    return tuple(each.clone() for each in chunk(input, chunks, dim))
+    return _unsafe(split_views(input, chunk_sizes(input, chunks, dim), dim, "UnsafeSplit"))
+
+
+def _unsafe(views: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Tensors in the memory of these views, which the graph does not take for views; each has versions of its own."""
+    made, inference = [], current_mode().inference
+    for each in views:
+        own = Tensor._restore(each._array, each._k, None if each._edge is UNTRACKED else each._edge, None)
+        if inference:
+            own._cell = INFERENCE
+        share(each, own)
+        move_tangents(each, own)
+        made.append(own)
+    return tuple(made)
 
 
 @composite

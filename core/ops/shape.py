@@ -27,7 +27,7 @@ from retrograd.storage import View, share
 from retrograd.tensor import Tensor
 from retrograd.views import AsStrided, Diagonal, Expand, Part, Permute, Reshape, Slice, Step, view_strides
 
-__all__ = ["make_view", "make_views"]
+__all__ = ["chunk_sizes", "make_view", "make_views", "split_views"]
 
 
 def make_view(
@@ -572,6 +572,11 @@ def split(input: Tensor, split_size_or_sections: int | Sequence[int], dim: int =
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.split.html
     """
+    return split_views(input, split_size_or_sections, dim, "Split")
+
+
+def split_views(input: Tensor, split_size_or_sections: int | Sequence[int], dim: int, name: str) -> tuple[Tensor, ...]:
+    """What `split` gives, with nodes whose names begin with `name`."""
     if not input.ndim:
         raise RuntimeError("split expects at least a 1-dimensional tensor")
     shape = tuple(input._array.shape)
@@ -586,7 +591,7 @@ def split(input: Tensor, split_size_or_sections: int | Sequence[int], dim: int =
         starts = range(0, n, size) if size and n else [0]
         pieces = [(start, min(start + size, n)) for start in starts]
         steps = [_slice_step(shape, at, (a, b, 1)) for a, b in pieces]
-        return make_views(input, "SplitBackward0", steps, dim=dim, split_size=size)
+        return make_views(input, f"{name}Backward0", steps, dim=dim, split_size=size)
     sizes = list(split_size_or_sections)
     if sum(sizes) != n or any(each < 0 for each in sizes):
         raise RuntimeError(
@@ -595,7 +600,7 @@ def split(input: Tensor, split_size_or_sections: int | Sequence[int], dim: int =
         )
     starts_at = [sum(sizes[:i]) for i in range(len(sizes))]
     steps = [_slice_step(shape, at, (a, a + each, 1)) for a, each in zip(starts_at, sizes, strict=True)]
-    return make_views(input, "SplitWithSizesBackward0", steps, dim=dim, split_sizes=tuple(sizes))
+    return make_views(input, f"{name}WithSizesBackward0", steps, dim=dim, split_sizes=tuple(sizes))
 
 
 alias("split_with_sizes", split)
@@ -607,15 +612,18 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.chunk.html
     """
+    return split(input, chunk_sizes(input, chunks, dim), dim)
+
+
+def chunk_sizes(input: Tensor, chunks: int, dim: int) -> int | list[int]:
+    """How `chunk` would have `split` cut."""
     if not input.ndim:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     n = input._array.shape[wrap_dim(dim, input.ndim)]
     size = -(-n // chunks)
-    if size == 0:
-        return split(input, [0] * chunks, dim)
-    return split(input, size, dim)
+    return size or [0] * chunks
 
 
 @composite
