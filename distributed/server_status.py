@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,7 @@ def status_of(server: Server) -> Status:
     )
 
 
+@functools.cache
 def half_of_memory() -> int:
     """Half of the bytes of memory that this machine has."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

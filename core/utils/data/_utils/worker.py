@@ -185,8 +185,8 @@ class _Desk:
             traceback.print_exc()
         self._alone.set()
         self._orders.put(None)
-        time.sleep(GRACE)
-        os._exit(1)  # a sample still keeps the main thread busy, for nobody
+        time.sleep(GRACE)  # for the main thread to end by itself, and all of this with it
+        os._exit(1)  # a sample still keeps it busy, for nobody
 
     def _send(self) -> None:
         try:
