@@ -103,9 +103,13 @@ class Sink(ABC):
 
     def take(self, statuses: Sequence[Status]) -> None:
         """Write the numbers, if it is time."""
-        if time.monotonic() - self._written >= self.interval:
+        if self.is_due():
             self._written = time.monotonic()
             self.write(statuses)
+
+    def is_due(self) -> bool:
+        """Whether it is time: to gather the numbers is work, too."""
+        return time.monotonic() - self._written >= self.interval
 
     @abstractmethod
     def write(self, statuses: Sequence[Status]) -> None:
@@ -125,7 +129,7 @@ class Prometheus(Sink):
         On this machine's loopback address; 0 is any free one, and `address` tells which.
     """
 
-    interval = 0.0
+    interval = 0.1
 
     def __init__(self, port: int) -> None:
         super().__init__()

@@ -166,8 +166,10 @@ class Server:
         try:
             while not self._stopped:
                 self.turn(_TICK)
-                for sink in sinks:
-                    sink.take([self.status()])
+                if any(sink.is_due() for sink in sinks):
+                    status = self.status()
+                    for sink in sinks:
+                        sink.take([status])
             self.keeper.finish(self)
         finally:
             self.close()
