@@ -63,4 +63,4 @@ def _accumulate(leaf: AccumulateGrad, grad: Tensor | None) -> None:
     if leaf.meta.grad_dtype is not OWN:
         grad = cast_for_leaf(grad, leaf.k, leaf.meta.grad_dtype)
     records = current_mode().grad and grad.requires_grad
-    add_to_leaf(leaf, grad if records else grad._array, records)
+    add_to_leaf(leaf, grad if records else grad.detach().clone()._array, records)  # not the caller's memory

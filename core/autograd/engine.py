@@ -10,6 +10,10 @@ Note [Raw and graph mode]
     operators. `Plan.raw` and `Plan.graph` are the two readings of one formula. Inside forward mode
     gradients are tensors in any case, since they may have tangents.
 
+Note [Undefined gradients]
+    Where a formula or a hook gives None, nothing is computed any more, but the nodes behind it run as in PyTorch: their
+    hooks are called with None, what they saved is freed, and a leaf's post-accumulate hooks are told.
+
 Note [Threads]
     A pass runs in the thread that called it and keeps its state in a `_Task` of its own, so several
     may run at once, through graphs that share leaves (each leaf's `.grad` is added to under the
@@ -201,23 +205,24 @@ class _Task:
         self.finish_leaves(ready)
         for node in order:
             grad = buffers.pop(node, None)
-            if (grad is None and not node.runs_undefined) or (needed is not None and node not in needed):
-                grads: Sequence[Any] = (None,) * len(node.edges)
+            if needed is not None and node not in needed:
+                grads: Sequence[Any] = ()
+            elif node.extras is not None or node.outputs != 1 or watched or node in captures:
+                grads = self.run_special(node, grad)
+            elif grad is None and not node.runs_undefined:
+                grads = self.pass_undefined(node)
             else:
-                if node.extras is not None or node.outputs != 1 or watched or node in captures:
-                    grads = self.run_special(node, grad)
-                else:
-                    try:
-                        grads = node.plan.graph(G, grad, node) if on_tensors else node.plan.raw(node.k, grad, node)
-                        if node.fix is not None:
-                            grads = settle(G if on_tensors else node.k, grads, node.fix)
-                    except Exception as error:
-                        explain(error, node, grad)
-                        raise
-                    if not keep and node.saved and node.plan.holds_tensors:
-                        node.saved = freed
-                if not grads:
-                    grads = (None,) * len(node.edges)
+                try:
+                    grads = node.plan.graph(G, grad, node) if on_tensors else node.plan.raw(node.k, grad, node)
+                    if node.fix is not None:
+                        grads = settle(G if on_tensors else node.k, grads, node.fix)
+                except Exception as error:
+                    explain(error, node, grad)
+                    raise
+                if not keep and node.saved and node.plan.holds_tensors:
+                    node.saved = freed
+            if not grads:
+                grads = (None,) * len(node.edges)
             grad = None
             for edge, grad in zip(node.edges, grads):  # noqa: B905 - trailing Nones may be left out
                 if edge is None:
@@ -270,9 +275,7 @@ class _Task:
             return ()
         if extras is not None and extras.pre_hooks:
             arrived = self.call_node_pre_hooks(node, arrived)
-            if not node.runs_undefined and all(each is None for each in arrived):
-                return ()
-        grads = self.gradients(node, arrived[0] if node.outputs == 1 else arrived)
+        grads = self.gradients(node, arrived)
         if extras is not None and extras.post_hooks:
             wrapped = hooks.run_post_hooks(node, self.wrap_inputs(node, grads), self.wrap_outputs(node, arrived))
             grads = [self.unwrap(each) for each in wrapped]
@@ -282,13 +285,24 @@ class _Task:
             node.saved = self.freed
         return grads
 
-    def gradients(self, node: Node, given: Any) -> Sequence[Grad]:
+    def pass_undefined(self, node: Node) -> Sequence[Grad]:
+        """A node that no gradient has reached counts as run, but computes nothing. See Note [Undefined gradients]."""
+        if type(node.saved) is Freed:
+            explaining.raise_freed(ValueError(), node)
+        if not self.retain_graph and node.saved and node.plan.holds_tensors:
+            node.saved = self.freed
+        return ()
+
+    def gradients(self, node: Node, arrived: Sequence[Grad]) -> Sequence[Grad]:
         """Run the formulas of a node, and let who watches the pass know."""
         kernels = G if self.on_tensors else node.k
+        given = arrived[0] if node.outputs == 1 else arrived
         outer, self.running = self.running, node
         event = None if self.profiler is None else self.profiler.begin_node(node, given)
         grads: Sequence[Grad] = ()
         try:
+            if not node.runs_undefined and all(each is None for each in arrived):
+                return self.pass_undefined(node)
             grads = (node.plan.graph if self.on_tensors else node.plan.raw)(kernels, given, node)
             return grads if node.fix is None else settle(kernels, grads, node.fix)
         except Exception as error:
@@ -337,36 +351,41 @@ class _Task:
 
     def finish_leaf(self, leaf: Node) -> None:
         """All gradients of a leaf are there: run its hooks and store or return it."""
-        grad = self.buffers.pop(leaf, None)
-        if grad is None:
-            return
-        if leaf.meta.grad_dtype is not OWN:
-            grad = cast_for_leaf(grad, leaf.k, leaf.meta.grad_dtype)
+        extras = leaf.extras
         if self.needed is not None and leaf not in self.captures:
+            self.buffers.pop(leaf, None)
             return
-        if leaf.extras is not None and leaf.extras.pre_hooks:
-            grad = self.call_tensor_hooks(leaf, [grad])[0]
+        if leaf.meta.grad_dtype is not OWN and leaf in self.buffers:
+            self.buffers[leaf] = cast_for_leaf(self.buffers[leaf], leaf.k, leaf.meta.grad_dtype)
+        if extras is not None and extras.pre_hooks:
+            self.buffers[leaf] = self.call_tensor_hooks(leaf, [self.buffers.pop(leaf, None)])[0]
         if not self.accumulate:
+            grad = self.buffers.pop(leaf, None)
             for _, slot in self.captures[leaf]:
                 self.captured[slot] = self.wrap(leaf.k, grad)
             return
-        if leaf.extras is not None and leaf.extras.pre_hooks:
-            grad = self.call_node_pre_hooks(leaf, [grad])[0]
-            if grad is None:
-                return
+        if extras is not None and extras.pre_hooks:
+            self.buffers[leaf] = self.call_node_pre_hooks(leaf, [self.buffers.pop(leaf)])[0]
+        grad = self.store(leaf)  # type: ignore[arg-type]  # it is an `AccumulateGrad`
+        if leaf.meta.post_accumulate_hooks:
+            hooks.run_post_accumulate_hooks(leaf)  # type: ignore[arg-type]
+        if extras is not None and extras.post_hooks:
+            hooks.run_post_hooks(leaf, [], [self.wrap(leaf.k, grad)])
+
+    def store(self, leaf: AccumulateGrad) -> Grad:
+        """Add what has arrived at a leaf to its `.grad`; popped here, so that no other variable refers to it."""
+        grad = self.buffers.pop(leaf, None)
         variable = leaf._variable()
         told_off = variable is not None and not variable.requires_grad  # since the graph was made
+        if grad is None or told_off:
+            return grad
         event = None if self.profiler is None else self.profiler.begin_node(leaf, grad)
         # In a pass on tensors that is not recorded, `.grad` is a plain one: without a tangent, as in PyTorch.
         records = self.on_tensors and current_mode().grad
-        if not told_off:
-            add_to_leaf(leaf, grad._array if self.on_tensors and not records else grad, records)  # type: ignore[arg-type]
+        add_to_leaf(leaf, grad._array if self.on_tensors and not records else grad, records)
         if event is not None:
             self.profiler.end(event)
-        if leaf.meta.post_accumulate_hooks:
-            hooks.run_post_accumulate_hooks(leaf)  # type: ignore[arg-type]
-        if leaf.extras is not None and leaf.extras.post_hooks:
-            hooks.run_post_hooks(leaf, [], [self.wrap(leaf.k, grad)])
+        return grad
 
 
 def _leads_on(node: Node, needed: set[Node]) -> bool:
