@@ -33,6 +33,7 @@ MUTANTS: dict[Body, tuple[m.Mutant, ...]] = {
     troubles.zombie_whose_push_is_late: (m.stale_incarnation_welcome, m.silence_unnoticed),
     troubles.straggler: (m.late_gradients_count, m.no_backups),
     troubles.bounded_staleness: (m.no_bound, m.everybody_waits),
+    troubles.nothing_is_read_too_old: (m.no_bound, m.the_oldest_there_are),
     troubles.server_stands_still: (m.impatient,),
     troubles.one_way_to_the_worker: (m.silent_server_unnoticed,),
     troubles.connections_cut: (m.stranger_not_greeted, m.hello_all_the_time),

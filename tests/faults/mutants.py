@@ -304,6 +304,11 @@ def no_bound(patch: Patch) -> None:
     patch.setattr(BoundedStaleness, "may_answer", lambda *_: True)
 
 
+def the_oldest_there_are(patch: Patch) -> None:
+    """A worker of a deterministic run reads the oldest weights that are kept."""
+    patch.setattr(Office, "readable", lambda self, step, frontier: 0 if self.older else None)
+
+
 def everybody_waits(patch: Patch) -> None:
     """Everyone waits for all, whatever the staleness."""
     patch.setattr(BoundedStaleness, "may_answer", lambda self, step, frontier: frontier >= step)

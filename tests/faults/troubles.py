@@ -21,7 +21,7 @@ from retrograd.distributed.messages import Slot
 from .complaints import Complaints
 from .losses import Body
 from .machine import pick
-from .simulation import Channel, Endpoint, Interference, Landed
+from .simulation import Channel, Endpoint, Interference, Landed, Weather
 from .world import Worker, World, random_gradient
 
 # ---- 12 to 15: who stands still, and who is cut off ---------------------------------------------------------
@@ -90,6 +90,18 @@ def bounded_staleness(folder: Path) -> None:
         assert (world.workers[0].step, world.server.roster[0].step) == (3, 4)
         world.train(9)
         world.check()
+
+
+def nothing_is_read_too_old(folder: Path) -> None:
+    """12: what is read in bad weather is never older than the reader's clock less the staleness."""
+    for seed, options in enumerate(({"staleness": 2}, {"staleness": 2, "deterministic": True}, {"staleness": 0})):
+        with World(folder / str(seed), 3, **options) as world:
+            world.train(1)
+            slow = world.workers[2].name
+            world.network.rules.append(Weather(random.Random(seed), drop=0.05, duplicate=0.1, delay=(0.0, 0.3)))
+            world.network.rules.append(lambda flight, slow=slow: [1.5] if flight.source == slow else None)
+            world.train(8, within=300)
+            world.check()
 
 
 def server_stands_still(folder: Path) -> None:
@@ -405,6 +417,7 @@ FAULTS: tuple[Body, ...] = (
     zombie_whose_push_is_late,
     straggler,
     bounded_staleness,
+    nothing_is_read_too_old,
     server_stands_still,
     one_way_to_the_worker,
     connections_cut,

@@ -100,6 +100,10 @@ class Log:
     """The orders that the weights of the server's present life come from."""
 
     orders: list[Order] = field(default_factory=list)
+    steps: dict[Source, int] = field(default_factory=dict)
+    """For which step each push was."""
+    weights: dict[int, bytes] = field(default_factory=dict)
+    """What the weights were after each order."""
 
     def note(self, order: Order) -> None:
         self.back_to(order.number - 1)
@@ -107,6 +111,18 @@ class Log:
 
     def back_to(self, number: int) -> None:
         self.orders = [each for each in self.orders if each.number <= number]
+        self.weights = {each: weights for each, weights in self.weights.items() if each <= number}
+
+    def clocks(self, number: int, workers: int) -> dict[int, int]:
+        """The steps of those who take part after an order, up to which their gradients are in or were dropped."""
+        clocks = dict.fromkeys(range(workers), 0)
+        for order in self.orders[:number]:
+            for source in (*order.sources, *order.dropped):
+                clocks[source.rank] = max(clocks.get(source.rank, 0), self.steps[source])
+            clocks.update((each.rank, each.clock) for each in order.joined)
+            for each in order.gone:
+                clocks.pop(each.rank, None)
+        return clocks
 
     def applied(self) -> list[Source]:
         return [source for order in self.orders if not order.skip for source in order.sources]
@@ -122,12 +138,20 @@ class RecordingServer(Server):
         self.log = log
         super().__init__(options, channel, clock)
         log.back_to(0 if self.state is None else self.state.position.number)
+        self._note_weights()
 
     def _carry_out(self, order: Order) -> None:
         self.log.note(order)  # before, since the server may die when a snapshot holds it already
+        for source in (*order.sources, *order.dropped):
+            self.log.steps[source] = self.staging.get(source).step
         super()._carry_out(order)
+        self._note_weights()
         if self.failure is not None:
             self.log.back_to(order.number - 1)
+
+    def _note_weights(self) -> None:
+        if self.state is not None:
+            self.log.weights[self.state.position.number] = _bytes(self.state.weights())
 
 
 class ServerNode:
@@ -292,6 +316,23 @@ class World:
             for ours, theirs in zip(self.replayed(), state.weights(), strict=True):
                 assert ours.tobytes() == theirs.tobytes(), f"{ours} of the replayed log, and {theirs} on the server"
 
+    def check_read(self, worker: Worker) -> None:
+        """Assert that a worker has read weights that there were, and none older than its clock allows.
+
+        A server that has come back without a journal may have undone what was read before, and with backup workers
+        nobody waits for the last.
+        """
+        options = self.server.options
+        if options.backups or (self.deaths and not options.durable):
+            return
+        read, oldest = _bytes(worker.weights), worker.step - options.staleness
+        numbers = [number for number, weights in self.log.weights.items() if weights == read]
+        assert numbers, f"worker {worker.rank} has read at step {worker.step} what there never was"
+        clocks = [self.log.clocks(number, self._size) for number in numbers]
+        assert any(not each or min(each.values()) >= oldest for each in clocks), (
+            f"worker {worker.rank} has read at step {worker.step} what is older than step {oldest:g}: {clocks}"
+        )
+
     def acknowledged_to_the_living(self) -> set[Source]:
         """What was acknowledged; of a life that was given up, only what is in an update before that is sure."""
         gone = {(each.rank, each.incarnation) for order in self.log.orders for each in order.gone}
@@ -450,6 +491,7 @@ class Worker:
         self.step, self.version, self.since = message.step, message.version, None
         if self._source is not None:
             self.world.acknowledged.append(self._source)
+            self.world.check_read(self)
         self._go_on()
 
     def _fail(self, error: DistributedError) -> None:
@@ -480,6 +522,10 @@ def _try_to_send(channel: Channel, message: messages.Message, arrays: Sequence[A
 def initial() -> list[Array]:
     """The weights of the beginning."""
     return [np.full(each.shape, 1.0, np.float32) for each in SLICES]
+
+
+def _bytes(weights: Sequence[Array]) -> bytes:
+    return b"".join(each.tobytes() for each in weights)
 
 
 def random_gradient(worker: Worker, step: int) -> list[Array]:
