@@ -111,9 +111,14 @@ class Display:
 
 
 def worker_table(status: Status) -> Table:
-    """The workers as a table: how far, how fast, and how much of the time they wait."""
+    """The workers as a table: how far, how fast, and how much of the time they wait.
+
+    The pushes that held a NaN or an infinity are counted in a column that is there when somebody has made one.
+    """
     table = Table(title=None)
-    for heading in ("worker", "state", "steps", "ahead", "samples/s", "waiting", "sent", "ratio", "retries", "loss"):
+    headings = ("worker", "state", "steps", "ahead", "samples/s", "waiting", "sent", "ratio", "retries", "loss")
+    odd = any(worker.nonfinite for worker in status.workers)
+    for heading in (*headings, *(("not finite",) if odd else ())):
         table.add_column(heading, justify="right")
     for worker in status.workers:
         report = worker.report
@@ -123,7 +128,7 @@ def worker_table(status: Status) -> Table:
         loss = "" if report.loss is None else f"{report.loss:.4f}"
         table.add_row(
             str(worker.rank), worker.state, str(worker.step), str(worker.behind), rate, waiting, _size(report.sent),
-            ratio, str(report.retries), loss,
+            ratio, str(report.retries), loss, *((str(worker.nonfinite),) if odd else ()),
         )  # fmt: skip
     return table
 

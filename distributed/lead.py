@@ -162,7 +162,7 @@ class Lead(Office):
         source, step = contribution.source, contribution.step
         self._taken.add(source)
         if not finite and source.rank in self.server.roster:
-            self.server.roster[source.rank].nonfinite += 1
+            self._count_nonfinite(self.server.roster[source.rank], step)
         try:
             if not finite and self.server.options.nonfinite == "reject":
                 raise NonFiniteGradient(
@@ -176,6 +176,15 @@ class Lead(Office):
             self._give(Decision(self.strategy.frontier), refused=(source,), kind=kind_of(error), text=str(error))
         else:
             self._carry_out(decisions)
+
+    def _count_nonfinite(self, member: Member, step: int) -> None:
+        count = member.nonfinite = member.nonfinite + 1
+        # The first, second, fourth ...: where losses are scaled it happens often, and the log must not fill.
+        if self.server.options.nonfinite == "skip" and count & (count - 1) == 0:
+            log.warning(
+                "step %d is left out: the gradients of worker %d hold a NaN or an infinity (%d of its steps so far)",
+                step, member.rank, count,
+            )  # fmt: skip
 
     def wants_to_join(self, member: Member) -> None:
         """A worker has asked for the weights: from the next order on the others count on it."""

@@ -6,7 +6,10 @@ launcher for all servers, or by a server that was started by hand for itself.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +20,8 @@ from .errors import DistributedError
 from .messages import Status
 
 __all__ = ["JsonLines", "Prometheus", "Sample", "Sink", "TensorBoard", "samples_of", "sinks_for"]
+
+log = logging.getLogger("retrograd.distributed.metrics")
 
 
 class Sample(NamedTuple):
@@ -100,12 +105,20 @@ class Sink(ABC):
 
     def __init__(self) -> None:
         self._written = 0.0
+        self._refused = False
 
     def take(self, statuses: Sequence[Status]) -> None:
-        """Write the numbers, if it is time."""
-        if self.is_due():
-            self._written = time.monotonic()
+        """Write the numbers, if it is time. A full disk is no reason to end a run: it is said once."""
+        if not self.is_due():
+            return
+        self._written = time.monotonic()
+        try:
             self.write(statuses)
+            self._refused = False
+        except OSError as error:
+            if not self._refused:
+                log.warning("the run's numbers cannot be written, and training goes on: %s", error)
+            self._refused = True
 
     def is_due(self) -> bool:
         """Whether it is time: to gather the numbers is work, too."""
@@ -166,7 +179,10 @@ class Prometheus(Sink):
 
 
 class JsonLines(Sink):
-    """Appends a line of JSON every second: the time, and all numbers by name and owner."""
+    """Appends a line of JSON every second: the time, and all numbers by name and owner.
+
+    JSON has no NaN and no infinity, so a loss that is none is null.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -176,12 +192,14 @@ class JsonLines(Sink):
         line: dict[str, Any] = {"time": time.time()}
         for sample in samples_of(statuses):
             owner = ".".join(f"{name}{value}" for name, value in sample.labels)
-            line.setdefault(owner, {})[sample.name.removeprefix("retrograd_").removeprefix("worker_")] = sample.value
+            name = sample.name.removeprefix("retrograd_").removeprefix("worker_")
+            line.setdefault(owner, {})[name] = sample.value if math.isfinite(sample.value) else None
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
 
     def close(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # which `take` has spoken of
+            self._file.close()
 
 
 class TensorBoard(Sink):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Iterator
 
@@ -44,6 +45,23 @@ def test_status_shows_workers_servers_and_what_lies_where(
     placed = sorted(row[1:] for row in rows if len(row) == 5)
     assert placed == [["b", "float32", "0 to 1", "4"], ["w", "float32", "0 to 3", "12"]]
     assert {row[0] for row in rows if len(row) == 5} == {"0", "1"}
+
+
+def test_status_shows_whose_gradients_were_not_finite(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(2, nonfinite="skip") as [server], clients(server) as [good, bad]:
+        start(good, bad)
+        for step in range(5):
+            all_of(good.learn, lambda step=step: bad.learn(math.inf if step else 1.0))
+        assert main(["status", server.address]) == 0
+    rows = rows_of(capsys.readouterr().out)
+    assert [(row[0], row[-1]) for row in rows if row[1] == "joined"] == [("0", "0"), ("1", "4")]
+    said = [each.getMessage() for each in caplog.records if "is left out" in each.getMessage()]
+    assert said == [
+        f"step {step} is left out: the gradients of worker 1 hold a NaN or an infinity ({count} of its steps so far)"
+        for step, count in ((2, 1), (3, 2), (5, 4))
+    ]
 
 
 def test_doctor_measures_the_way_to_a_server(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from ps_harness import all_of, clients, serving, start
 
 from retrograd.distributed.errors import DistributedError
@@ -71,6 +72,34 @@ def test_a_line_of_json_has_all_numbers(statuses: list[Status], tmp_path: Path) 
     assert line["server0"]["updates_total"] == line["server1"]["updates_total"] == 3
     assert line["worker1"]["step"] == 3
     assert line["time"] > 0
+
+
+def test_a_loss_that_is_no_number_leaves_the_line_valid(statuses: list[Status], tmp_path: Path) -> None:
+    first = statuses[0]
+    losses = (float("nan"), float("inf"))
+    workers = tuple(
+        structs.replace(each, report=structs.replace(each.report, loss=loss))
+        for each, loss in zip(first.workers, losses, strict=True)
+    )
+    path = tmp_path / "run.jsonl"
+    [sink] = sinks_for(None, path, None)
+    sink.take([structs.replace(first, workers=workers)])
+    sink.close()
+    line = json.loads(path.read_text(), parse_constant=lambda text: pytest.fail(f"{text} is no JSON"))
+    assert line["worker0"]["loss"] is line["worker1"]["loss"] is None
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_a_full_disk_is_said_once_and_ends_nothing(
+    statuses: list[Status], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    [sink] = sinks_for(None, Path("/dev/full"), None)
+    sink.interval = 0.0
+    for _ in range(3):
+        sink.take(statuses)
+    sink.close()
+    [record] = caplog.records
+    assert "the run's numbers cannot be written, and training goes on: [Errno 28]" in record.getMessage()
 
 
 def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
