@@ -12,7 +12,7 @@ from retrograd.device import kernels_of
 from retrograd.levels import is_mapped
 from retrograd.storage import share
 from retrograd.tensor import Parameter, Tensor, wrap_array
-from retrograd.views import AsStrided, contiguous_strides
+from retrograd.views import AsStrided, Chain, contiguous_strides, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,10 +57,11 @@ def deep_copied(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
         if base is None:
             base = memo[id(shared)] = wrap_array(k.copy(shared.array), k)
         array = base._array
-        for step in meta.steps:
+        for step in steps_of(meta.chain):
             array = step.apply(k, array)
         made = type(tensor)._restore(array, k, None, None)
-        share(base, made, meta.steps)
+        share(base, made)
+        made._meta.chain = meta.chain
     memo[id(tensor)] = made
     _finished(made, tensor)
     if meta is not None and meta.grad is not None:
@@ -101,5 +102,6 @@ def _rebuilt(cls: type[Tensor], requires_grad: bool, host: Any, where: str, plac
         return cls._restore(base._array, k, None, None)._set_requires_grad(requires_grad)
     step = AsStrided(*placed)
     made = cls._restore(step.apply(k, base._array), k, None, None)
-    share(base, made, (step,))
+    share(base, made)
+    made._meta.chain = Chain(None, step, tuple(host.shape))
     return made._set_requires_grad(requires_grad)

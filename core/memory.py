@@ -18,7 +18,7 @@ from retrograd.dtypes import DTYPES, cpp_name, dtype
 from retrograd.ops.options import described
 from retrograd.storage import Storage, bump, leave, share, sign
 from retrograd.tensor import Tensor, own_edge
-from retrograd.views import AsStrided, contiguous_strides
+from retrograd.views import AsStrided, Chain, contiguous_strides
 
 __all__ = ["UntypedStorage", "rebind", "set_", "untyped_storage"]
 
@@ -214,7 +214,7 @@ def _look_at(self: Tensor, source: Any, place: AsStrided | None) -> None:
     leave(self)
     self._set_array(place.apply(self._k, shared.array))
     meta = self._own_meta()
-    meta.storage, meta.steps = shared, (place,)
+    meta.storage, meta.chain = shared, Chain(None, place, tuple(shared.array.shape))
     shared.add(self)
 
 

@@ -26,6 +26,7 @@ from retrograd.device import device, kernels_of
 from retrograd.dtypes import DTYPES, dtype
 from retrograd.size import Size
 from retrograd.tensor import Parameter, Tensor
+from retrograd.views import steps_of
 
 __all__ = ["load", "save"]
 
@@ -107,7 +108,7 @@ def _memory(tensor: Tensor) -> Any:
         return id(tensor._array)
     if meta is None or meta.storage is None:
         return id(tensor)
-    return id(meta.storage), meta.steps
+    return id(meta.storage), steps_of(meta.chain)
 
 
 def _encode_ordered(encoder: _Encoder, value: OrderedDict[Any, Any], path: str) -> Any:

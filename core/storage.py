@@ -35,12 +35,13 @@ from math import prod
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from retrograd.autograd.modes import current_mode
+from retrograd.views import branches_of, steps_of
 
 if TYPE_CHECKING:
     from retrograd.autograd.explaining import Break
     from retrograd.autograd.node import Extras, Node
     from retrograd.tensor import Tensor
-    from retrograd.views import Step
+    from retrograd.views import Chain, Step
 
 __all__ = [
     "INFERENCE",
@@ -134,7 +135,7 @@ class Meta:
     grad: Tensor | None = None
     grad_dtype: Any = OWN  # of a leaf: the type of its gradient, None for any
     storage: Storage | None = None
-    steps: tuple[Step, ...] = ()  # from the storage's base to this tensor
+    chain: Chain | None = None  # of the steps from the storage's base to this tensor
     view: View | None = None
     post_accumulate_hooks: dict[int, Callable[[Tensor], Any]] | None = None
     retains_grad: bool = False
@@ -151,8 +152,8 @@ class View:
     ----------
     base
         The tensor that is no view itself.
-    steps
-        From the base to this tensor.
+    chain
+        Of the steps from the base to this tensor.
     creation
         None for an ordinary view; else why it may not be written to with gradients: `"no_grad"`,
         `"inference"`, `"multi"` (an operator with several outputs) or `"function"` (a custom Function).
@@ -162,13 +163,11 @@ class View:
         The version that its edge belongs to: Note [Stale views] in `retrograd.autograd.stale`.
     """
 
-    __slots__ = ("base", "creation", "node_name", "steps", "version")
+    __slots__ = ("base", "chain", "creation", "node_name", "version")
 
-    def __init__(
-        self, base: Tensor, steps: tuple[Step, ...], creation: str | None, node_name: str, version: int
-    ) -> None:
+    def __init__(self, base: Tensor, chain: Chain | None, creation: str | None, node_name: str, version: int) -> None:
         self.base = base
-        self.steps = steps
+        self.chain = chain
         self.creation = creation
         self.node_name = node_name
         self.version = version
@@ -199,14 +198,30 @@ class Storage:
             if tensor is not None and (meta := tensor._meta) is not None and meta.storage is self:
                 yield tensor
 
-    def write(self, k: Any, steps: tuple[Step, ...], value: Any) -> None:
-        """Replace what `steps` lead to, and refresh all aliases. Only for immutable libraries."""
-        self.array = scatter_steps(k, self.array, steps, value)
-        for alias in self.live():
-            array = self.array
-            for step in alias._own_meta().steps:
-                array = step.apply(k, array)
+    def write(self, k: Any, chain: Chain | None, value: Any) -> None:
+        """Replace what `chain` leads to, and refresh all aliases. Only for immutable libraries."""
+        self.array = scatter_steps(k, self.array, steps_of(chain), value)
+        for alias, array in self.arrays(k):
             alias._set_array(array)
+
+    def arrays(self, k: Any) -> Iterator[tuple[Tensor, Any]]:
+        """Each live alias, and its part of the array as it is now.
+
+        The chains are walked as a tree, depth first: each step is taken once, and what no alias holds is kept only
+        while there are branches of it to go.
+        """
+        aliases: dict[Chain | None, list[Tensor]] = {}
+        for alias in self.live():
+            aliases.setdefault(alias._own_meta().chain, []).append(alias)
+        branches = branches_of(aliases)
+        todo: list[tuple[Chain | None, Any]] = [(None, self.array)]
+        while todo:
+            chain, array = todo.pop()
+            if chain is not None:
+                array = chain.step.apply(k, array)
+            for alias in aliases.get(chain, ()):
+                yield alias, array
+            todo += [(each, array) for each in branches.get(chain, ())]
 
 
 def scatter_steps(k: Any, base: Any, steps: tuple[Step, ...], value: Any) -> Any:
@@ -271,15 +286,15 @@ def _overlaps(one: Tensor, other: Tensor) -> bool:
     return begins[0] < ends[1] and begins[1] < ends[0]
 
 
-def share(source: Tensor, alias: Tensor, steps: tuple[Step, ...] = ()) -> None:
-    """Make `alias`, which `steps` lead to, share the storage of `source`."""
+def share(source: Tensor, alias: Tensor) -> None:
+    """Make `alias`, by default the same part of it, share the storage of `source`; a view sets its `chain` next."""
     meta = source._own_meta()
     storage = meta.storage
     if storage is None:
         storage = meta.storage = Storage(source)
     own = alias._own_meta()
     own.storage = storage
-    own.steps = meta.steps + steps
+    own.chain = meta.chain
     storage.add(alias)
 
 
@@ -295,7 +310,7 @@ def write(tensor: Tensor, value: Any) -> None:
         if meta is None or meta.storage is None:
             tensor._set_array(value)
         else:
-            meta.storage.write(k, meta.steps, value)
+            meta.storage.write(k, meta.chain, value)
     bump(tensor)
 
 
@@ -329,4 +344,4 @@ def leave(tensor: Tensor) -> None:
     """Let a tensor have no part any more in the memory it shares."""
     meta = tensor._meta
     if meta is not None and meta.storage is not None:
-        meta.storage, meta.steps = None, ()
+        meta.storage, meta.chain = None, None

@@ -214,13 +214,9 @@ class Tensor:
         meta = self._meta
         if k.mutable:
             return Layout(shape, k.strides(self._array), self._array_offset())
-        if meta is None or meta.storage is None or not meta.steps:
+        if meta is None or meta.chain is None:
             return Layout(shape, contiguous_strides(shape))
-        base = tuple(meta.storage.array.shape)
-        layout = Layout(base, contiguous_strides(base))
-        for step in meta.steps:
-            layout = step.restride(layout)
-        return layout
+        return meta.chain.layout()
 
     def _array_offset(self) -> int:
         meta = self._meta

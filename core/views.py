@@ -4,18 +4,26 @@ A step is a small record with four readings. `apply` gives the view's array. `sc
 value of the view back into the base (in-place writes on immutable libraries). `adjoint` carries a
 gradient of the view back to the base. `restride` computes the view's layout from the base's,
 without touching data, for libraries whose arrays have no strides.
+
+Note [Chains]
+    How a view comes from its base is a chain: its last step, and the chain of what that step was taken from.
+    So the chains of views of views have all but their last step in common, whatever their length, and what is
+    worked out of a chain (the arrays after a write, the layout) is worked out once for each step, not for each
+    view. None is the chain of the base itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from retrograd.ops.broadcasting import sum_to
 
 __all__ = [
-    "AsComplex", "AsReal", "AsStrided", "Diagonal", "Expand", "Layout", "Part", "Permute", "Reshape",
-    "Slice", "Step", "contiguous_strides",
+    "AsComplex", "AsReal", "AsStrided", "Chain", "Diagonal", "Expand", "Layout", "Part", "Permute", "Reshape",
+    "Slice", "Step", "branches_of", "contiguous_strides", "links_from",
+    "links_to", "steps_of",
 ]  # fmt: skip
 
 Shape = tuple[int, ...]
@@ -274,7 +282,7 @@ class Part(Step):
 
 @dataclass(frozen=True, slots=True)
 class AsStrided(Step):
-    """Any layout on the base's elements."""
+    """Any layout on the base's elements, which lie in row-major order."""
 
     shape: Shape
     strides: Shape
@@ -292,7 +300,79 @@ class AsStrided(Step):
         return K.where(written > 0, K.unstride(value, shape, self.strides, self.offset), base)
 
     def restride(self, layout: Layout) -> Layout:
-        return Layout(self.shape, self.strides, self.offset)
+        return Layout(self.shape, self.strides, layout.offset + self.offset)
+
+
+class Chain:
+    """The last of the steps from a base to a view, and the chain `before` it. See Note [Chains].
+
+    Attributes
+    ----------
+    shape
+        The shape of what the step is taken from.
+    retyped
+        Whether a step, this or one before, changes the type of the elements.
+    """
+
+    __slots__ = ("_layout", "before", "retyped", "shape", "step")
+
+    def __init__(self, before: Chain | None, step: Step, shape: Shape) -> None:
+        self.before = before
+        self.step = step
+        self.shape = shape
+        self.retyped: bool = isinstance(step, (AsReal, AsComplex)) or (before is not None and before.retyped)
+        self._layout: Layout | None = None
+
+    def layout(self) -> Layout:
+        """The view's layout, if the base is all of its memory in row-major order."""
+        if self._layout is None:
+            todo: list[Chain] = []
+            for link in links_from(self):
+                if link._layout is not None:
+                    layout = link._layout
+                    break
+                todo.append(link)
+            else:
+                layout = Layout(todo[-1].shape, contiguous_strides(todo[-1].shape))
+            for link in reversed(todo):
+                layout = link._layout = link.step.restride(layout)
+            return layout
+        return self._layout
+
+
+def links_from(chain: Chain | None) -> Iterator[Chain]:
+    """The links of a chain, from the view to the base."""
+    while chain is not None:
+        yield chain
+        chain = chain.before
+
+
+def links_to(chain: Chain | None, known: Container[Chain | None] = ()) -> list[Chain]:
+    """The links of a chain, from the base to the view; only those behind the last that is known."""
+    links = []
+    for link in links_from(chain):
+        if link in known:
+            break
+        links.append(link)
+    return links[::-1]
+
+
+def steps_of(chain: Chain | None) -> tuple[Step, ...]:
+    """The steps of a chain, from the base to the view."""
+    return tuple(link.step for link in links_to(chain))
+
+
+def branches_of(chains: Iterable[Chain | None]) -> dict[Chain | None, list[Chain]]:
+    """The chains as a tree: what goes on from each chain that one of them goes through."""
+    branches: dict[Chain | None, list[Chain]] = {}
+    seen: set[Chain] = set()
+    for chain in chains:
+        for link in links_from(chain):
+            if link in seen:
+                break
+            seen.add(link)
+            branches.setdefault(link.before, []).append(link)
+    return branches
 
 
 def view_strides(shape: Shape, strides: Shape, wanted: Shape) -> Shape | None:

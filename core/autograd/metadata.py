@@ -14,7 +14,6 @@ from retrograd.autograd.node import AccumulateGrad, Edge, Freed, Node
 from retrograd.device import device
 from retrograd.dtypes import DTYPES, dtype
 from retrograd.size import Size
-from retrograd.views import Layout, contiguous_strides
 
 if TYPE_CHECKING:
     from retrograd.tensor import Tensor
@@ -70,16 +69,10 @@ def _own(node: Node, position: int) -> InputMetadata | None:
 def _of_view(node: Node) -> InputMetadata | None:
     from retrograd.autograd.stale import ViewPlan
 
-    if type(node.plan) is not ViewPlan or node.edges[0] is None:
+    if not isinstance(node.plan, ViewPlan) or node.edges[0] is None:
         return None
     base = metadata_of(*node.edges[0])
-    steps, shapes, _ = node.saved
-    if base is None:
-        return None
-    if not steps:
-        return base
-    layout = steps[-1].restride(Layout(shapes[-1], contiguous_strides(shapes[-1])))
-    return base._replace(shape=Size(layout.shape))
+    return None if base is None else base._replace(shape=Size(node.plan.shape_of_output(node, base.shape)))
 
 
 def _like_an_input(node: Node) -> Edge | None:

@@ -18,16 +18,17 @@ from retrograd.autograd.stale import mark_stale, move_edge, refuse_write
 from retrograd.ops.broadcasting import settle
 from retrograd.storage import check_write, scatter_steps, sign
 from retrograd.tensor import has_node, own_edge
+from retrograd.views import steps_of
 
 if TYPE_CHECKING:
     from retrograd.tensor import Tensor
-    from retrograd.views import Step
+    from retrograd.views import Chain
 
 __all__ = ["CopySlices", "check_writable", "rebase"]
 
 
 class _CopySlicesPlan:
-    """See Note [Rebase]. `node.saved` is (steps, inner node)."""
+    """See Note [Rebase]. `node.saved` is (chain of steps, inner node)."""
 
     __slots__ = ()
     holds_tensors = True
@@ -40,7 +41,8 @@ class _CopySlicesPlan:
         return self._through(G, g, node, node.saved[1].plan.graph)
 
     def _through(self, K: Any, g: Any, node: Node, inner_gradients: Any) -> list[Any]:
-        steps, inner = node.saved
+        chain, inner = node.saved
+        steps = steps_of(chain)
         part = g
         for step in steps:
             part = step.apply(K, part)
@@ -108,7 +110,7 @@ def rebase(tensor: Tensor, node: Node, by: str) -> None:
     """Make `node`, of the write to `tensor` by operator `by`, the origin of what it wrote. See Note [Rebase]."""
     view = None if tensor._meta is None else tensor._meta.view
     base = tensor if view is None else view.base
-    move_edge(base, (node if view is None else _copy_slices(base, view.steps, node), 0))
+    move_edge(base, (node if view is None else _copy_slices(base, view.chain, node), 0))
     # Whoever saved the old value is told by whom it was overwritten: see `retrograd.ops.plan.stale_error`.
     assert base._edge is not None  # it has just been given
     sign(tensor._cell, by, type(base._edge[0]), None if node.extras is None else node.extras.stack)
@@ -118,7 +120,7 @@ def rebase(tensor: Tensor, node: Node, by: str) -> None:
         tensor._edge  # noqa: B018 - the view that was written to looks at once
 
 
-def _copy_slices(base: Tensor, steps: tuple[Step, ...], inner: Node) -> CopySlices:
+def _copy_slices(base: Tensor, chain: Chain | None, inner: Node) -> CopySlices:
     node = CopySlices()
     node.edges = (base._edge, *inner.edges[1:])
     node.k = base._k
@@ -126,5 +128,5 @@ def _copy_slices(base: Tensor, steps: tuple[Step, ...], inner: Node) -> CopySlic
     node.fix = None
     node.seq = next_sequence_number()
     node.plan = _COPY_SLICES_PLAN if inner.plan.holds_tensors else _COPY_SLICES_PLAN_WITHOUT_TENSORS
-    node.saved = (steps, inner)
+    node.saved = (chain, inner)
     return node

@@ -35,7 +35,7 @@ from retrograd.autograd.node import (
 )
 from retrograd.storage import Meta, View
 from retrograd.tensor import Tensor, has_node, own_edge
-from retrograd.views import AsComplex, AsReal, Step
+from retrograd.views import AsComplex, AsReal, Chain, Layout, Shape, Step, contiguous_strides, links_from, links_to
 
 if TYPE_CHECKING:
     from retrograd.storage import Storage
@@ -164,31 +164,40 @@ def _found_anew(view_tensor: Tensor) -> Edge | None:
 
 def _regenerated(tensor: Tensor, view: View) -> Node:
     """New nodes that lead from a view to its base: one for each change of type, and strides for the rest."""
-    base, k = view.base, tensor._k
-    array, edge = base._array, base._edge
-    parts: list[list[Step]] = [[]]
-    for step in view.steps:
-        if isinstance(step, (AsReal, AsComplex)):
-            parts += [[step], []]
-        else:
-            parts[-1].append(step)
-    layout = base._layout()
-    node: Node | None = None
-    for part in parts if len(parts) > 1 else [list(view.steps)]:
-        if not part and len(parts) > 1:
-            continue
-        for step in part:
-            layout = step.restride(layout)
+    base, chain = view.base, view.chain
+    if chain is None or not chain.retyped:
+        node = _node(AsStridedBackward0, base._edge, tensor._k, (chain, None), _strided(tensor._layout()))
+        node.plan = _CHAIN_PLAN
+        return node
+    edge, layout = base._edge, base._layout()
+    for part in _parts(chain):
+        for link in part:
+            layout = link.step.restride(layout)
         cls: type[Node] = AsStridedBackward0
-        if part and isinstance(part[0], (AsReal, AsComplex)):
-            cls = view_class("ViewAsRealBackward0" if isinstance(part[0], AsReal) else "ViewAsComplexBackward0")
-        arguments = {"size": layout.shape, "stride": layout.strides, "storage_offset": layout.offset}
-        node = make_view_node(cls, tuple(part), array, edge, k, arguments if cls is AsStridedBackward0 else {})
+        arguments = _strided(layout)
+        if isinstance(part[0].step, (AsReal, AsComplex)):
+            cls, arguments = view_class(f"View{type(part[0].step).__name__}Backward0"), {}
+        node = _node(cls, edge, tensor._k, (part[-1], part[0].before), arguments)
+        node.plan = _CHAIN_PLAN
         edge = (node, 0)
-        for step in part:
-            array = step.apply(k, array)
-    assert node is not None
     return node
+
+
+def _parts(chain: Chain) -> list[list[Chain]]:
+    """The links of a chain, from the base on, cut before and behind each that changes the type of the elements."""
+    parts: list[list[Chain]] = []
+    cut = True
+    for link in links_to(chain):
+        changes = isinstance(link.step, (AsReal, AsComplex))
+        if cut or changes:
+            parts.append([])
+        parts[-1].append(link)
+        cut = changes
+    return parts
+
+
+def _strided(layout: Layout) -> dict[str, Any]:
+    return {"size": layout.shape, "stride": layout.strides, "storage_offset": layout.offset}
 
 
 # -- refusals --------------------------------------------------------------------------------------
@@ -267,6 +276,11 @@ class ViewPlan:
 
     graph = raw
 
+    def shape_of_output(self, node: Node, shape: Shape) -> Shape:
+        """The shape of the view that a node made of a tensor of that shape."""
+        steps, shapes, _ = node.saved
+        return steps[-1].restride(Layout(shapes[-1], contiguous_strides(shapes[-1]))).shape if steps else shape
+
     def saved_attribute(self, node: Node, name: str) -> Any:
         shown = _shown_arguments(node)
         if name not in shown:
@@ -278,7 +292,30 @@ class ViewPlan:
         return [f"_saved_{name}" for name in _shown_arguments(node)]
 
 
+class ChainPlan(ViewPlan):
+    """The gradient of a view that looked for its edge anew: `node.saved` has its chain, and where that begins."""
+
+    __slots__ = ()
+
+    def raw(self, K: Any, g: Any, node: Node) -> tuple[Any]:
+        chain, begin = node.saved[:2]
+        for link in links_from(chain):
+            if link is begin:
+                break
+            g = link.step.adjoint(K, g, link.shape)
+        return (g,)
+
+    graph = raw
+
+    def shape_of_output(self, node: Node, shape: Shape) -> Shape:
+        chain: Chain | None = node.saved[0]
+        if chain is not None:
+            shape = chain.step.restride(Layout(chain.shape, contiguous_strides(chain.shape))).shape
+        return shape
+
+
 _VIEW_PLAN = ViewPlan()
+_CHAIN_PLAN = ChainPlan()
 _SHOWING_SIZES = frozenset(
     f"{name}Backward"
     for name in "Select Slice Squeeze Expand View ReshapeAlias Diagonal Unfold Split SplitWithSizes".split()
@@ -319,13 +356,6 @@ def make_view_node(
     cls: type[Node], steps: tuple[Step, ...], base: Any, edge: Edge | None, k: Any, arguments: dict[str, Any]
 ) -> Node:
     """A node for the view that `steps` make of the array `base`."""
-    node = cls()
-    node.edges = (edge,)
-    node.k = k
-    node.extras = None
-    node.fix = None
-    node.seq = next_sequence_number()
-    node.plan = _VIEW_PLAN
     if len(steps) == 1:
         shapes: tuple[Any, ...] = (tuple(base.shape),)
     else:
@@ -333,7 +363,18 @@ def make_view_node(
         for step in steps:
             shapes += (tuple(base.shape),)
             base = step.apply(k, base)
-    node.saved = (steps, shapes, arguments)
+    return _node(cls, edge, k, (steps, shapes), arguments)
+
+
+def _node(cls: type[Node], edge: Edge | None, k: Any, way: tuple[Any, Any], arguments: dict[str, Any]) -> Node:
+    node = cls()
+    node.edges = (edge,)
+    node.k = k
+    node.extras = None
+    node.fix = None
+    node.seq = next_sequence_number()
+    node.plan = _VIEW_PLAN
+    node.saved = (*way, arguments)
     return node
 
 

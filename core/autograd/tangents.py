@@ -27,10 +27,12 @@ from retrograd.autograd.modes import GRAD, NO_GRAD, Mode, current_mode, set_mode
 from retrograd.layout import contiguous_format
 from retrograd.levels import innermost_vmap
 from retrograd.tensor import Tensor, wrap_array
+from retrograd.views import links_to
 
 if TYPE_CHECKING:
     from retrograd.ops.declare import Op
     from retrograd.storage import View
+    from retrograd.views import Chain
 
 __all__ = [
     "Level", "Rule", "Tape", "call", "carry", "detached", "entered", "keep_tangents", "move_tangents", "push",
@@ -421,7 +423,7 @@ def _aliases(base: Tensor) -> list[Tensor]:
 
 
 def _rewriting(base: Tensor, target: Tensor, view: View | None, aliases: list[Tensor]) -> Callable[[Any], Tangents]:
-    steps = [each._own_meta().view.steps for each in aliases]  # type: ignore[union-attr]  # they are views
+    chains = [each._own_meta().view.chain for each in aliases]  # type: ignore[union-attr]  # they are views
     zeros_of_base, zeros_of_target, dtype = _zeros_of(base), _zeros_of(target), target.dtype
 
     def run(tangents: Tangents) -> Tangents:
@@ -433,8 +435,9 @@ def _rewriting(base: Tensor, target: Tensor, view: View | None, aliases: list[Te
             # Contiguous, because steps of any layout count the elements of such an array.
             whole = zeros_of_base() if own is None else own.clone(memory_format=contiguous_format)
             whole = _mapped_like(whole, new)
-            _stepped(whole, view.steps).copy_(new)
-        return [whole, *(_stepped(whole, each) for each in steps)]
+            _stepped({None: whole}, view.chain).copy_(new)
+        known: dict[Chain | None, Tensor] = {None: whole}
+        return [whole, *(_stepped(known, each) for each in chains)]
 
     return run
 
@@ -452,9 +455,10 @@ def _zeros_of(tensor: Tensor) -> Callable[[], Tensor]:
     return lambda: wrap_array(k.zeros_like(array), k)
 
 
-def _stepped(tensor: Tensor, steps: Any) -> Tensor:
+def _stepped(known: dict[Chain | None, Tensor], chain: Chain | None) -> Tensor:
+    """The view that a chain leads to, from what is known of the chains before it, which is then known too."""
     from retrograd.ops.shape import make_view
 
-    for step in steps:
-        tensor = make_view(tensor, "AsStridedBackward0", step)
-    return tensor
+    for link in links_to(chain, known):
+        known[link] = make_view(known[link.before], "AsStridedBackward0", link.step)
+    return known[chain]

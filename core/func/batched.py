@@ -23,7 +23,7 @@ from retrograd.ops.dispatch import call
 from retrograd.ops.graph import G
 from retrograd.storage import share
 from retrograd.tensor import Tensor, wrap_array
-from retrograd.views import Layout, Step
+from retrograd.views import Chain, Layout, Step
 
 if TYPE_CHECKING:
     from retrograd.ops.declare import Op
@@ -236,7 +236,9 @@ class BatchedKernels(Kernels):
         """`tensor.detach()`: outside of the graphs of the levels below, too."""
         alias = wrap_array(_DETACH.apply(self, tensor._array), self)
         alias._cell = tensor._cell
-        share(tensor, alias, (_DETACH,))
+        share(tensor, alias)
+        meta = alias._own_meta()
+        meta.chain = Chain(meta.chain, _DETACH, tuple(tensor._array.shape))
         return alias
 
     def random(self, draw: Callable[[Any, tuple[int, ...]], Any], shape: tuple[int, ...]) -> Batched:

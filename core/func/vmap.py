@@ -239,9 +239,9 @@ class _Entered(Storage):
 
     __slots__ = ()
 
-    def write(self, k: Any, steps: Any, value: Any) -> None:
+    def write(self, k: Any, chain: Any, value: Any) -> None:
         outside: Tensor = self.array.value
-        super().write(k, steps, value)
+        super().write(k, chain, value)
         with below(self.array.table):
             outside.copy_(self.array.value)
         self.array.value = outside

@@ -88,10 +88,7 @@ def _raise_to(table: Any, target: Tensor) -> None:
     lifted = table.lift(inner)._array
     if storage is not None:
         storage.array = lifted
-    for each in [target] if storage is None else list(storage.live()):
-        array = lifted
-        for step in () if each._meta is None else each._meta.steps:
-            array = step.apply(table, array)
+    for each, array in [(target, lifted)] if storage is None else list(storage.arrays(table)):
         each._k, each._edge = table, None
         each._set_array(array)
         if each._meta is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from retrograd.autograd import tangents
@@ -25,7 +26,20 @@ from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.graph import graph_kernel
 from retrograd.storage import View, share
 from retrograd.tensor import Tensor
-from retrograd.views import AsStrided, Diagonal, Expand, Part, Permute, Reshape, Slice, Step, view_strides
+from retrograd.views import (
+    AsStrided,
+    Chain,
+    Diagonal,
+    Expand,
+    Layout,
+    Part,
+    Permute,
+    Reshape,
+    Shape,
+    Slice,
+    Step,
+    view_strides,
+)
 
 __all__ = ["chunk_sizes", "make_view", "make_views", "split_views"]
 
@@ -43,15 +57,22 @@ def make_view(
         return mode.profiler.call(operator_name(name), make_view, source, name, *steps, creation=creation, **arguments)
     k = source._k
     array = source._array
-    for step in steps:
-        array = step.apply(k, array)
     made = Tensor._restore(array, k, None, None)
     made._cell = source._cell
-    share(source, made, steps)
-    made._meta.view = _view_of(source, steps, creation, name, mode)
-    made._meta.storage.has_views = True
+    share(source, made)
+    meta: Any = made._meta
+    own = source._meta.view  # type: ignore[union-attr]  # which `share` has made
+    way = None if own is None else own.chain
+    for step in steps:
+        shape = tuple(array.shape)
+        array = step.apply(k, array)
+        way = Chain(way, step, shape)
+        meta.chain = way if meta.chain is way.before else Chain(meta.chain, step, shape)
+    made._array = array
+    meta.view = _view_of(source, way, creation, name, mode)
+    meta.storage.has_views = True
     if not mode.grad:
-        if made._meta.view.base.requires_grad:
+        if meta.view.base.requires_grad:
             made._edge = UNTRACKED
     elif recorded and (edge := source._edge) is not None:
         node = make_view_node(view_class(name), steps, source._array, edge, k, arguments)
@@ -65,14 +86,14 @@ def make_view(
     return made
 
 
-def _view_of(source: Tensor, steps: tuple[Step, ...], creation: str | None, name: str, mode: Any) -> View:
+def _view_of(source: Tensor, chain: Chain | None, creation: str | None, name: str, mode: Any) -> View:
     own = None if source._meta is None else source._meta.view
     if not mode.grad:
         creation = "inference" if mode.inference else "no_grad"
     version = 0 if source.is_inference() else source._cell[0]
     if own is None:
-        return View(source, steps, creation, name, version)
-    return View(own.base, own.steps + steps, creation or own.creation, name, version)
+        return View(source, chain, creation, name, version)
+    return View(own.base, chain, creation or own.creation, name, version)
 
 
 def make_views(source: Tensor, name: str, steps: Sequence[Step], **arguments: Any) -> tuple[Tensor, ...]:
@@ -501,11 +522,39 @@ def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storag
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.as_strided.html
     """
-    base = input if input._base is None else input._base
     size, stride, offset = strided_layout(input, size, stride, storage_offset)
-    return make_view(
-        base, "AsStridedBackward0", AsStrided(size, stride, offset), size=size, stride=stride, storage_offset=offset
-    )
+    arguments = {"size": size, "stride": stride, "storage_offset": offset}
+    return _strided_view(input, "AsStridedBackward0", Layout(size, stride, offset), **arguments)
+
+
+def _strided_view(input: Tensor, name: str, place: Layout, **arguments: Any) -> Tensor:
+    """The view of the memory of `input` that lies at `place` in it."""
+    base = input if input._base is None else input._base
+    layout = base._layout()
+    begin = place.offset - layout.offset
+    dense = layout.is_dense() or 0 in layout.shape
+    if not dense or begin < 0 or (0 not in place.shape and begin + _span(place.shape, place.strides) > base.numel()):
+        base, begin = _whole_memory(base), place.offset
+        layout = base._layout()
+    order = tuple(sorted(range(base.ndim), key=lambda i: -layout.strides[i]))
+    steps: list[Step] = [] if order == tuple(range(base.ndim)) else [Permute(order)]
+    return make_view(base, name, *steps, AsStrided(place.shape, place.strides, begin), **arguments)
+
+
+def _span(size: Shape, stride: Shape) -> int:
+    """How many elements lie from the first to the last of a layout."""
+    return 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+
+
+def _whole_memory(tensor: Tensor) -> Tensor:
+    """All of the memory that a tensor, which looks at a part of it, shares; outside of the graph."""
+    if tensor.requires_grad:
+        raise RuntimeError("as_strided() of a part of a memory is not recorded, if it goes beyond the part")
+    whole = Tensor._restore(tensor._own_meta().storage.array, tensor._k, None, None)  # type: ignore[union-attr]
+    whole._cell = tensor._cell
+    share(tensor, whole)
+    whole._own_meta().chain = None
+    return whole
 
 
 def strided_layout(
@@ -514,15 +563,16 @@ def strided_layout(
     """The arguments of `as_strided`, checked: sizes, strides and offset in the memory of `input`."""
     offset = input._layout().offset if storage_offset is None else storage_offset
     size, stride = tuple(size), tuple(stride)
-    base = input if input._base is None else input._base
     if any(each < 0 for each in stride):
         raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}")
-    reach = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-    if 0 not in size and reach >= base.numel():
+    shared = None if input._meta is None else input._meta.storage
+    count = input.numel() if shared is None else prod(shared.array.shape)
+    needed = offset + _span(size, stride)
+    if 0 not in size and needed > count:
         raise RuntimeError(
             f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and itemsize "
-            f"{input.element_size()} requiring a storage size of {(reach + 1) * input.element_size()} are out of "
-            f"bounds for storage of size {base.numel() * input.element_size()}"
+            f"{input.element_size()} requiring a storage size of {needed * input.element_size()} are out of "
+            f"bounds for storage of size {count * input.element_size()}"
         )
     return size, stride, offset
 
@@ -544,10 +594,8 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     along = layout.strides[at] if layout.shape else 1
     shape = (*layout.shape[:at], windows, *layout.shape[at + 1 :], size) if layout.shape else (size,)
     strides = (*layout.strides[:at], along * step, *layout.strides[at + 1 :], along) if layout.shape else (1,)
-    base = input if input._base is None else input._base
-    return make_view(
-        base, "UnfoldBackward0", AsStrided(shape, strides, layout.offset), dimension=dimension, size=size, step=step
-    )
+    place = Layout(shape, strides, layout.offset)
+    return _strided_view(input, "UnfoldBackward0", place, dimension=dimension, size=size, step=step)
 
 
 # -- several views -----------------------------------------------------------------------------

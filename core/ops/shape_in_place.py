@@ -26,7 +26,7 @@ from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.shape import make_view, named_dim, squeezed, strided_layout, swapped, unsqueezed
 from retrograd.storage import announce, bump, sign
 from retrograd.tensor import has_node
-from retrograd.views import AsStrided, Permute, Reshape
+from retrograd.views import AsStrided, Chain, Permute, Reshape, links_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,9 +58,10 @@ def _change(
     _lead_back(self, made, step)
     self._set_array(made._array)
     meta = self._own_meta()
-    meta.steps, view = made._own_meta().steps, meta.view
+    way, view = made._own_meta(), meta.view
+    meta.chain = way.chain
     if view is not None:
-        view.steps += (step,)
+        view.chain = way.view.chain  # type: ignore[union-attr]  # it is a view
     bump(self)
     sign(self._cell, operator, None if edge is None else type(edge[0]), stack_of_caller() if mode.anomaly else None)
     if edge is not None:
@@ -82,11 +83,22 @@ def _edge_in_between(
 def _lead_back(base: Tensor, made: Tensor, step: Permute | Reshape | AsStrided) -> None:
     storage = base._own_meta().storage
     assert storage is not None  # made when `made` was
+    moved: dict[Chain | None, Chain] = {}
     for alias in storage.live():
         view = alias._own_meta().view
         if view is not None and view.base is base and alias is not made:
-            assert not isinstance(step, AsStrided)  # refused by `as_strided_`, since there is no step back
-            view.steps = (step.inverse(tuple(base._array.shape)), *view.steps)
+            if not moved:
+                assert not isinstance(step, AsStrided)  # refused by `as_strided_`, since there is no step back
+                shape = tuple(base._array.shape)
+                moved[None] = Chain(None, step.inverse(shape), tuple(made._array.shape))
+            view.chain = _moved(view.chain, moved)
+
+
+def _moved(chain: Chain | None, moved: dict[Chain | None, Chain]) -> Chain:
+    """The chain, behind that which None has been moved to."""
+    for link in links_to(chain, moved):
+        moved[link] = Chain(moved[link.before], link.step, link.shape)
+    return moved[chain]
 
 
 def squeeze_(self: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
@@ -138,7 +150,7 @@ def as_strided_(self: Tensor, size: Sequence[int], stride: Sequence[int], storag
     meta = self._meta
     shared = None if meta is None else meta.storage
     alone = shared is None or not any((view := each._own_meta().view) and view.base is self for each in shared.live())
-    if alone and (meta is None or (meta.view is None and not meta.steps)):
+    if alone and (meta is None or (meta.view is None and meta.chain is None)):
         step = AsStrided(sizes, strides, offset)
         arguments = {"size": sizes, "stride": strides, "storage_offset": offset}
         return _change(self, "as_strided_", "AsStridedBackward1", step, **arguments)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import retrograd
+from retrograd.autograd import forward_ad as fwAD
 from retrograd.utils import viz
+from retrograd.views import Permute, Reshape
 
 LONG = 1_000_000
 
@@ -96,3 +99,71 @@ def test_a_write_through_many_views_does_not_recurse(backend: str) -> None:
     finally:
         sys.setrecursionlimit(limit)
     assert base.tolist() == [3.0, 3.0]
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often a step of a view has been taken, its layout worked out, and its gradient led back."""
+    counts: Counter[str] = Counter()
+    for kind in (Permute, Reshape):
+        for name in ("apply", "restride", "adjoint"):
+
+            def counted(step: Any, *arguments: Any, name: str = name, original: Any = getattr(kind, name)) -> Any:
+                counts[name] += 1
+                return original(step, *arguments)
+
+            monkeypatch.setattr(kind, name, counted)
+    return counts
+
+
+def views_of_views(base: Any, length: int) -> list[Any]:
+    views = [base]
+    for i in range(length):
+        views.append(views[-1].t() if i % 4 < 2 else views[-1].view(2, 3))
+    return views[1:]
+
+
+@pytest.mark.parametrize("write", ["base", "last"])
+def test_each_step_of_a_chain_of_views_is_taken_once_a_write(backend: str, taken: Counter[str], write: str) -> None:
+    def work(length: int) -> Counter[str]:
+        taken.clear()
+        x = retrograd.arange(6.0).view(2, 3).requires_grad_()
+        base = x * 1.0
+        views = views_of_views(base, length)
+        (base if write == "base" else views[-1]).mul_(2.0)
+        assert all(view.grad_fn.name() == "AsStridedBackward0" for view in views)
+        assert views[-1].stride() and views[-1].sum().item() == 30.0
+        (views[-1] * 1.0).sum().backward()
+        assert x.grad.tolist() == [[2.0] * 3] * 2
+        return Counter(taken)
+
+    work(2)
+    one, two, four = work(50), work(100), work(200)
+    for name in taken:
+        assert four[name] - two[name] == 2 * (two[name] - one[name]), name
+
+
+def test_what_no_view_holds_is_not_kept_after_a_write() -> None:
+    with retrograd.use_backend("jax"):
+        base = retrograd.zeros(2, 3)
+        views = views_of_views(base, 20)
+        last, same = views[-1], views[-1].detach()
+        del views
+        base.add_(1.0)
+        arrays = {id(array) for _, array in base._meta.storage.arrays(base._k)}
+        assert len(arrays) == 2 and last._array is same._array
+
+
+def test_tangents_of_a_chain_of_views_take_each_step_once_a_write(backend: str, taken: Counter[str]) -> None:
+    def work(length: int) -> int:
+        taken.clear()
+        with fwAD.dual_level():
+            base = fwAD.make_dual(retrograd.ones(2, 3), retrograd.ones(2, 3)) * 1.0
+            views = views_of_views(base, length)
+            base.mul_(3.0)
+            assert fwAD.unpack_dual(views[-1]).tangent.sum().item() == 18.0
+        return taken["apply"]
+
+    work(2)
+    one, two, four = work(25), work(50), work(100)
+    assert four - two == 2 * (two - one)

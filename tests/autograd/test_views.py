@@ -6,6 +6,25 @@ import pytest
 from programs import assert_same
 
 PROGRAMS = {
+    "as_strided_of_a_part_without_history": """
+        x = torch.arange(12.0)
+        y = x[2:].detach()
+        attempt(y.as_strided, (2,), (1,), 3)
+        attempt(y.as_strided, (2,), (1,))
+        attempt(y.as_strided, (2,), (1,), 0)
+        attempt(y.as_strided, (2,), (1,), 11)
+        print(y.unfold(0, 3, 4))
+        z = x.view(3, 4)[:, :2].detach()
+        print(z.as_strided((4,), (3,), 1), z.unfold(0, 2, 1))
+        z.as_strided((2,), (1,), 2).zero_()
+        w = x.view(3, 4).t().detach()
+        w.as_strided((2, 2), (1, 5), 4).mul_(10)
+        print(x)
+        for leaf in (x[2:].detach(), x.view(3, 4).t().detach()):
+            leaf.requires_grad_()
+            s = leaf.as_strided((2, 2), (1, 1), 3)
+            print(s, s.grad_fn._saved_storage_offset, torch.autograd.grad((s * s).sum(), leaf))
+    """,
     "leaf_view_nograd": """
         x = torch.ones(3, requires_grad=True)
         with torch.no_grad():
