@@ -80,7 +80,8 @@ short, int, long = int16, int32, int64
 cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
-_LAZY = ("cuda", "distributed", "func", "linalg", "nn", "optim", "utils", "random", "backends", "profiler", "testing")
+_LAZY = ("cuda", "distributed", "func", "jit", "linalg", "nn", "optim", "utils", "random", "backends", "profiler")
+_LAZY += ("testing",)
 
 _OF_NN = """
     adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d bilinear celu celu_ channel_shuffle conv1d
@@ -94,6 +95,7 @@ if _TYPE_CHECKING:  # without `distributed`, which no module of the core knows
     from retrograd import (
         backends as backends,
         func as func,
+        jit as jit,
         linalg as linalg,
         nn as nn,
         optim as optim,

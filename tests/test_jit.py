@@ -1,0 +1,49 @@
+"""Programs written with TorchScript's names run eagerly, to the same results."""
+
+from __future__ import annotations
+
+from programs import assert_same
+
+import retrograd
+
+
+def test_scripted_functions_and_modules_compute_the_same() -> None:
+    # Functions are scripted from their source, which a program given as text has not: tracing needs none.
+    assert_same("""
+    class Cube(nn.Module):
+        def forward(self, x):
+            return x * x * x
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = torch.jit.trace(Cube(), (x,))(x)
+    y.sum().backward()
+    print(y.detach(), x.grad, torch.jit.trace(torch.sin, (x,))(x).detach())
+    print(torch.jit.is_scripting(), torch.jit.is_tracing(), torch.jit.annotate(int, 3))
+    """)
+
+
+def test_scripting_gives_back_what_it_was_given() -> None:
+    module, function = retrograd.nn.Linear(2, 1), retrograd.sin
+    assert retrograd.jit.script(module) is retrograd.jit.trace_module(module, {"forward": ()}) is module
+    assert retrograd.jit.script(function) is retrograd.jit.script_method(function) is function
+
+
+def test_marks_of_functions() -> None:
+    assert_same("""
+    for mark in (torch.jit.ignore, torch.jit.ignore(), torch.jit.ignore(drop=True), torch.jit.unused, torch.jit.export):
+        def function():
+            return 1
+        print(mark(function)(), function._torchscript_modifier if mark(function) is function else "wrapped")
+    attempt(torch.jit.ignore, 3)
+    attempt(torch.jit.interface, 3)
+    """)
+
+
+def test_isinstance_looks_into_containers() -> None:
+    assert_same("""
+    from typing import Dict, List, Optional, Tuple, Union
+    for value in [], [1], ["a"], {}, {"a": [1]}, {1: [1]}, (1, "a"), (1, 2), (1,), 1, None, "a", torch.ones(2):
+        print([torch.jit.isinstance(value, kind) for kind in (
+            List[int], Dict[str, List[int]], Tuple[int, str], Optional[int], Union[str, int], (int, str), torch.Tensor
+        )])
+    """)
