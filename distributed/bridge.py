@@ -6,6 +6,7 @@ face, so that no change inside the core reaches this package.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -194,13 +195,25 @@ def build_optimizer(name: str, groups: Groups, tensor: rg.Tensor, group: int) ->
 
     The name is looked up among the optimizer classes of `retrograd.optim` and nowhere else.
     """
-    optimizer_class = getattr(rg.optim, name, None)
-    if not (isinstance(optimizer_class, type) and issubclass(optimizer_class, rg.optim.Optimizer)):
-        known = sorted(key for key, value in vars(rg.optim).items() if isinstance(value, type) and key[0].isupper())
+    known = _optimizers()
+    if name not in known:
         raise Mismatch(f"retrograd.optim has no optimizer {name!r} to run on the server; it has {', '.join(known)}")
+    optimizer_class = known[name]
     if group >= len(groups):
         raise Mismatch(f"a tensor belongs to parameter group {group}, and there are {len(groups)}")
     return optimizer_class([{"params": [tensor], **groups[group]}])  # type: ignore[call-arg]  # all but the base class have defaults of their own
+
+
+@functools.cache
+def _optimizers() -> dict[str, type[rg.optim.Optimizer]]:
+    """Those whose step needs a gradient and nothing else: LBFGS asks for the loss again, at other weights."""
+    classes = ((name, getattr(rg.optim, name)) for name in rg.optim.__all__)
+    others = (rg.optim.Optimizer, rg.optim.LBFGS)
+    return {
+        name: each
+        for name, each in classes
+        if isinstance(each, type) and issubclass(each, rg.optim.Optimizer) and each not in others
+    }
 
 
 def set_hyperparameters(param_groups: Iterable[dict[str, Any]], groups: Iterable[Group], rate: float = 1.0) -> None:

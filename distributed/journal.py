@@ -103,6 +103,11 @@ class Journal:
                 raise
         self._number = self._segments[-1].number if self._segments else 0
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever written, or what was is gone."""
+        return not self._segments
+
     # ---- what a server calls -------------------------------------------------------------------------------
 
     def append(self, clock: int, frames: Sequence[Frame]) -> None:

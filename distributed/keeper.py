@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import msgspec
 
 from . import protocol
-from .errors import DistributedError
+from .errors import DistributedError, JournalError, Mismatch, ProtocolError, SnapshotError
 from .gradients import Gradient, Rows, unpack
 from .messages import Array, Order, Push, Slot, Source
 from .protocol import name_of
@@ -23,8 +23,11 @@ from .staging import Contribution
 from .state import Position, State
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .server import Server
     from .server_options import ServerOptions
+    from .snapshots import Snapshot
 
 __all__ = ["Keeper"]
 
@@ -87,7 +90,10 @@ class Keeper:
             raise DistributedError(f"snapshots cannot be kept in {options.folder}: {error.strerror}") from None
         self._store = SnapshotStore(folder, options.keep, server=options.shard, together=options.shards > 1)
         if options.durable:
-            self._journal = Journal(folder / "journal", server=options.shard)
+            try:
+                self._journal = Journal(folder / "journal", server=options.shard)
+            except JournalError as error:
+                raise _damaged(error, folder / "journal") from None
 
     @property
     def age(self) -> float:
@@ -122,10 +128,10 @@ class Keeper:
         if not self._replaying and server.state.position.number % self._options.every == 0:
             self._begin(server)
 
-    def snapshot(self, server: Server) -> None:
-        """Write a snapshot. If that fails training goes on, and the older ones stay."""
+    def snapshot(self, server: Server) -> bool:
+        """Write a snapshot; whether that went well. If not, the older ones stay."""
         self._begin(server, copied=False)
-        self._end()
+        return self._end()
 
     def _begin(self, server: Server, *, copied: bool = True) -> None:
         """Have a snapshot written, after the one before it."""
@@ -159,17 +165,17 @@ class Keeper:
         if self._writing is not None and self._writing.done.done():
             self._end()
 
-    def _end(self) -> None:
-        """Wait for the snapshot that is being written, and drop what it makes superfluous."""
+    def _end(self) -> bool:
+        """Wait for the snapshot that is being written, and drop what it makes superfluous; whether it went well."""
         if self._writing is None:
-            return
+            return True
         (done, number, version), self._writing = self._writing, None
         assert self._store is not None
         try:
             done.result()
         except DistributedError as error:
             log.error("no snapshot of update %d, and training goes on: %s", version, error)
-            return
+            return False
         self.last, self._last_at, self._last_number = version, time.monotonic(), number
         self.clocks = tuple(self._store.clocks())
         try:
@@ -177,6 +183,7 @@ class Keeper:
                 self._journal.cut(min(self.clocks))
         except DistributedError as error:
             log.error("the journal could not be cut, and grows: %s", error)
+        return True
 
     def finish(self, server: Server) -> None:
         """Keep the end of a run."""
@@ -206,17 +213,56 @@ class Keeper:
     # ---- reading -------------------------------------------------------------------------------------------
 
     def restore(self, older: int) -> State | None:
-        """The state of the newest whole snapshot, if there is one."""
-        snapshot = None if self._store is None else self._store.latest()
-        if snapshot is None:
+        """The state of the newest whole snapshot, if there is one.
+
+        Raises
+        ------
+        DistributedError
+            When there is none and there should be, or when it is no snapshot of this server.
+        """
+        if self._store is None:
             return None
-        position = _position.decode(snapshot.meta)
+        snapshot = self._store.latest()
+        if snapshot is None:
+            self._check_new()
+            return None
+        state = self._state_of(snapshot, older)
+        position = state.position
         self.last, self._last_number, self._last_order = position.version, position.number, position.number
-        assert self._store is not None
         # Later ones are damaged.
         self.clocks = tuple(clock for clock in self._store.clocks() if clock <= position.number)
+        if self._journal is not None and self._journal.is_empty and position.number:
+            log.warning("there is no journal in %s: if there was one, what came after order %d is lost",
+                        self._store.folder, position.number)  # fmt: skip
+        return state
+
+    def _check_new(self) -> None:
+        """Raise unless a server that finds no snapshot may begin."""
+        assert self._store is not None
+        if self._options.resume:
+            raise DistributedError(f"nothing to resume from: {self._store.folder} holds no whole snapshot")
+        if self._journal is not None and not self._journal.is_empty:
+            raise DistributedError(
+                f"{self._store.folder} holds a journal and no whole snapshot that it goes on from: nothing can be made "
+                "of it. Put the snapshots back, or choose another folder with --snapshots"
+            )
+
+    def _state_of(self, snapshot: Snapshot, older: int) -> State:
         options = self._options
-        return State.restored(position, snapshot.tensors, options.backend, older, shared=options.shared)
+        try:
+            position = _position.decode(snapshot.meta)
+            if (position.shard, position.shards) != (options.shard, options.shards):
+                raise Mismatch(
+                    f"it is of server {position.shard} of {position.shards}, and this is server {options.shard} of "
+                    f"{options.shards}: a run goes on with as many servers as it had, each in its own folder"
+                )
+            return State.restored(position, snapshot.tensors, options.backend, older, shared=options.shared)
+        except (Mismatch, LookupError, ValueError, msgspec.MsgspecError) as error:
+            why = error if isinstance(error, Mismatch) else f"{error!r}, so another version of retrograd has written it"
+            assert self._store is not None
+            raise SnapshotError(
+                f"this server cannot go on from the snapshot of order {snapshot.clock} in {self._store.folder}: {why}"
+            ) from None
 
     def replay(self, after: int) -> Iterator[Record]:
         """What the journal has after an order: pushes that were received, and orders, as they came."""
@@ -226,8 +272,20 @@ class Keeper:
         try:
             for _, frames in self._journal.replay(after):
                 yield _record_of(frames)
+        except (JournalError, ProtocolError, msgspec.MsgspecError) as error:
+            raise _damaged(error, self._journal.folder) from None
         finally:
             self._replaying = False
+
+
+def _damaged(error: Exception, folder: Path) -> DistributedError:
+    """What is said of a journal that cannot be read, and what can be done."""
+    if isinstance(error, JournalError) and error.errno is not None:
+        return error  # the system has refused something
+    return JournalError(
+        f"{error}. What follows cannot be known, so the server does not start. To go on from the newest snapshot "
+        f"alone, and lose what came after it, move {folder} away"
+    )
 
 
 def _frames_of(contribution: Contribution) -> list[protocol.Frame]:

@@ -324,7 +324,7 @@ class Server:
             if self.state is None:
                 raise ProtocolError(f"worker {member.rank} loads an optimizer's state before INIT")
             self.state.load(message.entries, arrays)
-            self.keeper.snapshot(self)  # it is in no journal
+            self._keep_now()
             self._await(member, message)
         self.serve_waiting()
 
@@ -501,6 +501,8 @@ class Server:
             message.table,
             message.slices,
             clocks=dict.fromkeys(range(self.options.world_size), 0),
+            shard=self.options.shard,
+            shards=self.options.shards,
         )
         try:
             self.state = State(position, arrays, self.options.backend, self.office.older, shared=self.options.shared)
@@ -518,7 +520,7 @@ class Server:
                 f"server's budget of {self.budget} bytes: raise --budget, or take more servers"
             )
         log.info("%d slices, %d bytes, optimizer %s", len(message.slices), self.state.nbytes, message.optimizer)
-        self.keeper.snapshot(self)
+        self._keep_now()
         self.office.initialized()
 
     def carry_out(self, order: Order) -> None:
@@ -562,6 +564,11 @@ class Server:
         self.office.kept()
         if contributions:
             failpoint("server.after_apply_before_ack", self.options.shard)
+
+    def _keep_now(self) -> None:
+        """Keep what is in no journal, so that what the journal says next has something to go on from."""
+        if not self.keeper.snapshot(self) and self.options.durable:
+            self.fail(DistributedError("no snapshot can be written, and the run is to be durable: the log says why"))
 
     def keep(self, order: Order) -> bool:
         """Make an order safe before anyone acts on it; whether that went well."""
@@ -626,6 +633,8 @@ class Server:
 
     def serve_waiting(self) -> None:
         """Answer everyone whose time has come."""
+        if self.failure is not None:
+            self.fail(self.failure.error)  # who has begun to wait since
         if not self.office.may_speak:
             return
         for member in self.roster.waiting():

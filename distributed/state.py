@@ -55,6 +55,9 @@ class Position(msgspec.Struct):
     incarnations: dict[int, int] = {}
     scalars: dict[str, float] = {}
     """The optimizer's state that is numbers and not tensors."""
+    shard: int = 0
+    """Which server this is, of `shards`: the others have the other slices."""
+    shards: int = 1
 
 
 class State:
@@ -93,6 +96,8 @@ class State:
         shared: bool = False,
     ) -> None:
         self.position = position
+        self.source = "worker 0"
+        """Who has said what is trained, for people."""
         self.segment: Segment | None = None
         """The shared memory in which the weights lie, if they do."""
         self._backend = backend
@@ -243,9 +248,23 @@ class State:
         *,
         shared: bool = False,
     ) -> State:
-        """A state as `position` and `tensors` have kept it."""
+        """A state as `position` and `tensors` have kept it.
+
+        Raises
+        ------
+        Mismatch
+            When they do not fit together.
+        """
         weights = [tensors[f"weight.{index}"] for index in range(len(position.slices))]
+        for piece, array in zip(position.slices, weights, strict=True):
+            row = position.table[piece.tensor]
+            if (name_of(array), array.shape) != (row.dtype, piece.shape):
+                raise Mismatch(
+                    f"the weights of {row.name} are {name_of(array)}{list(array.shape)}, and a slice of it is "
+                    f"{row.dtype}{list(piece.shape)}"
+                )
         state = cls(position, weights, backend, older, shared=shared)
+        state.source = "the snapshot"
         frontiers = {int(name.split(".")[1]) for name in tensors if name.startswith("older.")}
         state._older.update(
             (frontier, [tensors[f"older.{frontier}.{index}"] for index in range(len(weights))])
@@ -282,8 +301,14 @@ class State:
         """Let the optimizer keep this, and nothing else."""
         came = iter(arrays)
         values = [each.number if each.dtype is None else next(came) for each in entries]
-        if any(each.index >= len(self._parameters) for each in entries):
-            raise Mismatch(f"the optimizer's state speaks of more than {len(self._parameters)} slices")
+        for each in entries:
+            if each.index >= len(self._parameters):
+                raise Mismatch(f"the optimizer's state speaks of more than {len(self._parameters)} slices")
+            if each.dtype is not None and each.shape not in ((), self._frames[each.index].shape):
+                raise Mismatch(
+                    f"the optimizer's {each.name} of slice {each.index} has shape {list(each.shape)}, and the slice "
+                    f"{list(self._frames[each.index].shape)}"
+                )
         for parameter, optimizer in zip(self._parameters, self._optimizers, strict=True):
             optimizer.state.pop(parameter, None)
         for each, value in zip(entries, values, strict=True):
@@ -296,14 +321,14 @@ class State:
         """Raise `Mismatch`, naming the first difference, when a worker trains something else."""
         position = self.position
         if optimizer != position.optimizer:
-            raise Mismatch(f"worker {rank} wants optimizer {optimizer}, and worker 0 {position.optimizer}")
+            raise Mismatch(f"worker {rank} wants optimizer {optimizer}, and {self.source} {position.optimizer}")
         if len(table) != len(position.table):
-            raise Mismatch(f"worker {rank} has {len(table)} parameters, and worker 0 has {len(position.table)}")
+            raise Mismatch(f"worker {rank} has {len(table)} parameters, and {self.source} has {len(position.table)}")
         for index, (theirs, ours) in enumerate(zip(table, position.table, strict=True)):
             if theirs != ours:
                 raise Mismatch(
                     f"parameter {index} is {describe(theirs)} on worker {rank} and {describe(ours)} on "
-                    "worker 0: every worker must build the same model"
+                    f"{self.source}: every worker must build the same model"
                 )
 
     def check_gradients(self, slots: Sequence[Slot], rank: int) -> None:
