@@ -80,8 +80,9 @@ short, int, long = int16, int32, int64
 cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
-_LAZY = ("cuda", "distributed", "func", "jit", "linalg", "nn", "optim", "utils", "random", "backends", "profiler")
-_LAZY += ("testing",)
+_LAZY = """
+    backends cuda distributed func jit linalg nn optim profiler random testing utils
+""".split()
 
 _OF_NN = """
     adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d bilinear celu celu_ channel_shuffle conv1d

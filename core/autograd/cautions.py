@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-__all__ = ["warn_of_conversion", "warn_of_non_leaf_grad"]
+__all__ = ["warn_of_conversion", "warn_of_non_leaf_grad", "warn_of_old_order"]
 
 _warned: set[str] = set()
 
@@ -30,3 +30,15 @@ def warn_of_non_leaf_grad() -> None:
         UserWarning,
         stacklevel=3,
     )
+
+
+def warn_of_old_order(name: str, old: str, new: str) -> None:
+    """Once in a process, whichever function it is, as PyTorch."""
+    if "order" not in _warned:
+        _warned.add("order")
+        warnings.warn(
+            f"This overload of {name} is deprecated:\n\t{name}({old})\n"
+            f"Consider using one of the following signatures instead:\n\t{name}({new})",
+            UserWarning,
+            stacklevel=5,
+        )

@@ -51,7 +51,7 @@ def _wrap_dim(dim: int, ndim: int) -> int:
     return made
 
 
-def wrap_dims(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+def wrap_dims(dim: Any, ndim: int) -> tuple[int, ...]:
     """Dimensions to reduce, as a tuple in increasing order; None or an empty sequence means all. See `given`.
 
     Raises
@@ -59,7 +59,9 @@ def wrap_dims(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     RuntimeError
         If one appears twice.
     """
-    return _wrap_dims(dim if dim is None or isinstance(dim, int) else tuple(map(int, dim)), ndim)
+    if dim is not None and not isinstance(dim, int):
+        dim = index(dim) if getattr(dim, "ndim", None) == 0 else tuple(map(int, dim))
+    return _wrap_dims(dim, ndim)
 
 
 @lru_cache(4096)

@@ -83,6 +83,8 @@ class Op:
     vjp, needs
         The formula of each input and the names it asks for; key `"*"` is one formula for all.
     jvp, jvp_needs
+    numbers
+        Name and place of each argument that is a real number, for which a tensor without dimensions may stand.
         How tangents get through: a word, or formulas as in `vjp`. None: no one has said.
     promote
         `"common"`: inputs are brought to one type. `"float"`: to a floating-point one. None: they
@@ -141,6 +143,7 @@ class Op:
         self.defaults = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
         self.needs = _needs(vjp)
         if jvp is None and vjp and promote is not None and holomorphic:
+        self.numbers = tuple((n, places[n]) for n in self.params if parameters[n].annotation == "float")
             jvp = "elementwise"
         self.jvp = jvp
         self.jvp_needs = _needs(jvp) if isinstance(jvp, dict) else {}

@@ -12,6 +12,7 @@ from retrograd.ops.factories import ones_like
 from retrograd.ops.indexing import where
 from retrograd.ops.inplace import copy_
 from retrograd.ops.linalg import bmm
+from retrograd.ops.old_order import call_in_old_order
 from retrograd.ops.shape import expand, narrow, reshape, unsqueeze
 from retrograd.tensor import Tensor
 
@@ -211,7 +212,7 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
 
 
 @composite
-def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *old: Any, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """``beta * input + alpha * sum of batch1[i] @ batch2[i]``.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.addbmm.html
@@ -223,6 +224,8 @@ def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alph
     >>> retrograd.addbmm(retrograd.zeros(1, 1), ones, ones.mT)
     tensor([[6.]])
     """
+    if old:
+        return call_in_old_order(addbmm, input, batch1, batch2, *old)
     product = bmm(batch1, batch2).sum(0)
     scaled = product if alpha == 1 else product * alpha
     return scaled if beta == 0 else (input if beta == 1 else input * beta) + scaled
@@ -375,9 +378,9 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     return input * where(norms > maxnorm, maxnorm / (norms + 1e-7), ones_like(norms))
 
 
-def addbmm_(self: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+def addbmm_(self: Tensor, batch1: Tensor, batch2: Tensor, *old: Any, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """In-place version of `addbmm`."""
-    return copy_(self, addbmm(self, batch1, batch2, beta=beta, alpha=alpha))
+    return copy_(self, addbmm(self, batch1, batch2, *old, beta=beta, alpha=alpha))
 
 
 def renorm_(self: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:

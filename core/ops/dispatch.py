@@ -43,6 +43,8 @@ def call(op: Op, *arguments: Any) -> Any:
     mode = current_mode()
     if arguments and type(arguments[0]) in in_place:
         return in_place[type(arguments[0])](op, arguments[0].tensor, *arguments[1:])
+    if op.numbers:
+        arguments = with_numbers(op, op.name, arguments)
     if mode.profiler is not None:
         return mode.profiler.call(operator_name(op.node_class.__name__), call, op, *arguments)
     if mode.dual:
@@ -71,6 +73,27 @@ def call_or_decline(op: Op, *arguments: Any) -> Any:
         return call(op, *arguments)
     except TypeError:
         return NotImplemented
+
+
+def with_numbers(op: Op, name: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments, of which one that is to be a number may be a tensor without dimensions; `name` is for the error.
+
+    Raises
+    ------
+    TypeError
+        If it is a tensor that has dimensions or requires a gradient, or a text.
+    """
+    from retrograd.tensor import Tensor
+
+    for parameter, place in op.numbers:
+        value = arguments[place]
+        if isinstance(value, (Tensor, str)):
+            if isinstance(value, str) or value.ndim or value.requires_grad:
+                position = "" if parameter in op.keywords else f" (position {place + 1})"
+                found = type(value).__name__
+                raise TypeError(f"{name.lstrip('_')}(): argument '{parameter}'{position} must be Number, not {found}")
+            arguments = (*arguments[:place], value.item(), *arguments[place + 1 :])
+    return arguments
 
 
 def forward(op: Op, arguments: Sequence[Any], arrays: Sequence[Any], k: Any) -> tuple[Any, ...]:

@@ -22,6 +22,7 @@ from retrograd.ops import dispatch, specialise
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.declare import Array, Op, op, op_of
 from retrograd.ops.mapped_writes import at_level_of, whole
+from retrograd.ops.old_order import ONE_FACTOR, in_new_order
 from retrograd.ops.options import as_number, c_name, described, fill_number
 from retrograd.storage import overwrite, refuse_overlap, sign, write
 from retrograd.tensor import Tensor, own_edge, wrap_array
@@ -42,6 +43,8 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
     if mode.profiler is not None:
         name = operator_name(op.node_class.__name__) + "_"
         return mode.profiler.call(name, call_inplace, op, target, *rest)
+    if op.numbers:
+        rest = dispatch.with_numbers(op, op.name + "_", (target, *rest))[1:]
     if births:
         refuse_captured(target, op, rest)
     inputs, values = dispatch._split(op, (target, *rest))
@@ -160,6 +163,9 @@ def in_place_of(op: Op) -> Callable[..., Tensor]:
         if not kwargs and needed <= len(args) <= len(positional):
             args += defaults[len(args) :]
         else:
+            if op.name in ONE_FACTOR and len(args) > len(positional):
+                inputs, factors = in_new_order(op.name, (self, *args), in_place=True)
+                args, kwargs = tuple(inputs[1:]), kwargs | factors
             bound = signature.bind(self, *args, **kwargs)
             bound.apply_defaults()
             args = bound.args[1:] + tuple(bound.kwargs.values())
@@ -199,6 +205,7 @@ def call_out(op: Op, out: Tensor, *arguments: Any) -> Tensor:
         If an input or `out` requires a gradient, or the types do not fit.
     """
     mode = current_mode()
+    arguments = dispatch.with_numbers(op, op.name, arguments)
     inputs, _ = dispatch._split(op, arguments)
     if mode.grad and any(getattr(each, "_edge", None) is not None for each in (*inputs, out)):
         raise RuntimeError(

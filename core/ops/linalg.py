@@ -8,6 +8,7 @@ from retrograd.dtypes import cpp_name, dtype
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.declare import Array, Formulas, alias, composite, op
 from retrograd.ops.graph import graph_kernel
+from retrograd.ops.old_order import call_in_old_order
 from retrograd.ops.shape import expand, reshape, transpose, unsafe_view, unsqueeze
 from retrograd.ops.shape_in_place import squeeze_
 from retrograd.tensor import Tensor
@@ -252,11 +253,13 @@ alias("ger", outer)
 
 
 @composite
-def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *old: Any, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * input + alpha * (mat1 @ mat2)``; `input` broadcasts.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.addmm.html
     """
+    if old:
+        return call_in_old_order(addmm, input, mat1, mat2, *old)
     _matrices("addmm", mat1=mat1, mat2=mat2)
     for name, each in (("self", input), ("mat1", mat1)):
         if each.dtype is not mat2.dtype:
@@ -270,23 +273,29 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: 
 
 
 @composite
-def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+def addmv(input: Tensor, mat: Tensor, vec: Tensor, *old: Any, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * input + alpha * (mat @ vec)``."""
+    if old:
+        return call_in_old_order(addmv, input, mat, vec, *old)
     return _scaled(input, beta) + _scaled(mv(mat, vec), alpha)
 
 
 @composite
-def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *old: Any, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * input + alpha * outer(vec1, vec2)``."""
+    if old:
+        return call_in_old_order(addr, input, vec1, vec2, *old)
     return _scaled(input, beta) + _scaled(outer(vec1, vec2), alpha)
 
 
 @composite
-def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *old: Any, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * input + alpha * (batch1 @ batch2)``, stack by stack.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.baddbmm.html
     """
+    if old:
+        return call_in_old_order(baddbmm, input, batch1, batch2, *old)
     if batch1.ndim != 3 or batch2.ndim != 3:
         raise RuntimeError("batch1 must be a 3D tensor" if batch1.ndim != 3 else "batch2 must be a 3D tensor")
     return _baddbmm(input, batch1, batch2, beta, alpha)

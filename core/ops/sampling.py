@@ -18,7 +18,7 @@ from retrograd.ops.checks import everywhere
 from retrograd.ops.declare import Array, Op, op, op_of, publics
 from retrograd.ops.inplace import call_inplace
 from retrograd.ops.mapped_writes import refuse_write
-from retrograd.ops.options import Destination, Options, as_size, destination, finish, fresh
+from retrograd.ops.options import Destination, Options, as_number, as_size, destination, finish, fresh
 from retrograd.random import (
     Generator,
     bernoulli_mask,
@@ -309,7 +309,7 @@ def _coins(p: Tensor, k: Any, shape: tuple[int, ...], source: Generator) -> Any:
     return k.astype(uniform, wide) < k.broadcast_to(k.astype(_probabilities(p), wide), shape)
 
 
-def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = None) -> Tensor:
     """Ones and zeros: one with the probability that `input` holds at that place, or `p` everywhere.
 
     Raises
@@ -326,6 +326,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     tensor([0., 1.])
     """
     source = _source("bernoulli", generator)
+    p = p if p is None else as_number("bernoulli", p, "p", 2)
     (input,) = _at_drawing_level(input) if p is None else (input,)
     k, shape = drawing_level(input._k), tuple(input._array.shape)
     if p is None:

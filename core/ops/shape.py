@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from math import prod
+from operator import index
 from typing import Any
 
 from retrograd.autograd import tangents
@@ -630,8 +631,8 @@ def split_views(input: Tensor, split_size_or_sections: int | Sequence[int], dim:
     shape = tuple(input._array.shape)
     at = wrap_dim(dim, len(shape))
     n = shape[at]
-    if isinstance(split_size_or_sections, int):
-        size = split_size_or_sections
+    if not isinstance(split_size_or_sections, (list, tuple)):
+        size = _split_size(split_size_or_sections)
         if size < 0:
             raise RuntimeError(f"split expects split_size be non-negative, but got split_size={size}")
         if size == 0 and n != 0:
@@ -649,6 +650,16 @@ def split_views(input: Tensor, split_size_or_sections: int | Sequence[int], dim:
     starts_at = [sum(sizes[:i]) for i in range(len(sizes))]
     steps = [_slice_step(shape, at, (a, a + each, 1)) for a, each in zip(starts_at, sizes, strict=True)]
     return make_views(input, f"{name}WithSizesBackward0", steps, dim=dim, split_sizes=tuple(sizes))
+
+
+def _split_size(given: Any) -> int:
+    """One size: an int, or what can be used as one, such as an integer tensor of one element."""
+    try:
+        return index(given)
+    except TypeError:
+        raise TypeError(
+            f"split_with_sizes(): argument 'split_sizes' (position 2) must be tuple of ints, not {type(given).__name__}"
+        ) from None
 
 
 alias("split_with_sizes", split)

@@ -17,6 +17,7 @@ from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode
 from retrograd.autograd.node import next_sequence_number
 from retrograd.levels import births, note_birth
 from retrograd.ops import dispatch
+from retrograd.ops.old_order import ONE_FACTOR, call_in_old_order
 from retrograd.ops.plan import CONSTANT, is_transposed
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ scope: dict[str, Any] = {
     "births": births,
     "note_birth": note_birth,
     "call": dispatch.call,
+    "call_in_old_order": call_in_old_order,
     "is_transposed": is_transposed,
     "call_or_decline": dispatch.call_or_decline,
 }
@@ -46,6 +48,9 @@ def public_function(op: Op, out: bool, declines: bool = False) -> Callable[..., 
     NotImplemented, and Python asks that operand.
     """
     lines = [f"def {op.name}({_signature(op, out)}):"]
+    if out and op.name in ONE_FACTOR:
+        given = ", ".join(map(spelled, op.inputs))
+        lines += ["    if old is not None:", f"        return call_in_old_order({op.name}, {given}, old, out=out)"]
     if out:
         lines += ["    if out is not None:", f"        return call_out(op, out, {_arguments(op)})"]
     if set(op.kinds.values()) == {"tensor"} and len(op.inputs) <= 3 and op.outputs == 1:
@@ -87,7 +92,7 @@ def _signature(op: Op, out: bool) -> str:
     for name, parameter in op.signature.parameters.items():
         if parameter.kind is parameter.KEYWORD_ONLY and not keyword_only:
             keyword_only = True
-            parts.append("*")
+            parts += ["old=None", "*"] if out and op.name in ONE_FACTOR else ["*"]
         name = spelled(name)
         parts.append(name if parameter.default is parameter.empty else f"{name}=defaults[{parameter.name!r}]")
     if out:
