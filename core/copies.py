@@ -24,6 +24,7 @@ def copied(tensor: Tensor) -> Tensor:
     """Another leaf with the same memory and a version of its own."""
     made = type(tensor)._restore(tensor._array, tensor._k, None, None)
     share(tensor, made)
+    made._break = tensor._break
     return _finished(made, tensor)
 
 

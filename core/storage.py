@@ -38,7 +38,6 @@ from retrograd.autograd.modes import current_mode
 from retrograd.views import branches_of, steps_of
 
 if TYPE_CHECKING:
-    from retrograd.autograd.explaining import Break
     from retrograd.autograd.node import Extras, Node
     from retrograd.tensor import Tensor
     from retrograd.views import Chain, Step
@@ -142,7 +141,6 @@ class Meta:
     hooks: Extras | None = None  # of a leaf without a gradient: the hooks it had when it had one
     tangents: dict[int, Tensor] | None = None  # by the number of the forward-mode level each belongs to
     name: str | None = None
-    break_: Break | None = None  # in anomaly mode, of a tensor without a graph: why
 
 
 class View:

@@ -9,6 +9,7 @@ Note [Tensor slots]
     `_k`        the kernels of its backend and device
     `_edge`     None, or (node, output number): where its gradient goes. A leaf that requires a
                 gradient has an edge to its `AccumulateGrad`, so `requires_grad` is one test
+    `_break`    None, or why a tensor without an edge has none: Note [Breaks] in `autograd.explaining`
     `_cell`     Note [Version cell]
     `_meta`     None, or what only some tensors have (`retrograd.storage.Meta`)
 """
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from retrograd import dtypes
 from retrograd.autograd import explaining, hooks
 from retrograd.autograd.cautions import warn_of_conversion, warn_of_non_leaf_grad
+from retrograd.autograd.explaining import Break
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import LEAVES, AccumulateGrad, Edge, Node, changed_sink
 from retrograd.device import device
@@ -58,12 +60,13 @@ class Tensor:
     """
 
     __module__ = "retrograd"
-    __slots__ = ("__dict__", "__weakref__", "_array", "_cell", "_edge", "_k", "_meta")
+    __slots__ = ("__dict__", "__weakref__", "_array", "_break", "_cell", "_edge", "_k", "_meta")
     __array_priority__ = 1000  # NumPy leaves `array * tensor` to the tensor
 
     _array: Any
     _k: Any
     _edge: Edge | None
+    _break: Break | None
     _cell: list[int]
     _meta: Meta | None
 
@@ -123,7 +126,7 @@ class Tensor:
     @classmethod
     def _restore(cls, array: Any, k: Any, edge: Edge | None, meta: Meta | None) -> Any:
         made = object.__new__(cls)
-        made._array, made._k, made._edge, made._meta = array, k, edge, meta
+        made._array, made._k, made._edge, made._meta, made._break = array, k, edge, meta, None
         made._cell = [0]
         if births:
             note_birth(made)
@@ -421,10 +424,7 @@ class Tensor:
         alias._cell = self._cell
         share(self, alias)
         mode = current_mode()
-        if mode.anomaly:
-            explaining.remember_break("detach()", [self], [alias], False, True)
-        elif self._edge is not None:
-            alias._meta.break_ = explaining.DETACHED  # type: ignore[union-attr]  # which `share` has made
+        alias._break = explaining.taken_out(self, explaining.DETACHED)
         if mode.profiler is not None:
             mode.profiler.note("aten::detach", mode.profiler.now())
         return alias
@@ -445,9 +445,7 @@ class Tensor:
             from retrograd.autograd.captured import refuse_captured
 
             refuse_captured(self, "detach_")
-        if self._edge is not None:
-            meta = self._own_meta()
-            meta.break_ = explaining.DETACHED
+        self._break = explaining.taken_out(self, explaining.DETACHED)
         self._edge = None
         if meta is not None:
             meta.tangents = None
@@ -468,10 +466,7 @@ class Tensor:
         elif births:
             alias._cell[1:] = (None, *self._cell[2:])  # type: ignore[arg-type]  # Note [Captured tensors]
         share(self, alias)
-        if current_mode().anomaly:
-            explaining.remember_break(".data", [self], [alias], False, True)
-        elif self._edge is not None:
-            alias._meta.break_ = explaining.TAKEN_AS_DATA  # type: ignore[union-attr]
+        alias._break = explaining.taken_out(self, explaining.TAKEN_AS_DATA)
         return alias
 
     @data.setter
@@ -712,6 +707,7 @@ def wrap_array(array: Any, k: Any) -> Tensor:
     made._edge = None
     made._cell = [0]
     made._meta = None
+    made._break = None
     if births:
         note_birth(made)
     return made

@@ -6,29 +6,34 @@ shows it and a program that compares texts does not see it. Nothing here runs un
 Note [What can be known]
     Always: the operator that saved a tensor and under which name, and the last operator that wrote
     to it (`retrograd.storage.sign`); the node that was freed and the pass that freed it (`Freed`);
-    the operator whose formula raised, with the shapes it was given; of a tensor without a graph what
-    can be seen of it now: its type, whether it is an inference tensor, a view made under `no_grad`, an
-    alias of a living tensor that has a graph, the result of `detach()` or `.data`.
-    In anomaly mode also: the source lines of the forward calls, of the write and of the pass; and of
-    a tensor without a graph the first break on the way from the leaves. Nothing is recorded for such
-    a tensor otherwise, and remembering a reason would cost every call what only an error needs.
+    the operator whose formula raised, with the shapes it was given; of a tensor without a graph the
+    first break on the way from the leaves, see Note [Breaks].
+    In anomaly mode also: the source lines of the forward calls, of the break, of the write and of the
+    pass; and of a tensor whose leaves require no gradient the first operator on them.
+
+Note [Breaks]
+    A tensor without an edge cannot be walked back from. So the result that an operator takes out of
+    the graph (`no_grad`, `detach()`, `.data`, an integer type, no derivative) gets a `Break`, and what
+    is computed from it gets the same one, in the slot `Tensor._break`. One `Break` is a text, made
+    once for an operator and a reason, that refers to no tensor: nothing is kept alive, and an ordinary call,
+    whose result has an edge, does no more than fill a slot. What leaves through Python's numbers
+    (`item()`, `numpy()`) is lost.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+from functools import cache
+from typing import Any, Final, NamedTuple, NoReturn
 
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import Freed, Node
 
-if TYPE_CHECKING:
-    from retrograd.tensor import Tensor
-
 __all__ = [
-    "DETACHED", "TAKEN_AS_DATA", "freed_error", "note_formula", "note_gradient_of_function", "note_stale",
-    "note_without_graph", "raise_freed", "stack_of",
+    "DETACHED", "NOT_RECORDED", "TAKEN_AS_DATA", "Break", "break_at", "first_break", "freed_error", "note_formula",
+    "note_gradient_of_function", "note_stale", "note_without_graph", "raise_freed", "remember_break",
+    "stack_of", "taken_out", "unrecorded",
 ]  # fmt: skip
 
 
@@ -152,17 +157,17 @@ def note_without_graph(error: RuntimeError, tensor: Any) -> RuntimeError:
 
 
 def _why_without_graph(tensor: Any) -> str:
-    by_type, meta = _why_by_type(tensor), tensor._meta
-    if meta is not None and meta.break_ is not None:
-        return meta.break_.text if by_type is None else f"{by_type}\n{meta.break_.text}"
+    by_type = _why_by_type(tensor)
+    if tensor._break is not None:
+        return tensor._break.text if by_type is None else f"{by_type}\n{tensor._break.text}"
     return (
         by_type
         or _why_by_alias(tensor)
         or _why_by_mode()
-        or "No graph leads to it: either it was made by the user with requires_grad=False, or on the way from the "
-        "leaves there is a no_grad() block, a detach(), .data, item() or numpy(), an integer type, or no leaf requires "
-        "a gradient. Nothing is remembered of tensors without a graph: run the forward pass inside "
-        "retrograd.autograd.detect_anomaly() to be told the first break."
+        or "No graph leads to it, and nothing on its way took it out of one: either it was made with "
+        "requires_grad=False, as were all leaves it was computed from, or the values went through Python or another "
+        "library (item(), tolist(), numpy()). Say requires_grad_() on a leaf before the forward pass; inside "
+        "retrograd.autograd.detect_anomaly() the first operator on such leaves is named."
     )
 
 
@@ -185,8 +190,6 @@ def _why_by_alias(tensor: Any) -> str | None:
     if view is not None and view.base._edge is not None:
         made = f"made by {view.node_name} while recording was off (no_grad)"
         return f"It is a view, {made}, of a tensor that has a graph."
-    if view is not None and view.base._meta is not None and view.base._meta.break_ is not None:
-        return view.base._meta.break_.text
     for alias in () if meta.storage is None else meta.storage.live():
         if alias is not tensor and alias.requires_grad:
             way = "detach()" if alias._cell is tensor._cell else ".data"
@@ -201,60 +204,80 @@ def _why_by_mode() -> str | None:
 
 
 class Break(NamedTuple):
-    """Why a tensor has no graph: a text, and whether an input had one."""
+    """Why a tensor has no graph: at which operator, in a text, and whether an input had one. See Note [Breaks]."""
 
     within_a_graph: bool
+    name: str
     text: str
 
 
-def _taken_out(name: str) -> Break:
-    return Break(
-        True,
-        f"The first break is at {name}: an input required a gradient, but {name} takes its result out of the graph.",
-    )
+@cache
+def break_at(name: str, reason: str) -> Break:
+    """The break of an operator that takes its result out of the graph."""
+    return Break(True, name, f"The first break is at {name}: an input required a gradient, but {reason}.")
 
 
-DETACHED: Final = _taken_out("detach()")
-TAKEN_AS_DATA: Final = _taken_out(".data")
-"""What `detach()` and `.data`, whose results have metadata in any case, leave with them in every mode."""
+@cache
+def unrecorded(name: str, dtype: Any) -> Break:
+    """The break of an operator that leaves nothing in the graph though it is recorded."""
+    return break_at(name, _reason(name, dtype, False, True))
+
+
+NOT_RECORDED: Final = "recording was off (no_grad or inference_mode)"
+
+
+DETACHED: Final = break_at("detach()", "detach() takes its result out of the graph")
+TAKEN_AS_DATA: Final = break_at(".data", ".data takes its result out of the graph")
 
 
 def remember_break(name: str, inputs: Sequence[Any], tensors: Sequence[Any], recorded: bool, grad: bool) -> None:
-    """In anomaly mode: leave with results that have no edge the first break on their way from the leaves."""
+    """Leave with results that have no edge the first break on their way from the leaves."""
     for tensor in tensors:
         if tensor._edge is None:
-            tensor._own_meta().break_ = _break_of(name, inputs, tensor, recorded, grad)
+            within = any(getattr(each, "_edge", None) is not None for each in inputs)
+            tensor._break = first_break(name, inputs, within, tensor.dtype, recorded, grad)
 
 
-def _break_of(name: str, inputs: Sequence[Any], tensor: Tensor, recorded: bool, grad: bool) -> Break:
+def first_break(
+    name: str, inputs: Sequence[Any], within_a_graph: bool, dtype: Any, recorded: bool, grad: bool
+) -> Break | None:
+    """The break of an operator's result of type `dtype` that has no edge; None if no input had a graph, ever."""
+    anomaly_mode = current_mode().anomaly
+    if within_a_graph:
+        found = break_at(name, _reason(name, dtype, recorded, grad))
+        return _with_call(found) if anomaly_mode else found
+    breaks = [each._break for each in inputs if getattr(each, "_break", None) is not None]
+    if breaks:
+        return next((each for each in breaks if each.within_a_graph), breaks[0])
+    if not anomaly_mode:
+        return None
+    text = (
+        f"No leaf it was computed from requires a gradient; the first operator on them was {name}. Say "
+        "requires_grad_() on a leaf before the forward pass."
+    )
+    return _with_call(Break(False, name, text))
+
+
+def taken_out(tensor: Any, found: Break) -> Break | None:
+    """The break of an alias that is taken out of the graph of `tensor`, if it is in one."""
+    if tensor._edge is None:
+        kept: Break | None = tensor._break
+        return kept
+    return _with_call(found) if current_mode().anomaly else found
+
+
+def _reason(name: str, dtype: Any, recorded: bool, grad: bool) -> str:
+    if not grad:
+        return NOT_RECORDED
+    if not dtype.is_differentiable:
+        return f"its result is of type {dtype}, which has no gradient"
+    return "that result is marked as not differentiable" if recorded else f"{name} has no derivative"
+
+
+def _with_call(found: Break) -> Break:
     from retrograd.autograd.anomaly import stack_of_caller
 
-    with_graph = [each for each in inputs if getattr(each, "_edge", None) is not None]
-    if not with_graph:
-        breaks = [each._meta.break_ for each in inputs if getattr(each, "_meta", None) is not None]
-        breaks = [each for each in breaks if each is not None]
-        for each in breaks:
-            if each.within_a_graph:
-                return each
-        if breaks:
-            return breaks[0]
-        text = (
-            f"No leaf it was computed from requires a gradient; the first operator on them was {name}. Say "
-            "requires_grad_() on a leaf before the forward pass."
-        )
-        return Break(False, text + _at(f"The call of {name} was", stack_of_caller()))
-    if not grad:
-        reason = "recording was off (no_grad or inference_mode)"
-    elif not tensor.dtype.is_differentiable:
-        reason = f"its result is of type {tensor.dtype}, which has no gradient"
-    elif recorded:
-        reason = "that result is marked as not differentiable"
-    elif name in ("detach()", ".data"):
-        reason = f"{name} takes its result out of the graph"
-    else:
-        reason = f"{name} has no derivative"
-    text = f"The first break is at {name}: an input required a gradient, but {reason}."
-    return Break(True, text + _at(f"The call of {name} was", stack_of_caller()))
+    return found._replace(text=found.text + _at(f"The call of {found.name} was", stack_of_caller()))
 
 
 # -- a custom Function's gradient ----------------------------------------------------------------

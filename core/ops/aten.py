@@ -149,7 +149,7 @@ class OpOverloadPacket:
 def _name_of(op: Op) -> str:
     node = re.sub(r"Backwards?\d*(?=_|$)", "", op.node_class.__name__)
     if node == "NotImplemented":  # it has no derivative in PyTorch
-        return op.name.strip("_")
+        return op.bare_name
     name = re.sub(r"(?<!^)(?<!\d)(?=[A-Z])", "_", node).lower()
     return _NAMES.get(name, name)
 

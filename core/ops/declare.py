@@ -48,6 +48,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
 from retrograd.autograd.node import Node
+from retrograd.autograd.profiler import operator_name
 from retrograd.ops import batching
 from retrograd.ops.decompositions import derived
 from retrograd.ops.plan import Plan
@@ -86,6 +87,10 @@ class Op:
     numbers
         Name and place of each argument that is a real number, for which a tensor without dimensions may stand.
         How tangents get through: a word, or formulas as in `vjp`. None: no one has said.
+    bare_name
+        The name without the underscores of operators that have no public function.
+    shown_name
+        PyTorch's name of the operator, after that of the node: `mean`, also of `mean_all`.
     promote
         `"common"`: inputs are brought to one type. `"float"`: to a floating-point one. None: they
         are used as they are.
@@ -121,6 +126,7 @@ class Op:
         self.function = function
         self.body = _positional(function) if has_body else None
         self.name = name or function.__name__
+        self.bare_name = self.name.strip("_")
         self.kernel = kernel
         self.promote = promote
         self.vjp = vjp
@@ -148,6 +154,7 @@ class Op:
         self.jvp = jvp
         self.jvp_needs = _needs(jvp) if isinstance(jvp, dict) else {}
         self.node_class = _node_class(node or _node_name(self.name), outputs)
+        self.shown_name = operator_name(self.node_class.__name__).removeprefix("aten::")
         if "*" not in self.vjp and not all(name in self.vjp for name in self.inputs):
             self.node_class.shown = tuple(i for i, name in enumerate(self.inputs) if name in self.vjp)
         self.plans = _PlanTable(self, None)

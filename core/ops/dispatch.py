@@ -315,8 +315,8 @@ def _wrap(
     if mode.inference:
         for each in tensors:
             each._cell = INFERENCE
-    if mode.anomaly:
-        remember_break(op.name.strip("_"), inputs, tensors, node is not None, mode.grad)
+    if node is None or op.outputs > 1 or tensors[0]._edge is None:
+        remember_break(op.shown_name, inputs, tensors, node is not None, mode.grad)
     return tensors[0] if op.outputs == 1 else tuple(tensors)
 
 

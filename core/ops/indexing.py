@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 from retrograd import dtypes
+from retrograd.autograd.explaining import remember_break
+from retrograd.autograd.modes import current_mode
 from retrograd.autograd.tangents import tangents_of
 from retrograd.levels import is_mapped
 from retrograd.ops.arguments import wrap_dim
@@ -557,11 +559,11 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     k = input._k
     source = input if input.ndim else reshape(input, 1)
     columns = [wrap_array(each, k) for each in k.nonzero(source._array)]
-    if as_tuple:
-        return tuple(columns)
-    if not input.ndim:
-        return wrap_array(k.zeros((columns[0].numel(), 0), k.dtypes["int64"]), k)
-    return wrap_array(k.stack([each._array for each in columns], 1), k)
+    if not as_tuple:
+        none = k.zeros((columns[0].numel(), 0), k.dtypes["int64"])
+        columns = [wrap_array(k.stack([each._array for each in columns], 1) if input.ndim else none, k)]
+    remember_break("nonzero", (input,), columns, False, current_mode().grad)
+    return tuple(columns) if as_tuple else columns[0]
 
 
 @composite

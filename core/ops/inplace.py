@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from retrograd.autograd.captured import refuse_captured
+from retrograd.autograd.explaining import first_break
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import UNGENERATED
 from retrograd.autograd.profiler import operator_name
@@ -66,6 +67,8 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
         node = dispatch.new_node(op, mode, inputs, arrays, [target], values, edges, k)
         if mode.saved_hooks:
             node.plan.pack(node, inputs, results=False)
+    else:  # before the write, which makes edges of views stale
+        _remember_break(op.shown_name + "_", inputs, target, mode.grad)
     write(target, result)
     if records:
         node.plan.save_results(node, [target])
@@ -79,6 +82,16 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
         if records:
             node.plan.keep_tangents(node, inputs, [target])
     return target
+
+
+def _remember_break(name: str, inputs: Sequence[Any], target: Tensor, grad: bool) -> None:
+    """Leave the first break with what is written to without a graph, and with what it is a view of."""
+    if own_edge(target) is None:
+        within = any(isinstance(each, Tensor) and own_edge(each) is not None for each in inputs)
+        target._break = first_break(name, inputs, within, target.dtype, False, grad)
+        view = None if target._break is None or target._meta is None else target._meta.view
+        if view is not None and own_edge(view.base) is None:
+            view.base._break = view.base._break or target._break
 
 
 _OF_ONE_VALUE = frozenset(("fill", "zero"))
@@ -212,7 +225,7 @@ def call_out(op: Op, out: Tensor, *arguments: Any) -> Tensor:
             f"{op.name}(): functions with out=... arguments don't support automatic differentiation, but one of the "
             "arguments requires grad."
         )
-    refuse_out("div" if op.name == "true_divide" else op.name.strip("_"), (*inputs, out))
+    refuse_out("div" if op.name == "true_divide" else op.bare_name, (*inputs, out))
     k = dispatch.common_kernels(op.name, [*inputs, out])
     if k.level:
         raise RuntimeError(

@@ -125,7 +125,7 @@ def whole(target: Tensor, result: Any) -> Any:
 
 
 def _refuse(op: Op, target: Tensor, other: Tensor | None) -> NoReturn:
-    name = op.name.strip("_").removesuffix("_tensor").removesuffix("_number")
+    name = op.bare_name.removesuffix("_tensor").removesuffix("_number")
     if name in _OF_SHAPE and other is not None:
         shape = [other._k.size, *other.shape]
         raise RuntimeError(f"output with shape {list(target.shape)} doesn't match the broadcast shape {shape}")

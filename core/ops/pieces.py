@@ -140,6 +140,7 @@ def _unsafe(views: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     made, inference = [], current_mode().inference
     for each in views:
         own = Tensor._restore(each._array, each._k, None if each._edge is UNTRACKED else each._edge, None)
+        own._break = each._break
         if inference:
             own._cell = INFERENCE
         share(each, own)

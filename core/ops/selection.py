@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from retrograd.autograd.modes import no_grad
+from retrograd.autograd.explaining import remember_break
+from retrograd.autograd.modes import current_mode, no_grad
 from retrograd.dtypes import Category, float32, float64
 from retrograd.levels import is_mapped
 from retrograd.ops import return_types
@@ -322,12 +323,13 @@ def _position(name: str, function: Any, input: Any, dim: int | None, keepdim: bo
         if input.numel() == 0:
             raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0.")
         found = function(input.detach().reshape(-1), 0, False)
-        return found.reshape((1,) * input.ndim) if keepdim else found
-    at = wrap_dim(dim, input.ndim)
-    _check_not_empty(name, input, at)
-    if not input.ndim:
-        return function(input.detach().reshape(1), 0, False)
-    return function(input, at, keepdim)
+        found = found.reshape((1,) * input.ndim) if keepdim else found
+    else:
+        at = wrap_dim(dim, input.ndim)
+        _check_not_empty(name, input, at)
+        found = function(input, at, keepdim) if input.ndim else function(input.detach().reshape(1), 0, False)
+    remember_break(name, (input,), (found,), False, current_mode().grad)
+    return found
 
 
 @reduction
@@ -415,7 +417,9 @@ def argsort(input: Array, dim: int = -1, descending: bool = False, stable: bool 
     >>> retrograd.tensor([3.0, 1.0, 2.0]).argsort()
     tensor([1, 2, 0])
     """
-    return sort(input.detach(), dim, descending, stable).indices
+    found = sort(input.detach(), dim, descending, stable).indices
+    remember_break("argsort", (input,), (found,), False, current_mode().grad)
+    return found
 
 
 @composite

@@ -16,7 +16,7 @@ from retrograd.autograd import tangents
 from retrograd.autograd.anomaly import remember_call
 from retrograd.autograd.explaining import remember_break
 from retrograd.autograd.modes import current_mode
-from retrograd.autograd.node import UNTRACKED, short_name
+from retrograd.autograd.node import UNTRACKED
 from retrograd.autograd.profiler import operator_name
 from retrograd.autograd.stale import make_view_node, make_views_node, view_class
 from retrograd.ops.arguments import as_ints, infer_size, wrap_dim
@@ -80,8 +80,8 @@ def make_view(
         if mode.anomaly:
             remember_call(node)
         made._edge = (node, 0)
-    if made._edge is None and mode.anomaly:
-        remember_break(short_name(name), [source], [made], False, mode.grad)
+    if made._edge is None:
+        remember_break(operator_name(name).removeprefix("aten::"), [source], [made], False, mode.grad)
     if mode.dual:
         tangents.push_view(source, made, name, steps)
     return made

@@ -13,6 +13,7 @@ import linecache
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from retrograd.autograd.explaining import NOT_RECORDED, break_at, unrecorded
 from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode
 from retrograd.autograd.node import next_sequence_number
 from retrograd.levels import births, note_birth
@@ -37,6 +38,7 @@ scope: dict[str, Any] = {
     "call_in_old_order": call_in_old_order,
     "is_transposed": is_transposed,
     "call_or_decline": dispatch.call_or_decline,
+    "unrecorded": unrecorded,
 }
 """What generated code refers to; `retrograd.tensor` adds `Tensor` and `Parameter`."""
 
@@ -63,7 +65,7 @@ def public_function(op: Op, out: bool, declines: bool = False) -> Callable[..., 
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
     names = {
         "op": op, "forwards": op._forwards, "forward_for": op.forward_for, "plans": op.plans,
-        "Node": op.node_class, "defaults": op.defaults,
+        "Node": op.node_class, "defaults": op.defaults, "NO_EDGE": break_at(op.shown_name, NOT_RECORDED),
     }  # fmt: skip
     module: dict[str, Any] = {"__name__": __name__, **scope, **names}
     exec(compile(source, filename, "exec"), module)
@@ -148,12 +150,18 @@ def _compute(op: Op, tensors: tuple[bool, ...]) -> list[str]:
     lines += [f"try: y = {_kernel_call(op)}", f"except Exception: return call(op, {_arguments(op)})"]
     lines += [
         "if type(y) is not k.array_type: y = k.as_array(y)",
-        "out = new(Tensor); out._array = y; out._k = k; out._cell = [0]; out._meta = None",
+        "out = new(Tensor); out._array = y; out._k = k; out._cell = [0]; out._meta = out._break = None",
         "if births: note_birth(out)",
     ]
+    given = [name for name, is_tensor in zip(inputs, tensors, strict=True) if is_tensor]
+    breaks = " or ".join(f"{name}._break" for name in given)
+    with_edge = " or ".join(f"{name}._edge" for name in given)
     if not op.vjp:
-        return [*lines, "out._edge = None", "return out"]
-    lines += [f"if {' and '.join(f'{e} is None' for e in edges)}:", "    out._edge = None", "    return out"]
+        lines += ["out._edge = None", f"if {breaks} or {with_edge}:"]
+        why = f"unrecorded({op.shown_name!r}, out.dtype) if mode is GRAD else NO_EDGE"
+        return [*lines, f"    out._break = {breaks} or ({why})", "return out"]
+    lines += [f"if {' and '.join(f'{e} is None' for e in edges)}:", "    out._edge = None"]
+    lines += [f"    out._break = {breaks} or mode is NO_GRAD and ({with_edge}) and NO_EDGE or None", "    return out"]
     lines += _record(op, tensors)
     lines += ["out._edge = (node, 0)", "return out"]
     return lines

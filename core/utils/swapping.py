@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["swap_tensors"]
 
-_SLOTS = ("_array", "_cell", "_edge", "_k", "_meta")
+_SLOTS = ("_array", "_break", "_cell", "_edge", "_k", "_meta")
 
 
 def swap_tensors(t1: Tensor, t2: Tensor) -> None:

@@ -39,7 +39,7 @@ def _apply(operator: Callable[..., Tensor], in_place: bool, input: Tensor, *argu
 
 
 def _check_float(operator: Callable[..., Tensor], input: Any) -> None:
-    name = op_of(operator).name.strip("_")
+    name = op_of(operator).bare_name
     if not isinstance(input, Tensor):
         raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     if not input.dtype.is_floating_point:

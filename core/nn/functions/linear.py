@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from retrograd import random
+from retrograd.autograd.explaining import remember_break
 from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode
 from retrograd.autograd.node import next_sequence_number
 from retrograd.autograd.stale import make_view_node, view_class
@@ -89,11 +90,12 @@ def _linear_at_once(input: Tensor, weight: Tensor, bias: Tensor, records: bool) 
     y = k.matmul(x, transposed)
     k.add(y, b, y)
     out = _new(Tensor)
-    out._array, out._k, out._cell, out._meta, out._edge = y, k, [0], None, None
+    out._array, out._k, out._cell, out._meta, out._edge, out._break = y, k, [0], None, None, None
     if births:
         note_birth(out)
     edges = bias._edge, input._edge, weight._edge
     if not records or edges == (None, None, None):
+        remember_break("addmm", (bias, input, weight), (out,), False, records)
         return out
     if edges[2] is not None:
         view = make_view_node(_transpose_node, (shape._T_STEP,), w, edges[2], k, {})
@@ -329,7 +331,9 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     k = tensor._k
     classes = k.arange(0, num_classes, 1, k.dtypes["int64"])
     equal = k.equal(k.reshape(tensor._array, (*tensor._array.shape, 1)), classes)
-    return wrap_array(k.astype(equal, k.dtypes["int64"]), k)
+    made = wrap_array(k.astype(equal, k.dtypes["int64"]), k)
+    remember_break("one_hot", (tensor,), (made,), False, current_mode().grad)
+    return made
 
 
 # -- dropout -----------------------------------------------------------------------------------
