@@ -131,7 +131,7 @@ class Keeper:
     def snapshot(self, server: Server) -> bool:
         """Write a snapshot; whether that went well. If not, the older ones stay."""
         self._begin(server, copied=False)
-        return self._end()
+        return self._end(", which the run needs to be durable" if self._journal is not None else "")
 
     def _begin(self, server: Server, *, copied: bool = True) -> None:
         """Have a snapshot written, after the one before it."""
@@ -165,8 +165,11 @@ class Keeper:
         if self._writing is not None and self._writing.done.done():
             self._end()
 
-    def _end(self) -> bool:
-        """Wait for the snapshot that is being written, and drop what it makes superfluous; whether it went well."""
+    def _end(self, matters: str = "") -> bool:
+        """Wait for the snapshot that is being written, and drop what it makes superfluous; whether it went well.
+
+        `matters` is said of one that does not.
+        """
         if self._writing is None:
             return True
         (done, number, version), self._writing = self._writing, None
@@ -174,7 +177,7 @@ class Keeper:
         try:
             done.result()
         except DistributedError as error:
-            log.error("no snapshot of update %d, and training goes on: %s", version, error)
+            log.error("no snapshot of update %d%s: %s", version, matters or ", and training goes on", error)
             return False
         self.last, self._last_at, self._last_number = version, time.monotonic(), number
         self.clocks = tuple(self._store.clocks())

@@ -572,7 +572,7 @@ class Server:
 
     def keep(self, order: Order) -> bool:
         """Make an order safe before anyone acts on it; whether that went well."""
-        return self._keeps(lambda: self.keeper.order(order))
+        return self.failure is None and self._keeps(lambda: self.keeper.order(order))
 
     def _keeps(self, write: Callable[[], None]) -> bool:
         try:
