@@ -6,7 +6,12 @@ A GPU is a device of a backend here (`retrograd.device("jax:gpu")`), so the usua
 
 from __future__ import annotations
 
+from typing import NoReturn
+
+from retrograd.ops import legacy
+
 __all__ = ["device_count", "empty_cache", "is_available", "manual_seed", "manual_seed_all", "synchronize"]
+__all__ += legacy.__all__
 
 
 def is_available() -> bool:
@@ -40,3 +45,26 @@ def empty_cache() -> None:
 
 def synchronize(device: object = None) -> None:
     """Nothing: there are no CUDA streams here."""
+
+
+class _Absent(type):
+    """The type of typed constructors that cannot be called and have no instances."""
+
+    def __call__(cls, *data: object, **options: object) -> NoReturn:
+        raise TypeError(f"type retrograd.cuda.{cls.__name__} not available. Torch not compiled with CUDA enabled.")
+
+
+def _absent(name: str) -> _Absent:
+    return _Absent(name, (), {"__doc__": "There are no tensors of this type here.", "__module__": "retrograd.cuda"})
+
+
+BFloat16Tensor = _absent("BFloat16Tensor")
+BoolTensor = _absent("BoolTensor")
+ByteTensor = _absent("ByteTensor")
+CharTensor = _absent("CharTensor")
+DoubleTensor = _absent("DoubleTensor")
+FloatTensor = _absent("FloatTensor")
+HalfTensor = _absent("HalfTensor")
+IntTensor = _absent("IntTensor")
+LongTensor = _absent("LongTensor")
+ShortTensor = _absent("ShortTensor")

@@ -169,7 +169,16 @@ torch.Tensor((2, 3))
 torch.Tensor(2, 3).shape
 torch.Tensor(torch.Size([2, 3])).shape
 torch.Tensor(torch.tensor([1, 2]))
+torch.Tensor(torch.ones(2, requires_grad=True)).grad_fn.name()
 torch.Tensor(np.array([1, 2]))
+torch.ones(2, dtype=torch.float64).new([1, 2])
+torch.ones(2, dtype=torch.int64).new((3,))
+torch.ones(2, dtype=torch.int64).new(2, 3).shape
+torch.ones(2, dtype=torch.float64).new()
+torch.ones(2).new(torch.ones(3).size()).shape
+torch.ones(2).new(torch.ones(2, requires_grad=True)).requires_grad
+torch.ones(2).new(np.ones(2))
+isinstance(torch.ones(2), torch.cuda.FloatTensor)
 torch.FloatTensor([1, 2])
 torch.LongTensor([1.5])
 torch.LongTensor(2, 3).shape
@@ -210,6 +219,9 @@ torch.tensor([1], device=3.5)
 torch.tensor(np.array([1, 2])[::-1])
 torch.tensor(np.array([1.0], dtype='>f4'))
 torch.from_numpy([1])
+torch.ones(2).new(2.5)
+torch.ones(2).new("a")
+torch.cuda.FloatTensor([1.0])
 torch.frombuffer(bytearray(), dtype=torch.uint8)
 torch.zeros('a')
 torch.zeros(2.5)

@@ -36,6 +36,7 @@ from retrograd.ops.options import (
     dtype_of_number,
     finish,
 )
+from retrograd.ops.shape import alias_of
 from retrograd.storage import share
 from retrograd.tensor import Tensor, wrap_array
 
@@ -507,7 +508,7 @@ def legacy_tensor(cls: Any, data: tuple[Any, ...], device: Any, type_: dtype | N
     """
     chosen = type_ or get_default_dtype()
     to = destination("new", {"dtype": chosen, "device": device})
-    made = _legacy(data, to)
+    made = _legacy(data, to, type_)
     if cls is Tensor:
         return made
     alias = cls._restore(made._array, made._k, None, None)
@@ -515,12 +516,12 @@ def legacy_tensor(cls: Any, data: tuple[Any, ...], device: Any, type_: dtype | N
     return alias
 
 
-def _legacy(data: tuple[Any, ...], to: Destination) -> Tensor:
+def _legacy(data: tuple[Any, ...], to: Destination, type_: dtype | None) -> Tensor:
     if not data:
         return finish(to.k.empty((0,), to.native()), to)
     only = data[0] if len(data) == 1 else None
     if isinstance(only, Tensor):
-        return _legacy_alias(only, to)
+        return _legacy_alias(only, type_)
     if isinstance(only, (str, bytes)):
         raise TypeError(f"new(): invalid data type '{type(only).__name__}'")
     if type(only).__name__ == "Size" or all(_is_index(each) for each in data):
@@ -536,11 +537,11 @@ def _is_index(value: Any) -> bool:
     return hasattr(value, "__index__") and not isinstance(value, (Tensor, np.ndarray))
 
 
-def _legacy_alias(source: Tensor, to: Destination) -> Tensor:
+def _legacy_alias(source: Tensor, type_: dtype | None) -> Tensor:
     """A tensor of a tensor shares its memory, and so must have the constructor's type; `Tensor` takes any."""
-    if source.dtype is not to.dtype and to.dtype is not get_default_dtype():
-        raise TypeError(f"expected TensorOptions(dtype={to.dtype}) (got TensorOptions(dtype={source.dtype}))")
-    return source.detach()
+    if type_ is not None and source.dtype is not type_:
+        raise TypeError(f"expected TensorOptions(dtype={type_}) (got TensorOptions(dtype={source.dtype}))")
+    return alias_of(source)
 
 
 # -- methods -----------------------------------------------------------------------------------

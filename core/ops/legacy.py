@@ -88,3 +88,27 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False, **_: Any)
 
 type_.__name__ = "type"
 Tensor.type = type_  # type: ignore[attr-defined]
+
+
+def new(self: Tensor, *data: Any, device: Any = None) -> Any:
+    """A tensor of this one's type: uninitialised, of the sizes given, or a copy of the data given.
+
+    `new_empty` and `new_tensor` are clearer about which of the two is meant.
+
+    Raises
+    ------
+    TypeError
+        If the single argument is neither an int, a sequence, an array nor a tensor of this type.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> x = retrograd.ones(2, dtype=retrograd.int64)
+    >>> x.new([3]), x.new(2, 3).shape
+    (tensor([3]), retrograd.Size([2, 3]))
+    """
+    return legacy_tensor(Tensor, data, self.device if device is None else device, self.dtype)
+
+
+new.__qualname__ = "Tensor.new"
+Tensor.new = new  # type: ignore[attr-defined]
