@@ -318,7 +318,10 @@ _VIEW_PLAN = ViewPlan()
 _CHAIN_PLAN = ChainPlan()
 _SHOWING_SIZES = frozenset(
     f"{name}Backward"
-    for name in "Select Slice Squeeze Expand View ReshapeAlias Diagonal Unfold Split SplitWithSizes".split()
+    for name in (
+        "Select Slice Squeeze Expand View ReshapeAlias Diagonal Unfold Split SplitWithSizes UnsafeSplit "
+        "UnsafeSplitWithSizes"
+    ).split()
 )
 """The operators whose nodes show, as PyTorch's do, the shape of what they look at."""
 

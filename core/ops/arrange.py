@@ -408,8 +408,8 @@ def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     return diag_embed(flatten(input), offset)
 
 
-def _batched_pad(B: Any, call: Any, x: Any, widths: tuple[tuple[int, int], ...], value: float) -> Any:
-    return leading(B, call, x, ((0, 0), *widths) if B.of(x).mapped else widths, value)
+def _batched_pad(B: Any, call: Any, x: Any, widths: tuple[tuple[int, int], ...], value: float, pad: Any = ()) -> Any:
+    return leading(B, call, x, ((0, 0), *widths) if B.of(x).mapped else widths, value, pad)
 
 
 @op(
@@ -420,6 +420,10 @@ def _batched_pad(B: Any, call: Any, x: Any, widths: tuple[tuple[int, int], ...],
         g, tuple(slice(before, before + n) for (before, _), n in zip(widths, self_shape, strict=True))
     )}, jvp={"self": lambda K, t, widths: K.pad(t, widths, 0)},
     batch=_batched_pad,
+    kept=("pad",),
 )  # fmt: skip
-def _constant_pad(self: Array, widths: tuple[tuple[int, int], ...], value: float) -> Array:
-    """Surround with `value`; `widths` are not negative."""
+def _constant_pad(
+    K, self: Array, widths: tuple[tuple[int, int], ...], value: float, pad: tuple[int, ...] = ()
+) -> Array:
+    """Surround with `value`; `widths`, which follow from what `pad` says of the last axes, are not negative."""
+    return K.pad(self, widths, value)

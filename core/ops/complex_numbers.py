@@ -293,6 +293,7 @@ def _check_parts(inputs: Sequence[Any]) -> None:
     vjp={"real": lambda K, g: K.real(g), "imag": lambda K, g: K.imag(g)},
     jvp="linear",
     holomorphic=False,
+    kept=("real", "imag"),
 )
 def complex(K, real: Array, imag: Array) -> Array:
     """Complex numbers with the given real and imaginary parts.
@@ -330,6 +331,7 @@ def _polar_angle_vjp(K: Any, g: Any, abs: Any, angle: Any) -> Any:
         "angle": lambda K, t, result: K.complex(-t * K.imag(result), t * K.real(result)),
     },
     holomorphic=False,
+    kept=("result",),
 )
 def polar(K, abs: Array, angle: Array) -> Array:
     """Complex numbers with the given moduli and angles: ``abs * (cos(angle) + 1j * sin(angle))``.

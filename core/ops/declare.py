@@ -66,6 +66,9 @@ Formulas = dict[str, Callable[..., Any]]
 
 Promote = Literal["common", "float"] | None
 
+Kept = tuple[str, ...] | dict[str, tuple[str, ...]]
+"""What a node keeps for inputs besides what their formulas name."""
+
 Jvp = Literal["elementwise", "linear", "multilinear", "zero", "transposed"] | Formulas | None
 """How tangents get through: Note [What `jvp=` says] in `retrograd.ops.jvp`."""
 
@@ -81,11 +84,13 @@ class Op:
         For each input `"tensor"`, `"optional"` or `"list"`.
     params
         The names of the other arguments, and `defaults` of all.
-    vjp, needs
-        The formula of each input and the names it asks for; key `"*"` is one formula for all.
-    jvp, jvp_needs
     numbers
         Name and place of each argument that is a real number, for which a tensor without dimensions may stand.
+    vjp, needs
+        The formula of each input and the names it asks for; key `"*"` is one formula for all.
+    kept
+        What a node keeps besides for each input, only to show it; as `needs`.
+    jvp, jvp_needs
         How tangents get through: a word, or formulas as in `vjp`. None: no one has said.
     bare_name
         The name without the underscores of operators that have no public function.
@@ -121,6 +126,7 @@ class Op:
         outputs: int,
         check: Callable[[Sequence[Any]], None] | None = None,
         batch: batching.Rule | None = None,
+        kept: Kept = (),
     ) -> None:
         has_body = next(iter(inspect.signature(function).parameters), "") == "K"
         self.function = function
@@ -143,13 +149,14 @@ class Op:
         places = {name: place for place, name in enumerate(parameters)}
         self.input_places = tuple(places[name] for name in self.inputs)
         self.param_places = tuple((name, places[name]) for name in self.params)
+        self.numbers = tuple((n, places[n]) for n in self.params if parameters[n].annotation == "float")
         self.keywords = tuple(n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY)
         self._sources: dict[str, tuple[str, int, str]] = {}
         self.raw = frozenset(n for n, p in parameters.items() if p.annotation == "Raw")
         self.defaults = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
         self.needs = _needs(vjp)
+        self.kept = kept if isinstance(kept, dict) else dict.fromkeys(vjp, kept)
         if jvp is None and vjp and promote is not None and holomorphic:
-        self.numbers = tuple((n, places[n]) for n in self.params if parameters[n].annotation == "float")
             jvp = "elementwise"
         self.jvp = jvp
         self.jvp_needs = _needs(jvp) if isinstance(jvp, dict) else {}
@@ -332,6 +339,7 @@ def op(
     out: bool = False,
     check: Callable[[Sequence[Any]], None] | None = None,
     batch: batching.Rule | None = None,
+    kept: Kept = (),
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare an operator; see the module's text. Returns its public function.
 
@@ -364,6 +372,9 @@ def op(
         of one real floating-point type never need it.
     batch
         The batching rule, where it is none of the body's or of broadcasting: see `retrograd.ops.batching`.
+    kept
+        What PyTorch's node keeps and shows although no formula here names it, in the words of formulas;
+        a dict if it depends on which input has a gradient.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -372,7 +383,7 @@ def op(
 
         declared = Op(
             function, kernel, name=name, node=node, promote=promote, vjp=vjp or {}, jvp=jvp, holomorphic=holomorphic,
-            outputs=outputs, check=check, batch=batch,
+            outputs=outputs, check=check, batch=batch, kept=kept,
         )  # fmt: skip
         public = declared.public = public_function(declared, out=out or promote is not None)
         publics.setdefault(declared.name, public)

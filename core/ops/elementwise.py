@@ -247,6 +247,7 @@ def _truncated_quotient(K: Any, self: Any, other: Any) -> Any:
     node="DivBackward2",
     promote="common",
     vjp={"self": lambda K, g: K.zeros_like(g), "other": lambda K, g: K.zeros_like(g)},
+    kept={"self": ("other", "rounding_mode"), "other": ("self", "other", "rounding_mode")},
 )
 def _div_rounded(K, self: Array, other: Array, rounding_mode: str) -> Array:
     """The quotient rounded down (`"floor"`) or towards zero (`"trunc"`): its gradient is zero."""
@@ -486,7 +487,14 @@ def _sign(K: Any, x: Any) -> Any:
     return x if category is BOOL else K.sign(x)
 
 
-@op(promote="common", graph="sign", vjp={"self": _sgn_vjp}, jvp={"self": _sgn_vjp}, holomorphic=False)
+@op(
+    promote="common",
+    graph="sign",
+    vjp={"self": _sgn_vjp},
+    jvp={"self": _sgn_vjp},
+    holomorphic=False,
+    kept=("result",),
+)
 def sgn(K, self: Array) -> Array:
     """The sign of each element; of a complex number, ``input / abs(input)``, and 0 for 0.
 

@@ -128,6 +128,7 @@ def _triangular_self_jvp(K: Any, t: Any, self: Any, result: Any, upper: bool, un
         "self": _triangular_self_vjp,
         "other": lambda K, g, self, upper, unitriangular: K.solve_triangular(self.mT, g, not upper, unitriangular),
     },
+    kept=("result",),
     jvp={
         "self": _triangular_self_jvp,
         "other": lambda K, t, self, upper, unitriangular: K.solve_triangular(self, t, upper, unitriangular),
@@ -211,6 +212,7 @@ def _linalg_cofactor(self: Array) -> Array:
     name="_linalg_det",
     node="LinalgDetBackward0",
     vjp={"self": lambda K, g, self: _column(K, g) * K.cofactor(self)},
+    kept=("result",),
     jvp={"self": lambda K, t, self: _total(K, K.cofactor(self) * t)},
     batch=leading,
 )
@@ -363,6 +365,7 @@ def _lu_jvp(K: Any, t: Any, result0: Any, result2: Any) -> Any:
     node="LinalgLuFactorExBackward0",
     vjp={"self": _lu_vjp},
     jvp={"self": _lu_jvp},
+    kept=("result1",),
     outputs=3,
     batch=leading,
 )
@@ -577,6 +580,7 @@ def _completed(K: Any, x: Any, like: Any) -> Any:
     node="LinalgSvdBackward0",
     vjp={"self": _svd_vjp},
     jvp={"self": _svd_jvp},
+    kept=("full",),
     holomorphic=False,
     outputs=3,
     batch=leading,

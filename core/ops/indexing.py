@@ -75,6 +75,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         "source": lambda K, g, dim, index, alpha: K.index(g, _positions(dim, index)) * alpha,
     },
     jvp="linear",
+    kept={"self": ("dim", "alpha", "source_shape"), "source": ("source", "source_shape")},
 )
 def _index_add(K, self: Array, dim: int, index: Array, source: Array, alpha: float) -> Array:
     """A copy of `self` with `alpha * source` added at `index` of `dim`."""
@@ -102,6 +103,7 @@ def _filling(name: str, node: str) -> Any:
             "source": lambda K, g, places, source_shape: sum_to(K, K.index(g, places), source_shape),
         },
         jvp="linear",
+        kept={"self": ("source_shape",), "source": ("source",)} if "Copy" in node else (),
     )
     def operator(K, self: Array, places: Raw, source: Array) -> Array:
         """A copy of `self` with `source` at `places`."""
@@ -177,6 +179,7 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     node="GatherBackward0",
     vjp={"self": lambda K, g, self_shape, dim, index: K.scatter_zeros(g, self_shape, dim, index)},
     jvp="linear",
+    kept=("self",),
 )
 def _gather(K, self: Array, dim: int, index: Array) -> Array:
     """`index`: integers, in range."""
@@ -309,6 +312,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any, *, reduce: str | N
         "src": lambda K, g, dim, index, src_shape: in_corner(K, K.gather(g, index, dim), src_shape),
     },
     jvp="linear",
+    kept={"self": ("dim",)},
 )
 def _scatter_add(K, self: Array, dim: int, index: Array, src: Array) -> Array:
     """A copy of `self` with `src` added at `index`."""
@@ -357,6 +361,7 @@ def flat_positions(index: Tensor, count: int) -> Tensor:
         )
     },
     jvp="linear",
+    kept=("self",),
 )
 def _take(K, self: Array, places: Raw) -> Array:
     """`places`: raw positions in the flattened array, in range and not negative."""
@@ -525,6 +530,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     node="MaskedSelectBackward0",
     vjp={"self": lambda K, g, self_shape, places: K.index_put_zeros(g, self_shape, places)},
     jvp="linear",
+    kept=("self",),
 )
 def _masked_select(K, self: Array, places: Raw) -> Array:
     """`places`: the raw coordinates of what is selected."""

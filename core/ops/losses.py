@@ -258,6 +258,7 @@ def _declare_nll(name: str, node: str) -> Any:
             )
         },
         jvp="linear",
+        kept=("self",),
     )
     def loss(K, self: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int) -> Array:
         """Minus the log-probability of each target's class."""
@@ -288,6 +289,7 @@ def _nll_rows_adjoint(
         )
     },
     jvp="linear",
+    kept=("self",),
 )
 def _nll_rows(K, self: Array, target: Array, reduction: str, ignore_index: int) -> Array:
     """The common case of `_nll_loss`, without a weight: all its inputs are there, so its calls are short."""

@@ -66,6 +66,7 @@ def _add_channels(K: Any, out: Any, bias: Any) -> Any:
         ),
         "bias": _channels,
     },
+    kept=("bias_shape",),
 )
 def _convolution(
     K,
@@ -149,11 +150,11 @@ def _convolution_weight(
         ),
         "bias": _channels,
     },
+    kept=("bias_shape", "output_padding"),
 )
 def _transposed_convolution(
-    K, input: Array, weight: Array, bias: Array | None, shape: Ints, stride: Ints, padding: Ints, dilation:
-    Ints,
-    groups: int,
+    K, input: Array, weight: Array, bias: Array | None, shape: Ints, stride: Ints, padding: Ints, dilation: Ints,
+    groups: int, output_padding: Ints,
 ) -> Array:  # fmt: skip
     """The adjoint of the convolution in its input, used forward; `shape` is the result's."""
     return _add_channels(K, K.convolution_input(input, weight, shape, stride, padding, dilation, groups), bias)
@@ -201,7 +202,7 @@ def _pool_again(K: Any, g: Any, indices: Any, axes: int) -> Any:
 
 
 def _max_pool_vjp(K: Any, g: Any, result1: Any, self_shape: Ints, kernel: Ints, stride: Ints, dilation: Ints) -> Any:
-    disjoint = all(s > (k - 1) * d for k, s, d in zip(kernel, stride, dilation, strict=True))
+    disjoint = all(s > (k - 1) * d for k, s, d in zip(kernel, stride or kernel, dilation, strict=True))
     return fused(_unpool)(K, g[0], result1, self_shape, len(kernel), disjoint)
 
 
@@ -215,11 +216,16 @@ def _declare_max_pool(dims: int) -> Any:
         vjp={"self": _max_pool_vjp},
         jvp={"self": lambda K, t, result1, kernel: (fused(_choose)(K, t, result1, len(kernel)), None)},
         batch=leading,
+        kept=("self", "padding", "ceil_mode"),
     )
     def max_pool(
-        self: Array, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool
+        K, self: Array, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool
     ) -> tuple[Array, Array]:
-        """The largest element of each window, and its position in the spatial axes as one."""
+        """The largest element of each window, and its position in the spatial axes as one.
+
+        Windows without a `stride` stand side by side.
+        """
+        return K.max_pool(self, kernel, stride or kernel, padding, dilation, ceil_mode)
 
     return max_pool
 
@@ -239,6 +245,7 @@ def _declare_adaptive_max_pool(dims: int) -> Any:
         },
         jvp={"self": lambda K, t, result1, size: (fused(_choose)(K, t, result1, len(size)), None)},
         batch=leading,
+        kept=("self",),
     )
     def adaptive_max_pool(K, self: Array, size: Ints) -> tuple[Array, Array]:
         """The largest element of each of `size` parts of the spatial axes, and its position."""
@@ -277,12 +284,19 @@ _adaptive_max_pools = {dims: _declare_adaptive_max_pool(dims) for dims in (2, 3)
 
 # -- average pooling ---------------------------------------------------------------------------
 
-PoolSettings = tuple[Ints, Ints, Ints, bool, bool, int | None]  # kernel, stride, padding, ceil, counts padding, divisor
+PoolSettings = tuple[Ints, Ints, Ints, bool, bool, int | None]
+"""Kernel, stride (none: that of the kernel), padding, whether to round up and to count the padding, divisor."""
+
+
+def _windows(settings: PoolSettings) -> tuple[Ints, Ints]:
+    """The size and the stride of the windows."""
+    return settings[0], settings[1] or settings[0]
 
 
 def _pool_divisor(K: Any, spatial: Ints, out: Ints, settings: PoolSettings, dtype: Any) -> Any:
     """What the sum of each window is divided by: one number, or an array of shape `out`."""
-    kernel, stride, padding, ceil_mode, counts_padding, divisor = settings
+    kernel, stride = _windows(settings)
+    padding, ceil_mode, counts_padding, divisor = settings[2:]
     if divisor is not None:
         return divisor
     if (counts_padding and not ceil_mode) or (not any(padding) and not ceil_mode):
@@ -303,7 +317,8 @@ def _pool_divisor(K: Any, spatial: Ints, out: Ints, settings: PoolSettings, dtyp
 
 def _pool_geometry(spatial: Ints, settings: PoolSettings) -> tuple[Ints, tuple[tuple[int, int], ...]]:
     """The result's spatial shape, and how much to pad around the input."""
-    kernel, stride, padding, ceil_mode, _, _ = settings
+    kernel, stride = _windows(settings)
+    padding, ceil_mode = settings[2:4]
     ones = (1,) * len(kernel)
     out = windows.pooled(spatial, kernel, stride, padding, ones, ceil_mode)
     return out, windows.ceil_padding(spatial, out, kernel, stride, padding, ones)
@@ -318,7 +333,7 @@ def _pool_geometry(spatial: Ints, settings: PoolSettings) -> tuple[Ints, tuple[t
 )
 def _avg_unpool(K, grad: Array, shape: Ints, settings: PoolSettings) -> Array:
     """Each element of `grad` spread over its window: the adjoint of the average pool."""
-    kernel, stride = settings[:2]
+    kernel, stride = _windows(settings)
     axes = len(kernel)
     lead, spatial = shape[:-axes], shape[-axes:]
     out, around = _pool_geometry(spatial, settings)
@@ -340,10 +355,11 @@ def _declare_avg_pool(dims: int) -> Any:
         vjp={"self": lambda K, g, self_shape, settings: fused(_avg_unpool)(K, g, self_shape, settings)},
         jvp="linear",
         batch=leading,
+        kept=("self",),
     )
     def avg_pool(K, self: Array, settings: PoolSettings) -> Array:
         """The mean of each window."""
-        kernel, stride = settings[:2]
+        kernel, stride = _windows(settings)
         axes = len(kernel)
         lead, spatial = len(self.shape) - axes, tuple(self.shape[-axes:])
         out, around = _pool_geometry(spatial, settings)
@@ -382,6 +398,7 @@ def _declare_adaptive_avg_pool(dims: int) -> Any:
         vjp={"self": lambda K, g, self_shape: fused(unpool)(K, g, self_shape)},
         jvp="linear",
         batch=leading,
+        kept=("self",),
     )
     def pool(K, self: Array, size: Ints) -> Array:
         """The mean of each of `size` parts of the spatial axes, which may overlap by one element."""
@@ -487,6 +504,10 @@ def _batched_unresample(B: Any, call: Any, grad: Any, shape: Ints, axes: Ints, p
     return leading_shaped(B, call, grad, shape, tuple(each + by for each in axes), positions)
 
 
+Told = tuple[Any, ...]
+"""The arguments of a resampling that `axes` and `positions` or `matrices` have been made of; nodes show them."""
+
+
 def _declare_resample(node: str) -> Any:
     """A linear map that takes each element of the result from one element of each of several axes."""
 
@@ -510,8 +531,9 @@ def _declare_resample(node: str) -> Any:
         vjp={"self": lambda K, g, self_shape, axes, positions: fused(unresample)(K, g, self_shape, axes, positions)},
         jvp="linear",
         batch=along,
+        kept=("told", "self") if "Pad" in node else ("told",),
     )
-    def made(K, self: Array, axes: Ints, positions: tuple[Ints, ...]) -> Array:
+    def made(K, self: Array, axes: Ints, positions: tuple[Ints, ...], told: Told = ()) -> Array:
         """Takes element `positions[i][j]` for place j along axis `axes[i]`."""
         for axis, position in zip(axes, positions, strict=True):
             self = K.index(self, (None,) * axis + (_index(K, position),))
@@ -553,8 +575,9 @@ def _declare_weighted(node: str) -> Any:
         node=f"{node}Backward0",
         vjp={"self": lambda K, g, axes, matrices: fused(unweighted)(K, g, axes, matrices)},
         jvp="linear",
+        kept=("self_shape", "told"),
     )
-    def made(K, self: Array, axes: Ints, matrices: Raw) -> Array:
+    def made(K, self: Array, axes: Ints, matrices: Raw, told: Told = ()) -> Array:
         """`matrices[i]` (new size, old size) applied along axis `axes[i]`."""
         for axis, matrix in zip(axes, matrices, strict=True):
             self = _along(K, self, matrix, axis)

@@ -207,6 +207,7 @@ def _layer_norm_jvp(K: Any, t: Any, self: Any, weight: Any, count: int, eps: flo
     vjp={"*": _layer_norm_vjp},
     jvp={"*": _layer_norm_jvp},
     batch=_batched_layer_norm,
+    kept=("bias",),
 )
 def _layer_norm(
     K, self: Array, weight: Array | None, bias: Array | None, count: int, eps: float

@@ -7,7 +7,8 @@ An operator's derivative formulas name what they need by their parameters::
 `self` is an input, `alpha` an argument; `result` would be the output, `self_shape` and
 `self_dtype` an input's shape and type, `self_transposed` whether a matrix lies in memory by columns.
 A `Plan` is made once for each subset of inputs that require a gradient: it holds the formulas of
-those inputs only, and so a node saves only what they name.
+those inputs only, and so a node saves only what they name, and what its operator's `kept=` says
+PyTorch's node saves too.
 
 Note [Saved tuple]
     A node's `saved` is flat, because it is made on every call: a tensor takes three places, its
@@ -114,7 +115,8 @@ class Plan:
         self.formulas: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
             name: (op.vjp[name], op.needs[name]) for name in wanted if name in op.vjp
         }
-        self.names = tuple(dict.fromkeys(n for _, needs in self.formulas.values() for n in needs))
+        kept = (n for name in self.formulas for n in op.kept.get(name, ()))
+        self.names = tuple(dict.fromkeys([*(n for _, needs in self.formulas.values() for n in needs), *kept]))
         self.is_tensor = tuple(op.is_saved_tensor(name) for name in self.names)
         self.holds_tensors = any(self.is_tensor)
         self.sources = tuple(op.source_of(name) for name in self.names)
@@ -138,7 +140,7 @@ class Plan:
             elif kind == "result":
                 saved += (outputs[index]._array, outputs[index]._cell, outputs[index]._cell[0])
             elif kind == "shape":
-                saved.append(tuple(arrays[index].shape))
+                saved.append(None if arrays[index] is None else tuple(arrays[index].shape))
             elif kind == "transposed":
                 saved.append(is_transposed(inputs[index]._k, arrays[index]))
             elif kind == "dtype":

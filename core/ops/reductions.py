@@ -263,6 +263,7 @@ def _prod_all_vjp(K: Any, g: Any, self: Any, self_dtype: Any, self_shape: Any) -
 @op(
     node="ProdBackward0",
     vjp={"self": _prod_all_vjp},
+    kept=("result",),
     jvp={"self": lambda K, t, self: K.sum(t * _others_of_all(K, self), _all_dims(self), False)},
 )
 def _prod_all(K, self: Array, dtype: Any = None) -> Array:
@@ -288,6 +289,7 @@ def _last(ndim: int, axis: int) -> tuple[int, ...]:
 @op(
     node="ProdBackward1",
     vjp={"self": _prod_vjp},
+    kept=("result",),
     jvp={"self": lambda K, t, self, dim, keepdim: K.sum(t * _others(K, self, dim), dim, keepdim) if dim else t},
     batch=along,
 )
@@ -319,13 +321,18 @@ def prod(input: Array, dim: int | None = None, keepdim: bool = False, *, dtype: 
 # -- variance ----------------------------------------------------------------------------------
 
 
-def _moments(K: Any, x: Any, dim: tuple[int, ...], keepdim: bool, correction: float) -> tuple[Any, Any]:
+def _freedom(shape: Any, dim: tuple[int, ...], correction: float | None) -> float:
+    """By what the sum of squares is divided; None corrects by 1."""
+    return counted(shape, dim) - (1 if correction is None else correction)
+
+
+def _moments(K: Any, x: Any, dim: tuple[int, ...], keepdim: bool, correction: float | None) -> tuple[Any, Any]:
     """The variance and the mean; NaN or infinity where there are too few elements."""
     wide = widened(K, x)
     center = K.mean(wide, dim, True)
     distance = K.abs(wide - center)
     total = K.sum(distance * distance, dim, keepdim)
-    freedom = builtins.max(counted(x.shape, dim) - correction, 0)
+    freedom = builtins.max(_freedom(x.shape, dim, correction), 0)
     variance = total / K.full((), freedom, total.dtype)
     real = as_dtype(K, variance, None if wide is x else x.dtype)
     return real, as_dtype(K, K.mean(wide, dim, keepdim), x.dtype)
@@ -338,7 +345,7 @@ def _var_vjp(K: Any, g: Any, self: Any, self_shape: Any, dim: Any, keepdim: bool
 
 
 def _var_slope(K: Any, self: Any, self_shape: Any, dim: Any, correction: Any) -> Any:
-    freedom = counted(self_shape, dim) - correction
+    freedom = _freedom(self_shape, dim, correction)
     scale = 2 / freedom if freedom else math.inf
     center = K.sum(self, dim, True) / builtins.max(counted(self_shape, dim), 1)
     return scale * (self - center)
@@ -401,12 +408,12 @@ def _std_mean_jvp(
 
 
 @op(node="VarBackward0", vjp={"self": _var_vjp}, jvp={"self": _var_jvp}, holomorphic=False, batch=along)
-def _var(K, self: Array, dim: tuple[int, ...], correction: float, keepdim: bool) -> Array:
+def _var(K, self: Array, dim: tuple[int, ...], correction: float | None, keepdim: bool) -> Array:
     return _moments(K, self, dim, keepdim, correction)[0]
 
 
 @op(node="StdBackward0", vjp={"self": _std_vjp}, jvp={"self": _std_jvp}, holomorphic=False, batch=along)
-def _std(K, self: Array, dim: tuple[int, ...], correction: float, keepdim: bool) -> Array:
+def _std(K, self: Array, dim: tuple[int, ...], correction: float | None, keepdim: bool) -> Array:
     return K.sqrt(_moments(K, self, dim, keepdim, correction)[0])
 
 
@@ -418,7 +425,7 @@ def _std(K, self: Array, dim: tuple[int, ...], correction: float, keepdim: bool)
     outputs=2,
     batch=along,
 )
-def _var_mean(K, self: Array, dim: tuple[int, ...], correction: float, keepdim: bool) -> Array:
+def _var_mean(K, self: Array, dim: tuple[int, ...], correction: float | None, keepdim: bool) -> Array:
     return _moments(K, self, dim, keepdim, correction)
 
 
@@ -430,7 +437,7 @@ def _var_mean(K, self: Array, dim: tuple[int, ...], correction: float, keepdim: 
     outputs=2,
     batch=along,
 )
-def _std_mean(K, self: Array, dim: tuple[int, ...], correction: float, keepdim: bool) -> Array:
+def _std_mean(K, self: Array, dim: tuple[int, ...], correction: float | None, keepdim: bool) -> Array:
     variance, center = _moments(K, self, dim, keepdim, correction)
     return K.sqrt(variance), center
 
@@ -440,14 +447,14 @@ def _spread(function: Any, input: Any, dim: Any, unbiased: bool | None, correcti
     if dim is True or dim is False:
         dim, unbiased = None, dim
     if correction is None:
-        correction = 0 if unbiased is False else 1
+        correction = None if unbiased is None and dim is None else 0 if unbiased is False else 1
     elif unbiased is not None:
         raise TypeError(f"{function.__name__[1:]}() got both 'unbiased' and 'correction'")
     if input.dtype.category < FLOAT:
         pair = "_mean" if function.__name__.endswith("_mean") else ""
         raise RuntimeError(f"std{pair} and var{pair} only support floating point and complex dtypes")
     dims = wrap_dims(dim, input.ndim)
-    if counted(input._array.shape, dims) <= correction:
+    if _freedom(input._array.shape, dims, correction) <= 0:
         warnings.warn(
             f"{function.__name__[1:]}(): degrees of freedom is <= 0. Correction should be strictly less than "
             "the reduction factor (input numel divided by output numel).",

@@ -2,7 +2,7 @@
 
 A node saves what its formulas name, and shows that under the same names; what an input that needs no
 gradient would have needed shows as None. Where PyTorch has another name for it, or shows other things,
-the table here says so. It names nothing that a node would have to keep only to show it.
+the table here says so. What no formula needs is named by the operator's `kept=`.
 """
 
 from __future__ import annotations
@@ -22,50 +22,67 @@ if TYPE_CHECKING:
 __all__ = ["SavedTensor", "raw_saved_names", "raw_saved_value", "saved_names", "saved_value"]
 
 _TABLE: Final = """
-AdaptiveAvgPool2D0:
-AdaptiveAvgPool3D0:
-AdaptiveMaxPool2D0: result1
+AdaptiveAvgPool2D0: self
+AdaptiveAvgPool3D0: self
+AdaptiveMaxPool2D0: result1 self
+AdaptiveMaxPool3D0: result1 self
 Add0: alpha
 Addmm0: alpha beta mat1 mat1_sym_sizes mat1_sym_strides mat2 mat2_sym_sizes mat2_sym_strides
 Amax0: dim keepdim result self
 Amin0: dim keepdim result self
 Aminmax0: dim/one keepdim max=result1 min=result0 self
 AvgPool2D0: ceil_mode=settings/3 count_include_pad=settings/4 divisor_override=settings/5 kernel_size=settings/0 \
-padding=settings/2 stride=settings/1
+padding=settings/2 self stride=settings/1
 AvgPool3D0: ceil_mode=settings/3 count_include_pad=settings/4 divisor_override=settings/5 kernel_size=settings/0 \
-padding=settings/2 stride=settings/1
+padding=settings/2 self stride=settings/1
 BinaryCrossEntropyWithLogits0: pos_weight? reduction self target weight?
 Bmm0: mat2 self
 Col2Im0: dilation=settings/1 kernel_size=settings/0 padding=settings/2 stride=settings/3
-Complex0:
-ConstantPadNd0:
-Convolution0: dilation groups input output_padding=@no_output_padding padding stride transposed=@false weight
-Convolution0@_transposed_convolution: dilation groups input padding stride transposed=@true weight
-Cummax0: dim indices=result1
-Cummin0: dim indices=result1
-Cumprod0: dim self
+Complex0: imag real
+ConstantPadNd0: pad
+Convolution0: bias_sym_sizes_opt=bias_shape/optional dilation groups input \
+output_padding=@no_output_padding padding stride transposed=@false weight
+Convolution0@_transposed_convolution: bias_sym_sizes_opt=bias_shape/optional dilation groups input \
+output_padding padding stride transposed=@true weight
+Cummax0: dim indices=result1 self
+Cummin0: dim indices=result1 self
+Cumprod0: dim result self
 Cumsum0: dim
 DiagonalScatter0: dim1 dim2 offset/unsigned
-Embedding0: indices padding_idx=padding/unsigned weight_sym_argsize_0=weight_shape/0
-Gather0: dim index
-Erfinv0:
+Embedding0: indices padding_idx=padding/unsigned scale_grad_by_freq=@false sparse=@false \
+weight_sym_argsize_0=weight_shape/0
+Gather0: dim index self sparse_grad=@false
+Erfinv0: self
 HuberLoss0: delta=number reduction self target
 Im2Col0: dilation=settings/1 kernel_size=settings/0 padding=settings/2 self_sym_argsize_minus_1=self_shape/-1 \
 self_sym_argsize_minus_2=self_shape/-2 stride=settings/3
-IndexCopy0:
-IndexFill0:
+IndexAdd0: alpha dim index source source_dim=source_shape/count
+IndexCopy0: dim=places/ahead index=places/last source source_dim=source_shape/count
+IndexFill0: dim=places/ahead index=places/last
+Index0: indices=@indices self_sym_sizes
+IndexPut0: accumulate indices=@indices
 IndexReduce0: dim include_self reduce result self source=src
 IndexSelect0: dim index self_sym_sizes
 Kthvalue0: dim indices=result1 keepdim self_sym_sizes
+LinalgCholeskyEx0: L=result upper=@false
+LinalgDet0: A=self result
+LinalgEigh0: eigenvalues=result0 eigenvectors=result1
+LinalgInvEx0: inverse=result
+LinalgLuFactorEx0: LU=result0 pivot=@true pivots=result1/from_one
+LinalgQr0: Q=result0 R=result1 mode
+LinalgSlogdet0: A=self sign=result0
+LinalgSolveTriangular0: left=@true result self unitriangular upper
+LinalgSvd0: S=result1 S_sym_argsize_minus_1=result1/width U=result0 Vh=result2 full_matrices=full
 LinalgVectorNorm0: dim keepdim ord result self
 Logaddexp0: other self
 Logaddexp20: other self
 Logsumexp0: dim keepdim result self
 MaskedFill0: mask
-MaskedSelect0:
+MaskedSelect0: mask=@selected self
 Max0: dim indices=result1 keepdim self_sym_sizes
-MaxPool2DWithIndices0: dilation kernel_size=kernel result1 stride
-MaxPool3DWithIndices0: dilation kernel_size=kernel result1 stride
+LogSigmoid0: buffer=@buffer self
+MaxPool2DWithIndices0: ceil_mode dilation kernel_size=kernel padding result1 self stride
+MaxPool3DWithIndices0: ceil_mode dilation kernel_size=kernel padding result1 self stride
 Mean0: self_sym_numel self_sym_sizes
 Mean1: dim keepdim self_sym_numel self_sym_sizes
 Median1: dim indices=result1 keepdim self_sym_sizes
@@ -76,30 +93,31 @@ MseLoss0: reduction self target
 Nanmedian1: dim indices=result1 keepdim self_sym_sizes
 Nansum0: dim keepdim self
 NativeBatchNorm0: eps input=self result1/flat result2=result2/deviation_flat training=@true weight
-NativeBatchNorm0@_fixed_batch_norm: eps input=self running_mean=mean running_var=var training=@false weight
+NativeBatchNorm0@_fixed_batch_norm: eps input=self result1=@nothing result2=@nothing \
+running_mean=mean running_var=var training=@false weight
 NativeGroupNorm0: C=@channels HxW=@places N=@samples eps group=groups input=self result1/pairs \
 result2=result2/deviation_pairs weight
-NativeLayerNorm0: input=self normalized_shape=@normalized_shape result1 result2=result2/deviation weight
-NllLoss0: ignore_index/unsigned reduction target weight?
-NllLoss2D0: ignore_index/unsigned reduction target weight?
-Polar0:
+NativeLayerNorm0: bias input=self normalized_shape=@normalized_shape result1 result2=result2/deviation weight
+NllLoss0: ignore_index/unsigned reduction self target total_weight=@total_weight weight?
+NllLoss2D0: ignore_index/unsigned reduction self target total_weight=@total_weight weight?
+Polar0: result
 Polygamma0: n self=input
 Pow0: exponent self
 Pow2: exponent result self=base/number
-Prod0: self
-Prod1: dim/one keepdim self
-Put0: accumulate
-ReflectionPad1D0:
-ReflectionPad2D0:
-ReflectionPad3D0:
+Prod0: result self
+Prod1: dim/one keepdim result self
+Put0: accumulate index=index/array source
+ReflectionPad1D0: padding=told/0 self
+ReflectionPad2D0: padding=told/0 self
+ReflectionPad3D0: padding=told/0 self
 Repeat0: repeats self_sym_sizes
-ReplicationPad1D0:
-ReplicationPad2D0:
-ReplicationPad3D0:
+ReplicationPad1D0: padding=told/0 self
+ReplicationPad2D0: padding=told/0 self
+ReplicationPad3D0: padding=told/0 self
 Rsub0: alpha
 Rsub1: alpha
-Sgn0: self
-SliceScatter0:
+Sgn0: result self
+SliceScatter0: dim=index/ahead end=index/stop start=index/start step=index/step
 SmoothL1Loss0: beta=number reduction self target
 SoftMarginLoss0: reduction self target
 Sort0: dim indices=result1 self_sym_sizes
@@ -108,15 +126,21 @@ StdMean0: correction dim keepdim result0 self
 Sub0: alpha
 Sum0: self_sym_sizes
 Sum1: dim keepdim self_sym_sizes
-Take0:
+Take0: index=places/last self
 Topk0: dim indices=result1 self_sym_sizes
+Trace0: self_sym_sizes
+UnsafeSplit0: dim self_sym_sizes split_size
 UnsafeView0: self_sym_sizes
-UpsampleBilinear2D0:
-UpsampleLinear1D0:
-UpsampleNearest1D0: self_sym_sizes
-UpsampleNearest2D0: self_sym_sizes
-UpsampleNearestExact2D0: self_sym_sizes
-UpsampleTrilinear3D0:
+UpsampleBilinear2D0: align_corners=told/0 output_size=told/1 scales_h=told/2 scales_w=told/3 self_sym_sizes
+UpsampleLinear1D0: align_corners=told/0 output_size=told/1 scales=told/2 self_sym_sizes
+UpsampleNearest1D0: output_size=told/0 scales=told/1 self_sym_sizes
+UpsampleNearest2D0: output_size=told/0 scales_h=told/1 scales_w=told/2 self_sym_sizes
+UpsampleNearest3D0: output_size=told/0 scales_d=told/1 scales_h=told/2 scales_w=told/3 self_sym_sizes
+UpsampleNearestExact1D0: output_size=told/0 scales=told/1 self_sym_sizes
+UpsampleNearestExact2D0: output_size=told/0 scales_h=told/1 scales_w=told/2 self_sym_sizes
+UpsampleNearestExact3D0: output_size=told/0 scales_d=told/1 scales_h=told/2 scales_w=told/3 self_sym_sizes
+UpsampleTrilinear3D0: align_corners=told/0 output_size=told/1 scales_d=told/2 scales_h=told/3 scales_w=told/4 \
+self_sym_sizes
 Var0: correction dim keepdim self
 VarMean0: correction dim keepdim self
 Where0: condition
@@ -161,7 +185,7 @@ def _shown(plan: Plan, node: Node) -> tuple[_Shown, ...]:
     found = _ENTRIES.get(f"{type(node).__name__}@{plan.op.name}") or _ENTRIES.get(type(node).__name__)
     if found is not None:
         return found
-    names = dict.fromkeys(name for needs in plan.op.needs.values() for name in needs)
+    names = dict.fromkeys(name for needs in (*plan.op.needs.values(), *plan.op.kept.values()) for name in needs)
     told = (*plan.op.inputs, *plan.op.params)
     return tuple(_Shown(name, name, "") for name in names if name in told or _is_result(plan, name))
 
@@ -208,7 +232,7 @@ def _reading(plan: Plan, shown: _Shown) -> Callable[[Node], Any] | None:
         return _reading_of_shape(plan, owner, what)
     if source in plan.op.params:  # which no formula that is here needs, and PyTorch does not set then either
         return (lambda node: plan.op.defaults[source]) if source in plan.op.defaults else None
-    saved_elsewhere = any(source in needs for needs in plan.op.needs.values())
+    saved_elsewhere = any(source in needs for needs in (*plan.op.needs.values(), *plan.op.kept.values()))
     return (lambda node: None) if saved_elsewhere else None
 
 
@@ -224,6 +248,36 @@ def _normalized_shape(plan: Plan, node: Node) -> tuple[int, ...]:
     return _input_shape(plan, node)[-_kept(plan, node, "count") :]
 
 
+def _indices(plan: Plan, node: Node) -> tuple[Tensor | None, ...]:
+    """Each index as it was given, but counted from the front: a mask has been saved as its coordinates."""
+    from retrograd.tensor import wrap_array
+
+    k, raw, shape = node.k, list(_kept(plan, node, "indices")), _kept(plan, node, "self_shape")
+    for first, count in reversed(_kept(plan, node, "masks")):
+        none_of_it = k.zeros(tuple(shape[first : first + count]), k.dtypes["bool"])
+        raw[first : first + count] = [k.index_put(none_of_it, tuple(raw[first : first + count]), True, False)]
+    return tuple(None if each is None else wrap_array(each, k) for each in raw)
+
+
+def _selected(plan: Plan, node: Node) -> Tensor:
+    """The mask of which a node has the coordinates."""
+    from retrograd.tensor import wrap_array
+
+    k = node.k
+    none_of_it = k.zeros(tuple(_kept(plan, node, "self_shape")), k.dtypes["bool"])
+    return wrap_array(k.index_put(none_of_it, _kept(plan, node, "places"), True, False), k)
+
+
+def _total_weight(plan: Plan, node: Node) -> Tensor:
+    """The sum of the weights of the targets, where the loss is one number."""
+    scores, target = _kept(plan, node, "self").detach(), _kept(plan, node, "target")
+    if _kept(plan, node, "reduction") == "none":
+        return scores.new_zeros(())
+    counted: Tensor = target[target != _kept(plan, node, "ignore_index")]
+    weight = _kept(plan, node, "weight") if "weight" in plan.names else None
+    return scores.new_tensor(float(counted.numel())) if weight is None else weight.detach()[counted].sum()
+
+
 _COMPUTED: Final[dict[str, tuple[Callable[[Plan, Node], Any], str]]] = {
     "false": (lambda plan, node: False, ""),
     "true": (lambda plan, node: True, ""),
@@ -232,6 +286,11 @@ _COMPUTED: Final[dict[str, tuple[Callable[[Plan, Node], Any], str]]] = {
     "samples": (lambda plan, node: _input_shape(plan, node)[0], "self"),
     "channels": (lambda plan, node: _input_shape(plan, node)[1], "self"),
     "places": (lambda plan, node: prod(_input_shape(plan, node)[2:]), "self"),
+    "indices": (_indices, "indices"),
+    "buffer": (lambda plan, node: (-_kept(plan, node, "self").detach().abs()).exp(), "self"),
+    "nothing": (lambda plan, node: _kept(plan, node, "self").detach().new_empty((0,)), "self"),
+    "selected": (_selected, "places"),
+    "total_weight": (_total_weight, "self"),
 }  # fmt: skip
 """What follows from what is saved, and the name of that."""
 
@@ -244,6 +303,8 @@ def _reading_of_shape(plan: Plan, owner: str, what: str) -> Callable[[Node], Any
         return found
 
     kept = f"{owner}_shape"
+    if kept in plan.names and what == "strides" and owner not in plan.names:
+        return lambda node: ()  # PyTorch keeps them only with the tensor
     if kept in plan.names and what != "strides":
 
         def shape(node: Node) -> tuple[int, ...]:
@@ -268,6 +329,8 @@ def _presented(value: Any, shown: _Shown, node: Node) -> Any:
         eps = _kept(node.plan, node, "eps")
         value, part = (value + eps).rsqrt(), shown.part.partition("_")[2]
         return _part(value, part) if part else value
+    if shown.part in ("array", "last"):
+        return None if value is None else wrap_array(value[-1] if shown.part == "last" else value, node.k)
     if shown.part:
         return _part(value, shown.part)
     if isinstance(value, str) and shown.name == "reduction":
@@ -292,6 +355,8 @@ def _unsigned(value: Any) -> Any:
 
 
 def _part(value: Any, part: str) -> Any:
+    if part == "optional":  # of a tensor that was not given
+        return (0,) if value is None else value
     if value is None:
         return None
     if part == "float":
@@ -303,11 +368,24 @@ def _part(value: Any, part: str) -> Any:
     if part == "one":
         value = given(value)
         return _unsigned(value[0] if isinstance(value, tuple) and value else value or None)
+    if part in _PARTS:
+        return _PARTS[part](value)
     if part == "flat":
         return value.reshape(-1)
     if part == "pairs":
         return value.reshape(value.shape[0], -1)
     return value[int(part)]
+
+
+_PARTS: Final[dict[str, Callable[[Any], Any]]] = {
+    "from_one": lambda positions: positions + 1,
+    "count": len,
+    "width": lambda tensor: tensor.shape[-1],
+    "ahead": lambda places: len(places) - 1,
+    "start": lambda index: index[-1].start,
+    "stop": lambda index: index[-1].stop,
+    "step": lambda index: index[-1].step,
+}  # fmt: skip
 
 
 class SavedTensor:
@@ -358,7 +436,7 @@ def raw_saved_names(plan: Plan, node: Node) -> list[str]:
 def _is_tensor(plan: Plan, shown: _Shown) -> bool:
     source = shown.source
     number = plan.op.promote is not None and shown.part in ("float", "number")
-    if number or shown.part.startswith("deviation"):  # of which the node has another form
+    if number or shown.part in _PARTS or shown.part.startswith("deviation"):  # of which the node has another form
         return False
     return source.endswith("?") or source in plan.op.inputs or _is_result(plan, source)
 

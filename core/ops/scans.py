@@ -89,7 +89,14 @@ def _cumprod_jvp(K: Any, t: Any, self: Any, dim: int) -> Any:
     return _recurrence(K, self, before * t, dim, -1)
 
 
-@op(node="CumprodBackward0", graph="cumprod", vjp={"self": _cumprod_vjp}, jvp={"self": _cumprod_jvp}, batch=along)
+@op(
+    node="CumprodBackward0",
+    graph="cumprod",
+    vjp={"self": _cumprod_vjp},
+    jvp={"self": _cumprod_jvp},
+    batch=along,
+    kept=("result",),
+)
 def _cumprod(K, self: Array, dim: int, dtype: Any = None) -> Array:
     x = as_dtype(K, self, dtype)
     return K.cumprod(x, dim) if len(x.shape) else x
@@ -206,12 +213,18 @@ def _running_jvp(K: Any, t: Any, result1: Any, self_shape: Any, dim: int) -> Any
     return K.gather(t, result1, dim) if self_shape else t, None
 
 
-@op(node="CummaxBackward0", vjp={"self": _running_vjp}, jvp={"self": _running_jvp}, outputs=2, batch=along)
+def _extremum(node: str) -> Any:
+    return op(
+        node=node, vjp={"self": _running_vjp}, jvp={"self": _running_jvp}, outputs=2, batch=along, kept=("self",)
+    )  # fmt: skip
+
+
+@_extremum("CummaxBackward0")
 def _cummax(K, self: Array, dim: int) -> Array:
     return _running(K, self, dim, True)
 
 
-@op(node="CumminBackward0", vjp={"self": _running_vjp}, jvp={"self": _running_jvp}, outputs=2, batch=along)
+@_extremum("CumminBackward0")
 def _cummin(K, self: Array, dim: int) -> Array:
     return _running(K, self, dim, False)
 

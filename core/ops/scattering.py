@@ -286,6 +286,7 @@ def index_reduce(
         ),
     },
     jvp="linear",
+    kept={"self": ("accumulate",), "source": ("source", "accumulate")},
 )
 def _put(K, self: Array, index: Raw, source: Array, accumulate: bool) -> Array:
     """`index`: raw integers in one dimension, in range and not negative."""

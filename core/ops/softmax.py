@@ -71,14 +71,14 @@ def _log_softmax(self: Array, dim: int) -> Array:
     """Along one dimension, in the input's type."""
 
 
-@op(node="SoftmaxBackward0", vjp={"self": lambda K, g: K.zeros_like(g)}, jvp="zero")
-def _softmax_of_scalar(K, self: Array) -> Array:
+@op(node="SoftmaxBackward0", vjp={"self": lambda K, g: K.zeros_like(g)}, jvp="zero", kept=("dim", "result"))
+def _softmax_of_scalar(K, self: Array, dim: int) -> Array:
     """Of a 0-dimensional tensor: 1."""
     return K.exp(self - self)
 
 
-@op(node="LogSoftmaxBackward0", vjp={"self": lambda K, g: K.zeros_like(g)}, jvp="zero")
-def _log_softmax_of_scalar(K, self: Array) -> Array:
+@op(node="LogSoftmaxBackward0", vjp={"self": lambda K, g: K.zeros_like(g)}, jvp="zero", kept=("dim", "result"))
+def _log_softmax_of_scalar(K, self: Array, dim: int) -> Array:
     """Of a 0-dimensional tensor: 0."""
     return self - self
 
@@ -89,7 +89,7 @@ def _over_one_dim(name: str, function: Any, over_scalar: Any, input: Any, dim: i
     if input.dtype.category is not FLOAT:
         raise NotImplementedError(f"\"{name}_lastdim_kernel_impl\" not implemented for '{input.dtype.type_name}'")
     at = wrap_dim(dim, input.ndim)
-    return function(input, at) if input.ndim else over_scalar(input)
+    return function(input, at) if input.ndim else over_scalar(input, at)
 
 
 @reduction

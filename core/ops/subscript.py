@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 Indices = tuple[Tensor | None, ...]
+Masks = tuple[tuple[int, int], ...]
+"""Which of the indices are the coordinates of a mask: the first, and how many. Nodes show the mask."""
 
 # -- the indexing protocol ---------------------------------------------------------------------
 
@@ -53,9 +55,9 @@ def getitem(self: Tensor, key: Any) -> Tensor:
         return _select_checked(self, 0, key, 0) if self._array.shape else _no_index_on_scalar()
     if type(key) is slice:
         return _sliced(self, 0, key) if self._array.shape else _no_slice_of_scalar()
-    viewed, indices = _view_part(self, key)
+    viewed, indices, masks = _view_part(self, key)
     if any(each is not None for each in indices):
-        return index(viewed, indices)
+        return index(viewed, indices, masks)
     return alias_of(self) if viewed is self else viewed
 
 
@@ -73,15 +75,16 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     if key is False:
         return
     indices: Indices = ()
+    masks: Masks = ()
     if key is True:
         viewed = unsqueeze(self, 0)
     elif type(key) in (int, slice) and not self._array.shape:
         (_no_index_on_scalar if type(key) is int else _no_slice_of_scalar)()
     else:
-        viewed, indices = _view_part(self, key)
+        viewed, indices, masks = _view_part(self, key)
     if any(each is not None for each in indices):
         put = value if isinstance(value, Tensor) else constant(self, value)
-        index_put_(viewed, indices, put.to(viewed.dtype))
+        _put_at(viewed, list(indices), masks, put.to(viewed.dtype), False)
     else:
         _copy_to(viewed, value)
 
@@ -138,7 +141,7 @@ def _no_slice_of_scalar() -> Any:
     raise IndexError("slice() cannot be applied to a 0-dim tensor.")
 
 
-def _view_part(self: Tensor, key: Any) -> tuple[Tensor, Indices]:
+def _view_part(self: Tensor, key: Any) -> tuple[Tensor, Indices, Masks]:
     """Apply the basic indices of `key`; the others come back, one per dimension of the view."""
     items = _as_items(key)
     specified = sum(_dims_taken(each) for each in items)
@@ -146,6 +149,7 @@ def _view_part(self: Tensor, key: Any) -> tuple[Tensor, Indices]:
         raise IndexError(f"too many indices for tensor of dimension {self.ndim}")
     viewed, dim = self, 0
     indices: list[Tensor | None] = []
+    masks: Masks = ()
     for position, each in enumerate(items):
         if each is Ellipsis:
             skipped = self.ndim - specified
@@ -165,11 +169,12 @@ def _view_part(self: Tensor, key: Any) -> tuple[Tensor, Indices]:
             dim += 1
         elif isinstance(each, Tensor):
             taken = _index_tensors(viewed, dim, each)
+            masks += _mask_at(dim, each)
             indices += taken
             dim += len(taken)
         else:
             viewed = _select_checked(viewed, dim, each, position)
-    return viewed, tuple(indices)
+    return viewed, tuple(indices), masks
 
 
 def _as_items(key: Any) -> list[Any]:
@@ -280,6 +285,10 @@ def _index_tensors(viewed: Tensor, dim: int, item: Tensor) -> list[Tensor]:
     return [item if item.dtype is dtypes.int64 else item.long()]
 
 
+def _mask_at(dim: int, item: Tensor) -> Masks:
+    return ((dim, item.ndim),) if item.dtype in (dtypes.bool_, dtypes.uint8) else ()
+
+
 def _refuse_mask() -> NoReturn:
     raise RuntimeError(
         "vmap: We do not support batching operators that can support dynamic shape. Attempting to batch over indexing "
@@ -303,8 +312,9 @@ def _beside(item: Tensor, viewed: Tensor) -> Tensor:
     node="IndexBackward0",
     vjp={"self": lambda K, g, self_shape, indices: K.index_put_zeros(g, self_shape, indices)},
     jvp="linear",
+    kept=("masks",),
 )
-def _index(K, self: Array, indices: Raw) -> Array:
+def _index(K, self: Array, indices: Raw, masks: Masks = ()) -> Array:
     """`indices`: raw index arrays or None, in range, one per leading dimension."""
     return K.index(self, indices)
 
@@ -321,7 +331,7 @@ def _index_put_zeros(K, self: Array, shape: tuple[int, ...], indices: Raw) -> Ar
     return K.index_put(K.zeros(shape, self.dtype), indices, self, True)
 
 
-def index(input: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
+def index(input: Tensor, indices: Sequence[Tensor | None], masks: Masks = ()) -> Tensor:
     """Elements at positions given by integer tensors that broadcast together; None takes a whole dimension.
 
     Raises
@@ -330,7 +340,7 @@ def index(input: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
         If a position is out of range or the index tensors do not broadcast.
     """
     source = lifted_to(input, indices)
-    return _index(source, raw_indices(source, indices))
+    return _index(source, raw_indices(source, indices), masks)
 
 
 def lifted_to(input: Tensor, others: Sequence[Tensor | None]) -> Tensor:
@@ -379,8 +389,9 @@ def raw_indices(input: Tensor, indices: Sequence[Tensor | None]) -> Any:
         "values": lambda K, g, indices, values_shape: sum_to(K, K.index(g, indices), values_shape),
     },
     jvp="linear",
+    kept=("accumulate", "self_shape", "masks"),
 )
-def index_put_raw(K, self: Array, indices: Raw, values: Array, accumulate: bool) -> Array:
+def index_put_raw(K, self: Array, indices: Raw, values: Array, accumulate: bool, masks: Masks = ()) -> Array:
     """A copy of `self` with `values` set or added."""
     return K.index_put(self, indices, values, accumulate)
 
@@ -402,14 +413,18 @@ def index_put_(self: Tensor, indices: Sequence[Tensor | None], values: Tensor, a
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.index_put_.html
     """
-    raw = raw_indices(self, _as_indices(self, indices))
+    return _put_at(self, *_as_indices(self, indices), values, accumulate)
+
+
+def _put_at(self: Tensor, indices: list[Tensor | None], masks: Masks, values: Tensor, accumulate: bool) -> Tensor:
+    raw = raw_indices(self, indices)
     _check_values(self, raw, values)
     if dims := expanded_dims(self):
         expanded.warn("index_put_", "indices] = tensor")
         put, raw, values = _put_folded(self, dims, raw, values, accumulate)
     else:
         put = self
-    inplace.call_inplace(op_of(index_put_raw), put, raw, values, accumulate)
+    inplace.call_inplace(op_of(index_put_raw), put, raw, values, accumulate, masks)
     return self
 
 
@@ -439,18 +454,20 @@ def _put_folded(
     return expanded.once(self, dims, values), tuple(raw), values.clone()
 
 
-def _as_indices(self: Tensor, indices: Any) -> list[Tensor | None]:
+def _as_indices(self: Tensor, indices: Any) -> tuple[list[Tensor | None], Masks]:
     """The indices of `index_put`, each mask as the coordinates where it holds."""
     if not isinstance(indices, (tuple, list)):
         raise TypeError(
             f"index_put(): argument 'indices' (position 1) must be tuple of Tensors, not {type(indices).__name__}"
         )
     found: list[Tensor | None] = []
+    masks: Masks = ()
     for each in indices:
+        masks += () if each is None else _mask_at(len(found), each)
         found += [None] if each is None else _index_tensors(self, len(found), each)
     if len(found) > self.ndim:
         raise IndexError(f"too many indices for tensor of dimension {self.ndim} (got {len(found)})")
-    return found
+    return found, masks
 
 
 def _check_values(self: Tensor, raw: Any, values: Tensor) -> None:
@@ -481,8 +498,8 @@ def _indexed_shape(shape: tuple[int, ...], raw: Any) -> tuple[int, ...]:
 @composite
 def index_put(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False) -> Tensor:
     """`index_put_` on a copy."""
-    found = _as_indices(input, indices)
+    found, masks = _as_indices(input, indices)
     source = lifted_to(input, [*found, values])
     raw = raw_indices(source, found)
     _check_values(source, raw, values)
-    return index_put_raw(source, raw, values, accumulate)
+    return index_put_raw(source, raw, values, accumulate, masks)

@@ -125,6 +125,66 @@ PROGRAMS = {
         ):
             show(y)
     """,
+    "indices": """
+        x = torch.arange(24.0).view(2, 3, 4).requires_grad_()
+        i = torch.tensor([1, 0])
+
+        def show(y):
+            node = y.grad_fn
+            print(type(node).__name__, {n: getattr(node, n) for n in sorted(dir(node)) if n.startswith("_saved_")})
+
+        mask = x.detach()[0] > 5
+        for y in (x[i], x[:, i], x[..., i], x[i, :, i], x[:, mask], x[x > 5], x[[0, 1], [1, 2]], x[:, mask[:, 1], 0]):
+            show(y)
+        for key in (i, (slice(None), mask), (Ellipsis, i)):
+            y = x * 1
+            part = torch.ones(y[key].shape)
+            y[key] = part
+            show(y)
+        show((x * 1).index_put_((i,), x.detach()[:2], accumulate=True))
+        show(x.take(i))
+        show(x[0].masked_select(mask))
+        show(x[0].trace())
+        show(x.index_copy(0, i, x.detach()))
+        show(x.unsafe_split(1)[0])
+    """,
+    "pools_and_resampling": """
+        x = torch.arange(16.0).view(1, 1, 4, 4).requires_grad_()
+
+        def show(y):
+            node = y.grad_fn
+            names = [n for n in sorted(dir(node)) if n.startswith("_saved_")]
+            print(type(node).__name__, {n: getattr(node, n) for n in names if n not in ("_saved_self", "_saved_input")})
+            print(getattr(node, "_saved_self", x).shape)
+
+        show(F.max_pool2d(x, 2))
+        show(F.max_pool2d(x, 2, (1, 2)))
+        show(F.avg_pool2d(x, 2, padding=1))
+        show(F.adaptive_avg_pool2d(x, 2))
+        show(F.interpolate(x, scale_factor=2))
+        show(F.interpolate(x, size=(3, 3), mode="bilinear"))
+        show(F.pad(x, (1, 0, 2, 0)))
+        show(F.pad(x, (1, 1, 1, 1), mode="reflect"))
+        show(F.conv2d(x, torch.ones(1, 1, 2, 2), torch.ones(1)))
+        show(F.conv_transpose2d(x, torch.ones(1, 1, 2, 2), stride=2, output_padding=1))
+        show(F.embedding(torch.tensor([0]), x[0, 0] * 1))
+        show(F.batch_norm(x, torch.zeros(1), torch.ones(1)))
+        for y in (x.std(), x.std(0), x.var(2, False), torch.var_mean(x, correction=0)[0], x.prod(), x.cumprod(-1)):
+            show(y)
+    """,
+    "kept_tensors_are_checked": """
+        x = torch.ones(1, 1, 2, 2, requires_grad=True)
+        h = x * 1
+        y = F.avg_pool2d(h, 2)
+        h.add_(1)
+        attempt(y.sum().backward)
+        seen = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: seen.append(tuple(t.shape)), lambda t: t):
+            F.max_pool2d(x, 2)
+            F.layer_norm(x, (2,), torch.ones(2), torch.zeros(2))
+            x.prod()
+        print(len(seen))
+    """,
     "losses": """
         x = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], requires_grad=True)
         t = torch.ones(2, 3)
@@ -139,6 +199,10 @@ PROGRAMS = {
             print([each for each in sorted(dir(n)) if each.startswith("_saved_")])
         y = F.nll_loss(x, torch.tensor([0, 2]))
         print(y.grad_fn._saved_reduction, y.grad_fn._saved_ignore_index, y.grad_fn._saved_target)
+        for reduction in ("none", "sum", "mean"):
+            for weight in (None, torch.tensor([1.0, 2.0, 5.0])):
+                y = F.nll_loss(x, torch.tensor([2, -100]), weight, reduction=reduction)
+                print(y.grad_fn._saved_total_weight, y.grad_fn._saved_self.shape)
     """,
     "freed_and_stale": """
         x = torch.ones(3, requires_grad=True)

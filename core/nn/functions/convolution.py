@@ -218,7 +218,7 @@ def _transpose(
         for n, s, p, d, k, e in zip(batch.shape[2:], strides, pads, dilations, weight.shape[2:], extra, strict=True)
     )
     shape = (batch.shape[0], weight.shape[1] * groups, *spatial)
-    out = _transposed_convolution(batch, weight, bias, shape, strides, pads, dilations, groups)
+    out = _transposed_convolution(batch, weight, bias, shape, strides, pads, dilations, groups, extra)
     return out.squeeze(0) if is_single else out
 
 

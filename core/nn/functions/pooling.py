@@ -67,13 +67,14 @@ def _max_pool(
     kernel, strides, pads = _settings(dims, kernel_size, stride, padding, name)
     dilations = expand_pair(dilation, dims, "dilation")
     _check_output(input, dims, kernel, strides, pads, dilations)
+    given = strides if stride else ()
     if dims == 1:  # as an image of height one, as in PyTorch
         values, places = _max_pools[2](
             input.unsqueeze(-2), (1, *kernel), (1, *strides), (0, *pads), (1, *dilations), bool(ceil_mode)
         )
         values = values.squeeze(-2)
         return (values, places.squeeze(-2)) if return_indices else values
-    values, places = _max_pools[dims](input, kernel, strides, pads, dilations, bool(ceil_mode))
+    values, places = _max_pools[dims](input, kernel, given, pads, dilations, bool(ceil_mode))
     return (values, places) if return_indices else values
 
 
@@ -197,7 +198,8 @@ def _avg_pool(
     if dims == 1:
         settings = ((1, *kernel), (1, *strides), (0, *pads), bool(ceil_mode), bool(count_include_pad), None)
         return _avg_pools[2](input.unsqueeze(-2), settings).squeeze(-2)
-    return _avg_pools[dims](input, (kernel, strides, pads, bool(ceil_mode), bool(count_include_pad), divisor_override))
+    given = strides if stride else ()
+    return _avg_pools[dims](input, (kernel, given, pads, bool(ceil_mode), bool(count_include_pad), divisor_override))
 
 
 def avg_pool1d(

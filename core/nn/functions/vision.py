@@ -79,7 +79,7 @@ def _pad_constant(input: Tensor, amounts: tuple[int, ...], value: float) -> Tens
         input = input[tuple(key)]
     if not input.dtype.is_differentiable:
         value = int(value)
-    return arrange._constant_pad(input, tuple(widths), value)
+    return arrange._constant_pad(input, tuple(widths), value, amounts)
 
 
 def _pad_by_elements(input: Tensor, amounts: tuple[int, ...], mode: str) -> Tensor:
@@ -92,7 +92,7 @@ def _pad_by_elements(input: Tensor, amounts: tuple[int, ...], mode: str) -> Tens
         axes.append(axis)
         positions.append(_positions(input, axis, amounts[2 * i], amounts[2 * i + 1], mode))
     kind = {"reflect": "Reflection", "replicate": "Replication", "circular": "Replication"}[mode]
-    return neural._resamples[f"{kind}Pad{dims}D"](input, tuple(axes), tuple(positions))
+    return neural._resamples[f"{kind}Pad{dims}D"](input, tuple(axes), tuple(positions), (amounts,))
 
 
 def _positions(input: Tensor, axis: int, before: int, after: int, mode: str) -> tuple[int, ...]:
@@ -165,7 +165,9 @@ def interpolate(
     if mode in ("nearest", "nearest-exact"):
         exact = mode == "nearest-exact"
         positions = tuple(_nearest(n, m, s, exact) for n, m, s in zip(input.shape[2:], sizes, scales, strict=True))
-        return neural._resamples[f"UpsampleNearest{'Exact' if exact else ''}{dims}D"](input, axes, positions)
+        return neural._resamples[f"UpsampleNearest{'Exact' if exact else ''}{dims}D"](
+            input, axes, positions, (sizes, *scales)
+        )
     if _LINEAR.get(mode) != dims:
         raise NotImplementedError(
             f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {input.ndim}D) for the modes: "
@@ -177,7 +179,7 @@ def interpolate(
         for n, m, s in zip(input.shape[2:], sizes, scales, strict=True)
     )
     name = {1: "UpsampleLinear1D", 2: "UpsampleBilinear2D", 3: "UpsampleTrilinear3D"}[dims]
-    return neural._weighted[name](input, axes, matrices)
+    return neural._weighted[name](input, axes, matrices, (bool(align_corners), sizes, *scales))
 
 
 def _new_size(
