@@ -60,6 +60,7 @@ Frame: TypeAlias = bytes | bytearray | memoryview
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)
 _dtypes: dict[str, np.dtype[Any]] = {}
+_names: dict[np.dtype[Any], DType] = {}  # NumPy composes a type's name anew each time
 
 
 def dtype_of(name: str) -> np.dtype[Any]:
@@ -86,9 +87,12 @@ def name_of(array: Array) -> DType:
     >>> name_of(np.zeros(2, np.float32))
     'float32'
     """
-    name = array.dtype.name
-    dtype_of(name)
-    return cast(DType, name)
+    name = _names.get(array.dtype)
+    if name is None:
+        name = cast(DType, array.dtype.name)
+        dtype_of(name)
+        _names[array.dtype] = name
+    return name
 
 
 def encode(message: Message, arrays: Sequence[Array] = ()) -> list[Frame]:

@@ -117,6 +117,8 @@ class Channel:
         self.user: str | None = None
         """On a server with keys: the name of the key that the last received message was sent with."""
         self._handshakes = handshakes
+        self._poller = zmq.Poller()  # kept: to register takes longer than to poll
+        self._poller.register(socket, zmq.POLLIN)
 
     def send(self, message: Message, arrays: Sequence[Array] = (), *, to: bytes | None = None) -> Flight:
         """Send one message, on a server `to` a peer, without waiting.
@@ -155,7 +157,10 @@ class Channel:
 
     def poll(self, timeout: float, *, to_send: bool = False) -> bool:
         """Whether a message is there (or may be sent) within `timeout` seconds."""
-        return bool(self.socket.poll(max(0, round(timeout * 1000)), zmq.POLLOUT if to_send else zmq.POLLIN))
+        milliseconds = max(0, round(timeout * 1000))
+        if to_send:
+            return bool(self.socket.poll(milliseconds, zmq.POLLOUT))
+        return bool(self._poller.poll(milliseconds))
 
     def refusal(self) -> str | None:
         """On a client, why the server does not let it in and what to do about that; ``None`` if it may.

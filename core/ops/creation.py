@@ -205,9 +205,14 @@ def _host_type(type_: dtype) -> Any:
 _SUPPORTED = "float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint8, and bool"
 
 
+_of_host: dict[Any, dtype] = {}  # NumPy composes a type's name anew each time
+
+
 def _dtype_of_host(array: Any) -> dtype:
-    found = DTYPES.get(array.dtype.name)
-    if found is None:
+    found = _of_host.get(array.dtype) or DTYPES.get(array.dtype.name)
+    if found is not None:
+        _of_host[array.dtype] = found
+    else:
         raise TypeError(
             f"can't convert np.ndarray of type {array.dtype.type.__module__}.{array.dtype.type.__name__}. "
             f"The only supported types are: {_SUPPORTED}."
