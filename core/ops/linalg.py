@@ -103,6 +103,11 @@ def _addmm_jvp(K: Any, t: Any, mat1: Any, mat2: Any, beta: float, alpha: float) 
         "mat2": lambda K, g, mat1, mat2_transposed, alpha: _scaled(_right_gradient(K, g, mat1, mat2_transposed), alpha),
     },
     jvp={"*": _addmm_jvp},
+    kept={
+        "self": ("alpha", "mat1_shape", "mat2_shape"),
+        "mat1": ("beta", "mat2_shape"),
+        "mat2": ("beta", "mat1_shape"),
+    },
 )
 def _addmm(K, self: Array, mat1: Array, mat2: Array, beta: float, alpha: float) -> Array:
     """``beta * self + alpha * (mat1 @ mat2)`` for matrices or stacks of them."""

@@ -304,7 +304,7 @@ def _reading_of_shape(plan: Plan, owner: str, what: str) -> Callable[[Node], Any
 
     kept = f"{owner}_shape"
     if kept in plan.names and what == "strides" and owner not in plan.names:
-        return lambda node: ()  # PyTorch keeps them only with the tensor
+        return lambda node: ()  # PyTorch has them only with the tensor
     if kept in plan.names and what != "strides":
 
         def shape(node: Node) -> tuple[int, ...]:

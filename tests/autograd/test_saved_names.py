@@ -87,6 +87,14 @@ PROGRAMS = {
                 print(n, tuple(v.shape) if isinstance(v, torch.Tensor) else v)
         y = torch.ones(2, 3) @ b
         print(y.grad_fn._saved_self.shape, y.grad_fn._saved_mat2)
+        c = torch.ones(4, requires_grad=True)
+        for bias, left, right in ((c, a, b), (c, a.detach(), b), (c.detach(), a, b), (c, a.detach(), b.detach())):
+            node = torch.addmm(bias, left, right, beta=2, alpha=3).grad_fn
+            names = [n for n in sorted(dir(node)) if n.startswith("_saved_")]
+            shown = {n: getattr(node, n) for n in names if not n.endswith("strides")}
+            print({n: tuple(v.shape) if isinstance(v, torch.Tensor) else v for n, v in shown.items()})
+        node = F.linear(a, b.detach().t(), c).grad_fn
+        print({n: getattr(node, n) for n in sorted(dir(node)) if n.startswith("_saved_mat") and "sizes" in n})
     """,
     "views": """
         x = torch.ones(2, 3, 4, requires_grad=True)

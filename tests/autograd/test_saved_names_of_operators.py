@@ -21,6 +21,7 @@ NativeBatchNorm0 running_mean running_var
 """What PyTorch's nodes keep and show, and ours do not keep: what has another form here, or is changed meanwhile."""
 
 OTHERWISE = """
+Addmm0 mat1_sym_strides mat2_sym_strides
 AsStridedScatter0 storage_offset
 Cat0 dim
 Convolution0 output_padding padding

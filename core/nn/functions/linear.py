@@ -119,6 +119,10 @@ def _saved(plan: Any, input: Tensor, weight: Tensor, bias_array: Any, transposed
             saved += (input._array, input._cell, input._cell[0])
         elif name == "self_shape":
             saved += (bias_array.shape,)
+        elif name == "mat1_shape":
+            saved += (input._array.shape,)
+        elif name == "mat2_shape":
+            saved += (transposed.shape,)
         elif name == "mat2_transposed":
             saved += (True,)
         else:  # alpha and beta
