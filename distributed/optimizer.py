@@ -81,10 +81,15 @@ class ServerOptimizer(rg.optim.Optimizer):
     ) -> None:
         if accumulate < 1:
             raise ValueError(f"accumulate must be at least 1, and is {accumulate}")
-        # Checks what it is given and fills in what it is not; and it is what steps when there is no server.
-        self._local = optimizer_class(params, **hyperparameters)
         self._worker = worker.current()
         self._client = self._worker.client
+        if self._client is not None and self._client.initialized:
+            raise DistributedError(
+                "this process has a ServerOptimizer already, and this version has one set of weights on "
+                "the server: put all parameters into one optimizer, in groups if their hyperparameters differ"
+            )
+        # Checks what it is given and fills in what it is not; and it is what steps when there is no server.
+        self._local = optimizer_class(params, **hyperparameters)
         self._accumulate = accumulate
         self._calls = 0
         self._sums: dict[int, rg.Tensor] = {}
@@ -107,11 +112,6 @@ class ServerOptimizer(rg.optim.Optimizer):
     def _initialize(self, client: Client) -> None:
         from . import bridge  # like all that talks to a server, loaded only when there is one
 
-        if client.initialized:
-            raise DistributedError(
-                "this process has a ServerOptimizer already, and this version has one set of weights on "
-                "the server: put all parameters into one optimizer, in groups if their hyperparameters differ"
-            )
         self._receive = bridge.Receiver(self._parameters())
         client.initialize(
             type(self._local).__name__,
@@ -123,17 +123,24 @@ class ServerOptimizer(rg.optim.Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Do one step together with the other workers: push, wait as long as the run's consistency asks, pull."""
-        if self._client is None:
+        client = self._server("step()")
+        if client is None:
             return self._step_alone(closure)
-        if self._worker.client is None:
-            raise DistributedError("this process has left the run: step() after retrograd.distributed.shutdown()")
         loss = None
         if closure is not None:
             with rg.enable_grad():
                 loss = closure()
         if self._is_due():
-            self._push_and_pull(self._client)
+            self._push_and_pull(client)
         return loss
+
+    def _server(self, what: str) -> Client | None:
+        """The connection to the servers; ``None`` for a worker that is alone."""
+        if self._client is not None and self._worker.client is None:
+            raise DistributedError(
+                f"this process is in the run no more: {what} after retrograd.distributed.shutdown() or in a forked child"
+            )
+        return self._client
 
     def _step_alone(self, closure: Callable[[], Any] | None) -> Any:
         loss = None
@@ -181,41 +188,42 @@ class ServerOptimizer(rg.optim.Optimizer):
 
     def pull(self) -> None:
         """Get the weights as the server has them, without a step."""
-        if self._client is not None:
-            self._client.pull(self._receive)
+        if (client := self._server("pull()")) is not None:
+            client.pull(self._receive)
 
     def state_dict(self) -> dict[str, Any]:
         """Hyperparameters, and what the optimizer keeps for each parameter, which is fetched from the servers.
 
         It is what `optimizer_class` itself would give, so a process that trains alone can load it.
         """
-        if self._client is not None:
+        if (client := self._server("state_dict()")) is not None:
             from . import bridge
 
             parameters = self._parameters()
-            joined = bridge.joined_state(parameters, self._client.fetch())
+            joined = bridge.joined_state(parameters, client.fetch())
             self.state.clear()
             self.state.update({parameters[index]: mine for index, mine in joined.items()})
         try:
             return self._local.state_dict()
         finally:
-            if self._client is not None:
+            if client is not None:
                 self.state.clear()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` gave; every worker must, and rank 0's reaches the servers."""
+        client = self._server("load_state_dict()")
         self._local.load_state_dict(state_dict)
         self._share()
-        if self._client is None:
+        if client is None:
             return
         from . import bridge
 
         parameters = self._parameters()
         state = {index: self.state[p] for index, p in enumerate(parameters) if p in self.state}
-        self._client.barrier()
+        client.barrier()
         if self._worker.rank == 0:
-            self._client.load(bridge.divided_state(parameters, state, self._client.layout))
-        self._client.barrier()
+            client.load(bridge.divided_state(parameters, state, client.layout))
+        client.barrier()
         self.state.clear()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:

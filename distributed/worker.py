@@ -7,6 +7,7 @@ whole. ZeroMQ is imported when there is a server to talk to, and not before.
 from __future__ import annotations
 
 import atexit
+import os
 import sys
 import time
 from types import TracebackType
@@ -45,6 +46,8 @@ class Worker:
         self.rank = 0 if place is None else place.rank
         self.world_size = 1 if place is None else place.world_size
         self.client: Client | None = None
+        self._parents: Client | None = None
+        """Of the process that this one was forked from; held, since to give it back is the parent's."""
         self._step = self._total = self._samples = 0
         self._loss: float | None = None
         self._began = self._latest = time.monotonic()
@@ -87,6 +90,10 @@ class Worker:
             0 if client is None else client.bytes_raw,
             0 if client is None else sum(link.retries for link in client.links),
         )
+
+    def forget_client(self) -> None:
+        """Be a child of the process that joined: the connection is the parent's, and nothing of it may be touched."""
+        self._parents, self.client = self.client, None
 
     def close(self, error: str | None = None) -> None:
         if self.client is not None:
@@ -168,9 +175,11 @@ def barrier() -> None:
     WorkerLost, ServerLost
         When one will never come.
     """
-    client = current().client
+    client, size = current().client, current().world_size
     if client is not None:
         client.barrier()
+    elif size > 1:
+        raise DistributedError("a child that was forked has no part in the run: barrier() is for its parent")
 
 
 def progress(step: int, total: int, *, loss: float | None = None, samples: int = 0) -> None:
@@ -201,7 +210,19 @@ def shutdown() -> None:
         leaving.close(_uncaught)
 
 
+def _forked() -> None:
+    """Leave the run to the parent: a child that ends must not say goodbye for it."""
+    if _current is not None and _current.client is not None:
+        _current.forget_client()
+        atexit.unregister(shutdown)
+        sys.excepthook = _previous_hook
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 def _note_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     global _uncaught
-    _uncaught = f"{kind.__name__}: {error}"
+    _uncaught = f"{kind.__name__}: {error}" if str(error) else kind.__name__
     _previous_hook(kind, error, trace)
