@@ -138,7 +138,7 @@ class ServerOptimizer(rg.optim.Optimizer):
         """The connection to the servers; ``None`` for a worker that is alone."""
         if self._client is not None and self._worker.client is None:
             raise DistributedError(
-                f"this process is in the run no more: {what} after retrograd.distributed.shutdown() or in a forked child"
+                f"this process is in the run no more: {what} after retrograd.distributed.shutdown(), or in a fork"
             )
         return self._client
 

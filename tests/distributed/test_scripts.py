@@ -58,7 +58,7 @@ def test_a_child_that_was_forked_does_not_end_its_parents_part(tmp_path: Path) -
         ["the child of 0", "the child of 1", "the child ends", "the child ends", "done True", "done True"]
     )
     assert lines.count("told: a child that was forked has no part in the run: barrier() is for its parent") == 2
-    assert sum("is in the run no more: step() after retrograd.distributed.shutdown() or in a" in x for x in lines) == 2
+    assert sum("is in the run no more: step() after retrograd.distributed.shutdown(), or in a" in x for x in lines) == 2
 
 
 def test_what_is_asked_after_the_end_and_a_second_optimizer_are_errors_that_say_so(tmp_path: Path) -> None:
