@@ -30,7 +30,10 @@ Function = Callable[..., Any]
 # -- what goes in and out ----------------------------------------------------------------------
 
 
-def _tupled(value: Any, what: str, name: str) -> tuple[bool, Tensors]:
+_OUTPUTS = "outputs of the user-provided function"
+
+
+def _tupled(value: Any, what: str, name: str | None) -> tuple[bool, Tensors]:
     """Whether `value` was a tuple, and it as one."""
     given = isinstance(value, tuple)
     values = value if given else (value,)
@@ -197,7 +200,7 @@ def _transposed_product(outputs: Tensors, inputs: Tensors, strict: bool) -> tupl
 
 
 def _call(func: Function, inputs: Tensors, name: str, strict: bool) -> tuple[bool, Tensors]:
-    was_tuple, outputs = _tupled(func(*inputs), "outputs of the user-provided function", name)
+    was_tuple, outputs = _tupled(func(*inputs), _OUTPUTS, name)
     _require_history(outputs, "outputs", strict)
     return was_tuple, outputs
 
@@ -310,7 +313,7 @@ def jvp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, 
     return _pair(outputs, out_was_tuple, product, out_was_tuple, create_graph)
 
 
-def _pushed(func: Function, points: Tensors, vector: Tensors | None, name: str) -> tuple[bool, Tensors, Tensors]:
+def _pushed(func: Function, points: Tensors, vector: Tensors | None, name: str | None) -> tuple[bool, Tensors, Tensors]:
     """What `func` returns and its derivative along `vector`, by default ones, in forward mode."""
     level = Level()
     tangents = tuple(map(_ones_like, points)) if vector is None else vector
@@ -319,7 +322,8 @@ def _pushed(func: Function, points: Tensors, vector: Tensors | None, name: str) 
             dual_at(level, point, _differentiable(tangent, point))
             for point, tangent in zip(points, tangents, strict=True)
         ]
-        out_was_tuple, outputs = _call(func, tuple(duals), name, strict=False)
+        what = "outputs" if name is None else _OUTPUTS
+        out_was_tuple, outputs = _tupled(func(*duals), what, name)
     pushed = [take_tangent(each, level) for each in outputs]
     level.end()
     product = tuple(_zeros_like(output) if each is None else each for each, output in zip(pushed, outputs, strict=True))
@@ -442,8 +446,8 @@ def jacobian(
             'use "reverse-mode".'
         )
     if strategy == "forward-mode":
-        _refuse_in_forward_mode(create_graph, strict, vectorize)
-        return _by_columns(func, inputs)
+        _refuse_in_forward_mode(create_graph, strict)
+        return _by_columns(func, inputs, vectorize)
     with enable_grad():
         was_tuple, points = _tupled(inputs, "inputs", "jacobian")
         points = _fresh(points, create_graph, need_graph=True)
@@ -460,7 +464,7 @@ def jacobian(
     return _unwrapped_twice(_finished(rows, create_graph), out_was_tuple, was_tuple)
 
 
-def _refuse_in_forward_mode(create_graph: bool, strict: bool, vectorize: bool) -> None:
+def _refuse_in_forward_mode(create_graph: bool, strict: bool) -> None:
     for name, on in (("create_graph", create_graph), ("strict", strict)):
         if on:
             error = NotImplementedError if name == "create_graph" else RuntimeError
@@ -469,11 +473,6 @@ def _refuse_in_forward_mode(create_graph: bool, strict: bool, vectorize: bool) -
                 f"not supported together (yet). Please either set `{name}=False` or "
                 '`strategy="reverse-mode"`.'
             )
-    if not vectorize:
-        raise NotImplementedError(
-            "Computing Jacobian using forward-AD or forward-over-reverse Hessian is"
-            "only implemented for `vectorize=True`."
-        )
 
 
 def _by_rows(i: int, output: Tensor, inputs: Tensors, create_graph: bool, strict: bool) -> Tensors:
@@ -539,16 +538,24 @@ def _by_all_rows(outputs: Tensors, inputs: Tensors, create_graph: bool) -> tuple
     return tuple(zip(*blocks, strict=True))
 
 
-def _by_columns(func: Function, inputs: Any) -> Any:
-    """J e for every unit vector e, all in one evaluation of `func` in forward mode, under `vmap`."""
+def _by_columns(func: Function, inputs: Any, vectorize: bool) -> Any:
+    """J e for every unit vector e, all in one evaluation of `func` in forward mode, under `vmap`.
+
+    Where the inputs are a tuple, what comes back is lists, as in PyTorch.
+    """
     from retrograd.func.vmap import vmap
 
     was_tuple, points = _tupled(inputs, "inputs", "jacobian")
+    if not vectorize:
+        raise NotImplementedError(
+            "Computing Jacobian using forward-AD or forward-over-reverse Hessian is"
+            "only implemented for `vectorize=True`."
+        )
     out_was_tuple = False
 
     def push(*tangents: Tensor) -> Tensors:
         nonlocal out_was_tuple
-        out_was_tuple, _, product = _pushed(func, points, tangents, "jacobian")
+        out_was_tuple, _, product = _pushed(func, points, tangents, None)
         return product
 
     sizes = [each.numel() for each in points]
@@ -559,7 +566,9 @@ def _by_columns(func: Function, inputs: Any) -> Any:
         ]
         for columns in vmap(push)(*standard_basis(points))
     ]
-    return _unwrapped_twice(rows, out_was_tuple, was_tuple)
+    if not was_tuple and out_was_tuple:
+        return tuple(row[0] for row in rows)
+    return _unwrapped([_unwrapped(row, was_tuple) for row in rows], out_was_tuple)
 
 
 def hessian(
@@ -608,4 +617,4 @@ def hessian(
         return found
 
     result = jacobian(gradient, points, create_graph, strict, vectorize, outer_jacobian_strategy)
-    return _unwrapped_twice(result, was_tuple, was_tuple)
+    return result if was_tuple else result[0][0]

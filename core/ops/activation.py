@@ -11,6 +11,7 @@ from typing import Any
 
 from retrograd.ops.batching import along, elementwise
 from retrograd.ops.declare import Array, op
+from retrograd.ops.fused import fused
 
 __all__: list[str] = []
 
@@ -25,9 +26,24 @@ def _keep(K: Any, mask: Any, g: Any) -> Any:
 
 
 @op(
+    name="_leaky_relu_backward",
+    node="LeakyReluBackwardBackward0",
+    vjp={
+        "grad": lambda K, g, self, negative_slope: fused(_leaky_relu_backward)(K, g, self, negative_slope),
+        "self": lambda K, g: K.zeros_like(g),
+    },
+    jvp="elementwise",
+    batch=elementwise,
+)
+def _leaky_relu_backward(K, grad: Array, self: Array, negative_slope: float) -> Array:
+    """`grad` where `self` is positive, else ``negative_slope * grad``."""
+    return K.where(self > 0, grad, grad * negative_slope)
+
+
+@op(
     name="_leaky_relu",
     node="LeakyReluBackward0",
-    vjp={"self": lambda K, g, self, negative_slope: K.where(self > 0, g, g * negative_slope)},
+    vjp={"self": lambda K, g, self, negative_slope: fused(_leaky_relu_backward)(K, g, self, negative_slope)},
     jvp="elementwise",
     batch=elementwise,
 )
@@ -139,13 +155,24 @@ def _log_sigmoid(K, self: Array) -> Array:
 
 
 @op(
+    name="_hardtanh_backward",
+    node="HardtanhBackwardBackward0",
+    vjp={
+        "grad": lambda K, g, self, min_val, max_val: fused(_hardtanh_backward)(K, g, self, min_val, max_val),
+        "self": lambda K, g: K.zeros_like(g),
+    },
+    jvp="elementwise",
+    batch=elementwise,
+)
+def _hardtanh_backward(K, grad: Array, self: Array, min_val: float, max_val: float) -> Array:
+    """`grad` where `self` is between the bounds, else 0."""
+    return K.where(self <= min_val, K.zeros_like(grad), _keep(K, self < max_val, grad))
+
+
+@op(
     name="_hardtanh",
     node="HardtanhBackward0",
-    vjp={
-        "self": lambda K, g, self, min_val, max_val: K.where(
-            self <= min_val, K.zeros_like(g), _keep(K, self < max_val, g)
-        )
-    },
+    vjp={"self": lambda K, g, self, min_val, max_val: fused(_hardtanh_backward)(K, g, self, min_val, max_val)},
     jvp="elementwise",
     batch=elementwise,
 )

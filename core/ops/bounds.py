@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from retrograd.dtypes import DTYPES, Category, finfo
+from retrograd.ops.batching import elementwise
 from retrograd.ops.checks import implemented_for, is_bool, is_number, joined_with, no_complex
 from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.dispatch import plain_number
+from retrograd.ops.fused import fused
 
 __all__: list[str] = []
 
@@ -289,9 +291,27 @@ def _check_relu(inputs: Any) -> None:
 
 
 @op(
+    name="_threshold_backward",
+    node="ThresholdBackwardBackward0",
+    vjp={
+        "grad": lambda K, g, self: fused(_threshold_backward)(K, g, self),
+        "self": lambda K, g: K.zeros_like(g),
+    },
+    jvp="elementwise",
+    batch=elementwise,
+)
+def _threshold_backward(K, grad: Array, self: Array) -> Array:
+    """`grad` where `self` is positive, else 0; an operator, since a gradient depends on where it was taken."""
+    return K.zero_where(grad, self <= 0)
+
+
+_where_positive = fused(_threshold_backward)
+
+
+@op(
     promote="common",
     check=_check_relu,
-    vjp={"self": lambda K, g, result: K.zero_where(g, result <= 0)},
+    vjp={"self": lambda K, g, result: _where_positive(K, g, result)},
 )
 def relu(K, self: Array) -> Array:
     """Each element if it is positive, else 0: ``max(input, 0)``. Its derivative at 0 is 0.

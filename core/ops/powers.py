@@ -9,6 +9,7 @@ from typing import Any
 from retrograd.dtypes import DTYPES, Category, float64
 from retrograd.ops.checks import implemented_for, is_number, joined_with
 from retrograd.ops.declare import Array, Op, composite, op
+from retrograd.ops.graph import G
 
 __all__: list[str] = []
 
@@ -63,7 +64,7 @@ def rsqrt(self: Array) -> Array:
 def _pow_number_vjp(K: Any, g: Any, self: Any, exponent: Any) -> Any:
     if exponent == 0:
         return K.zeros_like(g)
-    if exponent == 2:
+    if exponent == 2 and K is not G:  # on tensors a power, so that it is known to depend on them however often derived
         return g * (2 * self)
     return g * (exponent * self ** (exponent - 1))
 

@@ -165,6 +165,55 @@ PROGRAMS = {
         _, product = functional.jvp(lambda y: y ** 3, x, torch.ones(2), create_graph=True)
         print(torch.autograd.grad(product.sum(), x))
     """,
+    "structures": """
+        x, y = torch.tensor([1.0, 2.0]), torch.tensor([[3.0], [4.0]])
+
+        def text(value):
+            if isinstance(value, torch.Tensor):
+                return tuple(value.shape), value.requires_grad, value.tolist()
+            return type(value).__name__, [text(each) for each in value]
+
+        cases = {
+            "tensor, tensor": (lambda a: a * a, x),
+            "tuple, tensor": (lambda a: a * a, (x,)),
+            "two, tensor": (lambda a, b: a * a * b.sum(), (x, y)),
+            "two, two": (lambda a, b: (a * a, b * a.sum()), (x, y)),
+            "tensor, tuple": (lambda a: (a * a,), x),
+            "tensor, two": (lambda a: (a * a, a.sum()), x),
+            "two, unused": (lambda a, b: (a * 2, torch.ones(2)), (x, y)),
+            "list": (lambda a: a, [x]),
+            "tensor, list": (lambda a: [a], x),
+            "tensor, number": (lambda a: 3, x),
+        }
+        options = ({}, {"vectorize": True}, {"vectorize": True, "strategy": "forward-mode"})
+        options += ({"strategy": "forward-mode"}, {"strategy": "forward-mode", "strict": True})
+        for name, (f, inputs) in cases.items():
+            for each in options:
+                print(name, each)
+                attempt(lambda: text(torch.autograd.functional.jacobian(f, inputs, **each)))
+        f = lambda a, b: (a**3).sum() * (b**2).sum()
+        for each in ({}, {"vectorize": True}):
+            for graph in (False, True):
+                result = torch.autograd.functional.hessian(f, (x, y), create_graph=graph, **each)
+                print(each, graph, text(result))
+        result = torch.autograd.functional.hessian(f, (x, y), vectorize=True, outer_jacobian_strategy="forward-mode")
+        print(type(result), [type(each) for each in result])
+        print([[each.detach().tolist() for each in row] for row in result])
+    """,
+    "how_often_a_gradient_depends": """
+        functions = (
+            lambda x: x**2, lambda x: x.square(), lambda x: x**3, lambda x: x**1, lambda x: x * x, F.relu, F.relu6,
+            lambda x: F.leaky_relu(x, 0.1), F.hardtanh,
+        )
+        for f in functions:
+            x = torch.tensor([0.5, -2.0], requires_grad=True)
+            y = f(x).sum()
+            for _ in range(4):
+                if not y.requires_grad:
+                    break
+                (y,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+                print(y.tolist(), y.requires_grad, y.grad_fn.name() if y.requires_grad else None)
+    """,
 }
 
 
