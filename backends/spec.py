@@ -83,6 +83,8 @@ class Kernels:
         Whether arrays can be written in place (then `assign(array, value)` must exist, and views
         made by `slice`, `reshape`, `permute_dims`, `broadcast_to` and `diagonal` share memory where
         the layout allows). Immutable libraries get in-place semantics from the core.
+    takes_out
+        Of a mutable library: the elementwise kernels that take, after their inputs, the array to write to.
     dtypes
         Native dtype by retrograd's name for it.
     names
@@ -113,6 +115,7 @@ class Kernels:
     names: Mapping[Any, str]
     floats: frozenset[Any]
     widening: frozenset[Any]
+    takes_out: frozenset[Any] = frozenset()
     compile: Callable[..., Any] | None = None
 
     def __init__(self, backend: str, device: str, **members: Any) -> None:

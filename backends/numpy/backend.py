@@ -345,6 +345,7 @@ class NumpyBackend:
             device,
             array_type=np.ndarray,
             mutable=True,
+            takes_out=frozenset(each for each in members.values() if isinstance(each, np.ufunc)),
             dtypes=_DTYPES,
             names={native: name for name, native in _DTYPES.items()},
             # Not bfloat16: with a Python float it gives float32 in ml_dtypes' loops.

@@ -6,7 +6,7 @@ first input, and the graph is rebased (see Note [Rebase] in `retrograd.autograd.
 
 from __future__ import annotations
 
-import inspect
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,6 +25,7 @@ from retrograd.ops.declare import Array, Op, op, op_of
 from retrograd.ops.mapped_writes import at_level_of, whole
 from retrograd.ops.old_order import ONE_FACTOR, in_new_order
 from retrograd.ops.options import as_number, c_name, described, fill_number
+from retrograd.ops.plain_writes import wrote
 from retrograd.storage import overwrite, refuse_overlap, sign, write
 from retrograd.tensor import Tensor, own_edge, wrap_array
 
@@ -41,6 +42,8 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
         its type cannot be cast to the target's.
     """
     mode = current_mode()
+    if wrote(op, target, rest, mode):
+        return target
     if mode.profiler is not None:
         name = operator_name(op.node_class.__name__) + "_"
         return mode.profiler.call(name, call_inplace, op, target, *rest)
@@ -166,25 +169,19 @@ dispatch.in_place[Target] = call_inplace
 
 def in_place_of(op: Op) -> Callable[..., Tensor]:
     """The in-place variant of an operator: `mul_` of `mul`."""
-    names = list(op.signature.parameters)[1:]
-    signature = op.signature
-    positional = [n for n in names if signature.parameters[n].kind is not inspect.Parameter.KEYWORD_ONLY]
-    needed = max((i + 1 for i, name in enumerate(names) if name not in op.defaults), default=0)
-    defaults = tuple(op.defaults.get(name) for name in names)
+    made = _named(specialise.in_place_function(op), op.name + "_", f"In-place version of `{op.name}`.")
+    if op.name not in ONE_FACTOR:
+        return made
+    positional = len(op.signature.parameters) - len(op.keywords)
 
+    @functools.wraps(made)
     def in_place(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if not kwargs and needed <= len(args) <= len(positional):
-            args += defaults[len(args) :]
-        else:
-            if op.name in ONE_FACTOR and len(args) > len(positional):
-                inputs, factors = in_new_order(op.name, (self, *args), in_place=True)
-                args, kwargs = tuple(inputs[1:]), kwargs | factors
-            bound = signature.bind(self, *args, **kwargs)
-            bound.apply_defaults()
-            args = bound.args[1:] + tuple(bound.kwargs.values())
-        return call_inplace(op, self, *args)
+        if len(args) >= positional:
+            inputs, factors = in_new_order(op.name, (self, *args), in_place=True)
+            args, kwargs = tuple(inputs[1:]), kwargs | factors
+        return made(self, *args, **kwargs)
 
-    return _named(in_place, op.name + "_", f"In-place version of `{op.name}`.")
+    return in_place
 
 
 def in_place_of_composite(name: str, function: Callable[..., Any]) -> Callable[..., Tensor]:
@@ -352,4 +349,4 @@ def zero_(self: Tensor) -> Tensor:
     return call_inplace(op_of(_zero), self)
 
 
-specialise.link(call_out=call_out)
+specialise.link(call_out=call_out, call_inplace=call_inplace)

@@ -62,20 +62,31 @@ def public_function(op: Op, out: bool, declines: bool = False) -> Callable[..., 
     if declines:
         source = source.replace("return call(", "return call_or_decline(")
     filename = f"<{'symbol' if declines else 'operator'} {op.name} {op.node_class.__name__}>"
-    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-    names = {
-        "op": op, "forwards": op._forwards, "forward_for": op.forward_for, "plans": op.plans,
-        "Node": op.node_class, "defaults": op.defaults, "NO_EDGE": break_at(op.shown_name, NOT_RECORDED),
-    }  # fmt: skip
-    module: dict[str, Any] = {"__name__": __name__, **scope, **names}
-    exec(compile(source, filename, "exec"), module)
-    function = module[op.name]
+    function = _compiled(
+        filename, source, op.name,
+        op=op, forwards=op._forwards, forward_for=op.forward_for, plans=op.plans,
+        Node=op.node_class, defaults=op.defaults, NO_EDGE=break_at(op.shown_name, NOT_RECORDED),
+    )  # fmt: skip
     function.__doc__ = op.function.__doc__
     function.__module__ = op.function.__module__
     function.__qualname__ = op.function.__name__
     function.__wrapped_op__ = op
-    _generated.append(module)
     return function
+
+
+def in_place_function(op: Op) -> Callable[..., Any]:
+    """The method that writes the operator's result into its first input."""
+    source = f"def {op.name}_({_signature(op, out=False)}):\n    return call_inplace(op, {_arguments(op)})\n"
+    return _compiled(f"<operator {op.name}_>", source, f"{op.name}_", op=op, defaults=op.defaults)
+
+
+def _compiled(filename: str, source: str, name: str, **names: Any) -> Any:
+    """The function of that name which the source defines; tracebacks show its lines."""
+    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
+    module: dict[str, Any] = {"__name__": __name__, **scope, **names}
+    exec(compile(source, filename, "exec"), module)
+    _generated.append(module)
+    return module[name]
 
 
 _generated: list[dict[str, Any]] = []

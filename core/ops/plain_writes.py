@@ -1,0 +1,116 @@
+"""The ordinary in-place call: an operator on plain arrays, where nothing is recorded.
+
+It does what `retrograd.ops.inplace.call_inplace` does, without what only some writes need. Whatever it cannot
+do, and whatever a kernel refuses, it leaves to that function before anything has changed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from retrograd.autograd.explaining import NOT_RECORDED, break_at
+from retrograd.autograd.modes import GRAD, NO_GRAD, Mode
+from retrograd.levels import births
+from retrograd.ops.declare import Op
+from retrograd.storage import bump, sign
+from retrograd.tensor import Parameter, Tensor
+
+__all__ = ["is_plain", "wrote"]
+
+_PLAIN = (Tensor, Parameter)
+_LARGE = 1 << 15
+"""Elements from which a result is not made apart and then copied."""
+
+
+def is_plain(target: Tensor, mode: Mode) -> bool:
+    """Whether a write to `target` of what has no edge and another memory is nothing but an assignment."""
+    if (mode is not GRAD and mode is not NO_GRAD) or births or type(target) not in _PLAIN:
+        return False
+    if mode is GRAD and target._edge is not None:
+        return False
+    k, meta = target._k, target._meta
+    if not k.mutable or type(target._cell) is not list:
+        return False
+    return meta is None or meta.storage is None or 0 not in k.strides(target._array)
+
+
+def wrote(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> bool:
+    """Write the result of `op` into its first input, if that is an ordinary write; whether it was, and is done."""
+    if op.raw or not is_plain(target, mode):
+        return False
+    k, array = target._k, target._array
+    inputs = _inputs(op, target, rest, mode)
+    if inputs is None:
+        return False
+    alone = op.kernel is not None and _is_kernel_alone(op, array.dtype in k.floats, rest)
+    kernel = getattr(k, op.kernel) if alone else None  # type: ignore[arg-type]  # it has one
+    large = kernel in k.takes_out and math.prod(array.shape) >= _LARGE
+    try:
+        if large and all(getattr(each, "shape", ()) in (array.shape, ()) for each in inputs):
+            with k.quiet():  # a warning that a program has made an error would be raised after the write
+                kernel(*inputs, array)
+        else:
+            result = _computed(op, k, array, rest) if kernel is None else kernel(*inputs)
+            if result.shape != array.shape or result.dtype != array.dtype:
+                return False
+            k.assign(array, result)
+    except Exception:  # of whatever kind: the general path finds it again and says it in PyTorch's words
+        return False
+    _leave_break(op, target, rest)
+    bump(target)
+    sign(target._cell, op.name + "_", None, None)
+    return True
+
+
+def _inputs(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> list[Any] | None:
+    """The inputs as a kernel takes them; None if an argument is out of the ordinary."""
+    k, array, meta = target._k, target._array, target._meta
+    dtype = array.dtype
+    storage = None if meta is None else meta.storage
+    numbers = (int, float) if dtype in k.floats else (int,)
+    found = [array]
+    for (_, kind), value in zip(op.later_arguments, rest, strict=True):
+        if type(value) in _PLAIN:
+            if kind is None or value._k is not k or value._array.dtype is not dtype:
+                return None
+            if mode is GRAD and value._edge is not None:
+                return None
+            meta = value._meta
+            if storage is not None and meta is not None and meta.storage is storage and value is not target:
+                return None  # parts of one memory may overlap
+            found.append(value._array)
+        elif kind is None:
+            if isinstance(value, Tensor):
+                return None
+        elif kind == "tensor" and op.promote is not None and type(value) in numbers:
+            found.append(value)
+        else:
+            return None
+    return found
+
+
+def _is_kernel_alone(op: Op, is_float: bool, rest: tuple[Any, ...]) -> bool:
+    """Whether the operator is its kernel, called with the inputs; a body is for other types and arguments."""
+    if op.body is None:
+        return not op.params
+    return is_float and all(
+        name in op.defaults and rest[place - 1] == op.defaults[name] for name, place in op.param_places
+    )
+
+
+def _computed(op: Op, k: Any, array: Any, rest: tuple[Any, ...]) -> Any:
+    return op.forward_for(k)(k, array, *(each._array if type(each) in _PLAIN else each for each in rest))
+
+
+def _leave_break(op: Op, target: Tensor, rest: tuple[Any, ...]) -> None:
+    """See Note [Breaks] in `retrograd.autograd.explaining`."""
+    if target._edge is None and target._break is None:
+        for each in rest:
+            if type(each) in _PLAIN and (each._break is not None or each._edge is not None):
+                found = each._break or break_at(op.shown_name + "_", NOT_RECORDED)
+                target._break = found
+                if target._meta is not None and target._meta.view is not None:
+                    base = target._meta.view.base
+                    base._break = base._break or found
+                return
