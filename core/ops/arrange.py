@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from retrograd.dtypes import int32, int64
 from retrograd.ops.arguments import as_ints, wrap_dim, wrap_dims
 from retrograd.ops.batching import along, joined, leading, leading_shaped
 from retrograd.ops.declare import Array, alias, composite, op
@@ -77,13 +78,20 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None, out
         if each.ndim == 0:
             raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
     # PyTorch lets an empty 1-d tensor join anything.
-    kept = [each for each in tensors if tuple(each._array.shape) != (0,)] or tensors[:1]
+    kept = [each for each in tensors if tuple(each._array.shape) != (0,)] or tensors
     first = tuple(kept[0]._array.shape)
     at = wrap_dim(dim, len(first))
     for i, each in enumerate(kept):
         _check_cat(first, tuple(each._array.shape), at, i)
+    if len(kept) != len(tensors):
+        kept = [each if tuple(each._array.shape) != (0,) else _empty_along(each, first, at) for each in tensors]
     joined = _cat(_same_dtype(kept), at)
     return joined if out is None else deliver("cat", out, joined)
+
+
+def _empty_along(empty: Tensor, shape: tuple[int, ...], dim: int) -> Tensor:
+    """An empty 1-d tensor, as one that has no elements in `dim` and fits otherwise; its gradient stays defined."""
+    return empty if len(shape) == 1 else reshape(empty, (*shape[:dim], 0, *shape[dim + 1 :]))
 
 
 def _check_cat(first: tuple[int, ...], shape: tuple[int, ...], dim: int, position: int) -> None:
@@ -203,12 +211,12 @@ def _flip(self: Array, dims: tuple[int, ...]) -> Array:
 
 
 @composite
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, *args: Any, dims: Sequence[int] | None = None) -> Tensor:
     """A copy with the order of elements reversed along `dims`.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.flip.html
     """
-    given = as_ints(dims)
+    given = as_ints(args if dims is None else (dims,))
     return _flip(input, wrap_dims(given, input.ndim) if given else ())
 
 
@@ -279,38 +287,71 @@ def _unrepeat(K: Any, g: Any, shape: tuple[int, ...], repeats: tuple[int, ...]) 
 
 
 @composite
-def _repeat_method(input: Tensor, *repeats: Any) -> Tensor:
+def _repeat_method(input: Tensor, *args: Any, repeats: Sequence[int] | None = None) -> Tensor:
     """A copy tiled along each dimension; more repeats than dimensions add leading ones.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.repeat.html
     """
-    counts = as_ints(repeats)
+    counts = as_ints(args if repeats is None else (repeats,))
     if len(counts) < input.ndim:
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
     return _repeat(input, counts)
 
 
 @composite
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def tile(input: Tensor, *args: Any, dims: Sequence[int] | None = None) -> Tensor:
     """`repeat`, with missing leading repeats taken as 1."""
-    counts = as_ints(dims)
+    counts = as_ints(args if dims is None else (dims,))
     return _repeat(input, (1,) * (input.ndim - len(counts)) + counts)
 
 
-@composite
-def repeat_interleave(input: Tensor, repeats: Any, dim: int | None = None) -> Tensor:
-    """A copy with each element repeated in place, along `dim` or of the flattened tensor."""
-    from retrograd.ops.creation import tensor
+def _counts(repeats: Any, n: int, output_size: int | None) -> list[int]:
+    """How often each of `n` elements is repeated."""
+    is_number = isinstance(repeats, int)
+    if not is_number and repeats.dtype not in (int32, int64):
+        raise NotImplementedError(f"\"repeat_interleave_cpu\" not implemented for '{repeats.dtype.type_name}'")
+    counts = [repeats] if is_number else [int(each) for each in repeats.reshape(-1).tolist()]
+    counts = counts * n if len(counts) == 1 else counts
+    if len(counts) != n:
+        raise RuntimeError(f"repeats must have the same size as input along dim, but got {len(counts)} and {n}")
+    if any(each < 0 for each in counts):
+        raise RuntimeError("Repeats must be non-negative" if is_number else "repeats can not be negative")
+    if output_size is not None and output_size != sum(counts):
+        raise RuntimeError(
+            f"repeat_interleave: Invalid output_size, expected {sum(counts)} but got {output_size}"
+            if is_number
+            else "allocated size does not match required size"
+        )
+    return counts
 
+
+@composite
+def repeat_interleave(
+    input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
+    """A copy with each element repeated in place, along `dim` or of the flattened tensor.
+
+    With a tensor of counts alone, each position as often as the count there says. `output_size`, how many
+    elements there will be, is taken for PyTorch's sake: the counts are known here anyway.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.repeat_interleave.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.repeat_interleave(retrograd.tensor([5, 6]), 2)
+    tensor([5, 5, 6, 6])
+    >>> retrograd.repeat_interleave(retrograd.tensor([1, 2]))
+    tensor([0, 1, 1])
+    """
+    from retrograd.ops.creation import arange, tensor
+
+    if repeats is None:
+        repeats, input = input, arange(input.numel(), device=input.device)
     if dim is None:
         input, dim = flatten(input), 0
     at = wrap_dim(dim, input.ndim)
-    n = input._array.shape[at]
-    counts = [repeats] * n if isinstance(repeats, int) else [int(each) for each in repeats.tolist()]
-    if len(counts) == 1:
-        counts = counts * n
-    if len(counts) != n:
-        raise RuntimeError(f"repeats must have the same size as input along dim, but got {len(counts)} and {n}")
+    counts = _counts(repeats, input._array.shape[at], output_size)
     positions = tensor([i for i, count in enumerate(counts) for _ in range(count)], device=input.device)
     return input.index_select(at, positions.long())
 

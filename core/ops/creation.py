@@ -567,20 +567,23 @@ def new_tensor(self: Tensor, data: Any, **options: Unpack[Options]) -> Tensor:
 
 def new_zeros(self: Tensor, *size: Any, **options: Unpack[Options]) -> Tensor:
     """Zeros of a given shape, of this tensor's type and device."""
+    shape = factories.size_and_options("new_zeros", size, options)  # type: ignore[arg-type]
     to = destination("new_zeros", options, self)
-    return finish(to.k.zeros(as_size("new_zeros", size), to.native()), to)
+    return finish(to.k.zeros(shape, to.native()), to)
 
 
 def new_ones(self: Tensor, *size: Any, **options: Unpack[Options]) -> Tensor:
     """Ones of a given shape, of this tensor's type and device."""
+    shape = factories.size_and_options("new_ones", size, options)  # type: ignore[arg-type]
     to = destination("new_ones", options, self)
-    return finish(to.k.ones(as_size("new_ones", size), to.native()), to)
+    return finish(to.k.ones(shape, to.native()), to)
 
 
 def new_empty(self: Tensor, *size: Any, **options: Unpack[Options]) -> Tensor:
     """An uninitialised tensor of a given shape, of this tensor's type and device."""
+    shape = factories.size_and_options("new_empty", size, options)  # type: ignore[arg-type]
     to = destination("new_empty", options, self)
-    return finish(to.k.empty(as_size("new_empty", size), to.native()), to)
+    return finish(to.k.empty(shape, to.native()), to)
 
 
 def new_full(self: Tensor, size: Sequence[int], fill_value: Any, **options: Unpack[Options]) -> Tensor:

@@ -8,7 +8,7 @@ from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.arrange import cat, roll
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.declare import alias, composite
-from retrograd.ops.factories import ones_like
+from retrograd.ops.factories import ones_like, zeros_like
 from retrograd.ops.indexing import where
 from retrograd.ops.inplace import copy_
 from retrograd.ops.linalg import bmm
@@ -55,6 +55,8 @@ def diff(
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
     at = wrap_dim(dim, input.ndim)
+    if n == 0:
+        return zeros_like(input).copy_(input)
     parts = [each for each in (prepend, input, append) if each is not None]
     found = cat(parts, at) if len(parts) > 1 else input
     for _ in range(min(n, found.shape[at])):

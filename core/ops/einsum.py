@@ -211,6 +211,10 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     b_labels = [next(letters) for _ in range(b.ndim)]
     for i, j in zip(ours, theirs, strict=True):
         if a.shape[i] != b.shape[j]:
+            if 1 in (a.shape[i], b.shape[j]):  # it stands for each of the other's
+                a, b = (t.sum(each, keepdim=True) if t.shape[each] != 1 else t for t, each in ((a, i), (b, j)))
+                b_labels[j] = a_labels[i]
+                continue
             raise RuntimeError(
                 f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and second has size "
                 f"{b.shape[j]} in dim {j}"

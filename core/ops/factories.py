@@ -32,7 +32,7 @@ __all__ = [
 # -- filled ------------------------------------------------------------------------------------
 
 
-def _size_and_options(name: str, size: tuple[Any, ...], options: dict[str, Any]) -> tuple[int, ...]:
+def size_and_options(name: str, size: tuple[Any, ...], options: dict[str, Any]) -> tuple[int, ...]:
     """The size, which PyTorch also takes as `size=`."""
     if "size" in options:
         size = (options.pop("size"),)
@@ -55,7 +55,7 @@ def empty(*size: Any, **options: Unpack[Options]) -> Tensor:
     >>> retrograd.empty(2, 3).shape
     retrograd.Size([2, 3])
     """
-    shape = _size_and_options("empty", size, options)  # type: ignore[arg-type]
+    shape = size_and_options("empty", size, options)  # type: ignore[arg-type]
     to = destination("empty", options)
     return finish(to.k.empty(shape, to.native()), to)
 
@@ -76,7 +76,7 @@ def zeros(*size: Any, **options: Unpack[Options]) -> Tensor:
     >>> retrograd.zeros(2, dtype=retrograd.int32)
     tensor([0, 0], dtype=retrograd.int32)
     """
-    shape = _size_and_options("zeros", size, options)  # type: ignore[arg-type]
+    shape = size_and_options("zeros", size, options)  # type: ignore[arg-type]
     to = destination("zeros", options)
     return finish(to.k.zeros(shape, to.native()), to)
 
@@ -98,7 +98,7 @@ def ones(*size: Any, **options: Unpack[Options]) -> Tensor:
     tensor([[1.],
             [1.]])
     """
-    shape = _size_and_options("ones", size, options)  # type: ignore[arg-type]
+    shape = size_and_options("ones", size, options)  # type: ignore[arg-type]
     to = destination("ones", options)
     return finish(to.k.ones(shape, to.native()), to)
 

@@ -89,7 +89,19 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.index_add_.html
     """
+    if not input.ndim:
+        return of_scalar(index_add, input, dim, index, source, alpha=alpha)
     return _index_add(input, wrap_dim(dim, input.ndim), index.long(), source, alpha)
+
+
+def of_scalar(function: Any, input: Tensor, dim: int, index: Tensor, *rest: Any, **options: Any) -> Tensor:
+    """What a function that writes at `index` gives for tensors without dimensions, which count as having one."""
+    wrap_dim(dim, 0)
+    return reshape(function(reshape(input, 1), 0, reshape(index, -1), *map(_as_vector, rest), **options), ())
+
+
+def _as_vector(value: Any) -> Any:
+    return reshape(value, 1) if isinstance(value, Tensor) and not value.ndim else value
 
 
 def _filling(name: str, node: str) -> Any:
@@ -100,7 +112,11 @@ def _filling(name: str, node: str) -> Any:
         node=node,
         vjp={
             "self": lambda K, g, places: K.index_fill_zero(g, places),
-            "source": lambda K, g, places, source_shape: sum_to(K, K.index(g, places), source_shape),
+            "source": lambda K, g, places, source_shape: (
+                sum_to(K, K.index(g, places), source_shape)
+                if "Copy" in node
+                else K.sum(g - K.index_fill_zero(g, places), tuple(range(len(g.shape))), False)
+            ),
         },
         jvp="linear",
         kept={"self": ("source_shape",), "source": ("source",)} if "Copy" in node else (),
@@ -143,6 +159,9 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
         raise RuntimeError(
             f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {values.ndim} dimension(s)."
         )
+    if not input.ndim:
+        places = _filled_places(reshape(input, 1), 0, index)
+        return reshape(fill(lifted_to(reshape(input, 1), (index, values)), places, values), ())
     return fill(lifted_to(input, (index, values)), _filled_places(input, at, index), values)
 
 
@@ -167,6 +186,8 @@ def index_folded(target: Tensor, dims: list[int], dim: int, index: Tensor, value
 @composite
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """A copy with the slices that `index` names replaced by those of `source`."""
+    if not input.ndim:
+        return of_scalar(index_copy, input, dim, index, source)
     at = wrap_dim(dim, input.ndim)
     return _index_copy(lifted_to(input, (index, source)), (None,) * at + (index.long()._array,), source)
 
@@ -200,8 +221,10 @@ def _scatter_zeros(K, self: Array, shape: tuple[int, ...], dim: int, index: Arra
 
 def checked_positions(name: str, input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The index of a gather or scatter, if it fits."""
-    if index.dtype is not dtypes.int64:
-        raise RuntimeError(f"{name}(): Expected dtype int64 for index")
+    if index.dtype is dtypes.int32:
+        index = index.long()
+    elif index.dtype is not dtypes.int64:
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
     if index.ndim != max(input.ndim, index.ndim if not input.ndim else input.ndim) and index.numel():
         raise RuntimeError(
             f"Index tensor must have the same number of dimensions as {'input' if name == 'gather' else 'self'} tensor"
@@ -222,6 +245,8 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     Source: https://docs.pytorch.org/docs/stable/generated/torch.gather.html
     """
     at = wrap_dim(dim, input.ndim)
+    if not input.ndim and index.ndim:
+        return gather(reshape(input, 1), 0, index)
     for i, (n, size) in enumerate(zip(index._array.shape, input._array.shape, strict=False)):
         if i != at and n > size and index.ndim == input.ndim:
             raise RuntimeError(
@@ -282,11 +307,16 @@ def in_corner(K: Any, g: Any, shape: Any) -> Any:
 
 
 @composite
-def scatter(input: Tensor, dim: int, index: Tensor, src: Any, *, reduce: str | None = None) -> Tensor:
+def scatter(
+    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
+) -> Tensor:
     """A copy with the elements of `src` (a tensor or a number) written where `gather` would read.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.scatter.html
     """
+    src = src if value is None else value
+    if not input.ndim and index.ndim:
+        return of_scalar(scatter, input, dim, index, src, reduce=reduce)
     at = wrap_dim(dim, input.ndim)
     index = checked_positions("scatter", input, at, index)
     if not isinstance(src, Tensor):
@@ -370,7 +400,14 @@ def _take(K, self: Array, places: Raw) -> Array:
 
 @composite
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """`gather` with broadcasting; without `dim`, of the flattened tensor."""
+    """`gather` with broadcasting; without `dim`, of the flattened tensor. With it, indices may be negative.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.take_along_dim.html
+    """
+    if indices.dtype is not dtypes.int64:
+        raise RuntimeError(
+            f"retrograd.take_along_dim(): dtype of indices should be Long but got {indices.dtype.type_name}"
+        )
     if dim is None:
         return gather(reshape(input, -1), 0, reshape(indices, -1))
     at = wrap_dim(dim, input.ndim)
@@ -381,6 +418,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     common = list(broadcast_shapes(own, wanted))
     source = [*common[:at], input.shape[at], *common[at + 1 :]]
     target = [*common[:at], indices.shape[at], *common[at + 1 :]]
+    if indices.numel() and extremes(indices)[0] < 0:
+        indices = where(indices < 0, indices.remainder(input.shape[at]), indices)
     return gather(expand(input, source), at, expand(indices, target))
 
 

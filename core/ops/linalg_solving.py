@@ -11,7 +11,7 @@ from retrograd.ops import return_types
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.creation import tensor
 from retrograd.ops.declare import publics
-from retrograd.ops.factories import eye
+from retrograd.ops.factories import eye, zeros
 from retrograd.ops.factorizations import (
     _linalg_cholesky,
     _linalg_det,
@@ -84,7 +84,10 @@ def inv(A: Tensor) -> Tensor:
 
 def _infos(A: Tensor, infos: list[int]) -> Tensor:
     """One number a matrix as a tensor."""
-    return tensor(infos, dtype=int32, device=A.device).reshape(bare(A).shape[:-2])
+    shape = bare(A).shape[:-2]
+    if not A.numel():
+        return zeros(shape, dtype=int32, device=A.device)
+    return tensor(infos, dtype=int32, device=A.device).reshape(shape)
 
 
 @of_linalg

@@ -19,7 +19,7 @@ from retrograd.ops.conversion import contiguous
 from retrograd.ops.declare import Array, Raw, composite, op
 from retrograd.ops.factories import ones_like
 from retrograd.ops.graph import graph_kernel
-from retrograd.ops.indexing import corner, flat_positions, in_corner, where
+from retrograd.ops.indexing import corner, flat_positions, in_corner, of_scalar, where
 from retrograd.ops.shape import diagonal, expand, reshape, select, slice_assign, slice_dim
 from retrograd.ops.subscript import lifted_to
 from retrograd.tensor import Tensor, wrap_array
@@ -254,6 +254,8 @@ def index_reduce(
     tensor([[3., 8.],
             [1., 1.]])
     """
+    if not input.ndim:
+        return of_scalar(index_reduce, input, dim, index, source, reduce, include_self=include_self)
     at = wrap_dim(dim, input.ndim)
     if reduce not in _REDUCTIONS[1:]:
         raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")

@@ -676,11 +676,13 @@ def quantile(
     tensor(1.5000)
     """
     _check_quantile(input, q, interpolation)
+    if not input.ndim:
+        dim, keepdim = None, False
     at = 0 if dim is None else wrap_dim(dim, input.ndim)
     ordered = sort(input.reshape(-1) if dim is None or not input.ndim else input, at).values
     hole = ordered.isnan().any(at, keepdim=True)
     single = is_number(q) or not q.ndim
-    shares = tensor([q], dtype=input.dtype, device=input.device) if is_number(q) else q.detach().reshape(-1)
+    shares = tensor([q], dtype=input.dtype, device=input.device) if is_number(q) else q.reshape(-1)
     found = publics["where"](hole, float("nan"), _at_shares(ordered, at, shares, interpolation)).movedim(at, 0)
     if keepdim:
         found = found.reshape((-1, *(1,) * input.ndim)) if dim is None else found.unsqueeze(at + 1)

@@ -80,7 +80,7 @@ def make_view(
         if mode.anomaly:
             remember_call(node)
         made._edge = (node, 0)
-    if made._edge is None:
+    if made._edge is None and (source._break is not None or source._edge is not None or mode.anomaly):
         remember_break(operator_name(name).removeprefix("aten::"), [source], [made], False, mode.grad)
     if mode.dual:
         tangents.push_view(source, made, name, steps)
@@ -192,7 +192,12 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
     return permute(input, *(placed[i] if i in placed else next(rest) for i in range(input.ndim)))
 
 
-alias("swapaxes", transpose)
+@composite
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
+    """`transpose`, under NumPy's name."""
+    return transpose(input, axis0, axis1)
+
+
 alias("swapdims", transpose)
 alias("moveaxis", movedim)
 
@@ -388,12 +393,12 @@ def unsqueezed(input: Tensor, dim: int) -> tuple[int, ...]:
 
 
 @composite
-def expand(input: Tensor, *sizes: Any) -> Tensor:
+def expand(input: Tensor, *sizes: Any, size: Sequence[int] | None = None) -> Tensor:
     """A view in which dimensions of size 1 are repeated without a copy; -1 keeps a size.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.expand.html
     """
-    wanted = as_ints(sizes)
+    wanted = as_ints(sizes if size is None else (size,))
     shape = tuple(input._array.shape)
     lead = len(wanted) - len(shape)
     if lead < 0:
@@ -616,12 +621,15 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 @composite
-def split(input: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+def split(
+    input: Tensor, split_size_or_sections: Any = None, dim: int = 0, *, split_size: Any = None
+) -> tuple[Tensor, ...]:
     """Views of consecutive pieces of a dimension: of one size (the last may be smaller), or of given sizes.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.split.html
     """
-    return split_views(input, split_size_or_sections, dim, "Split")
+    wanted = split_size_or_sections if split_size is None else split_size  # the name that the method has for it
+    return split_views(input, wanted, dim, "Split")
 
 
 def split_views(input: Tensor, split_size_or_sections: int | Sequence[int], dim: int, name: str) -> tuple[Tensor, ...]:
@@ -662,7 +670,10 @@ def _split_size(given: Any) -> int:
         ) from None
 
 
-alias("split_with_sizes", split)
+@composite
+def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """`split` into pieces of the given sizes."""
+    return split(input, list(split_sizes), dim)
 
 
 @composite
@@ -686,12 +697,19 @@ def chunk_sizes(input: Tensor, chunks: int, dim: int) -> int | list[int]:
 
 
 @composite
-def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of pieces of a dimension: as even as possible, or cut at the given indices."""
+def tensor_split(
+    input: Tensor, indices_or_sections: Any = None, dim: int = 0, *, sections: Any = None, indices: Any = None
+) -> tuple[Tensor, ...]:
+    """Views of pieces of a dimension: as even as possible, or cut at the given indices.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.tensor_split.html
+    """
     at = wrap_dim(dim, input.ndim)
     n = input._array.shape[at]
-    if isinstance(indices_or_sections, int):
-        count = indices_or_sections
+    if indices_or_sections is None:
+        indices_or_sections = sections if indices is None else indices
+    if isinstance(indices_or_sections, int) or getattr(indices_or_sections, "ndim", None) == 0:
+        count = index(indices_or_sections)
         if count <= 0:
             raise RuntimeError(f"number of sections must be larger than 0, got {count}")
         sizes = [n // count + (i < n % count) for i in range(count)]

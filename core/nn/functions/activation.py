@@ -284,7 +284,9 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
             )
     if weight.ndim > 1:
         raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}")
-    if input.ndim != 1 or weight.ndim:
+    if not input.ndim:
+        weight = weight.reshape(())
+    elif input.ndim != 1 or weight.ndim:
         shape = (1,) * min(1, input.ndim) + (-1,) * min(1, max(input.ndim - 1, 0)) + (1,) * max(input.ndim - 2, 0)
         weight = weight.reshape(shape) if input.ndim > 1 else weight
     return activation._prelu(input, weight)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from retrograd.nn.functions.vision import pad
 from retrograd.ops import arrange
 from retrograd.ops.arguments import expand_pair
 from retrograd.ops.neural import _convolution, _transposed_convolution
@@ -213,6 +214,10 @@ def _transpose(
     batch = input.unsqueeze(0) if is_single else input
     _check_channels(batch, weight, bias, groups, True, list(input.shape))
     _check_types(input, weight, bias)
+    if any(e >= s for e, s in zip(extra, strides, strict=True)):  # more than the stride leaves open: cut from the whole
+        whole = _transpose(name, dims, input, weight, None, strides, 0, 0, groups, dilations)
+        out = pad(whole, [each for p, e in zip(pads[::-1], extra[::-1], strict=True) for each in (-p, e - p)])
+        return out if bias is None else out + bias.reshape(-1, *(1,) * dims)
     spatial = tuple(
         (n - 1) * s - 2 * p + d * (k - 1) + e + 1
         for n, s, p, d, k, e in zip(batch.shape[2:], strides, pads, dilations, weight.shape[2:], extra, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from retrograd.ops.shape import broadcast_tensors
 from retrograd.tensor import Tensor
 
 __all__ = ["cosine_similarity", "pairwise_distance", "pdist"]
@@ -22,6 +23,8 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     if not x1.dtype.is_differentiable or not x2.dtype.is_differentiable:
         wrong = x1 if not x1.dtype.is_differentiable else x2
         raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {wrong.dtype.type_name}")
+    if x1.shape != x2.shape:
+        x1, x2 = broadcast_tensors(x1, x2)
     lengths = (each.norm(2, dim, keepdim=True).clamp_min(eps) for each in (x1, x2))
     first, second = (each / length for each, length in zip((x1, x2), lengths, strict=True))
     return (first * second).sum(dim)

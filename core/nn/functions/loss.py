@@ -618,11 +618,11 @@ def multi_margin_loss(
         raise ValueError("only p == 1 and p == 2 supported")
     if weight is not None and weight.ndim != 1:
         raise ValueError("weight must be one-dimensional")
-    rows = input.unsqueeze(0) if input.ndim == 1 else input
+    rows = input.reshape(1, -1) if input.ndim < 2 else input
     labels = target.reshape(-1)
     _check_classes(labels, rows.shape[1], -100)
     value = _multi_margin_loss(rows, labels, weight, p, margin, reduction)
-    return value.squeeze(0) if input.ndim == 1 and reduction == "none" else value
+    return value.squeeze(0) if input.ndim < 2 and reduction == "none" else value
 
 
 def multilabel_margin_loss(
@@ -634,6 +634,8 @@ def multilabel_margin_loss(
 ) -> Tensor:
     """How much classes that are no targets come within 1 of those that are; each row of targets ends with -1."""
     reduction = _reduction(reduction, size_average, reduce)
+    if not input.ndim:
+        input, target = input.reshape(1), target.reshape(1)
     counts = (target >= 0).long().cumprod(-1)  # the labels in front of the first -1
     labels = target * counts
     is_target = (target.detach() * 0).scatter_add(-1, labels, counts) > 0

@@ -107,8 +107,9 @@ def _positions(input: Tensor, axis: int, before: int, after: int, mode: str) -> 
     if mode == "circular" and max(before, after) > n:
         raise RuntimeError("Padding value causes wrapping around more than once.")
     places = range(-before, n + after)
-    if mode == "circular":
-        return tuple(each % n for each in places)
+    if mode == "circular":  # what is cut off at one end does not come in at the other
+        start, period = max(-before, 0), n + min(before, 0) + min(after, 0)
+        return tuple((each - start) % period + start for each in places)
     if mode == "replicate":
         return tuple(min(max(each, 0), n - 1) for each in places)
     return tuple(-each if each < 0 else 2 * (n - 1) - each if each >= n else each for each in places)

@@ -1,0 +1,40 @@
+"""What functions of nn give at the edges of what they take, as PyTorch's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from programs import assert_same
+
+import retrograd
+
+
+@pytest.fixture(params=["numpy", "jax"])
+def _backend(request: pytest.FixtureRequest) -> Iterator[None]:
+    with retrograd.use_backend(request.param):
+        yield
+
+
+@pytest.mark.usefixtures("_backend")
+def test_output_padding_beyond_the_stride() -> None:
+    assert_same("""
+    x, w = torch.ones(1, 1, 3, 3, requires_grad=True), torch.ones(1, 1, 2, 2, requires_grad=True)
+    out = F.conv_transpose2d(x, w, torch.ones(1), stride=(1, 3), padding=(1, 0), output_padding=(1, 3), dilation=(2, 4))
+    print(out.detach(), torch.autograd.grad((out * out).sum(), (x, w)))
+    """)
+
+
+@pytest.mark.usefixtures("_backend")
+def test_vectors_of_unlike_shapes_have_the_cosine_of_what_they_broadcast_to() -> None:
+    assert_same("""
+    x, y = torch.arange(6.0).reshape(1, 2, 3) + 1, torch.ones(2, 1, 3)
+    print(F.cosine_similarity(x, y, dim=-2), F.cosine_similarity(x, y, dim=0), F.cosine_similarity(x, y, dim=2))
+    """)
+
+
+def test_what_is_cut_off_does_not_come_round() -> None:
+    assert_same("""
+    x = torch.arange(16.0).reshape(1, 1, 4, 4)
+    print(F.pad(x, (-1, 1, -2, 1), "circular"), F.pad(x, (2, -1, 1, -1), "circular"))
+    """)

@@ -1,0 +1,73 @@
+"""What operators give at the edges of what they take, as PyTorch's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from programs import assert_same
+
+import retrograd
+
+
+@pytest.fixture(params=["numpy", "jax"])
+def _backend(request: pytest.FixtureRequest) -> Iterator[None]:
+    with retrograd.use_backend(request.param):
+        yield
+
+
+_GIVEN = "x = torch.arange(6.0).reshape(2, 3)\n"
+
+
+@pytest.mark.usefixtures("_backend")
+def test_a_value_that_fills_an_element_twice_counts_once() -> None:
+    assert_same(
+        """
+    value = torch.tensor(2.0, requires_grad=True)
+    filled = torch.index_fill(x, 1, torch.tensor([0, 0, 1]), value)
+    print(filled, torch.autograd.grad(filled.sum(), value))
+    """,
+        _GIVEN,
+    )
+
+
+@pytest.mark.usefixtures("_backend")
+def test_indices_of_32_bits_and_negative_ones() -> None:
+    assert_same(
+        """
+    short = torch.tensor([[1], [0]], dtype=torch.int32)
+    print(x.gather(1, short), x.scatter(1, short, 9.0), x.scatter_add(1, short, x))
+    print(torch.take_along_dim(x, torch.tensor([[-1], [0]]), 1))
+    for index in short.to(torch.int8), short:
+        attempt(x.gather if index.dtype is torch.int8 else lambda *_: torch.take_along_dim(x, index, 1), 1, index)
+    attempt(torch.take_along_dim, x, torch.tensor([-1]))
+    """,
+        _GIVEN,
+    )
+
+
+@pytest.mark.usefixtures("_backend")
+def test_a_contracted_dimension_of_size_one_stands_for_all() -> None:
+    assert_same("""
+    a, b = torch.ones(1, 2, requires_grad=True), torch.arange(12.0).reshape(3, 4).requires_grad_()
+    product = torch.tensordot(a, b, dims=([0], [0]))
+    print(product.detach(), torch.autograd.grad(product.sum(), (a, b)))
+    print(torch.tensordot(b.detach(), torch.ones(2, 1, 1), ([0, 1], [1, 2])))
+    """)
+
+
+def test_quantiles_have_a_gradient_for_the_share() -> None:
+    assert_same("""
+    x, share = torch.arange(12.0).reshape(3, 4).requires_grad_(), torch.tensor([0.4], requires_grad=True)
+    print(torch.autograd.grad(x.quantile(share, dim=1).sum(), (x, share)))
+    """)
+
+
+def test_no_differences_are_a_copy() -> None:
+    assert_same(
+        """
+    same = x.requires_grad_().diff(0, prepend=x)
+    print(same, same is x)
+    """,
+        _GIVEN,
+    )
