@@ -10,15 +10,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import retrograd as rg
 from retrograd.backends import registry
 
 from . import keys_cli, looking, run_options
+from .addresses import names_a_port
 from .environment import Environment
-from .errors import DistributedError
-from .run_options import positive
+from .errors import DistributedError, OptionError
+from .messages import MAX_SERVERS
+from .run_options import address, address_to_bind, natural, port, servers, workers
 
 __all__ = ["main"]
 
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
     except (DistributedError, registry.BackendError) as error:
         print(f"retrograd: error: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, OptionError | registry.BackendError) else 1
     return code
 
 
@@ -52,10 +54,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_launch(commands: Commands) -> None:
     launch = commands.add_parser("launch", help="run a script in several workers around servers, on this machine")
-    launch.add_argument("--workers", type=positive, default=2, metavar="N", help="worker processes (default: 2)")
-    launch.add_argument("--servers", type=positive, default=1, metavar="N", help="server processes (default: 1)")
+    launch.add_argument("--workers", type=workers, default=2, metavar="N", help="worker processes (default: 2)")
+    launch.add_argument("--servers", type=servers, default=1, metavar="N", help="server processes (default: 1)")
     launch.add_argument(
-        "--restarts", type=int, default=3, metavar="N", help="how often processes are started again (default: 3)"
+        "--restarts", type=natural, default=3, metavar="N", help="how often processes are started again (default: 3)"
     )
     launch.add_argument("--resume", action="store_true", help="go on from the snapshots of a former run")
     _add_bind(launch)
@@ -68,10 +70,10 @@ def _add_launch(commands: Commands) -> None:
 
 def _add_server(commands: Commands) -> None:
     server = commands.add_parser("server", help="run a server by hand; `launch` starts its own")
-    server.add_argument("--world-size", type=positive, required=True, metavar="N", help="number of workers")
+    server.add_argument("--world-size", type=workers, required=True, metavar="N", help="number of workers")
     server.add_argument("--run", default="", metavar="ID", dest="run_id", help="serve only workers of this run")
     server.add_argument("--shard", type=_shard, default=(0, 1), metavar="K/N", help="this is server K, from 0, of N")
-    server.add_argument("--lead", default="", metavar="ADDRESS", help="of server 0, for the others")
+    server.add_argument("--lead", type=address, metavar="ADDRESS", help="of server 0, for the others")
     server.add_argument("--resume", action="store_true", help="go on from the snapshots of a former run")
     _add_bind(server)
     _add_metrics(server)
@@ -94,6 +96,7 @@ def _add_worker(commands: Commands) -> None:
 def _add_bind(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bind",
+        type=address_to_bind,
         default="tcp://127.0.0.1:*",
         metavar="ADDRESS",
         help="where the server listens (default: %(default)s)",
@@ -101,7 +104,7 @@ def _add_bind(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_metrics(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--metrics", type=int, metavar="PORT", help="serve Prometheus metrics on this loopback port")
+    parser.add_argument("--metrics", type=port, metavar="PORT", help="serve Prometheus metrics on this loopback port")
     parser.add_argument("--log", type=Path, metavar="FILE", help="append a line of JSON with all numbers every second")
     parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="write event files for TensorBoard")
 
@@ -112,8 +115,10 @@ def _shard(text: str) -> tuple[int, int]:
         shard = int(index), int(count)
     except ValueError:
         shard = 0, 0
-    if not 0 <= shard[0] < shard[1]:
-        raise argparse.ArgumentTypeError(f"must be K/N with K from 0 to N - 1, and is {text!r}")
+    if not 0 <= shard[0] < shard[1] <= MAX_SERVERS:
+        raise argparse.ArgumentTypeError(
+            f"must be K/N with K from 0 to N - 1, and N at most {MAX_SERVERS}, and is {text!r}"
+        )
     return shard
 
 
@@ -124,13 +129,20 @@ def _launch(options: argparse.Namespace) -> int:
     from .metrics import sinks_for
 
     if not Path(options.script).is_file():
-        raise DistributedError(f"there is no script {options.script}")
+        raise OptionError(f"there is no script {options.script}")
+    fields = run_options.fields_of(options, options.workers)
+    _check(options, fields)
+    if options.servers > 1 and names_a_port(options.bind):
+        raise OptionError(
+            f"--bind {options.bind}: {options.servers} servers cannot share a port: say tcp://127.0.0.1:* for a free "
+            "one each"
+        )
     job_options = JobOptions(
         script=(options.script, *options.arguments),
         workers=options.workers,
         servers=options.servers,
         bind=options.bind,
-        fields=run_options.fields_of(options),
+        fields=fields,
         restarts=options.restarts,
         resume=options.resume,
     )
@@ -142,6 +154,19 @@ def _launch(options: argparse.Namespace) -> int:
             sink.close()
 
 
+def _check(options: argparse.Namespace, fields: dict[str, Any]) -> None:
+    """Say what is wrong with the options before anything is started for them."""
+    from .security import ServerKeys, check_bind
+
+    if options.backend and options.backend not in registry.available():
+        registry.load(options.backend)  # says which there are
+    try:
+        keys = None if fields["keys"] is None else ServerKeys.read(fields["keys"])
+        check_bind(options.bind, keys, insecure=fields["insecure"])
+    except DistributedError as error:
+        raise OptionError(str(error)) from None
+
+
 def _serve(options: argparse.Namespace) -> int:
     from .environment import read_timeout
     from .metrics import sinks_for
@@ -149,11 +174,13 @@ def _serve(options: argparse.Namespace) -> int:
     from .server_options import ServerOptions
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    fields = run_options.fields_of(options, options.world_size)
+    _check(options, fields)
     if options.backend:
-        rg.set_default_backend(options.backend)  # an unknown one fails here, before anybody connects
+        rg.set_default_backend(options.backend)  # one that cannot be loaded fails here, before anybody connects
     shard, shards = options.shard
     if shard and not options.lead:
-        raise DistributedError(f"server {shard} of {shards} must know where server 0 listens: say --lead ADDRESS")
+        raise OptionError(f"server {shard} of {shards} must know where server 0 listens: say --lead ADDRESS")
     server = Server(
         ServerOptions(
             world_size=options.world_size,
@@ -162,9 +189,9 @@ def _serve(options: argparse.Namespace) -> int:
             timeout=read_timeout(),
             shard=shard,
             shards=shards,
-            lead=options.lead,
+            lead=options.lead or "",
             resume=options.resume,
-            **run_options.fields_of(options),
+            **fields,
         )
     )
     # The launcher reads this line: port `*` is known only now.
@@ -192,7 +219,13 @@ def _work(options: argparse.Namespace) -> int:
     variables = {"RETROGRAD_SERVERS": options.connect, "RETROGRAD_RUN": options.run_id}
     given = {"RETROGRAD_RANK": options.rank, "RETROGRAD_WORLD_SIZE": options.world_size, "RETROGRAD_KEYS": options.keys}
     os.environ.update({**variables, **{name: value for name, value in given.items() if value}})
-    Environment.read()  # says what is missing before the script is loaded
+    place = Environment.read()  # says what is missing before the script is loaded
+    if place is not None and place.keys:
+        from .security import ClientKeys
+
+        ClientKeys.read(place.keys, "worker", place.rank)
+    if not Path(options.script).is_file():
+        raise OptionError(f"there is no script {options.script}")
     os.execv(sys.executable, [sys.executable, options.script, *options.arguments])
 
 

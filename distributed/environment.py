@@ -23,7 +23,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .errors import DistributedError
+from .addresses import checked
+from .errors import DistributedError, OptionError
 
 __all__ = ["DEFAULT_TIMEOUT", "Environment"]
 
@@ -68,7 +69,7 @@ class Environment:
 
         Raises
         ------
-        DistributedError
+        OptionError
             When only some of the three required ones are set, or one cannot be read. A run that has lost
             a variable on its way must not train alone by mistake.
         """
@@ -77,21 +78,21 @@ class Environment:
         if len(missing) == len(_REQUIRED):
             return None
         if missing:
-            raise DistributedError(
+            raise OptionError(
                 f"the environment names a run but lacks {' and '.join(missing)}: set all of "
                 f"{', '.join(_REQUIRED)}, or none of them to train alone"
             )
         place = cls(
             rank=_read_int(variables, "RETROGRAD_RANK"),
             world_size=_read_int(variables, "RETROGRAD_WORLD_SIZE"),
-            servers=tuple(variables["RETROGRAD_SERVERS"].split(",")),
+            servers=_read_addresses(variables, "RETROGRAD_SERVERS"),
             run=variables.get("RETROGRAD_RUN", ""),
             timeout=read_timeout(variables),
             keys=variables.get("RETROGRAD_KEYS", ""),
             recovery=_read_seconds(variables, "RETROGRAD_RECOVERY"),
         )
         if not 0 <= place.rank < place.world_size:
-            raise DistributedError(
+            raise OptionError(
                 f"RETROGRAD_RANK={place.rank} is not a rank of a run with "
                 f"RETROGRAD_WORLD_SIZE={place.world_size}: ranks go from 0 to world size - 1"
             )
@@ -135,9 +136,7 @@ def read_timeout(variables: Mapping[str, str] | None = None) -> float:
     except ValueError:
         timeout = 0.0
     if not timeout > 0:
-        raise DistributedError(
-            f"RETROGRAD_TIMEOUT={variables['RETROGRAD_TIMEOUT']!r} is not a positive number of seconds"
-        )
+        raise OptionError(f"RETROGRAD_TIMEOUT={variables['RETROGRAD_TIMEOUT']!r} is not a positive number of seconds")
     return timeout
 
 
@@ -147,12 +146,19 @@ def _read_seconds(variables: Mapping[str, str], name: str) -> float:
     except ValueError:
         seconds = -1.0
     if not seconds >= 0:
-        raise DistributedError(f"{name}={variables[name]!r} is not a number of seconds")
+        raise OptionError(f"{name}={variables[name]!r} is not a number of seconds")
     return seconds
+
+
+def _read_addresses(variables: Mapping[str, str], name: str) -> tuple[str, ...]:
+    try:
+        return tuple(checked(each.strip()) for each in variables[name].split(","))
+    except DistributedError as error:
+        raise OptionError(f"{name}={variables[name]!r}: {error}") from None
 
 
 def _read_int(variables: Mapping[str, str], name: str) -> int:
     try:
         return int(variables[name])
     except ValueError:
-        raise DistributedError(f"{name}={variables[name]!r} is not an integer") from None
+        raise OptionError(f"{name}={variables[name]!r} is not an integer") from None

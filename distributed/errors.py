@@ -14,6 +14,7 @@ __all__ = [
     "JournalError",
     "Mismatch",
     "NonFiniteGradient",
+    "OptionError",
     "ProtocolError",
     "Refused",
     "RemoteError",
@@ -29,6 +30,10 @@ __all__ = [
 
 class DistributedError(RuntimeError):
     """Base of all errors that this package raises about other processes."""
+
+
+class OptionError(DistributedError, ValueError):
+    """An option of the command line, or a variable of the environment, that cannot be so, or not with the others."""
 
 
 class ProtocolError(DistributedError, ValueError):

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .errors import OptionError
+from .run_options import natural
+
 if TYPE_CHECKING:
     from .security import Key
 
@@ -19,7 +22,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     group = keys.add_subparsers(required=True, metavar="COMMAND")
     new = group.add_parser("new", help="make the keys of a run: of the server, the launcher, and each worker")
     new.add_argument("folder", metavar="DIR", help="where to; an existing key is never overwritten")
-    new.add_argument("--workers", type=_count, default=2, metavar="N", help="number of workers (default: 2)")
+    new.add_argument("--workers", type=natural, default=2, metavar="N", help="number of workers (default: 2)")
     new.set_defaults(run=_new)
     add = group.add_parser("add", help="make one more key pair in a keys folder")
     add.add_argument("folder", metavar="DIR", help="the keys folder")
@@ -30,13 +33,6 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     listing = group.add_parser("list", help="show the keys of a folder")
     listing.add_argument("folder", metavar="DIR", help="the keys folder")
     listing.set_defaults(run=_list)
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0, and is {number}")
-    return number
 
 
 def _new(options: argparse.Namespace) -> int:
@@ -62,6 +58,8 @@ def _add(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> int:
     from .security import Keyring
 
+    if not Path(options.folder).is_dir():
+        raise OptionError(f"there is no keys folder {options.folder}: `retrograd keys new {options.folder}` makes one")
     keyring = Keyring(options.folder)
     _show(keyring, Path(options.folder))
     return 0

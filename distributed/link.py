@@ -280,12 +280,19 @@ class Link:
         if self._taken is not None and self.welcome is None and now - waiting_since > self.place.timeout:
             self.fail(self._taken)
         elif now - max(self.heard, waiting_since) > limit:
-            self.fail(
-                ServerLost(
-                    f"worker {self.place.rank} has lost the server at {self.address}: no sign of life for {limit:g} s. "
-                    "The server has died, or the network between has; its log says more. Start the run again"
-                )
+            self.fail(ServerLost(self._obituary(limit)))
+
+    def _obituary(self, seconds: float) -> str:
+        """What is said of a server that has been silent for so long."""
+        if not self.boot:
+            return (
+                f"worker {self.place.rank} finds no server at {self.address}: nobody has answered for {seconds:g} s. "
+                "Start the server, or see whether the address is right and the network lets it through"
             )
+        return (
+            f"worker {self.place.rank} has lost the server at {self.address}: no sign of life for {seconds:g} s. "
+            "The server has died, or the network between has; its log says more. Start the run again"
+        )
 
     @property
     def must_join(self) -> bool:

@@ -13,7 +13,7 @@ import zmq
 
 import retrograd as rg
 
-from . import messages, protocol, transport
+from . import messages, protocol, run_options, transport
 from .console import server_table, worker_table
 from .errors import DistributedError, ProtocolError, from_kind
 from .placement import bytes_of
@@ -32,7 +32,9 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     status = commands.add_parser("status", help="show a run: its workers, its servers, and what lies where")
     doctor = commands.add_parser("doctor", help="measure the way to a server: round trips, throughput, versions")
     for parser, run in ((status, _status), (doctor, _doctor)):
-        parser.add_argument("addresses", metavar="ADDRESS", nargs="+", help="of the run's servers")
+        parser.add_argument(
+            "addresses", type=run_options.address, metavar="ADDRESS", nargs="+", help="of the run's servers"
+        )
         parser.add_argument("--keys", metavar="PATH", help="folder or file with a launcher's key")
         parser.set_defaults(run=run)
 

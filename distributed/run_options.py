@@ -5,13 +5,30 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+from .addresses import checked
 from .compression import codec_for
-from .errors import DistributedError
+from .errors import DistributedError, OptionError
+from .messages import MAX_SERVERS, MAX_WORKERS
+from .strategies import strategy_for
 
-__all__ = ["OPTIONS", "add_to", "arguments_of", "fields_of", "positive"]
+__all__ = [
+    "OPTIONS",
+    "add_to",
+    "address",
+    "address_to_bind",
+    "arguments_of",
+    "fields_of",
+    "natural",
+    "port",
+    "servers",
+    "workers",
+]
+
+_Value = TypeVar("_Value")
 
 
 class Option(NamedTuple):
@@ -27,35 +44,81 @@ class Option(NamedTuple):
     choices: tuple[str, ...] | None = None
 
 
+def whole(text: str, least: int, most: float = math.inf) -> int:
+    """A whole number of at least `least` and at most `most`."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if not least <= number <= most:
+        bound = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
+        raise argparse.ArgumentTypeError(f"must be a whole number {bound}, and is {text!r}")
+    return number
+
+
 def positive(text: str) -> int:
     """A whole number from 1 on."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, and is {number}")
-    return number
+    return whole(text, 1)
 
 
-def _natural(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0, and is {number}")
-    return number
+def natural(text: str) -> int:
+    """A whole number from 0 on."""
+    return whole(text, 0)
+
+
+def workers(text: str) -> int:
+    """A number of workers."""
+    return whole(text, 1, MAX_WORKERS)
+
+
+def servers(text: str) -> int:
+    """A number of servers."""
+    return whole(text, 1, MAX_SERVERS)
+
+
+def port(text: str) -> int:
+    """A port of TCP, or 0 for any free one."""
+    return whole(text, 0, 65_535)
+
+
+def address(text: str) -> str:
+    """An address to connect to."""
+    return _read(checked, text)
+
+
+def address_to_bind(text: str) -> str:
+    """An address to listen at."""
+    return _read(partial(checked, to_listen=True), text)
+
+
+def _read(read: Callable[[str], _Value], text: str) -> _Value:
+    try:
+        return read(text)
+    except (DistributedError, ValueError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _staleness(text: str) -> float:
     if text in ("sync", "async"):
         return 0 if text == "sync" else math.inf
-    number = float(text)
-    if number < 0 or (number != math.inf and number != int(number)):
+    number = _float(text)
+    if not number >= 0 or (number != math.inf and number != int(number)):
         raise argparse.ArgumentTypeError(f"must be a number of steps, 'sync' or 'async', and is {text!r}")
     return number
 
 
 def _amount(text: str) -> float:
-    number = float(text)
+    number = _float(text)
     if not 0 <= number < math.inf:
         raise argparse.ArgumentTypeError(f"must be a number from 0 on, and is {text!r}")
     return number
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def size(text: str) -> int:
@@ -68,7 +131,7 @@ def size(text: str) -> int:
     unit = text[len(digits) :].strip().lower().rstrip("b").rstrip("i")
     try:
         number = int(float(digits) * 1024 ** ("", "k", "m", "g", "t").index(unit))
-        if number < 0:
+        if not 0 <= number < 1 << 63:
             raise ValueError
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"{text!r} is no number of bytes: write 4096, 64k, 100M or 2G") from None
@@ -76,10 +139,7 @@ def size(text: str) -> int:
 
 
 def _codec(text: str) -> str:
-    try:
-        codec_for(text)
-    except (DistributedError, ValueError) as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    _read(codec_for, text)
     return text
 
 
@@ -89,7 +149,7 @@ OPTIONS = (
         "--staleness", "staleness", _staleness, 0, "STEPS",
         "how many steps a worker may be ahead of the slowest: 0 or 'sync' is in step, 'async' is no bound",
     ),
-    Option("--backups", "backups", _natural, 0, "N", "in step, do not wait for the last N gradients"),
+    Option("--backups", "backups", natural, 0, "N", "in step, do not wait for the last N gradients"),
     Option("--deterministic", "deterministic", None, False, "", "with a staleness: the same numbers in every run"),
     Option("--scale-rate", "scale_rate", None, False, "", "divide the learning rate by a gradient's staleness"),
     Option(
@@ -139,17 +199,30 @@ def add_to(parser: argparse.ArgumentParser) -> None:
             )
 
 
-def fields_of(namespace: argparse.Namespace) -> dict[str, Any]:
+def fields_of(namespace: argparse.Namespace, world_size: int) -> dict[str, Any]:
     """The options by the names of `ServerOptions`' fields.
 
     Raises
     ------
-    DistributedError
+    OptionError
         When they contradict each other.
     """
     fields = {option.field: getattr(namespace, option.field) for option in OPTIONS}
-    if fields["durable"] and fields["folder"] is None:
-        raise DistributedError("--durable keeps a journal beside the snapshots: say where with --snapshots DIR")
+    if fields["folder"] is None:
+        if fields["durable"]:
+            raise OptionError("--durable keeps a journal beside the snapshots: say where with --snapshots DIR")
+        if namespace.resume:
+            raise OptionError("--resume goes on from snapshots: say where they are with --snapshots DIR")
+    try:
+        strategy_for(
+            world_size,
+            fields["staleness"],
+            backups=fields["backups"],
+            deterministic=fields["deterministic"],
+            scale_rate=fields["scale_rate"],
+        )
+    except DistributedError as error:
+        raise OptionError(str(error)) from None
     if fields["recovery"] is None:
         fields["recovery"] = _RECOVERY if fields["folder"] is not None else 0.0
     return fields

@@ -27,7 +27,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import ipaddress
 import logging
 import os
 import re
@@ -39,11 +38,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias, get_args
-from urllib.parse import urlsplit
 
 import zmq
 from zmq.utils import z85
 
+from .addresses import checked, is_local
 from .errors import DistributedError, Refused
 
 __all__ = [
@@ -53,7 +52,6 @@ __all__ = [
     "Role",
     "ServerKeys",
     "check_bind",
-    "is_local",
     "new_key",
     "new_keys",
 ]
@@ -238,10 +236,10 @@ def new_key(folder: str | os.PathLike[str], name: str, role: Role, ranks: str = 
         When there is one of that name already: a key is never overwritten.
     """
     _need_curve()
-    folder = _make_folder(folder)
     public, secret = map(z85.decode, zmq.curve_keypair())
     fields = {"role": role, "ranks": ranks, "public-key": z85.encode(public).decode()}
     key, _ = _key_of(name, fields, with_secret=False)
+    folder = _make_folder(folder)
     _check_free(folder, [name])
     # The secret first: nobody is on the allow-list who could not use it.
     _write(folder / (name + _SECRET), key, secret)
@@ -503,25 +501,14 @@ def check_bind(address: str, keys: ServerKeys | None, *, insecure: bool) -> None
     Raises
     ------
     Refused
+        When they could.
+    DistributedError
+        When it is no address.
     """
+    checked(address, to_listen=True)
     if keys is None and not insecure and not is_local(address):
         raise Refused(
             f"{address} can be reached from other machines, and whoever reaches it could read and change the "
             "weights. Make keys with `retrograd keys new DIR` and say --keys DIR; or use tcp://127.0.0.1:*; or say "
             "--insecure on a network where you trust everyone"
         )
-
-
-def is_local(address: str) -> bool:
-    """Whether only this machine can reach an address.
-
-    >>> [is_local(a) for a in ("tcp://127.0.0.1:*", "tcp://[::1]:5555", "ipc:///tmp/s", "tcp://*:5555")]
-    [True, True, True, False]
-    """
-    if address.startswith(("ipc://", "inproc://")):
-        return True
-    try:
-        host = urlsplit(address.replace(":*", "")).hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

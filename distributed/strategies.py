@@ -174,7 +174,9 @@ class Synchronous(Strategy):
     def __init__(self, world_size: int, backups: int = 0, *, uneven: bool = False) -> None:
         super().__init__(world_size, uneven=uneven or backups > 0)
         if not 0 <= backups < world_size:
-            raise DistributedError(f"{backups} backup workers leave none of {world_size} to wait for")
+            raise DistributedError(
+                f"{backups} backup workers leave none of {world_size} to wait for: {world_size - 1} is the most"
+            )
         self.backups = backups
 
     def offer(self, claim: Claim) -> list[Decision]:
@@ -250,7 +252,9 @@ class BoundedStaleness(Strategy):
         if not staleness > 0:
             raise DistributedError(f"a staleness of {staleness} is no bound: it must be more than 0, or inf")
         if deterministic and staleness == inf:
-            raise DistributedError("a deterministic run needs a bound on staleness: with none, speed decides")
+            raise DistributedError(
+                "a deterministic run needs a bound on staleness, since with none speed decides: give a number of steps"
+            )
         self.staleness = staleness
         self.deterministic = deterministic
         self.scale_rate = scale_rate

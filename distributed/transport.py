@@ -24,6 +24,7 @@ from typing import Any
 
 import zmq
 
+from .addresses import checked, is_ipv6
 from .errors import AddressInUse, DistributedError
 from .handshake import Authenticator, Handshakes, guard_client, guard_server, user_of
 from .protocol import MAX_HEADER, Array, Frame, Message, Traffic, encode
@@ -199,10 +200,12 @@ def connect(context: zmq.Context[Any], address: str, keys: ClientKeys | None = N
     With `keys` it is encrypted, and made only with the server whose key that is. Whether the server lets
     this client in is what :meth:`Channel.refusal` tells.
     """
+    checked(address)
     socket = context.socket(zmq.DEALER)
     socket.setsockopt(zmq.IMMEDIATE, 1)  # nothing is queued for a server that is not there
     socket.setsockopt(zmq.RECONNECT_IVL, 100)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 5000)
+    socket.setsockopt(zmq.IPV6, is_ipv6(address))
     _set_limits(socket, max_frame=-1)
     if keys is not None:
         guard_client(socket, keys)
@@ -242,6 +245,7 @@ def listen(
     check_bind(address, keys, insecure=insecure)
     authenticator = Authenticator(context, keys.keyring) if keys is not None else None
     socket = context.socket(zmq.ROUTER)
+    socket.setsockopt(zmq.IPV6, is_ipv6(address))
     socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # a vanished peer is an error, not silence
     _set_limits(socket, max_frame=max(max_frame, MAX_HEADER))
     if keys is not None:

@@ -25,7 +25,8 @@ def place(address: str, timeout: float = 10.0) -> Environment:
 
 def test_no_server_is_an_error_that_names_the_address() -> None:
     with pytest.raises(
-        ServerLost, match=r"worker 0 has lost the server at tcp://127\.0\.0\.1:9: no sign of life for 0\.3 s"
+        ServerLost,
+        match=r"worker 0 finds no server at tcp://127\.0\.0\.1:9: nobody has answered for 0\.3 s. Start the server",
     ):
         Client(place("tcp://127.0.0.1:9", timeout=0.3))
 

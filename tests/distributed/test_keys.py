@@ -59,7 +59,7 @@ def test_a_key_is_one_role_s_and_one_worker_s(folder: Path) -> None:
 @pytest.mark.parametrize(
     "address",
     ["tcp://*:5555", "tcp://0.0.0.0:*", "tcp://0:5555", "tcp://192.0.2.7:5555", "tcp://[::]:5555", "tcp://eth0:5555",
-     "tcp://[fe80::1]:5555", "tcp://host.example:5555", "tcp://[", "nonsense"],
+     "tcp://[fe80::1]:5555", "tcp://host.example:5555"],
 )  # fmt: skip
 def test_without_keys_no_other_machine_may_connect(address: str, folder: Path) -> None:
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -180,7 +180,7 @@ def test_a_file_that_is_no_key_is_an_error_at_the_start(folder: Path, old: str, 
 def test_names_of_keys(tmp_path: Path, name: str) -> None:
     with pytest.raises(DistributedError, match="no name for a key"):
         new_key(tmp_path / "keys", name, "launcher")
-    assert list((tmp_path / "keys").iterdir()) == []
+    assert not (tmp_path / "keys").exists()
 
 
 def test_halves_that_do_not_fit(folder: Path) -> None:

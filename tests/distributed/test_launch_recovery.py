@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import signal
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
-from ps_harness import Launch, launched, run_launcher, wait_until, write_script
+from ps_harness import Launch, environment, launched, run_launcher, wait_until, write_script
+
+from retrograd.distributed.console import Display
+from retrograd.distributed.job import Job, JobOptions
+from retrograd.distributed.launcher import LocalLauncher, LocalProcess
 
 pytestmark = pytest.mark.processes
 
@@ -119,3 +126,42 @@ def test_a_run_goes_on_from_the_snapshots_of_another_if_it_is_told_to(tmp_path: 
     np.testing.assert_array_equal(np.load(tmp_path / "w-1.npy"), expected())
     empty = run_launcher("launch", "--snapshots", str(tmp_path / "nothing"), "--resume", first, tmp_path)
     assert (empty.returncode, "holds no snapshot" in empty.stdout) == (1, True)
+
+
+class Dying(LocalLauncher):
+    """Starts servers the first few of which die in their sixth update, be it one that they do again."""
+
+    def __init__(self, lives: int) -> None:
+        self._lives = lives
+
+    def start(self, name: str, arguments: Sequence[str], variables: Mapping[str, str]) -> LocalProcess:
+        own = environment()
+        if name == "server" and self._lives:
+            self._lives -= 1
+            own["RETROGRAD_FAILPOINTS"] = "server.before_apply:6=kill"
+        return super().start(name, arguments, {**variables, **own})
+
+
+@pytest.mark.parametrize("lives", [3, 99], ids=["comes back in the end", "never does"])
+def test_a_server_that_is_killed_while_it_is_started_again_is_started_once_more(lives: int, tmp_path: Path) -> None:
+    (tmp_path / "go").touch()
+    fields = {"folder": tmp_path / "kept", "durable": True, "recovery": 60.0}
+    command = (str(script(tmp_path)), str(tmp_path))
+    screen = io.StringIO()
+    job = Job(JobOptions(command, 2, fields=fields, restarts=3), Dying(lives), Display(screen))
+    code = job.run()
+    said = [line for line in screen.getvalue().splitlines() if line.startswith("server ")]
+    assert said[0] == "server was killed by signal 9 (SIGKILL); it is started again from its last snapshot"
+    tries = [
+        line for line in said if line.startswith("server did not come back: server could not start: it was killed")
+    ]
+    if lives == 3:
+        assert code == 0, screen.getvalue()
+        assert len(tries) == 2
+        for rank in (0, 1):
+            np.testing.assert_array_equal(np.load(tmp_path / f"w-{rank}.npy"), expected())
+    else:
+        assert code == 128 + signal.SIGKILL, screen.getvalue()
+        assert len(tries) == 3
+        assert not list(tmp_path.glob("w-*.npy"))
+    assert psutil.Process().children(recursive=True) == []
