@@ -159,9 +159,13 @@ class View:
         The name of the operator that made it.
     version
         The version that its edge belongs to: Note [Stale views] in `retrograd.autograd.stale`.
+    dual
+        The number of the forward-mode level at which it was given a tangent that is not its base's.
+    origin
+        The nearest such view that it was taken from, if any.
     """
 
-    __slots__ = ("base", "chain", "creation", "node_name", "version")
+    __slots__ = ("base", "chain", "creation", "dual", "node_name", "origin", "version")
 
     def __init__(self, base: Tensor, chain: Chain | None, creation: str | None, node_name: str, version: int) -> None:
         self.base = base
@@ -169,6 +173,8 @@ class View:
         self.creation = creation
         self.node_name = node_name
         self.version = version
+        self.dual: int | None = None
+        self.origin: Tensor | None = None
 
 
 class Storage:
@@ -237,7 +243,7 @@ def expanded_dims(tensor: Tensor) -> list[int]:
     meta, k = tensor._meta, tensor._k
     if not k.mutable and (meta is None or meta.storage is None):
         return []
-    strides = k.strides(tensor._array) if k.mutable else tensor._layout().strides
+    strides = tensor.stride()
     return _repeating(tensor._array.shape, strides) if 0 in strides else []
 
 
@@ -251,7 +257,7 @@ def refuse_overlap(target: Tensor, others: Sequence[Any]) -> None:
     shared = None if meta is None else meta.storage
     if shared is None and not k.mutable:
         return
-    strides = k.strides(target._array) if k.mutable else target._layout().strides
+    strides = target.stride()
     if 0 in strides and _repeating(target._array.shape, strides):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "

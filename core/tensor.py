@@ -229,7 +229,8 @@ class Tensor:
 
     def stride(self, dim: int | None = None) -> Any:
         """How many elements apart neighbours along each dimension lie in memory."""
-        strides = self._layout().strides
+        k = self._k
+        strides = k.strides(self._array) if k.mutable else self._layout().strides
         if dim is None:
             return strides
         from retrograd.ops.arguments import wrap_dim

@@ -232,9 +232,14 @@ TAKEN_AS_DATA: Final = break_at(".data", ".data takes its result out of the grap
 
 def remember_break(name: str, inputs: Sequence[Any], tensors: Sequence[Any], recorded: bool, grad: bool) -> None:
     """Leave with results that have no edge the first break on their way from the leaves."""
+    within = known = False
+    for each in inputs:
+        within = within or getattr(each, "_edge", None) is not None
+        known = known or getattr(each, "_break", None) is not None
+    if not (within or known or current_mode().anomaly):
+        return
     for tensor in tensors:
         if tensor._edge is None:
-            within = any(getattr(each, "_edge", None) is not None for each in inputs)
             tensor._break = first_break(name, inputs, within, tensor.dtype, recorded, grad)
 
 

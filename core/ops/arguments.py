@@ -120,6 +120,8 @@ def infer_size(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
     RuntimeError
         If there is more than one -1, or no size fits.
     """
+    if math.prod(shape) == numel and min(shape, default=0) >= 0:
+        return shape
     unknown = [i for i, n in enumerate(shape) if n == -1]
     if len(unknown) > 1:
         raise RuntimeError("only one dimension can be inferred")

@@ -16,7 +16,14 @@ from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import UNGENERATED
 from retrograd.autograd.profiler import operator_name
 from retrograd.autograd.rebase import check_writable, rebase
-from retrograd.autograd.tangents import Level, move_tangents, push_write, refuse_out, tangents_of
+from retrograd.autograd.tangents import (
+    Level,
+    check_writable_tangents,
+    clone_tangents,
+    push_write,
+    refuse_out,
+    tangents_of,
+)
 from retrograd.dtypes import can_cast
 from retrograd.levels import births
 from retrograd.ops import dispatch, specialise
@@ -25,7 +32,7 @@ from retrograd.ops.declare import Array, Op, op, op_of
 from retrograd.ops.mapped_writes import at_level_of, whole
 from retrograd.ops.old_order import ONE_FACTOR, in_new_order
 from retrograd.ops.options import as_number, c_name, described, fill_number
-from retrograd.ops.plain_writes import wrote
+from retrograd.ops.plain_writes import fits, wrote
 from retrograd.storage import overwrite, refuse_overlap, sign, write
 from retrograd.tensor import Tensor, own_edge, wrap_array
 
@@ -110,6 +117,11 @@ def _tangents(op: Op, inputs: Sequence[Any], values: dict[str, Any]) -> dict[Lev
     """In forward mode the tangents of the result, from the same operator run out of place."""
     if not any(tangents_of(each) for each in inputs):
         return {}
+    target = inputs[0]
+    check_writable_tangents(target)
+    if current_mode().grad:  # The graph of the tangents saves the target and its tangents as they are before the write.
+        kept = _kept(target._k, target._array, target)
+        inputs = [kept if each is target else each for each in inputs]
     arguments = iter(inputs)
     functional = dispatch.call(op, *(next(arguments) if n in op.kinds else values[n] for n in op.signature.parameters))
     return tangents_of(functional)
@@ -140,11 +152,16 @@ def _snapshot(
     first = op.inputs[0]
     if first not in plan.names:
         return list(inputs), list(arrays)
-    old = k.copy(arrays[0]) if k.mutable else arrays[0]
-    kept = wrap_array(old, k)
-    kept._edge = edges[0]
-    move_tangents(inputs[0], kept)
-    return [kept, *inputs[1:]], [old, *arrays[1:]]
+    kept = _kept(k, arrays[0], inputs[0])
+    return [kept, *inputs[1:]], [kept._array, *arrays[1:]]
+
+
+def _kept(k: Any, array: Any, target: Tensor) -> Tensor:
+    """The target with its edge and tangents as they are, although its memory and theirs is written to."""
+    kept = wrap_array(k.copy(array) if k.mutable else array, k)
+    kept._edge = target._edge
+    clone_tangents(target, kept)
+    return kept
 
 
 class Target(Tensor):
@@ -332,6 +349,8 @@ def fill_(self: Tensor, value: Any) -> Tensor:
                 f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions."
             )
         return call_inplace(op_of(_fill_tensor), self, value)
+    if fits(value, self.dtype):
+        return call_inplace(op_of(_fill), self, value)
     if not isinstance(value, (bool, int, float, complex)) and not hasattr(value, "item"):
         got = described(value)
         raise TypeError(

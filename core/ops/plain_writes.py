@@ -10,15 +10,19 @@ import math
 from typing import Any
 
 from retrograd.autograd.explaining import NOT_RECORDED, break_at
-from retrograd.autograd.modes import GRAD, NO_GRAD, Mode
+from retrograd.autograd.modes import GRAD, NO_GRAD, Mode, current_mode
+from retrograd.dtypes import Category, dtype
 from retrograd.levels import births
 from retrograd.ops.declare import Op
 from retrograd.storage import bump, sign
 from retrograd.tensor import Parameter, Tensor
 
-__all__ = ["is_plain", "wrote"]
+__all__ = ["assigned", "fits", "is_plain", "wrote"]
 
 _PLAIN = (Tensor, Parameter)
+_SMALL = 65504
+"""The largest number of the smallest floating-point type."""
+
 _LARGE = 1 << 15
 """Elements from which a result is not made apart and then copied."""
 
@@ -57,10 +61,52 @@ def wrote(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> bool:
             k.assign(array, result)
     except Exception:  # of whatever kind: the general path finds it again and says it in PyTorch's words
         return False
-    _leave_break(op, target, rest)
+    _leave_break(op.shown_name + "_", target, rest)
     bump(target)
     sign(target._cell, op.name + "_", None, None)
     return True
+
+
+def assigned(target: Tensor, key: Any, value: Any) -> bool:
+    """`target[key] = value` for ints and slices, if that is an ordinary write; whether it was, and is done."""
+    mode = current_mode()
+    if not is_plain(target, mode) or not all(map(_is_basic, key if type(key) is tuple else (key,))):
+        return False
+    k, array, name = target._k, target._array, "fill_"
+    if type(value) in _PLAIN:
+        meta, own, name = value._meta, target._meta, "copy_"
+        shares = own is not None and own.storage is not None and meta is not None and meta.storage is own.storage
+        records = mode is GRAD and value._edge is not None
+        if value._k is not k or value._array.dtype is not array.dtype or shares or records:
+            return False
+        given = value._array
+    elif fits(value, target.dtype):
+        given = value
+    else:
+        return False
+    try:
+        array[key] = given
+    except Exception:  # as in `wrote`
+        return False
+    _leave_break(name, target, (value,))
+    bump(target)
+    sign(target._cell, name, None, None)
+    return True
+
+
+def _is_basic(index: Any) -> bool:
+    """Whether an index means the same to every library: an int, or a slice with a positive step."""
+    if type(index) is not slice:
+        return type(index) is int
+    bounds = index.start, index.stop, index.step
+    return all(each is None or type(each) is int for each in bounds) and (bounds[2] is None or bounds[2] > 0)
+
+
+def fits(value: Any, dtype: dtype) -> bool:
+    """Whether a number is, without a closer look, one that a tensor of that type may be filled with."""
+    if dtype.is_floating_point:
+        return type(value) in (int, float) and -_SMALL <= value <= _SMALL
+    return type(value) is int and 0 <= value < 128 and dtype.category is Category.INTEGER
 
 
 def _inputs(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> list[Any] | None:
@@ -103,12 +149,12 @@ def _computed(op: Op, k: Any, array: Any, rest: tuple[Any, ...]) -> Any:
     return op.forward_for(k)(k, array, *(each._array if type(each) in _PLAIN else each for each in rest))
 
 
-def _leave_break(op: Op, target: Tensor, rest: tuple[Any, ...]) -> None:
+def _leave_break(name: str, target: Tensor, rest: tuple[Any, ...]) -> None:
     """See Note [Breaks] in `retrograd.autograd.explaining`."""
     if target._edge is None and target._break is None:
         for each in rest:
             if type(each) in _PLAIN and (each._break is not None or each._edge is not None):
-                found = each._break or break_at(op.shown_name + "_", NOT_RECORDED)
+                found = each._break or break_at(name, NOT_RECORDED)
                 target._break = found
                 if target._meta is not None and target._meta.view is not None:
                     base = target._meta.view.base

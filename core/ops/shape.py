@@ -94,7 +94,9 @@ def _view_of(source: Tensor, chain: Chain | None, creation: str | None, name: st
     version = 0 if source.is_inference() else source._cell[0]
     if own is None:
         return View(source, chain, creation, name, version)
-    return View(own.base, chain, creation or own.creation, name, version)
+    made = View(own.base, chain, creation or own.creation, name, version)
+    made.origin = own.origin if own.dual is None else source
+    return made
 
 
 def make_views(source: Tensor, name: str, steps: Sequence[Step], **arguments: Any) -> tuple[Tensor, ...]:
@@ -244,8 +246,7 @@ def view(input: Tensor, *shape: Any, size: Sequence[int] | None = None) -> Tenso
     """
     sizes = as_ints(shape if size is None else (size,))
     wanted = infer_size(sizes, input.numel())
-    layout = input._layout()
-    if view_strides(layout.shape, layout.strides, wanted) is None:
+    if not input.is_contiguous() and view_strides(tuple(input._array.shape), input.stride(), wanted) is None:
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
             "contiguous subspaces). Use .reshape(...) instead."
@@ -273,10 +274,9 @@ def reshape(input: Tensor, *args: Any, shape: Sequence[int] | None = None) -> Te
     """
     sizes = as_ints(args if shape is None else (shape,))
     wanted = infer_size(sizes, input.numel())
-    layout = input._layout()
-    if layout.is_contiguous():
+    if input.is_contiguous():
         return make_view(input, "ViewBackward0", Reshape(wanted))
-    if view_strides(layout.shape, layout.strides, wanted) is not None:
+    if view_strides(tuple(input._array.shape), input.stride(), wanted) is not None:
         return make_view(input, "ReshapeAliasBackward0", Reshape(wanted))
     return unsafe_view(contiguous(input), wanted)
 

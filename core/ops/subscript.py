@@ -20,6 +20,7 @@ from retrograd.ops.broadcasting import broadcast_shapes, sum_to
 from retrograd.ops.checks import extremes
 from retrograd.ops.declare import Array, Raw, composite, op, op_of
 from retrograd.ops.options import c_name, fill_number
+from retrograd.ops.plain_writes import assigned
 from retrograd.ops.shape import alias_of, expand, reshape, select, slice_dim, unsqueeze
 from retrograd.storage import expanded_dims
 from retrograd.tensor import Tensor, wrap_array
@@ -55,10 +56,29 @@ def getitem(self: Tensor, key: Any) -> Tensor:
         return _select_checked(self, 0, key, 0) if self._array.shape else _no_index_on_scalar()
     if type(key) is slice:
         return _sliced(self, 0, key) if self._array.shape else _no_slice_of_scalar()
-    viewed, indices, masks = _view_part(self, key)
+    if type(key) is tuple and len(key) <= len(self._array.shape) and _BASIC.issuperset(map(type, key)):
+        viewed, indices, masks = _selected(self, key), (), ()
+    else:
+        viewed, indices, masks = _view_part(self, key)
     if any(each is not None for each in indices):
         return index(viewed, indices, masks)
     return alias_of(self) if viewed is self else viewed
+
+
+_BASIC = frozenset((int, slice))
+
+
+def _selected(self: Tensor, key: tuple[int | slice, ...]) -> Tensor:
+    """`_view_part` of nothing but ints and slices."""
+    viewed, dim = self, 0
+    for position, each in enumerate(key):
+        if type(each) is int:
+            viewed = _select_checked(viewed, dim, each, position)
+        else:
+            assert isinstance(each, slice)
+            viewed = viewed if _takes_all(each, viewed._array.shape[dim]) else _sliced(viewed, dim, each)
+            dim += 1
+    return viewed
 
 
 def setitem(self: Tensor, key: Any, value: Any) -> None:
@@ -71,6 +91,8 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     IndexError
         As `getitem`.
     """
+    if assigned(self, key, value):
+        return
     value = _assignable(self, value)
     if key is False:
         return
