@@ -13,6 +13,7 @@ from retrograd.autograd.anomaly import remember_call, stack_of_caller
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import UNGENERATED, AccumulateGrad, Node, next_sequence_number
 from retrograd.autograd.rebase import check_writable
+from retrograd.autograd.tangents import tangents_of
 from retrograd.device import device
 from retrograd.dtypes import DTYPES, cpp_name, dtype
 from retrograd.ops.options import described
@@ -151,6 +152,12 @@ def set_(
     records = mode.grad and any(each.requires_grad for each in given)
     check_writable(self, mode, records)
     place = _place(self, source, storage_offset or 0, size, stride)
+    if tangents_of(self):
+        raise NotImplementedError(
+            "Trying to use forward AD with set_ that does not support it because it has not been implemented yet.\n"
+            "Please file an issue to PyTorch at https://github.com/pytorch/pytorch/issues/new?template=feature-request.yml"
+            " so that we can prioritize its implementation."
+        )
     edges = tuple(each._edge for each in given) if records else ()
     bump(self)
     if source is None:

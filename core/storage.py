@@ -160,7 +160,7 @@ class View:
     version
         The version that its edge belongs to: Note [Stale views] in `retrograd.autograd.stale`.
     dual
-        The number of the forward-mode level at which it was given a tangent that is not its base's.
+        The number of the forward-mode level at which its tangent, or that it has none, is not its base's.
     origin
         The nearest such view that it was taken from, if any.
     """

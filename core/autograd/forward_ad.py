@@ -12,9 +12,12 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from retrograd.autograd.modes import ModeContext, current_mode, set_mode
-from retrograd.autograd.tangents import Level, detached, set_tangent, tangent_of
+from retrograd.autograd.tangents import Level, set_tangent, tangent_of
+from retrograd.layout import contiguous_format
 from retrograd.levels import innermost_vmap
+from retrograd.storage import expanded_dims
 from retrograd.tensor import Tensor
+from retrograd.views import Reshape
 
 __all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual"]
 
@@ -162,7 +165,7 @@ def _check_mapping(level: Level, name: str) -> None:
 
 def dual_at(level: Level, tensor: Tensor, tangent: Any) -> Tensor:
     """`make_dual` at a level, for a tangent or a placeholder of one."""
-    from retrograd.ops.shape import alias_of
+    from retrograd.ops.shape import make_view
 
     for name, each in (("primal", tensor), ("tangent", tangent)):
         if isinstance(each, Tensor) and not each.dtype.is_differentiable:
@@ -177,14 +180,36 @@ def dual_at(level: Level, tensor: Tensor, tangent: Any) -> Tensor:
     if table is not None:
         # Both belong to its level, wherever they come from: so does what is computed of them there.
         tensor, tangent = table.lift(tensor), table.lift(tangent) if isinstance(tangent, Tensor) else tangent
+    if isinstance(tangent, Tensor) and tangent_of(tangent, level) is not None:
+        raise RuntimeError(
+            "Setting a forward grad that itself has a forward gradient at the same level"
+            f"{current_mode().dual.index(level)} is not supported."
+        )
     if tangent_of(tensor, level) is not None:
         raise RuntimeError(
             "Making a dual Tensor based on a Tensor that already has a forward gradient at the same level "
             f"{current_mode().dual.index(level)} is not supported."
         )
-    dual = alias_of(tensor) if tensor._edge is not None else detached(tensor)
-    set_tangent(dual, level, tangent)
+    dual = make_view(tensor, "ViewBackward0", Reshape(tuple(tensor._array.shape)))
+    dual._own_meta().view.dual = level.number  # type: ignore[union-attr]  # it is a view
+    set_tangent(dual, level, _laid_out_as(tensor, tangent) if isinstance(tangent, Tensor) else tangent)
     return dual
+
+
+def _laid_out_as(tensor: Tensor, tangent: Tensor) -> Tensor:
+    """The tangent itself, if it lies in its memory as the tensor does in its own; else a copy that does."""
+    wanted, own = tensor._layout(), tangent._layout()
+    axes = [i for i, n in enumerate(wanted.shape) if n != 1]
+    if own.offset == wanted.offset and all(own.strides[i] == wanted.strides[i] for i in axes):
+        return tangent
+    if expanded_dims(tensor):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+            "Please clone() the tensor before performing the operation."
+        )
+    order = sorted(range(tensor.ndim), key=lambda i: -wanted.strides[i])
+    copied: Tensor = tangent.permute(order).clone(memory_format=contiguous_format)
+    return copied.permute(sorted(range(tensor.ndim), key=order.__getitem__))
 
 
 def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTensor:
@@ -222,7 +247,8 @@ def unpack_at(level: Level, tensor: Tensor) -> UnpackedDualTensor:
     mode = current_mode()
     set_mode(mode.but(dual=tuple(each for each in mode.dual if each is not level)))
     try:
-        primal = alias_of(tensor) if tensor._edge is not None else detached(tensor)
+        primal = alias_of(tensor)
+        primal._own_meta().view.dual = level.number  # type: ignore[union-attr]  # a view without the tangent
     finally:
         set_mode(mode)
     return UnpackedDualTensor(primal, tangent)

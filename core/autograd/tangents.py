@@ -31,11 +31,11 @@ from retrograd.views import links_to
 
 if TYPE_CHECKING:
     from retrograd.ops.declare import Op
-    from retrograd.storage import View
     from retrograd.views import Chain
 
 __all__ = [
-    "Level", "Rule", "Tape", "call", "carry", "detached", "entered", "keep_tangents", "move_tangents", "push",
+    "Level", "Rule", "Tape", "call", "carry", "check_writable_tangents", "clone_tangents", "detached", "entered",
+    "keep_tangents", "move_tangents", "push",
     "push_function", "push_view", "push_write", "refuse_out", "set_tangent", "take_tangent", "tangent_of",
     "tangents_of",
 ]  # fmt: skip
@@ -257,6 +257,15 @@ def move_tangents(source: Any, target: Tensor) -> None:
         set_tangent(target, level, tangent)
 
 
+def clone_tangents(source: Any, target: Tensor) -> None:
+    """Give `target` copies of the tangents of `source`, which is about to be written to."""
+    for level, outside in _outwards():
+        tangent = tangent_of(source, level)
+        if tangent is not None:
+            with _Only(outside):
+                set_tangent(target, level, tangent.clone() if isinstance(tangent, Tensor) else tangent)
+
+
 def detached(tensor: Tensor) -> Tensor:
     """The tensor outside of the graph, with its tangents: `detach()` is a constant to forward mode too."""
     alias = tensor._alias()
@@ -332,13 +341,25 @@ def _push_at(level: Level, op: Op, inputs: Sequence[Any], outputs: Sequence[Tens
     tangents = [tangent_of(each, level) for each in inputs]
     present = [each is not None for each in tangents]
     if any(present):
-        _set_all(level, outputs, level.run(rule_of(op, inputs, outputs, values, present), tangents, outputs))
+        pushed = level.run(rule_of(op, inputs, outputs, values, present), tangents, outputs)
+        _set_all(level, outputs, pushed, tangents)
 
 
-def _set_all(level: Level, outputs: Sequence[Any], tangents: Tangents) -> None:
+def _set_all(level: Level, outputs: Sequence[Any], tangents: Tangents, given: Tangents) -> None:
+    """Give the outputs their tangents: memory of their own, not that of the tangents they were computed from."""
+    shared = {id(each._meta.storage) for each in given if isinstance(each, Tensor) and each._meta is not None}
     for output, tangent in zip(outputs, tangents, strict=True):
         if tangent is not None and isinstance(output, Tensor) and output.dtype.is_differentiable:
+            if isinstance(tangent, Tensor) and _is_shared(tangent, given, shared):
+                tangent = tangent.clone(memory_format=contiguous_format)
             set_tangent(output, level, tangent)
+
+
+def _is_shared(tangent: Tensor, given: Tangents, memories: set[int]) -> bool:
+    meta = tangent._meta
+    if meta is not None and meta.storage is not None and id(meta.storage) in memories:
+        return True
+    return any(tangent is each for each in given)
 
 
 def push_function(function: Any, ctx: Any, args: Sequence[Any], outputs: Sequence[Any]) -> None:
@@ -375,7 +396,7 @@ def push_function(function: Any, ctx: Any, args: Sequence[Any], outputs: Sequenc
         with _Only(outside):
             uses = tuple(each for each in kept if each is not None)
             pushed = level.run(Rule(run, uses), tangents, outputs)
-        _set_all(level, outputs, pushed)
+            _set_all(level, outputs, pushed, ())
 
 
 def _check_pushed(function: Any, output: Any, tangent: Any) -> None:
@@ -400,43 +421,68 @@ def push_view(source: Tensor, made: Tensor, name: str, steps: Any) -> None:
 
 
 def push_write(target: Tensor, tangents: dict[Level, Any]) -> None:
-    """An in-place write replaces the tangents of what was written to, and so of the base and its other views."""
-    view = None if target._meta is None else target._meta.view
-    base = target if view is None else view.base
+    """An in-place write replaces the tangents of what was written to, and so of the base and its other views.
+
+    A tangent that is there already is written to itself: whoever gave it to `make_dual` sees that.
+    """
     for level, outside in _outwards():
-        own, new = tangent_of(base, level), tangents.get(level)
-        if own is None and new is None and tangent_of(target, level) is None:
+        base = _base_at(target, level)
+        own, new, part = tangent_of(base, level), tangents.get(level), tangent_of(target, level)
+        if own is None and new is None and part is None:
             continue
         with _Only(outside):
-            aliases = _aliases(base)
+            if isinstance(part, Tensor):
+                part.copy_(_zeros_of(target)() if new is None else new)
+                continue
+            aliases = _aliases(base, level)
             written = [base, *aliases]
-            pushed = level.run(Rule(_rewriting(base, target, view, aliases)), [own, new], written)
+            pushed = level.run(Rule(_rewriting(base, target, aliases)), [own, new], written)
         for each, tangent in zip(written, pushed, strict=True):
             set_tangent(each, level, tangent)
 
 
-def _aliases(base: Tensor) -> list[Tensor]:
-    """The live views of a tensor."""
+def check_writable_tangents(target: Any) -> None:
+    """Refuse a write that would have to write to a tangent which the graph does not let be written to."""
+    if current_mode().grad:
+        for tangent in tangents_of(target).values():
+            if isinstance(tangent, Tensor) and tangent.is_leaf and tangent.requires_grad:
+                raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+
+
+def _base_at(tensor: Tensor, level: Level) -> Tensor:
+    """Whose tangent at a level the tensor's is a part of: its base, or a view of that which was made dual there."""
+    while (view := None if tensor._meta is None else tensor._meta.view) is not None and view.dual != level.number:
+        tensor = view.base if view.origin is None else view.origin
+    return tensor
+
+
+def _aliases(base: Tensor, level: Level) -> list[Tensor]:
+    """The live views of a tensor that share its tangent at a level."""
     storage = None if base._meta is None else base._meta.storage
     live = () if storage is None else storage.live()
-    return [each for each in live if (view := each._own_meta().view) is not None and view.base is base]
+    return [each for each in live if each is not base and _base_at(each, level) is base]
 
 
-def _rewriting(base: Tensor, target: Tensor, view: View | None, aliases: list[Tensor]) -> Callable[[Any], Tangents]:
-    chains = [each._own_meta().view.chain for each in aliases]  # type: ignore[union-attr]  # they are views
+def _chain(tensor: Tensor) -> Chain | None:
+    view = None if tensor._meta is None else tensor._meta.view
+    return None if view is None else view.chain
+
+
+def _rewriting(base: Tensor, target: Tensor, aliases: list[Tensor]) -> Callable[[Any], Tangents]:
+    begin, at, chains = _chain(base), _chain(target), [_chain(each) for each in aliases]
     zeros_of_base, zeros_of_target, dtype = _zeros_of(base), _zeros_of(target), target.dtype
 
     def run(tangents: Tangents) -> Tangents:
         own, new = tangents
         new = zeros_of_target() if new is None else new.to(dtype)
-        if view is None:
-            whole = new
+        if target is base:
+            whole = new.clone()  # which may be the tangent of what was written
         else:
             # Contiguous, because steps of any layout count the elements of such an array.
             whole = zeros_of_base() if own is None else own.clone(memory_format=contiguous_format)
             whole = _mapped_like(whole, new)
-            _stepped({None: whole}, view.chain).copy_(new)
-        known: dict[Chain | None, Tensor] = {None: whole}
+            _stepped({begin: whole}, at).copy_(new)
+        known: dict[Chain | None, Tensor] = {begin: whole}
         return [whole, *(_stepped(known, each) for each in chains)]
 
     return run
