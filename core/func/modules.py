@@ -225,7 +225,7 @@ def replace_all_batch_norm_modules_(root: Module) -> Module:
     >>> norm.running_mean is None, norm.track_running_stats
     (True, False)
     """
-    from retrograd.nn.modules.normalization import _BatchNorm
+    from retrograd.nn.modules.batchnorm import _BatchNorm
 
     for each in root.modules():
         if isinstance(each, _BatchNorm) and each.track_running_stats:

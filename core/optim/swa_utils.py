@@ -15,7 +15,7 @@ from typing import Any
 from retrograd.autograd.modes import no_grad
 from retrograd.dtypes import int64
 from retrograd.nn import Module
-from retrograd.nn.modules.normalization import _BatchNorm
+from retrograd.nn.modules.batchnorm import _BatchNorm
 from retrograd.ops.creation import tensor
 from retrograd.optim.optimizer import Optimizer
 from retrograd.optim.schedule import LRScheduler, per_group

@@ -17,7 +17,7 @@ _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 Ints = tuple[int, ...]
 
 
-class _Conv(Module):
+class _ConvNd(Module):
     """Settings and parameters; `dims` is the number of spatial dimensions."""
 
     dims: int
@@ -105,7 +105,7 @@ class _Conv(Module):
         return text + (f", padding_mode={self.padding_mode}" if self.padding_mode != "zeros" else "")
 
 
-class _Forward(_Conv):
+class _Forward(_ConvNd):
     def __init__(
         self,
         in_channels: int,
@@ -186,7 +186,7 @@ class Conv3d(_Forward):
         return self._convolve(F.conv3d, input)
 
 
-class _Transposed(_Conv):
+class _ConvTransposeNd(_ConvNd):
     transposed = True
 
     def __init__(
@@ -237,7 +237,7 @@ class _Transposed(_Conv):
         return tuple(extra)
 
 
-class ConvTranspose1d(_Transposed):
+class ConvTranspose1d(_ConvTransposeNd):
     """The transpose of `Conv1d`."""
 
     dims = 1
@@ -246,7 +246,7 @@ class ConvTranspose1d(_Transposed):
         return self._spread(F.conv_transpose1d, input, output_size)
 
 
-class ConvTranspose2d(_Transposed):
+class ConvTranspose2d(_ConvTransposeNd):
     """The transpose of `Conv2d`: each element is spread over a window.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ConvTranspose2d.html
@@ -258,7 +258,7 @@ class ConvTranspose2d(_Transposed):
         return self._spread(F.conv_transpose2d, input, output_size)
 
 
-class ConvTranspose3d(_Transposed):
+class ConvTranspose3d(_ConvTransposeNd):
     """The transpose of `Conv3d`."""
 
     dims = 3

@@ -7,18 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from retrograd.autograd.modes import no_grad
 from retrograd.dtypes import int64
+from retrograd.nn.modules.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from retrograd.nn.modules.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from retrograd.nn.modules.hooks import add_hook
+from retrograd.nn.modules.instancenorm import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from retrograd.nn.modules.linear import Linear
 from retrograd.nn.modules.module import Module
-from retrograd.nn.modules.normalization import (
-    BatchNorm1d,
-    BatchNorm2d,
-    BatchNorm3d,
-    InstanceNorm1d,
-    InstanceNorm2d,
-    InstanceNorm3d,
-)
 from retrograd.nn.parameter import UninitializedBuffer, UninitializedParameter, is_lazy
 from retrograd.ops.creation import tensor
 from retrograd.tensor import Tensor

@@ -14,9 +14,10 @@ from retrograd.nn.functions.multihead import canonical_mask
 from retrograd.nn.modules.activation import GELU, ReLU
 from retrograd.nn.modules.attention import MultiheadAttention
 from retrograd.nn.modules.container import ModuleList
+from retrograd.nn.modules.dropout import Dropout
 from retrograd.nn.modules.linear import Linear
 from retrograd.nn.modules.module import Module
-from retrograd.nn.modules.normalization import Dropout, LayerNorm
+from retrograd.nn.modules.normalization import LayerNorm
 from retrograd.ops.factories import full
 from retrograd.tensor import Tensor
 

@@ -17,7 +17,7 @@ from retrograd.ops.arrange import cat, stack
 from retrograd.ops.factories import empty, zeros
 from retrograd.tensor import Parameter, Tensor
 
-__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNBase", "RNNCell"]
+__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNBase", "RNNCell", "RNNCellBase"]
 
 State = Any  # a tensor; for the LSTM a pair of tensors
 
@@ -52,7 +52,7 @@ def _reset(module: Module, hidden_size: int) -> None:
         init.uniform_(weight, -bound, bound)
 
 
-class _Cell(Module):
+class RNNCellBase(Module):
     """One step of a recurrent layer."""
 
     kind: str
@@ -94,7 +94,7 @@ class _Cell(Module):
         return text + (f", nonlinearity={kind}" if kind != "tanh" else "")
 
 
-class RNNCell(_Cell):
+class RNNCell(RNNCellBase):
     """``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or with ReLU.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.RNNCell.html
@@ -116,7 +116,7 @@ class RNNCell(_Cell):
         return self._step(input, hx, self.nonlinearity)
 
 
-class LSTMCell(_Cell):
+class LSTMCell(RNNCellBase):
     """A cell with long short-term memory; its state is a pair (h, c).
 
     Source: Hochreiter and Schmidhuber, "Long short-term memory", 1997;
@@ -135,7 +135,7 @@ class LSTMCell(_Cell):
         return self._step(input, hx)
 
 
-class GRUCell(_Cell):
+class GRUCell(RNNCellBase):
     """A gated recurrent unit.
 
     Source: Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014;
