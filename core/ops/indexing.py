@@ -221,7 +221,7 @@ def _scatter_zeros(K, self: Array, shape: tuple[int, ...], dim: int, index: Arra
 
 def checked_positions(name: str, input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The index of a gather or scatter, if it fits."""
-    if index.dtype is dtypes.int32:
+    if index.dtype is dtypes.int32 or not index.numel():
         index = index.long()
     elif index.dtype is not dtypes.int64:
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
