@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from retrograd.backends import registry
+from retrograd.backends.philox import WORDS, words_of
 from retrograd.backends.spec import BackendSpec, Kernels
-from retrograd.backends.threefry import threefry
 
 __all__ = ["ArrayApiBackend", "array_api_backend"]
 
@@ -223,15 +223,13 @@ class _Derived:
     def random_bits(self, key: tuple[int, int], offset: int, count: int) -> Array:
         xp = self.xp
 
-        def word(value: int, dtype: Any = xp.uint32) -> Array:
-            return xp.asarray(value, dtype=dtype, **self.place)
+        def word(value: int) -> Array:
+            return xp.asarray(value, dtype=xp.uint64, **self.place)
 
-        counter = xp.arange((count + 1) // 2, dtype=xp.uint64, **self.place) + word(offset, xp.uint64)
-        low = xp.astype(counter & word(0xFFFFFFFF, xp.uint64), xp.uint32)
-        high = xp.astype(counter >> word(32, xp.uint64), xp.uint32)
         with quiet():
-            words = threefry(word, word(key[0]), word(key[1]), low, high)
-        return xp.reshape(xp.stack(words, axis=1), (-1,))[:count]
+            blocks = xp.arange(-(-count // WORDS), dtype=xp.uint64, **self.place) + word(offset)
+            words = words_of(word, (word(key[0]), word(key[1])), blocks)
+        return xp.reshape(xp.stack([xp.astype(each, xp.uint32) for each in words], axis=1), (-1,))[:count]
 
     # -- elementwise ---------------------------------------------------------------------------
 

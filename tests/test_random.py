@@ -27,10 +27,10 @@ def forked() -> Iterator[None]:
 # -- the generator -----------------------------------------------------------------------------
 
 
-def test_the_stream_is_threefrys(backend: str) -> None:
-    """Known answers of Random123 for Threefry-2x32 with 20 rounds."""
+def test_the_stream_is_philoxs(backend: str) -> None:
+    """Known answers of Random123 for Philox4x64 with 10 rounds; its first words, the lower half first."""
     k = current_kernels()
-    assert k.to_host(k.random_bits((0, 0), 0, 2)).tolist() == [0x6B200159, 0x99BA4EFE]
+    assert k.to_host(k.random_bits((0, 0), 0, 3)).tolist() == [0xCA36314C, 0x16554D9E, 0x672D0FDC]
 
 
 def test_a_seed_repeats_its_numbers(backend: str) -> None:
@@ -147,11 +147,11 @@ def test_numbers_are_equal_on_all_backends(name: str) -> None:
 def test_numbers_agree_to_a_rounding_on_all_backends(name: str) -> None:
     pytest.importorskip("jax")
     ours, theirs = _on("numpy", ROUNDED[name]), _on("jax", ROUNDED[name])
-    # The functions of float64 differ by a few units in the last place, all others are rounded from it.
-    ulps = 8 if ours.dtype == np.float64 else 1
-    scale = np.spacing(np.maximum(np.abs(ours), np.abs(theirs)).astype(ours.dtype))
+    # Libraries compute logarithm, sine and cosine to within some units of the last place of a number near 1.
+    ulps = 1 if ours.dtype == np.float16 else 8
+    scale = np.spacing(np.maximum(np.maximum(np.abs(ours), np.abs(theirs)), 1).astype(ours.dtype))
     assert (np.abs(ours.astype(float) - theirs.astype(float)) <= ulps * scale.astype(float)).all()
-    assert (ours == theirs).mean() > (0.5 if ulps > 1 else 0.99)
+    assert (ours == theirs).mean() > 0.5
 
 
 # -- distributions -----------------------------------------------------------------------------

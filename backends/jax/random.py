@@ -1,4 +1,4 @@
-"""Threefry-2x32 on JAX arrays. See `retrograd.backends.threefry`."""
+"""Philox4x64 on JAX arrays. See `retrograd.backends.philox`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from retrograd.backends.jax.compiling import jit
-from retrograd.backends.threefry import threefry
+from retrograd.backends.philox import WORDS, words_of
 
 __all__ = ["bits"]
 
@@ -19,12 +19,9 @@ Array = jax.Array
 @jit(1)
 def _stream(numbers: Any, count: int) -> Array:
     """`numbers` are the two words of the key and the first block's number."""
-    counter = numbers[2] + jnp.arange((count + 1) // 2, dtype=jnp.uint64)
-    low = (counter & jnp.uint64(0xFFFFFFFF)).astype(jnp.uint32)
-    high = (counter >> jnp.uint64(32)).astype(jnp.uint32)
-    k0, k1 = numbers[0].astype(jnp.uint32), numbers[1].astype(jnp.uint32)
-    words = threefry(jnp.uint32, k0, k1, low, high)
-    return jnp.stack(words, axis=1).reshape(-1)[:count]
+    blocks = numbers[2] + jnp.arange(-(-count // WORDS), dtype=jnp.uint64)
+    words = words_of(jnp.uint64, (numbers[0], numbers[1]), blocks)
+    return jnp.stack([each.astype(jnp.uint32) for each in words], axis=1).reshape(-1)[:count]
 
 
 def bits(key: tuple[Any, Any], offset: Any, count: int) -> Array:

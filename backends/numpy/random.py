@@ -1,4 +1,4 @@
-"""Threefry-2x32, the counter-based generator that every backend implements with the same bits.
+"""Philox4x64, the counter-based generator that every backend implements with the same bits: NumPy's own.
 
 Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 """
@@ -9,21 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.backends.threefry import PARITY, ROTATIONS
+from retrograd.backends.philox import WORDS
 
 __all__ = ["KERNELS"]
 
 Array = np.ndarray[Any, Any]
 
-# Note [Pieces of the stream]
-#     A round is five passes over the blocks, so blocks are made in pieces that stay in the cache. A hundred
-#     calls of NumPy cost the same for one block as for a thousand; a small request therefore makes a whole
-#     piece ahead, and the next ones are served from it. The stream is a fixed function of key and block, so
-#     what is kept can never be wrong.
-_PIECE = 4096
-_AHEAD = 1024
-
-_TURNS = tuple(tuple((np.uint32(rotation), np.uint32(32 - rotation)) for rotation in group) for group in ROTATIONS)
+# Note [Ahead in the stream]
+#     To set up NumPy's generator costs as much as a thousand words. A small request therefore makes the next ones
+#     ahead, and those that follow are served from them. The stream is a fixed function of key and block, so what is
+#     kept can never be wrong.
+_AHEAD = 256  # blocks
+_SMALL = _AHEAD * WORDS // 2  # words
 
 _ahead: tuple[tuple[int, int], int, Array] | None = None  # key, first block, words; replaced as a whole
 
@@ -31,54 +28,34 @@ _ahead: tuple[tuple[int, int], int, Array] | None = None  # key, first block, wo
 def random_bits(key: tuple[int, int], offset: int, count: int) -> Array:
     """`count` random 32-bit words: those of blocks `offset`, `offset + 1`, ... under `key`.
 
-    Block i is Threefry-2x32 with 20 rounds of the 64-bit counter i (low word first); its two words
-    are words 2i and 2i + 1 of the stream.
+    Block i is Philox4x64 with 10 rounds of the counter i; its four words, the lower half of each first, are words
+    8i to 8i + 7 of the stream.
 
     Returns
     -------
     uint32 array of shape (count,)
     """
-    if count <= _AHEAD:
+    if count <= _SMALL:
         return _from_ahead(key, offset, count)
-    blocks = (count + 1) // 2
-    words = np.empty((blocks, 2), np.uint32)
-    for start in range(0, blocks, _PIECE):
-        _fill(words[start : start + _PIECE], key, offset + start)
-    return words.reshape(-1)[:count]
+    return _words(key, offset, -(-count // WORDS))[:count]
 
 
 def _from_ahead(key: tuple[int, int], offset: int, count: int) -> Array:
-    """See Note [Pieces of the stream]."""
+    """See Note [Ahead in the stream]."""
     global _ahead
     kept = _ahead
-    if kept is None or kept[0] != key or not 0 <= offset - kept[1] <= _AHEAD - (count + 1) // 2:
-        words = np.empty((_AHEAD, 2), np.uint32)
-        _fill(words, key, offset)
-        kept = _ahead = (key, offset, words.reshape(-1))
-    start = 2 * (offset - kept[1])
+    if kept is None or kept[0] != key or not 0 <= offset - kept[1] <= _AHEAD - -(-count // WORDS):
+        kept = _ahead = (key, offset, _words(key, offset, _AHEAD))
+    start = WORDS * (offset - kept[1])
     return kept[2][start : start + count].copy()
 
 
-def _fill(words: Array, key: tuple[int, int], offset: int) -> None:
-    """Write the two words of each block, from block `offset` on."""
-    counter = np.arange(len(words), dtype=np.uint64) + np.uint64(offset % 2**64)
-    x0 = counter.astype(np.uint32)
-    x1 = (counter >> np.uint64(32)).astype(np.uint32)
-    spare = np.empty_like(x1)
-    schedule = (key[0], key[1], key[0] ^ key[1] ^ PARITY)
-    x0 += np.uint32(schedule[0])
-    x1 += np.uint32(schedule[1])
-    for group in range(5):
-        for left, right in _TURNS[group % 2]:
-            x0 += x1
-            np.right_shift(x1, right, spare)
-            np.left_shift(x1, left, x1)
-            np.bitwise_or(x1, spare, x1)
-            np.bitwise_xor(x1, x0, x1)
-        x0 += np.uint32(schedule[(group + 1) % 3])
-        x1 += np.uint32((schedule[(group + 2) % 3] + group + 1) & 0xFFFFFFFF)
-    words[:, 0] = x0
-    words[:, 1] = x1
+def _words(key: tuple[int, int], offset: int, blocks: int) -> Array:
+    """The words of some blocks."""
+    before = (offset - 1) % 2**256  # NumPy counts on before it makes a block
+    counter = np.array([before >> shift & (2**64 - 1) for shift in (0, 64, 128, 192)], np.uint64)
+    generator = np.random.Philox(key=np.array(key, np.uint64), counter=counter)
+    return generator.random_raw(4 * blocks).astype("<u8", copy=False).view("<u4").astype(np.uint32, copy=False)
 
 
 KERNELS = {"random_bits": random_bits}

@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pluggy
 import pytest
 
@@ -14,6 +15,7 @@ import retrograd
 from retrograd.backends import BackendError, BackendSpec, Kernels, available, hookimpl, registry
 from retrograd.backends.jax import plugin as jax_plugin
 from retrograd.backends.numpy.backend import NumpyBackend
+from retrograd.backends.philox import philox, words_of
 from retrograd.backends.spec import OPTIONAL, REQUIRED, Hooks
 
 
@@ -222,18 +224,39 @@ def test_an_unknown_kernel_says_where_they_are_listed() -> None:
 # -- the same random bits ----------------------------------------------------------------------
 
 
-def test_random_bits_are_threefry(backend: str) -> None:
-    """The known answers of the paper's own code: 20 rounds, key and counter all zeros and all ones."""
+KNOWN = {
+    ((0, 0), (0, 0, 0, 0)): (0x16554D9ECA36314C, 0xDB20FE9D672D0FDC, 0xD7E772CEE186176B, 0x7E68B68AEC7BA23B),
+    ((2**64 - 1,) * 2, (2**64 - 1,) * 4): (
+        0x87B092C3013FE90B, 0x438C3C67BE8D0224, 0x9CC7D7C69CD777B6, 0xA09CAEBF594F0BA0,
+    ),
+    (
+        (0x452821E638D01377, 0xBE5466CF34E90C6C),
+        (0x243F6A8885A308D3, 0x13198A2E03707344, 0xA4093822299F31D0, 0x082EFA98EC4E6C89),
+    ): (0xA528F45403E61D95, 0x38C72DBD566E9788, 0xA5A1610E72FD18B5, 0x57BD43B5E52B7FE6),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "counter"), KNOWN)
+def test_philox_gives_the_known_answers_of_the_paper_s_own_code(key: tuple[int, ...], counter: tuple[int, ...]) -> None:
+    with np.errstate(over="ignore"):
+        words = philox(np.uint64, tuple(map(np.uint64, key)), tuple(np.array([each], np.uint64) for each in counter))
+    assert tuple(int(each[0]) for each in words) == KNOWN[key, counter]
+
+
+@pytest.mark.parametrize(("offset", "count"), [(0, 8), (3, 21), (2**33 + 5, 5000), (2**63 - 2, 4)])
+def test_random_bits_are_philox_s(offset: int, count: int, backend: str) -> None:
     k = registry.kernels(backend)
-    assert k.to_host(k.random_bits((0, 0), 0, 2)).tolist() == [0x6B200159, 0x99BA4EFE]
-    ones = 0xFFFFFFFF
-    assert k.to_host(k.random_bits((ones, ones), 2**64 - 1, 2)).tolist() == [0x1CB996FC, 0xBB002BE7]
+    with np.errstate(over="ignore"):
+        blocks = np.uint64(offset) + np.arange(-(-count // 8), dtype=np.uint64)
+        words = words_of(np.uint64, (np.uint64(7), np.uint64(2**32 - 1)), blocks)
+    expected = np.stack(words, 1).reshape(-1)[:count]
+    assert k.to_host(k.random_bits((7, 2**32 - 1), offset, count)).tolist() == expected.tolist()
 
 
 def test_a_stream_can_be_made_in_parts(backend: str) -> None:
     k = registry.kernels(backend)
-    whole = k.to_host(k.random_bits((3, 4), 10, 12)).tolist()
-    parts = [k.to_host(k.random_bits((3, 4), 10 + i, 4)).tolist() for i in (0, 2, 4)]
+    whole = k.to_host(k.random_bits((3, 4), 10, 48)).tolist()
+    parts = [k.to_host(k.random_bits((3, 4), 10 + i, 16)).tolist() for i in (0, 2, 4)]
     assert [*parts[0], *parts[1], *parts[2]] == whole
 
 

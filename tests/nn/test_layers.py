@@ -153,7 +153,7 @@ def test_layer_equals_torch(
     [
         ("Linear", (100, 50)),
         ("Conv2d", (8, 16, 3)),
-        ("Bilinear", (20, 10, 5)),
+        ("Bilinear", (20, 10, 60)),
         ("LSTM", (20, 10)),
         ("ConvTranspose2d", (8, 16, 3)),
     ],
