@@ -19,7 +19,7 @@ from retrograd.dtypes import DTYPES, cpp_name, dtype
 from retrograd.ops.options import described
 from retrograd.storage import Storage, bump, leave, share, sign
 from retrograd.tensor import Tensor, own_edge
-from retrograd.views import AsStrided, Chain, contiguous_strides
+from retrograd.views import AsStrided, Chain, Layout, contiguous_strides, in_memory_order
 
 __all__ = ["UntypedStorage", "rebind", "set_", "untyped_storage"]
 
@@ -218,10 +218,15 @@ def _look_at(self: Tensor, source: Any, place: AsStrided | None) -> None:
         share(source, self)
         return
     shared = source._shared if isinstance(source, UntypedStorage) else _shared_of(source)
+    k, array, chain = self._k, shared.array, None
+    strides = k.strides(array) if k.mutable else contiguous_strides(tuple(array.shape))
+    for step in (*in_memory_order(Layout(tuple(array.shape), strides)), place):
+        chain = Chain(chain, step, tuple(array.shape))
+        array = step.apply(k, array)
     leave(self)
-    self._set_array(place.apply(self._k, shared.array))
+    self._set_array(array)
     meta = self._own_meta()
-    meta.storage, meta.chain = shared, Chain(None, place, tuple(shared.array.shape))
+    meta.storage, meta.chain = shared, chain
     shared.add(self)
 
 

@@ -35,7 +35,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from retrograd.autograd.modes import current_mode
-from retrograd.views import branches_of, steps_of
+from retrograd.views import AsStrided, branches_of, steps_of
 
 if TYPE_CHECKING:
     from retrograd.autograd.node import Extras, Node
@@ -231,9 +231,13 @@ class Storage:
 def scatter_steps(k: Any, base: Any, steps: tuple[Step, ...], value: Any) -> Any:
     """`base` with what `steps` lead to replaced by `value`."""
     bases = [base]
-    for step in steps[:-1]:
-        bases.append(step.apply(k, bases[-1]))
-    for step, before in zip(reversed(steps), reversed(bases), strict=False):
+    for i, step in enumerate(steps):
+        if isinstance(step, AsStrided) and step.overlaps_itself():
+            value, steps = step.scatter_part(k, bases[-1], steps[i + 1 :], value), steps[:i]
+            break
+        if i + 1 < len(steps):
+            bases.append(step.apply(k, bases[-1]))
+    for step, before in zip(reversed(steps), reversed(bases[: len(steps)]), strict=True):
         value = step.scatter(k, before, value)
     return value
 

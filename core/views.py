@@ -16,13 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from retrograd.ops.broadcasting import sum_to
 
 __all__ = [
     "AsComplex", "AsReal", "AsStrided", "Chain", "Diagonal", "Expand", "Layout", "Part", "Permute", "Reshape",
-    "Slice", "Step", "branches_of", "contiguous_strides", "links_from",
+    "Slice", "Step", "branches_of", "contiguous_strides",
+    "in_memory_order", "links_from",
     "links_to", "steps_of",
 ]  # fmt: skip
 
@@ -46,6 +48,17 @@ class Layout:
                 return False
             expected *= n
         return True
+
+    def overlaps_itself(self) -> bool:
+        """Whether several elements may lie in one place."""
+        if 0 in self.shape:
+            return False
+        reach = 0
+        for stride, n in sorted((stride, n) for n, stride in zip(self.shape, self.strides, strict=True) if n != 1):
+            if stride <= reach:
+                return True
+            reach += stride * (n - 1)
+        return False
 
     def is_contiguous(self) -> bool:
         """Whether the elements lie in row-major order without holes."""
@@ -302,6 +315,22 @@ class AsStrided(Step):
     def restride(self, layout: Layout) -> Layout:
         return Layout(self.shape, self.strides, layout.offset + self.offset)
 
+    def overlaps_itself(self) -> bool:
+        return Layout(self.shape, self.strides).overlaps_itself()
+
+    def scatter_part(self, K: Any, base: Any, steps: tuple[Step, ...], value: Any) -> Any:
+        """`scatter` to what further steps lead to; of several elements in one place the last remains.
+
+        Where elements overlap, a part of them can't be written to by writing all of them as they are otherwise.
+        """
+        table = getattr(value, "_k", K)  # of raw arrays, where K is of tensors
+        every = table.arange(0, prod(base.shape), 1, table.dtypes["int64"])
+        places = table.as_strided(every, self.shape, self.strides, self.offset)
+        for step in steps:
+            places = step.apply(table, places)
+        flat, written = (K.reshape(each, (-1,)) for each in (base, value))
+        return K.reshape(K.index_put(flat, (table.reshape(places, (-1,)),), written, False), tuple(base.shape))
+
 
 class Chain:
     """The last of the steps from a base to a view, and the chain `before` it. See Note [Chains].
@@ -373,6 +402,12 @@ def branches_of(chains: Iterable[Chain | None]) -> dict[Chain | None, list[Chain
             seen.add(link)
             branches.setdefault(link.before, []).append(link)
     return branches
+
+
+def in_memory_order(layout: Layout) -> list[Step]:
+    """The step, if there is need of one, that brings axes into the order in which they lie in memory."""
+    order = tuple(sorted(range(len(layout.shape)), key=lambda i: -layout.strides[i]))
+    return [] if order == tuple(range(len(order))) else [Permute(order)]
 
 
 def view_strides(shape: Shape, strides: Shape, wanted: Shape) -> Shape | None:

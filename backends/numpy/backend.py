@@ -97,9 +97,9 @@ def undiagonal(g: Array, shape: tuple[int, ...], offset: int, axis1: int, axis2:
 
 
 def as_strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Array:
-    """A view of any layout, in elements, on the memory of `x`, which is contiguous."""
+    """Any layout on the elements of `x`, in row-major order; a view, if they lie so in memory."""
     steps = tuple(step * x.itemsize for step in strides)
-    return np.lib.stride_tricks.as_strided(x.ravel("K")[offset:], shape, steps)
+    return np.lib.stride_tricks.as_strided(x.reshape(-1)[offset:], shape, steps)
 
 
 def unstride(g: Array, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Array:
@@ -198,12 +198,11 @@ def zero_where(x: Array, condition: Array) -> Array:
 
 
 def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)), from `tanh`, which neither overflows nor loses the tails' sign."""
-    half = np.asarray(0.5, x.dtype)
-    y = np.tanh(x * half)
-    y *= half
-    y += half
-    return y
+    """1 / (1 + exp(-x)): where that overflows, the result is zero as it should be; `tanh` would lose the left tail."""
+    one = np.asarray(1, x.dtype)
+    y = np.exp(-x)
+    y += one
+    return np.divide(one, y)
 
 
 def rsqrt(x: Array) -> Any:

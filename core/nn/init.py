@@ -12,7 +12,7 @@ from typing import Any
 from retrograd import random
 from retrograd.autograd.modes import no_grad
 from retrograd.ops.sampling import randperm
-from retrograd.storage import write
+from retrograd.storage import refuse_overlap, write
 from retrograd.tensor import Tensor
 
 __all__ = [
@@ -61,6 +61,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def _fill(tensor: Tensor, array: Any) -> Tensor:
+    refuse_overlap(tensor, ())
     write(tensor, array)
     return tensor
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrograd.dtypes import int32, int64
-from retrograd.ops.arguments import as_ints, wrap_dim, wrap_dims
+from retrograd.ops.arguments import as_ints, as_shape, wrap_dim, wrap_dims
 from retrograd.ops.batching import along, joined, leading, leading_shaped
 from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.graph import graph_kernel
@@ -295,6 +295,8 @@ def _repeat_method(input: Tensor, *args: Any, repeats: Sequence[int] | None = No
     counts = as_ints(args if repeats is None else (repeats,))
     if len(counts) < input.ndim:
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
+    lead = len(counts) - input.ndim
+    as_shape((tuple(n * (input._array.shape[i - lead] if i >= lead else 1) for i, n in enumerate(counts)),))
     return _repeat(input, counts)
 
 

@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from functools import wraps
+from math import prod
 from typing import Any
 
 from retrograd.autograd.modes import current_mode
@@ -18,19 +19,42 @@ from retrograd.ops.shape import narrow
 from retrograd.storage import expanded_dims
 from retrograd.tensor import Tensor
 
-__all__ = ["Fold", "folding", "once", "warn"]
+__all__ = ["Fold", "folding", "in_memory", "once", "warn"]
 
 Fold = Callable[..., tuple[Any, ...]]
 
 
-def folding(in_place: Callable[..., Tensor], fold: Fold) -> Callable[..., Tensor]:
-    """`in_place`, which on an expanded tensor runs on what `fold` makes of the dimensions and its arguments."""
+def in_memory(target: Tensor) -> tuple[Tensor, Tensor] | None:
+    """The memory of a tensor of which some elements are one without its being expanded, and where they lie in it.
+
+    What is written to some places of such a tensor is written there: to write all of it would undo it elsewhere.
+    """
+    meta = target._meta
+    if meta is None or meta.storage is None or target._k.level or not target._layout().overlaps_itself():
+        return None
+    from retrograd.ops.creation import arange
+
+    layout, count = target._layout(), prod(meta.storage.array.shape)
+    places = arange(count, device=target.device).as_strided(layout.shape, layout.strides, layout.offset)
+    return target.as_strided((count,), (1,), 0), places
+
+
+def folding(in_place: Callable[..., Tensor], fold: Fold, select: Fold) -> Callable[..., Tensor]:
+    """`in_place`, which on an expanded tensor runs on what `fold` makes of the dimensions and its arguments.
+
+    Of places in memory and its arguments, `select` makes those places that are written to, and the value.
+    """
 
     @wraps(in_place)
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         dims = expanded_dims(self)
         if not dims:
-            return in_place(self, *args, **kwargs)
+            if (overlapping := in_memory(self)) is None:
+                return in_place(self, *args, **kwargs)
+            memory, everywhere = overlapping
+            at, written = select(everywhere, *args, **kwargs)
+            memory[at] = written
+            return self
         warn(method.__name__, "mask] = scalar")
         *places, value = fold(self, dims, *args, **kwargs)
         in_place(once(self, dims, value), *places, value)

@@ -53,11 +53,14 @@ _WITH_IN_PLACE_VARIANT = """
     masked_scatter scatter scatter_add scatter_reduce index_reduce put index_add index_fill index_copy tril triu
     addmm addmv addr baddbmm cumsum cumprod float_power lerp addcmul addcdiv nan_to_num eq ne lt le gt ge
     logical_and logical_or logical_xor logical_not logit bitwise_and bitwise_or bitwise_xor bitwise_not
-    bitwise_left_shift bitwise_right_shift arctan2 fmod copysign xlogy square
+    bitwise_left_shift bitwise_right_shift arctan2 fmod copysign xlogy square mvlgamma
 """.split()
 """Composites and operators without promotion that PyTorch has an in-place variant of."""
 
-_FOLDED: dict[str, expanded.Fold] = {"masked_fill": indexing.mask_folded, "index_fill": indexing.index_folded}
+_FOLDED: dict[str, tuple[expanded.Fold, expanded.Fold]] = {
+    "masked_fill": (indexing.mask_folded, lambda places, mask, value: (places.masked_select(mask), value)),
+    "index_fill": (indexing.index_folded, lambda places, dim, index, value: (places.index_select(dim, index), value)),
+}
 """Those whose in-place variants work on expanded tensors."""
 
 _NOT_METHODS = {"where", "complex", "polar", "real", "imag", "result_type"}
@@ -140,13 +143,19 @@ def _is_method(function: Callable[..., Any]) -> bool:
     return first == "input"
 
 
+_OUT_OF_PLACE_ALONE = frozenset(("angle", "fmax", "fmin", "logaddexp", "logaddexp2", "maximum", "minimum"))
+"""Operators that promote, and of which PyTorch has no variant in place."""
+
+
 def _attach_in_place() -> None:
     for name, function in list(publics.items()):
+        if name in _OUT_OF_PLACE_ALONE:
+            continue
         declared = getattr(function, "__wrapped_op__", None)
         wanted = name in _WITH_IN_PLACE_VARIANT or (declared is not None and declared.promote is not None)
         if name.startswith("_") or not wanted or hasattr(Tensor, name + "_") or not _is_method(function):
             continue
         made = in_place_of(declared) if declared is not None else in_place_of_composite(name, function)
         if name in _FOLDED:
-            made = expanded.folding(made, _FOLDED[name])
+            made = expanded.folding(made, *_FOLDED[name])
         setattr(Tensor, name + "_", made)

@@ -174,6 +174,8 @@ def as_size(name: str, size: tuple[Any, ...], argument: str = "size") -> tuple[i
         raise _bad_size(name, size, argument) from None
     if any(n < 0 for n in shape):
         bad = next(n for n in shape if n < 0)
+        if name == "zeros":
+            raise RuntimeError("zeros: Dimension size must be non-negative.")
         raise RuntimeError(f"Trying to create tensor with negative dimension {bad}: {list(shape)}")
     return shape
 

@@ -584,8 +584,8 @@ def _norm_vjp(K: Any, g: Any, self: Any, ord: float, dim: Any, keepdim: bool, re
     """Zero where the norm is, whose kink is there."""
     g = restored(K, g, self_shape, dim, keepdim)
     norm = restored(K, result, self_shape, dim, keepdim)
-    if ord == 0:
-        return K.zeros_like(self)
+    if ord == 0:  # constant but where an element is zero: no gradient at all, as in PyTorch
+        return None
     if ord == 1:
         return K.sign(self) * g
     if ord in (math.inf, -math.inf):
@@ -604,6 +604,8 @@ def _norm_vjp(K: Any, g: Any, self: Any, ord: float, dim: Any, keepdim: bool, re
 
 
 def _norm_jvp(K: Any, t: Any, self: Any, ord: float, dim: Any, keepdim: bool, result: Any, self_shape: Any) -> Any:
+    if ord == 0:
+        return K.zeros_like(result)
     if ord == 2:
         zero = result == 0
         return K.where(zero, K.zeros_like(result), _along(K, self, t, dim, keepdim)) / K.where(zero, result + 1, result)

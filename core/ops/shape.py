@@ -39,6 +39,7 @@ from retrograd.views import (
     Shape,
     Slice,
     Step,
+    in_memory_order,
     view_strides,
 )
 
@@ -80,7 +81,8 @@ def make_view(
         if mode.anomaly:
             remember_call(node)
         made._edge = (node, 0)
-    if made._edge is None and (source._break is not None or source._edge is not None or mode.anomaly):
+    elsewhere = mode.grad and not recorded  # the caller is to give it an edge
+    if made._edge is None and not elsewhere and (source._break is not None or source._edge is not None or mode.anomaly):
         remember_break(operator_name(name).removeprefix("aten::"), [source], [made], False, mode.grad)
     if mode.dual:
         tangents.push_view(source, made, name, steps)
@@ -421,6 +423,8 @@ def expand(input: Tensor, *sizes: Any, size: Sequence[int] | None = None) -> Ten
                 f"The expanded size of the tensor ({n}) must match the existing size ({have}) at non-singleton "
                 f"dimension {i}.  Target sizes: {list(wanted)}.  Tensor sizes: {list(shape)}"
             )
+    if any(n < 0 for n in result):
+        raise RuntimeError("numel: integer multiplication overflow")
     return make_view(input, "ExpandBackward0", Expand(tuple(result)))
 
 
@@ -542,9 +546,8 @@ def _strided_view(input: Tensor, name: str, place: Layout, **arguments: Any) -> 
     if not dense or begin < 0 or (0 not in place.shape and begin + _span(place.shape, place.strides) > base.numel()):
         base, begin = _whole_memory(base), place.offset
         layout = base._layout()
-    order = tuple(sorted(range(base.ndim), key=lambda i: -layout.strides[i]))
-    steps: list[Step] = [] if order == tuple(range(base.ndim)) else [Permute(order)]
-    return make_view(base, name, *steps, AsStrided(place.shape, place.strides, begin), **arguments)
+    steps = (*in_memory_order(layout), AsStrided(place.shape, place.strides, begin))
+    return make_view(base, name, *steps, **arguments)
 
 
 def _span(size: Shape, stride: Shape) -> int:

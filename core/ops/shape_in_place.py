@@ -150,7 +150,7 @@ def as_strided_(self: Tensor, size: Sequence[int], stride: Sequence[int], storag
     meta = self._meta
     shared = None if meta is None else meta.storage
     alone = shared is None or not any((view := each._own_meta().view) and view.base is self for each in shared.live())
-    if alone and (meta is None or (meta.view is None and meta.chain is None)):
+    if alone and self._layout().is_contiguous() and (meta is None or (meta.view is None and meta.chain is None)):
         step = AsStrided(sizes, strides, offset)
         arguments = {"size": sizes, "stride": strides, "storage_offset": offset}
         return _change(self, "as_strided_", "AsStridedBackward1", step, **arguments)

@@ -22,7 +22,7 @@ from retrograd.ops.declare import Array, Raw, composite, op, op_of
 from retrograd.ops.options import c_name, fill_number
 from retrograd.ops.plain_writes import assigned
 from retrograd.ops.shape import alias_of, expand, reshape, select, slice_dim, unsqueeze
-from retrograd.storage import expanded_dims
+from retrograd.storage import expanded_dims, refuse_overlap
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = [
@@ -57,9 +57,9 @@ def getitem(self: Tensor, key: Any) -> Tensor:
     if type(key) is slice:
         return _sliced(self, 0, key) if self._array.shape else _no_slice_of_scalar()
     if type(key) is tuple and len(key) <= len(self._array.shape) and _BASIC.issuperset(map(type, key)):
-        viewed, indices, masks = _selected(self, key), (), ()
-    else:
-        viewed, indices, masks = _view_part(self, key)
+        viewed = _selected(self, key)
+        return alias_of(self) if viewed is self else viewed
+    viewed, indices, masks = _view_part(self, key)
     if any(each is not None for each in indices):
         return index(viewed, indices, masks)
     return alias_of(self) if viewed is self else viewed
@@ -126,6 +126,7 @@ def _assignable(self: Tensor, value: Any) -> Any:
 
 def _copy_to(target: Tensor, value: Any) -> None:
     if not isinstance(value, Tensor):
+        refuse_overlap(target, ())
         recorded = current_mode().grad and target.requires_grad
         inplace.fill_(target, constant(target, value) if recorded else value)
         return
@@ -441,7 +442,13 @@ def index_put_(self: Tensor, indices: Sequence[Tensor | None], values: Tensor, a
 def _put_at(self: Tensor, indices: list[Tensor | None], masks: Masks, values: Tensor, accumulate: bool) -> Tensor:
     raw = raw_indices(self, indices)
     _check_values(self, raw, values)
-    if dims := expanded_dims(self):
+    dims = expanded_dims(self)
+    if not dims and (overlapping := expanded.in_memory(self)):
+        memory, places = overlapping
+        at = wrap_array(places._k.index(places._array, raw), places._k)
+        index_put_(memory, (at,), expand(values, at.shape), accumulate)
+        return self
+    if dims:
         expanded.warn("index_put_", "indices] = tensor")
         put, raw, values = _put_folded(self, dims, raw, values, accumulate)
     else:
