@@ -81,7 +81,7 @@ cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _LAZY = """
-    backends cuda distributed func jit linalg nn optim profiler random testing utils
+    backends cuda distributed func jit linalg nn optim profiler random special testing types utils
 """.split()
 
 _OF_NN = """
@@ -102,7 +102,9 @@ if _TYPE_CHECKING:  # without `distributed`, which no module of the core knows
         optim as optim,
         profiler as profiler,
         random as random,
+        special as special,
         testing as testing,
+        types as types,
         utils as utils,
     )
     from retrograd.func import vmap as vmap

@@ -71,3 +71,14 @@ def test_no_differences_are_a_copy() -> None:
     """,
         _GIVEN,
     )
+
+
+def test_what_has_the_common_shape_is_not_expanded() -> None:
+    assert_same(
+        """
+    row = torch.ones(3, requires_grad=True)
+    a, b = torch.broadcast_tensors(row, x)
+    print(a.grad_fn.name(), b is x, torch.broadcast_tensors(row, row)[0] is row)
+    """,
+        _GIVEN,
+    )

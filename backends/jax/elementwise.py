@@ -55,8 +55,8 @@ def polygamma(order: int, x: Array) -> Array:
 
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), as the NumPy kernel computes it."""
-    half = jnp.asarray(0.5, x.dtype)
-    return jnp.tanh(x * half) * half + half
+    one = jnp.asarray(1, x.dtype)
+    return one / (jnp.exp(-x) + one)
 
 
 def softplus(x: Array, beta: Any, threshold: Any) -> Array:

@@ -12,6 +12,7 @@ from retrograd import memory
 from retrograd.dtypes import bool_
 from retrograd.ops.arguments import as_ints
 from retrograd.ops.arrange import cat
+from retrograd.ops.declare import publics
 from retrograd.ops.factories import empty, zeros
 from retrograd.tensor import Tensor
 
@@ -161,6 +162,21 @@ def prelu(self: Tensor, weight: Tensor) -> Tensor:
     return functional.prelu(self, weight)
 
 
+def mvlgamma_(self: Tensor, p: int) -> Tensor:
+    """In-place version of `mvlgamma`."""
+    return self.copy_(publics["mvlgamma"](self, p))
+
+
+def polygamma(self: Tensor, n: int) -> Tensor:
+    """`retrograd.polygamma` of order `n`."""
+    return publics["polygamma"](n, self)
+
+
+def polygamma_(self: Tensor, n: int) -> Tensor:
+    """In-place version of `polygamma`."""
+    return self.copy_(polygamma(self, n))
+
+
 # -- sequences -----------------------------------------------------------------------------------
 
 
@@ -247,7 +263,7 @@ ATTRIBUTES: dict[str, Any] = {
             (
                 get_device, is_pinned, is_shared, is_distributed, is_same_size, is_set_to, _is_all_true, _is_any_true,
                 apply_, map_, map2_, resize_, resize_as_, new_empty_strided,
-                hardshrink, prelu,
+                hardshrink, mvlgamma_, polygamma, polygamma_, prelu,
             )
         )
     ),

@@ -140,9 +140,9 @@ def rsqrt(K: Any, x: Array) -> Array:
 
 
 def sigmoid(K: Any, x: Array) -> Array:
-    """1 / (1 + exp(-x)), from `tanh`, which neither overflows nor loses the tails' sign."""
-    half = _scalar(K, 0.5, x)
-    return K.add(K.multiply(K.tanh(K.multiply(x, half)), half), half)
+    """1 / (1 + exp(-x)): where that overflows, the result is zero as it should be; `tanh` would lose the left tail."""
+    one = _scalar(K, 1.0, x)
+    return K.divide(one, K.add(K.exp(K.negative(x)), one))
 
 
 def softplus(K: Any, x: Array, beta: float, threshold: float) -> Array:

@@ -53,7 +53,7 @@ _WITH_IN_PLACE_VARIANT = """
     masked_scatter scatter scatter_add scatter_reduce index_reduce put index_add index_fill index_copy tril triu
     addmm addmv addr baddbmm cumsum cumprod float_power lerp addcmul addcdiv nan_to_num eq ne lt le gt ge
     logical_and logical_or logical_xor logical_not logit bitwise_and bitwise_or bitwise_xor bitwise_not
-    bitwise_left_shift bitwise_right_shift arctan2 fmod copysign xlogy square mvlgamma
+    bitwise_left_shift bitwise_right_shift arctan2 fmod copysign xlogy square
 """.split()
 """Composites and operators without promotion that PyTorch has an in-place variant of."""
 

@@ -441,12 +441,12 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
 
 @composite
 def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Views of the tensors, all of the shape that they broadcast to.
+    """Views of the tensors, all of the shape that they broadcast to; itself for one that has it.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.broadcast_tensors.html
     """
     shape = broadcast_shapes(*(tuple(each._array.shape) for each in tensors))
-    return tuple(expand(each, shape) for each in tensors)
+    return tuple(each if tuple(each._array.shape) == shape else expand(each, shape) for each in tensors)
 
 
 @composite

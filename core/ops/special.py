@@ -208,7 +208,7 @@ def _xlogy_of_number(K, self: Array, other: Array) -> Array:
     node="XlogyBackward2",
     check=_real("xlogy_cpu"),
     promote="float",
-    vjp={"self": lambda K, g, self, other: g * K.log(other + 0 * self)},
+    vjp={"self": lambda K, g, self, other: g * K.log(K.zeros_like(self) + other)},
 )
 def _xlogy_number(K, self: Array, other: Array) -> Array:
     """The logarithm is that of a number."""

@@ -1,0 +1,71 @@
+"""The namespace `special`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from programs import assert_same
+
+import retrograd
+
+
+@pytest.fixture(params=["numpy", "jax"])
+def _backend(request: pytest.FixtureRequest) -> Iterator[None]:
+    with retrograd.use_backend(request.param):
+        yield
+
+
+@pytest.mark.usefixtures("_backend")
+def test_values_gradients_and_nodes() -> None:
+    assert_same("""
+    S, inf = torch.special, math.inf
+    x = torch.tensor([3.0, 0.0, -1.0, -5.0, -12.0, -30.0, inf, -inf, math.nan], requires_grad=True, dtype=torch.float64)
+    for function in (
+        S.entr, S.log_ndtr, lambda t: S.xlog1py(t, t), lambda t: S.xlog1py(0, t), lambda t: S.xlog1py(t, 0.5), S.expit
+    ):
+        y = function(x)
+        print(y.tolist(), torch.autograd.grad(y.sum(), x)[0].tolist(), y.grad_fn.name())
+    near = x.detach()[:4]
+    print(S.ndtr(near), S.log_ndtr(torch.linspace(-11, -9, 5, dtype=torch.float64)).tolist())
+    """)
+
+
+def test_second_derivatives() -> None:
+    x = retrograd.tensor([0.3, 1.2, 12.0], dtype=retrograd.float64, requires_grad=True)
+    y = retrograd.tensor([0.5, 2.0, 3.0], dtype=retrograd.float64, requires_grad=True)
+    special = retrograd.special
+    for function in (special.entr, special.log_ndtr, lambda t: special.log_ndtr(-t), special.ndtr):
+        assert retrograd.autograd.gradgradcheck(function, (x,))
+    assert retrograd.autograd.gradgradcheck(special.xlog1py, (x, y))
+    assert retrograd.autograd.gradgradcheck(lambda t: special.multigammaln(t + 2, 3), (x,))
+
+
+def test_several_gamma_functions() -> None:
+    assert_same("""
+    x = torch.tensor([3.0, 4.5], requires_grad=True)
+    y = torch.mvlgamma(x, 3)
+    print(y.detach(), torch.autograd.grad(y.sum(), x), torch.tensor([3]).mvlgamma(2), x.detach().clone().mvlgamma_(2))
+    attempt(torch.mvlgamma, x, 0)
+    print(x.polygamma(1).detach(), x.detach().clone().polygamma_(1), torch.special.psi(x.detach()))
+    """)
+
+
+def test_names_of_other_namespaces() -> None:
+    assert_same("""
+    S, x = torch.special, torch.tensor([0.25, 0.5])
+    for name in "digamma erf erfc erfinv exp2 expit expm1 gammaln log1p logit sinc".split():
+        print(name, getattr(S, name)(x))
+    print(S.softmax(x, 0), S.log_softmax(x, 0, dtype=torch.float64), S.logsumexp(x, 0), S.round(x, decimals=1))
+    print(S.polygamma(1, x), S.xlogy(x, x))
+    attempt(S.entr, torch.tensor([1j]))
+    """)
+
+
+@pytest.mark.usefixtures("_backend")
+def test_the_left_tail_of_the_logistic_function() -> None:
+    assert_same("""
+    x = torch.tensor([-100.0, -40.0, -20.0, 20.0, 100.0, -math.inf, math.inf], requires_grad=True)
+    y = x.sigmoid()
+    print(y.tolist(), torch.autograd.grad(y.sum(), x)[0].tolist(), x.sigmoid().log()[1:3].tolist())
+    """)
