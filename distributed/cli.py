@@ -168,6 +168,7 @@ def _check(options: argparse.Namespace, fields: dict[str, Any]) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    from .descriptors import allow_all_descriptors
     from .environment import read_timeout
     from .metrics import sinks_for
     from .server import Server
@@ -176,6 +177,7 @@ def _serve(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
     fields = run_options.fields_of(options, options.world_size)
     _check(options, fields)
+    allow_all_descriptors()
     if options.backend:
         rg.set_default_backend(options.backend)  # one that cannot be loaded fails here, before anybody connects
     shard, shards = options.shard

@@ -180,12 +180,12 @@ class Keeper:
             log.error("no snapshot of update %d%s: %s", version, matters or ", and training goes on", error)
             return False
         self.last, self._last_at, self._last_number = version, time.monotonic(), number
-        self.clocks = tuple(self._store.clocks())
         try:
+            self.clocks = tuple(self._store.clocks())
             if self._journal is not None:
                 self._journal.cut(min(self.clocks))
         except DistributedError as error:
-            log.error("the journal could not be cut, and grows: %s", error)
+            log.error("what the snapshot of update %d makes superfluous stays: %s", version, error)
         return True
 
     def finish(self, server: Server) -> None:

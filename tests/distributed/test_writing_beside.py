@@ -97,6 +97,31 @@ def test_one_that_cannot_be_written_leaves_the_older_ones(
         wait_until(lambda: server.keeper.clocks == (0, 4), "the next")
 
 
+def test_a_folder_that_cannot_be_listed_for_once_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    listed, out_of_files = SnapshotStore.clocks, threading.Event()
+
+    def clocks(self: SnapshotStore) -> list[int]:
+        if out_of_files.is_set() and not threading.current_thread().name.startswith("retrograd-snapshot"):
+            raise SnapshotError(24, "cannot list the snapshots: Too many open files")
+        return listed(self)
+
+    with serving(1, folder=tmp_path, every=2, durable=True) as [server], clients(server) as [client]:
+        client.begin(1.0)
+        monkeypatch.setattr(SnapshotStore, "clocks", clocks)
+        out_of_files.set()
+        client.learn(1.0)
+        client.learn(1.0)
+        client.learn(1.0)
+        wait_until(lambda: "of update 1 makes superfluous stays: [Errno 24]" in caplog.text, "the log")
+        out_of_files.clear()
+        for _ in range(3):
+            client.learn(1.0)
+        wait_until(lambda: 6 in server.keeper.clocks, "the next")
+        np.testing.assert_array_equal(client.now()[0], 1 - 6 * 0.5)
+
+
 def test_the_end_of_a_run_waits_for_it(disk: Slow, tmp_path: Path) -> None:
     with serving(1, folder=tmp_path, every=2) as [server], clients(server) as [client]:
         client.begin(1.0)

@@ -1,0 +1,113 @@
+"""Strangers at the port, in numbers: scans, other protocols, frames without end. Training goes on all the same."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from ps_harness import DEADLINE, Learner, all_of, clients, environment, launch_command, serving, wait_until
+
+from retrograd.distributed.environment import Environment
+
+resource = pytest.importorskip("resource")
+
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + bytes(32)
+READY = b"\x04\x26\x05READY\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER\x08Identity" + bytes(4)
+"""What ZeroMQ's protocol, version 3.1, begins with: 64 bytes, and one command."""
+
+
+def connect(address: str) -> socket.socket:
+    host, port = address.removeprefix("tcp://").split(":")
+    return socket.create_connection((host, int(port)), DEADLINE)
+
+
+def says(*what: bytes) -> Callable[[socket.socket], None]:
+    """Say something, and do not mind if the other hangs up."""
+
+    def act(stranger: socket.socket) -> None:
+        with contextlib.suppress(ConnectionError):
+            for each in what:
+                stranger.sendall(each)
+
+    return act
+
+
+STRANGERS = {
+    "a port scan": says(),
+    "HTTP": says(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "TLS": says(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256))),
+    "random bytes": says(np.random.default_rng(1).bytes(20_000)),
+    "half a greeting": says(GREETING[:11]),
+    "an older version": says(b"\xff" + bytes(7) + b"\x01\x7f\x01\x05" + bytes(9)),
+    "another socket": says(GREETING, READY.replace(b"DEALER", b"STREAM")),
+    "messages that are none": says(GREETING, READY, b"\x00\x05hello" * 50),
+    "a frame of 2**62 bytes": says(GREETING, READY, b"\x02" + struct.pack(">Q", 1 << 62), bytes(1000)),
+    "a frame of 1 GiB that never comes": says(GREETING, READY, b"\x02" + struct.pack(">Q", 1 << 30), bytes(1000)),
+    "a message that does not end": says(GREETING, READY, b"\x01\x05hello" * 200),
+}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_strangers_change_nothing(stranger: str) -> None:
+    process, held = psutil.Process(), []
+    with serving(1) as [server], clients(server) as [client]:
+        client.begin(1.0)
+        before = process.memory_info().rss
+        for number in range(60):
+            held.append(connect(server.address))
+            STRANGERS[stranger](held[-1])
+            if number % 2:
+                held.pop().close()
+            if number % 20 == 0:
+                client.learn(1.0)
+        for array in client.learn(1.0):
+            np.testing.assert_array_equal(array, 1 - 4 * 0.5)
+        assert process.memory_info().rss - before < 64 << 20
+        assert server.within(lambda: server.failure) is None
+        for each in held:
+            each.close()
+
+
+@contextlib.contextmanager
+def server_with_few_descriptors(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """A server whose shell has given it 64 descriptors."""
+    few = (
+        "import os, sys, resource as r; _, hard = r.getrlimit(r.RLIMIT_NOFILE); "
+        "r.setrlimit(r.RLIMIT_NOFILE, (64, hard)); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    command = launch_command("server", "--world-size", "2", "--snapshots", folder, "--every", "2")
+    command = [sys.executable, "-c", few, *command]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as popen:
+        try:
+            assert popen.stdout is not None
+            yield popen.stdout.readline().removeprefix("listening at ").strip(), psutil.Process(popen.pid)
+        finally:
+            popen.kill()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the limits of another process")
+@pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 400, reason="the system allows few descriptors")
+@pytest.mark.processes
+def test_who_holds_many_connections_keeps_nobody_out(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        address, process = stack.enter_context(server_with_few_descriptors(tmp_path))
+        strangers = [stack.enter_context(connect(address)) for _ in range(200)]
+        wait_until(lambda: process.num_fds() > 200, "all to be let in")
+        members = [Learner(Environment(rank, 2, (address,))) for rank in (0, 1)]
+        for each in members:
+            stack.callback(each.close)
+        all_of(*(lambda c=c: c.begin(1.0) for c in members))
+        for _ in range(4):
+            all_of(*(each.learn for each in members))
+        wait_until(lambda: len(list(tmp_path.glob("server-0/*.safetensors"))) >= 2, "a snapshot")
+        for each in strangers:
+            each.close()
+        wait_until(lambda: process.num_fds() < 64, "the connections to be given back")
