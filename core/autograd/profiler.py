@@ -24,6 +24,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,6 +149,7 @@ class Recorder:
         return event
 
 
+@cache
 def operator_name(node_name: str) -> str:
     """PyTorch's name of an operator, from that of its node: `aten::log_softmax` of `LogSoftmaxBackward0`."""
     name = re.sub(r"Backwards?\d*$", "", node_name)

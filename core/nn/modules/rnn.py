@@ -15,6 +15,7 @@ from retrograd.nn.modules.module import Module
 from retrograd.nn.utils.rnn import PackedSequence
 from retrograd.ops.arrange import cat, stack
 from retrograd.ops.factories import empty, zeros
+from retrograd.ops.recurrent import gru_gates, lstm_gates
 from retrograd.tensor import Parameter, Tensor
 
 __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNBase", "RNNCell", "RNNCellBase"]
@@ -29,18 +30,12 @@ def _elman(gates: Tensor, hidden_gates: Tensor, state: State, nonlinearity: str)
 
 def _lstm(gates: Tensor, hidden_gates: Tensor, state: State, _: str) -> State:
     """State (h, c): ``c' = f c + i g``, ``h' = o tanh(c')``."""
-    i, f, g, o = (gates + hidden_gates).chunk(4, -1)
-    c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
-    return o.sigmoid() * c.tanh(), c
+    return lstm_gates(gates + hidden_gates, state[1])
 
 
 def _gru(gates: Tensor, hidden_gates: Tensor, state: State, _: str) -> State:
     """``h' = (1 - z) n + z h`` with ``n = tanh(x_n + r h_n)``."""
-    r, z, n = gates.chunk(3, -1)
-    hidden_r, hidden_z, hidden_n = hidden_gates.chunk(3, -1)
-    new = (n + (r + hidden_r).sigmoid() * hidden_n).tanh()
-    update = (z + hidden_z).sigmoid()
-    return (state - new) * update + new
+    return gru_gates(gates, hidden_gates, state)
 
 
 _KINDS = {"RNN_TANH": (1, _elman), "RNN_RELU": (1, _elman), "LSTM": (4, _lstm), "GRU": (3, _gru)}
