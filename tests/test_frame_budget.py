@@ -67,3 +67,45 @@ def test_without_gradient_an_operator_is_one_frame() -> None:
     a, b = (each.detach() for each in tensors((3,), (3,)))
     a * b
     assert len(frames_entered(lambda: a * b)) <= 1
+
+
+# -- writes and views ----------------------------------------------------------------------------
+
+WRITES: dict[str, tuple[Callable[[Any, Any], Any], int]] = {
+    "add_": (lambda x, y: x.add_(y), 13),
+    "a number": (lambda x, y: x.mul_(2.0), 12),
+    "alpha": (lambda x, y: x.add_(y, alpha=-0.1), 23),
+    "copy_": (lambda x, y: x.copy_(y), 16),
+    "fill_": (lambda x, y: x.fill_(1.0), 22),
+    "zero_": (lambda x, y: x.zero_(), 16),
+    "an element": (lambda x, y: x.__setitem__(0, 1.0), 12),
+    "a part": (lambda x, y: x.__setitem__((slice(0, 2), 1), 1.0), 17),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_an_ordinary_write_enters_few_frames(name: str) -> None:
+    write, most = WRITES[name]
+    x, y = retrograd.zeros(4, 4), retrograd.ones(4, 4)
+    write(x, y)
+    entered = frames_entered(lambda: write(x, y))
+    assert len(entered) <= most, entered
+    assert x._version == 2
+
+
+VIEWS: dict[str, tuple[Callable[[Any], Any], int]] = {
+    "t": (lambda x: x.t(), 14),
+    "x[0]": (lambda x: x[0], 23),
+    "x[0, 1:3]": (lambda x: x[0, 1:3], 55),
+    "view": (lambda x: x.view(2, 8), 25),
+    "reshape": (lambda x: x.reshape(2, 8), 25),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_view_enters_few_frames(name: str) -> None:
+    view, most = VIEWS[name]
+    x = retrograd.zeros(4, 4)
+    view(x)
+    entered = frames_entered(lambda: view(x))
+    assert len(entered) <= most, entered

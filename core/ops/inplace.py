@@ -278,7 +278,8 @@ def _copy(K, self: Array, src: Array) -> Array:
     return value if value.shape == self.shape else K.broadcast_to(value, tuple(self.shape))
 
 
-op_of(_copy).node_class.prefix = UNGENERATED
+_copy_op = op_of(_copy)
+_copy_op.node_class.prefix = UNGENERATED
 
 
 def _back_to(K: Any, g: Any, shape: Any, dtype: Any) -> Any:
@@ -307,7 +308,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     """
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
-    if src._k.base is not self._k.base:
+    if src._k is not self._k and src._k.base is not self._k.base:
         src = src.to(self.device)
     shape, given = tuple(self._array.shape), tuple(src._array.shape)
     if given != shape:
@@ -315,7 +316,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
         check_writable(self, mode, mode.grad and (self.requires_grad or src.requires_grad))
         refuse_overlap(self, [src])
         check_broadcast(shape, given)
-    return call_inplace(op_of(_copy), self, src)
+    return call_inplace(_copy_op, self, src)
 
 
 @op(name="fill", node="FillBackward2", vjp={"self": lambda K, g: K.zeros_like(g)}, jvp="zero")
@@ -341,6 +342,9 @@ def _zero(K, self: Array) -> Array:
     return K.zeros_like(self)
 
 
+_fill_op, _fill_tensor_op, _zero_op = op_of(_fill), op_of(_fill_tensor), op_of(_zero)
+
+
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Write `value`, a number or a 0-d tensor, into every element."""
     if isinstance(value, Tensor):
@@ -348,9 +352,9 @@ def fill_(self: Tensor, value: Any) -> Tensor:
             raise RuntimeError(
                 f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions."
             )
-        return call_inplace(op_of(_fill_tensor), self, value)
+        return call_inplace(_fill_tensor_op, self, value)
     if fits(value, self.dtype):
-        return call_inplace(op_of(_fill), self, value)
+        return call_inplace(_fill_op, self, value)
     if not isinstance(value, (bool, int, float, complex)) and not hasattr(value, "item"):
         got = described(value)
         raise TypeError(
@@ -360,12 +364,12 @@ def fill_(self: Tensor, value: Any) -> Tensor:
             " * (Number value)\n"
             f"      didn't match because some of the arguments have invalid types: (!{got}!)\n"
         )
-    return call_inplace(op_of(_fill), self, fill_number(as_number("fill_", value, "value", 1), self.dtype))
+    return call_inplace(_fill_op, self, fill_number(as_number("fill_", value, "value", 1), self.dtype))
 
 
 def zero_(self: Tensor) -> Tensor:
     """Write zero into every element."""
-    return call_inplace(op_of(_zero), self)
+    return call_inplace(_zero_op, self)
 
 
 specialise.link(call_out=call_out, call_inplace=call_inplace)

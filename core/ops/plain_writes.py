@@ -49,7 +49,7 @@ def wrote(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> bool:
         return False
     alone = op.kernel is not None and _is_kernel_alone(op, array.dtype in k.floats, rest)
     kernel = getattr(k, op.kernel) if alone else None  # type: ignore[arg-type]  # it has one
-    large = kernel in k.takes_out and math.prod(array.shape) >= _LARGE
+    large = math.prod(array.shape) >= _LARGE and kernel in k.takes_out
     try:
         if large and all(getattr(each, "shape", ()) in (array.shape, ()) for each in inputs):
             with k.quiet():  # a warning that a program has made an error would be raised after the write
@@ -140,9 +140,10 @@ def _is_kernel_alone(op: Op, is_float: bool, rest: tuple[Any, ...]) -> bool:
     """Whether the operator is its kernel, called with the inputs; a body is for other types and arguments."""
     if op.body is None:
         return not op.params
-    return is_float and all(
-        name in op.defaults and rest[place - 1] == op.defaults[name] for name, place in op.param_places
-    )
+    for name, place in op.param_places:
+        if name not in op.defaults or rest[place - 1] != op.defaults[name]:
+            return False
+    return is_float
 
 
 def _computed(op: Op, k: Any, array: Any, rest: tuple[Any, ...]) -> Any:
