@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from retrograd.autograd.graph import GradientEdge
-from retrograd.device import device as _device
+from retrograd.device import device
+from retrograd.dtypes import dtype
+from retrograd.layout import layout
 from retrograd.size import Size
 from retrograd.tensor import Tensor
 
 __all__ = ["Device", "FileLike", "Number", "Storage"]
 
+_device, _dtype, _layout = device, dtype, layout
 _int = builtins.int
 _float = builtins.float
 _bool = builtins.bool
@@ -26,7 +29,7 @@ Number: TypeAlias = int | float | bool
 """A Python number, for which PyTorch's programs ask by `isinstance` too."""
 
 _Number = (bool, int, float)
-Device: TypeAlias = _device | str | int | None
+Device: TypeAlias = device | str | int | None
 FileLike: TypeAlias = str | os.PathLike[str] | Any
 Storage: TypeAlias = Any
 

@@ -367,6 +367,7 @@ def _triangle(kernel: str) -> Any:
         vjp={"self": lambda K, g, diagonal: getattr(K, kernel)(g, diagonal)},
         jvp="linear",
         batch=leading,
+        out=True,
     )
 
 

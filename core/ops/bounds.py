@@ -10,6 +10,7 @@ from retrograd.ops.checks import implemented_for, is_bool, is_number, joined_wit
 from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.dispatch import plain_number
 from retrograd.ops.fused import fused
+from retrograd.ops.reducing import deliver
 
 __all__: list[str] = []
 
@@ -173,7 +174,7 @@ def _clamp(K, self: Array, min: Array | None, max: Array | None) -> Array:
 
 
 @composite
-def clamp(input: Array, min: Any = None, max: Any = None) -> Array:
+def clamp(input: Array, min: Any = None, max: Any = None, *, out: Any = None) -> Array:
     """Each element, brought to the interval from `min` to `max`: numbers, tensors or None.
 
     The gradient passes where the element was inside, bounds included. If `min` is greater than `max`,
@@ -192,6 +193,8 @@ def clamp(input: Array, min: Any = None, max: Any = None) -> Array:
     >>> retrograd.clamp(retrograd.tensor([-1.0, 0.5, 2.0]), 0, 1)
     tensor([0.0000, 0.5000, 1.0000])
     """
+    if out is not None:
+        return deliver("clamp", out, clamp(input, min, max))
     if min is None and max is None:
         raise RuntimeError("retrograd.clamp: At least one of 'min' or 'max' must not be None")
     if all(each is None or is_number(each) for each in (min, max)):

@@ -16,6 +16,7 @@ from retrograd.ops.checks import implemented_for, is_bool, is_number, no_bool, n
 from retrograd.ops.declare import Array, Formulas, Op, alias, composite, op, op_of
 from retrograd.ops.dispatch import call
 from retrograd.ops.graph import graph_kernel
+from retrograd.ops.reducing import deliver
 
 __all__: list[str] = []
 
@@ -255,7 +256,7 @@ def _div_rounded(K, self: Array, other: Array, rounding_mode: str) -> Array:
 
 
 @composite
-def div(input: Array, other: Any, *, rounding_mode: str | None = None) -> Array:
+def div(input: Array, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Array:
     """Divide elementwise: ``input / other``, rounded if asked.
 
     Parameters
@@ -279,6 +280,8 @@ def div(input: Array, other: Any, *, rounding_mode: str | None = None) -> Array:
     >>> retrograd.div(x, 2), retrograd.div(x, 2, rounding_mode="floor")
     (tensor([-1.5000,  1.5000]), tensor([-2.,  1.]))
     """
+    if out is not None:
+        return deliver("div", out, div(input, other, rounding_mode=rounding_mode))
     if rounding_mode is None:
         return true_divide(input, other)
     if rounding_mode not in ("trunc", "floor"):

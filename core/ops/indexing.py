@@ -19,6 +19,7 @@ from retrograd.ops.dispatch import number_as, result_type
 from retrograd.ops.factories import zeros_like
 from retrograd.ops.inplace import check_broadcast
 from retrograd.ops.options import checked_number
+from retrograd.ops.reducing import deliver
 from retrograd.ops.shape import expand, reshape
 from retrograd.ops.subscript import constant, lifted_to, raw_indices, setitem
 from retrograd.tensor import Tensor, wrap_array
@@ -442,7 +443,7 @@ def _where(K, condition: Array, self: Array, other: Array) -> Array:
 
 
 @composite
-def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
+def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
     """`input` where `condition` holds, else `other`; with `condition` alone, the coordinates where it holds.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.where.html
@@ -454,6 +455,8 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     >>> retrograd.where(x > 0, x, 0.0)
     tensor([0., 2.])
     """
+    if out is not None:
+        return deliver("where", out, where(condition, input, other))
     if input is None and other is None:
         if is_mapped(condition):
             refuse_dynamic("where")

@@ -9,6 +9,7 @@ from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.declare import Array, Formulas, alias, composite, op
 from retrograd.ops.graph import graph_kernel
 from retrograd.ops.old_order import call_in_old_order
+from retrograd.ops.reducing import deliver
 from retrograd.ops.shape import expand, reshape, transpose, unsafe_view, unsqueeze
 from retrograd.ops.shape_in_place import squeeze_
 from retrograd.tensor import Tensor
@@ -165,11 +166,13 @@ def _check_inner(a: Tensor, b: Tensor) -> None:
 
 
 @composite
-def mm(input: Tensor, mat2: Tensor) -> Tensor:
+def mm(input: Tensor, mat2: Tensor, *, out: Any = None) -> Tensor:
     """Product of two matrices.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.mm.html
     """
+    if out is not None:
+        return deliver("mm", out, mm(input, mat2))
     _matrices("mm", input=input, mat2=mat2)
     _check_inner(input, mat2)
     _check_dtypes("mm", input, mat2)
@@ -177,11 +180,13 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
 
 
 @composite
-def bmm(input: Tensor, mat2: Tensor) -> Tensor:
+def bmm(input: Tensor, mat2: Tensor, *, out: Any = None) -> Tensor:
     """Products of two stacks of matrices, one by one.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.bmm.html
     """
+    if out is not None:
+        return deliver("bmm", out, bmm(input, mat2))
     if input.ndim != 3 or mat2.ndim != 3:
         raise RuntimeError("batch1 must be a 3D tensor" if input.ndim != 3 else "batch2 must be a 3D tensor")
     if input.shape[0] != mat2.shape[0] or input.shape[2] != mat2.shape[1]:
@@ -194,11 +199,13 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
 
 
 @composite
-def mv(input: Tensor, vec: Tensor) -> Tensor:
+def mv(input: Tensor, vec: Tensor, *, out: Any = None) -> Tensor:
     """Matrix times vector.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.mv.html
     """
+    if out is not None:
+        return deliver("mv", out, mv(input, vec))
     if input.ndim != 2 or vec.ndim != 1:
         raise RuntimeError(f"vector + matrix @ vector expected, got 1, {input.ndim}, {vec.ndim}")
     if input.shape[1] != vec.shape[0]:
@@ -211,11 +218,13 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
 
 
 @composite
-def dot(input: Tensor, tensor: Tensor) -> Tensor:
+def dot(input: Tensor, tensor: Tensor, *, out: Any = None) -> Tensor:
     """Inner product of two vectors, without conjugation.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.dot.html
     """
+    if out is not None:
+        return deliver("dot", out, dot(input, tensor))
     if input.ndim != 1 or tensor.ndim != 1:
         raise RuntimeError(f"1D tensors expected, but got {input.ndim}D and {tensor.ndim}D tensors")
     if input.shape != tensor.shape:
@@ -258,11 +267,15 @@ alias("ger", outer)
 
 
 @composite
-def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *old: Any, beta: float = 1, alpha: float = 1) -> Tensor:
+def addmm(
+    input: Tensor, mat1: Tensor, mat2: Tensor, *old: Any, beta: float = 1, alpha: float = 1, out: Any = None
+) -> Tensor:
     """``beta * input + alpha * (mat1 @ mat2)``; `input` broadcasts.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.addmm.html
     """
+    if out is not None:
+        return deliver("addmm", out, addmm(input, mat1, mat2, *old, beta=beta, alpha=alpha))
     if old:
         return call_in_old_order(addmm, input, mat1, mat2, *old)
     _matrices("addmm", mat1=mat1, mat2=mat2)
@@ -294,11 +307,15 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *old: Any, beta: float = 1, 
 
 
 @composite
-def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *old: Any, beta: float = 1, alpha: float = 1) -> Tensor:
+def baddbmm(
+    input: Tensor, batch1: Tensor, batch2: Tensor, *old: Any, beta: float = 1, alpha: float = 1, out: Any = None
+) -> Tensor:
     """``beta * input + alpha * (batch1 @ batch2)``, stack by stack.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.baddbmm.html
     """
+    if out is not None:
+        return deliver("baddbmm", out, baddbmm(input, batch1, batch2, *old, beta=beta, alpha=alpha))
     if old:
         return call_in_old_order(baddbmm, input, batch1, batch2, *old)
     if batch1.ndim != 3 or batch2.ndim != 3:
@@ -307,7 +324,7 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *old: Any, beta: floa
 
 
 @composite
-def matmul(input: Tensor, other: Tensor) -> Tensor:
+def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     """Matrix product, by the numbers of dimensions.
 
     Two vectors give their inner product; a vector is a row on the left and a column on the right;
@@ -326,6 +343,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     >>> retrograd.matmul(retrograd.ones(5), retrograd.ones(5, 3)).shape
     retrograd.Size([3])
     """
+    if out is not None:
+        return deliver("matmul", out, matmul(input, other))
     if not isinstance(other, Tensor):
         raise TypeError(f"matmul(): argument 'other' (position 2) must be Tensor, not {type(other).__name__}")
     left, right = len(input._array.shape), len(other._array.shape)

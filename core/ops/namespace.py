@@ -14,6 +14,7 @@ from typing import Any
 from retrograd import ops
 from retrograd.ops import methods
 from retrograd.ops.declare import publics
+from retrograd.ops.reducing import taking_out
 from retrograd.tensor import Tensor
 
 __all__ = ["load"]
@@ -37,6 +38,15 @@ _METHODS = """
 """.split()
 """Methods that PyTorch's namespace has too."""
 
+_TAKE_OUT = """
+    addbmm addmv addr bernoulli bincount bucketize chain_matmul cholesky cholesky_inverse cholesky_solve
+    clamp_max clamp_min column_stack copysign cross diag diff dist dstack float_power fmod gather ger hstack
+    index_add index_copy index_fill index_select inner inverse isin kron lerp masked_fill masked_scatter
+    masked_select matrix_power msort multinomial narrow_copy nonzero outer remainder renorm round row_stack
+    scatter scatter_add scatter_reduce searchsorted square take take_along_dim tensordot vdot vstack xlogy
+""".split()
+"""Functions of the namespace that take `out=`, which their methods do not. Others see to it themselves."""
+
 
 def load() -> dict[str, Callable[..., Any]]:
     """Put the operators on `Tensor` and return the functions of the namespace."""
@@ -48,4 +58,4 @@ def load() -> dict[str, Callable[..., Any]]:
     for module_name in _EXPORTED_WHOLE:
         module = import_module(module_name)
         exported |= {name: getattr(module, name) for name in module.__all__ if name not in _INTERNAL}
-    return exported
+    return exported | {name: taking_out(exported[name]) for name in _TAKE_OUT}

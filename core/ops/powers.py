@@ -10,6 +10,7 @@ from retrograd.dtypes import DTYPES, Category, float64
 from retrograd.ops.checks import implemented_for, is_number, joined_with
 from retrograd.ops.declare import Array, Op, composite, op
 from retrograd.ops.graph import G
+from retrograd.ops.reducing import deliver
 
 __all__: list[str] = []
 
@@ -131,7 +132,7 @@ def _pow_of_number(K, base: Any, exponent: Array) -> Array:
 
 
 @composite
-def pow(input: Any, exponent: Any) -> Array:
+def pow(input: Any, exponent: Any, *, out: Any = None) -> Array:
     """Raise to a power elementwise: ``input ** exponent``; one of the two may be a number.
 
     By the base, the derivative is ``exponent * input ** (exponent - 1)`` and 0 for exponent 0; by the
@@ -151,6 +152,8 @@ def pow(input: Any, exponent: Any) -> Array:
     >>> retrograd.pow(x, 2), retrograd.pow(2, x)
     (tensor([1., 4., 9.]), tensor([2., 4., 8.]))
     """
+    if out is not None:
+        return deliver("pow", out, pow(input, exponent))
     if is_number(exponent):
         if isinstance(exponent, int) and exponent < 0 and input.dtype.category <= INTEGER:
             raise RuntimeError("Integers to negative integer powers are not allowed.")

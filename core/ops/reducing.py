@@ -24,6 +24,7 @@ __all__ = [
     "reduction",
     "restored",
     "summed_as",
+    "taking_out",
     "widened",
 ]
 
@@ -33,6 +34,11 @@ _UNUSUAL = frozenset((*_NUMPY_NAMES, "out"))
 
 def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
     """Export a composite that also takes `axis` for `dim`, `keepdims` for `keepdim`, and `out=`."""
+    return composite(taking_out(function))
+
+
+def taking_out(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, which takes `out=` and NumPy's names for arguments too."""
 
     @functools.wraps(function)
     def public(*args: Any, **kwargs: Any) -> Any:
@@ -46,7 +52,7 @@ def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
             return deliver(function.__name__, out, result)
         return type(result)(*map(functools.partial(deliver, function.__name__), out, result))
 
-    return composite(public)
+    return public
 
 
 def deliver(name: str, out: Any, result: Any) -> Any:
