@@ -79,7 +79,9 @@ class Follower(Office):
     resumed = paused
 
     def initialized(self) -> None:
-        self._report(self.server.now())
+        # Before there was nothing to miss the first server for, which may have been started later.
+        self._heard = self.server.now()
+        self._report(self._heard)
 
     def failed(self, error: DistributedError) -> None:
         self._send(Error(kind_of(error), str(error)))

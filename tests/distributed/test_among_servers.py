@@ -31,6 +31,7 @@ from retrograd.distributed import (
 )
 from retrograd.distributed.errors import DistributedError, RemoteError, ServerLost
 from retrograd.distributed.messages import Message
+from retrograd.distributed.server import ServerOptions
 
 
 @pytest.fixture(autouse=True)
@@ -206,6 +207,21 @@ def test_a_server_that_is_gone_ends_the_run(gone: int) -> None:
         other = servers[1 - gone]
         wait_until(lambda: other.failure, "the other to notice")
         assert "has given no sign of life for 1 s" in str(other.failure.error)
+
+
+def test_the_first_may_be_started_long_after_the_others() -> None:
+    second = LiveServer(ServerOptions(1, shard=1, shards=2, lead="tcp://127.0.0.1:9", timeout=60.0))
+    try:
+        second.within(lambda: setattr(second.office, "_heard", second.now() - 100))  # it has waited so long
+        with peer_of(second) as peer:
+            peer.join(0, 1)
+            wait_until(lambda: second.state, "the weights")
+            second.within(lambda: second.tick(second.now()))
+            assert second.failure is None
+            second.within(lambda: setattr(second.office, "_heard", second.now() - 100))  # and now that it is needed
+            wait_until(lambda: second.failure, "it to notice")
+    finally:
+        second.stop()
 
 
 # ---- one of them starts again -----------------------------------------------------------------------------
