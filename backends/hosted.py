@@ -1,11 +1,11 @@
-"""Kernels on matrices of backends that have none: on the host, by NumPy's."""
+"""Kernels on matrices, and Fourier transforms, of backends that have none: on the host, by NumPy's."""
 
 from __future__ import annotations
 
 from typing import Any
 
 __all__ = [
-    "cholesky", "cofactor", "det", "eig", "eigh", "inv", "lu", "matrix_exp", "qr", "slogdet", "solve",
+    "cholesky", "cofactor", "det", "eig", "eigh", "fft", "inv", "lu", "matrix_exp", "qr", "slogdet", "solve",
     "solve_triangular", "svd",
 ]  # fmt: skip
 
@@ -37,6 +37,12 @@ def eig(K: Any, x: Array) -> tuple[Array, Array]:
 
 def eigh(K: Any, x: Array, upper: bool) -> tuple[Array, Array]:
     return _on_host(K, "eigh", x, upper)
+
+
+def fft(K: Any, x: Array, axes: tuple[int, ...], inverse: bool) -> Array:
+    from retrograd.backends.numpy.fourier import fft as transformed
+
+    return K.from_host(transformed(K.to_host(x), axes, inverse))
 
 
 def inv(K: Any, x: Array) -> Array:

@@ -52,7 +52,7 @@ REQUIRED: Final[frozenset[str]] = frozenset(
 """What every backend must offer, named as in the Python array API standard where that has a name."""
 
 OPTIONAL: Final[frozenset[str]] = frozenset(
-    "as_complex as_real as_strided clip convolution convolution_input convolution_weight erfc gcd "
+    "as_complex as_real as_strided clip convolution convolution_input convolution_weight erfc fft gcd "
     "log_softmax logsumexp max_pool mean nll nll_adjoint polygamma reciprocal rsqrt scatter_reduce sigmoid softmax "
     "softplus "
     "square unstride zero_where "

@@ -432,9 +432,17 @@ def _matrices() -> Iterator[Sample]:
     yield Sample("lu", (numbers((2, 3), "float64"),), "wide")
 
 
+def _transforms() -> Iterator[Sample]:
+    for dtype in ("float32", "float64", *COMPLEX):
+        for axes in ((), (0,), (1, 2), (2, 0, 1)):
+            for inverse in (False, True):
+                yield Sample("fft", (numbers((2, 3, 5), dtype), axes, inverse), f"{dtype}-{axes}-{inverse}")
+
+
 def all_samples() -> list[Sample]:
     """The whole table."""
     families: tuple[Callable[[], Iterator[Sample]], ...] = (
         _elementwise, _binary, _creation, _shapes, _reductions, _indexing, _others, _windows, _matrices,
+        _transforms,
     )  # fmt: skip
     return [sample for family in families for sample in family()]

@@ -18,7 +18,7 @@ import jax.numpy as jnp  # noqa: E402
 import ml_dtypes  # noqa: E402
 import numpy as np  # noqa: E402
 
-from retrograd.backends.jax import elementwise, indexing, linalg, neural, reductions, shapes  # noqa: E402
+from retrograd.backends.jax import elementwise, fourier, indexing, linalg, neural, reductions, shapes  # noqa: E402
 from retrograd.backends.jax.compiling import compile_formula  # noqa: E402
 from retrograd.backends.jax.creation import as_array, creation_kernels, to_host  # noqa: E402
 from retrograd.backends.spec import Kernels  # noqa: E402
@@ -48,7 +48,7 @@ class JaxBackend:
 
     def kernels(self, device: str) -> Kernels:
         members: dict[str, Any] = {}
-        for module in (elementwise, indexing, linalg, neural, reductions, shapes):
+        for module in (elementwise, fourier, indexing, linalg, neural, reductions, shapes):
             members |= module.KERNELS
         # Named only if it is not the one JAX uses by itself, whose programs then need no placement.
         placed = None if device == self.devices()[0] else self._devices[device]

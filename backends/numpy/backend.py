@@ -12,7 +12,7 @@ import ml_dtypes
 import numpy as np
 import scipy.special
 
-from retrograd.backends.numpy import indexing, linalg, neural, random, reductions
+from retrograd.backends.numpy import fourier, indexing, linalg, neural, random, reductions
 from retrograd.backends.spec import Kernels
 
 __all__ = ["NumpyBackend"]
@@ -337,7 +337,7 @@ class NumpyBackend:
     def kernels(self, device: str) -> Kernels:
         members: dict[str, Any] = {name: getattr(np, name) for name in _SAME_NAME}
         members |= _OWN
-        for module in (indexing, linalg, neural, random, reductions):
+        for module in (fourier, indexing, linalg, neural, random, reductions):
             members |= module.KERNELS
         return Kernels(
             "numpy",

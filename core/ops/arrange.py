@@ -255,6 +255,8 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
     Source: https://docs.pytorch.org/docs/stable/generated/torch.roll.html
     """
     amounts = as_ints((shifts,))
+    if not amounts:
+        raise RuntimeError("`shifts` required")
     if dims is None or dims == ():
         flat = _roll(flatten(input), amounts, (0,))
         return reshape(flat, input.shape)

@@ -22,6 +22,7 @@ from retrograd.backends.hosted import (
     det as det,
     eig as eig,
     eigh as eigh,
+    fft as fft,
     inv as inv,
     lu as lu,
     matrix_exp as matrix_exp,
