@@ -84,8 +84,8 @@ class Op:
         For each input `"tensor"`, `"optional"` or `"list"`.
     params
         The names of the other arguments, and `defaults` of all.
-    later_arguments
-        Name and kind of all arguments but the first; the kind of one that is no input is None.
+    arguments
+        Name and kind of all arguments, in order; the kind of one that is no input is None.
     numbers
         Name and place of each argument that is a real number, for which a tensor without dimensions may stand.
     vjp, needs
@@ -152,7 +152,7 @@ class Op:
         self.input_places = tuple(places[name] for name in self.inputs)
         self.param_places = tuple((name, places[name]) for name in self.params)
         self.numbers = tuple((n, places[n]) for n in self.params if parameters[n].annotation == "float")
-        self.later_arguments = tuple((n, self.kinds.get(n)) for n in list(parameters)[1:])
+        self.arguments = tuple((n, self.kinds.get(n)) for n in parameters)
         self.keywords = tuple(n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY)
         self._sources: dict[str, tuple[str, int, str]] = {}
         self.raw = frozenset(n for n, p in parameters.items() if p.annotation == "Raw")

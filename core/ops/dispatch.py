@@ -100,8 +100,7 @@ def forward(op: Op, arguments: Sequence[Any], arrays: Sequence[Any], k: Any) -> 
     """The raw results, from arrays that are already promoted."""
     remaining = iter(arrays)
     given: list[Any] = []
-    for name, argument in zip(op.signature.parameters, arguments, strict=True):
-        kind = op.kinds.get(name)
+    for (_, kind), argument in zip(op.arguments, arguments, strict=True):
         if kind == "list":
             given.append([next(remaining) for _ in argument])
         else:
@@ -143,8 +142,7 @@ def _split(op: Op, arguments: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]
 
     inputs: list[Any] = []
     values: dict[str, Any] = {}
-    for position, (name, argument) in enumerate(zip(op.signature.parameters, arguments, strict=True)):
-        kind = op.kinds.get(name)
+    for position, ((name, kind), argument) in enumerate(zip(op.arguments, arguments, strict=True)):
         if kind is None:
             values[name] = argument
         elif kind == "list":
@@ -265,6 +263,10 @@ def promoted(op: Op, inputs: Sequence[Any], k: Any) -> list[Any]:
     """The inputs' arrays, brought to one type if the operator promotes."""
     if op.promote is None:
         return [None if each is None else each._array for each in inputs]
+    given = [getattr(each, "_array", None) for each in inputs]
+    type_ = getattr(given[0], "dtype", None)
+    if type_ in k.floats and all(each is not None and each.dtype is type_ for each in given):
+        return given  # the usual case
     common = result_type(*(each for each in inputs if each is not None))
     if op.promote == "float" and common.category < Category.FLOAT:
         common = get_default_dtype()

@@ -116,7 +116,7 @@ def _inputs(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> list[A
     storage = None if meta is None else meta.storage
     numbers = (int, float) if dtype in k.floats else (int,)
     found = [array]
-    for (_, kind), value in zip(op.later_arguments, rest, strict=True):
+    for (_, kind), value in zip(op.arguments[1:], rest, strict=True):
         if type(value) in _PLAIN:
             if kind is None or value._k is not k or value._array.dtype is not dtype:
                 return None
