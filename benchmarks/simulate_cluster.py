@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import math
 import multiprocessing
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ from pathlib import Path
 import numpy as np
 from cluster_model import Cluster, Costs, Network, Problem, Result, heavy, shares_of, steady
 
+import retrograd
 from retrograd.distributed.strategies import strategy_for
 
 inf = math.inf
@@ -49,31 +51,35 @@ class Measured:
     """How fast each of 1, 2, ... busy processes is, relative to one alone."""
 
 
-def _spin(seconds: float, start: float) -> int:
+def _spin(model: str, seconds: float, start: float) -> int:
+    """How often a worker computes its gradients in that time, of the same images as in a run."""
+    import ps_train
+
+    options = argparse.Namespace(model=model, batch=16, dense=False)
+    network, (x, y) = ps_train.build(options)
+    optimizer = retrograd.optim.SGD(network.parameters(), lr=0.0)
+    ps_train.backward(network, optimizer, x[:16], y[:16], options)
     while time.perf_counter() < start:
         pass
     count, end = 0, time.perf_counter() + seconds
-    matrix = np.ones((64, 64), np.float32)
     while time.perf_counter() < end:
-        matrix @ matrix
+        ps_train.backward(network, optimizer, x[:16], y[:16], options)
         count += 1
     return count
 
 
-def measure_speeds(most: int = 5, seconds: float = 0.3) -> tuple[float, ...]:
-    """What each process gets of this machine, others' load included, when several are busy."""
+def measure_speeds(model: str, most: int = 5, seconds: float = 0.4) -> tuple[float, ...]:
+    """What each process gets of this machine, others' load and the caches included, when several compute."""
+    from parameter_server import ONE_THREAD
+
+    os.environ.update(ONE_THREAD)  # as of the workers that are launched
     counts = []
     with multiprocessing.get_context("spawn").Pool(most) as pool:
-        pool.map(_warm, range(most), chunksize=1)
+        pool.starmap(_spin, [(model, 0.2, 0.0)] * most, chunksize=1)
         for busy in range(1, most + 1):
-            start = time.perf_counter() + 0.05
-            counts.append(statistics.mean(pool.starmap(_spin, [(seconds, start)] * busy, chunksize=1)))
+            start = time.perf_counter() + 0.3
+            counts.append(statistics.mean(pool.starmap(_spin, [(model, seconds, start)] * busy, chunksize=1)))
     return tuple(min(1.0, count / counts[0]) for count in counts)
-
-
-def _warm(_: int) -> None:
-    time.sleep(0.1)
-    _spin(0.01, 0)
 
 
 def measure_update(nbytes: int) -> tuple[float, float]:
@@ -101,7 +107,7 @@ def measure_update(nbytes: int) -> tuple[float, float]:
 
 def measure(model: str, steps: int) -> Measured:
     """Costs of a model's step with one worker; the server's are what is left of a step."""
-    speeds = measure_speeds()
+    speeds = measure_speeds(model)
     [alone] = _trained(model, 1, steps)
     compute = undisturbed(alone["compute"])
     step = undisturbed(alone["steps"])
