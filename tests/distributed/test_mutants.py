@@ -1,7 +1,8 @@
 """Tests of faults are worth what they notice: for each fault, a product with a defect under which its test fails.
 
 The test is the very function that `test_twenty_faults` runs on the product as it is. A hang ends when the simulated
-network's time is up, so a mutant costs no waiting.
+network's time is up, so a mutant costs no waiting. Mutants that only real sockets, files and keys find out are in
+`test_live_mutants`.
 """
 
 from __future__ import annotations

@@ -21,9 +21,10 @@ import psutil
 import pytest
 import zmq
 import zmq.auth
-from ps_harness import wait_until
+from ps_harness import Learner, serving, wait_until
 
 from retrograd.distributed import handshake, security, transport
+from retrograd.distributed.environment import Environment
 from retrograd.distributed.errors import AddressInUse, DistributedError, Refused
 from retrograd.distributed.security import ClientKeys, Keyring, ServerKeys, new_key, new_keys
 from retrograd.distributed.transport import Channel
@@ -237,6 +238,17 @@ def test_the_server_s_own_copy_says_what_a_key_is_for(folder: Path) -> None:
         say(client, b"hello", server)
         with pytest.raises(Refused, match="for ranks 0"):
             Keyring(folder).allows(server.user, "worker", 1)
+
+
+def test_with_another_workers_key_one_is_not_let_in_as_this_worker(folder: Path) -> None:
+    with serving(2, keys=folder) as [server]:
+        mine = folder / "worker-1.key_secret"
+        mine.write_text(mine.read_text().replace('ranks = "1"', 'ranks = "0-1"'))  # which only its owner believes
+        began = time.monotonic()
+        with pytest.raises(Refused, match="'worker-1' is for ranks 1"):
+            Learner(Environment(0, 2, (server.address,), keys=str(mine)))
+        assert time.monotonic() - began < PROMISED
+        assert server.within(lambda: server.roster[0].state) == "expected"
 
 
 def raw(address: str) -> sockets.socket:

@@ -1,0 +1,96 @@
+"""As `test_mutants`, for what needs real sockets, files and keys: each of these tests finds a defect out.
+
+What is run on a mutant are the very tests that run on the product as it is, in their own files.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import ps_harness
+import pytest
+from faults import live_mutants as m
+from faults.mutants import Mutant
+
+from retrograd.distributed import client as client_module, follower as follower_module, link as link_module
+from retrograd.distributed.errors import DistributedError
+
+
+def file_of(name: str) -> ModuleType:
+    """A file of tests beside this one; pytest imports none by its name."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+going_back, security, writing_beside = map(file_of, ("test_going_back", "test_security", "test_writing_beside"))
+stranger, disk = security.stranger, writing_beside.disk  # fixtures
+
+Case: TypeAlias = tuple[Mutant, Callable[..., None], dict[str, Any]]
+
+CASES: tuple[Case, ...] = (
+    (
+        m.who_is_behind_speaks,
+        going_back.test_a_worker_that_pulls_meanwhile_never_sees_two_times_at_once,
+        {"staleness": 1},
+    ),
+    (m.return_of_the_first_unnoticed, going_back.test_what_the_first_server_alone_had_done_and_answered_is_undone, {}),
+    (m.the_lost_are_not_called_gone, going_back.test_one_that_was_given_up_joins_again_also_after_that, {}),
+    (m.nobody_goes_back, going_back.test_where_nothing_is_kept_that_all_have_the_run_ends, {}),
+    (
+        m.no_copy_is_taken,
+        writing_beside.test_the_server_goes_on_while_a_snapshot_of_one_moment_is_written,
+        {"durable": False},
+    ),
+    (
+        m.no_copy_is_taken,
+        writing_beside.test_the_server_goes_on_while_a_snapshot_of_one_moment_is_written,
+        {"durable": True},
+    ),
+    (m.any_key_is_any_workers, security.test_with_another_workers_key_one_is_not_let_in_as_this_worker, {}),
+    (m.any_key_is_any_workers, security.test_the_server_s_own_copy_says_what_a_key_is_for, {}),
+    (m.nobody_looks_at_the_list, security.test_a_key_that_is_not_on_the_list_is_named, {}),
+    (m.no_key_is_needed, security.test_a_client_without_a_key_is_told_to_bring_one, {}),
+    (m.no_key_is_needed, security.test_what_passes_is_encrypted, {}),
+    (m.refusals_are_not_told, security.test_a_client_without_a_key_is_told_to_bring_one, {}),
+    (m.refusals_are_not_told, security.test_a_key_that_is_not_on_the_list_is_named, {}),
+    (m.a_name_is_believed, security.test_a_name_that_a_peer_gives_itself_is_not_believed, {}),
+)
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would never come is not waited for long."""
+    monkeypatch.setattr(ps_harness, "DEADLINE", 5.0)
+    monkeypatch.setattr(going_back, "DEADLINE", 5.0)
+    monkeypatch.setattr(writing_beside, "DEADLINE", 5.0)
+    monkeypatch.setattr(security, "PROMISED", 1.0)
+    for module, name in ((follower_module, "_REPORT"), (client_module, "HEARTBEAT")):
+        monkeypatch.setattr(module, name, 0.05)
+    for name in ("_REPEAT", "_HELLO_AGAIN"):
+        monkeypatch.setattr(link_module, name, 0.1)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0].__name__}-{case[1].__name__}-{case[2] or ''}")
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # whoever waits is let down
+def test_a_test_finds_a_mutant_out(case: Case, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutant, test, given = case
+    wanted = [name for name in inspect.signature(test).parameters if name not in given]
+    fixtures = {name: request.getfixturevalue(name) for name in wanted}
+    mutant(monkeypatch)
+    with pytest.raises((AssertionError, DistributedError, pytest.fail.Exception)):
+        test(**fixtures, **given)
+
+
+def test_every_mutant_is_used() -> None:
+    defined = {each for each in vars(m).values() if getattr(each, "__annotations__", {}).get("patch") == "Patch"}
+    assert {mutant for mutant, _, _ in CASES} == defined
