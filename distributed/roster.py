@@ -149,6 +149,11 @@ class Roster:
         if not same and member.state == "lost" and not self.elastic:
             raise Refused(f"worker {hello.rank} was declared lost, and this run does not take workers back")
         if not same and member.state == "joined" and not (self.elastic and now - member.heard > _ASLEEP):
+            if not member.peer:
+                raise Taken(
+                    f"rank {hello.rank} is kept for the process that had it before this server started again. If that "
+                    "one is gone, too, start the server with --resume, which goes on with new workers"
+                )
             raise Taken(
                 f"rank {hello.rank} is taken: another process joined with it and has since been running. Give each "
                 "worker a RETROGRAD_RANK of its own"
