@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from ps_harness import Learner, all_of, clients, place_in, serving, together
+from ps_harness import Learner, all_of, clients, peer_of, place_in, serving, together
 
+from retrograd.distributed import protocol
 from retrograd.distributed.errors import DistributedError, JournalError, Mismatch, SnapshotError
 from retrograd.distributed.messages import Entry
 from retrograd.distributed.server import Server, ServerOptions
@@ -152,6 +153,15 @@ def test_whoever_has_another_model_than_the_snapshot_is_told_so(folder: Path) ->
         pytest.raises(Mismatch, match="worker 0 wants optimizer Adam, and the snapshot SGD"),
     ):
         client.begin(1.0, "Adam", ({"lr": 0.5},))
+
+
+def test_a_new_worker_is_told_how_a_server_goes_on_with_new_workers(folder: Path) -> None:
+    with serving(1, folder=folder, durable=True) as [server], peer_of(server) as peer:
+        answer = peer.hello(0, 1, incarnation=5)
+        assert isinstance(answer, protocol.Error)
+        assert answer.kind == "taken"
+        assert "rank 0 is kept for the process that had it before" in answer.text
+        assert "start the server with --resume" in answer.text
 
 
 # ---- what must be kept ------------------------------------------------------------------------------------
