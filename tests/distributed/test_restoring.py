@@ -155,8 +155,12 @@ def test_whoever_has_another_model_than_the_snapshot_is_told_so(folder: Path) ->
         client.begin(1.0, "Adam", ({"lr": 0.5},))
 
 
-def test_a_new_worker_is_told_how_a_server_goes_on_with_new_workers(folder: Path) -> None:
-    with serving(1, folder=folder, durable=True) as [server], peer_of(server) as peer:
+def test_a_new_worker_is_told_how_a_server_goes_on_with_new_workers(tmp_path: Path) -> None:
+    with serving(1, folder=tmp_path, durable=True) as [server]:
+        gone = Learner(place_in(server))
+        gone.begin(1.0)
+        gone.close(say_goodbye=False)
+    with serving(1, folder=tmp_path, durable=True) as [server], peer_of(server) as peer:
         answer = peer.hello(0, 1, incarnation=5)
         assert isinstance(answer, protocol.Error)
         assert answer.kind == "taken"
