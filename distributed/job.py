@@ -211,8 +211,10 @@ class Job:
             return False
         if self._restarts < 1:
             self._given_up.add(member.rank)
-            self._display.say(f"{member.process.name} {how}; the others go on without it")
-            return any(worker.rank not in self._given_up for worker in self._workers)
+            goes_on = any(worker.rank not in self._given_up for worker in self._workers)
+            then = "the others go on without it" if goes_on else "nobody is left"
+            self._display.say(f"{member.process.name} {how}; {then}")
+            return goes_on
         self._restarts -= 1
         self._display.say(f"{member.process.name} {how}; it is started again")
         self._workers[member.rank] = self._start_worker(member.rank)

@@ -22,7 +22,7 @@ import retrograd as rg
 from . import bridge
 from .errors import Mismatch
 from .gradients import Gradient, Gradients, dense, scaled, summed
-from .messages import Array, Entry, FrameSpec, Groups, Slice, Slot, Source, TensorSpec
+from .messages import Array, Entry, FrameSpec, Groups, Hyperparameter, Slice, Slot, Source, TensorSpec
 from .protocol import dtype_of, name_of
 from .shared import Segment, is_available, room_for
 from .touched import Touched, leaves_other_rows
@@ -352,6 +352,20 @@ class State:
                 f"worker {rank} pushes {len(groups)} parameter groups, and there are "
                 f"{len(self.position.groups)}: groups cannot be added once training has begun"
             )
+        if groups == self.position.groups:
+            return
+        for number, (theirs, ours) in enumerate(zip(groups, self.position.groups, strict=True)):
+            for name in theirs.keys() & ours.keys():
+                if ours[name] is not None and _kind(theirs[name]) != _kind(ours[name]):
+                    raise Mismatch(
+                        f"worker {rank} pushes {name}={theirs[name]!r} for parameter group {number}, where it was "
+                        f"{ours[name]!r}: a hyperparameter may change, and stays a number or so many numbers"
+                    )
+
+
+def _kind(value: Hyperparameter) -> int | None:
+    """Whether a hyperparameter is a number (-1), so many numbers, or nothing."""
+    return len(value) if isinstance(value, tuple | list) else None if value is None else -1
 
 
 def _threads_for(nbytes: int) -> ThreadPoolExecutor | None:

@@ -107,6 +107,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # with all that was started
     dice, watched = random.Random(options.seed), Watched()
     shared = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
     with tempfile.TemporaryDirectory() as name:

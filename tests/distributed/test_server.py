@@ -27,7 +27,7 @@ from ps_harness import (
 
 from retrograd.distributed import protocol
 from retrograd.distributed.errors import AddressInUse, Mismatch, Refused
-from retrograd.distributed.messages import Slot, TensorSpec
+from retrograd.distributed.messages import Groups, Slot, TensorSpec
 from retrograd.distributed.server import Server, ServerOptions
 
 STEPPED = protocol.Weights(SLOTS, seq=2, step=1, version=1)
@@ -333,6 +333,27 @@ def test_an_optimizer_that_cannot_be_made_is_refused(optimizer: str, groups: pro
             client.begin(1.0, optimizer, groups)
         client.begin(1.0)  # nothing is spoilt by it
         assert client.learn(1.0)[1].item() == 0.5
+
+
+@pytest.mark.parametrize(
+    ("groups", "text"),
+    [
+        (({"lr": None, "momentum": 0.5},), "pushes lr=None for parameter group 0, where it was 0.5"),
+        (({"lr": (0.5, 0.5), "momentum": 0.5},), r"pushes lr=\(0.5, 0.5\) for parameter group 0, where it was 0.5"),
+        (({"lr": 0.5}, {"lr": 0.5}), "pushes 2 parameter groups, and there are 1"),
+    ],
+)
+@pytest.mark.parametrize("staleness", [0, 2])
+def test_one_worker_s_nonsense_for_a_hyperparameter_ends_nobody_else_s_run(
+    groups: Groups, text: str, staleness: float
+) -> None:
+    with serving(2, staleness=staleness, on_loss="continue") as [server], clients(server) as [good, bad]:
+        start(good, bad)
+        with pytest.raises(Mismatch, match=text):
+            bad.learn(1.0, groups)
+        bad.close()
+        assert server.failure is None
+        np.testing.assert_array_equal(good.learn(1.0, ({"lr": 0.25, "momentum": 0.0, "of_the_users": 3},))[0], 0.5)
 
 
 @pytest.mark.parametrize(
