@@ -32,6 +32,7 @@ from .errors import (
     Mismatch,
     NonFiniteGradient,
     ProtocolError,
+    Refused,
     ServerLost,
     Stranger,
     from_kind,
@@ -306,8 +307,19 @@ class Lead(Office):
         """A follower says how far it is."""
         self.server.check_key("server")
         shard = self._shards.get(message.shard)
-        if shard is None or message.run != self.server.options.run or message.protocol != messages.VERSION:
-            raise ProtocolError(f"server {message.shard} is none of the {len(self._shards) + 1} of this run")
+        if shard is None:
+            raise Refused(f"server {message.shard} is none of the {len(self._shards) + 1} of this run: see --shard")
+        if message.run != self.server.options.run:
+            raise Refused(
+                f"server {message.shard} is of run {message.run!r}, and server 0 of {self.server.options.run!r}: start "
+                "all servers of a run with the same --run"
+            )
+        if message.protocol != messages.VERSION:
+            older = "server 0" if message.protocol > messages.VERSION else f"server {message.shard}"
+            raise Refused(
+                f"server {message.shard} speaks protocol version {message.protocol} and server 0 {messages.VERSION}: "
+                f"upgrade retrograd on the side of {older}"
+            )
         now = self.server.now()
         if shard.peer != peer or (shard.sent > message.number and now - shard.sent_at > _OVERDUE):
             shard.peer, shard.sent = peer, message.number

@@ -139,7 +139,7 @@ def test_a_stranger_among_servers_is_told_so_and_has_no_say() -> None:
             assert answer.kind == "stranger"
         answer = stranger.ask(messages.Follow("another run", 1, 0, True))
         assert isinstance(answer, messages.Error)
-        assert answer.kind == "protocol"
+        assert answer.kind == "refused"
         np.testing.assert_array_equal(client.learn(1.0)[0], 0.5)
         assert [each.failure for each in servers] == [None, None]
 
@@ -207,6 +207,40 @@ def test_a_server_that_is_gone_ends_the_run(gone: int) -> None:
         other = servers[1 - gone]
         wait_until(lambda: other.failure, "the other to notice")
         assert "has given no sign of life for 1 s" in str(other.failure.error)
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"shard": 3}, "server 3 is none of the 2 of this run: see --shard"),
+        ({"run": "other"}, "server 1 is of run 'other', and server 0 of '': start all servers of a run with the same"),
+        (
+            {"protocol": 1},
+            "server 1 speaks protocol version 1 and server 0 2: upgrade retrograd on the side of server 1",
+        ),
+        (
+            {"protocol": 9},
+            "server 1 speaks protocol version 9 and server 0 2: upgrade retrograd on the side of server 0",
+        ),
+    ],
+)
+def test_a_server_that_is_none_of_the_run_is_told_why(fields: dict[str, Any], text: str) -> None:
+    with serving(1, 2) as servers, peer_of(servers[0]) as peer:
+        answer = peer.ask(messages.Follow(**{"run": "", "shard": 1, "number": 0, "initialized": False, **fields}))
+        assert isinstance(answer, messages.Error)
+        assert answer.kind == "refused"
+        assert text in answer.text
+
+
+def test_a_server_of_another_run_ends_with_the_reason() -> None:
+    with serving(1, 2) as servers:
+        other = LiveServer(ServerOptions(1, run="other", shard=1, shards=2, lead=servers[0].address))
+        try:
+            wait_until(lambda: other._stopped, "it to give up")
+            assert "server 1 is of run 'other', and server 0 of ''" in str(other.failure.error)
+            assert servers[0].failure is None
+        finally:
+            other.stop()
 
 
 def test_the_first_may_be_started_long_after_the_others() -> None:

@@ -263,7 +263,7 @@ WELCOME = protocol.Welcome(
         (WELCOME, (), "protocol", "a server does not take WELCOME"),
         (protocol.Order(1, 1), (), "protocol", "a server does not take ORDER"),
         (protocol.Heartbeat(0, 99, protocol.Report()), (), "stranger", "has not joined"),
-        (protocol.Follow("", 1, 0, True), (), "protocol", "server 1 is none of the 1 of this run"),
+        (protocol.Follow("", 1, 0, True), (), "refused", "server 1 is none of the 1 of this run"),
         (protocol.Weighed(1, 1, 0.0), (), "stranger", "someone who is no server of this run"),
     ],
 )  # fmt: skip
