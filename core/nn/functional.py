@@ -10,6 +10,7 @@ from retrograd.nn.functions import (
     convolution as _convolution,
     ctc as _ctc,
     distance as _distance,
+    grids as _grids,
     linear as _linear,
     loss as _loss,
     multihead as _multihead,
@@ -22,6 +23,7 @@ from retrograd.nn.functions.attention import *
 from retrograd.nn.functions.convolution import *
 from retrograd.nn.functions.ctc import *
 from retrograd.nn.functions.distance import *
+from retrograd.nn.functions.grids import *
 from retrograd.nn.functions.linear import *
 from retrograd.nn.functions.loss import *
 from retrograd.nn.functions.multihead import *
@@ -35,6 +37,7 @@ __all__ += _attention.__all__
 __all__ += _convolution.__all__
 __all__ += _ctc.__all__
 __all__ += _distance.__all__
+__all__ += _grids.__all__
 __all__ += _linear.__all__
 __all__ += _loss.__all__
 __all__ += _multihead.__all__

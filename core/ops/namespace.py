@@ -20,8 +20,8 @@ from retrograd.tensor import Tensor
 __all__ = ["load"]
 
 _EXPORTED_WHOLE = (
-    "retrograd.ops.creation", "retrograd.ops.conversion", "retrograd.ops.legacy", "retrograd.ops.sampling",
-    "retrograd.layout", "retrograd.printing", "retrograd.random", "retrograd.serialization",
+    "retrograd.amp.state", "retrograd.ops.creation", "retrograd.ops.conversion", "retrograd.ops.foreach", "retrograd.ops.legacy",
+    "retrograd.ops.sampling", "retrograd.layout", "retrograd.printing", "retrograd.random", "retrograd.serialization",
     "retrograd.settings",
 )  # fmt: skip
 """Modules of functions that are no operators: their `__all__` is exported."""
