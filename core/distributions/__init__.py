@@ -1,0 +1,49 @@
+"""Distributions of probability, their transforms and divergences, with the names of `torch.distributions`.
+
+A sample is drawn by `sample`, and by `rsample`, where a distribution `has_rsample`, as a differentiable function of
+the parameters; `log_prob` is differentiable by both value and parameters.
+
+Source: https://docs.pytorch.org/docs/stable/distributions.html
+"""
+
+from __future__ import annotations
+
+from retrograd.distributions import constraints as constraints, utils as utils
+from retrograd.distributions.bernoulli import Bernoulli as Bernoulli
+from retrograd.distributions.categorical import Categorical as Categorical
+from retrograd.distributions.constraint_registry import biject_to as biject_to, transform_to as transform_to
+from retrograd.distributions.distribution import Distribution as Distribution
+from retrograd.distributions.exp_family import ExponentialFamily as ExponentialFamily
+from retrograd.distributions.exponential import Exponential as Exponential
+from retrograd.distributions.independent import Independent as Independent
+from retrograd.distributions.laplace import Laplace as Laplace
+from retrograd.distributions.log_normal import LogNormal as LogNormal
+from retrograd.distributions.normal import Normal as Normal
+from retrograd.distributions.one_hot_categorical import (
+    OneHotCategorical as OneHotCategorical,
+    OneHotCategoricalStraightThrough as OneHotCategoricalStraightThrough,
+)
+from retrograd.distributions.transformed_distribution import TransformedDistribution as TransformedDistribution
+from retrograd.distributions.transforms import (
+    AbsTransform as AbsTransform,
+    AffineTransform as AffineTransform,
+    CatTransform as CatTransform,
+    ComposeTransform as ComposeTransform,
+    CorrCholeskyTransform as CorrCholeskyTransform,
+    CumulativeDistributionTransform as CumulativeDistributionTransform,
+    ExpTransform as ExpTransform,
+    IndependentTransform as IndependentTransform,
+    LowerCholeskyTransform as LowerCholeskyTransform,
+    PositiveDefiniteTransform as PositiveDefiniteTransform,
+    PowerTransform as PowerTransform,
+    ReshapeTransform as ReshapeTransform,
+    SigmoidTransform as SigmoidTransform,
+    SoftmaxTransform as SoftmaxTransform,
+    SoftplusTransform as SoftplusTransform,
+    StackTransform as StackTransform,
+    StickBreakingTransform as StickBreakingTransform,
+    TanhTransform as TanhTransform,
+    Transform as Transform,
+    identity_transform as identity_transform,
+)
+from retrograd.distributions.uniform import Uniform as Uniform
