@@ -81,7 +81,8 @@ cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _LAZY = """
-    backends cuda distributed fft func jit linalg nn optim profiler random special testing types utils
+    backends cuda distributed distributions fft func jit linalg nn optim profiler random special testing types
+    utils
 """.split()
 
 _OF_NN = """
@@ -95,6 +96,7 @@ _OF_NN = """
 if _TYPE_CHECKING:  # without `distributed`, which no module of the core knows
     from retrograd import (
         backends as backends,
+        distributions as distributions,
         fft as fft,
         func as func,
         jit as jit,
