@@ -94,8 +94,7 @@ def _numbers(*shape: int) -> Any:
     return (made * 37 % 41 / 41).reshape(shape)
 
 
-@pytest.mark.parametrize(("mode", "padding"), list(product(("bilinear", "bicubic"), ("zeros", "border", "reflection"))))
-def test_derivatives_tangents_and_batches(mode: str, padding: str, backend: str) -> None:
+def _check(mode: str, padding: str) -> None:
     x, g = _numbers(1, 2, 3, 4).requires_grad_(), (_numbers(1, 1, 2, 2) * 2 - 0.9).requires_grad_()
 
     def f(x: Any, g: Any) -> Any:
@@ -105,6 +104,16 @@ def test_derivatives_tangents_and_batches(mode: str, padding: str, backend: str)
     assert retrograd.autograd.gradgradcheck(f, (x, g), nondet_tol=1e-12)
     both = retrograd.stack([g.detach(), g.detach() / 2])
     assert retrograd.allclose(vmap(f, (None, 0))(x, both), retrograd.stack([f(x, each) for each in both]))
+
+
+def test_derivatives_tangents_and_batches(backend: str) -> None:
+    _check("bilinear", "reflection")
+
+
+@pytest.mark.parametrize(("mode", "padding"), list(product(("bilinear", "bicubic"), ("zeros", "border", "reflection"))))
+def test_derivatives_of_all_modes(mode: str, padding: str) -> None:
+    with retrograd.use_backend("numpy"):
+        _check(mode, padding)
 
 
 def test_derivatives_of_affine_grids(backend: str) -> None:
