@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import warnings
 from collections import OrderedDict, namedtuple
@@ -16,6 +17,7 @@ from retrograd.nn.modules.hooks import add_hook, call_with_hooks
 from retrograd.nn.modules.loading import load_into, raise_errors
 from retrograd.nn.modules.registration import check_name, registered, type_name
 from retrograd.nn.parameter import Buffer
+from retrograd.ops.factories import empty_like
 from retrograd.tensor import Parameter, Tensor
 
 __all__ = ["Module"]
@@ -514,6 +516,14 @@ class Module:
         """Move it to the CPU of its backend."""
         return self._apply(lambda each: each.to(f"{each._k.backend}:cpu"))
 
+    def cuda(self: T, device: Any = None) -> T:
+        """Move it to the GPU of its backend."""
+        return self._apply(lambda each: each.cuda(device))
+
+    def to_empty(self: T, *, device: Any, recurse: bool = True) -> T:
+        """Move it to a device without its values: parameters and buffers are left uninitialised."""
+        return self._apply(lambda each: empty_like(each, device=device), recurse)
+
     # -- saving and loading --------------------------------------------------------------------
 
     def get_extra_state(self) -> Any:
@@ -715,7 +725,14 @@ class Module:
 
     def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Have `hook(module, state_dict, prefix, ...)` called before entries are loaded into this module."""
-        return add_hook(self._load_state_dict_pre_hooks, lambda *arguments: hook(self, *arguments))
+        return self._register_load_state_dict_pre_hook(hook, with_module=True)
+
+    def _register_load_state_dict_pre_hook(
+        self, hook: Callable[..., Any], with_module: bool = False
+    ) -> RemovableHandle:
+        """As the method above, of a hook that is not given the module, unless `with_module`."""
+        called = functools.partial(hook, self) if with_module else hook
+        return add_hook(self._load_state_dict_pre_hooks, called)
 
     def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Have `hook(module, incompatible_keys)` called after `load_state_dict`."""
