@@ -81,8 +81,8 @@ cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _LAZY = """
-    backends cuda distributed distributions fft func jit linalg nn optim profiler random special testing types
-    utils
+    amp backends cpu cuda distributed distributions fft func jit linalg nn optim profiler random special testing
+    types utils
 """.split()
 
 _OF_NN = """
@@ -93,9 +93,17 @@ _OF_NN = """
 """.split()
 """Functions of `nn.functional` that PyTorch has in its namespace too."""
 
+_OF_AMP = """
+    GradScaler autocast
+""".split()
+"""Names of `amp` that PyTorch has in its namespace too."""
+
 if _TYPE_CHECKING:  # without `distributed`, which no module of the core knows
     from retrograd import (
+        amp as amp,
         backends as backends,
+        cpu as cpu,
+        cuda as cuda,
         distributions as distributions,
         fft as fft,
         func as func,
@@ -123,6 +131,10 @@ def __getattr__(name: str) -> Any:
         from retrograd.nn import functional
 
         return getattr(functional, name)
+    if name in _OF_AMP:
+        from retrograd import amp
+
+        return getattr(amp, name)
     if name == "vmap":
         from retrograd.func import vmap
 
@@ -132,5 +144,5 @@ def __getattr__(name: str) -> Any:
 
 __all__ = sorted(
     {name for name in globals() if not name.startswith("_") and name not in ("Any", "annotations")}
-    | {*_LAZY, *_OF_NN, "vmap"}
+    | {*_LAZY, *_OF_AMP, *_OF_NN, "vmap"}
 )

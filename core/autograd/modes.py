@@ -55,6 +55,8 @@ class Mode:
     mutation
         None, or what is told of every write before it happens: `retrograd.autograd.mutation`. Then there are
         saved hooks too.
+    autocast
+        None, or by what operators choose the types they run in: Note [Autocast] in `retrograd.ops.autocasting`.
     """
 
     grad: bool = True
@@ -68,6 +70,7 @@ class Mode:
     results: Any = None
     profiler: Any = None
     mutation: Any = None
+    autocast: Any = None
 
     def but(self, **changes: Any) -> Mode:
         """This mode with some fields changed; the two plain modes are always the singletons."""
@@ -83,7 +86,12 @@ class Mode:
     def is_special(self) -> bool:
         """Whether anything is on but forward mode and what provides results."""
         return bool(
-            self.inference or self.anomaly or self.saved_hooks or self.saved_hooks_disabled or self.profiler is not None
+            self.inference
+            or self.anomaly
+            or self.saved_hooks
+            or self.saved_hooks_disabled
+            or self.profiler is not None
+            or self.autocast is not None
         )
 
     def at(self, levels: tuple[Any, ...]) -> Mode:

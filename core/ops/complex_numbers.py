@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrograd.dtypes import DTYPES, float16, float32, float64
+from retrograd.ops.autocasting import in_float32
 from retrograd.ops.batching import elementwise, leading
 from retrograd.ops.checks import is_number
 from retrograd.ops.declare import Array, composite, op
@@ -52,6 +53,7 @@ def view_as_real(input: Tensor) -> Tensor:
 
 
 @composite
+@in_float32
 def view_as_complex(input: Tensor) -> Tensor:
     """A view of pairs of real numbers, in the last dimension, as complex ones.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.arrange import cat, roll
+from retrograd.ops.autocasting import in_float32, in_lower_type
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.declare import alias, composite
 from retrograd.ops.factories import ones_like, zeros_like
@@ -138,6 +139,7 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
 
 
 @composite
+@in_float32
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Tensor:
     """The `p`-norm distance of each row of `x1` to each of `x2`, of one batch or several.
 
@@ -214,6 +216,7 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
 
 
 @composite
+@in_lower_type
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *old: Any, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """``beta * input + alpha * sum of batch1[i] @ batch2[i]``.
 

@@ -43,6 +43,10 @@ def call(op: Op, *arguments: Any) -> Any:
     mode = current_mode()
     if arguments and type(arguments[0]) in in_place:
         return in_place[type(arguments[0])](op, arguments[0].tensor, *arguments[1:])
+    if mode.autocast is not None:
+        from retrograd.ops import autocasting
+
+        return autocasting.call(op, mode, arguments)
     if op.numbers:
         arguments = with_numbers(op, op.name, arguments)
     if mode.profiler is not None:

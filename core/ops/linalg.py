@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from retrograd.autograd.modes import current_mode
 from retrograd.dtypes import cpp_name, dtype
+from retrograd.ops.autocasting import lowered, unites
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.declare import Array, Formulas, alias, composite, op
 from retrograd.ops.graph import graph_kernel
@@ -135,7 +137,10 @@ def _baddbmm(K, self: Array, batch1: Array, batch2: Array, beta: float, alpha: f
 
 
 def _check_dtypes(name: str, a: Tensor, b: Tensor) -> None:
-    if a.dtype is not b.dtype:
+    if a.dtype is not b.dtype and name == "mv":
+        types = f"{b.dtype.type_name}, {a.dtype.type_name}, and {b.dtype.type_name}"
+        raise RuntimeError(f"addmv input tensors must have the same dtype, but got {types}")
+    if a.dtype is not b.dtype and not unites(a, b):
         raise RuntimeError(
             f"expected m1 and m2 to have the same dtype, but got: {c_name(a.dtype)} != {c_name(b.dtype)}"
         )
@@ -280,7 +285,7 @@ def addmm(
         return call_in_old_order(addmm, input, mat1, mat2, *old)
     _matrices("addmm", mat1=mat1, mat2=mat2)
     for name, each in (("self", input), ("mat1", mat1)):
-        if each.dtype is not mat2.dtype:
+        if each.dtype is not mat2.dtype and not unites(each, mat2):
             found = f"{each.dtype.type_name} and {mat2.dtype.type_name}"
             raise RuntimeError(f"{name} and mat2 must have the same dtype, but got {found}")
     _check_inner(mat1, mat2)
@@ -350,6 +355,8 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     left, right = len(input._array.shape), len(other._array.shape)
     if left == 2 and right == 2:
         return mm(input, other)
+    if current_mode().autocast is not None:
+        input, other = lowered(input, other)
     if left == 0 or right == 0:
         raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {left}D and {right}D")
     if left == 1 and right == 1:

@@ -9,6 +9,7 @@ from typing import Any
 from retrograd.autograd.modes import no_grad
 from retrograd.dtypes import dtype as dtype_
 from retrograd.ops.arguments import wrap_dim, wrap_dims
+from retrograd.ops.autocasting import in_float32
 from retrograd.ops.checks import is_number
 from retrograd.ops.declare import Op, publics
 from retrograd.ops.factories import zeros_like
@@ -186,6 +187,7 @@ def norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, 
 
 
 @of_linalg
+@in_float32
 def cond(A: Tensor, p: Any = None) -> Tensor:
     """The condition number: the norm of a matrix times that of its inverse; infinite if it has none.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from retrograd.ops import linalg_norms, linalg_products, linalg_solving, linalg_spectra, return_types
+from retrograd.ops.autocasting import in_float32
 from retrograd.ops.declare import composite, publics
 from retrograd.ops.factories import eye
 from retrograd.ops.factorizations import _linalg_slogdet
@@ -17,6 +18,7 @@ __all__: list[str] = []
 
 
 @composite
+@in_float32
 def inverse(input: Tensor) -> Tensor:
     """The inverses of square matrices: `retrograd.linalg.inv`.
 
@@ -26,6 +28,7 @@ def inverse(input: Tensor) -> Tensor:
 
 
 @composite
+@in_float32
 def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
     """The pseudoinverse: `retrograd.linalg.pinv` with ``rtol=rcond``.
 
@@ -78,6 +81,7 @@ def logdet(input: Tensor) -> Tensor:
 
 
 @composite
+@in_float32
 def cholesky(input: Tensor, upper: bool = False) -> Tensor:
     """The triangular factors of positive definite matrices: `retrograd.linalg.cholesky`.
 
@@ -87,6 +91,7 @@ def cholesky(input: Tensor, upper: bool = False) -> Tensor:
 
 
 @composite
+@in_float32
 def cholesky_solve(input: Tensor, input2: Tensor, upper: bool = False) -> Tensor:
     """The X of ``A @ X == input``, where `input2` is the Cholesky factor of A.
 
@@ -124,6 +129,7 @@ def cholesky_solve(input: Tensor, input2: Tensor, upper: bool = False) -> Tensor
 
 
 @composite
+@in_float32
 def cholesky_inverse(input: Tensor, upper: bool = False) -> Tensor:
     """The inverses of matrices whose Cholesky factors are given.
 
@@ -142,6 +148,7 @@ def cholesky_inverse(input: Tensor, upper: bool = False) -> Tensor:
 
 
 @composite
+@in_float32
 def triangular_solve(
     input: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False
 ) -> Any:
@@ -161,6 +168,7 @@ def triangular_solve(
 
 
 @composite
+@in_float32
 def qr(input: Tensor, some: bool = True) -> Any:
     """QR factorizations: `retrograd.linalg.qr`, complete if not `some`.
 
@@ -170,6 +178,7 @@ def qr(input: Tensor, some: bool = True) -> Any:
 
 
 @composite
+@in_float32
 def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
     """Singular values and vectors: `retrograd.linalg.svd`, with V instead of its conjugate transpose.
 

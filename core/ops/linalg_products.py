@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from retrograd.dtypes import Category, cpp_name, int64
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.arrange import cat
+from retrograd.ops.autocasting import in_lower_type
 from retrograd.ops.declare import publics
 from retrograd.ops.factories import ones_like
 from retrograd.ops.linalg import matmul
@@ -153,6 +154,7 @@ def vander(x: Tensor, N: int | None = None) -> Tensor:
 
 
 @of_linalg
+@in_lower_type
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     """The inner products of vectors along `dim`, the first conjugated: ``sum(x.conj() * y)``.
 

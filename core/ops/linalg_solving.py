@@ -8,6 +8,7 @@ from retrograd.autograd.modes import no_grad
 from retrograd.dtypes import Category, finfo, float32, int32, int64
 from retrograd.levels import bare
 from retrograd.ops import return_types
+from retrograd.ops.autocasting import in_float32
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.creation import tensor
 from retrograd.ops.declare import publics
@@ -56,6 +57,7 @@ def _check_inv(A: Tensor) -> None:
 
 
 @of_linalg
+@in_float32
 def inv(A: Tensor) -> Tensor:
     """The inverses of square matrices: ``A @ inv(A)`` is the identity.
 
@@ -91,6 +93,7 @@ def _infos(A: Tensor, infos: list[int]) -> Tensor:
 
 
 @of_linalg
+@in_float32
 def inv_ex(A: Tensor, *, check_errors: bool = False) -> Any:
     """The inverses, and for each matrix which pivot is zero: 0 if none is, and it has an inverse.
 
@@ -196,6 +199,7 @@ def _equally_many(A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @of_linalg
+@in_float32
 def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     """The X of ``A @ X == B``, or of ``X @ A == B`` if not `left`.
 
@@ -308,6 +312,7 @@ def _check_lstsq(A: Tensor, B: Tensor, driver: str) -> Tensor:
 
 
 @of_linalg
+@in_float32
 def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> Any:
     """The X of least ``norm(A @ X - B)``, and of these the least, for matrices `A` of full rank.
 
@@ -368,6 +373,7 @@ def _product(shape: Any) -> int:
 
 
 @of_linalg
+@in_float32
 def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
     """The inverse of ``X -> tensordot(A, X, A.ndim - ind)``.
 
@@ -397,6 +403,7 @@ def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
 
 
 @of_linalg
+@in_float32
 def tensorsolve(A: Tensor, B: Tensor, dims: Any = None) -> Tensor:
     """The X of ``tensordot(A, X, X.ndim) == B``.
 
@@ -513,6 +520,7 @@ def factorized(name: str, A: Tensor, upper: bool) -> Tensor:
 
 
 @of_linalg
+@in_float32
 def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     """The lower triangular L of ``A == L @ L.mH``, for Hermitian, positive definite matrices.
 
@@ -541,6 +549,7 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
 
 
 @of_linalg
+@in_float32
 def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -> Any:
     """As `cholesky`, with the order of the first bad minor of each matrix instead of an error; 0 is good.
 

@@ -7,6 +7,7 @@ from typing import Any
 from retrograd.autograd.modes import no_grad
 from retrograd.dtypes import Category, finfo, float32, float64
 from retrograd.ops import return_types
+from retrograd.ops.autocasting import in_float32
 from retrograd.ops.creation import tensor
 from retrograd.ops.declare import publics
 from retrograd.ops.factorizations import _linalg_eig, _linalg_eigh, _linalg_qr, _linalg_svd
@@ -26,6 +27,7 @@ __all__ = ["eig", "eigh", "eigvals", "eigvalsh", "matrix_rank", "qr", "svd", "sv
 
 
 @of_linalg
+@in_float32
 def qr(A: Tensor, mode: str = "reduced") -> Any:
     """Matrices with orthonormal columns, and upper triangular ones, whose product is `A`.
 
@@ -80,6 +82,7 @@ def _check_driver(driver: Any) -> None:
 
 
 @of_linalg
+@in_float32
 def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> Any:
     """Unitary U and Vh, and non-negative, descending S, with ``A == U @ diag(S) @ Vh``.
 
@@ -111,6 +114,7 @@ def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> 
 
 
 @of_linalg
+@in_float32
 def svdvals(A: Tensor, *, driver: str | None = None) -> Tensor:
     """The singular values, descending.
 
@@ -143,6 +147,7 @@ def _check_eigh(A: Tensor, UPLO: str) -> bool:
 
 
 @of_linalg
+@in_float32
 def eigh(A: Tensor, UPLO: str = "L") -> Any:
     """The eigenvalues of Hermitian matrices, ascending, and their eigenvectors, which are orthonormal columns.
 
@@ -172,6 +177,7 @@ def eigh(A: Tensor, UPLO: str = "L") -> Any:
 
 
 @of_linalg
+@in_float32
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     """The eigenvalues of Hermitian matrices, ascending.
 
@@ -200,6 +206,7 @@ def _eig(name: str, A: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @of_linalg
+@in_float32
 def eig(A: Tensor) -> Any:
     """The eigenvalues of square matrices, and eigenvectors of length 1 as columns; complex in any case.
 
@@ -222,6 +229,7 @@ def eig(A: Tensor) -> Any:
 
 
 @of_linalg
+@in_float32
 def eigvals(A: Tensor) -> Tensor:
     """The eigenvalues of square matrices, complex, in no order.
 
@@ -253,6 +261,7 @@ def tolerance(A: Tensor, atol: Any, rtol: Any) -> tuple[Any, Any]:
 
 
 @of_linalg
+@in_float32
 def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Tensor:
     """How many singular values exceed ``max(atol, rtol * greatest)``.
 

@@ -20,9 +20,9 @@ from retrograd.tensor import Tensor
 __all__ = ["load"]
 
 _EXPORTED_WHOLE = (
-    "retrograd.amp.state", "retrograd.ops.creation", "retrograd.ops.conversion", "retrograd.ops.foreach", "retrograd.ops.legacy",
-    "retrograd.ops.sampling", "retrograd.layout", "retrograd.printing", "retrograd.random", "retrograd.serialization",
-    "retrograd.settings",
+    "retrograd.amp.state", "retrograd.ops.creation", "retrograd.ops.conversion", "retrograd.ops.foreach",
+    "retrograd.ops.legacy", "retrograd.ops.sampling", "retrograd.layout", "retrograd.printing", "retrograd.random",
+    "retrograd.serialization", "retrograd.settings",
 )  # fmt: skip
 """Modules of functions that are no operators: their `__all__` is exported."""
 

@@ -14,6 +14,7 @@ from retrograd.dtypes import Category, float32, float64
 from retrograd.levels import is_mapped
 from retrograd.ops import return_types
 from retrograd.ops.arguments import wrap_dim, wrap_dims
+from retrograd.ops.autocasting import in_float32
 from retrograd.ops.batching import along, refuse_dynamic
 from retrograd.ops.checks import everywhere, is_number
 from retrograd.ops.creation import tensor
@@ -650,6 +651,7 @@ _INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
 @reduction
+@in_float32
 def quantile(
     input: Array, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
 ) -> Array:

@@ -28,6 +28,7 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any
 
+from retrograd.amp.autocast_mode import as_now
 from retrograd.autograd.api import backward
 from retrograd.autograd.engine import active_task
 from retrograd.autograd.function import Function
@@ -371,14 +372,15 @@ class _Region:
         self.kwargs = kwargs
         self.forward_context, self.recompute_context = context_fn()
         self.device = get_default_device()
+        self.autocast = as_now()
         self.rng_state = get_rng_state() if preserve_rng_state else None
 
     def recompute(self, *args: Any) -> None:
-        """Run the function as it was run before: same random numbers, same default device."""
+        """Run the function as it was run before: same random numbers, default device and autocast."""
         with fork_rng(enabled=self.rng_state is not None):
             if self.rng_state is not None:
                 set_rng_state(self.rng_state)
-            with self.recompute_context, self.device:
+            with self.recompute_context, self.device, self.autocast:
                 self.function(*args, **self.kwargs)
 
     def run(self, frame: _Frame, args: tuple[Any, ...]) -> Any:
@@ -467,6 +469,7 @@ class CheckpointFunction(Function):
         ctx.run_function = run_function
         ctx.rng_state = get_rng_state() if preserve_rng_state else None
         ctx.device = get_default_device()
+        ctx.autocast = as_now()
         ctx.inputs = [None if isinstance(each, Tensor) else each for each in args]
         ctx.tensor_indices = [i for i, each in enumerate(args) if isinstance(each, Tensor)]
         ctx.save_for_backward(*(args[i] for i in ctx.tensor_indices))
@@ -487,7 +490,7 @@ class CheckpointFunction(Function):
         with fork_rng(enabled=ctx.rng_state is not None):
             if ctx.rng_state is not None:
                 set_rng_state(ctx.rng_state)
-            with enable_grad(), ctx.device:
+            with enable_grad(), ctx.device, ctx.autocast:
                 outputs = ctx.run_function(*inputs)
         if isinstance(outputs, Tensor):
             outputs = (outputs,)

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from retrograd.nn.functions.linear import dropout
+from retrograd.ops.autocasting import in_lower_type
 from retrograd.ops.factories import full, ones, zeros
 from retrograd.ops.indexing import where
 from retrograd.ops.softmax import softmax
@@ -14,6 +15,7 @@ from retrograd.tensor import Tensor
 __all__ = ["scaled_dot_product_attention"]
 
 
+@in_lower_type
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,

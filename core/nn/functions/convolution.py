@@ -8,6 +8,7 @@ from typing import Any
 from retrograd.nn.functions.vision import pad
 from retrograd.ops import arrange
 from retrograd.ops.arguments import expand_pair
+from retrograd.ops.autocasting import unites
 from retrograd.ops.neural import _convolution, _transposed_convolution
 from retrograd.tensor import Tensor
 
@@ -41,7 +42,7 @@ def _check_ranks(name: str, input: Any, weight: Any, dims: int) -> bool:
 
 def _check_types(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     for what, each in (("weight", weight), ("bias", bias)):
-        if each is not None and each.dtype is not input.dtype:
+        if each is not None and each.dtype is not input.dtype and not unites(input, each):
             raise RuntimeError(
                 f"Input type ({input.dtype.type_name}) and {what} type ({each.dtype.type_name}) should be the same"
             )

@@ -9,6 +9,7 @@ from typing import Any, Final
 from retrograd.dtypes import float32, float64, int64
 from retrograd.nn.functions.vision import pad
 from retrograd.ops.arrange import stack
+from retrograd.ops.autocasting import in_float32
 from retrograd.ops.creation import tensor
 from retrograd.ops.factories import full, zeros
 from retrograd.ops.indexing import where
@@ -19,6 +20,7 @@ __all__ = ["ctc_loss"]
 _NEVER: Final = -1e30  # the logarithm of what cannot be; finite, for the difference of two infinities is none
 
 
+@in_float32
 def ctc_loss(
     log_probs: Tensor,
     targets: Tensor,

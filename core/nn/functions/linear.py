@@ -14,6 +14,7 @@ from retrograd.autograd.stale import make_view_node, view_class
 from retrograd.dtypes import Category, int64
 from retrograd.levels import births, is_mapped, note_birth
 from retrograd.ops import linalg, neural, shape
+from retrograd.ops.autocasting import lowered
 from retrograd.ops.checks import extremes
 from retrograd.ops.declare import op_of
 from retrograd.ops.linalg import _addmm
@@ -54,6 +55,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         made = _linear_at_once(input, weight, bias, mode is GRAD)
         if made is not None:
             return made
+    if mode.autocast is not None:
+        input, weight, bias = lowered(input, weight, bias)
     return _linear(input, weight, bias)
 
 

@@ -6,9 +6,11 @@ import math
 import warnings
 from collections.abc import Callable
 
+from retrograd.autograd.modes import current_mode
 from retrograd.dtypes import int64, promote_types, uint8
 from retrograd.levels import bare
 from retrograd.nn.functions.distance import pairwise_distance
+from retrograd.ops.autocasting import unites, widened
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.checks import everywhere
 from retrograd.ops.indexing import where
@@ -127,6 +129,7 @@ def l1_loss(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.l1_loss.html
     """
+    input, target = widened(input, target)
     reduction = _reduction(reduction, size_average, reduce)
     input, target = _expanded(input, target, "l1_loss")
     value = (input - target).abs()
@@ -169,6 +172,7 @@ def poisson_nll_loss(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.poisson_nll_loss.html
     """
+    input, target = widened(input, target)
     reduction = _reduction(reduction, size_average, reduce)
     value = input.exp() - target * input if log_input else input - target * (input + eps).log()
     if full:
@@ -223,6 +227,7 @@ def kl_div(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.kl_div.html
     """
+    input, target = widened(input, target)
     if reduction == "mean" and size_average is None and reduce is None:
         warnings.warn(
             "reduction: 'mean' divides the total loss by both the batch size and the support "
@@ -266,7 +271,7 @@ def binary_cross_entropy(
             f"Using a target size ({target.size()}) that is different to the input size ({input.size()}) is "
             "deprecated. Please ensure they have the same size."
         )
-    if target.dtype is not input.dtype:
+    if target.dtype is not input.dtype and not unites(input, target):
         raise RuntimeError(f"Found dtype {target.dtype.type_name} but expected {input.dtype.type_name}")
     k, array = input._k, input._array
     if k.base.compile is None and not everywhere(k, k.logical_and(array >= 0, array <= 1)):
@@ -335,6 +340,7 @@ def hinge_embedding_loss(
     reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """``input`` where the target is 1, ``max(0, margin - input)`` where it is -1."""
+    input, target = widened(input, target)
     zeros = input.detach() * 0
     apart = where(target != 1, (margin - input).clamp_min(0), zeros)
     together = where(target != -1, input, zeros)
@@ -346,6 +352,7 @@ def margin_ranking_loss(
     reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """``max(0, -target * (input1 - input2) + margin)``."""
+    input1, input2, target = widened(input1, input2, target)
     reduction = _reduction(reduction, size_average, reduce)
     if not input1.ndim == input2.ndim == target.ndim:
         raise RuntimeError(
@@ -360,6 +367,7 @@ def cosine_embedding_loss(
     reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """``1 - cos`` where the target is 1, ``max(0, cos - margin)`` where it is -1."""
+    input1, input2, target = widened(input1, input2, target)
     reduction = _reduction(reduction, size_average, reduce)
     if target.ndim not in (0, 1):
         raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
@@ -382,6 +390,7 @@ def triplet_margin_loss(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.triplet_margin_loss.html
     """
+    anchor, positive, negative = widened(anchor, positive, negative)
     reduction = _reduction(reduction, size_average, reduce)
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
@@ -549,6 +558,8 @@ def cross_entropy(
     """
     if size_average is not None or reduce is not None or reduction not in _REDUCTIONS:
         reduction = _reduction(reduction, size_average, reduce)
+    if current_mode().autocast is not None:
+        input, target, weight = widened(input, target, weight)
     ndim = len(input._array.shape)
     if target._array.shape == input._array.shape:
         return _cross_entropy_of_probabilities(input, target, weight, reduction, ignore_index, label_smoothing)
@@ -633,6 +644,7 @@ def multilabel_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """How much classes that are no targets come within 1 of those that are; each row of targets ends with -1."""
+    input, target = widened(input, target)
     reduction = _reduction(reduction, size_average, reduce)
     if not input.ndim:
         input, target = input.reshape(1), target.reshape(1)

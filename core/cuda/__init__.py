@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from retrograd.cuda import amp as amp
 from retrograd.ops import legacy
 
-__all__ = ["device_count", "empty_cache", "is_available", "manual_seed", "manual_seed_all", "synchronize"]
+__all__ = ["amp", "device_count", "empty_cache", "is_available", "manual_seed", "manual_seed_all", "synchronize"]
 __all__ += legacy.__all__
 
 
