@@ -81,8 +81,8 @@ cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _LAZY = """
-    amp backends cpu cuda distributed distributions fft func jit linalg nn optim profiler random special testing
-    types utils
+    amp backends compiler cpu cuda distributed distributions fft func jit linalg nn optim profiler random special
+    testing types utils
 """.split()
 
 _OF_NN = """
@@ -102,6 +102,7 @@ if _TYPE_CHECKING:  # without `distributed`, which no module of the core knows
     from retrograd import (
         amp as amp,
         backends as backends,
+        compiler as compiler,
         cpu as cpu,
         cuda as cuda,
         distributions as distributions,
@@ -118,6 +119,7 @@ if _TYPE_CHECKING:  # without `distributed`, which no module of the core knows
         types as types,
         utils as utils,
     )
+    from retrograd.compiler import compile as compile
     from retrograd.func import vmap as vmap
 
 
@@ -135,6 +137,10 @@ def __getattr__(name: str) -> Any:
         from retrograd import amp
 
         return getattr(amp, name)
+    if name == "compile":
+        from retrograd.compiler import compile
+
+        return compile
     if name == "vmap":
         from retrograd.func import vmap
 
@@ -144,5 +150,5 @@ def __getattr__(name: str) -> Any:
 
 __all__ = sorted(
     {name for name in globals() if not name.startswith("_") and name not in ("Any", "annotations")}
-    | {*_LAZY, *_OF_AMP, *_OF_NN, "vmap"}
+    | {*_LAZY, *_OF_AMP, *_OF_NN, "compile", "vmap"}
 )

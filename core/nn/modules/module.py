@@ -389,6 +389,9 @@ class Module:
         fn(self)
         return self
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: modules run eagerly; see `retrograd.compile`."""
+
     def _apply(self: T, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> T:
         """Replace every parameter, gradient and buffer by `fn` of it; parameters stay the same objects."""
         if recurse:
