@@ -502,11 +502,12 @@ class Function(metaclass=FunctionMeta):
         """The outputs of `run(ctx, *args, **kwargs)`, recorded as those of a call."""
         ctx = cls._ctx_class()
         node = cls._node_class(ctx)
-        inputs = [each for each in args if isinstance(each, Tensor)]
+        given = (*args, *kwargs.values()) if kwargs else args
+        inputs = [each for each in given if isinstance(each, Tensor)]
         mode = current_mode()
-        ctx.needs_input_grad = tuple(isinstance(each, Tensor) and each._edge is not None for each in args)
+        ctx.needs_input_grad = tuple(isinstance(each, Tensor) and each._edge is not None for each in given)
         records = mode.grad and any(ctx.needs_input_grad)
-        _describe_inputs(node, args, inputs, records)
+        _describe_inputs(node, given, inputs, records)
         set_mode(mode.but(grad=False, dual=()))
         try:
             output = run(ctx, *args, **kwargs)
@@ -517,7 +518,7 @@ class Function(metaclass=FunctionMeta):
         if mode.dual:
             from retrograd.autograd.tangents import push_function
 
-            push_function(cls, ctx, args, made)
+            push_function(cls, ctx, given, made)
         recording.save()
         return made if isinstance(output, tuple) else made[0]
 

@@ -6,7 +6,7 @@ Source: https://docs.pytorch.org/docs/stable/autograd.html#autograd-graph
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -121,7 +121,15 @@ class disable_saved_tensors_hooks(ModeContext):
 
 
 def increment_version(tensor: Tensor | Sequence[Tensor]) -> None:
-    """Tell the graph that a tensor's memory was written to by other means than its operators."""
+    """Tell the graph that a tensor's memory was written to by other means than its operators; or several tensors'.
+
+    Raises
+    ------
+    RuntimeError
+        If it is something else.
+    """
+    if not isinstance(tensor, (Tensor, Iterable)):
+        raise RuntimeError("increment_version expect a Iterable[Tensor] as input")
     for each in [tensor] if isinstance(tensor, Tensor) else tensor:
         if type(each._cell) is list:  # an inference tensor has no version
             bump(each)

@@ -64,11 +64,12 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
         inputs = at_level_of(op, target, inputs, [each for name in op.raw for each in values[name]])
         k = target._k
     tangents = _tangents(op, inputs, values) if mode.dual else {}
-    records = mode.grad and bool(op.vjp) and any(getattr(each, "requires_grad", False) for each in inputs)
+    records = mode.grad and bool(op.vjp) and target.dtype.is_differentiable
+    records = records and any(getattr(each, "requires_grad", False) for each in inputs)
     check_writable(target, mode, records)
     edges = tuple(getattr(each, "_edge", None) for each in inputs) if records else ()
     arrays = dispatch.promoted(op, inputs, k)
-    if op.name not in _OF_ONE_VALUE:
+    if op.name not in _OF_ONE_VALUE and not (op is _copy_op and rest[0] is target):
         refuse_overlap(target, rest[:-1] if op.name in _OF_A_NUMBER else rest)
     (result,) = dispatch.forward(op, (target, *rest), arrays, k)
     result = whole(target, _fitting(op, target, result, k))

@@ -6,6 +6,30 @@ import pytest
 from programs import SQUARE, assert_same
 
 PROGRAMS = {
+    "functions_of_keywords": """
+        class Scale(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x, n, y=None):
+                print(ctx.needs_input_grad, n, y)
+                return x * n
+
+            @staticmethod
+            def backward(ctx, g):
+                return g, None
+
+        x, w = torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([3.0, 4.0])
+        for call in (lambda: Scale.apply(x, n=3), lambda: Scale.apply(x=x, n=3), lambda: Scale.apply(x, 3, y=w)):
+            y = call()
+            print(y)
+            attempt(y.sum().backward)
+            print(x.grad)
+    """,
+    "increment_version_of_what_is_none": """
+        attempt(torch.autograd.graph.increment_version, 3)
+        x = torch.ones(2)
+        torch.autograd.graph.increment_version([x, x])
+        print(x._version)
+    """,
     "nodes": """
         x = torch.ones(2, 2, requires_grad=True)
         y = (x * 2 + 1).sum()

@@ -8,6 +8,13 @@ from programs import assert_same
 import retrograd
 
 PROGRAMS = {
+    "integers_do_not_come_to_require_a_gradient": """
+        x = torch.tensor([1.5, 2.5], requires_grad=True)
+        for write in (lambda i: i.copy_(x), lambda i: i.__setitem__(slice(1), x[1:])):
+            i = torch.zeros(2, dtype=torch.int64)
+            attempt(write, i)
+            print(i, i.requires_grad, i.is_leaf)
+    """,
     "base_then_view": """
         x = torch.tensor([[1., 2.], [3., 4.]], requires_grad=True)
         b = x * 1
