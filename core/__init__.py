@@ -81,8 +81,8 @@ cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _LAZY = """
-    amp backends compiler cpu cuda distributed distributions fft func jit linalg nn optim profiler random special
-    testing types utils
+    amp backends compiler cpu cuda distributed distributions fft func jit linalg nn optim overrides profiler random
+    special testing types utils
 """.split()
 
 _OF_NN = """
@@ -92,6 +92,23 @@ _OF_NN = """
     pixel_unshuffle prelu rms_norm rrelu selu selu_ threshold threshold_
 """.split()
 """Functions of `nn.functional` that PyTorch has in its namespace too."""
+
+_OF_FORMS = """
+    alpha_dropout_ batch_norm binary_cross_entropy_with_logits constant_pad_nd convolution cosine_embedding_loss
+    ctc_loss dropout_ embedding embedding_bag feature_alpha_dropout_ feature_dropout feature_dropout_ gru_cell
+    hinge_embedding_loss instance_norm kl_div lstm_cell margin_ranking_loss max_pool1d_with_indices native_batch_norm
+    native_channel_shuffle native_dropout native_group_norm native_layer_norm norm_except_dim poisson_nll_loss
+    rnn_relu_cell rnn_tanh_cell triplet_margin_loss
+""".split()
+"""Functions of layers that PyTorch's namespace has in forms of its own."""
+
+_OF_RNN = ["gru", "lstm", "rnn_relu", "rnn_tanh"]
+
+_FROM = {
+    **dict.fromkeys(_OF_FORMS, "nn.functions.in_namespace"),
+    **dict.fromkeys(_OF_RNN, "nn.modules.rnn_functions"),
+}
+"""Names that are imported when first used, and the module each is in."""
 
 _OF_AMP = """
     GradScaler autocast
@@ -112,6 +129,7 @@ if _TYPE_CHECKING:  # without `distributed`, which no module of the core knows
         linalg as linalg,
         nn as nn,
         optim as optim,
+        overrides as overrides,
         profiler as profiler,
         random as random,
         special as special,
@@ -133,6 +151,10 @@ def __getattr__(name: str) -> Any:
         from retrograd.nn import functional
 
         return getattr(functional, name)
+    if name in _FROM:
+        from importlib import import_module
+
+        return getattr(import_module(f"retrograd.{_FROM[name]}"), name)
     if name in _OF_AMP:
         from retrograd import amp
 
@@ -150,5 +172,5 @@ def __getattr__(name: str) -> Any:
 
 __all__ = sorted(
     {name for name in globals() if not name.startswith("_") and name not in ("Any", "annotations")}
-    | {*_LAZY, *_OF_AMP, *_OF_NN, "compile", "vmap"}
+    | {*_LAZY, *_FROM, *_OF_AMP, *_OF_NN, "compile", "vmap"}
 )

@@ -17,6 +17,7 @@ from retrograd.autograd.node import Node, next_sequence_number
 from retrograd.autograd.profiler import operator_name
 from retrograd.dtypes import DTYPES, Category, bool_, dtype, get_default_dtype, int64, promote_types
 from retrograd.ops.broadcasting import broadcast_shapes
+from retrograd.overrides import overridden
 from retrograd.storage import INFERENCE
 
 if TYPE_CHECKING:
@@ -57,7 +58,12 @@ def call(op: Op, *arguments: Any) -> Any:
         result = tangents.call(op, mode, arguments)
         if result is not NotImplemented:
             return result
-    inputs, values = _split(op, arguments)
+    try:
+        inputs, values = _split(op, arguments)
+    except TypeError:
+        if (result := _overridden(op, arguments)) is NotImplemented:
+            raise
+        return result
     if op.check is not None:
         op.check(inputs)
     k = common_kernels(op.name, inputs)
@@ -69,6 +75,21 @@ def call(op: Op, *arguments: Any) -> Any:
     if mode.results is not None:
         mode.results.keep(op, arguments, result)
     return result
+
+
+def _overridden(op: Op, arguments: Sequence[Any]) -> Any:
+    """What an object that is no tensor makes of the call; NotImplemented if there is none, or nobody calls `op`."""
+    if op.name.startswith("_"):
+        return NotImplemented
+    from retrograd.ops.declare import publics
+
+    given, options = [], {}
+    for (name, parameter), value in zip(op.signature.parameters.items(), arguments, strict=True):
+        if parameter.default is parameter.empty:
+            given.append(value)
+        elif value is not parameter.default:
+            options[name] = value
+    return overridden(publics["div"] if op.name == "true_divide" else op.public, given, options)
 
 
 def call_or_decline(op: Op, *arguments: Any) -> Any:

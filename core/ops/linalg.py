@@ -14,6 +14,7 @@ from retrograd.ops.old_order import call_in_old_order
 from retrograd.ops.reducing import deliver
 from retrograd.ops.shape import expand, reshape, transpose, unsafe_view, unsqueeze
 from retrograd.ops.shape_in_place import squeeze_
+from retrograd.overrides import overridden
 from retrograd.tensor import Tensor
 
 __all__: list[str] = []
@@ -328,6 +329,14 @@ def baddbmm(
     return _baddbmm(input, batch1, batch2, beta, alpha)
 
 
+def _of_others(input: Any, other: Any) -> Any:
+    """The product with what is no tensor, if that knows."""
+    if (found := overridden(matmul, (input, other), {})) is not NotImplemented:
+        return found
+    name, place, wrong = ("input", 1, input) if isinstance(other, Tensor) else ("other", 2, other)
+    raise TypeError(f"matmul(): argument '{name}' (position {place}) must be Tensor, not {type(wrong).__name__}")
+
+
 @composite
 def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     """Matrix product, by the numbers of dimensions.
@@ -350,9 +359,10 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     """
     if out is not None:
         return deliver("matmul", out, matmul(input, other))
-    if not isinstance(other, Tensor):
-        raise TypeError(f"matmul(): argument 'other' (position 2) must be Tensor, not {type(other).__name__}")
-    left, right = len(input._array.shape), len(other._array.shape)
+    try:
+        left, right = len(input._array.shape), len(other._array.shape)
+    except AttributeError:
+        return _of_others(input, other)
     if left == 2 and right == 2:
         return mm(input, other)
     if current_mode().autocast is not None:

@@ -11,6 +11,7 @@ from retrograd.dtypes import Category
 from retrograd.levels import bare
 from retrograd.ops.checks import everywhere
 from retrograd.ops.reducing import deliver
+from retrograd.overrides import overridden
 from retrograd.tensor import Tensor
 
 __all__ = [
@@ -41,6 +42,8 @@ def of_linalg(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         for position, (parameter, value) in enumerate(zip(first, args, strict=False), 1):
             if not isinstance(value, Tensor):
+                if (found := overridden(call, args, kwargs)) is not NotImplemented:
+                    return found
                 kind = type(value).__name__
                 raise TypeError(f"{name}(): argument '{parameter}' (position {position}) must be Tensor, not {kind}")
         result = function(*args, **kwargs)

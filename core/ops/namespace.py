@@ -22,7 +22,7 @@ __all__ = ["load"]
 _EXPORTED_WHOLE = (
     "retrograd.amp.state", "retrograd.ops.creation", "retrograd.ops.conversion", "retrograd.ops.foreach",
     "retrograd.ops.legacy", "retrograd.ops.sampling", "retrograd.layout", "retrograd.printing", "retrograd.random",
-    "retrograd.serialization", "retrograd.settings",
+    "retrograd.serialization", "retrograd.settings", "retrograd.ops.rare_factories", "retrograd.ops.view_copies",
 )  # fmt: skip
 """Modules of functions that are no operators: their `__all__` is exported."""
 
@@ -47,6 +47,9 @@ _TAKE_OUT = """
 """.split()
 """Functions of the namespace that take `out=`, which their methods do not. Others see to it themselves."""
 
+_OF_OTHERS = ("clone", "isclose", "logdet", "numel")
+"""Compositions that objects which are no tensors may take over: see `retrograd.overrides`."""
+
 
 def load() -> dict[str, Callable[..., Any]]:
     """Put the operators on `Tensor` and return the functions of the namespace."""
@@ -58,4 +61,4 @@ def load() -> dict[str, Callable[..., Any]]:
     for module_name in _EXPORTED_WHOLE:
         module = import_module(module_name)
         exported |= {name: getattr(module, name) for name in module.__all__ if name not in _INTERNAL}
-    return exported | {name: taking_out(exported[name]) for name in _TAKE_OUT}
+    return exported | {name: taking_out(exported[name]) for name in (*_TAKE_OUT, *_OF_OTHERS)}

@@ -12,6 +12,7 @@ from retrograd.dtypes import DTYPES, Category, can_cast, dtype, int64
 from retrograd.ops.batching import leading
 from retrograd.ops.declare import composite
 from retrograd.ops.graph import graph_kernel
+from retrograd.overrides import overridden
 from retrograd.storage import overwrite
 
 __all__ = [
@@ -42,17 +43,25 @@ def taking_out(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def public(*args: Any, **kwargs: Any) -> Any:
-        if not kwargs or kwargs.keys().isdisjoint(_UNUSUAL):
-            return function(*args, **kwargs)
-        out = kwargs.pop("out", None)
-        result = function(*args, **{_NUMPY_NAMES.get(name, name): value for name, value in kwargs.items()})
-        if out is None:
+        try:
+            if not kwargs or kwargs.keys().isdisjoint(_UNUSUAL):
+                return function(*args, **kwargs)
+            return _unusually(function, args, **kwargs)
+        except (AttributeError, TypeError):
+            if (result := overridden(public, args, kwargs)) is NotImplemented:
+                raise
             return result
-        if not isinstance(result, tuple):
-            return deliver(function.__name__, out, result)
-        return type(result)(*map(functools.partial(deliver, function.__name__), out, result))
 
     return public
+
+
+def _unusually(function: Callable[..., Any], args: Any, out: Any = None, **kwargs: Any) -> Any:
+    result = function(*args, **{_NUMPY_NAMES.get(name, name): value for name, value in kwargs.items()})
+    if out is None:
+        return result
+    if not isinstance(result, tuple):
+        return deliver(function.__name__, out, result)
+    return type(result)(*map(functools.partial(deliver, function.__name__), out, result))
 
 
 def deliver(name: str, out: Any, result: Any) -> Any:
