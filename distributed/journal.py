@@ -209,6 +209,7 @@ class Journal:
             self._leave_tail()
             self._drop(future[::-1])  # the newest first, so that there is no gap at any time
             if self._segments:
+                self._number = self._segments[-1].number  # nor one later
                 self._tail = self._open_last(clock, may_be_torn=not future)
             else:
                 self._clock = clock

@@ -102,6 +102,11 @@ class Keeper:
 
     # ---- writing -------------------------------------------------------------------------------------------
 
+    @property
+    def is_replaying(self) -> bool:
+        """Whether what the server does now, a former life of it has done."""
+        return self._replaying
+
     def note(self, contribution: Contribution) -> None:
         """Keep a whole push, which is not in the weights yet."""
         if self._journal is not None:

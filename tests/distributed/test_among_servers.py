@@ -30,6 +30,7 @@ from retrograd.distributed import (
     messages,
 )
 from retrograd.distributed.errors import DistributedError, RemoteError, ServerLost
+from retrograd.distributed.follower import Follower
 from retrograd.distributed.messages import Message
 from retrograd.distributed.server import ServerOptions
 
@@ -241,6 +242,29 @@ def test_a_server_of_another_run_ends_with_the_reason() -> None:
             assert servers[0].failure is None
         finally:
             other.stop()
+
+
+def test_a_server_that_reads_its_journal_says_how_far_it_is_only_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, said = Follower._send, []
+
+    def note(self: Follower, message: Message) -> None:
+        if isinstance(message, messages.Follow) and message.initialized:
+            said.append((message.boot, message.number))
+        send(self, message)
+
+    with serving(1, 2, folder=tmp_path, durable=True, every=3, recovery=60.0) as servers, clients(*servers) as [client]:
+        client.begin(1.0)
+        for _ in range(7):
+            client.learn(1.0)
+        wait_until(lambda: 6 in servers[1].keeper.clocks, "the snapshot")
+        monkeypatch.setattr(Follower, "_send", note)
+        with starting_again(servers[1], client) as server:
+            for w in (client.learn(1.0)[0], client.learn(1.0)[0]):
+                assert w[0] in (1 - 8 * 0.5, 1 - 9 * 0.5)
+            assert min(number for boot, number in said if boot == server.boot) == 8  # orders: one to join, seven steps
+            assert client.rejoined == 0
 
 
 def test_the_first_may_be_started_long_after_the_others() -> None:

@@ -192,6 +192,19 @@ def test_rewind_drops_the_future(tmp_path: Path) -> None:
     assert read(tmp_path, after=2) == [(3, [b"anew"])]
 
 
+def test_what_is_written_after_a_rewind_follows_what_is_left(tmp_path: Path) -> None:
+    with Journal(tmp_path, segment_bytes=1) as journal:  # each record has a segment of its own
+        for clock in (1, 2, 3, 4):
+            journal.append(clock, [b"past"])
+        journal.rewind(2)
+        for clock in (3, 4):
+            journal.append(clock, [b"again"])
+    with Journal(tmp_path) as journal:  # no segment is missing in between
+        assert [(clock, *frames) for clock, frames in journal.replay(after=0)] == [
+            (1, b"past"), (2, b"past"), (3, b"again"), (4, b"again"),
+        ]  # fmt: skip
+
+
 def test_rewind_is_the_way_out_of_damage(tmp_path: Path) -> None:
     offsets = write(tmp_path)
     flip(tmp_path / NAME.format(1), offsets[3])
