@@ -9,11 +9,10 @@ from retrograd.autograd.modes import no_grad
 from retrograd.distributions import constraints
 from retrograd.distributions.exp_family import ExponentialFamily
 from retrograd.distributions.odds import ProbsOrLogits, exactly_one
-from retrograd.distributions.utils import broadcast_all, is_number
+from retrograd.distributions.utils import broadcast_all
 from retrograd.nn.functional import binary_cross_entropy_with_logits
 from retrograd.ops.factories import arange
 from retrograd.ops.sampling import bernoulli
-from retrograd.size import Size
 from retrograd.tensor import Tensor
 
 __all__ = ["Bernoulli"]
@@ -49,7 +48,7 @@ class Bernoulli(ProbsOrLogits, ExponentialFamily):
         given = logits if probs is None else probs
         (parameter,) = broadcast_all(given)
         self._hold(*((parameter, None) if logits is None else (None, parameter)))
-        super().__init__(Size() if is_number(given) else parameter.size(), validate_args=validate_args)
+        super().__init__(parameter.size(), validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
         return self._expanded(Bernoulli, _instance, batch_shape, self._given(batch_shape))

@@ -6,9 +6,8 @@ from typing import Any, ClassVar, Self
 
 from retrograd.distributions import constraints
 from retrograd.distributions.exp_family import ExponentialFamily
-from retrograd.distributions.utils import broadcast_all, is_number
+from retrograd.distributions.utils import broadcast_all
 from retrograd.ops.factories import empty
-from retrograd.size import Size
 from retrograd.tensor import Tensor
 
 __all__ = ["Exponential"]
@@ -34,7 +33,7 @@ class Exponential(ExponentialFamily):
 
     def __init__(self, rate: Any, validate_args: bool | None = None) -> None:
         (self.rate,) = broadcast_all(rate)
-        super().__init__(Size() if is_number(rate) else self.rate.size(), validate_args=validate_args)
+        super().__init__(self.rate.size(), validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
         return self._expand_named(Exponential, _instance, batch_shape, "rate")

@@ -7,9 +7,8 @@ from typing import Any, ClassVar, Self
 
 from retrograd.distributions import constraints
 from retrograd.distributions.exp_family import ExponentialFamily
-from retrograd.distributions.utils import broadcast_all, is_number
+from retrograd.distributions.utils import broadcast_all
 from retrograd.ops.sampling import randn
-from retrograd.size import Size
 from retrograd.tensor import Tensor
 
 __all__ = ["Normal"]
@@ -40,8 +39,7 @@ class Normal(ExponentialFamily):
 
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
         self.loc, self.scale = broadcast_all(loc, scale)
-        batch_shape = Size() if is_number(loc) and is_number(scale) else self.loc.size()
-        super().__init__(batch_shape, validate_args=validate_args)
+        super().__init__(self.loc.size(), validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
         return self._expand_named(Normal, _instance, batch_shape, "loc", "scale")

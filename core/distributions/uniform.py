@@ -7,9 +7,8 @@ from typing import Any, Self
 
 from retrograd.distributions import constraints
 from retrograd.distributions.distribution import Distribution
-from retrograd.distributions.utils import broadcast_all, is_number
+from retrograd.distributions.utils import broadcast_all
 from retrograd.ops.sampling import rand
-from retrograd.size import Size
 from retrograd.tensor import Tensor
 
 __all__ = ["Uniform"]
@@ -32,8 +31,7 @@ class Uniform(Distribution):
 
     def __init__(self, low: Any, high: Any, validate_args: bool | None = None) -> None:
         self.low, self.high = broadcast_all(low, high)
-        batch_shape = Size() if is_number(low) and is_number(high) else self.low.size()
-        super().__init__(batch_shape, validate_args=validate_args)
+        super().__init__(self.low.size(), validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
         return self._expand_named(Uniform, _instance, batch_shape, "low", "high")
