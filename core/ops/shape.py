@@ -539,8 +539,9 @@ def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storag
 
 def _strided_view(input: Tensor, name: str, place: Layout, **arguments: Any) -> Tensor:
     """The view of the memory of `input` that lies at `place` in it."""
-    begins_here = input._base is None or (input.requires_grad and input.is_leaf)  # a view may have become a leaf
-    base = input if begins_here else input._base
+    base = input
+    if input._base is not None and not (input.requires_grad and input.is_leaf):  # a view may have become a leaf
+        base = input._base
     layout = base._layout()
     begin = place.offset - layout.offset
     dense = layout.is_dense() or 0 in layout.shape
