@@ -189,8 +189,8 @@ def wrap_numpy(fn: Callable[..., Any]) -> Callable[..., Any]:
     Examples
     --------
     >>> import numpy, retrograd
-    >>> retrograd.compiler.wrap_numpy(numpy.flip)(retrograd.tensor([1.0, 2.0]))
-    tensor([2., 1.])
+    >>> retrograd.compiler.wrap_numpy(numpy.sort)(retrograd.tensor([2.0, 1.0]))
+    tensor([1., 2.])
     """
     from retrograd.ops.creation import as_tensor
     from retrograd.tensor import Tensor

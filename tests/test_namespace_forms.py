@@ -6,7 +6,7 @@ from programs import assert_same
 
 NUMBERS = """
 def numbers(*shape, grad=True):
-    x = torch.sin(torch.arange(float(math.prod(shape)))).reshape(shape)
+    x = torch.sin(torch.arange(float(math.prod(shape)), dtype=torch.float64)).reshape(shape)
     return x.requires_grad_(grad)
 
 def show(function, *args, **options):
@@ -16,7 +16,7 @@ def show(function, *args, **options):
     given = [each for each in args if isinstance(each, torch.Tensor) and each.requires_grad]
     for each in args:
         given += [one for one in each if isinstance(one, torch.Tensor)] if isinstance(each, (list, tuple)) else []
-    (made[0] * made[0]).sum().backward()
+    (made[0] ** 3).sum().backward()
     print([each.grad for each in given])
     for each in given:
         each.grad = None
@@ -47,8 +47,8 @@ def test_embeddings_and_normalization() -> None:
     show(torch.embedding, numbers(3, 2), places)
     show(torch.embedding, numbers(3, 2), places, 2)
     for mode in 0, 1, 2:
-        print(torch.embedding_bag(numbers(3, 2), places, torch.tensor([0, 1]), mode=mode)[0])
-    mean, variance = torch.zeros(3), torch.ones(3)
+        print(torch.embedding_bag(numbers(3, 2), places, torch.tensor([0, 1]), mode=mode)[0].detach())
+    mean, variance = torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
     show(torch.batch_norm, numbers(4, 3), numbers(3), numbers(3), mean, variance, True, 0.1, 1e-5, False)
     show(torch.batch_norm, numbers(4, 3), numbers(3), numbers(3), mean, variance, False, 0.1, 1e-5, False)
     show(torch.native_batch_norm, numbers(4, 3), numbers(3), numbers(3), mean, variance, True, 0.1, 1e-5)
