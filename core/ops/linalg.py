@@ -223,14 +223,7 @@ def mv(input: Tensor, vec: Tensor, *, out: Any = None) -> Tensor:
     return _mv(input, vec)
 
 
-@composite
-def dot(input: Tensor, tensor: Tensor, *, out: Any = None) -> Tensor:
-    """Inner product of two vectors, without conjugation.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.dot.html
-    """
-    if out is not None:
-        return deliver("dot", out, dot(input, tensor))
+def _check_vectors(input: Tensor, tensor: Tensor) -> None:
     if input.ndim != 1 or tensor.ndim != 1:
         raise RuntimeError(f"1D tensors expected, but got {input.ndim}D and {tensor.ndim}D tensors")
     if input.shape != tensor.shape:
@@ -243,13 +236,40 @@ def dot(input: Tensor, tensor: Tensor, *, out: Any = None) -> Tensor:
             f"dot : expected both vectors to have same dtype, but found {input.dtype.type_name} and "
             f"{tensor.dtype.type_name}"
         )
+
+
+@composite
+def dot(input: Tensor, tensor: Tensor, *, out: Any = None) -> Tensor:
+    """Inner product of two vectors, without conjugation.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.dot.html
+    """
+    if out is not None:
+        return deliver("dot", out, dot(input, tensor))
+    _check_vectors(input, tensor)
     return _dot(input, tensor)
+
+
+@op(
+    name="_vdot",
+    node="VdotBackward0",
+    vjp={"self": lambda K, g, other: K.conj(g) * other, "other": lambda K, g, self: g * self},
+    jvp={
+        "self": lambda K, t, other: K.sum(K.conj(t) * other, (0,), False),
+        "other": lambda K, t, self: K.sum(K.conj(self) * t, (0,), False),
+    },
+    holomorphic=False,
+)
+def _vdot(K, self: Array, other: Array) -> Array:
+    """``sum(conj(self) * other)``."""
+    return K.sum(K.conj(self) * other, (0,), False)
 
 
 @composite
 def vdot(input: Tensor, other: Tensor) -> Tensor:
     """Inner product of two vectors, the first conjugated."""
-    return dot(input.conj() if input.is_complex() else input, other)
+    _check_vectors(input, other)
+    return _vdot(input, other)
 
 
 @composite

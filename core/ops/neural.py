@@ -587,7 +587,8 @@ def _declare_weighted(node: str) -> Any:
 
 
 _weighted = {
-    node: _declare_weighted(node) for node in ("UpsampleLinear1D", "UpsampleBilinear2D", "UpsampleTrilinear3D")
+    node: _declare_weighted(node)
+    for node in ("UpsampleLinear1D", "UpsampleBilinear2D", "UpsampleBicubic2D", "UpsampleTrilinear3D")
 }
 
 

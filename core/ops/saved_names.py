@@ -131,6 +131,7 @@ Topk0: dim indices=result1 self_sym_sizes
 Trace0: self_sym_sizes
 UnsafeSplit0: dim self_sym_sizes split_size
 UnsafeView0: self_sym_sizes
+UpsampleBicubic2D0: align_corners=told/0 output_size=told/1 scales_h=told/2 scales_w=told/3 self_sym_sizes
 UpsampleBilinear2D0: align_corners=told/0 output_size=told/1 scales_h=told/2 scales_w=told/3 self_sym_sizes
 UpsampleLinear1D0: align_corners=told/0 output_size=told/1 scales=told/2 self_sym_sizes
 UpsampleNearest1D0: output_size=told/0 scales=told/1 self_sym_sizes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from retrograd.ops import arrange, neural
@@ -117,7 +117,7 @@ def _positions(input: Tensor, axis: int, before: int, after: int, mode: str) -> 
 
 # -- resizing ----------------------------------------------------------------------------------
 
-_LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}
+_LINEAR = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}
 
 
 def interpolate(
@@ -136,9 +136,9 @@ def interpolate(
     size, scale_factor
         The new size, or how many times the present one: a number or one for each dimension.
     mode
-        `"nearest"`, `"nearest-exact"`, `"area"`, `"linear"`, `"bilinear"` or `"trilinear"`.
+        `"nearest"`, `"nearest-exact"`, `"area"`, `"linear"`, `"bilinear"`, `"trilinear"` or `"bicubic"`.
     align_corners
-        For the linear modes: whether the corners' centres stay where they are.
+        For the linear modes and `"bicubic"`: whether the corners' centres stay where they are.
 
     Raises
     ------
@@ -151,8 +151,8 @@ def interpolate(
     """
     from retrograd.nn.functions import pooling
 
-    if antialias or mode == "bicubic":
-        raise NotImplementedError(f"interpolate(): {'antialias' if antialias else 'bicubic'} is not offered")
+    if antialias:
+        raise NotImplementedError("interpolate(): antialias is not offered")
     if mode in ("nearest", "area", "nearest-exact") and align_corners is not None:
         raise ValueError(
             "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
@@ -173,13 +173,14 @@ def interpolate(
         raise NotImplementedError(
             f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {input.ndim}D) for the modes: "
             "nearest | linear | "
-            f"bilinear | bicubic | trilinear | area | nearest-exact (got {mode})"
+            f"bilinear | bicubic | trilinear | lanczos | area | nearest-exact (got {mode})"
         )
     matrices = tuple(
-        _linear_matrix(input, n, m, s, bool(align_corners))
+        _matrix(input, n, m, s, bool(align_corners), _cubic_row if mode == "bicubic" else _linear_row)
         for n, m, s in zip(input.shape[2:], sizes, scales, strict=True)
     )
     name = {1: "UpsampleLinear1D", 2: "UpsampleBilinear2D", 3: "UpsampleTrilinear3D"}[dims]
+    name = "UpsampleBicubic2D" if mode == "bicubic" else name
     return neural._weighted[name](input, axes, matrices, (bool(align_corners), sizes, *scales))
 
 
@@ -210,24 +211,40 @@ def _nearest(n: int, m: int, scale: float | None, exact: bool) -> tuple[int, ...
     return tuple(min(math.floor((i + 0.5) * step if exact else i * step), n - 1) for i in range(m))
 
 
-def _linear_matrix(input: Tensor, n: int, m: int, scale: float | None, align: bool) -> Any:
-    """The matrix (m, n) that interpolates linearly between neighbours."""
-    k = input._k
+def _matrix(input: Tensor, n: int, m: int, scale: float | None, align: bool, row: Callable[..., list[float]]) -> Any:
+    """The matrix (m, n) whose rows are the weights of the elements in each of the new ones."""
+    from retrograd.ops.creation import tensor
+
     rows = []
     for i in range(m):
         if align:
             at = i * (n - 1) / (m - 1) if m > 1 else 0.0
         else:
-            at = max((i + 0.5) * (n / m if scale is None else 1.0 / scale) - 0.5, 0.0)
-        low = min(int(at), n - 1)
-        part = min(max(at - low, 0.0), 1.0)
-        row = [0.0] * n
-        row[low] += 1 - part
-        row[min(low + 1, n - 1)] += part
-        rows.append(row)
-    from retrograd.ops.creation import tensor
-
+            at = (i + 0.5) * (n / m if scale is None else 1.0 / scale) - 0.5
+        rows.append(row(at, n))
+    k = input._k
     return tensor(rows, dtype=input.dtype, device=input.device)._array if rows else k.zeros((0, n), input._array.dtype)
+
+
+def _linear_row(at: float, n: int) -> list[float]:
+    """Weights of the two neighbours of a place."""
+    at = max(at, 0.0)
+    low = min(int(at), n - 1)
+    part = min(max(at - low, 0.0), 1.0)
+    row = [0.0] * n
+    row[low] += 1 - part
+    row[min(low + 1, n - 1)] += part
+    return row
+
+
+def _cubic_row(at: float, n: int) -> list[float]:
+    """Weights of the four neighbours of a place, by cubic convolution; those outside are the ones at the end."""
+    low, row = math.floor(at), [0.0] * n
+    for position in range(low - 1, low + 3):
+        d, a = abs(at - position), -0.75
+        near = ((a + 2) * d - (a + 3)) * d * d + 1
+        row[min(max(position, 0), n - 1)] += near if d <= 1 else ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+    return row
 
 
 def upsample(
