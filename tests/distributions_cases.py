@@ -60,6 +60,28 @@ CASES: dict[str, tuple[str, str]] = {
         "D.MultivariateNormal(t([0.5, 1.0]), scale_tril=t([[[2.0, 0.0], [0.3, 1.0]]]))",
         "t([[0.3, 0.6]])",
     ),
+    "relaxed_bernoulli": ("D.RelaxedBernoulli(t(0.7), t([0.2, 0.7]))", "t([[0.1, 0.9], [0.5, 0.2]])"),
+    "relaxed_bernoulli_logits": ("D.RelaxedBernoulli(t([0.7]), logits=t([0.2, 0.7]))", "t([0.5, 0.2])"),
+    "relaxed_one_hot": (
+        "D.RelaxedOneHotCategorical(t(0.7), t([[0.2, 0.7, 1.0], [1.0, 2.0, 0.5]]))",
+        "t([0.1, 0.6, 0.3])",
+    ),
+    "relaxed_one_hot_logits": ("D.RelaxedOneHotCategorical(t(0.7), logits=t([0.2, 0.7]))", "t([0.1, 0.9])"),
+    "von_mises": ("D.VonMises(t([0.5, 2.0]), t([1.0, 5.0]))", "t([[0.5, 1.5], [1.0, -2.0]])"),
+    "logistic_normal": ("D.LogisticNormal(t([0.5, 2.0]), t([1.0, 0.5]))", "t([0.3, 0.6, 0.1])"),
+    "mixture": (
+        "D.MixtureSameFamily(D.Categorical(t([[0.2, 0.8], [0.5, 0.5]])), D.Normal(t([0.0, 3.0]).expand(2, 2), 1.0))",
+        "t([0.5, 2.0])",
+    ),
+    "mixture_of_vectors": (
+        "D.MixtureSameFamily(D.Categorical(t([0.2, 0.8])), D.Independent(D.Laplace(t([[0.0, 3.0], [1.0, 2.0]]), "
+        "1.0), 1))",
+        "t([0.5, 2.0])",
+    ),
+    "continuous_bernoulli": ("D.ContinuousBernoulli(t([0.2, 0.7, 0.5]))", "t([[0.1, 0.9, 0.3], [0.5, 0.2, 0.8]])"),
+    "continuous_bernoulli_logits": ("D.ContinuousBernoulli(logits=t([-0.2, 0.7]))", "t([0.1, 0.9])"),
+    "inverse_gamma": ("D.InverseGamma(t([0.5, 3.0]), t([1.0, 3.0]))", "t([[0.5, 1.5], [1.0, 2.0]])"),
+    "fisher_snedecor": ("D.FisherSnedecor(t([0.5, 3.0]), t([5.0, 3.0]))", "t([[0.5, 1.5], [1.0, 2.0]])"),
     "transformed": (
         "D.TransformedDistribution(D.Normal(t([0.0, 1.0]), t([1.0, 2.0])), [D.AffineTransform(1.0, -2.0), "
         "D.SigmoidTransform()])",

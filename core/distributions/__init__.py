@@ -16,19 +16,24 @@ from retrograd.distributions.categorical import Categorical as Categorical
 from retrograd.distributions.cauchy import Cauchy as Cauchy
 from retrograd.distributions.chi2 import Chi2 as Chi2
 from retrograd.distributions.constraint_registry import biject_to as biject_to, transform_to as transform_to
+from retrograd.distributions.continuous_bernoulli import ContinuousBernoulli as ContinuousBernoulli
 from retrograd.distributions.dirichlet import Dirichlet as Dirichlet
 from retrograd.distributions.distribution import Distribution as Distribution
 from retrograd.distributions.exp_family import ExponentialFamily as ExponentialFamily
 from retrograd.distributions.exponential import Exponential as Exponential
+from retrograd.distributions.fishersnedecor import FisherSnedecor as FisherSnedecor
 from retrograd.distributions.gamma import Gamma as Gamma
 from retrograd.distributions.geometric import Geometric as Geometric
 from retrograd.distributions.gumbel import Gumbel as Gumbel
 from retrograd.distributions.half_cauchy import HalfCauchy as HalfCauchy
 from retrograd.distributions.half_normal import HalfNormal as HalfNormal
 from retrograd.distributions.independent import Independent as Independent
+from retrograd.distributions.inverse_gamma import InverseGamma as InverseGamma
 from retrograd.distributions.kumaraswamy import Kumaraswamy as Kumaraswamy
 from retrograd.distributions.laplace import Laplace as Laplace
 from retrograd.distributions.log_normal import LogNormal as LogNormal
+from retrograd.distributions.logistic_normal import LogisticNormal as LogisticNormal
+from retrograd.distributions.mixture_same_family import MixtureSameFamily as MixtureSameFamily
 from retrograd.distributions.multinomial import Multinomial as Multinomial
 from retrograd.distributions.multivariate_normal import MultivariateNormal as MultivariateNormal
 from retrograd.distributions.negative_binomial import NegativeBinomial as NegativeBinomial
@@ -39,6 +44,8 @@ from retrograd.distributions.one_hot_categorical import (
 )
 from retrograd.distributions.pareto import Pareto as Pareto
 from retrograd.distributions.poisson import Poisson as Poisson
+from retrograd.distributions.relaxed_bernoulli import RelaxedBernoulli as RelaxedBernoulli
+from retrograd.distributions.relaxed_categorical import RelaxedOneHotCategorical as RelaxedOneHotCategorical
 from retrograd.distributions.studentT import StudentT as StudentT
 from retrograd.distributions.transformed_distribution import TransformedDistribution as TransformedDistribution
 from retrograd.distributions.transforms import (
@@ -64,4 +71,5 @@ from retrograd.distributions.transforms import (
     identity_transform as identity_transform,
 )
 from retrograd.distributions.uniform import Uniform as Uniform
+from retrograd.distributions.von_mises import VonMises as VonMises
 from retrograd.distributions.weibull import Weibull as Weibull

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from distributions_cases import CASES, evaluate
 
 import retrograd
-from distributions_cases import CASES, evaluate
 
 torch = pytest.importorskip("torch")
 
