@@ -35,7 +35,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from retrograd.autograd.modes import current_mode
-from retrograd.views import AsStrided, branches_of, steps_of
+from retrograd.views import Expand, branches_of, scatter_part, steps_of
 
 if TYPE_CHECKING:
     from retrograd.autograd.node import Extras, Node
@@ -232,10 +232,12 @@ def scatter_steps(k: Any, base: Any, steps: tuple[Step, ...], value: Any) -> Any
     """`base` with what `steps` lead to replaced by `value`."""
     bases = [base]
     for i, step in enumerate(steps):
-        if isinstance(step, AsStrided) and step.overlaps_itself():
-            value, steps = step.scatter_part(k, bases[-1], steps[i + 1 :], value), steps[:i]
+        is_last = i + 1 == len(steps)
+        # Every element of an expanded tensor is written at once, or refused before it comes to that.
+        if step.overlaps_itself() and not (is_last and isinstance(step, Expand)):
+            value, steps = scatter_part(k, bases[-1], steps[i:], value), steps[:i]
             break
-        if i + 1 < len(steps):
+        if not is_last:
             bases.append(step.apply(k, bases[-1]))
     for step, before in zip(reversed(steps), reversed(bases[: len(steps)]), strict=True):
         value = step.scatter(k, before, value)
@@ -252,7 +254,7 @@ def expanded_dims(tensor: Tensor) -> list[int]:
 
 
 def _repeating(shape: Sequence[int], strides: Sequence[int]) -> list[int]:
-    return [i for i, stride in enumerate(strides) if stride == 0 and shape[i] > 1]
+    return [i for i, stride in enumerate(strides) if stride == 0 and shape[i] > 1] if 0 not in shape else []
 
 
 def refuse_overlap(target: Tensor, others: Sequence[Any]) -> None:
@@ -290,7 +292,8 @@ def _overlaps(one: Tensor, other: Tensor) -> bool:
     begins = [each.offset for each in layouts]
     ends = [begin + prod(each.shape) for begin, each in zip(begins, layouts, strict=True)]
     if begins[0] == begins[1] and ends[0] == ends[1]:
-        return layouts[0].strides != layouts[1].strides
+        one_way, other_way = ([m for n, m in zip(e.shape, e.strides, strict=True) if n != 1] for e in layouts)
+        return one_way != other_way
     return begins[0] < ends[1] and begins[1] < ends[0]
 
 

@@ -27,7 +27,7 @@ from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import LEAVES, AccumulateGrad, Edge, Node, changed_sink
 from retrograd.device import device
 from retrograd.levels import births, is_mapped, note_birth, transforms
-from retrograd.size import Size
+from retrograd.size import Size, size_of
 from retrograd.storage import Meta, share, write
 from retrograd.views import Layout, contiguous_strides
 
@@ -152,7 +152,7 @@ class Tensor:
     @property
     def shape(self) -> Size:
         """The size of each dimension."""
-        return Size(self._array.shape)
+        return size_of(self._array.shape)
 
     @property
     def dtype(self) -> dtypes.dtype:
@@ -178,14 +178,14 @@ class Tensor:
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of dimension `dim`."""
         if dim is None:
-            return Size(self._array.shape)
+            return size_of(self._array.shape)
         from retrograd.ops.arguments import wrap_dim
 
         return self._array.shape[wrap_dim(dim, self.ndim)]
 
     def numel(self) -> int:
         """The number of elements."""
-        return Size(self._array.shape).numel()
+        return size_of(self._array.shape).numel()
 
     nelement = numel
 
@@ -269,7 +269,7 @@ class Tensor:
     def requires_grad(self, value: bool) -> None:
         if type(value) is not bool:
             raise RuntimeError("requires_grad must be a bool")
-        if not self.is_leaf:
+        if has_node(self):
             raise RuntimeError(_ONLY_OF_LEAVES if not value else _ONLY_OF_LEAVES.partition(" If you want")[0])
         if value and not self.dtype.is_differentiable:
             raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
@@ -300,7 +300,7 @@ class Tensor:
                 "requires_grad_(): argument 'requires_grad' (position 1) must be bool, not "
                 f"{type(requires_grad).__name__}"
             )
-        if not requires_grad and not self.is_leaf:
+        if not requires_grad and has_node(self):
             raise RuntimeError(_ONLY_OF_LEAVES)
         if requires_grad and not self.dtype.is_differentiable:
             raise RuntimeError("only Tensors of floating point dtype can require gradients")
@@ -428,7 +428,7 @@ class Tensor:
         alias._cell = self._cell
         share(self, alias)
         mode = current_mode()
-        alias._break = explaining.taken_out(self, explaining.DETACHED)
+        alias._break = explaining.taken_out(own_edge(self), self._break, explaining.DETACHED)
         if mode.profiler is not None:
             mode.profiler.note("aten::detach", mode.profiler.now())
         return alias
@@ -449,7 +449,7 @@ class Tensor:
             from retrograd.autograd.captured import refuse_captured
 
             refuse_captured(self, "detach_")
-        self._break = explaining.taken_out(self, explaining.DETACHED)
+        self._break = explaining.taken_out(own_edge(self), self._break, explaining.DETACHED)
         self._edge = None
         if meta is not None:
             meta.tangents = None
@@ -470,7 +470,7 @@ class Tensor:
         elif births:
             alias._cell[1:] = (None, *self._cell[2:])  # type: ignore[arg-type]  # Note [Captured tensors]
         share(self, alias)
-        alias._break = explaining.taken_out(self, explaining.TAKEN_AS_DATA)
+        alias._break = explaining.taken_out(own_edge(self), self._break, explaining.TAKEN_AS_DATA)
         return alias
 
     @data.setter
@@ -491,10 +491,11 @@ class Tensor:
         RuntimeError
             If it does not require a gradient.
         """
-        edge = self._edge
-        if edge is None:
+        if not self.requires_grad:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-        if not self.is_leaf:
+        if has_node(self) and not self.retains_grad:
+            edge = self._edge
+            assert edge is not None
             self._own_meta().retains_grad = True
             hooks.retain_at(self, edge)
 

@@ -24,8 +24,7 @@ from retrograd.ops.broadcasting import sum_to
 __all__ = [
     "AsComplex", "AsReal", "AsStrided", "Chain", "Diagonal", "Expand", "Layout", "Part", "Permute", "Reshape",
     "Slice", "Step", "branches_of", "contiguous_strides",
-    "in_memory_order", "links_from",
-    "links_to", "steps_of",
+    "in_memory_order", "links_from", "links_to", "scatter_part", "steps_of",
 ]  # fmt: skip
 
 Shape = tuple[int, ...]
@@ -100,6 +99,10 @@ class Step:
 
     def restride(self, layout: Layout) -> Layout:
         raise NotImplementedError
+
+    def overlaps_itself(self) -> bool:
+        """Whether several elements of the view are one of the base."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +195,9 @@ class Expand(Step):
 
     def adjoint(self, K: Any, g: Any, shape: Shape) -> Any:
         return sum_to(K, g, shape)
+
+    def overlaps_itself(self) -> bool:
+        return True
 
     def scatter(self, K: Any, base: Any, value: Any) -> Any:
         key = [slice(None)] * len(self.shape)
@@ -318,18 +324,20 @@ class AsStrided(Step):
     def overlaps_itself(self) -> bool:
         return Layout(self.shape, self.strides).overlaps_itself()
 
-    def scatter_part(self, K: Any, base: Any, steps: tuple[Step, ...], value: Any) -> Any:
-        """`scatter` to what further steps lead to; of several elements in one place the last remains.
 
-        Where elements overlap, a part of them can't be written to by writing all of them as they are otherwise.
-        """
-        table = getattr(value, "_k", K)  # of raw arrays, where K is of tensors
-        every = table.arange(0, prod(base.shape), 1, table.dtypes["int64"])
-        places = table.as_strided(every, self.shape, self.strides, self.offset)
-        for step in steps:
-            places = step.apply(table, places)
-        flat, written = (K.reshape(each, (-1,)) for each in (base, value))
-        return K.reshape(K.index_put(flat, (table.reshape(places, (-1,)),), written, False), tuple(base.shape))
+def scatter_part(K: Any, base: Any, steps: tuple[Step, ...], value: Any) -> Any:
+    """`base` with what `steps` lead to replaced; of several elements in one place the last remains.
+
+    Where a step makes several elements of one, what further steps lead to can't be written to by writing all of
+    them: those that stay as they are would be written, too.
+    """
+    table = getattr(value, "_k", K)  # of raw arrays, where K is of tensors
+    shape = tuple(base.shape)
+    places = table.reshape(table.arange(0, prod(shape), 1, table.dtypes["int64"]), shape)
+    for step in steps:
+        places = step.apply(table, places)
+    flat, written = (K.reshape(each, (-1,)) for each in (base, value))
+    return K.reshape(K.index_put(flat, (table.reshape(places, (-1,)),), written, False), shape)
 
 
 class Chain:

@@ -250,6 +250,8 @@ class _Task:
     def deliver(self, node: Node, position: int, grad: Grad) -> None:
         """Add one gradient to what has arrived at an output of `node`."""
         buffers = self.buffers
+        if node.k is None:  # `UNTRACKED`: it goes nowhere
+            return
         if node.outputs != 1:
             parts = buffers.setdefault(node, {})
             parts[position] = parts[position] + grad if position in parts else grad

@@ -28,7 +28,7 @@ from functools import cache
 from typing import Any, Final, NamedTuple, NoReturn
 
 from retrograd.autograd.modes import current_mode
-from retrograd.autograd.node import Freed, Node
+from retrograd.autograd.node import Edge, Freed, Node
 
 __all__ = [
     "DETACHED", "NOT_RECORDED", "TAKEN_AS_DATA", "Break", "break_at", "first_break", "freed_error", "note_formula",
@@ -232,10 +232,14 @@ TAKEN_AS_DATA: Final = break_at(".data", ".data takes its result out of the grap
 
 def remember_break(name: str, inputs: Sequence[Any], tensors: Sequence[Any], recorded: bool, grad: bool) -> None:
     """Leave with results that have no edge the first break on their way from the leaves."""
+    from retrograd.tensor import own_edge
+
     within = known = False
     for each in inputs:
-        within = within or getattr(each, "_edge", None) is not None
-        known = known or getattr(each, "_break", None) is not None
+        if hasattr(each, "_break"):
+            # Not `_edge`: a view that must not be used any more may be used where nothing is recorded.
+            within = within or own_edge(each) is not None
+            known = known or each._break is not None
     if not (within or known or current_mode().anomaly):
         return
     for tensor in tensors:
@@ -263,10 +267,9 @@ def first_break(
     return _with_call(Break(False, name, text))
 
 
-def taken_out(tensor: Any, found: Break) -> Break | None:
-    """The break of an alias that is taken out of the graph of `tensor`, if it is in one."""
-    if tensor._edge is None:
-        kept: Break | None = tensor._break
+def taken_out(edge: Edge | None, kept: Break | None, found: Break) -> Break | None:
+    """The break of an alias that is taken out of the graph of a tensor with this `edge`, if it is in one."""
+    if edge is None:
         return kept
     return _with_call(found) if current_mode().anomaly else found
 

@@ -26,7 +26,7 @@ from retrograd.ops.conversion import contiguous
 from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.graph import graph_kernel
 from retrograd.storage import View, share
-from retrograd.tensor import Tensor
+from retrograd.tensor import Tensor, own_edge
 from retrograd.views import (
     AsStrided,
     Chain,
@@ -82,7 +82,8 @@ def make_view(
             remember_call(node)
         made._edge = (node, 0)
     elsewhere = mode.grad and not recorded  # the caller is to give it an edge
-    if made._edge is None and not elsewhere and (source._break is not None or source._edge is not None or mode.anomaly):
+    broken = source._break is not None or mode.anomaly or (not mode.grad and own_edge(source) is not None)
+    if made._edge is None and broken and not elsewhere:
         remember_break(operator_name(name).removeprefix("aten::"), [source], [made], False, mode.grad)
     if mode.dual:
         tangents.push_view(source, made, name, steps)
@@ -410,7 +411,7 @@ def expand(input: Tensor, *sizes: Any, size: Sequence[int] | None = None) -> Ten
             f"({len(shape)})"
         )
     result = list(wanted)
-    for i, n in enumerate(wanted):
+    for i, n in reversed([*enumerate(wanted)]):
         have = shape[i - lead] if i >= lead else None
         if n == -1:
             if have is None:

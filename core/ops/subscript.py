@@ -53,7 +53,7 @@ def getitem(self: Tensor, key: Any) -> Tensor:
         If there are too many indices, one is out of range, or a mask has the wrong shape.
     """
     if type(key) is int:
-        return _select_checked(self, 0, key, 0) if self._array.shape else _no_index_on_scalar()
+        return _select_checked(self, 0, key, 0) if self._array.shape else _no_index_on_scalar(key)
     if type(key) is slice:
         return _sliced(self, 0, key) if self._array.shape else _no_slice_of_scalar()
     if type(key) is tuple and len(key) <= len(self._array.shape) and _BASIC.issuperset(map(type, key)):
@@ -101,7 +101,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     if key is True:
         viewed = unsqueeze(self, 0)
     elif type(key) in (int, slice) and not self._array.shape:
-        (_no_index_on_scalar if type(key) is int else _no_slice_of_scalar)()
+        _no_index_on_scalar(key) if type(key) is int else _no_slice_of_scalar()
     else:
         viewed, indices, masks = _view_part(self, key)
     if any(each is not None for each in indices):
@@ -134,9 +134,9 @@ def _copy_to(target: Tensor, value: Any) -> None:
     if not have and shape:
         inplace.fill_(target, value)
         return
-    lead = len(have) - len(shape)
-    if lead > 0 and all(n == 1 for n in have[:lead]):
-        value = reshape(value, have[lead:])
+    if have != shape and have and have[0] == 1:  # PyTorch drops the leading ones, whether they are too many or not
+        first = next((i for i, n in enumerate(have) if n != 1), len(have))
+        value = reshape(value, have[first:])
     inplace.copy_(target, _check_fits(value, shape))
 
 
@@ -151,11 +151,12 @@ def constant(self: Tensor, value: Any) -> Tensor:
     """A tensor of `value`, of the type and on the device of `self`."""
     from retrograd.ops.creation import tensor
 
-    made = tensor(value, device=self.device)
-    return made if made.dtype is self.dtype else made.to(self.dtype)
+    return tensor(value, dtype=self.dtype, device=self.device)
 
 
-def _no_index_on_scalar() -> Any:
+def _no_index_on_scalar(key: int) -> Any:
+    if key:
+        raise IndexError(f"index {key} is out of bounds for dimension 0 with size 0")
     raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ "
                      "to convert a 0-dim tensor to a number")  # fmt: skip
 

@@ -1,0 +1,167 @@
+"""Random programs of views, writes, modes and backward passes: after each step all tensors are as PyTorch's.
+
+A program works on a few tensors, some of them views of others. What is compared of each: its values, whether it
+requires a gradient, whether it is a leaf, its version, the name of its node and its gradient; and whether a step is
+refused. (Where a step is wrong for two reasons, it is another question which of them is told.)
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+import retrograd
+
+STEPS, MOST = 16, 8  # of a program: how long it is, and how many tensors it keeps
+
+
+@dataclass
+class Place:
+    """A tensor of a program, and the number of the memory that it lies in."""
+
+    tensor: Any
+    memory: int
+
+
+def silently(torch: Any, call: Callable[[], Any]) -> Any:
+    with torch.no_grad():
+        return call()
+
+
+# What a step makes of one or two tensors and a number. Views share the memory of the first.
+VIEWS: dict[str, Callable[[Any, Any, int], Any]] = {
+    "t": lambda torch, x, n: x.t() if x.ndim <= 2 else x.transpose(0, 1),
+    "select": lambda torch, x, n: x[n % 3],
+    "columns": lambda torch, x, n: x[..., n % 2 : n % 3 + 1],
+    "every_other": lambda torch, x, n: x[::2],
+    "view": lambda torch, x, n: x.view(-1),
+    "reshape": lambda torch, x, n: x.reshape(2, -1),
+    "unsqueeze": lambda torch, x, n: x.unsqueeze(n % 2),
+    "expand": lambda torch, x, n: x.expand(2, *x.shape) if x.ndim < 3 else x[0],
+    "detach": lambda torch, x, n: x.detach(),
+    "data": lambda torch, x, n: x.data,
+    "diagonal": lambda torch, x, n: x.diagonal(),
+    "split": lambda torch, x, n: x.split(1)[n % 2],
+    "unbind": lambda torch, x, n: x.unbind(0)[0],
+    "narrow": lambda torch, x, n: x.narrow(0, n % 2, 1),
+    "silent view": lambda torch, x, n: silently(torch, lambda: x[0]),
+}
+RESULTS: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "mul": lambda torch, x, y: x * y,
+    "add": lambda torch, x, y: x + y,
+    "exp": lambda torch, x, y: (x * 0.1).exp(),
+    "clone": lambda torch, x, y: x.clone(),
+    "silent mul": lambda torch, x, y: silently(torch, lambda: x * 2),
+}
+WRITES: dict[str, Callable[[Any, Any, Any, int], Any]] = {
+    "add_": lambda torch, x, y, n: x.add_(y),
+    "mul_": lambda torch, x, y, n: x.mul_(y),
+    "scale": lambda torch, x, y, n: x.mul_(1.5),
+    "sub_": lambda torch, x, y, n: x.sub_(y, alpha=0.5),
+    "zero_": lambda torch, x, y, n: x.zero_(),
+    "fill_": lambda torch, x, y, n: x.fill_(0.25),
+    "copy_": lambda torch, x, y, n: x.copy_(y),
+    "set": lambda torch, x, y, n: x.__setitem__(n % 3, 0.5),
+    "set row": lambda torch, x, y, n: x.__setitem__(0, y),
+    "set column": lambda torch, x, y, n: x.__setitem__((..., slice(0, 1)), y),
+    "set where": lambda torch, x, y, n: x.__setitem__(x > 0, 0.1),
+    "exp_": lambda torch, x, y, n: x.mul_(0.1).exp_(),
+    "clamp_": lambda torch, x, y, n: x.clamp_(-1, 1),
+    "addcmul_": lambda torch, x, y, n: x.addcmul_(y, y, value=0.1),
+    "lerp_": lambda torch, x, y, n: x.lerp_(y, 0.3),
+    "silent add_": lambda torch, x, y, n: silently(torch, lambda: x.add_(y)),
+    "silent set": lambda torch, x, y, n: silently(torch, lambda: x.__setitem__(0, 0.75)),
+    "silent zero_": lambda torch, x, y, n: silently(torch, lambda: x.zero_()),
+    "requires_grad_": lambda torch, x, y, n: x.requires_grad_(bool(n % 2)),
+    "detach_": lambda torch, x, y, n: x.detach_(),
+    "t_": lambda torch, x, y, n: x.t_(),
+    "unsqueeze_": lambda torch, x, y, n: x.unsqueeze_(0),
+    "backward": lambda torch, x, y, n: x.sum().backward(retain_graph=bool(n % 2)),
+    "retain_grad": lambda torch, x, y, n: x.retain_grad(),
+}
+Program = list[tuple[str, int, int, int]]
+
+
+def program_of(seed: int) -> Program:
+    chosen = random.Random(seed)
+    names = ["leaf", *VIEWS, *RESULTS, *WRITES]
+    numbers = [[chosen.randrange(99) for _ in range(3)] for _ in range(STEPS)]
+    first = [("leaf", 7 * seed, 1, 0), ("leaf", 5 * seed, 0, 1)]
+    return first + [(chosen.choice(names), *each) for each in numbers]  # type: ignore[misc]
+
+
+def leaf(torch: Any, start: int, requires_grad: bool) -> Any:
+    values = [((7 * i + start) % 11 - 5) / 4 for i in range(12)]
+    return torch.tensor(values, dtype=torch.float64).reshape(3, 4).clone().requires_grad_(requires_grad)
+
+
+def run(torch: Any, program: Program) -> list[Any]:
+    """Whether each step is refused, and all tensors after it."""
+    places: list[Place] = []
+    seen = []
+    for count, (name, a, b, c) in enumerate(program):
+        one, other = (places[n % len(places)] if places else None for n in (a, b))
+        made, refused = None, False
+        try:
+            made = step(torch, count, name, one, other, (a, b, c))
+        except (RuntimeError, IndexError):
+            refused = True
+        if made is not None:
+            places[c % MOST : c % MOST + 1] = [made]
+        seen.append((name, refused, [state(each.tensor) for each in places]))
+    return seen
+
+
+def step(torch: Any, count: int, name: str, one: Any, other: Any, numbers: tuple[int, int, int]) -> Place | None:
+    if name == "leaf":
+        return Place(leaf(torch, numbers[0], bool(numbers[1] % 2)), count)
+    if name in VIEWS:
+        return Place(VIEWS[name](torch, one.tensor, numbers[1]), one.memory)
+    if name in RESULTS:
+        return Place(RESULTS[name](torch, one.tensor, other.tensor), count)
+    if one is other or one.memory != other.memory:  # else what is read depends on the order of elements, in PyTorch too
+        WRITES[name](torch, one.tensor, other.tensor, numbers[2])
+    return None
+
+
+def state(tensor: Any) -> Any:
+    try:
+        node = None if tensor.grad_fn is None else tensor.grad_fn.name()
+        grad = None if not tensor.is_leaf or tensor.grad is None else rounded(tensor.grad)
+        return rounded(tensor), tensor.requires_grad, tensor.is_leaf, tensor._version, node, grad
+    except RuntimeError as error:
+        return re.sub(r"^(\w+ \w+ \w+).*", r"\1", str(error))
+
+
+def rounded(tensor: Any) -> Any:
+    return np.round(tensor.detach().numpy(), 7).tolist()
+
+
+def assert_same(seed: int) -> None:
+    torch = pytest.importorskip("torch")
+    program = program_of(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pairs = list(zip(run(retrograd, program), run(torch, program), strict=True))
+    for i, (ours, theirs) in enumerate(pairs):
+        assert ours == theirs, f"seed {seed}, after step {i} of {program[: i + 1]}"
+
+
+@pytest.mark.parametrize("seeds", [range(start, start + 50) for start in range(0, 600, 50)], ids=str)
+def test_all_tensors_are_as_pytorchs_after_each_step(seeds: range) -> None:
+    for seed in seeds:
+        assert_same(seed)
+
+
+def test_so_they_are_on_immutable_arrays() -> None:
+    pytest.importorskip("jax")
+    with retrograd.use_backend("jax"):
+        for seed in range(1000, 1080):
+            assert_same(seed)
