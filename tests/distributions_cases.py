@@ -82,6 +82,10 @@ CASES: dict[str, tuple[str, str]] = {
     "continuous_bernoulli_logits": ("D.ContinuousBernoulli(logits=t([-0.2, 0.7]))", "t([0.1, 0.9])"),
     "inverse_gamma": ("D.InverseGamma(t([0.5, 3.0]), t([1.0, 3.0]))", "t([[0.5, 1.5], [1.0, 2.0]])"),
     "fisher_snedecor": ("D.FisherSnedecor(t([0.5, 3.0]), t([5.0, 3.0]))", "t([[0.5, 1.5], [1.0, 2.0]])"),
+    "lowrank_multivariate_normal": (
+        "D.LowRankMultivariateNormal(t([[0.5, 1.0, 2.0]]), t([[2.0], [0.3], [1.0]]), t([1.0, 0.5, 2.0]))",
+        "t([0.3, 0.6, 1.0])",
+    ),
     "transformed": (
         "D.TransformedDistribution(D.Normal(t([0.0, 1.0]), t([1.0, 2.0])), [D.AffineTransform(1.0, -2.0), "
         "D.SigmoidTransform()])",

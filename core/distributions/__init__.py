@@ -8,7 +8,13 @@ Source: https://docs.pytorch.org/docs/stable/distributions.html
 
 from __future__ import annotations
 
-from retrograd.distributions import constraints as constraints, utils as utils
+from retrograd.distributions import (
+    constraints as constraints,
+    divergences as divergences,
+    kl as kl,
+    transforms as transforms,
+    utils as utils,
+)
 from retrograd.distributions.bernoulli import Bernoulli as Bernoulli
 from retrograd.distributions.beta import Beta as Beta
 from retrograd.distributions.binomial import Binomial as Binomial
@@ -29,10 +35,12 @@ from retrograd.distributions.half_cauchy import HalfCauchy as HalfCauchy
 from retrograd.distributions.half_normal import HalfNormal as HalfNormal
 from retrograd.distributions.independent import Independent as Independent
 from retrograd.distributions.inverse_gamma import InverseGamma as InverseGamma
+from retrograd.distributions.kl import kl_divergence as kl_divergence, register_kl as register_kl
 from retrograd.distributions.kumaraswamy import Kumaraswamy as Kumaraswamy
 from retrograd.distributions.laplace import Laplace as Laplace
 from retrograd.distributions.log_normal import LogNormal as LogNormal
 from retrograd.distributions.logistic_normal import LogisticNormal as LogisticNormal
+from retrograd.distributions.lowrank_multivariate_normal import LowRankMultivariateNormal as LowRankMultivariateNormal
 from retrograd.distributions.mixture_same_family import MixtureSameFamily as MixtureSameFamily
 from retrograd.distributions.multinomial import Multinomial as Multinomial
 from retrograd.distributions.multivariate_normal import MultivariateNormal as MultivariateNormal
