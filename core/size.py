@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from operator import index
 from typing import Any, SupportsIndex
 
-__all__ = ["Size"]
+__all__ = ["Size", "size_of"]
 
 
-class Size(tuple[int, ...]):
-    """The shape of a tensor.
+class _Checked(type):
+    """Looks at what `Size` is called with; `size_of` does not, and is as fast as a class without this."""
+
+    def __call__(cls, sizes: Iterable[Any] = ()) -> Any:
+        given = tuple(sizes)
+        return type.__call__(cls, tuple(each if type(each) is int else _whole(each, i) for i, each in enumerate(given)))
+
+
+class Size(tuple[int, ...], metaclass=_Checked):
+    """The shape of a tensor: ints, and what can be used as one, such as a tensor of one integer.
+
+    Raises
+    ------
+    TypeError
+        If a size is none of these.
 
     Examples
     --------
@@ -34,7 +48,7 @@ class Size(tuple[int, ...]):
 
     def __getitem__(self, key: Any) -> Any:
         got = tuple.__getitem__(self, key)
-        return Size(got) if isinstance(key, slice) else got
+        return size_of(got) if isinstance(key, slice) else got
 
     def __add__(self, other: Iterable[int]) -> Size:  # type: ignore[override]
         return Size(tuple.__add__(self, tuple(other)))
@@ -43,6 +57,18 @@ class Size(tuple[int, ...]):
         return Size(tuple(other) + tuple(self))
 
     def __mul__(self, times: SupportsIndex) -> Size:
-        return Size(tuple.__mul__(self, times))
+        return size_of(tuple.__mul__(self, times))
 
     __rmul__ = __mul__
+
+
+def _whole(value: Any, place: int) -> int:
+    try:
+        return index(value)
+    except TypeError:
+        pass
+    raise TypeError(f"retrograd.Size() takes an iterable of 'int' (item {place} is '{type(value).__name__}')")
+
+
+size_of: Callable[[tuple[int, ...]], Size] = type.__call__.__get__(Size)
+"""A `Size` of a tuple of ints, which are not looked at."""
