@@ -48,7 +48,7 @@ def wrote(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> bool:
     if inputs is None:
         return False
     alone = op.kernel is not None and _is_kernel_alone(op, array.dtype in k.floats, rest)
-    kernel = getattr(k, op.kernel) if alone else None  # type: ignore[arg-type]  # it has one
+    kernel: Any = getattr(k, op.kernel) if alone else None  # type: ignore[arg-type]  # it has one
     large = math.prod(array.shape) >= _LARGE and kernel in k.takes_out
     try:
         if large and all(getattr(each, "shape", ()) in (array.shape, ()) for each in inputs):
