@@ -186,7 +186,8 @@ class Keeper:
             return False
         self.last, self._last_at, self._last_number = version, time.monotonic(), number
         try:
-            self.clocks = tuple(self._store.clocks())
+            # Later ones, if there are any, are damaged.
+            self.clocks = tuple(clock for clock in self._store.clocks() if clock <= number)
             if self._journal is not None:
                 self._journal.cut(min(self.clocks))
         except DistributedError as error:

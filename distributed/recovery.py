@@ -34,10 +34,18 @@ def restore(server: Server, *, anew: bool = False) -> None:
         position.incarnations.clear()
         position.made.clear()
         position.clocks = dict.fromkeys(ranks, position.frontier)
+        if server.office.judges:
+            # What they had under way goes with them. Others need theirs where they are behind: it may be in an order.
+            for contribution in server.staging.whole():
+                server.staging.forget(contribution.source.rank)
     server.office.restored(position, anew=anew)
     _expect(server, position, anew=anew)
-    for contribution in server.staging.whole():
-        server.office.staged(contribution)
+    if anew:
+        if server.options.resume or server.options.durable:
+            server.keeper.snapshot(server)  # else one that dies soon would wait for workers that are none any more
+    else:
+        for contribution in server.staging.whole():
+            server.office.staged(contribution)
     log.info("back at update %d, order %d", position.version, position.number)
 
 

@@ -7,6 +7,7 @@ not fit, and files that are missing.
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,17 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from ps_harness import Learner, all_of, clients, peer_of, place_in, serving, together
+from ps_harness import (
+    Learner,
+    all_of,
+    clients,
+    peer_of,
+    place_in,
+    serving,
+    start,
+    together,
+    wait_until,
+)
 
 from retrograd.distributed import protocol
 from retrograd.distributed.errors import DistributedError, JournalError, Mismatch, SnapshotError
@@ -166,6 +177,41 @@ def test_a_new_worker_is_told_how_a_server_goes_on_with_new_workers(tmp_path: Pa
         assert answer.kind == "taken"
         assert "rank 0 is kept for the process that had it before" in answer.text
         assert "start the server with --resume" in answer.text
+
+
+def test_what_was_under_way_is_not_taken_for_a_push_of_a_run_that_goes_on(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"folder": tmp_path, "durable": True, "every": 2}
+    with serving(2, **options) as [server]:
+        former = [Learner(place_in(server, rank=rank)) for rank in (0, 1)]
+        start(*former)
+        all_of(*(each.learn for each in former))
+        pushing = threading.Thread(target=lambda: together(former[0].learn))
+        pushing.start()  # for step 2, for which worker 1 never will
+        wait_until(lambda: server.staging.nbytes and server.roster[0].answered < server.roster[0].received, "its push")
+        server.keeper.is_over = True
+        server.stop()
+        for each in former:
+            each.close(say_goodbye=False)
+        pushing.join()
+    with serving(2, resume=True, **options) as [server], clients(server) as [first, second]:
+        start(first, second)
+        early = threading.Thread(target=second.learn)
+        early.start()
+        wait_until(lambda: server.roster[1].answered < server.roster[1].received, "the push of worker 1")
+        assert server.within(lambda: server.frontier) == 1  # nothing is there that it could go with
+        np.testing.assert_array_equal(first.learn()[0], 1 - 2 * 0.5 * 2)
+        early.join()
+
+
+def test_a_run_that_goes_on_knows_its_own_workers_after_the_next_death(tmp_path: Path) -> None:
+    with serving(1, folder=tmp_path, durable=True) as [server]:
+        former = Learner(place_in(server))
+        former.begin(1.0)
+        former.close(say_goodbye=False)
+    with serving(1, folder=tmp_path, durable=True, resume=True) as [server]:
+        server.keeper.is_over = True  # it dies before anybody has come
+    with serving(1, folder=tmp_path, durable=True) as [server], peer_of(server) as peer:
+        assert isinstance(peer.hello(0, 1, incarnation=77), protocol.Welcome)
 
 
 # ---- what must be kept ------------------------------------------------------------------------------------
