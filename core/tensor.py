@@ -587,6 +587,8 @@ class Tensor:
             If there is not exactly one element.
         """
         if self.numel() != 1:
+            if self._k.level:
+                self._k.to_host(self._array)  # refused under `vmap`, which is the first thing to say
             raise RuntimeError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
         value = self._k.to_host(self._array).reshape(()).item()
         return float(value) if self.dtype.is_floating_point else value

@@ -252,7 +252,7 @@ ELEMENTWISE = [
     op("copysign", s(A(values=[0.0, 2.0]), A(values=[-1.0, -0.0])), fd=False, second=False),
     op("ldexp", s(A(M), A(M))),
     op("heaviside", s(A(M), A((3,))), s(A(values=[0.0, 1.0]), A(values=[0.5, 0.5])), differentiable=False),
-    op("nextafter", s(A(M), A(M)), differentiable=False),
+    op("nextafter", s(A(M), A(M)), fd=False),
     op("floor_divide", s(A(M), A(M, 0.5)), s(A(M), 0.7), differentiable=False),
     op("polygamma", s(1, A(M, 0.5)), s(2, A(M, 0.5))),
     op(

@@ -82,3 +82,12 @@ def test_what_has_the_common_shape_is_not_expanded() -> None:
     """,
         _GIVEN,
     )
+
+
+@pytest.mark.usefixtures("_backend")
+def test_the_next_number_moves_with_the_number() -> None:
+    assert_same("""
+    a = torch.tensor([1.0, 1.0, math.inf, math.inf, 0.0, math.nan], requires_grad=True)
+    b = torch.tensor([1.0, 2.0, 1.0, math.inf, 1.0, 1.0], requires_grad=True)
+    print(torch.autograd.grad(torch.nextafter(a, b).sum(), (a, b)))
+    """)

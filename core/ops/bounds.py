@@ -585,15 +585,14 @@ def copysign(input: Array, other: Any) -> Array:
     return (_copysign_number if is_number(other) else _copysign)(input, other)
 
 
-def _no_nextafter_derivative(K: Any, g: Any) -> Any:
-    raise RuntimeError("the derivative for 'nextafter' is not implemented.")
-
-
 @op(
     "nextafter",
     promote="common",
     check=implemented_for("nextafter_cpu", FLOAT),
-    vjp={"self": _no_nextafter_derivative, "other": _no_nextafter_derivative},
+    vjp={
+        "self": lambda K, g, self, other: K.where(self == other, K.zeros_like(g), g),
+        "other": lambda K, g: K.zeros_like(g),
+    },
 )
 def nextafter(self: Array, other: Array) -> Array:
     """The next number that the type can hold, from `input` in the direction of `other`.

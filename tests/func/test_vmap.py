@@ -565,3 +565,11 @@ def test_a_mapped_tensor_cannot_move_to_another_backend() -> None:
         assert func.vmap(lambda a: a.to("numpy") + 1)(retrograd.ones(2, device="numpy")).tolist() == [2.0, 2.0]
         with pytest.raises(RuntimeError, match="at least two devices, numpy:cpu and jax:cpu"):
             func.vmap(lambda a: a + retrograd.ones(1, device="jax"))(retrograd.ones(2, 1, device="numpy"))
+
+
+def test_item_under_vmap_is_refused_whatever_the_size() -> None:
+    assert_same("""
+    x = torch.arange(6.0).reshape(2, 3)
+    attempt(torch.func.vmap(lambda a: a.item()), x)
+    attempt(torch.func.vmap(lambda a: a[0].item()), x)
+    """)
