@@ -138,6 +138,10 @@ class FunctionCtx:
     _dirty: tuple[Tensor, ...] = ()
     _non_differentiable: tuple[Tensor, ...] = ()
     _materialize_grads: bool = True
+    _materialize_non_diff_grads: bool = True
+    """Whether missing gradients of outputs that have none reach `backward` as zeros too."""
+    _constants: tuple[int, ...] = ()
+    """The places of those outputs, if not."""
 
 
 _OF_NODES: Final = frozenset(
@@ -249,8 +253,8 @@ def _own_array(tensor: Tensor) -> Any:
 def _run_backward(node: BackwardCFunction, grads: list[Tensor | None]) -> list[Tensor | None]:
     if node.ctx._materialize_grads:
         grads = [
-            _zeros(info) if each is None and info is not None else each
-            for each, info in zip(grads, node.output_info, strict=True)
+            _zeros(info) if each is None and info is not None and place not in node.ctx._constants else each
+            for place, (each, info) in enumerate(zip(grads, node.output_info, strict=True))
         ]
     results = node.function._run_backward(node.ctx, grads)
     return _checked_results(node, results if isinstance(results, tuple) else (results,))
@@ -652,6 +656,8 @@ class _Recording:
         is_input = any(output is each for each in self.inputs)
         dirty = is_input and any(output is each for each in node.ctx._dirty)
         if not self._is_differentiable(output):
+            if not node.ctx._materialize_non_diff_grads:
+                node.ctx._constants += (position,)
             return self._constant(output, is_input, dirty)
         if dirty:
             bump(output)  # as PyTorch does, whether forward has written by operators or by other means
