@@ -21,6 +21,14 @@ from retrograd.ops.special import (
     sinc as sinc,
     xlogy as xlogy,
 )
+from retrograd.ops.special_bessel import (
+    i0 as i0,
+    i0e as i0e,
+    i1 as i1,
+    i1e as i1e,
+    igamma as gammainc,
+    igammac as gammaincc,
+)
 from retrograd.ops.special_normal import (
     entr as entr,
     log_ndtr as log_ndtr,
@@ -30,7 +38,8 @@ from retrograd.ops.special_normal import (
 )
 
 __all__ = [
-    "digamma", "entr", "erf", "erfc", "erfinv", "exp2", "expit", "expm1", "gammaln", "log1p", "log_ndtr",
+    "digamma", "entr", "erf", "erfc", "erfinv", "exp2", "expit", "expm1", "gammainc", "gammaincc",
+    "gammaln", "i0", "i0e", "i1", "i1e", "log1p", "log_ndtr",
     "log_softmax", "logit", "logsumexp", "multigammaln", "ndtr", "polygamma", "psi", "round", "sinc", "softmax",
     "xlog1py", "xlogy",
 ]  # fmt: skip

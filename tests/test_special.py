@@ -69,3 +69,40 @@ def test_the_left_tail_of_the_logistic_function() -> None:
     y = x.sigmoid()
     print(y.tolist(), torch.autograd.grad(y.sum(), x)[0].tolist(), x.sigmoid().log()[1:3].tolist())
     """)
+
+
+@pytest.mark.usefixtures("_backend")
+def test_modified_bessel_functions() -> None:
+    assert_same("""
+    S, inf = torch.special, math.inf
+    x = torch.tensor([0.0, 1e-3, 0.5, -2.5, 15.0, 20.5, -30.0, 100.0, inf], requires_grad=True, dtype=torch.float64)
+    for function in S.i0, S.i0e, S.i1, S.i1e:
+        y = function(x)
+        print(y.tolist(), torch.autograd.grad(y[:-1].sum(), x)[0].tolist(), y.grad_fn.name())
+    print(torch.i0(torch.tensor([1, 2])), x.detach().float().i0_(), S.i1(torch.tensor(math.nan)))
+    attempt(torch.i0, torch.tensor([1j]))
+    """)
+
+
+@pytest.mark.usefixtures("_backend")
+def test_incomplete_gamma_functions() -> None:
+    assert_same("""
+    inf = math.inf
+    a = torch.tensor([0.1, 0.5, 3.0, 10.0, 100.0, 3.0, 0.0, 1.0, -1.0, inf, 3.0, inf], dtype=torch.float64)
+    x = torch.tensor([0.2, 0.1, 5.0, 8.0, 130.0, 1e-5, 1.0, 0.0, 1.0, 2.0, inf, inf], dtype=torch.float64)
+    x.requires_grad_()
+    for function in torch.igamma, torch.igammac, torch.special.gammainc, torch.special.gammaincc:
+        y = function(a, x)
+        print(y.tolist(), torch.autograd.grad(y[:5].sum(), x)[0].tolist()[:5], y.grad_fn.name())
+    y = torch.igamma(a[:3].clone().requires_grad_(), x[:3].detach())
+    attempt(y.sum().backward)
+    print(a[:2].clone().igamma_(x.detach()[:2]), a[:2].igammac(x.detach()[:2]))
+    """)
+
+
+def test_second_derivatives_of_bessel_functions() -> None:
+    x = retrograd.tensor([0.3, -1.2, 12.0], dtype=retrograd.float64, requires_grad=True)
+    special = retrograd.special
+    for function in (special.i0, special.i0e, special.i1, special.i1e):
+        assert retrograd.autograd.gradgradcheck(function, (x,))
+    assert retrograd.autograd.gradgradcheck(lambda t: special.gammainc(retrograd.full_like(t, 2.0), t.abs()), (x,))

@@ -63,7 +63,7 @@ _FOLDED: dict[str, tuple[expanded.Fold, expanded.Fold]] = {
 }
 """Those whose in-place variants work on expanded tensors."""
 
-_NOT_METHODS = {"where", "complex", "polar", "real", "imag", "result_type"}
+_NOT_METHODS = {"where", "complex", "gradient", "histogramdd", "polar", "real", "imag", "result_type"}
 
 
 _REFLECTED = {

@@ -11,7 +11,8 @@ from collections import namedtuple
 from typing import Any
 
 __all__ = [
-    "aminmax", "cummax", "cummin", "kthvalue", "linalg_cholesky_ex", "linalg_eig", "linalg_eigh", "linalg_inv_ex",
+    "aminmax", "cummax", "cummin", "frexp", "histogram", "histogramdd", "kthvalue",
+    "linalg_cholesky_ex", "linalg_eig", "linalg_eigh", "linalg_inv_ex",
     "linalg_lstsq", "linalg_lu", "linalg_lu_factor", "linalg_lu_factor_ex", "linalg_qr", "linalg_slogdet",
     "linalg_svd", "max", "median", "min", "mode", "nanmedian", "qr", "slogdet", "sort", "svd", "topk",
     "triangular_solve",
@@ -33,6 +34,9 @@ def _text(self: Any) -> str:
 aminmax = return_type("aminmax", "min", "max")
 cummax = return_type("cummax", "values", "indices")
 cummin = return_type("cummin", "values", "indices")
+frexp = return_type("frexp", "mantissa", "exponent")
+histogram = return_type("histogram", "hist", "bin_edges")
+histogramdd = return_type("histogramdd", "hist", "bin_edges")
 kthvalue = return_type("kthvalue", "values", "indices")
 linalg_cholesky_ex = return_type("linalg_cholesky_ex", "L", "info")
 linalg_eig = return_type("linalg_eig", "eigenvalues", "eigenvectors")

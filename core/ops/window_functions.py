@@ -9,6 +9,7 @@ from retrograd.dtypes import get_default_dtype
 from retrograd.ops.declare import publics
 from retrograd.ops.factories import arange, ones
 from retrograd.ops.options import Options
+from retrograd.ops.special_bessel import i0
 from retrograd.tensor import Tensor
 
 __all__: list[str] = []
@@ -89,3 +90,16 @@ def bartlett_window(window_length: int, periodic: bool = True, **options: Unpack
     """
     angles = _angles("bartlett_window", window_length, periodic, options)
     return _finished(None if angles is None else 1 - (angles / math.pi - 1).abs(), window_length, options)
+
+
+@_export
+def kaiser_window(window_length: int, periodic: bool = True, beta: float = 12.0, **options: Unpack[Options]) -> Tensor:
+    """``i0(beta sqrt(1 - (2 n / N - 1)**2)) / i0(beta)``; see `hann_window`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.kaiser_window.html
+    """
+    angles = _angles("kaiser_window", window_length, periodic, options)
+    if angles is None:
+        return _finished(None, window_length, options)
+    inside = (1 - (angles / math.pi - 1) ** 2).clamp(min=0)
+    return _finished(i0(beta * inside.sqrt()) / i0(angles.new_tensor(beta)), window_length, options)

@@ -1,0 +1,247 @@
+"""Histograms with edges, quantiles without NaN, the parts of floating-point numbers, and places in a fixed number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from retrograd.autograd.modes import no_grad
+from retrograd.dtypes import float32, float64, int32, int64
+from retrograd.ops import return_types
+from retrograd.ops.arguments import wrap_dim
+from retrograd.ops.arrange import cat
+from retrograd.ops.autocasting import in_float32
+from retrograd.ops.checks import is_number
+from retrograd.ops.counting import searchsorted
+from retrograd.ops.declare import composite, publics
+from retrograd.ops.factories import full, linspace, ones, zeros
+from retrograd.ops.indexing import gather, nonzero
+from retrograd.ops.reducing import reduction
+from retrograd.ops.selection import _check_quantile, sort
+from retrograd.tensor import Tensor
+
+__all__: list[str] = []
+
+
+# -- histograms ----------------------------------------------------------------------------------
+
+
+def _edges(values: Tensor, bins: Any, bounds: tuple[float, float] | None, dimension: int) -> Tensor:
+    """The edges of the bins of one coordinate."""
+    if isinstance(bins, Tensor):
+        return bins
+    if bins <= 0:
+        raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension {dimension}")
+    if bounds is None:
+        low, high = (float(values.min()), float(values.max())) if values.numel() else (0.0, 1.0)
+    else:
+        low, high = bounds
+    if low > high:
+        raise RuntimeError(
+            f"torch.histogramdd: min should not exceed max, but got min {low:g} max {high:g} for dimension {dimension}"
+        )
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    return linspace(low, high, bins + 1, dtype=values.dtype, device=values.device)
+
+
+def _counts(points: Tensor, edges: list[Tensor], weight: Tensor | None, density: bool) -> Tensor:
+    """How many points (n, dimensions), or how much weight, lie in each cell; all of it one if `density`."""
+    shape = [each.numel() - 1 for each in edges]
+    place = zeros(points.shape[0], dtype=int64, device=points.device)
+    inside = place == 0
+    for axis, (each, size) in enumerate(zip(edges, shape, strict=True)):
+        values = points[:, axis].contiguous()
+        found = searchsorted(each, values, right=True) - 1
+        found = found - (values == each[-1]).long()  # the last bin has its right edge too
+        inside = inside & (found >= 0) & (found < size) & (values <= each[-1])
+        place = place * size + found.clamp(0, size - 1)
+    share = ones(points.shape[0], dtype=points.dtype, device=points.device) if weight is None else weight.reshape(-1)
+    cells = 1
+    for size in shape:
+        cells *= size
+    made = zeros(cells, dtype=points.dtype, device=points.device)
+    made = made.scatter_add(0, place, share * inside.to(points.dtype)).reshape(shape)
+    if density:
+        made = made / made.sum()
+        for axis, each in enumerate(edges):
+            made = made / each.diff().reshape([-1 if i == axis else 1 for i in range(len(edges))])
+    return made
+
+
+def _refuse_integers(input: Tensor) -> None:
+    if input.dtype not in (float32, float64):
+        raise NotImplementedError(f"\"histogramdd\" not implemented for '{input.dtype.type_name}'")
+
+
+@composite
+def histogram(
+    input: Tensor, bins: Any, *, range: Sequence[float] | None = None, weight: Tensor | None = None,
+    density: bool = False,
+) -> Any:  # fmt: skip
+    """How many elements lie in each bin, and the edges of the bins.
+
+    Parameters
+    ----------
+    bins
+        Their number, or the edges, in order.
+    range
+        The outer edges; by default the least and the greatest element.
+    weight
+        What each element counts.
+    density
+        Whether the values are such that the integral over the bins is one.
+
+    Raises
+    ------
+    RuntimeError
+        If there are no bins, or the range is empty.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.histogram.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.histogram(retrograd.tensor([1.0, 2.0, 1.0]), bins=4, range=(0.0, 3.0)).hist
+    tensor([0., 2., 1., 0.])
+    """
+    _refuse_integers(input)
+    with no_grad():
+        points = input.detach().reshape(-1, 1)
+        edges = _edges(points, bins, None if range is None else (range[0], range[1]), 0)
+        return return_types.histogram(_counts(points, [edges], weight, density), edges)
+
+
+@composite
+def histogramdd(
+    input: Tensor, bins: Any, *, range: Sequence[float] | None = None, weight: Tensor | None = None,
+    density: bool = False,
+) -> Any:  # fmt: skip
+    """A histogram of points, whose coordinates lie in the last dimension.
+
+    `bins` is the number of bins, or one for each coordinate, or a sequence of edges; `range` has two numbers for each
+    coordinate, leftmost first.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.histogramdd.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> points = retrograd.tensor([[0.0, 1.0], [1.0, 0.0], [2.0, 0.0], [2.0, 2.0]])
+    >>> retrograd.histogramdd(points, bins=[3, 3]).hist
+    tensor([[0., 1., 0.],
+            [1., 0., 0.],
+            [1., 0., 1.]])
+    """
+    _refuse_integers(input)
+    with no_grad():
+        points = input.detach().reshape(-1, input.shape[-1])
+        each = [bins] * points.shape[1] if isinstance(bins, int) else list(bins)
+        if len(each) != points.shape[1]:
+            raise RuntimeError(
+                "torch.histogramdd: The size of bins must be equal to the innermost dimension of the input."
+            )
+        edges = []
+        for axis, one in enumerate(each):
+            bounds = None if range is None else (range[2 * axis], range[2 * axis + 1])
+            edges.append(_edges(points[:, axis], one, bounds, axis))
+        return return_types.histogramdd(_counts(points, edges, weight, density), tuple(edges))
+
+
+# -- others --------------------------------------------------------------------------------------
+
+
+@reduction
+@in_float32
+def nanquantile(
+    input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
+) -> Tensor:
+    """`quantile` of the elements that are not NaN; NaN where all are.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nanquantile.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.nanquantile(retrograd.tensor([float("nan"), 1.0, 2.0]), 0.5)
+    tensor(1.5000)
+    """
+    _check_quantile(input, q, interpolation)
+    if not input.ndim:
+        dim, keepdim = None, False
+    at = 0 if dim is None else wrap_dim(dim, input.ndim)
+    ordered = sort(input.reshape(-1) if dim is None else input, at).values
+    single = is_number(q) or not q.ndim
+    given = full((1,), q, dtype=input.dtype, device=input.device) if is_number(q) else q.reshape(-1)
+    shares = given.reshape([-1 if i == at else 1 for i in range(ordered.ndim)])
+    last = (~ordered.isnan()).sum(at, keepdim=True) - 1
+    found = _at_ranks(ordered, at, shares * last.clamp(min=0).to(input.dtype), interpolation).movedim(at, 0)
+    if keepdim:
+        found = found.reshape((-1, *(1,) * input.ndim)) if dim is None else found.unsqueeze(at + 1)
+    return found.squeeze(0) if single else found
+
+
+def _at_ranks(ordered: Tensor, dim: int, rank: Tensor, interpolation: str) -> Tensor:
+    """The elements at places between two along `dim`."""
+    if interpolation in ("nearest", "lower", "higher"):
+        chosen = {"nearest": rank.round, "lower": rank.floor, "higher": rank.ceil}[interpolation]()
+        return gather(ordered, dim, chosen.long())
+    low, high = (gather(ordered, dim, each.long()) for each in (rank.floor(), rank.ceil()))
+    made: Tensor = publics["lerp"](low, high, 0.5 if interpolation == "midpoint" else rank - rank.floor())
+    return made
+
+
+@composite
+def frexp(input: Tensor) -> Any:
+    """Mantissas, of sizes in [0.5, 1), and exponents: ``input = mantissa * 2**exponent``.
+
+    Raises
+    ------
+    RuntimeError
+        If the input is not in floating point.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.frexp.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> m, e = retrograd.frexp(retrograd.tensor([1.0, 10.0]))
+    >>> m, e
+    (tensor([0.5000, 0.6250]), tensor([1, 4], dtype=retrograd.int32))
+    """
+    if not input.is_floating_point():
+        raise RuntimeError("torch.frexp() only supports floating-point dtypes")
+    with no_grad():
+        size = input.detach().abs()
+        ordinary = size.isfinite() & (size > 0)
+        exponent = size.masked_fill(~ordinary, 0.5).to(float64).log2().floor() + 1
+        scaled = size.to(float64) * (-exponent).exp2()
+        exponent = exponent + (ordinary & (scaled >= 1)) - 1.0 * (ordinary & (scaled < 0.5))
+        exponent = exponent.masked_fill(~ordinary, 0.0)
+        half = (exponent / 2).floor()  # of a number near zero, one factor might overflow
+        factors = [(-each).exp2().to(input.dtype) for each in (half, exponent - half)]
+    return return_types.frexp(input * factors[0] * factors[1], exponent.to(int32))
+
+
+@composite
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
+    """The first `size` places of what is not zero; where there are fewer, rows of `fill_value` at the end.
+
+    Raises
+    ------
+    RuntimeError
+        If `size` is negative.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nonzero_static.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.nonzero_static(retrograd.tensor([1, 0, 2]), size=3).T
+    tensor([[ 0,  2, -1]])
+    """
+    if size < 0:
+        raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
+    places = nonzero(input)[:size]
+    rest = full((size - places.shape[0], input.ndim), fill_value, dtype=int64, device=input.device)
+    return cat([places, rest])
