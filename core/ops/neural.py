@@ -21,11 +21,33 @@ from retrograd.ops import batching_windows
 from retrograd.ops.batching import along, each_leading, folded, leading, leading_shaped, shared
 from retrograd.ops.declare import Array, Raw, op
 from retrograd.ops.fused import fused
-from retrograd.ops.graph import graph_kernel
+from retrograd.ops.graph import G, graph_kernel
 
 __all__: list[str] = []
 
 Ints = tuple[int, ...]
+
+
+def _declare_depending(node: str) -> Callable[..., Any]:
+    """What makes a gradient depend on where it was taken, as PyTorch's do of operators that are linear there.
+
+    Its derivative by that is zero, and not none at all.
+    """
+
+    @op(
+        name=f"_{node}_gradient",
+        node=f"{node}BackwardBackward0",
+        vjp={"grad": lambda K, g: g, "self": lambda K, g, self: K.zeros_like(self)},
+        jvp={"grad": lambda K, t: t, "self": lambda K, t, grad: K.zeros_like(grad)},
+    )
+    def depending(K, grad: Array, self: Array) -> Array:
+        """`grad`."""
+        return K.copy(grad)
+
+    def on_tensors(K: Any, grad: Any, self: Any) -> Any:
+        return depending(grad, self) if K is G else grad
+
+    return on_tensors
 
 
 # -- convolution -------------------------------------------------------------------------------
@@ -201,9 +223,15 @@ def _pool_again(K: Any, g: Any, indices: Any, axes: int) -> Any:
     return fused(_choose)(K, g, indices, axes)
 
 
-def _max_pool_vjp(K: Any, g: Any, result1: Any, self_shape: Ints, kernel: Ints, stride: Ints, dilation: Ints) -> Any:
+def _max_pool_vjp(
+    K: Any, g: Any, self: Any, result1: Any, self_shape: Ints, kernel: Ints, stride: Ints, dilation: Ints
+) -> Any:
     disjoint = all(s > (k - 1) * d for k, s, d in zip(kernel, stride or kernel, dilation, strict=True))
-    return fused(_unpool)(K, g[0], result1, self_shape, len(kernel), disjoint)
+    gradient = fused(_unpool)(K, g[0], result1, self_shape, len(kernel), disjoint)
+    return _max_pools_depending[len(kernel)](K, gradient, self)
+
+
+_max_pools_depending = {dims: _declare_depending(f"MaxPool{dims}DWithIndices") for dims in (2, 3)}
 
 
 def _declare_max_pool(dims: int) -> Any:
@@ -216,7 +244,7 @@ def _declare_max_pool(dims: int) -> Any:
         vjp={"self": _max_pool_vjp},
         jvp={"self": lambda K, t, result1, kernel: (fused(_choose)(K, t, result1, len(kernel)), None)},
         batch=leading,
-        kept=("self", "padding", "ceil_mode"),
+        kept=("padding", "ceil_mode"),
     )
     def max_pool(
         K, self: Array, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool
@@ -234,18 +262,19 @@ _max_pools = {dims: _declare_max_pool(dims) for dims in (2, 3)}
 
 
 def _declare_adaptive_max_pool(dims: int) -> Any:
+    depending = _declare_depending(f"AdaptiveMaxPool{dims}D")
+
     @op(
         name=f"_adaptive_max_pool{dims}d",
         node=f"AdaptiveMaxPool{dims}DBackward0",
         outputs=2,
         vjp={
-            "self": lambda K, g, result1, self_shape, size: fused(_unpool)(
-                K, g[0], result1, self_shape, len(size), False
+            "self": lambda K, g, self, result1, self_shape, size: depending(
+                K, fused(_unpool)(K, g[0], result1, self_shape, len(size), False), self
             )
         },
         jvp={"self": lambda K, t, result1, size: (fused(_choose)(K, t, result1, len(size)), None)},
         batch=leading,
-        kept=("self",),
     )
     def adaptive_max_pool(K, self: Array, size: Ints) -> tuple[Array, Array]:
         """The largest element of each of `size` parts of the spatial axes, and its position."""
@@ -349,13 +378,18 @@ def _avg_unpool(K, grad: Array, shape: Ints, settings: PoolSettings) -> Array:
 
 
 def _declare_avg_pool(dims: int) -> Any:
+    depending = _declare_depending(f"AvgPool{dims}D")
+
     @op(
         name=f"_avg_pool{dims}d",
         node=f"AvgPool{dims}DBackward0",
-        vjp={"self": lambda K, g, self_shape, settings: fused(_avg_unpool)(K, g, self_shape, settings)},
+        vjp={
+            "self": lambda K, g, self, self_shape, settings: depending(
+                K, fused(_avg_unpool)(K, g, self_shape, settings), self
+            )
+        },
         jvp="linear",
         batch=leading,
-        kept=("self",),
     )
     def avg_pool(K, self: Array, settings: PoolSettings) -> Array:
         """The mean of each window."""
@@ -392,13 +426,14 @@ def _declare_adaptive_avg_pool(dims: int) -> Any:
             grad = _along(K, grad, matrix, axis)
         return grad
 
+    depending = _declare_depending(f"AdaptiveAvgPool{dims}D")
+
     @op(
         name=f"_adaptive_avg_pool{dims}d",
         node=f"AdaptiveAvgPool{dims}DBackward0",
-        vjp={"self": lambda K, g, self_shape: fused(unpool)(K, g, self_shape)},
+        vjp={"self": lambda K, g, self, self_shape: depending(K, fused(unpool)(K, g, self_shape), self)},
         jvp="linear",
         batch=leading,
-        kept=("self",),
     )
     def pool(K, self: Array, size: Ints) -> Array:
         """The mean of each of `size` parts of the spatial axes, which may overlap by one element."""
@@ -510,11 +545,13 @@ Told = tuple[Any, ...]
 
 def _declare_resample(node: str) -> Any:
     """A linear map that takes each element of the result from one element of each of several axes."""
+    depending = _declare_depending(node)
+    is_pad = "Pad" in node  # of which PyTorch's gradient depends on the input, that of resampling does not
 
     @op(
         name=f"_un{node}",
         node=f"{node}BackwardBackward0",
-        vjp={"grad": lambda K, g, axes, positions: fused(made)(K, g, axes, positions)},
+        vjp={"grad": lambda K, g, axes, positions: fused(made)(K, g, axes, positions, ())},
         jvp="linear",
         batch=_batched_unresample,
     )
@@ -528,10 +565,18 @@ def _declare_resample(node: str) -> Any:
     @op(
         name=f"_{node}",
         node=f"{node}Backward0",
-        vjp={"self": lambda K, g, self_shape, axes, positions: fused(unresample)(K, g, self_shape, axes, positions)},
+        vjp={
+            "self": (
+                lambda K, g, self, self_shape, axes, positions: depending(
+                    K, fused(unresample)(K, g, self_shape, axes, positions), self
+                )
+            )
+            if is_pad
+            else (lambda K, g, self_shape, axes, positions: fused(unresample)(K, g, self_shape, axes, positions))
+        },
         jvp="linear",
         batch=along,
-        kept=("told", "self") if "Pad" in node else ("told",),
+        kept=("told",),
     )
     def made(K, self: Array, axes: Ints, positions: tuple[Ints, ...], told: Told = ()) -> Array:
         """Takes element `positions[i][j]` for place j along axis `axes[i]`."""
@@ -561,7 +606,7 @@ def _declare_weighted(node: str) -> Any:
     @op(
         name=f"_un{node}",
         node=f"{node}BackwardBackward0",
-        vjp={"grad": lambda K, g, axes, matrices: fused(made)(K, g, axes, matrices)},
+        vjp={"grad": lambda K, g, axes, matrices: fused(made)(K, g, axes, matrices, ())},
         jvp="linear",
     )
     def unweighted(K, grad: Array, axes: Ints, matrices: Raw) -> Array:

@@ -200,6 +200,27 @@ PROGRAMS = {
         print(type(result), [type(each) for each in result])
         print([[each.detach().tolist() for each in row] for row in result])
     """,
+    "gradients_of_pools_and_paddings_depend": """
+        x = (torch.arange(16.0) * 5 % 7).reshape(1, 1, 4, 4).requires_grad_()
+        functions = (
+            lambda x: F.max_pool2d(x, 2), lambda x: F.avg_pool2d(x, 2), lambda x: F.adaptive_avg_pool2d(x, 3),
+            lambda x: F.adaptive_max_pool2d(x, 3), lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect"),
+            lambda x: F.pad(x, (1, 1, 1, 1), mode="replicate"), lambda x: F.interpolate(x, scale_factor=2),
+        )
+        for f in functions:
+            (g,) = torch.autograd.grad((f(x) ** 1).sum(), x, create_graph=True)
+            print(g.requires_grad, g.grad_fn and g.grad_fn.name())
+            if g.requires_grad:
+                print(torch.autograd.grad((g * g).sum(), x))
+        w = (torch.arange(64.0) % 5).requires_grad_()
+        for m in ("nearest", "bilinear", "bicubic"):
+            y = F.interpolate(x, scale_factor=2, mode=m).reshape(-1)
+            (g,) = torch.autograd.grad((y * w).sum(), x, create_graph=True)
+            print(torch.autograd.grad((g**2).sum(), w))
+        for m in ("constant", "replicate", "reflect"):
+            (g,) = torch.autograd.grad((F.pad(x, (2,) * 4, mode=m).reshape(-1) * w).sum(), x, create_graph=True)
+            print(torch.autograd.grad((g**2).sum(), w))
+    """,
     "how_often_a_gradient_depends": """
         functions = (
             lambda x: x**2, lambda x: x.square(), lambda x: x**3, lambda x: x**1, lambda x: x * x, F.relu, F.relu6,
