@@ -115,7 +115,12 @@ def _addmm_jvp(K: Any, t: Any, mat1: Any, mat2: Any, beta: float, alpha: float) 
 )
 def _addmm(K, self: Array, mat1: Array, mat2: Array, beta: float, alpha: float) -> Array:
     """``beta * self + alpha * (mat1 @ mat2)`` for matrices or stacks of them."""
-    return K.add(_scaled(self, beta), _scaled(K.matmul(mat1, mat2), alpha))
+    return _sum_and_product(K, self, mat1, mat2, beta, alpha)
+
+
+def _sum_and_product(K: Any, start: Any, left: Any, right: Any, beta: float, alpha: float) -> Any:
+    total = K.add(_scaled(start, beta), _scaled(K.matmul(left, right), alpha))
+    return total if total.dtype == left.dtype else K.astype(total, left.dtype)  # a number may widen bfloat16
 
 
 def _baddbmm_jvp(K: Any, t: Any, batch1: Any, batch2: Any, beta: float, alpha: float) -> Any:
@@ -134,7 +139,7 @@ def _baddbmm_jvp(K: Any, t: Any, batch1: Any, batch2: Any, beta: float, alpha: f
 )
 def _baddbmm(K, self: Array, batch1: Array, batch2: Array, beta: float, alpha: float) -> Array:
     """``beta * self + alpha * (batch1 @ batch2)``."""
-    return K.add(_scaled(self, beta), _scaled(K.matmul(batch1, batch2), alpha))
+    return _sum_and_product(K, self, batch1, batch2, beta, alpha)
 
 
 def _check_dtypes(name: str, a: Tensor, b: Tensor) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from retrograd.optim import lr_scheduler
 from retrograd.optim.adam import Adam, Adamax, AdamW, NAdam, RAdam
 from retrograd.optim.adaptive import ASGD, Adadelta, Adagrad, RMSprop, Rprop
+from retrograd.optim.factored import Adafactor, Muon, SparseAdam
 from retrograd.optim.lbfgs import LBFGS
 from retrograd.optim.optimizer import Optimizer
 from retrograd.optim.sgd import SGD
@@ -30,15 +31,18 @@ __all__ = [
     "LBFGS",
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
+    "Muon",
     "NAdam",
     "Optimizer",
     "RAdam",
     "RMSprop",
     "Rprop",
+    "SparseAdam",
     "lr_scheduler",
     "swa_utils",
 ]  # fmt: skip
