@@ -86,6 +86,17 @@ CASES: dict[str, tuple[str, str]] = {
         "D.LowRankMultivariateNormal(t([[0.5, 1.0, 2.0]]), t([[2.0], [0.3], [1.0]]), t([1.0, 0.5, 2.0]))",
         "t([0.3, 0.6, 1.0])",
     ),
+    "wishart": ("D.Wishart(t([3.0, 4.5]), t([[2.0, 0.3], [0.3, 1.0]]))", "t([[1.0, 0.2], [0.2, 2.0]])"),
+    "wishart_precision": (
+        "D.Wishart(4, precision_matrix=t([[[2.0, 0.3], [0.3, 1.0]]]))",
+        "t([[[1.0, 0.2], [0.2, 2.0]]])",
+    ),
+    "wishart_factor": ("D.Wishart(t(4.0), scale_tril=t([[2.0, 0.0], [0.3, 1.0]]))", "t([[1.0, 0.2], [0.2, 2.0]])"),
+    "generalized_pareto": (
+        "D.GeneralizedPareto(L([0.0, 1.0, 0.0, 0.0]), L([1.0, 2.0, 1.0, 1.0]), L([0.3, 0.0, -0.5, 1.5]))",
+        "L([1.0, 2.0, 0.5, 2.0])",
+    ),
+    "lkj_cholesky": ("D.LKJCholesky(2, t([0.5, 2.0]))", "t([[1.0, 0.0], [0.6, 0.8]])"),
     "transformed": (
         "D.TransformedDistribution(D.Normal(t([0.0, 1.0]), t([1.0, 2.0])), [D.AffineTransform(1.0, -2.0), "
         "D.SigmoidTransform()])",

@@ -29,6 +29,7 @@ from retrograd.distributions.exp_family import ExponentialFamily as ExponentialF
 from retrograd.distributions.exponential import Exponential as Exponential
 from retrograd.distributions.fishersnedecor import FisherSnedecor as FisherSnedecor
 from retrograd.distributions.gamma import Gamma as Gamma
+from retrograd.distributions.generalized_pareto import GeneralizedPareto as GeneralizedPareto
 from retrograd.distributions.geometric import Geometric as Geometric
 from retrograd.distributions.gumbel import Gumbel as Gumbel
 from retrograd.distributions.half_cauchy import HalfCauchy as HalfCauchy
@@ -38,6 +39,7 @@ from retrograd.distributions.inverse_gamma import InverseGamma as InverseGamma
 from retrograd.distributions.kl import kl_divergence as kl_divergence, register_kl as register_kl
 from retrograd.distributions.kumaraswamy import Kumaraswamy as Kumaraswamy
 from retrograd.distributions.laplace import Laplace as Laplace
+from retrograd.distributions.lkj_cholesky import LKJCholesky as LKJCholesky
 from retrograd.distributions.log_normal import LogNormal as LogNormal
 from retrograd.distributions.logistic_normal import LogisticNormal as LogisticNormal
 from retrograd.distributions.lowrank_multivariate_normal import LowRankMultivariateNormal as LowRankMultivariateNormal
@@ -81,3 +83,4 @@ from retrograd.distributions.transforms import (
 from retrograd.distributions.uniform import Uniform as Uniform
 from retrograd.distributions.von_mises import VonMises as VonMises
 from retrograd.distributions.weibull import Weibull as Weibull
+from retrograd.distributions.wishart import Wishart as Wishart

@@ -15,6 +15,7 @@ from retrograd.dtypes import finfo
 from retrograd.nn.functional import softplus
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.factories import full_like
+from retrograd.size import Size
 from retrograd.tensor import Tensor
 
 __all__ = [
@@ -74,7 +75,7 @@ class PowerTransform(Transform):
         return (self.exponent * y / x).abs().log()
 
     def forward_shape(self, shape: Any) -> Any:
-        return broadcast_shapes(shape, self.exponent.shape)
+        return Size(broadcast_shapes(shape, self.exponent.shape))
 
     inverse_shape = forward_shape
 
@@ -218,7 +219,7 @@ class AffineTransform(Transform):
         return result.expand(shape)
 
     def forward_shape(self, shape: Any) -> Any:
-        return broadcast_shapes(shape, getattr(self.loc, "shape", ()), getattr(self.scale, "shape", ()))
+        return Size(broadcast_shapes(shape, getattr(self.loc, "shape", ()), getattr(self.scale, "shape", ())))
 
     inverse_shape = forward_shape
 

@@ -27,13 +27,35 @@ from retrograd.tensor import Tensor, wrap_array
 __all__ = ["binomial"]
 
 _STEP = 0.16
-_PLACES = [math.exp(t - math.exp(-t)) for t in (_STEP * i for i in range(-23, 38))]
-_WEIGHTS = [_STEP * u * (1 + math.exp(-t)) for u, t in zip(_PLACES, (_STEP * i for i in range(-23, 38)), strict=True)]
+_FIRST, _LAST = -23, 37
+_AT_ONCE = 2**21  # numbers in one temporary array, if there are not more samples
+
+
+def _integral(K: Any, x: Any, integrand: Any) -> Any:
+    """The integral of a function over the positive numbers, at each element of `x`.
+
+    `integrand` gets places, along a dimension that is added at the right.
+    """
+    shape = tuple(x.shape)
+    width = max(1, min(_LAST - _FIRST + 1, _AT_ONCE // max(1, math.prod(shape))))
+    total = K.zeros_like(x)
+    for start in range(_FIRST, _LAST + 1, width):
+        count = min(width, _LAST + 1 - start)
+        ones = K.broadcast_to(K.reshape(K.zeros_like(x) + 1, (*shape, 1)), (*shape, count))
+        t = (K.cumsum(ones, len(shape)) + (start - 1)) * _STEP
+        falls = K.exp(-t)
+        place = K.exp(t - falls)
+        total = total + K.sum(integrand(place) * place * (1 + falls), (len(shape),), False)
+    return total * _STEP
+
+
+def _column(K: Any, x: Any) -> Any:
+    return K.reshape(x, (*x.shape, 1))
 
 
 def _gamma_slope(K: Any, shape: Any, x: Any) -> Any:
     """The derivative of a sample of the standard gamma distribution by its shape. See Note [Implicit gradients]."""
-    start = K.log(x) - K.digamma(shape)
+    start = _column(K, K.log(x) - K.digamma(shape))
     return _gamma_integral(K, shape, x, lambda s: start + s)
 
 
@@ -47,13 +69,14 @@ def _gamma_integral(K: Any, shape: Any, x: Any, factor: Any) -> Any:
     scale = _gamma_scale(K, shape, x, left)
     # Farther out there is nothing left to add up, and the exponential would overflow.
     limit = K.where(x < 1, -K.log(x), K.zeros_like(x)) + 5
-    total = K.zeros_like(x)
-    for place, weight in zip(_PLACES, _WEIGHTS, strict=True):
-        far = scale * place
-        s = K.where(left, -far, K.where(far > limit, limit, far))
-        decay = K.exp(shape * s - x * K.expm1(s))
-        total = total + decay * factor(s) * weight
-    return side * x * scale * total
+    a, at, scale_, limit_, left_ = (_column(K, each) for each in (shape, x, scale, limit, left))
+
+    def integrand(place: Any) -> Any:
+        far = scale_ * place
+        s = K.where(left_, -far, K.where(far > limit_, limit_, far))
+        return K.exp(a * s - at * K.expm1(s)) * factor(s)
+
+    return side * x * scale * _integral(K, x, integrand)
 
 
 def _gamma_scale(K: Any, shape: Any, x: Any, left: Any) -> Any:
@@ -79,15 +102,17 @@ def _beta_slope(K: Any, x: Any, one: Any, other: Any) -> Any:
     inverse = K.where(left, 1 / one, 1 / other)
     scale = K.where(length > inverse, length, inverse)
     start = K.log(x) - K.digamma(one) + K.digamma(both)
-    share = K.where(left, x, rest)
-    total = K.zeros_like(x)
-    for place, weight in zip(_PLACES, _WEIGHTS, strict=True):
-        far = scale * place
-        s = side * far
+    columns = (one, both, scale, left, K.where(left, x, rest), start)
+    a, ab, scale_, left_, share, start = (_column(K, each) for each in columns)
+
+    def integrand(place: Any) -> Any:
+        far = scale_ * place
+        s = K.where(left_, -far, far)
         moved = K.log1p(share * K.expm1(-far))  # the logarithm of what the nearer share has become
-        gone = K.where(left, moved, s + moved)
-        total = total + K.exp(one * s - both * gone) * (start + s - gone) * weight
-    return side * x * scale * total
+        gone = K.where(left_, moved, s + moved)
+        return K.exp(a * s - ab * gone) * (start + s - gone)
+
+    return side * x * scale * _integral(K, x, integrand)
 
 
 def _gamma_vjp(K: Any, g: Any, self: Any, result: Any) -> Any:

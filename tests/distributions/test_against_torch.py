@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +30,9 @@ def plain(value: Any) -> Any:
 
 def outcome(call: Callable[[], Any]) -> Any:
     try:
-        return plain(call())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of singular samples
+            return plain(call())
     except Exception as error:
         return f"{type(error).__name__}: {error}".replace("retrograd.", "torch.")
 
@@ -109,4 +112,6 @@ def test_gradients_by_the_parameters(name: str) -> None:
             pytest.skip("made of numbers")
         results.append(library.autograd.grad(density, parameters, allow_unused=True))
     for mine, torchs in zip(*results, strict=True):
+        if name == "wishart_factor" and mine.dim() == 2:
+            mine, torchs = mine.tril(), torchs.tril()  # PyTorch lets cholesky_solve depend on zeros above
         assert_alike(plain(mine), plain(torchs), what=name)
