@@ -56,6 +56,12 @@ def both(name: str, ask: Callable[[Any, Any, Any], Any], rtol: float = 1e-6) -> 
     assert_alike(*results, what=name, rtol=rtol)
 
 
+def test_the_names_are_pytorchs() -> None:
+    assert sorted(retrograd.distributions.__all__) == sorted(torch.distributions.__all__)
+    assert sorted(retrograd.distributions.constraints.__all__) == sorted(torch.distributions.constraints.__all__)
+    assert all(hasattr(retrograd.distributions, name) for name in torch.distributions.__all__)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_statistics(name: str) -> None:
     for each in STATISTICS:

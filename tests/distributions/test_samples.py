@@ -115,24 +115,22 @@ def test_mixture_chooses_by_its_weights() -> None:
     np.testing.assert_allclose((drawn > 5).mean(0), 0.75, atol=0.05)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "jax"])
-def test_gradients_of_gamma_and_dirichlet_are_pytorchs(backend: str) -> None:
+def test_gradients_of_gamma_and_dirichlet_are_pytorchs() -> None:
     torch = pytest.importorskip("torch")
 
     def under_torch(tensor: Any) -> Any:
         return torch.tensor(tensor.detach().tolist(), dtype=torch.float64)
 
     retrograd.manual_seed(7)
-    with retrograd.use_backend(backend):
-        like: dict[str, Any] = {"dtype": retrograd.float64, "requires_grad": True}
-        shape = retrograd.tensor([0.05, 0.4, 1.0, 3.0, 40.0, 700.0], **like)
-        gamma = _standard_gamma(shape)
-        assert gamma.grad_fn.name() == "StandardGammaBackward0"
-        (by_shape,) = retrograd.autograd.grad(gamma.sum(), shape)
-        a = retrograd.tensor([[0.4, 1.0, 3.0], [20.0, 7.0, 1.5]], **like)
-        weights = retrograd.tensor([0.3, -1.0, 2.0], dtype=retrograd.float64)
-        dirichlet = _sample_dirichlet(a)
-        (by_a,) = retrograd.autograd.grad((dirichlet * weights).sum(), a)
+    like: dict[str, Any] = {"dtype": retrograd.float64, "requires_grad": True}
+    shape = retrograd.tensor([0.05, 0.4, 1.0, 3.0, 40.0, 700.0], **like)
+    gamma = _standard_gamma(shape)
+    assert gamma.grad_fn.name() == "StandardGammaBackward0"
+    (by_shape,) = retrograd.autograd.grad(gamma.sum(), shape)
+    a = retrograd.tensor([[0.4, 1.0, 3.0], [20.0, 7.0, 1.5]], **like)
+    weights = retrograd.tensor([0.3, -1.0, 2.0], dtype=retrograd.float64)
+    dirichlet = _sample_dirichlet(a)
+    (by_a,) = retrograd.autograd.grad((dirichlet * weights).sum(), a)
     theirs = torch._standard_gamma_grad(under_torch(shape), under_torch(gamma))
     np.testing.assert_allclose(by_shape.numpy(), theirs.numpy(), rtol=2e-3)
     x, a, w = under_torch(dirichlet), under_torch(a), under_torch(weights)
@@ -189,12 +187,11 @@ def test_jax_gives_the_same_numbers() -> None:
     def results() -> list[Any]:
         retrograd.manual_seed(7)
         scale = retrograd.tensor([1.0, 2.0], requires_grad=True)
-        normal, coins = D.Normal(retrograd.zeros(2), scale), D.Bernoulli(logits=scale)
-        gamma, chosen = D.Gamma(scale, 2.0), D.Categorical(logits=scale)
-        loss = normal.log_prob(normal.rsample()).sum() + gamma.rsample().sum() + D.kl_divergence(normal, normal).sum()
-        loss = loss + chosen.entropy() + coins.entropy().sum()
+        normal, gamma = D.Normal(1.0, scale), D.Gamma(scale, scale)
+        drawn = normal.rsample() + gamma.rsample()
+        loss = (normal.log_prob(drawn) + D.kl_divergence(gamma, normal)).sum()
         loss.backward()
-        return [loss.detach().numpy(), scale.grad.numpy(), coins.sample((5,)).numpy(), chosen.sample((5,)).numpy()]
+        return [drawn.detach().numpy(), loss.detach().numpy(), scale.grad.numpy()]
 
     on_numpy = results()
     with retrograd.use_backend("jax"):
