@@ -70,8 +70,7 @@ from retrograd.autograd.anomaly import (  # noqa: E402
     is_anomaly_enabled as is_anomaly_enabled,
 )
 from retrograd.ops import return_types as return_types  # noqa: E402
-
-__version__ = "0.1.0"
+from retrograd.version import __version__ as __version__  # noqa: E402
 
 # PyTorch's names
 bool = _dtypes.bool_
@@ -81,8 +80,8 @@ cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _LAZY = """
-    amp backends compiler cpu cuda distributed distributions fft func jit linalg nn optim overrides profiler random
-    special testing types utils
+    amp backends compiler cpu cuda distributed distributions fft func jit linalg multiprocessing nn optim overrides
+    profiler random special testing types utils version
 """.split()
 
 _OF_NN = """
@@ -127,6 +126,7 @@ if _TYPE_CHECKING:  # without `distributed`, which no module of the core knows
         func as func,
         jit as jit,
         linalg as linalg,
+        multiprocessing as multiprocessing,
         nn as nn,
         optim as optim,
         overrides as overrides,
@@ -136,6 +136,7 @@ if _TYPE_CHECKING:  # without `distributed`, which no module of the core knows
         testing as testing,
         types as types,
         utils as utils,
+        version as version,
     )
     from retrograd.compiler import compile as compile
     from retrograd.func import vmap as vmap

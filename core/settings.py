@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = [
     "are_deterministic_algorithms_enabled", "get_deterministic_debug_mode", "get_float32_matmul_precision",
     "get_num_interop_threads", "get_num_threads", "is_deterministic_algorithms_warn_only_enabled",
-    "set_deterministic_debug_mode", "set_float32_matmul_precision", "set_num_interop_threads", "set_num_threads",
+    "is_warn_always_enabled", "set_default_tensor_type", "set_deterministic_debug_mode", "set_float32_matmul_precision",
+    "set_flush_denormal", "set_num_interop_threads", "set_num_threads", "set_warn_always",
     "use_deterministic_algorithms",
 ]  # fmt: skip
 
@@ -24,6 +25,7 @@ class _Settings:
     deterministic: bool = False
     warn_only: bool = False
     precision: str = "highest"
+    warns_always: bool = False
 
 
 _settings = _Settings()
@@ -151,3 +153,64 @@ def set_float32_matmul_precision(precision: Literal["highest", "high", "medium"]
             "no effect.",
             stacklevel=2,
         )
+
+
+def set_flush_denormal(mode: bool) -> bool:
+    """False: a process cannot change how its libraries treat numbers near zero.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.set_flush_denormal.html
+    """
+    return False
+
+
+def set_warn_always(b: bool) -> None:
+    """Remember whether warnings should be given each time; Python's filters decide.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.set_warn_always.html
+    """
+    _settings.warns_always = b
+
+
+def is_warn_always_enabled() -> bool:
+    """What `set_warn_always` has set."""
+    return _settings.warns_always
+
+
+def set_default_tensor_type(t: Any) -> None:
+    """Set the default floating-point type by a typed constructor or its name; deprecated.
+
+    Raises
+    ------
+    TypeError
+        If it is none of floating point.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.set_default_tensor_type.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> import warnings
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     retrograd.set_default_tensor_type(retrograd.FloatTensor)
+    >>> retrograd.get_default_dtype()
+    retrograd.float32
+    """
+    from retrograd.dtypes import DTYPES, dtype, set_default_dtype
+
+    warnings.warn(
+        "retrograd.set_default_tensor_type() is deprecated as of PyTorch 2.1, please use "
+        "retrograd.set_default_dtype() and retrograd.set_default_device() as alternatives.",
+        UserWarning,
+        stacklevel=2,
+    )
+    name = t if isinstance(t, str) else f"{getattr(t, '__module__', '')}.{getattr(t, '__name__', '')}"
+    name = f"retrograd.{name.removeprefix('torch.')}" if name.startswith("torch.") else name
+    if ".cuda." in name:
+        raise TypeError(f"type {name} not available. Torch not compiled with CUDA enabled.")
+    found = next((each for each in DTYPES.values() if name == f"retrograd.{each.type_name}Tensor"), None)
+    if isinstance(t, dtype) or found is None:
+        raise TypeError("invalid type object: only floating-point types are supported as the default type")
+    if not found.is_floating_point:
+        raise TypeError("only floating-point types are supported as the default type")
+    set_default_dtype(found)

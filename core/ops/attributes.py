@@ -13,6 +13,7 @@ from retrograd.dtypes import bool_
 from retrograd.ops.arguments import as_ints
 from retrograd.ops.arrange import cat
 from retrograd.ops.declare import publics
+from retrograd.ops.dense import DENSE
 from retrograd.ops.factories import empty, zeros
 from retrograd.tensor import Tensor
 
@@ -253,6 +254,7 @@ def _own(functions: Any) -> Iterator[tuple[str, Any]]:
 
 
 ATTRIBUTES: dict[str, Any] = {
+    **DENSE,
     "is_cpu": property(_is_cpu),
     "name": property(lambda self: None, doc="None: tensors have no names."),
     "__reversed__": _reversed,

@@ -1,0 +1,96 @@
+"""What PyTorch's tensors say of layouts, quantization and pinned memory, of dense ones in ordinary memory."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from retrograd.tensor import Tensor
+
+__all__: list[str] = []
+
+
+def to_dense(self: Tensor, dtype: Any = None, *, masked_grad: bool | None = None) -> Tensor:
+    """This tensor, which is dense; in another type, if one is given.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.to_dense.html
+    """
+    return self if dtype is None else self.to(dtype)
+
+
+def dequantize(self: Tensor) -> Tensor:
+    """This tensor in float32: nothing is quantized here."""
+    return self.float()
+
+
+def sparse_dim(self: Tensor) -> int:
+    """0: no dimension is sparse."""
+    return 0
+
+
+def dense_dim(self: Tensor) -> int:
+    """The number of dimensions."""
+    return self.ndim
+
+
+def dim_order(self: Tensor, ambiguity_check: bool | list[Any] = False) -> tuple[int, ...]:
+    """The dimensions in the order in which they lie in memory, the outermost first.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.dim_order.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.ones(2, 3).t().dim_order()
+    (1, 0)
+    """
+    strides = self.stride()
+    return tuple(sorted(range(self.ndim), key=lambda axis: -strides[axis]))
+
+
+def pin_memory(self: Tensor, device: Any = None) -> NoReturn:
+    """Refused: there is no accelerator of PyTorch's kind for which memory could be pinned.
+
+    Raises
+    ------
+    RuntimeError
+        Always.
+    """
+    raise RuntimeError("Cannot access accelerator device when none is available.")
+
+
+def conj_physical_(self: Tensor) -> Tensor:
+    """Conjugate in place."""
+    return self.copy_(self.conj_physical()) if self.is_complex() else self
+
+
+def resize_as(self: Tensor, tensor: Tensor) -> Tensor:
+    """This tensor in the shape of another of as many elements; deprecated."""
+    warnings.warn("non-inplace resize_as is deprecated", UserWarning, stacklevel=2)
+    return self.reshape(tensor.shape)
+
+
+def _of_layout(name: str, layout: str) -> Callable[..., Any]:
+    def refused(self: Tensor) -> NoReturn:
+        raise RuntimeError(f"{name} expected {layout} tensor layout but got Strided")
+
+    refused.__name__ = name
+    refused.__qualname__ = f"Tensor.{name}"
+    refused.__doc__ = f"Refused: of {layout} tensors alone."
+    return refused
+
+
+_LAYOUTS = {
+    "coalesce": "sparse coordinate", "is_coalesced": "sparse coordinate", "indices": "sparse coordinate",
+    "values": "sparse", "ccol_indices": "sparse column compressed", "row_indices": "sparse column compressed",
+    "crow_indices": "sparse row compressed", "col_indices": "sparse row compressed",
+}  # fmt: skip
+
+_DENSE = (to_dense, dequantize, sparse_dim, dense_dim, dim_order, pin_memory, conj_physical_, resize_as)
+DENSE: dict[str, Any] = {
+    **{name: _of_layout(name, layout) for name, layout in _LAYOUTS.items()},
+    **{each.__name__: each for each in _DENSE},
+    "volatile": property(lambda self: False, doc="False: PyTorch has no such variables any more."),
+}
+"""Of `Tensor`, by name."""
