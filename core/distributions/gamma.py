@@ -8,7 +8,8 @@ from retrograd.distributions import constraints
 from retrograd.distributions.exp_family import ExponentialFamily
 from retrograd.distributions.utils import broadcast_all
 from retrograd.dtypes import finfo
-from retrograd.ops.gamma_sampling import _gamma_cdf, _standard_gamma
+from retrograd.ops.gamma_sampling import _standard_gamma
+from retrograd.special import gammainc
 from retrograd.tensor import Tensor
 
 __all__ = ["Gamma"]
@@ -69,7 +70,7 @@ class Gamma(ExponentialFamily):
     def cdf(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        return _gamma_cdf(self.concentration, self.rate * value)
+        return gammainc(self.concentration, self.rate * value)
 
     def entropy(self) -> Tensor:
         a = self.concentration

@@ -13,36 +13,15 @@ from retrograd.dtypes import float64
 from retrograd.ops.factories import zeros
 from retrograd.ops.indexing import where
 from retrograd.ops.sampling import rand
+from retrograd.special import i0e, i1e
 from retrograd.tensor import Tensor
 
 __all__ = ["VonMises"]
 
-# Abramowitz, Stegun, "Handbook of mathematical functions", 9.8.1 to 9.8.4: polynomials in (x / 3.75)**2 below 3.75,
-# and in 3.75 / x above.
-_NEAR = (
-    (1.0, 3.5156229, 3.0899424, 1.2067492, 0.2659732, 0.0360768, 0.0045813),
-    (0.5, 0.87890594, 0.51498869, 0.15084934, 0.02658733, 0.00301532, 0.00032411),
-)
-_FAR = (
-    (0.39894228, 0.01328592, 0.00225319, -0.00157565, 0.00916281, -0.02057706, 0.02635537, -0.01647633, 0.00392377),
-    (0.39894228, -0.03988024, -0.00362018, 0.00163801, -0.01031555, 0.02282967, -0.02895312, 0.01787654, -0.00420059),
-)
-
-
-def _polynomial(x: Tensor, coefficients: tuple[float, ...]) -> Tensor:
-    result = x * 0 + coefficients[-1]
-    for each in reversed(coefficients[:-1]):
-        result = each + x * result
-    return result
-
 
 def log_bessel_i(x: Tensor, order: int = 0) -> Tensor:
-    """The logarithm of the modified Bessel function of the first kind, of order 0 or 1, to seven digits."""
-    near = _polynomial((x / 3.75).square(), _NEAR[order])
-    if order == 1:
-        near = x.abs() * near
-    far = x - 0.5 * x.log() + _polynomial(3.75 / x, _FAR[order]).log()
-    return where(x < 3.75, near.log(), far)
+    """The logarithm of the modified Bessel function of the first kind, of order 0 or 1."""
+    return x + (i1e(x) if order else i0e(x)).log()
 
 
 class VonMises(Distribution):

@@ -55,26 +55,18 @@ def _column(K: Any, x: Any) -> Any:
 
 def _gamma_slope(K: Any, shape: Any, x: Any) -> Any:
     """The derivative of a sample of the standard gamma distribution by its shape. See Note [Implicit gradients]."""
-    start = _column(K, K.log(x) - K.digamma(shape))
-    return _gamma_integral(K, shape, x, lambda s: start + s)
-
-
-def _gamma_integral(K: Any, shape: Any, x: Any, factor: Any) -> Any:
-    """The integral of the density times `factor`, over the density at x, from x to the nearer end.
-
-    `factor` is a function of the logarithm of the place over x. To the left the integral counts negative.
-    """
     left = x <= shape
     side = K.where(left, K.zeros_like(x) - 1, K.zeros_like(x) + 1)
     scale = _gamma_scale(K, shape, x, left)
     # Farther out there is nothing left to add up, and the exponential would overflow.
     limit = K.where(x < 1, -K.log(x), K.zeros_like(x)) + 5
-    a, at, scale_, limit_, left_ = (_column(K, each) for each in (shape, x, scale, limit, left))
+    columns = (shape, x, scale, limit, left, K.log(x) - K.digamma(shape))
+    a, at, scale_, limit_, left_, start = (_column(K, each) for each in columns)
 
     def integrand(place: Any) -> Any:
         far = scale_ * place
         s = K.where(left_, -far, K.where(far > limit_, limit_, far))
-        return K.exp(a * s - at * K.expm1(s)) * factor(s)
+        return K.exp(a * s - at * K.expm1(s)) * (start + s)
 
     return side * x * scale * _integral(K, x, integrand)
 
@@ -130,30 +122,6 @@ def _dirichlet_vjp(K: Any, g: Any, self: Any, result: Any) -> Any:
     total = K.sum(self, last, True)
     slope = _beta_slope(K, result, self, total - self)
     return slope * (g - K.sum(result * g, last, True))
-
-
-def _log_gamma_density(K: Any, shape: Any, x: Any) -> Any:
-    return (shape - 1) * K.log(x) - x - K.lgamma(shape)
-
-
-def _gamma_cdf_self(K: Any, g: Any, self: Any, x: Any) -> Any:
-    return -g * _gamma_slope(K, self, x) * K.exp(_log_gamma_density(K, self, x))
-
-
-@op(
-    name="_gamma_cdf",
-    node="IgammaBackward0",
-    promote="float",
-    vjp={"self": _gamma_cdf_self, "x": lambda K, g, self, x: g * K.exp(_log_gamma_density(K, self, x))},
-)
-def _gamma_cdf(K, self: Array, x: Array) -> Array:
-    """The probability that the standard gamma distribution of shape `self` gives at most `x`."""
-    inside = K.logical_and(x > 0, K.isfinite(x))
-    inner = K.where(inside, x, K.zeros_like(x) + 1)
-    part = _gamma_integral(K, self, inner, lambda s: 1) * K.exp(_log_gamma_density(K, self, inner))
-    cdf = K.where(part < 0, -part, 1 - part)
-    outside = K.where(K.equal(x, 0), K.zeros_like(cdf), K.where(x > 0, K.zeros_like(cdf) + 1, cdf * math.nan))
-    return K.where(inside, cdf, outside)
 
 
 @op(name="_dirichlet_sample", node="SampleDirichletBackward0", vjp={"self": _dirichlet_vjp}, jvp="transposed")
