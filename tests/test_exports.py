@@ -17,6 +17,7 @@ NAMESPACES = (
     "retrograd.nn",
     "retrograd.optim",
     "retrograd.backends",
+    "retrograd.distributions",
 )
 
 
