@@ -10,7 +10,9 @@ it checks first; in any other case, and whenever a kernel raises, it hands the c
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from inspect import Parameter, Signature
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from retrograd.autograd.explaining import NOT_RECORDED, break_at, unrecorded
@@ -49,21 +51,9 @@ def public_function(op: Op, out: bool, declines: bool = False) -> Callable[..., 
     One that `declines` is for a symbol: where the other operand is nothing it knows, it gives
     NotImplemented, and Python asks that operand.
     """
-    lines = [f"def {op.name}({_signature(op, out)}):"]
-    if out and op.name in ONE_FACTOR:
-        given = ", ".join(map(spelled, op.inputs))
-        lines += ["    if old is not None:", f"        return call_in_old_order({op.name}, {given}, old, out=out)"]
-    if out:
-        lines += ["    if out is not None:", f"        return call_out(op, out, {_arguments(op)})"]
-    if set(op.kinds.values()) == {"tensor"} and len(op.inputs) <= 3 and op.outputs == 1:
-        lines += _fast_path(op)
-    lines.append(f"    return call(op, {_arguments(op)})")
-    source = "\n".join(lines) + "\n"
-    if declines:
-        source = source.replace("return call(", "return call_or_decline(")
     filename = f"<{'symbol' if declines else 'operator'} {op.name} {op.node_class.__name__}>"
-    function = _compiled(
-        filename, source, op.name,
+    function = _deferred(
+        filename, op.name, _parameters(op, out), lambda: _public_source(op, out, declines),
         op=op, forwards=op._forwards, forward_for=op.forward_for, plans=op.plans,
         Node=op.node_class, defaults=op.defaults, NO_EDGE=break_at(op.shown_name, NOT_RECORDED),
     )  # fmt: skip
@@ -74,19 +64,59 @@ def public_function(op: Op, out: bool, declines: bool = False) -> Callable[..., 
     return function
 
 
+def _public_source(op: Op, out: bool, declines: bool) -> str:
+    lines = [f"def {op.name}({_signature(_parameters(op, out))}):"]
+    if out and op.name in ONE_FACTOR:
+        given = ", ".join(map(spelled, op.inputs))
+        lines += ["    if old is not None:", f"        return call_in_old_order({op.name}, {given}, old, out=out)"]
+    if out:
+        lines += ["    if out is not None:", f"        return call_out(op, out, {_arguments(op)})"]
+    if set(op.kinds.values()) == {"tensor"} and len(op.inputs) <= 3 and op.outputs == 1:
+        lines += _fast_path(op)
+    lines.append(f"    return call(op, {_arguments(op)})")
+    source = "\n".join(lines) + "\n"
+    return source.replace("return call(", "return call_or_decline(") if declines else source
+
+
 def in_place_function(op: Op) -> Callable[..., Any]:
     """The method that writes the operator's result into its first input."""
-    source = f"def {op.name}_({_signature(op, out=False)}):\n    return call_inplace(op, {_arguments(op)})\n"
-    return _compiled(f"<operator {op.name}_>", source, f"{op.name}_", op=op, defaults=op.defaults)
+    parameters = _parameters(op, out=False)
+
+    def source() -> str:
+        return f"def {op.name}_({_signature(parameters)}):\n    return call_inplace(op, {_arguments(op)})\n"
+
+    return _deferred(f"<operator {op.name}_>", f"{op.name}_", parameters, source, op=op, defaults=op.defaults)
 
 
-def _compiled(filename: str, source: str, name: str, **names: Any) -> Any:
-    """The function of that name which the source defines; tracebacks show its lines."""
-    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
+# Note [Written when it is called]
+#     There are some seven hundred functions to generate, and to compile them all took a quarter of the time that
+#     importing the package did. A function is made with the code of `_stub`; its own is compiled, and put in place of
+#     that, by its first call.
+
+
+def _stub(*args: Any, **kwargs: Any) -> Any:
+    return begin()(*args, **kwargs)  # type: ignore[name-defined]  # noqa: F821 - in the globals of each function
+
+
+def _deferred(filename: str, name: str, parameters: Sequence[Parameter], write: Callable[[], str], **names: Any) -> Any:
+    """The function of that name which the source defines; see Note [Written when it is called]."""
     module: dict[str, Any] = {"__name__": __name__, **scope, **names}
-    exec(compile(source, filename, "exec"), module)
+    function: Any = FunctionType(_stub.__code__, module, name)
+    function.__signature__ = Signature(parameters, __validate_parameters__=False)
+
+    def begin() -> Any:
+        source = write()
+        linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)  # for tracebacks
+        exec(compile(source, filename, "exec"), module)
+        made, module[name] = module[name], function
+        # The code last: whoever calls meanwhile, in another thread, must find the defaults that it needs.
+        function.__defaults__, function.__kwdefaults__ = made.__defaults__, made.__kwdefaults__
+        function.__code__ = made.__code__
+        return made
+
+    module[name], module["begin"] = function, begin
     _generated.append(module)
-    return module[name]
+    return function
 
 
 _generated: list[dict[str, Any]] = []
@@ -99,17 +129,27 @@ def link(**names: Any) -> None:
         module.update(scope)
 
 
-def _signature(op: Op, out: bool) -> str:
-    parts = []
-    keyword_only = False
-    for name, parameter in op.signature.parameters.items():
-        if parameter.kind is parameter.KEYWORD_ONLY and not keyword_only:
-            keyword_only = True
-            parts += ["old=None", "*"] if out and op.name in ONE_FACTOR else ["*"]
-        name = spelled(name)
-        parts.append(name if parameter.default is parameter.empty else f"{name}=defaults[{parameter.name!r}]")
+def _parameters(op: Op, out: bool) -> list[Parameter]:
+    """The parameters of the public function, with the names that it has for them."""
+    given = op.signature.parameters.values()
+    shown = [Parameter(spelled(each.name), each.kind, default=each.default) for each in given]
+    positional = [each for each in shown if each.kind is not Parameter.KEYWORD_ONLY]
+    keywords = shown[len(positional) :]
+    if out and keywords and op.name in ONE_FACTOR:
+        positional.append(Parameter("old", Parameter.POSITIONAL_OR_KEYWORD, default=None))
     if out:
-        parts += ["out=None"] if keyword_only else ["*", "out=None"]
+        keywords.append(Parameter("out", Parameter.KEYWORD_ONLY, default=None))
+    return [*positional, *keywords]
+
+
+def _signature(parameters: Sequence[Parameter]) -> str:
+    """These parameters as a definition has them; defaults are looked up by name."""
+    parts: list[str] = []
+    for each in parameters:
+        if each.kind is Parameter.KEYWORD_ONLY and "*" not in parts:
+            parts.append("*")
+        default = "None" if each.name in ("old", "out") else f"defaults[{_declared(each.name)!r}]"
+        parts.append(each.name if each.default is Parameter.empty else f"{each.name}={default}")
     return ", ".join(parts)
 
 
@@ -120,6 +160,10 @@ def _arguments(op: Op) -> str:
 def spelled(name: str) -> str:
     """Declarations call the first input `self`, as PyTorch's nodes do; its functions call it `input`."""
     return "input" if name == "self" else name
+
+
+def _declared(name: str) -> str:
+    return "self" if name == "input" else name
 
 
 def _fast_path(op: Op) -> list[str]:
