@@ -117,14 +117,26 @@ def _gamma_sample(K, self: Array, value: Array) -> Array:
     return value
 
 
+def _dirichlet_slope(K: Any, self: Any, result: Any) -> Any:
+    total = K.sum(self, (self.ndim - 1,), True)
+    return _beta_slope(K, result, self, total - self)
+
+
 def _dirichlet_vjp(K: Any, g: Any, self: Any, result: Any) -> Any:
-    last = (self.ndim - 1,)
-    total = K.sum(self, last, True)
-    slope = _beta_slope(K, result, self, total - self)
-    return slope * (g - K.sum(result * g, last, True))
+    return _dirichlet_slope(K, self, result) * (g - K.sum(result * g, (self.ndim - 1,), True))
 
 
-@op(name="_dirichlet_sample", node="SampleDirichletBackward0", vjp={"self": _dirichlet_vjp}, jvp="transposed")
+def _dirichlet_jvp(K: Any, t: Any, self: Any, result: Any) -> Any:
+    moved = _dirichlet_slope(K, self, result) * t
+    return moved - result * K.sum(moved, (self.ndim - 1,), True)
+
+
+@op(
+    name="_dirichlet_sample",
+    node="SampleDirichletBackward0",
+    vjp={"self": _dirichlet_vjp},
+    jvp={"self": _dirichlet_jvp},
+)
 def _dirichlet_sample(K, self: Array, value: Array) -> Array:
     """`value`, drawn beforehand from the Dirichlet distributions of the concentrations in `self`."""
     return value
