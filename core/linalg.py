@@ -10,6 +10,7 @@ from __future__ import annotations
 from retrograd.ops.linalg import matmul as matmul
 from retrograd.ops.linalg_checks import LinAlgError as LinAlgError
 from retrograd.ops.linalg_lu import lu as lu, lu_factor as lu_factor, lu_factor_ex as lu_factor_ex
+from retrograd.ops.linalg_lu_solving import lu_solve as lu_solve
 from retrograd.ops.linalg_norms import (
     cond as cond,
     matrix_norm as matrix_norm,
@@ -35,6 +36,7 @@ from retrograd.ops.linalg_solving import (
     pinv as pinv,
     slogdet as slogdet,
     solve as solve,
+    solve_ex as solve_ex,
     solve_triangular as solve_triangular,
     tensorinv as tensorinv,
     tensorsolve as tensorsolve,
@@ -52,7 +54,7 @@ from retrograd.ops.linalg_spectra import (
 
 __all__ = [
     "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals",
-    "eigvalsh", "inv", "inv_ex", "lstsq", "lu", "lu_factor", "lu_factor_ex", "matmul", "matrix_exp", "matrix_norm",
-    "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd",
-    "svdvals", "tensorinv", "tensorsolve", "vander", "vecdot", "vector_norm",
+    "eigvalsh", "inv", "inv_ex", "lstsq", "lu", "lu_factor", "lu_factor_ex", "lu_solve", "matmul", "matrix_exp",
+    "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet", "solve", "solve_ex",
+    "solve_triangular", "svd", "svdvals", "tensorinv", "tensorsolve", "vander", "vecdot", "vector_norm",
 ]  # fmt: skip

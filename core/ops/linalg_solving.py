@@ -224,7 +224,15 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     >>> retrograd.linalg.solve(A, retrograd.tensor([2.0, 2.0]))
     tensor([1.0000, 0.5000])
     """
-    name = "linalg.solve"
+    found, first, _ = _solved("linalg.solve", A, B, left)
+    if not is_finite(found):
+        text = "The solver failed because the input matrix is singular."
+        raise_for_element("torch.linalg.solve", first, zero_pivots(first), text)
+    return found
+
+
+def _solved(name: str, A: Tensor, B: Tensor, left: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """The solutions, whatever they are, and both sides as they were used."""
     check_floating(name, A)
     check_square(name, A)
     if A.dtype is not B.dtype:
@@ -241,10 +249,32 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     implemented("lu_cpu", A)
     first, second = _equally_many(A, right)
     found = _linalg_solve(first, second) if left else _linalg_solve(first.mT, second.mT).mT
-    if not is_finite(found):
+    return (squeeze(found, -1) if is_vector else found), first, second
+
+
+@of_linalg
+def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False) -> Any:
+    """As `solve`, with the places of pivots that are zero, or 0, beside the solutions instead of an error.
+
+    Raises
+    ------
+    LinAlgError
+        If `check_errors` is set and a matrix is singular.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.solve_ex.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.linalg.solve_ex(retrograd.zeros(2, 2), retrograd.ones(2)).info
+    tensor(1, dtype=retrograd.int32)
+    """
+    found, first, _ = _solved("linalg.solve", A, B, left)
+    infos = zero_pivots(first)
+    if check_errors and any(infos):
         text = "The solver failed because the input matrix is singular."
-        raise_for_element("torch.linalg.solve", first, zero_pivots(first), text)
-    return squeeze(found, -1) if is_vector else found
+        raise_for_element("torch.linalg.solve_ex", first, infos, text)
+    return return_types.linalg_solve_ex(found, _infos(first, infos))
 
 
 @of_linalg

@@ -11,10 +11,36 @@ from collections import namedtuple
 from typing import Any
 
 __all__ = [
-    "aminmax", "cummax", "cummin", "frexp", "histogram", "histogramdd", "kthvalue",
-    "linalg_cholesky_ex", "linalg_eig", "linalg_eigh", "linalg_inv_ex",
-    "linalg_lstsq", "linalg_lu", "linalg_lu_factor", "linalg_lu_factor_ex", "linalg_qr", "linalg_slogdet",
-    "linalg_svd", "max", "median", "min", "mode", "nanmedian", "qr", "slogdet", "sort", "svd", "topk",
+    "aminmax",
+    "cummax",
+    "cummin",
+    "frexp",
+    "histogram",
+    "histogramdd",
+    "kthvalue",
+    "linalg_cholesky_ex",
+    "linalg_eig",
+    "linalg_eigh",
+    "linalg_inv_ex",
+    "linalg_lstsq",
+    "linalg_lu",
+    "linalg_lu_factor",
+    "linalg_lu_factor_ex",
+    "linalg_qr",
+    "linalg_slogdet",
+    "linalg_solve_ex",
+    "linalg_svd",
+    "lu_unpack",
+    "max",
+    "median",
+    "min",
+    "mode",
+    "nanmedian",
+    "qr",
+    "slogdet",
+    "sort",
+    "svd",
+    "topk",
     "triangular_solve",
 ]  # fmt: skip
 
@@ -49,6 +75,9 @@ linalg_lu_factor_ex = return_type("linalg_lu_factor_ex", "LU", "pivots", "info")
 linalg_qr = return_type("linalg_qr", "Q", "R")
 linalg_slogdet = return_type("linalg_slogdet", "sign", "logabsdet")
 linalg_svd = return_type("linalg_svd", "U", "S", "Vh")
+_lu_with_info = return_type("_lu_with_info", "LU", "pivots", "info")
+linalg_solve_ex = return_type("linalg_solve_ex", "result", "info")
+lu_unpack = return_type("lu_unpack", "P", "L", "U")
 max = return_type("max", "values", "indices")
 median = return_type("median", "values", "indices")
 min = return_type("min", "values", "indices")
