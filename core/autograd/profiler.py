@@ -135,6 +135,15 @@ class Recorder:
             event.sequence_nr = edge[0].seq
         return result
 
+    def group(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
+        """Run what is made of operators as an event in which theirs are."""
+        event = self.begin(name, 0, [each for each in args if not isinstance(each, int)])
+        try:
+            result = function(*args)
+        finally:
+            self.end(event)  # what it gives has been counted within
+        return result
+
     def _without(self, mode: Mode) -> Mode:
         plain = self._plain.get(mode)
         if plain is None:

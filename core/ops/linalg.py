@@ -388,6 +388,16 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
         left, right = len(input._array.shape), len(other._array.shape)
     except AttributeError:
         return _of_others(input, other)
+    mode = current_mode()
+    if mode.profiler is not None:
+        return mode.profiler.group("aten::matmul", _matmul, input, other, left, right)  # type: ignore[no-any-return]
+    if left == 2 and right == 2:
+        return mm(input, other)
+    return _matmul(input, other, left, right)
+
+
+def _matmul(input: Tensor, other: Tensor, left: int, right: int) -> Tensor:
+    """The product by the numbers of dimensions."""
     if left == 2 and right == 2:
         return mm(input, other)
     if current_mode().autocast is not None:

@@ -23,7 +23,7 @@ from retrograd.profiler import (
     tensorboard_trace_handler,
 )
 
-STEP = ["aten::mm", "aten::tanh", "aten::view", "aten::sum"]
+STEP = ["aten::matmul", "aten::mm", "aten::tanh", "aten::view", "aten::sum"]
 BACK = ["SumBackward0", "ViewBackward0", "TanhBackward0", "MmBackward0", "torch::autograd::AccumulateGrad"]
 
 
@@ -48,7 +48,7 @@ def test_operators_and_nodes_in_order(backend: str) -> None:
 
 def test_forward_and_backward_are_tied_by_sequence_number() -> None:
     events = {each.name: each for each in recorded().function_events}
-    for forward, backward in zip(STEP, reversed(BACK[:4]), strict=True):
+    for forward, backward in zip(STEP[1:], reversed(BACK[:4]), strict=True):
         assert events[forward].sequence_nr == events[backward].sequence_nr >= 0
         assert events[backward].fwd_thread == events[forward].thread == threading.get_native_id()
     assert events[BACK[4]].sequence_nr == -1
@@ -71,7 +71,7 @@ def test_in_place_views_and_non_differentiable_operators() -> None:
 def test_memory_is_that_of_results(backend: str) -> None:
     events = {each.name: each for each in recorded(profile_memory=True).function_events}
     found = [events[name].self_cpu_memory_usage for name in STEP]
-    assert found == [256, 256, 0, 4]
+    assert found == [0, 256, 256, 0, 4]
     assert events["TanhBackward0"].cpu_memory_usage == 256
     assert events["MmBackward0"].cpu_memory_usage == 512
 
@@ -204,6 +204,10 @@ def test_the_table_is_laid_out_as_pytorch_lays_it_out(options: dict[str, Any], m
         )
         for each in found
     ]  # fmt: skip
+    for each, other in zip(found, theirs, strict=True):
+        if each.cpu_parent in found:
+            other.set_cpu_parent(theirs[found.index(each.cpu_parent)])
+            other.cpu_parent.append_cpu_child(other)
     ours = profiler.EventList(found, memory).table(**options)
     assert ours == util.EventList(theirs, profile_memory=memory).table(**options)
 
@@ -225,7 +229,7 @@ def test_the_trace_is_valid(tmp_path: Path) -> None:
     assert len(starts) == len(ends) == 4
     times = {each["name"]: each["ts"] for each in calls}
     assert {(each["ts"], ends[key]["ts"]) for key, each in starts.items()} == {
-        (times[forward], times[backward]) for forward, backward in zip(STEP, reversed(BACK[:4]), strict=True)
+        (times[forward], times[backward]) for forward, backward in zip(STEP[1:], reversed(BACK[:4]), strict=True)
     }
 
 
@@ -419,3 +423,21 @@ def test_without_a_schedule_all_is_recorded() -> None:
         prof.step()
         step(x)
     assert sum(each.name == "aten::mm" for each in prof.events()) == 2
+
+
+def test_products_are_in_the_events_of_what_was_called(backend: str) -> None:
+    assert_same(
+        """
+        x, w, b = torch.ones(2, 3, requires_grad=True), torch.ones(3, 4, requires_grad=True), torch.ones(4)
+        calls = (
+            lambda: x @ w, lambda: torch.matmul(torch.ones(2, 2, 3), w), lambda: F.linear(x, w.t()),
+            lambda: F.linear(x, w.t(), b), lambda: x[0] @ w, lambda: x @ w[:, 0], lambda: x[0] @ x[0],
+        )
+        names = ("aten::mm", "aten::addmm", "aten::mv", "aten::dot", "aten::linear", "aten::matmul")
+        for call in calls:
+            with torch.autograd.profiler.profile() as prof:
+                call()
+            seen = [each for each in prof.function_events if each.name in names]
+            print([(each.name, each.cpu_parent and each.cpu_parent.name) for each in seen])
+        """
+    )

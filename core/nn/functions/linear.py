@@ -57,6 +57,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             return made
     if mode.autocast is not None:
         input, weight, bias = lowered(input, weight, bias)
+    if mode.profiler is not None:
+        return mode.profiler.group("aten::linear", _linear, input, weight, bias)
     return _linear(input, weight, bias)
 
 
