@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from retrograd.autograd.modes import no_grad
 from retrograd.distributions import constraints
 from retrograd.distributions.utils import lazy_property
-from retrograd.ops.factories import zeros
 from retrograd.size import Size
 from retrograd.tensor import Tensor
 
@@ -240,10 +239,6 @@ class Distribution:
         """`expand` of a distribution whose parameters, in attributes of those names, have the batch's shape."""
         held = {name: self.__dict__[name].expand(batch_shape) for name in names if name in self.__dict__}
         return self._expanded(cls, instance, batch_shape, held)
-
-    def _zeros(self) -> Tensor:
-        """Zeros of the batch's shape and the default type."""
-        return zeros(self._batch_shape)
 
     def __repr__(self) -> str:
         shown = []

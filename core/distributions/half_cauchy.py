@@ -25,8 +25,8 @@ class HalfCauchy(TransformedDistribution):
     --------
     >>> import retrograd
     >>> from retrograd.distributions import HalfCauchy
-    >>> HalfCauchy(1.0).icdf(retrograd.tensor(0.5))
-    tensor(1.0000)
+    >>> HalfCauchy(2.0).cdf(retrograd.tensor(2.0))
+    tensor(0.5000)
     """
 
     arg_constraints: ClassVar[Any] = {"scale": constraints.positive}

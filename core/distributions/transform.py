@@ -414,7 +414,6 @@ class ReshapeTransform(Transform):
         return _exchanged(shape, self.in_shape, self.out_shape)
 
     def inverse_shape(self, shape: Any) -> Any:
-        # In PyTorch too the text names the shape that was expected twice over: what came, then `out_shape`.
         return _exchanged(shape, self.out_shape, self.in_shape)
 
 

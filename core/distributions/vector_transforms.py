@@ -81,7 +81,7 @@ class StickBreakingTransform(Fixed):
 
     def forward_shape(self, shape: Any) -> Any:
         checked_depth(shape, 1)
-        return (*shape[:-1], shape[-1] + 1) if not isinstance(shape, Size) else Size((*shape[:-1], shape[-1] + 1))
+        return Size((*shape[:-1], shape[-1] + 1))
 
     def inverse_shape(self, shape: Any) -> Any:
         checked_depth(shape, 1)
