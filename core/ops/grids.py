@@ -254,7 +254,7 @@ def _declare(dims: int) -> Any:
     return sampler
 
 
-_samplers = {dims: _declare(dims) for dims in (2, 3)}
+_samplers: dict[int, Any] = {dims: _declare(dims) for dims in (2, 3)}
 
 
 def grid_sampler(input: Tensor, grid: Tensor, mode: int, padding_mode: int, align_corners: bool) -> Tensor:

@@ -390,7 +390,7 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
         return _of_others(input, other)
     mode = current_mode()
     if mode.profiler is not None:
-        return mode.profiler.group("aten::matmul", _matmul, input, other, left, right)  # type: ignore[no-any-return]
+        return mode.profiler.group("aten::matmul", _matmul, input, other, left, right)
     if left == 2 and right == 2:
         return mm(input, other)
     return _matmul(input, other, left, right)
