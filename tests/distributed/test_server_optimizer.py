@@ -153,12 +153,16 @@ def test_before_init_there_is_no_rank() -> None:
     [
         ({"RETROGRAD_RANK": "0"}, "lacks RETROGRAD_WORLD_SIZE and RETROGRAD_SERVERS"),
         (
-            {"RETROGRAD_RANK": "x", "RETROGRAD_WORLD_SIZE": "2", "RETROGRAD_SERVERS": "a"},
+            {"RETROGRAD_RANK": "x", "RETROGRAD_WORLD_SIZE": "2", "RETROGRAD_SERVERS": "tcp://a:1"},
             "'x' is not an integer",
         ),
         (
-            {"RETROGRAD_RANK": "2", "RETROGRAD_WORLD_SIZE": "2", "RETROGRAD_SERVERS": "a"},
+            {"RETROGRAD_RANK": "2", "RETROGRAD_WORLD_SIZE": "2", "RETROGRAD_SERVERS": "tcp://a:1"},
             "ranks go from 0 to",
+        ),
+        (
+            {"RETROGRAD_RANK": "0", "RETROGRAD_WORLD_SIZE": "2", "RETROGRAD_SERVERS": "a"},
+            "RETROGRAD_SERVERS='a': 'a' is no address to connect to",
         ),
     ],
 )
