@@ -35,6 +35,8 @@ from retrograd.nn.modules.normalization import *
 from retrograd.nn.modules.normalization import __all__ as _normalization
 from retrograd.nn.modules.padding import *
 from retrograd.nn.modules.padding import __all__ as _padding
+from retrograd.nn.modules.parallel import *
+from retrograd.nn.modules.parallel import __all__ as _parallel
 from retrograd.nn.modules.pixelshuffle import *
 from retrograd.nn.modules.pixelshuffle import __all__ as _pixelshuffle
 from retrograd.nn.modules.pooling import *
@@ -65,6 +67,7 @@ __all__ += _linear
 __all__ += _loss
 __all__ += _normalization
 __all__ += _padding
+__all__ += _parallel
 __all__ += _pixelshuffle
 __all__ += _pooling
 __all__ += _rnn
