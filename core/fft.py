@@ -16,6 +16,7 @@ from typing import Any
 from retrograd.dtypes import Category, dtype as _dtype, get_default_dtype
 from retrograd.ops import arrange, fourier
 from retrograd.ops.arguments import wrap_dim
+from retrograd.ops.autocasting import widened
 from retrograd.ops.creation import tensor
 from retrograd.ops.declare import publics as _publics
 from retrograd.ops.options import c_name
@@ -45,6 +46,8 @@ def _floating(x: Tensor) -> Tensor:
     """In a type that there are transforms of."""
     if x.dtype.category < Category.FLOAT:
         return x.to(get_default_dtype())
+    if x.dtype.itemsize == 2:
+        (x,) = widened(x)  # under autocast
     if x.dtype.itemsize == 2:
         raise RuntimeError(f"Unsupported dtype {x.dtype.type_name}")
     return x

@@ -61,6 +61,7 @@ def test_operators_of_the_second_list_run_in_float32() -> None:
             print([each.dtype for each in function(low)] if function is torch.linalg.qr else function(low).dtype)
         print(torch.cdist(low, low.float()).dtype, torch.quantile(low, 0.5), torch.polar(low, low).dtype)
         print(F.avg_pool3d(numbers(1, 1, 2, 2, 2).bfloat16(), 2), F.pad(low[None], (1, 1), "reflect").dtype)
+        print(torch.fft.rfft(low).dtype, torch.fft.ifft2(low).dtype)
         print(torch.cat([low, low.float()]).dtype, torch.index_copy(low, 0, targets, low.float()).dtype)
     """
     assert_same(program, SHOW)
