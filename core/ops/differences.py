@@ -176,7 +176,12 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
         raise RuntimeError(f"expected scalar type {x1.dtype.type_name} but found {x2.dtype.type_name}")
     if p < 0:
         raise RuntimeError("cdist only supports non-negative p values")
-    return (unsqueeze(x1, -2) - unsqueeze(x2, -3)).norm(p, -1)
+    return row_norms(unsqueeze(x1, -2) - unsqueeze(x2, -3), p)
+
+
+def row_norms(differences: Tensor, p: float) -> Tensor:
+    """Norms along the last dimension; for p = 0 with gradients of zero, where `norm` has none."""
+    return differences.norm(p, -1) if p else differences.sign().abs().sum(-1)
 
 
 # -- products ------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from retrograd.ops.differences import row_norms
 from retrograd.ops.shape import broadcast_tensors
 from retrograd.tensor import Tensor
 
@@ -45,4 +46,4 @@ def pdist(input: Tensor, p: float = 2) -> Tensor:
     if input.ndim != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.ndim}D")
     first, second = triu_indices(input.shape[0], input.shape[0], 1, device=input.device)
-    return (input[first] - input[second]).norm(p, -1)
+    return row_norms(input[first] - input[second], p)
