@@ -199,7 +199,6 @@ PROGRAMS = {
     """,
     "tools_that_are_absent": """
         profiler = torch.autograd.profiler
-        attempt(lambda: profiler.emit_nvtx().__enter__())
         for each in (profiler.emit_nvtx, profiler.emit_itt):
             with each(enabled=False, record_shapes=True) as entered:
                 print(entered)
