@@ -93,7 +93,15 @@ DIFFERENCES = [
     op("trapezoid", s(A(M)), s(A(M), A((4,))), s(A(M), A(M), dim=0), s(A(M), dx=0.5), node=False),
     op("cumulative_trapezoid", s(A(M)), s(A(M), A((4,))), s(A(M), dx=0.5, dim=0), node=False),
     op("dist", s(A(M), A(M)), s(A(M), A((4,)), 1), s(A(M), A(M), 3), node=False),
-    op("cdist", s(A(M), A((2, 4))), s(A((2, 3, 4)), A((1, 2, 4)), 1.0), s(A(M), A(M), 3.0), s(A(M), A(M), 0.0), node=False, second=False),
+    op(
+        "cdist",
+        s(A(M), A((2, 4))),
+        s(A((2, 3, 4)), A((1, 2, 4)), 1.0),
+        s(A(M), A(M), 3.0),
+        s(A(M), A(M), 0.0),
+        node=False,
+        second=False,
+    ),
     op("cross", s(A((3,)), A((3,)), 0), s(A((2, 3)), A((2, 3)), -1), s(A((3, 3)), A((1, 3)), 1), node=False),
     op(
         "addbmm",
