@@ -2,31 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from typing import Any
-
 import pytest
+from spawned import be_killed, fail, leave, put_index
 
-import retrograd
 from retrograd import multiprocessing as mp
-
-
-def put_index(index: int, queue: Any) -> None:
-    queue.put((index, (retrograd.ones(2) * index).tolist()))
-
-
-def fail(index: int) -> None:
-    if index == 1:
-        raise ValueError("broken")
-
-
-def leave(index: int) -> None:
-    os._exit(3)
-
-
-def be_killed(index: int) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_every_process_gets_its_index() -> None:

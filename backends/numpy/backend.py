@@ -98,8 +98,9 @@ def undiagonal(g: Array, shape: tuple[int, ...], offset: int, axis1: int, axis2:
 
 def as_strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Array:
     """Any layout on the elements of `x`, in row-major order; a view, if they lie so in memory."""
-    steps = tuple(step * x.itemsize for step in strides)
-    return np.lib.stride_tricks.as_strided(x.reshape(-1)[offset:], shape, steps)
+    flat = x.reshape(-1)  # of one element repeated, as gradients of sums are, it has a stride of zero
+    steps = tuple(step * flat.strides[0] for step in strides)
+    return np.lib.stride_tricks.as_strided(flat[offset:], shape, steps)
 
 
 def unstride(g: Array, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Array:

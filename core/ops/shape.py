@@ -541,7 +541,8 @@ def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storag
 def _strided_view(input: Tensor, name: str, place: Layout, **arguments: Any) -> Tensor:
     """The view of the memory of `input` that lies at `place` in it."""
     base = input
-    if input._base is not None and not (input.requires_grad and input.is_leaf):  # a view may have become a leaf
+    became_leaf = input.requires_grad and input.is_leaf
+    if input._base is not None and not became_leaf and not tangents.tangents_of(input):  # the base may have no tangent
         base = input._base
     layout = base._layout()
     begin = place.offset - layout.offset

@@ -6,6 +6,25 @@ import pytest
 from programs import assert_same
 
 PROGRAMS = {
+    "writes_to_strided_parts_with_gradients_of_sums": """
+        unfolded, square = lambda b: b.unfold(1, 2, 2), lambda b: b.as_strided((2, 2), (1, 2))
+        for part in (unfolded, square, lambda b: b.as_strided((3,), (2,))):
+            for total in (lambda b: b.sum(), lambda b: b.mean()):
+                x = torch.ones(2, 3, requires_grad=True)
+                b = x * 1
+                part(b).mul_(2)
+                total(b).backward()
+                print(x.grad)
+    """,
+    "tangents_of_strided_parts": """
+        t = torch.arange(6.0).reshape(2, 3)
+        for part in (
+            lambda b: b.unfold(1, 2, 1), lambda b: b.as_strided((2, 2), (1, 2)), lambda b: b[1].as_strided((2,), (1,)),
+            lambda b: b.view(-1).unfold(0, 2, 2), lambda b: (b * 2).unfold(0, 2, 1),
+        ):
+            print(torch.func.jvp(part, (torch.ones(2, 3),), (t,))[1])
+        print(torch.func.jacfwd(lambda b: b.unfold(0, 2, 1))(torch.ones(3)))
+    """,
     "as_strided_of_a_part_without_history": """
         x = torch.arange(12.0)
         y = x[2:].detach()

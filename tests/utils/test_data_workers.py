@@ -251,6 +251,7 @@ def ends(process: psutil.Process, patience: float = 30.0) -> bool:
 def started(program: str) -> subprocess.Popen[str]:
     """A program that has printed the processes of its workers, and waits."""
     begin = "import os, sys, signal, time\nimport data_sets\nfrom retrograd.utils.data import DataLoader\n"
+    begin += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background has it ignored
     env = os.environ | {"PYTHONPATH": TESTS}
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", begin + textwrap.dedent(program)],
