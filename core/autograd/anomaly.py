@@ -198,8 +198,12 @@ def _nan_error(
 
 
 def _saved_tensors(node: Node) -> list[tuple[str, Tensor]]:
+    """What a node has saved; nothing of what hooks have packed, which may be unpacked once and has been."""
+    from retrograd.ops.plan import Packed
     from retrograd.tensor import Tensor
 
+    if any(type(part) is Packed for each in node.saved for part in (each if isinstance(each, tuple) else (each,))):
+        return []
     names = [name.removeprefix("_saved_") for name in dir(node) if name.startswith("_saved_")]
     found = [(name, getattr(node, f"_saved_{name}")) for name in names]
     return [(name, each) for name, each in found if isinstance(each, Tensor)]
