@@ -354,7 +354,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
                 f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions."
             )
         return call_inplace(_fill_tensor_op, self, value)
-    if fits(value, self.dtype):
+    if fits(value, self._k, self._array.dtype):
         return call_inplace(_fill_op, self, value)
     if not isinstance(value, (bool, int, float, complex)) and not hasattr(value, "item"):
         got = described(value)

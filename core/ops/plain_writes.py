@@ -11,7 +11,6 @@ from typing import Any
 
 from retrograd.autograd.explaining import NOT_RECORDED, break_at
 from retrograd.autograd.modes import GRAD, NO_GRAD, Mode, current_mode
-from retrograd.dtypes import Category, dtype
 from retrograd.levels import births
 from retrograd.ops.declare import Op
 from retrograd.storage import bump, sign
@@ -80,12 +79,12 @@ def assigned(target: Tensor, key: Any, value: Any) -> bool:
         if value._k is not k or value._array.dtype is not array.dtype or shares or records:
             return False
         given = value._array
-    elif fits(value, target.dtype):
+    elif fits(value, k, array.dtype):
         given = value
     else:
         return False
     try:
-        array[key] = given
+        k.assign(k.slice(array, key if type(key) is tuple else (key,)), given)
     except Exception:  # as in `wrote`
         return False
     _leave_break(name, target, (value,))
@@ -102,11 +101,11 @@ def _is_basic(index: Any) -> bool:
     return all(each is None or type(each) is int for each in bounds) and (bounds[2] is None or bounds[2] > 0)
 
 
-def fits(value: Any, dtype: dtype) -> bool:
-    """Whether a number is, without a closer look, one that a tensor of that type may be filled with."""
-    if dtype.is_floating_point:
+def fits(value: Any, k: Any, native: Any) -> bool:
+    """Whether a number is, without a closer look, one that an array of that native type may be filled with."""
+    if native in k.floats:
         return type(value) in (int, float) and -_SMALL <= value <= _SMALL
-    return type(value) is int and 0 <= value < 128 and dtype.category is Category.INTEGER
+    return type(value) is int and 0 <= value < 128 and "int" in k.names[native]
 
 
 def _inputs(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> list[Any] | None:
