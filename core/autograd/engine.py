@@ -273,8 +273,8 @@ class _Task:
         if not self.accumulate:  # else `backward` has told the tensor to retain its gradient
             for position, slot in self.captures.get(node, ()):
                 self.captured[slot] = self.wrap(node.output_kernels(position), arrived[position])
-        if self.needed is not None and not _leads_on(node, self.needed):
-            return ()
+            if not self.leads_on(node):
+                return ()
         if extras is not None and extras.pre_hooks:
             arrived = self.call_node_pre_hooks(node, arrived)
         grads = self.gradients(node, arrived)
@@ -287,8 +287,15 @@ class _Task:
             node.saved = self.freed
         return grads
 
+    def leads_on(self, node: Node) -> bool:
+        """Whether anybody behind `node` is to have a gradient."""
+        return self.needed is None or any(edge is not None and edge[0] in self.needed for edge in node.edges)
+
     def pass_undefined(self, node: Node) -> Sequence[Grad]:
-        """A node that no gradient has reached counts as run, but computes nothing. See Note [Undefined gradients]."""
+        """A node that no gradient has reached, or behind which nobody wants one, counts as run, but computes nothing.
+
+        See Note [Undefined gradients].
+        """
         if type(node.saved) is Freed:
             explaining.raise_freed(ValueError(), node)
         if not self.retain_graph and node.saved and node.plan.holds_tensors:
@@ -303,7 +310,7 @@ class _Task:
         event = None if self.profiler is None else self.profiler.begin_node(node, given)
         grads: Sequence[Grad] = ()
         try:
-            if not node.runs_undefined and all(each is None for each in arrived):
+            if not node.runs_undefined and (all(each is None for each in arrived) or not self.leads_on(node)):
                 return self.pass_undefined(node)
             grads = (node.plan.graph if self.on_tensors else node.plan.raw)(kernels, given, node)
             return grads if node.fix is None else settle(kernels, grads, node.fix)
@@ -337,7 +344,7 @@ class _Task:
         """The gradients that a node has computed, one for each edge, as tensors: where it moves, on another device."""
         made: list[Tensor | None] = [None] * len(node.edges)
         for i, (edge, grad) in enumerate(zip(node.edges, grads)):  # noqa: B905 - trailing Nones may be left out
-            if edge is not None:
+            if edge is not None and (self.needed is None or node.runs_undefined or edge[0] in self.needed):
                 made[i] = self.wrap(edge[0].output_kernels(edge[1]), grad)
         return made
 
@@ -388,10 +395,6 @@ class _Task:
         if event is not None:
             self.profiler.end(event)
         return grad
-
-
-def _leads_on(node: Node, needed: set[Node]) -> bool:
-    return any(edge is not None and edge[0] in needed for edge in node.edges)
 
 
 def _accumulate_into(meta: Any, grad: Tensor) -> None:
