@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from retrograd.autograd.explaining import note_stale
 from retrograd.autograd.modes import current_mode, no_grad
 from retrograd.ops.plan import PACKED, Packed, check_unpacked, edge_now, hooked_twice, stale_message, without_cycle
+from retrograd.storage import share
 from retrograd.tensor import Tensor, wrap_array
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def pack(node: BackwardCFunction, position: int, tensor: Any, outputs: tuple[Any
     tangents = None if tensor._meta is None else tensor._meta.tangents
     entry = (tensor._array, tensor._cell, tensor._cell[0], tensor._k, origin, tangents)
     hooks = current_mode().saved_hooks
-    return _packed(node, entry, *hooks[-1]) if hooks else entry
+    return _packed(node, entry, *hooks[-1], tensor) if hooks else entry
 
 
 def pack_one(
@@ -52,10 +53,13 @@ def pack_one(
 
 
 def _packed(
-    node: BackwardCFunction, entry: tuple[Any, ...], pack_hook: Callable[..., Any], unpack_hook: Callable[..., Any]
-) -> tuple[Any, ...]:
+    node: BackwardCFunction, entry: tuple[Any, ...], pack_hook: Callable[..., Any], unpack_hook: Callable[..., Any],
+    given: Tensor | None = None,
+) -> tuple[Any, ...]:  # fmt: skip
     kept = _rebuilt(node, entry)
     kept._cell = entry[1]  # so that a hook can tell whether its memory is written to
+    if given is not None and given is not kept and not kept._k.mutable:
+        share(given, kept)
     with no_grad():
         packed = Packed(without_cycle(pack_hook(kept), node), unpack_hook)
     return (packed, PACKED, 0, *entry[3:])

@@ -357,7 +357,7 @@ def record(
         if tensor.dtype.is_differentiable:
             tensor._edge = (node, position)
     if mode.saved_hooks:
-        node.plan.pack(node, inputs)
+        node.plan.pack(node, inputs, tensors)
     return node
 
 

@@ -84,7 +84,7 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
     if records:
         node.plan.save_results(node, [target])
         if mode.saved_hooks:
-            node.plan.pack(node, results=True)
+            node.plan.pack(node, outputs=[target], results=True)
         rebase(target, node, op.name + "_")
     else:
         sign(target._cell, op.name + "_", None, dispatch.stack_of_caller() if mode.anomaly else None)

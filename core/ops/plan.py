@@ -30,6 +30,7 @@ from retrograd.autograd.node import Freed
 from retrograd.dtypes import DTYPES
 from retrograd.ops import saved_names
 from retrograd.ops.broadcasting import broadcast_shapes
+from retrograd.storage import share
 
 if TYPE_CHECKING:
     from retrograd.autograd.node import Node
@@ -170,18 +171,21 @@ class Plan:
     def _is_result(self, index: int) -> bool:
         return self.sources[index][0] == "result"
 
-    def pack(self, node: Node, inputs: Sequence[Any] = (), results: bool | None = None) -> None:
+    def pack(
+        self, node: Node, inputs: Sequence[Any] = (), outputs: Sequence[Any] = (), results: bool | None = None
+    ) -> None:
         """Pass the saved tensors of a new node through the innermost `saved_tensors_hooks`.
 
-        `inputs` are the call's; a hook sees a constant itself. `results` says which tensors: the operator's
-        results, its inputs, or (None) both.
+        `inputs` and `outputs` are the call's, whose memory a hook sees; a constant it sees itself. `results` says
+        which tensors: the operator's results, its inputs, or (None) both.
         """
         pack, unpack = current_mode().saved_hooks[-1]
         saved = list(node.saved or ())
         for position, index in self._tensor_positions():
             if saved[position + 1] is not CONSTANT and results in (None, self._is_result(index)):
                 kind, number, _ = self.sources[index]
-                given = inputs[number] if kind == "input" and number < len(inputs) else None
+                call = inputs if kind == "input" else outputs if kind == "result" else ()
+                given = call[number] if number < len(call) else None
                 saved[position : position + 3] = self._packed(node, index, saved[position], pack, unpack, given)
         node.saved = tuple(saved)
 
@@ -202,11 +206,14 @@ class Plan:
         """What stands in the saved tuple for a tensor that `pack` has been called with."""
         from retrograd.tensor import own_edge
 
-        constant = given is not None and given._array is array and own_edge(given) is None
+        seen = given is not None and given._array is array
+        constant = seen and own_edge(given) is None
         tensor = given if constant else self._as_tensor(node, index, array)
         cell = self._entry(node, index)[1]
         if tensor._array is array:
             tensor._cell = cell  # so that a hook can tell whether its memory is written to
+            if seen and not constant and not node.k.mutable:
+                share(given, tensor)
         before = tensor._cell[0]
         with _no_grad():
             packed = Packed(without_cycle(pack(tensor), node), unpack, array)
