@@ -24,7 +24,7 @@ import numpy as np
 
 from retrograd.backends import registry
 from retrograd.backends.philox import WORDS, words_of
-from retrograd.backends.spec import BackendSpec, Kernels
+from retrograd.backends.spec import BackendSpec, Kernels, NativeTypes
 
 __all__ = ["ArrayApiBackend", "array_api_backend"]
 
@@ -39,11 +39,11 @@ _OF_MUTABLE = {"address", "offset", "owns", "strides"}
 _REAL = ("float16", "bfloat16", "float32", "float64")
 
 _SAME_NAME = """
-    abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_invert bitwise_left_shift bitwise_or
-    bitwise_right_shift bitwise_xor broadcast_to ceil copysign cos cosh divide equal exp expm1 floor
-    floor_divide greater greater_equal hypot isfinite isinf isnan less less_equal log log10 log1p log2
-    logaddexp matmul maximum minimum multiply negative nextafter not_equal permute_dims pow reciprocal
-    remainder reshape round sign sin sinh sqrt square subtract tan tanh trunc where zeros_like
+    abs acos acosh asin asinh atan atan2 atanh bitwise_and bitwise_invert bitwise_left_shift bitwise_or
+    bitwise_right_shift bitwise_xor broadcast_to ceil copysign cos cosh divide exp expm1 floor floor_divide
+    hypot isfinite isinf isnan log log10 log1p log2 logaddexp matmul negative nextafter
+    permute_dims pow reciprocal remainder reshape round sign sin sinh sqrt square subtract tan tanh trunc
+    where zeros_like
 """.split()
 
 
@@ -115,7 +115,8 @@ class ArrayApiBackend:
     def kernels(self, device: str) -> Kernels:
         xp = self.namespace
         # An array's own dtype, since a namespace may hold something that only stands for it.
-        dtypes = {each: xp.empty((0,), dtype=getattr(xp, each)).dtype for each in _NAMES if hasattr(xp, each)}
+        native = {each: xp.empty((0,), dtype=getattr(xp, each)).dtype for each in _NAMES if hasattr(xp, each)}
+        dtypes = NativeTypes(self.name, native)
         derived = _Derived(xp, self._devices[device], dtypes)
         members = {each: getattr(xp, each) for each in _SAME_NAME if hasattr(xp, each)}
         members |= {each: getattr(derived, method) for each, method in _DERIVED.items()}
@@ -167,6 +168,7 @@ class _Derived:
     # -- to and from the host ------------------------------------------------------------------
 
     def from_host(self, array: Any, copy: bool = True) -> Array:
+        self.dtypes[np.asarray(array).dtype.name]  # raises where the library has no such type
         return self.xp.asarray(array, copy=copy or None, **self.place)
 
     def to_host(self, array: Array) -> Any:
@@ -259,6 +261,53 @@ class _Derived:
         a, b = self._pair(a, b)
         left = xp.remainder(xp.abs(a), xp.abs(b))
         return xp.where(a < 0, -left, left)
+
+    def add(self, a: Array, b: Array) -> Array:
+        """Bools add up to bools, as in NumPy; the standard adds numbers only."""
+        return self.xp.logical_or(a, b) if self._are_truths(a, b) else self.xp.add(a, b)
+
+    def multiply(self, a: Array, b: Array) -> Array:
+        return self.xp.logical_and(a, b) if self._are_truths(a, b) else self.xp.multiply(a, b)
+
+    def equal(self, a: Array, b: Array) -> Array:
+        return self.xp.equal(*self._comparable(a, b))
+
+    def not_equal(self, a: Array, b: Array) -> Array:
+        return self.xp.not_equal(*self._comparable(a, b))
+
+    def less(self, a: Array, b: Array) -> Array:
+        return self.xp.less(*self._comparable(a, b))
+
+    def less_equal(self, a: Array, b: Array) -> Array:
+        return self.xp.less_equal(*self._comparable(a, b))
+
+    def greater(self, a: Array, b: Array) -> Array:
+        return self.xp.greater(*self._comparable(a, b))
+
+    def greater_equal(self, a: Array, b: Array) -> Array:
+        return self.xp.greater_equal(*self._comparable(a, b))
+
+    def _are_truths(self, *values: Any) -> bool:
+        return all(self.is_a(each, "bool") if _is_array(each) else isinstance(each, bool) for each in values)
+
+    def _comparable(self, *values: Any) -> tuple[Any, ...]:
+        """Truths as small integers, which the standard orders, and compares with numbers."""
+        uint8 = self.dtypes["uint8"]
+        return tuple(
+            self.xp.astype(each, uint8)
+            if _is_array(each) and self.is_a(each, "bool")
+            else int(each)
+            if isinstance(each, bool)
+            else each
+            for each in values
+        )
+
+    def maximum(self, a: Array, b: Array) -> Array:
+        """The standard orders numbers only, not truths."""
+        return self.xp.logical_or(a, b) if self._are_truths(a, b) else self.xp.maximum(a, b)
+
+    def minimum(self, a: Array, b: Array) -> Array:
+        return self.xp.logical_and(a, b) if self._are_truths(a, b) else self.xp.minimum(a, b)
 
     def _pair(self, a: Any, b: Any) -> tuple[Array, Array]:
         """Both as arrays; a Python number gets the other's type."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 import pluggy
 
@@ -124,6 +124,7 @@ class Kernels:
         self.quiet: Callable[[], AbstractContextManager[Any]] = nullcontext
         for name, member in members.items():
             setattr(self, name, member)
+        self.dtypes = NativeTypes(backend, self.dtypes)
         reals = {self.dtypes[name] for name in _REAL if name in self.dtypes}
         self.widening = frozenset(reals - self.floats)
 
@@ -138,6 +139,19 @@ class Kernels:
         raise AttributeError(
             f"backend {self.__dict__.get('backend')!r} has no kernel {name!r}; kernels are listed in "
             f"retrograd.backends.spec.REQUIRED and OPTIONAL"
+        )
+
+
+class NativeTypes(dict[str, Any]):
+    """The native types of a backend by retrograd's names; one that the library lacks is an error that says so."""
+
+    def __init__(self, backend: str, types: Mapping[str, Any]) -> None:
+        super().__init__(types)
+        self.backend = backend
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise TypeError(
+            f"the arrays of backend {self.backend!r} cannot be of type {name}: its types are {', '.join(self)}"
         )
 
 

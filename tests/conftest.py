@@ -10,16 +10,25 @@ os.environ["MKL_NUM_THREADS"] = "1"
 import importlib.util
 import mmap
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 import retrograd
+from retrograd.backends import registry
+from retrograd.backends.array_api import array_api_backend
+from retrograd.backends.spec import hookimpl
 
-BACKENDS = ("numpy", "jax")
+pytest.register_assert_rewrite("expressions", "programs")
+
+from programs import LACKING  # noqa: E402 - so that its failures show what was compared
+
+# The author of another backend runs these tests with its name here. "strict" is array-api-strict, as a third backend.
+BACKENDS = tuple(os.environ.get("RETROGRAD_TEST_BACKENDS", "numpy,jax").split(","))
 
 # Most of the time of the tests is XLA's: on JAX each kernel is compiled anew for each kind and shape of arguments, and
 # runs once or twice. So here, and in the processes that tests start, XLA spends less on making code fast: what is
@@ -58,12 +67,32 @@ settings.load_profile("retrograd")
 
 @pytest.fixture(params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The name of the backend that is the default while the test runs, once for each built-in backend."""
+    """The name of the backend that is the default while the test runs, once for each of `BACKENDS`."""
     name: str = request.param
-    if importlib.util.find_spec(name) is None:
+    if name in ("numpy", "jax") and importlib.util.find_spec(name) is None:
         pytest.skip(f"{name} is not installed")
-    with retrograd.use_backend(name):
-        yield name
+    unregister = _register_strict() if name == "strict" else lambda: None
+    try:
+        with retrograd.use_backend(name):
+            yield name
+    finally:
+        unregister()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Skips a test of a type that the backend's library lacks, which none of the built-in ones does."""
+    try:
+        return (yield)
+    except TypeError as error:
+        if LACKING not in str(error):
+            raise
+        pytest.skip(str(error))
+
+
+def _register_strict() -> Callable[[], None]:
+    spec = array_api_backend("strict", "array_api_strict", install="pip install array-api-strict")
+    return registry.register(SimpleNamespace(retrograd_backends=hookimpl(lambda: [spec])))
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:

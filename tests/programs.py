@@ -14,7 +14,7 @@ import pytest
 
 import retrograd
 
-__all__ = ["SQUARE", "assert_same", "output_of"]
+__all__ = ["LACKING", "SQUARE", "assert_same", "output_of"]
 
 SQUARE = """
 class Square(torch.autograd.Function):
@@ -29,6 +29,9 @@ class Square(torch.autograd.Function):
         return 2 * x * grad
 """
 """A Function that several programs begin with."""
+
+LACKING = "cannot be of type"
+"""Stands in the error of a backend whose library lacks a type."""
 
 _PRELUDE = "import math\n"
 
@@ -67,4 +70,6 @@ def assert_same(program: str, given: str = "") -> None:
     torch = pytest.importorskip("torch")
     ours = output_of(retrograd, program, given)
     assert ours, "a program that prints nothing shows nothing"
+    if LACKING in ours:  # a backend of RETROGRAD_TEST_BACKENDS that has no half types, say
+        pytest.skip(ours[ours.index(LACKING) :].partition("\n")[0])
     assert ours == output_of(torch, program, given)

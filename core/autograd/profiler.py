@@ -16,6 +16,7 @@ Source: https://docs.pytorch.org/docs/stable/autograd.html#profiler
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
@@ -82,17 +83,17 @@ class Recorder:
         event.time_range.end = self.now()
         _running.set(event.cpu_parent)
         if self.profile_memory:
-            for array in _own_arrays(results):
-                self._take(array, event)
+            for array, nbytes in _own_arrays(results):
+                self._take(array, nbytes, event)
 
     def close(self) -> None:
         """Count nothing any more, and let go of what is watched."""
         self.closed = True
         self._live.clear()
 
-    def _take(self, array: Any, event: FunctionEvent) -> None:
+    def _take(self, array: Any, nbytes: int, event: FunctionEvent) -> None:
         """Count an array that `event` has allocated, and note when it is freed."""
-        key, size = id(array), int(array.nbytes)
+        key, size = id(array), nbytes
         if key in self._live:
             return
         try:
@@ -177,13 +178,28 @@ def _shapes(inputs: Sequence[Any]) -> list[Any]:
     return found
 
 
-def _own_arrays(results: Any) -> Iterator[Any]:
-    """The arrays of the results that are memory of their own; views of something else occupy nothing."""
+def _own_arrays(results: Any) -> Iterator[tuple[Any, int]]:
+    """The arrays of the results that are memory of their own, and their bytes; views occupy nothing."""
     for each in results if isinstance(results, (tuple, list)) else (results,):
         array: Any = getattr(each, "_array", each)
         meta = getattr(each, "_meta", None)
-        if hasattr(array, "nbytes") and getattr(array, "base", None) is None and (meta is None or meta.view is None):
-            yield array
+        if getattr(array, "base", None) is None and (meta is None or meta.view is None):
+            nbytes = _bytes_of(array)
+            if nbytes is not None:
+                yield array, nbytes
+
+
+def _bytes_of(array: Any) -> int | None:
+    """The memory of an array of any library; None of what is no array."""
+    if (nbytes := getattr(array, "nbytes", None)) is not None:
+        return int(nbytes)
+    if not hasattr(array, "__array_namespace__"):
+        return None
+    library, type_ = array.__array_namespace__(), array.dtype  # the standard has no `nbytes`
+    if library.isdtype(type_, "bool"):
+        return math.prod(array.shape)
+    bits = (library.iinfo if library.isdtype(type_, "integral") else library.finfo)(type_).bits
+    return math.prod(array.shape) * (bits // 8) * (2 if library.isdtype(type_, "complex floating") else 1)
 
 
 def _place(frame: traceback.FrameSummary) -> str:

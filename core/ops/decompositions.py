@@ -170,21 +170,28 @@ def mean(K: Any, x: Array, axis: Ints, keepdims: bool) -> Array:
     return K.divide(K.sum(x, axis, keepdims), _scalar(K, math.prod(x.shape[i] for i in axis), x))
 
 
+def _largest(K: Any, x: Array, axis: Ints) -> Array:
+    """The largest elements over `axis`, whose size becomes 1; of none it is minus infinity."""
+    if all(x.shape[each] for each in axis):
+        return K.max(x, axis, True)
+    return K.full(tuple(1 if i in axis else n for i, n in enumerate(x.shape)), -math.inf, x.dtype)
+
+
 def softmax(K: Any, x: Array, axis: int) -> Array:
     """exp(x) / sum(exp(x)), shifted by the largest element so that nothing overflows."""
-    powers = K.exp(K.subtract(x, K.max(x, (axis,), True)))
+    powers = K.exp(K.subtract(x, _largest(K, x, (axis,))))
     return K.divide(powers, K.sum(powers, (axis,), True))
 
 
 def log_softmax(K: Any, x: Array, axis: int) -> Array:
     """x - log(sum(exp(x)))."""
-    shifted = K.subtract(x, K.max(x, (axis,), True))
+    shifted = K.subtract(x, _largest(K, x, (axis,)))
     return K.subtract(shifted, K.log(K.sum(K.exp(shifted), (axis,), True)))
 
 
 def logsumexp(K: Any, x: Array, axis: Ints, keepdims: bool) -> Array:
     """log(sum(exp(x))); infinite elements are not shifted, so that they give no NaN."""
-    top = K.max(x, axis, True)
+    top = _largest(K, x, axis)
     top = K.where(K.isfinite(top), top, _scalar(K, 0, x))
     total = K.log(K.sum(K.exp(K.subtract(x, top)), axis, True))
     out = K.add(total, top)

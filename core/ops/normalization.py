@@ -16,6 +16,7 @@ from typing import Any
 from retrograd.ops.batching import folded, leading, shared
 from retrograd.ops.declare import Array, op, op_of
 from retrograd.ops.graph import G
+from retrograd.ops.reducing import widened
 
 __all__: list[str] = []
 
@@ -85,7 +86,7 @@ def _scaled(x: Any, mean: Any, scale: Any, weight: Any, bias: Any) -> Any:
 
 def _wide(K: Any, x: Any) -> Any:
     """Half types are normalized in float32."""
-    return K.astype(x, K.dtypes["float32"]) if x is not None and x.dtype.itemsize == 2 else x
+    return x if x is None else widened(K, x)
 
 
 def _normalized(K: Any, x: Any, weight: Any, bias: Any, eps: float, axes: Ints) -> tuple[Any, Any, Any]:

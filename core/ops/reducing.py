@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input"}
+_HALVES = frozenset(("float16", "bfloat16"))
 _UNUSUAL = frozenset((*_NUMPY_NAMES, "out"))
 
 
@@ -108,7 +109,7 @@ def as_dtype(K: Any, x: Any, type_: Any) -> Any:
 
 def widened(K: Any, x: Any) -> Any:
     """float16 and bfloat16 as float32, to compute in."""
-    return K.astype(x, K.dtypes["float32"]) if x.dtype.itemsize == 2 and category(K, x) >= Category.FLOAT else x
+    return K.astype(x, K.dtypes["float32"]) if K.names[x.dtype] in _HALVES else x
 
 
 def counted(shape: tuple[int, ...], dims: Iterable[int]) -> int:

@@ -164,6 +164,8 @@ class RuleOptimizer(Optimizer):
         arrays = [p._array, grad._array, *(state[name]._array for name in names)]
         if k.compile is None:
             coefficients = self._coefficients(k, state, flags, options)
+            if not k.mutable:  # and yet the library may let a formula write to its arrays
+                arrays = [k.copy(each) for each in arrays]
             results = _apply_formula(self.formula, k, flags, coefficients, arrays)
         else:
             tensors += (state[name] for name in self.scalars)
