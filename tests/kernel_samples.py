@@ -361,6 +361,56 @@ def _others() -> Iterator[Sample]:
             yield Sample("nll_adjoint", (g, target, weights, (4, 4), reduction, ignored), where)
     yield Sample("softplus", (x, 1.0, 20.0))
     yield Sample("softplus", (x * 10, 2.0, 3.0), "beta")
+    yield from _large()
+    yield from _ranks()
+
+
+def _many(dtype: str = "float32", seed: int = 0) -> Any:
+    """Enough numbers for the quick ways, with special ones among them."""
+    many = numbers((70, 75), dtype, seed)
+    many[3, :5] = [np.nan, np.inf, -np.inf, 0, -0.0]
+    many[4, :5] = [np.inf, np.inf, -np.inf, np.nan, 0]
+    return many
+
+
+def _large() -> Iterator[Sample]:
+    """Where NumPy's kernels take another way than for few numbers."""
+    x, y = _many(), _many(seed=1)
+    for dtype in ("float32", "float64", "float16", "complex64", "int32"):
+        pair = [numbers((70, 75), dtype, seed) for seed in (0, 1)]
+        condition = numbers((70, 75), "bool", 2)
+        yield Sample("where", (condition, *pair), f"{dtype}-many")
+        yield Sample("where", (condition, pair[0], np.zeros((), dtype)), f"{dtype}-many-number")
+    yield Sample("where", (numbers((70, 1), "bool", 2), x, y), "many-broadcast")
+    yield Sample("erf", (np.linspace(-5, 5, 5000, dtype="float32"),), "many")
+    yield Sample("erf", (x * np.float32(1e-3),), "many-small")
+    yield Sample("erf", (x.T,), "many-transposed")
+    yield Sample("logaddexp", (x, y), "many")
+    yield Sample("logaddexp", (x * 100, np.zeros((), "float32")), "many-number")
+    yield Sample("softplus", (x * 30, 1.0, 20.0), "many")
+    for low, high in ((0, None), (None, 1.0), (-1.0, 0.5)):
+        yield Sample("clip", (x, low, high), f"many-{low}-{high}")
+    positions = numbers((60, 75), "int64", 3) % 50
+    for axis in (0, 1):
+        yield Sample("gather", (x, positions, axis), f"many-{axis}")
+        yield Sample("scatter_add", (numbers((70, 75), "float32"), positions, y[:60], axis), f"many-{axis}")
+    yield Sample("gather", (x.T, positions[:, :70], 0), "many-transposed")
+
+
+def _ranks() -> Iterator[Sample]:
+    plain, tied = numbers((70, 75), "float32"), np.round(_many() * 4) / 4
+    for note, data in (("plain", plain), ("tied", tied), ("int32", numbers((70, 75), "int32")), ("few", plain[:4, :5])):
+        for axis in (0, 1):
+            for descending in (False, True):
+                where = f"{note}-{axis}{'-down' if descending else ''}"
+                yield Sample("argsort", (data, axis, descending, True), f"many-{where}")
+                for k in (1, 3):
+                    yield Sample("topk", (data, k, axis, descending), f"{where}-{k}")
+            for rank in (0, 2, data.shape[axis] // 2):
+                each = np.full(np.delete(np.array(data.shape), axis), rank)
+                yield Sample("ranked", (data, np.expand_dims(each, axis), axis), f"{note}-{axis}-{rank}")
+            each = np.arange(data.shape[1 - axis]) % data.shape[axis]
+            yield Sample("ranked", (data, np.expand_dims(each, axis), axis), f"{note}-{axis}-several")
 
 
 # name: (input, weight, stride, padding, dilation, groups)

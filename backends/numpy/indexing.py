@@ -1,4 +1,4 @@
-"""Advanced indexing, gathering, scattering and sorting on NumPy arrays.
+"""Advanced indexing, gathering and scattering on NumPy arrays.
 
 `indices` of `index` and `index_put` holds one integer array or None (the whole axis) per leading
 axis, as PyTorch's `index` has it: the index arrays broadcast together, and their dimensions stand
@@ -8,6 +8,7 @@ where the indexed axes stood if those are adjacent, else in front.
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -87,8 +88,29 @@ def _along(x: Array, positions: Array, axis: int) -> tuple[Any, ...]:
     )
 
 
+_MANY = 4096  # positions from which one number for each is quicker than one for each axis
+
+
+def _flat(shape: tuple[int, ...], positions: Array, axis: int) -> Array | None:
+    """Where `gather` reads, as numbers of elements of an array of `shape` in row-major order.
+
+    None where few are read, or where one is not within bounds, which NumPy's own indexing is to tell.
+    """
+    if positions.size < _MANY or positions.min() < 0 or positions.max() >= shape[axis]:
+        return None
+    steps = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+    numbers = positions * steps[axis] if steps[axis] != 1 else positions
+    others: Any = 0
+    for i, n in enumerate(positions.shape):
+        if i != axis:
+            others = others + (counting(n) * steps[i]).reshape((n,) + (1,) * (len(shape) - i - 1))
+    return np.add(numbers, others, order="C") if len(shape) > 1 else np.ascontiguousarray(numbers)
+
+
 def gather(x: Array, positions: Array, axis: int) -> Array:
     """`out[i][j][k] = x[positions[i][j][k]][j][k]` for axis 0; `positions` may be smaller than `x`."""
+    if x.flags.c_contiguous and (numbers := _flat(x.shape, positions, axis)) is not None:
+        return x.reshape(-1).take(numbers)
     return x[_along(x, positions, axis)]
 
 
@@ -102,7 +124,12 @@ def scatter(x: Array, positions: Array, values: Any, axis: int) -> Array:
 def scatter_add(x: Array, positions: Array, values: Any, axis: int) -> Array:
     """A copy of `x` with `values` added where `gather` would read; the adjoint of `gather`."""
     out = x.copy()
-    np.add.at(out, _along(x, positions, axis), values)
+    numbers = _flat(out.shape, positions, axis)
+    if numbers is None:
+        np.add.at(out, _along(x, positions, axis), values)
+    else:
+        addends = np.broadcast_to(values, positions.shape).reshape(-1)
+        np.add.at(out.reshape(-1), numbers.reshape(-1), addends.astype(out.dtype, copy=False))
     return out
 
 
@@ -116,26 +143,12 @@ def scatter_reduce(x: Array, positions: Array, values: Any, axis: int, reduce: s
     return out
 
 
-def argsort(x: Array, axis: int, descending: bool, stable: bool) -> Array:
-    """Positions that sort `x`; NaN counts as the largest. Equal elements keep their order."""
-    if not descending:
-        return np.argsort(x, axis, kind="stable").astype(np.int64, copy=False)
-    # Reversed twice, so that equal elements stay in order.
-    backwards = np.argsort(np.flip(x, axis), axis, kind="stable")
-    return np.flip(x.shape[axis] - 1 - backwards, axis).astype(np.int64, copy=False)
-
-
-def sort(x: Array, axis: int, descending: bool, stable: bool) -> Array:
-    return np.take_along_axis(x, argsort(x, axis, descending, stable), axis)
-
-
 def nonzero(x: Array) -> tuple[Array, ...]:
     """The coordinates of the non-zero elements, one array per axis."""
     return np.nonzero(x)
 
 
 KERNELS = {
-    "argsort": argsort,
     "gather": gather,
     "index": index,
     "index_put": index_put,
@@ -143,5 +156,4 @@ KERNELS = {
     "scatter": scatter,
     "scatter_add": scatter_add,
     "scatter_reduce": scatter_reduce,
-    "sort": sort,
 }

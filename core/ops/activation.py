@@ -138,8 +138,7 @@ def _mish(K, self: Array) -> Array:
 )
 def _softplus(K, self: Array, beta: float, threshold: float) -> Array:
     """``log(1 + exp(beta * x)) / beta``, and ``x`` itself where ``beta * x`` is above `threshold`."""
-    scaled = self * beta
-    return K.where(scaled > threshold, self, _plus(K, scaled) / beta)
+    return K.softplus(self, beta, threshold)
 
 
 @op(
@@ -166,7 +165,7 @@ def _log_sigmoid(K, self: Array) -> Array:
 )
 def _hardtanh_backward(K, grad: Array, self: Array, min_val: float, max_val: float) -> Array:
     """`grad` where `self` is between the bounds, else 0."""
-    return K.where(self <= min_val, K.zeros_like(grad), _keep(K, self < max_val, grad))
+    return _keep(K, K.logical_and(self > min_val, self < max_val), grad)
 
 
 @op(
@@ -178,12 +177,7 @@ def _hardtanh_backward(K, grad: Array, self: Array, min_val: float, max_val: flo
 )
 def _hardtanh(K, self: Array, min_val: float, max_val: float) -> Array:
     """``x`` brought into [min_val, max_val]."""
-    return _between(K, self, min_val, max_val)
-
-
-def _between(K: Any, x: Any, low: float, high: float) -> Any:
-    x = K.where(x < low, K.full((), low, x.dtype), x)
-    return K.where(x > high, K.full((), high, x.dtype), x)
+    return K.clip(self, min_val, max_val)
 
 
 @op(
@@ -195,7 +189,7 @@ def _between(K: Any, x: Any, low: float, high: float) -> Any:
 )
 def _hardsigmoid(K, self: Array) -> Array:
     """``clamp(x / 6 + 1/2, 0, 1)``."""
-    return _between(K, self + 3, 0, 6) / 6
+    return K.clip(self + 3, 0, 6) / 6
 
 
 @op(
@@ -209,7 +203,7 @@ def _hardsigmoid(K, self: Array) -> Array:
 )
 def _hardswish(K, self: Array) -> Array:
     """``x * clamp(x + 3, 0, 6) / 6``."""
-    return self * _between(K, self + 3, 0, 6) / 6
+    return self * K.clip(self + 3, 0, 6) / 6
 
 
 def _outside_vjp(K: Any, g: Any, self: Any, lambd: float) -> Any:

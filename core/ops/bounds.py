@@ -132,12 +132,6 @@ def _inside(x: Any, low: Any, high: Any) -> Any:
     return x >= low if high is None else (x >= low) & (x <= high)
 
 
-def _clamped(K: Any, x: Any, low: Any, high: Any) -> Any:
-    if low is not None:
-        x = K.maximum(x, low)
-    return x if high is None else K.minimum(x, high)
-
-
 _no_complex_input = no_complex("clamp is not supported for complex types")
 
 
@@ -155,7 +149,7 @@ def _check_clamp(inputs: Any) -> None:
 )
 def _clamp_number(K, self: Array, min: Any, max: Any) -> Array:
     """Bounds that are numbers or None."""
-    return _clamped(K, self, min, max)
+    return K.clip(self, min, max)
 
 
 @op(
@@ -170,7 +164,7 @@ def _clamp_number(K, self: Array, min: Any, max: Any) -> Array:
 )
 def _clamp(K, self: Array, min: Array | None, max: Array | None) -> Array:
     """Bounds that are tensors or None."""
-    return _clamped(K, self, min, max)
+    return K.clip(self, min, max)
 
 
 @composite
@@ -327,7 +321,7 @@ def relu(K, self: Array) -> Array:
     >>> retrograd.relu(retrograd.tensor([-1.0, 0.0, 2.0]))
     tensor([0., 0., 2.])
     """
-    return K.maximum(self, 0)
+    return K.clip(self, 0, None)
 
 
 # -- rounding ----------------------------------------------------------------------------------

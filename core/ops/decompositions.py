@@ -200,6 +200,20 @@ def logsumexp(K: Any, x: Array, axis: Ints, keepdims: bool) -> Array:
     return K.reshape(out, tuple(n for i, n in enumerate(x.shape) if i not in axis))
 
 
+# -- ranks -------------------------------------------------------------------------------------
+
+
+def topk(K: Any, x: Array, k: int, axis: int, largest: bool) -> Array:
+    """Positions of the `k` first elements in ascending or, of the `largest`, descending order."""
+    order = K.argsort(x, axis, largest, True)
+    return K.slice(order, (*(slice(None),) * axis, slice(0, k)))
+
+
+def ranked(K: Any, x: Array, rank: Array, axis: int) -> Array:
+    """Positions of the elements of a rank; `rank` and the result are of size 1 along `axis`."""
+    return K.gather(K.argsort(x, axis, False, True), rank, axis)
+
+
 # -- windows -----------------------------------------------------------------------------------
 
 

@@ -103,8 +103,7 @@ def _smooth_l1(K: Any, x: Any, y: Any, beta: float) -> Any:
 
 
 def _smooth_l1_slope(K: Any, x: Any, y: Any, beta: float) -> Any:
-    d = x - y
-    return K.where(d <= -beta, d * 0 - 1, K.where(d >= beta, d * 0 + 1, d / beta))
+    return K.clip((x - y) / beta, -1, 1)
 
 
 _smooth_l1_loss = _two("_smooth_l1_loss", "SmoothL1LossBackward0", _smooth_l1, _smooth_l1_slope)

@@ -14,7 +14,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
+
+import numpy as np
 
 from retrograd.backends import windows
 from retrograd.ops import batching_windows
@@ -559,6 +562,10 @@ def _declare_resample(node: str) -> Any:
         """Adds what was taken back to where it came from."""
         for axis, position in zip(reversed(axes), reversed(positions), strict=True):
             sizes = (*grad.shape[:axis], shape[axis], *grad.shape[axis + 1 :])
+            if (times := _repeats(position, shape[axis])) is not None:
+                parts = K.reshape(grad, (*grad.shape[:axis], shape[axis], times, *grad.shape[axis + 1 :]))
+                grad = K.sum(parts, (axis + 1,), False)
+                continue
             grad = K.index_put(K.zeros(sizes, grad.dtype), (None,) * axis + (_index(K, position),), grad, True)
         return grad
 
@@ -581,6 +588,11 @@ def _declare_resample(node: str) -> Any:
     def made(K, self: Array, axes: Ints, positions: tuple[Ints, ...], told: Told = ()) -> Array:
         """Takes element `positions[i][j]` for place j along axis `axes[i]`."""
         for axis, position in zip(axes, positions, strict=True):
+            before, n, after = tuple(self.shape[:axis]), self.shape[axis], tuple(self.shape[axis + 1 :])
+            if (times := _repeats(position, n)) is not None:
+                spread = K.broadcast_to(K.reshape(self, (*before, n, 1, *after)), (*before, n, times, *after))
+                self = K.reshape(spread, (*before, n * times, *after))
+                continue
             self = K.index(self, (None,) * axis + (_index(K, position),))
         return self
 
@@ -588,7 +600,15 @@ def _declare_resample(node: str) -> Any:
 
 
 def _index(K: Any, position: Ints) -> Any:
-    return K.stack([K.full((), each, K.dtypes["int64"]) for each in position], 0)
+    return K.from_host(np.array(position, np.int64))
+
+
+@lru_cache(maxsize=256)
+def _repeats(position: Ints, n: int) -> int | None:
+    """How often each of `n` elements is taken, if that is the same for all, and in their order."""
+    times, rest = divmod(len(position), max(n, 1))
+    same = not rest and times and position == tuple(i // times for i in range(len(position)))
+    return times if same else None
 
 
 _resamples = {
@@ -633,7 +653,10 @@ def _declare_weighted(node: str) -> Any:
 
 _weighted = {
     node: _declare_weighted(node)
-    for node in ("UpsampleLinear1D", "UpsampleBilinear2D", "UpsampleBicubic2D", "UpsampleTrilinear3D")
+    for node in (
+        *("UpsampleLinear1D", "UpsampleBilinear2D", "UpsampleBicubic2D", "UpsampleTrilinear3D"),
+        *("UpsampleBilinear2DAa", "UpsampleBicubic2DAa"),
+    )
 }
 
 

@@ -370,9 +370,7 @@ def _ordered(K: Any, x: Any, dim: int, descending: bool, count: int | None = Non
     """Values in order and where they were; the first `count` of them."""
     if not len(x.shape):
         return _scalar(K, x)
-    order = K.argsort(x, dim, descending, True)
-    if count is not None:
-        order = K.slice(order, (*(slice(None),) * dim, slice(0, count)))
+    order = K.argsort(x, dim, descending, True) if count is None else K.topk(x, count, dim, descending)
     return K.gather(x, order, dim), order
 
 
@@ -477,12 +475,9 @@ def _ranked(K: Any, x: Any, rank: Any, dim: int, keepdim: bool) -> tuple[Any, An
     """The element of a rank along `dim`; the rank is an int or an array of size 1 along it."""
     if not len(x.shape):
         return _scalar(K, x)
-    order = K.argsort(x, dim, False, True)
     if isinstance(rank, int):
-        positions = K.slice(order, (*(slice(None),) * dim, slice(rank, rank + 1)))
-    else:
-        positions = K.gather(order, rank, dim)
-    return _at(K, x, positions, dim, keepdim)
+        rank = K.full((*x.shape[:dim], 1, *x.shape[dim + 1 :]), rank, K.dtypes["int64"])
+    return _at(K, x, K.ranked(x, rank, dim), dim, keepdim)
 
 
 @op(node="KthvalueBackward0", vjp={"self": _selected_vjp}, jvp={"self": _selected_jvp}, outputs=2)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
+
+import numpy as np
 
 from retrograd.ops import arrange, neural
 from retrograd.ops.arguments import expand_pair
@@ -139,20 +142,24 @@ def interpolate(
         `"nearest"`, `"nearest-exact"`, `"area"`, `"linear"`, `"bilinear"`, `"trilinear"` or `"bicubic"`.
     align_corners
         For the linear modes and `"bicubic"`: whether the corners' centres stay where they are.
+    antialias
+        For `"bilinear"` and `"bicubic"`: whether an element of a smaller picture stands for all that it covers.
 
     Raises
     ------
     ValueError
-        If both or neither of `size` and `scale_factor` are given.
+        If both or neither of `size` and `scale_factor` are given, or `antialias` is for another mode.
     NotImplementedError
-        For other modes, and for `antialias`.
+        For other modes.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.interpolate.html
     """
     from retrograd.nn.functions import pooling
 
-    if antialias:
-        raise NotImplementedError("interpolate(): antialias is not offered")
+    if antialias and not (mode in ("bilinear", "bicubic") and input.ndim == 4):
+        raise ValueError(
+            "Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires a 4-D tensor as input"
+        )
     if mode in ("nearest", "area", "nearest-exact") and align_corners is not None:
         raise ValueError(
             "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
@@ -176,11 +183,11 @@ def interpolate(
             f"bilinear | bicubic | trilinear | lanczos | area | nearest-exact (got {mode})"
         )
     matrices = tuple(
-        _matrix(input, n, m, s, bool(align_corners), _cubic_row if mode == "bicubic" else _linear_row)
+        _matrix(input._k.base, input.dtype.name, n, m, s, bool(align_corners), mode == "bicubic", antialias)
         for n, m, s in zip(input.shape[2:], sizes, scales, strict=True)
     )
     name = {1: "UpsampleLinear1D", 2: "UpsampleBilinear2D", 3: "UpsampleTrilinear3D"}[dims]
-    name = "UpsampleBicubic2D" if mode == "bicubic" else name
+    name = ("UpsampleBicubic2D" if mode == "bicubic" else name) + "Aa" * antialias
     return neural._weighted[name](input, axes, matrices, (bool(align_corners), sizes, *scales))
 
 
@@ -206,45 +213,59 @@ def _new_size(
     return sizes, (None,) * dims if recompute else values
 
 
+@lru_cache(maxsize=64)
 def _nearest(n: int, m: int, scale: float | None, exact: bool) -> tuple[int, ...]:
     step = n / m if scale is None else 1.0 / scale
     return tuple(min(math.floor((i + 0.5) * step if exact else i * step), n - 1) for i in range(m))
 
 
-def _matrix(input: Tensor, n: int, m: int, scale: float | None, align: bool, row: Callable[..., list[float]]) -> Any:
+@lru_cache(maxsize=8)
+def _matrix(
+    k: Any, dtype: str, n: int, m: int, scale: float | None, align: bool, cubic: bool, smooth: bool
+) -> Any:  # fmt: skip
     """The matrix (m, n) whose rows are the weights of the elements in each of the new ones."""
-    from retrograd.ops.creation import tensor
-
-    rows = []
+    matrix = np.zeros((m, n))
+    if align:
+        step = (n - 1) / (m - 1) if m > 1 else 0.0
+    else:
+        step = n / m if scale is None else 1.0 / scale
     for i in range(m):
-        if align:
-            at = i * (n - 1) / (m - 1) if m > 1 else 0.0
+        if smooth:
+            _weigh_all_within(matrix[i], step * (i + 0.5), max(step, 1.0), cubic)
         else:
-            at = (i + 0.5) * (n / m if scale is None else 1.0 / scale) - 0.5
-        rows.append(row(at, n))
-    k = input._k
-    return tensor(rows, dtype=input.dtype, device=input.device)._array if rows else k.zeros((0, n), input._array.dtype)
+            (_weigh_four if cubic else _weigh_two)(matrix[i], i * step if align else (i + 0.5) * step - 0.5, n)
+    return k.astype(k.from_host(matrix), k.dtypes[dtype])
 
 
-def _linear_row(at: float, n: int) -> list[float]:
-    """Weights of the two neighbours of a place."""
+def _weigh_two(row: Any, at: float, n: int) -> None:
+    """The two neighbours of a place."""
     at = max(at, 0.0)
     low = min(int(at), n - 1)
     part = min(max(at - low, 0.0), 1.0)
-    row = [0.0] * n
     row[low] += 1 - part
     row[min(low + 1, n - 1)] += part
-    return row
 
 
-def _cubic_row(at: float, n: int) -> list[float]:
-    """Weights of the four neighbours of a place, by cubic convolution; those outside are the ones at the end."""
-    low, row = math.floor(at), [0.0] * n
+def _weigh_all_within(row: Any, centre: float, width: float, cubic: bool) -> None:
+    """All elements that a new one covers where it is larger than they are, as a triangle or a cubic has it."""
+    reach = (2 if cubic else 1) * width
+    first, end = max(int(centre - reach + 0.5), 0), min(int(centre + reach + 0.5), len(row))
+    distances = np.abs(np.arange(first, end) - centre + 0.5) / width
+    weights = _cubic(distances, -0.5) if cubic else np.maximum(1 - distances, 0)
+    row[first:end] = weights / weights.sum()
+
+
+def _cubic(d: Any, a: float) -> Any:
+    """The kernel of cubic convolution at distances."""
+    near, far = ((a + 2) * d - (a + 3)) * d * d + 1, ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+    return np.where(d <= 1, near, np.where(d < 2, far, 0))
+
+
+def _weigh_four(row: Any, at: float, n: int) -> None:
+    """The four neighbours of a place, by cubic convolution; those outside are the ones at the end."""
+    low = math.floor(at)
     for position in range(low - 1, low + 3):
-        d, a = abs(at - position), -0.75
-        near = ((a + 2) * d - (a + 3)) * d * d + 1
-        row[min(max(position, 0), n - 1)] += near if d <= 1 else ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
-    return row
+        row[min(max(position, 0), n - 1)] += _cubic(abs(at - position), -0.75)
 
 
 def upsample(

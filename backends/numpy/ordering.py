@@ -1,0 +1,95 @@
+"""Sorting and ranking on NumPy arrays: NaN counts as the largest, and equal elements keep their order.
+
+NumPy sorts without keeping the order of equal elements with vector instructions, three times as fast as it does with
+keeping it, and partitions faster still. So the quick way is gone first, and rows in which elements are equal are done
+again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["KERNELS"]
+
+Array = np.ndarray[Any, Any]
+
+_MANY = 4096  # elements from which the quick way is worth its checks
+
+
+def argsort(x: Array, axis: int, descending: bool, stable: bool) -> Array:
+    """Positions that sort `x`; NaN counts as the largest. Equal elements keep their order."""
+    if not descending:
+        return _order(x, axis)
+    # Reversed twice, so that equal elements stay in order.
+    return np.flip(x.shape[axis] - 1 - _order(np.flip(x, axis), axis), axis)
+
+
+def _order(x: Array, axis: int) -> Array:
+    if x.size < _MANY or x.dtype.kind != "f" or x.shape[axis] < 2:
+        return np.argsort(x, axis, kind="stable").astype(np.int64, copy=False)
+    rows = _rows(x, axis)
+    order = np.argsort(rows, -1)
+    values = np.take_along_axis(rows, order, -1)
+    doubtful = (values[:, 1:] == values[:, :-1]).any(1) | np.isnan(values[:, -2])
+    if doubtful.any():
+        order[doubtful] = np.argsort(rows[doubtful], -1, kind="stable")
+    return _unrowed(order, x.shape, axis)
+
+
+def sort(x: Array, axis: int, descending: bool, stable: bool) -> Array:
+    return np.take_along_axis(x, argsort(x, axis, descending, stable), axis)
+
+
+def topk(x: Array, k: int, axis: int, largest: bool) -> Array:
+    """Positions of the `k` first elements in ascending or, of the `largest`, descending order."""
+    n = x.shape[axis]
+    if x.size < _MANY or not 0 < k < n // 4 or x.dtype.kind not in "fiu":
+        return _first(argsort(x, axis, largest, True), k, axis)
+    rows = _rows(x, axis)
+    if largest:
+        wanted = rows >= np.partition(rows, n - k, -1)[:, n - k, None]
+    else:
+        wanted = rows <= np.partition(rows, k - 1, -1)[:, k - 1, None]
+    found = np.empty((len(rows), k), np.int64)
+    clear = wanted.sum(1) == k  # not where the last of them has equals, or there is a NaN
+    found[clear] = np.nonzero(wanted[clear])[1].reshape(-1, k)
+    if not clear.all():
+        found[~clear] = argsort(rows[~clear], 1, largest, True)[:, :k]
+    order = argsort(np.take_along_axis(rows, found, 1), 1, largest, True)
+    return _unrowed(np.take_along_axis(found, order, 1), x.shape, axis)
+
+
+def ranked(x: Array, rank: Array, axis: int) -> Array:
+    """Positions of the elements of a rank; `rank` and the result are of size 1 along `axis`."""
+    ranks = np.unique(rank)
+    if x.size < _MANY or len(ranks) != 1 or x.dtype.kind not in "fiu":
+        return np.take_along_axis(argsort(x, axis, False, True), rank, axis)
+    rows, number = _rows(x, axis), int(ranks[0])
+    value = np.partition(rows, number, -1)[:, number, None]
+    if x.dtype.kind == "f" and np.isnan(value).any():
+        return np.take_along_axis(argsort(x, axis, False, True), rank, axis)
+    equal = rows == value
+    among = number - (rows < value).sum(1)  # which of the equal ones it is
+    if among.any():
+        equal &= equal.cumsum(1) == among[:, None] + 1
+    return _unrowed(equal.argmax(1)[:, None], x.shape, axis)
+
+
+def _first(order: Array, k: int, axis: int) -> Array:
+    return order[(slice(None),) * axis + (slice(k),)]
+
+
+def _rows(x: Array, axis: int) -> Array:
+    """A matrix whose rows are what stands along `axis`."""
+    return np.moveaxis(x, axis, -1).reshape(-1, x.shape[axis])
+
+
+def _unrowed(rows: Array, shape: tuple[int, ...], axis: int) -> Array:
+    """The reverse of `_rows`; rows may have another length."""
+    lead = shape[:axis] + shape[axis + 1 :]
+    return np.ascontiguousarray(np.moveaxis(rows.reshape(*lead, rows.shape[1]), -1, axis))
+
+
+KERNELS = {"argsort": argsort, "ranked": ranked, "sort": sort, "topk": topk}
