@@ -64,6 +64,7 @@ Their arguments are those of the functions in `retrograd.ops.decompositions`, af
 
 
 _REAL = ("float16", "bfloat16", "float32", "float64")
+_INTEGERS = ("uint8", "int8", "int16", "int32", "int64")
 
 
 class Kernels:
@@ -93,6 +94,9 @@ class Kernels:
     widening
         The others of them, of which arithmetic with a Python number makes a wider type: the core
         brings results and gradients back. Computed from `dtypes` and `floats`.
+    discrete, counting
+        The native types of integers and bools, and those of integers into which a Python int mostly fits.
+        Computed from `dtypes`.
     compile
         None, or a function that compiles a formula over arrays (`jax.jit`): the core then calls
         whole derivative formulas through it.
@@ -114,6 +118,8 @@ class Kernels:
     names: Mapping[Any, str]
     floats: frozenset[Any]
     widening: frozenset[Any]
+    discrete: frozenset[Any]
+    counting: frozenset[Any]
     takes_out: frozenset[Any] = frozenset()
     compile: Callable[..., Any] | None = None
 
@@ -126,6 +132,8 @@ class Kernels:
         self.dtypes = NativeTypes(backend, self.dtypes)
         reals = {self.dtypes[name] for name in _REAL if name in self.dtypes}
         self.widening = frozenset(reals - self.floats)
+        self.discrete = frozenset(self.dtypes[name] for name in ("bool", *_INTEGERS) if name in self.dtypes)
+        self.counting = frozenset(self.dtypes[name] for name in ("int32", "int64") if name in self.dtypes)
 
     @property
     def base(self) -> Kernels:

@@ -376,6 +376,22 @@ def test_device_decides_over_the_default() -> None:
     assert retrograd.ones_like(like, device="jax").device == "jax"
 
 
+LAYOUTS = [
+    "z", "z.permute(2, 0, 1)", "z.transpose(0, 1)", "z[:, ::2]", "z.permute(1, 2, 0)[::2]", "z[0].t()",
+    "torch.zeros(3, 1).expand(3, 5)", "torch.zeros(1, 5).expand(3, 5)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_tensors_like_another_lie_in_memory_as_it_does(layout: str) -> None:
+    """On NumPy, whose arrays have strides."""
+    for make in ("zeros_like({})", "ones_like({})", "empty_like({})", "full_like({}, 2.0)"):
+        check(f"[torch.{make.format(layout)}.stride() for z in [torch.zeros(4, 6, 2)]]")
+    check(
+        f"[torch.zeros_like({layout}, memory_format=torch.contiguous_format).stride() for z in [torch.zeros(4, 6, 2)]]"
+    )
+
+
 def test_empty_strided_has_the_strides_on_numpy() -> None:
     assert retrograd.empty_strided((2, 3, 4), (4, 8, 1)).stride() == (4, 8, 1)
     with pytest.raises(ValueError, match="is not dense"):

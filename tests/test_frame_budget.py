@@ -69,6 +69,27 @@ def test_without_gradient_an_operator_is_one_frame() -> None:
     assert len(frames_entered(lambda: a * b)) <= 1
 
 
+DISCRETE: dict[str, tuple[Callable[[Any, Any], Any], int]] = {
+    "i + j": (lambda i, m: i + i, 6),
+    "i + 1": (lambda i, m: i + 1, 9),
+    "i * 2": (lambda i, m: i * 2, 5),
+    "i == j": (lambda i, m: i == i, 2),
+    "i > 3": (lambda i, m: i > 3, 15),
+    "m & m": (lambda i, m: m & m, 14),
+    "~m": (lambda i, m: ~m, 12),
+    "-i": (lambda i, m: -i, 8),
+}
+
+
+@pytest.mark.parametrize("name", DISCRETE)
+def test_integers_and_bools_take_a_short_path_too(name: str) -> None:
+    call, most = DISCRETE[name]
+    i, m = retrograd.arange(4), retrograd.tensor([True, False])
+    call(i, m)
+    entered = frames_entered(lambda: call(i, m))
+    assert len(entered) <= most, entered
+
+
 # -- writes and views ----------------------------------------------------------------------------
 
 WRITES: dict[str, tuple[Callable[[Any, Any], Any], int]] = {

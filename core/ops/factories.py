@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
 from retrograd.dtypes import Category, bool_, dtype, float64, get_default_dtype, int64
+from retrograd.layout import preserve_format
 from retrograd.ops.options import (
     Options,
     as_number,
@@ -21,6 +22,7 @@ from retrograd.ops.options import (
     finish,
 )
 from retrograd.tensor import Tensor
+from retrograd.views import Layout
 
 __all__ = [
     "arange", "cartesian_prod", "combinations", "empty", "empty_like", "empty_strided", "eye", "full",
@@ -183,6 +185,19 @@ def _check_tensor(name: str, value: Any) -> None:
         raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(value).__name__}")
 
 
+def _alike(input: Tensor, to: Any, options: Options, make: Callable[[tuple[int, ...]], Any]) -> Tensor:
+    """What `make` makes of a shape, in memory in the order that the elements of `input` have."""
+    shape, k = tuple(input._array.shape), to.k
+    if len(shape) > 1 and k.mutable and input._k is k and not input.is_contiguous():
+        strides = k.strides(input._array)
+        asked = options.get("memory_format", preserve_format)
+        if asked is preserve_format and not Layout(shape, strides).overlaps_itself():
+            order = sorted(range(len(shape)), key=lambda axis: (-strides[axis], -shape[axis]))
+            array = make(tuple(shape[axis] for axis in order))
+            return finish(k.permute_dims(array, tuple(order.index(axis) for axis in range(len(shape)))), to)
+    return finish(make(shape), to)
+
+
 def empty_like(input: Tensor, **options: Unpack[Options]) -> Tensor:
     """A tensor of the shape, type and device of `input`, its elements whatever its memory held.
 
@@ -190,7 +205,7 @@ def empty_like(input: Tensor, **options: Unpack[Options]) -> Tensor:
     """
     _check_tensor("empty_like", input)
     to = destination("empty_like", options, input)
-    return finish(to.k.empty(tuple(input._array.shape), to.native()), to)
+    return _alike(input, to, options, lambda shape: to.k.empty(shape, to.native()))
 
 
 def zeros_like(input: Tensor, **options: Unpack[Options]) -> Tensor:
@@ -206,7 +221,7 @@ def zeros_like(input: Tensor, **options: Unpack[Options]) -> Tensor:
     """
     _check_tensor("zeros_like", input)
     to = destination("zeros_like", options, input)
-    return finish(to.k.zeros(tuple(input._array.shape), to.native()), to)
+    return _alike(input, to, options, lambda shape: to.k.zeros(shape, to.native()))
 
 
 def ones_like(input: Tensor, **options: Unpack[Options]) -> Tensor:
@@ -222,7 +237,7 @@ def ones_like(input: Tensor, **options: Unpack[Options]) -> Tensor:
     """
     _check_tensor("ones_like", input)
     to = destination("ones_like", options, input)
-    return finish(to.k.ones(tuple(input._array.shape), to.native()), to)
+    return _alike(input, to, options, lambda shape: to.k.ones(shape, to.native()))
 
 
 def full_like(input: Tensor, fill_value: Any, **options: Unpack[Options]) -> Tensor:
@@ -239,7 +254,7 @@ def full_like(input: Tensor, fill_value: Any, **options: Unpack[Options]) -> Ten
     _check_tensor("full_like", input)
     to = destination("full_like", options, input)
     value = checked_number(as_number("full_like", fill_value, "fill_value", 2), to.dtype)  # type: ignore[arg-type]
-    return finish(to.k.full(tuple(input._array.shape), value, to.native()), to)
+    return _alike(input, to, options, lambda shape: to.k.full(shape, value, to.native()))
 
 
 # -- counted and spaced ------------------------------------------------------------------------

@@ -37,8 +37,8 @@ __all__ = [
 class Options(TypedDict, total=False):
     """What a creation function takes by keyword.
 
-    `layout`, `pin_memory` and `memory_format` are accepted for PyTorch's sake and change nothing: there
-    is one layout, and backends pin their own memory.
+    `layout` and `pin_memory` are accepted for PyTorch's sake and change nothing, and `memory_format` says only whether
+    what is made like another tensor has its strides: there is one layout, and backends pin their own memory.
     """
 
     out: Tensor | None

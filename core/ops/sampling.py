@@ -256,8 +256,8 @@ def randperm(n: int, *, generator: Generator | None = None, **options: Unpack[Op
         raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
     to = _destination("randperm", options)
     k = to.k
-    keys = integer_array(k, (n,), 0, 2**63 - 1, _source("randperm", generator))
-    order = k.argsort(keys, 0, False, True)
+    # Two of these keys are equal once in 2**32 pairs, and then keep their order.
+    order = k.argsort(_source("randperm", generator).bits(k, n), 0, False, True)
     return finish(k.astype(order, to.native(int64)), to)
 
 

@@ -5,6 +5,7 @@ An index among equal elements is that of the first, where PyTorch says which one
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from retrograd.ops.declare import Array, composite, op, publics
 from retrograd.ops.factories import arange, empty_like, ones_like, zeros_like
 from retrograd.ops.reducing import category, reduction, restored
 from retrograd.ops.scans import running_maximum, shifted
+from retrograd.tensor import Tensor, wrap_array
 
 __all__: list[str] = []
 
@@ -746,21 +748,41 @@ def unique(
     _real_only("unique", input)
     if is_mapped(input):
         refuse_dynamic("_unique2" if dim is None else "unique_dim")
+    if dim is None:
+        return _unique_elements(input, return_inverse, return_counts)
     with no_grad():
-        rows = input.reshape(-1, 1) if dim is None else input.movedim(dim, 0).reshape(input.shape[dim], -1)
+        rows = input.movedim(dim, 0).reshape(input.shape[dim], -1)
         order, group = _groups(rows)
         count = int(group[-1]) + 1 if len(group) else 0
         inverse = empty_like(group).scatter(0, order, group)
         first = _first_of_groups(order, group)
-        if dim is None:
-            distinct, inverse = input.reshape(-1)[first], inverse.reshape(input.shape)
-        else:
-            distinct = input.index_select(dim, first)
+        distinct = input.index_select(dim, first)
         counts = zeros_like(first).scatter_add(0, group, ones_like(group))
     results = [distinct]
     results += [inverse] if return_inverse else []
     results += [counts[:count]] if return_counts else []
     return results[0] if len(results) == 1 else tuple(results)
+
+
+def _unique_elements(input: Tensor, return_inverse: bool, return_counts: bool) -> Any:
+    k = input._k
+    size = math.prod(input._array.shape)
+    flat, integers = k.reshape(input._array, (size,)), k.dtypes["int64"]
+    order = k.argsort(flat, 0, False, True)
+    ordered = k.gather(flat, order, 0)
+    some = int(size > 0)
+    head, tail = (k.slice(ordered, (part,)) for part in (slice(0, size - some), slice(some, size)))
+    starts = k.concat([k.ones((some,), k.dtypes["bool"]), k.not_equal(head, tail)], 0)
+    first = k.nonzero(starts)[0]
+    results = [k.gather(ordered, first, 0)]
+    if return_inverse:
+        groups = k.cumsum(k.astype(starts, integers), 0) - 1
+        results.append(k.reshape(k.scatter(groups, order, groups, 0), tuple(input._array.shape)))
+    if return_counts:
+        ends = k.concat([k.slice(first, (slice(1, first.shape[0]),)), k.full((some,), size, integers)], 0)
+        results.append(ends - first)
+    made = tuple(wrap_array(each, k) for each in results)
+    return made[0] if len(made) == 1 else made
 
 
 def _groups(rows: Any) -> tuple[Any, Any]:

@@ -55,7 +55,7 @@ def public_function(op: Op, out: bool, declines: bool = False) -> Callable[..., 
     function = _deferred(
         filename, op.name, _parameters(op, out), lambda: _public_source(op, out, declines),
         op=op, forwards=op._forwards, forward_for=op.forward_for, plans=op.plans,
-        Node=op.node_class, defaults=op.defaults, NO_EDGE=break_at(op.shown_name, NOT_RECORDED),
+        Node=op.node_class, defaults=op.defaults, check=op.check, NO_EDGE=break_at(op.shown_name, NOT_RECORDED),
     )  # fmt: skip
     function.__doc__ = op.function.__doc__
     function.__module__ = op.function.__module__
@@ -173,7 +173,7 @@ def _fast_path(op: Op) -> list[str]:
     body += [f"        k = {first}._k; a0 = {first}._array; d = a0.dtype", "        if d in k.floats:"]
     if len(inputs) == 1:
         body += _indent(_compute(op, (True,)), 12)
-        return body
+        return body + _discrete_path(op, "True", "True")
     tests = " and ".join(
         f"(type({name}) is Tensor or type({name}) is Parameter) and {name}._k is k" for name in inputs[1:]
     )
@@ -188,7 +188,52 @@ def _fast_path(op: Op) -> list[str]:
         body.append(f"            elif type({inputs[1]}) is float or type({inputs[1]}) is int:")
         body.append(f"                a1 = {inputs[1]}")
         body += _indent(_compute(op, (True, False)), 16)
+    return body + _discrete_path(op, tests, same, arrays)
+
+
+# Python's integers within these fit into both types of `Kernels.counting`; others wrap around, as in C.
+_LEAST, _MOST = -(2**31), 2**31 - 1
+
+
+def _discrete_path(op: Op, tests: str, same: str, arrays: str = "") -> list[str]:
+    """Integers and bools of one type: nothing is promoted, and nobody has a gradient."""
+    if op.promote == "float" or op.raw:
+        return []
+    inputs = [spelled(name) for name in op.inputs]
+    body = ["        elif d in k.discrete:"]
+    if len(inputs) == 1:
+        return [*body, *_indent(_compute_discrete(op, inputs), 12)]
+    body += [f"            if {tests}:", f"                {arrays}", f"                if {same}:"]
+    body += _indent(_compute_discrete(op, inputs), 20)
+    if len(inputs) == 2 and op.promote is not None:
+        number = inputs[1]
+        body.append(f"            elif type({number}) is int and d in k.counting and {_LEAST} <= {number} <= {_MOST}:")
+        body.append(f"                a1 = k.full((), {number}, d)")
+        body += _indent(_compute_discrete(op, inputs[:1]), 16)
     return body
+
+
+def _compute_discrete(op: Op, tensors: list[str]) -> list[str]:
+    """Run the operator's body as the general path does; `tensors` are those inputs that are no numbers."""
+    given = f"return call(op, {_arguments(op)})"
+    ready = [f"type({name}) is int" for name, _ in op.numbers]
+    lines = [f"if {' and '.join(('(mode is GRAD or mode is NO_GRAD)', *ready))}:"]
+    breaks = " or ".join(f"{name}._break" for name in tensors)
+    edges = " or ".join(f"{name}._edge" for name in tensors)
+    lines += [f"    if {edges}: {given}"] if len(op.inputs) > 1 else []
+    lines += ["    try:"]
+    if op.check is not None:
+        lines.append(f"        check(({', '.join(map(spelled, op.inputs))},))")
+    lines += [
+        f"        y = {_general_call(op)}",
+        f"    except Exception: {given}",
+        "    if type(y) is not k.array_type: y = k.as_array(y)",
+        "    out = new(Tensor); out._array = y; out._k = k; out._cell = [0]; out._meta = out._edge = None",
+        f"    out._break = {breaks} or None",
+        "    if births: note_birth(out)",
+        "    return out",
+    ]
+    return ["mode = current_mode()", *lines]
 
 
 def _compute(op: Op, tensors: tuple[bool, ...]) -> list[str]:
@@ -224,24 +269,28 @@ def _compute(op: Op, tensors: tuple[bool, ...]) -> list[str]:
 
 def _kernel_call(op: Op) -> str:
     """Call a kernel by name where it takes the arguments as they are, else the declaration's body."""
-    values = []
-    position = 0
-    for name in op.signature.parameters:
-        if name in op.kinds:
-            values.append(f"a{position}")
-            position += 1
-        else:
-            values.append(name)
-    if op.body is None:
-        return f"k.{op.kernel}({', '.join(values)})"
-    general = f"(forwards[k] if k in forwards else forward_for(k))(k, {', '.join(values)})"
-    if op.kernel is None or not all(name in op.defaults for name in op.params):
+    general = _general_call(op)
+    if op.body is None or op.kernel is None or not all(name in op.defaults for name in op.params):
         return general
     if not op.params:  # the body is for what the general path sees: integers, complex numbers
-        return f"k.{op.kernel}({', '.join(values)})"
+        return f"k.{op.kernel}({', '.join(_values_given(op))})"
     arrays = ", ".join(f"a{i}" for i in range(len(op.inputs)))
     ordinary = " and ".join(f"{name} == {op.defaults[name]!r}" for name in op.params)
     return f"k.{op.kernel}({arrays}) if {ordinary} else {general}"
+
+
+def _general_call(op: Op) -> str:
+    """Call the declaration's body, or the kernel where it has none."""
+    values = ", ".join(_values_given(op))
+    if op.body is None:
+        return f"k.{op.kernel}({values})"
+    return f"(forwards[k] if k in forwards else forward_for(k))(k, {values})"
+
+
+def _values_given(op: Op) -> list[str]:
+    """The arguments in order, with the arrays in place of tensors."""
+    numbers = iter(range(len(op.inputs)))
+    return [f"a{next(numbers)}" if name in op.kinds else name for name in op.signature.parameters]
 
 
 def _record(op: Op, tensors: tuple[bool, ...]) -> list[str]:
