@@ -337,6 +337,13 @@ def integer_array(k: Any, shape: Sequence[int], low: int, high: int, generator: 
     return k.reshape(words + low if low else words, tuple(shape))
 
 
+def words_array(k: Any, shape: Sequence[int], generator: Generator) -> Any:
+    """A raw array of 32-bit words, as unsigned integers of the library's own."""
+    if k.level:
+        return k.random(lambda lower, wider: words_array(lower, wider, generator), tuple(shape))
+    return k.reshape(generator.bits(k, math.prod(shape)), tuple(shape))
+
+
 def bernoulli_mask(shape: Sequence[int], p: float, k: Any, generator: Generator | None = None) -> Any:
     """A raw bool array, each element true with probability `p`."""
     if k.level:

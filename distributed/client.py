@@ -600,13 +600,15 @@ class Client:
     def _turn(self, timeout: float) -> None:
         """Send what is to be sent, hear what has come, waiting up to `timeout` seconds for it, and see to the time."""
         self._flush()
-        self._poller.poll(round(1000 * (min(timeout, _BLOCKED) if self._is_blocked() else timeout)))
+        ready = dict(self._poller.poll(round(1000 * (min(timeout, _BLOCKED) if self._is_blocked() else timeout))))
         now = time.monotonic()
         for link, channel, pulse in zip(self.links, self.channels, self._pulses, strict=True):
-            for message, arrays in _received(channel):
-                link.take(message, arrays, now)
-            for message, _ in _received(pulse.channel):
-                link.take_pulse(message, pulse.asked, now)
+            if channel.socket in ready:
+                for message, arrays in _received(channel):
+                    link.take(message, arrays, now)
+            if pulse.channel.socket in ready:
+                for message, _ in _received(pulse.channel):
+                    link.take_pulse(message, pulse.asked, now)
             waiting = self._waiting
             link.tick(now, waiting_since=None if waiting is None else waiting.began)
             if now - pulse.asked > HEARTBEAT:

@@ -44,6 +44,7 @@ announces before the bytes arrive, so there must be a bound."""
 _HIGH_WATER_MARK = 64
 # As plain numbers: the arithmetic of enumerations takes longer than ZeroMQ.
 _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
+_NOW, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK) | int(zmq.SNDMORE)
 _LINGER_MS = 2000  # long enough for a BYE to leave, short enough for nobody to notice at exit
 
 
@@ -133,8 +134,12 @@ class Channel:
         """
         frames = encode(message, arrays)
         parts = [_wire_frame(frame) for frame in frames]
-        prefix: list[Frame | zmq.Frame] = [] if to is None else [to]
-        self.socket.send_multipart(prefix + parts, zmq.NOBLOCK, copy=False)
+        send = self.socket.send  # frame by frame, which takes a third of the time of `send_multipart`
+        if to is not None:
+            send(to, _MORE)
+        for part in parts[:-1]:
+            send(part, _MORE)
+        send(parts[-1], _NOW)
         self.traffic.messages_sent += 1
         self.traffic.bytes_sent += sum(map(len, frames))
         return Flight([part.tracker for part in parts if isinstance(part, zmq.Frame) and part.tracker])
@@ -144,7 +149,10 @@ class Channel:
 
         Raises `zmq.Again` when there is none.
         """
-        parts = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        receive = self.socket.recv
+        parts = [part := receive(_NOW, copy=False)]
+        while part.more:
+            parts.append(part := receive(_NOW, copy=False))
         if self.authenticator is not None:  # see Note [The name comes from the handler]
             self.user = user_of(parts[0])
         frames: list[Frame] = [part.buffer for part in parts]
@@ -281,10 +289,10 @@ def _bind_error(address: str, error: zmq.ZMQError) -> DistributedError:
 
 def poll(channels: Sequence[Channel], timeout: float) -> bool:
     """Whether a message is there on one of several channels, within `timeout` seconds."""
-    if any(channel.has_message() for channel in channels):
-        return True
     if len(channels) == 1:
         return channels[0].poll(timeout)
+    if any(channel.has_message() for channel in channels):
+        return True
     poller = zmq.Poller()
     for channel in channels:
         poller.register(channel.socket, zmq.POLLIN)

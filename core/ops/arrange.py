@@ -40,6 +40,18 @@ def _uncat(K: Any, g: Any, shapes: Any, dim: int) -> list[Any]:
     return grads
 
 
+def _alike(tensors: Sequence[Any]) -> Any:
+    """The shape of tensors which all have the same, and one type: nothing is then to be checked. None of others."""
+    first = tensors[0]
+    if not isinstance(first, Tensor):
+        return None
+    shape, type_ = first._array.shape, first._array.dtype
+    for each in tensors:
+        if not (isinstance(each, Tensor) and each._array.shape == shape and each._array.dtype == type_):
+            return None
+    return shape
+
+
 def _same_dtype(tensors: Sequence[Any]) -> list[Tensor]:
     from retrograd.ops.dispatch import result_type
 
@@ -72,6 +84,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None, out
     tensors = list(tensors)
     if not tensors:
         raise ValueError("expected a non-empty list of Tensors")
+    if out is None and (shape := _alike(tensors)) not in (None, (), (0,)):
+        return _cat(tensors, wrap_dim(dim, len(shape)))
     for i, each in enumerate(tensors):
         if not isinstance(each, Tensor):
             raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(each).__name__}")
@@ -140,6 +154,8 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None, o
     tensors = list(tensors)
     if not tensors:
         raise RuntimeError("stack expects a non-empty TensorList")
+    if out is None and (alike := _alike(tensors)) is not None:
+        return _stack(tensors, wrap_dim(dim, len(alike) + 1))
     shape = tuple(tensors[0]._array.shape)
     for i, each in enumerate(tensors):
         if tuple(each._array.shape) != shape:

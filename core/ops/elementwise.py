@@ -10,6 +10,7 @@ import builtins
 from collections.abc import Sequence
 from typing import Any
 
+from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode
 from retrograd.dtypes import DTYPES, Category, dtype
 from retrograd.ops.batching import leading
 from retrograd.ops.checks import implemented_for, is_bool, is_number, no_bool, no_zero_divisor
@@ -17,6 +18,7 @@ from retrograd.ops.declare import Array, Formulas, Op, alias, composite, op, op_
 from retrograd.ops.dispatch import call
 from retrograd.ops.graph import graph_kernel
 from retrograd.ops.reducing import deliver
+from retrograd.tensor import Tensor, wrap_array
 
 __all__: list[str] = []
 
@@ -55,6 +57,11 @@ def to_copy(x: Any, native: Any) -> Any:
     """`x` in another of its backend's types, or a copy in the same; without gradient in an integer type."""
     if native in x._k.floats or DTYPES[x._k.names[native]].is_complex:
         return _to_copy(x, native)
+    mode = current_mode()
+    if (mode is GRAD or mode is NO_GRAD) and type(x) is Tensor and x._edge is None:
+        made = wrap_array(x._k.astype(x._array, native), x._k)
+        made._break = x._break
+        return made
     return call(_TO_COPY, x, native)  # the fast path would take any result for differentiable
 
 

@@ -466,6 +466,10 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any =
             f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype.type_name}"
         )
     mask = condition if condition.dtype is dtypes.bool_ else condition.bool()
+    if isinstance(input, Tensor) and isinstance(other, Tensor) and input._k is other._k is mask._k:
+        shape = mask._array.shape
+        if input._array.dtype == other._array.dtype and input._array.shape == other._array.shape == shape:
+            return _where(mask, input, other)  # nothing broadcasts, and nothing is promoted
     broadcast_shapes(*(tuple(each._array.shape) for each in (mask, input, other) if isinstance(each, Tensor)))
     dtype = result_type(input, other)
     return _where(mask, *(_as_operand(each, mask, dtype) for each in (input, other)))

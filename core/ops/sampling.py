@@ -28,6 +28,7 @@ from retrograd.random import (
     normal_array,
     open_uniform_array,
     uniform_array,
+    words_array,
 )
 from retrograd.tensor import Tensor, wrap_array
 
@@ -257,7 +258,7 @@ def randperm(n: int, *, generator: Generator | None = None, **options: Unpack[Op
     to = _destination("randperm", options)
     k = to.k
     # Two of these keys are equal once in 2**32 pairs, and then keep their order.
-    order = k.argsort(_source("randperm", generator).bits(k, n), 0, False, True)
+    order = k.argsort(words_array(k, (n,), _source("randperm", generator)), 0, False, True)
     return finish(k.astype(order, to.native(int64)), to)
 
 

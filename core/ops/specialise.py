@@ -73,6 +73,8 @@ def _public_source(op: Op, out: bool, declines: bool) -> str:
         lines += ["    if out is not None:", f"        return call_out(op, out, {_arguments(op)})"]
     if set(op.kinds.values()) == {"tensor"} and len(op.inputs) <= 3 and op.outputs == 1:
         lines += _fast_path(op)
+    elif list(op.kinds.values()) == ["list"] and op.promote is None and op.check is None and op.outputs == 1:
+        lines += _list_path(op)
     lines.append(f"    return call(op, {_arguments(op)})")
     source = "\n".join(lines) + "\n"
     return source.replace("return call(", "return call_or_decline(") if declines else source
@@ -168,20 +170,22 @@ def _declared(name: str) -> str:
 
 def _fast_path(op: Op) -> list[str]:
     inputs = [spelled(name) for name in op.inputs]
-    first = inputs[0]
+    # An input that never has a gradient (conditions, positions, targets) may be of any type, where nothing is promoted.
+    must = [i for i, name in enumerate(op.inputs) if op.promote is not None or "*" in op.vjp or name in op.vjp] or [0]
+    lead = must[0]
+    first = inputs[lead]
     body = [f"    if type({first}) is Tensor or type({first}) is Parameter:"]
-    body += [f"        k = {first}._k; a0 = {first}._array; d = a0.dtype", "        if d in k.floats:"]
+    body += [f"        k = {first}._k; a{lead} = {first}._array; d = a{lead}.dtype", "        if d in k.floats:"]
     if len(inputs) == 1:
         body += _indent(_compute(op, (True,)), 12)
         return body + _discrete_path(op, "True", "True")
+    others = [(i, name) for i, name in enumerate(inputs) if i != lead]
     tests = " and ".join(
-        f"(type({name}) is Tensor or type({name}) is Parameter) and {name}._k is k" for name in inputs[1:]
+        f"(type({name}) is Tensor or type({name}) is Parameter) and {name}._k is k" for _, name in others
     )
     body.append(f"            if {tests}:")
-    arrays = "; ".join(f"a{i} = {name}._array" for i, name in enumerate(inputs) if i)
-    # An input that never has a gradient (positions, targets) may be of any type, where nothing is promoted.
-    must = [i for i in range(1, len(inputs)) if op.promote is not None or "*" in op.vjp or op.inputs[i] in op.vjp]
-    same = " and ".join(f"a{i}.dtype is d" for i in must) or "True"
+    arrays = "; ".join(f"a{i} = {name}._array" for i, name in others)
+    same = " and ".join(f"a{i}.dtype is d" for i in must[1:]) or "True"
     body += [f"                {arrays}", f"                if {same}:"]
     body += _indent(_compute(op, (True,) * len(inputs)), 20)
     if len(inputs) == 2 and op.promote is not None:
@@ -234,6 +238,28 @@ def _compute_discrete(op: Op, tensors: list[str]) -> list[str]:
         "    return out",
     ]
     return ["mode = current_mode()", *lines]
+
+
+def _list_path(op: Op) -> list[str]:
+    """Tensors in a list, where no gradient is wanted of any."""
+    (name,) = map(spelled, op.inputs)
+    return [
+        "    mode = current_mode()",
+        f"    if type({name}) is list and {name} and (mode is GRAD or mode is NO_GRAD):",
+        f"        k = getattr({name}[0], '_k', None); a0 = []; edge = why = None",
+        f"        for each in {name}:",
+        "            if (type(each) is not Tensor and type(each) is not Parameter) or each._k is not k: break",
+        "            a0.append(each._array); edge = edge or each._edge; why = why or each._break",
+        "        else:",
+        "            if edge is None or mode is NO_GRAD:",
+        f"                try: y = {_general_call(op)}",
+        f"                except Exception: return call(op, {_arguments(op)})",
+        "                if type(y) is not k.array_type: y = k.as_array(y)",
+        "                out = new(Tensor); out._array = y; out._k = k; out._cell = [0]; out._meta = out._edge = None",
+        "                out._break = why or (NO_EDGE if edge else None)",
+        "                if births: note_birth(out)",
+        "                return out",
+    ]
 
 
 def _compute(op: Op, tensors: tuple[bool, ...]) -> list[str]:
