@@ -59,6 +59,8 @@ def getitem(self: Tensor, key: Any) -> Tensor:
     if type(key) is tuple and len(key) <= len(self._array.shape) and _BASIC.issuperset(map(type, key)):
         viewed = _selected(self, key)
         return alias_of(self) if viewed is self else viewed
+    if type(key) is Tensor and (picked := _picked(self, key)) is not None:
+        return picked
     viewed, indices, masks = _view_part(self, key)
     if any(each is not None for each in indices):
         return index(viewed, indices, masks)
@@ -79,6 +81,23 @@ def _selected(self: Tensor, key: tuple[int | slice, ...]) -> Tensor:
             viewed = viewed if _takes_all(each, viewed._array.shape[dim]) else _sliced(viewed, dim, each)
             dim += 1
     return viewed
+
+
+def _picked(self: Tensor, key: Tensor) -> Tensor | None:
+    """What one mask, or one tensor of positions that are all from the front, picks; None in any other case."""
+    k, array, shape = self._k, key._array, self._array.shape
+    if key._k is not k or k.level or not array.shape or not shape:
+        return None
+    if key.dtype is dtypes.bool_:
+        ndim = len(array.shape)
+        return _index(self, tuple(k.nonzero(array)), ((0, ndim),)) if array.shape == shape[:ndim] else None
+    if key.dtype is not dtypes.int64:
+        return None
+    if 0 not in array.shape:
+        low, high = extremes(key)
+        if low < 0 or high >= shape[0]:
+            return None
+    return _index(self, (array,), ())
 
 
 def setitem(self: Tensor, key: Any, value: Any) -> None:
