@@ -200,6 +200,10 @@ class BackwardCFunction(Node):
         """The Function's `jvp`, likewise."""
         return self.function.jvp(self.ctx, *tangents)
 
+    @property
+    def differentiable(self) -> int:  # type: ignore[override]  # a node of PyTorch's has those without a gradient, too
+        return self.outputs
+
     def output_kernels(self, position: int) -> Any:
         """The kernels of one of the outputs: `forward` may have moved to another device."""
         info = self.output_info[position]
@@ -386,6 +390,8 @@ class Function(metaclass=FunctionMeta):
     _ctx_class: type[FunctionCtx]
     _vmapped: type[Function]  # made when first needed: retrograd.func.functions
 
+    checks_memory = True
+    """Whether `jvp` must treat the memory of tangents as `forward` does that of its inputs."""
     generate_vmap_rule = False
     """Whether `vmap` may map `forward`, `backward` and `jvp` themselves, which are made of operators."""
 
@@ -520,9 +526,9 @@ class Function(metaclass=FunctionMeta):
         recording = _Recording(node, inputs, records)
         made = recording.finish(output)
         if mode.dual:
-            from retrograd.autograd.tangents import push_function
+            from retrograd.autograd.function_tangents import push_function
 
-            push_function(cls, ctx, given, made)
+            push_function(cls, ctx, given, made, recording.constants())
         recording.save()
         return made if isinstance(output, tuple) else made[0]
 
@@ -609,6 +615,14 @@ class _Recording:
         if any(tensor is each for each in self.inputs):
             return tensor
         return next((after for before, after in zip(self.outputs, self.made, strict=True) if tensor is before), tensor)
+
+    def constants(self) -> frozenset[int]:
+        """The places of the outputs that are differentiated in neither mode."""
+        marked = self.node.ctx._non_differentiable
+        return frozenset(
+            i for i, each in enumerate(self.outputs)
+            if not isinstance(each, Tensor) or not each.dtype.is_differentiable or any(each is one for one in marked)
+        )  # fmt: skip
 
     def save(self) -> None:
         """Fill the node, once the outputs have their tangents."""

@@ -34,10 +34,9 @@ if TYPE_CHECKING:
     from retrograd.views import Chain
 
 __all__ = [
-    "Level", "Rule", "Tape", "call", "carry", "check_writable_tangents", "clone_tangents", "detached", "entered",
-    "keep_tangents", "move_tangents", "push",
-    "push_function", "push_view", "push_write", "refuse_out", "set_tangent", "take_tangent", "tangent_of",
-    "tangents_of",
+    "Level", "Rule", "Tape", "base_at", "call", "carry", "check_writable_tangents", "clone_tangents", "detached",
+    "entered", "keep_tangents", "move_tangents", "only", "outwards", "push", "push_view", "push_write", "refuse_out",
+    "set_all", "set_tangent", "take_tangent", "tangent_of", "tangents_of", "write_at", "zeros_of",
 ]  # fmt: skip
 
 _next_number: Callable[[], int] = itertools.count().__next__
@@ -180,7 +179,7 @@ class entered:
         set_mode(self._mode)
 
 
-class _Only:
+class only:
     """A context in which only `levels` are active: what computes a tangent has none at its own level."""
 
     __slots__ = ("_mode", "levels")
@@ -197,7 +196,7 @@ class _Only:
         set_mode(self._mode)
 
 
-def _outwards() -> Iterator[tuple[Level, tuple[Level, ...]]]:
+def outwards() -> Iterator[tuple[Level, tuple[Level, ...]]]:
     """Each active level, outermost first, with the levels outside of it."""
     levels = current_mode().dual
     for i, level in enumerate(levels):
@@ -259,10 +258,10 @@ def move_tangents(source: Any, target: Tensor) -> None:
 
 def clone_tangents(source: Any, target: Tensor) -> None:
     """Give `target` copies of the tangents of `source`, which is about to be written to."""
-    for level, outside in _outwards():
+    for level, outside in outwards():
         tangent = tangent_of(source, level)
         if tangent is not None:
-            with _Only(outside):
+            with only(outside):
                 set_tangent(target, level, tangent.clone() if isinstance(tangent, Tensor) else tangent)
 
 
@@ -275,10 +274,10 @@ def detached(tensor: Tensor) -> Tensor:
 
 def carry(function: Callable[[Any], Any], source: Any, made: Tensor) -> None:
     """Give `made`, which the linear `function` makes of `source`, its tangents."""
-    for level, outside in _outwards():
+    for level, outside in outwards():
         tangent = tangent_of(source, level)
         if tangent is not None:
-            with _Only(outside):
+            with only(outside):
                 (pushed,) = level.run(Rule(lambda given: [function(given[0])]), [tangent], [made])
             set_tangent(made, level, pushed)
 
@@ -329,8 +328,8 @@ def keep_tangents(inputs: Sequence[Any], outputs: Sequence[Tensor]) -> None:
 def push(op: Op, inputs: Sequence[Any], outputs: Sequence[Tensor], values: dict[str, Any]) -> None:
     """Give the results of an operator their tangents. `values` holds its other arguments by name."""
     if op.vjp and any(each.dtype.is_differentiable for each in outputs):
-        for level, outside in _outwards():
-            with _Only(outside):
+        for level, outside in outwards():
+            with only(outside):
                 _push_at(level, op, inputs, outputs, values)
 
 
@@ -342,10 +341,10 @@ def _push_at(level: Level, op: Op, inputs: Sequence[Any], outputs: Sequence[Tens
     present = [each is not None for each in tangents]
     if any(present):
         pushed = level.run(rule_of(op, inputs, outputs, values, present), tangents, outputs)
-        _set_all(level, outputs, pushed, tangents)
+        set_all(level, outputs, pushed, tangents)
 
 
-def _set_all(level: Level, outputs: Sequence[Any], tangents: Tangents, given: Tangents) -> None:
+def set_all(level: Level, outputs: Sequence[Any], tangents: Tangents, given: Tangents) -> None:
     """Give the outputs their tangents: memory of their own, not that of the tangents they were computed from."""
     shared = {id(each._meta.storage) for each in given if isinstance(each, Tensor) and each._meta is not None}
     for output, tangent in zip(outputs, tangents, strict=True):
@@ -360,54 +359,6 @@ def _is_shared(tangent: Tensor, given: Tangents, memories: set[int]) -> bool:
     if meta is not None and meta.storage is not None and id(meta.storage) in memories:
         return True
     return any(tangent is each for each in given)
-
-
-def push_function(function: Any, ctx: Any, args: Sequence[Any], outputs: Sequence[Any]) -> None:
-    """The tangents of a custom Function's results, by its own `jvp`."""
-    kept = ctx._saved_for_forward
-
-    zeros = [_zeros_of(each) if isinstance(each, Tensor) and ctx._materialize_grads else None for each in args]
-
-    def run(tangents: Tangents) -> Tangents:
-        ctx._saved_for_forward = kept
-        given = [
-            zero() if each is None and zero is not None else each for each, zero in zip(tangents, zeros, strict=True)
-        ]
-        try:
-            pushed = function.jvp(ctx, *given)
-        finally:
-            ctx._saved_for_forward = ()
-        pushed = pushed if isinstance(pushed, tuple) else (pushed,)
-        if len(pushed) != len(outputs):
-            error = RuntimeError(
-                f"Function's jvp returned an invalid number of forward gradients (expected {len(outputs)} but got "
-                f"{len(pushed)})"
-            )
-            error.add_note(f"It is {function.__name__}.jvp.")
-            raise error
-        for output, tangent in zip(outputs, pushed, strict=True):
-            _check_pushed(function, output, tangent)
-        return pushed
-
-    for level, outside in _outwards():
-        tangents = [tangent_of(each, level) for each in args]
-        if all(each is None for each in tangents):
-            continue
-        with _Only(outside):
-            uses = tuple(each for each in kept if each is not None)
-            pushed = level.run(Rule(run, uses), tangents, outputs)
-            _set_all(level, outputs, pushed, ())
-
-
-def _check_pushed(function: Any, output: Any, tangent: Any) -> None:
-    if isinstance(output, Tensor) and tangent is not None and tangent.shape != output.shape:
-        error = RuntimeError(
-            "Trying to set a forward gradient that has a different size than that of the original Tensor, this is not "
-            f"supported. Tensor is of size {list(output.shape)} while the given forward gradient is of size "
-            f"{list(tangent.shape)}."
-        )
-        error.add_note(f"{function.__name__}.jvp returned it.")
-        raise error
 
 
 # -- through views and writes ------------------------------------------------------------------------
@@ -425,20 +376,25 @@ def push_write(target: Tensor, tangents: dict[Level, Any]) -> None:
 
     A tangent that is there already is written to itself: whoever gave it to `make_dual` sees that.
     """
-    for level, outside in _outwards():
-        base = _base_at(target, level)
-        own, new, part = tangent_of(base, level), tangents.get(level), tangent_of(target, level)
-        if own is None and new is None and part is None:
-            continue
-        with _Only(outside):
-            if isinstance(part, Tensor):
-                part.copy_(_zeros_of(target)() if new is None else new)
-                continue
-            aliases = _aliases(base, level)
-            written = [base, *aliases]
-            pushed = level.run(Rule(_rewriting(base, target, aliases)), [own, new], written)
-        for each, tangent in zip(written, pushed, strict=True):
-            set_tangent(each, level, tangent)
+    for level, outside in outwards():
+        write_at(level, outside, target, tangents.get(level))
+
+
+def write_at(level: Level, outside: tuple[Level, ...], target: Tensor, new: Any) -> None:
+    """The same at one level; `new` is the tangent of what was written."""
+    base = base_at(target, level)
+    own, part = tangent_of(base, level), tangent_of(target, level)
+    if own is None and new is None and part is None:
+        return
+    with only(outside):
+        if isinstance(part, Tensor):
+            part.copy_(zeros_of(target)() if new is None else new)
+            return
+        aliases = _aliases(base, level)
+        written = [base, *aliases]
+        pushed = level.run(Rule(_rewriting(base, target, aliases)), [own, new], written)
+    for each, tangent in zip(written, pushed, strict=True):
+        set_tangent(each, level, tangent)
 
 
 def check_writable_tangents(target: Any) -> None:
@@ -449,7 +405,7 @@ def check_writable_tangents(target: Any) -> None:
                 raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
 
 
-def _base_at(tensor: Tensor, level: Level) -> Tensor:
+def base_at(tensor: Tensor, level: Level) -> Tensor:
     """Whose tangent at a level the tensor's is a part of: its base, or a view of that which was made dual there."""
     while (view := None if tensor._meta is None else tensor._meta.view) is not None and view.dual != level.number:
         tensor = view.base if view.origin is None else view.origin
@@ -460,7 +416,7 @@ def _aliases(base: Tensor, level: Level) -> list[Tensor]:
     """The live views of a tensor that share its tangent at a level."""
     storage = None if base._meta is None else base._meta.storage
     live = () if storage is None else storage.live()
-    return [each for each in live if each is not base and _base_at(each, level) is base]
+    return [each for each in live if each is not base and base_at(each, level) is base]
 
 
 def _chain(tensor: Tensor) -> Chain | None:
@@ -470,7 +426,7 @@ def _chain(tensor: Tensor) -> Chain | None:
 
 def _rewriting(base: Tensor, target: Tensor, aliases: list[Tensor]) -> Callable[[Any], Tangents]:
     begin, at, chains = _chain(base), _chain(target), [_chain(each) for each in aliases]
-    zeros_of_base, zeros_of_target, dtype = _zeros_of(base), _zeros_of(target), target.dtype
+    zeros_of_base, zeros_of_target, dtype = zeros_of(base), zeros_of(target), target.dtype
 
     def run(tangents: Tangents) -> Tangents:
         own, new = tangents
@@ -496,7 +452,7 @@ def _mapped_like(tensor: Tensor, other: Tensor) -> Tensor:
     return wrap_array(k.wrap(k.spread(k.lift(tensor)._array), True), k)
 
 
-def _zeros_of(tensor: Tensor) -> Callable[[], Tensor]:
+def zeros_of(tensor: Tensor) -> Callable[[], Tensor]:
     k, array = tensor._k, tensor._array
     return lambda: wrap_array(k.zeros_like(array), k)
 

@@ -32,14 +32,22 @@ __all__ = ["Batched", "BatchedKernels"]
 
 
 class Batched:
-    """An array of the mapped function: `value` with its leading dimension hidden if `mapped`."""
+    """An array of the mapped function: `value` with its leading dimension hidden if `mapped`.
 
-    __slots__ = ("__weakref__", "mapped", "table", "value")
+    Attributes
+    ----------
+    given
+        Of an argument of the mapped function the tensor that it is of, and which of the dimensions is hidden: a
+        custom Function's `vmap` sees these. None of all others, and where that is `value` and its first dimension.
+    """
+
+    __slots__ = ("__weakref__", "given", "mapped", "table", "value")
 
     def __init__(self, value: Tensor, mapped: bool, table: BatchedKernels) -> None:
         self.value = value
         self.mapped = mapped
         self.table = table
+        self.given: tuple[Tensor, int] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -30,7 +30,7 @@ __all__ = ["VmapInfo", "apply_in_transform"]
 
 _NOTES = "For more details, please see https://pytorch.org/docs/main/notes/extending.func.html"
 
-Dims = Any  # None or 0 for each tensor, in a tree
+Dims = Any  # None or a dimension for each tensor, in a tree
 
 
 class VmapInfo(NamedTuple):
@@ -96,6 +96,7 @@ def _mapped(function: type[Function], table: BatchedKernels, operands: tuple[Any
         elif all(each is None for each in tree_flatten(in_dims)[0]):
             outputs, out_dims = function.apply(*values, **options), None
         else:
+            values, in_dims = _unwrapped(table, operands, as_given=True)
             info = VmapInfo(table.size, table.randomness)
             outputs, out_dims = _checked(function.vmap(info, in_dims, *values, **options))
     return _wrapped(table, outputs, out_dims, values, operands)
@@ -131,15 +132,20 @@ def _checked(result: Any) -> tuple[Any, Dims]:
 # -- in and out ----------------------------------------------------------------------------------
 
 
-def _unwrapped(table: BatchedKernels, tree: Any) -> tuple[Any, Dims]:
-    """The tensors of a level as those of the level below, and where each has the samples' dimension."""
+def _unwrapped(table: BatchedKernels, tree: Any, as_given: bool = False) -> tuple[Any, Dims]:
+    """The tensors of a level as those of the level below, and where each has the samples' dimension: in front.
+
+    If `as_given`, arguments of the mapped function are the caller's own, with that dimension where they have it.
+    """
     leaves, spec = tree_flatten(tree)
     values: list[Any] = []
     dims: list[int | None] = []
     for leaf in leaves:
-        own = isinstance(leaf, Tensor) and leaf._k is table
-        values.append(leaf._array.value if own else leaf)
-        dims.append(0 if own and leaf._array.mapped else None)
+        array = leaf._array if isinstance(leaf, Tensor) and leaf._k is table else None
+        given = array.given if as_given and array is not None else None
+        value, dim = given or ((leaf, None) if array is None else (array.value, 0 if array.mapped else None))
+        values.append(value)
+        dims.append(dim)
     return tree_unflatten(values, spec), tree_unflatten(dims, spec)
 
 
@@ -237,6 +243,7 @@ def _vmapped(function: type[Function]) -> type[Function]:
 class _Vmapped(Function):
     """`forward`, `backward` and `jvp` are those of `mapped`, each run at a level of `vmap` of its own."""
 
+    checks_memory = False  # each sample's tangent is another tensor
     generate_vmap_rule = True
     mapped: type[Function]
 

@@ -253,8 +253,10 @@ def enter(table: BatchedKernels, leaf: Any, dim: int | None) -> Any:
         return leaf
     if leaf._k is not table.lower:
         leaf = table.lower.lift(leaf)
-    moved = leaf if dim == 0 else leaf.movedim(dim, 0)
-    inside = wrap_array(Batched(moved, True, table), table)
+    array = Batched(leaf if dim == 0 else leaf.movedim(dim, 0), True, table)
+    if dim:
+        array.given = leaf, dim
+    inside = wrap_array(array, table)
     inside._own_meta().storage = _Entered(inside)
     return inside
 

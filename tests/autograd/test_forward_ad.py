@@ -360,3 +360,108 @@ def test_out_is_refused_on_every_backend(backend: str) -> None:
     with fwAD.dual_level(), pytest.raises(NotImplementedError, match="forward AD with mul_out that does not support"):
         retrograd.mul(fwAD.make_dual(x, x), x, out=out)
     assert out.tolist() == [0.0, 0.0]
+
+
+_CALLED = """
+fwAD = torch.autograd.forward_ad
+def called(forward, jvp, *tangents, dirty=False):
+    class Made(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, *inputs):
+            output = forward(*inputs)
+            if dirty:
+                ctx.mark_dirty(inputs[0])
+            if dirty is None:
+                ctx.mark_non_differentiable(output)
+            return output
+        @staticmethod
+        def jvp(ctx, *given): return jvp(*given)
+    with fwAD.dual_level():
+        inputs = [torch.ones(3) if each is None else fwAD.make_dual(torch.ones(3), each) for each in tangents]
+        made = Made.apply(*inputs)
+        for each in made if isinstance(made, tuple) else (made,):
+            print(fwAD.unpack_dual(each))
+o = torch.arange(3.)
+twice, same, written = lambda x: x * 2, lambda x: x, lambda x: x.mul_(2)
+view = lambda x, *_: x.view(3)
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "twice, lambda t: 3, o",
+        "twice, lambda t: 's', o",
+        "twice, lambda t: [t], o",
+        "twice, lambda t: (t, 3), o",
+        "lambda x: (x * 2, x * 3), lambda t: (t, 3), o",
+        "lambda x: (x * 2, x * 3), lambda t: t, o",
+        "twice, lambda t: t[0], o",
+        "twice, twice, o, dirty=None",
+        "twice, lambda t: None, o, dirty=None",
+        "lambda x: x.int(), twice, o",
+        "lambda x: x.int(), lambda t: None, o",
+        "written, twice, o, dirty=True",
+        "written, written, o, dirty=True",
+        "written, lambda t: None, o, dirty=True",
+        "written, lambda t: 4, o, dirty=True",
+        "written, lambda t: t.mul_(2).clone(), o, dirty=True",
+        "written, lambda t: t.mul_(2).view(3), o, dirty=True",
+        "lambda x, y: x.mul_(y), lambda s, t: t * 2, None, o, dirty=True",
+        "view, view, o",
+        "view, twice, o",
+        "view, lambda t: o[:3], torch.ones(3)",
+        "view, lambda s, t: t.view(3), torch.ones(3), o",
+        "view, lambda s, t: t * 1, None, o",
+        "view, same, torch.ones(6)[:3]",
+        "same, same, o",
+        "same, view, o",
+        "twice, same, o",
+        "twice, view, o",
+        "lambda x: (x[:1], x[1:]), lambda t: (t[:1], t[1:]), o",
+        "lambda x: (x[:1], x[1:]), lambda t: (t[:1], t[1:] * 2), o",
+    ],
+)
+def test_what_jvp_returns_is_checked_as_by_pytorch(arguments: str, backend: str) -> None:
+    assert_same(f"called({arguments})", _CALLED)
+
+
+def test_the_base_of_a_view_that_a_function_writes_to_gets_a_tangent(backend: str) -> None:
+    program = """
+        class Times(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x, y):
+                ctx.mark_dirty(x)
+                return x.mul_(y)
+            @staticmethod
+            def jvp(ctx, s, t): return t * 2
+        with fwAD.dual_level():
+            base = torch.ones(3)
+            print(fwAD.unpack_dual(Times.apply(base[:2], fwAD.make_dual(torch.ones(2), torch.ones(2)))))
+            print(fwAD.unpack_dual(base))
+    """
+    assert_same(program, _CALLED)
+
+
+def test_a_jvp_in_a_transform_writes_to_tangents_too(backend: str) -> None:
+    program = """
+        class Times(torch.autograd.Function):
+            @staticmethod
+            def forward(x): return x.mul_(2)
+            @staticmethod
+            def setup_context(ctx, inputs, output): ctx.mark_dirty(inputs[0])
+            @staticmethod
+            def jvp(ctx, t): return written(t)
+        class View(Times):
+            @staticmethod
+            def forward(x): return x.view(3)
+            @staticmethod
+            def setup_context(ctx, inputs, output): pass
+            @staticmethod
+            def jvp(ctx, t): return twice(t)
+        attempt(torch.func.jvp, lambda x: Times.apply(x.clone()), (o,), (o,))
+        attempt(torch.func.jvp, View.apply, (o,), (o,))
+        written = twice
+        attempt(torch.func.jvp, lambda x: Times.apply(x.clone()), (o,), (o,))
+    """
+    assert_same(program, _CALLED)

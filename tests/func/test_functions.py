@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from programs import assert_same
@@ -314,35 +314,21 @@ def test_program_prints_the_same(name: str, backend: str) -> None:
     assert_same(PRELUDE + textwrap.dedent(PROGRAMS[name]))
 
 
-class Doubled(retrograd.autograd.Function):
-    """Says what `vmap` gives it."""
-
-    told: ClassVar[list[Any]] = []
-
-    @staticmethod
-    def forward(x: retrograd.Tensor, by: float) -> retrograd.Tensor:
-        return x * by
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.by = inputs[1]
-
-    @staticmethod
-    def backward(ctx: Any, grad: retrograd.Tensor) -> tuple[retrograd.Tensor, None]:
-        return grad * ctx.by, None
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, x: retrograd.Tensor, by: float) -> tuple[retrograd.Tensor, int]:
-        Doubled.told.append((info.batch_size, info.randomness, in_dims, tuple(x.shape), by))
-        return Doubled.apply(x, by), 0
-
-
-def test_the_samples_dimension_comes_first(backend: str) -> None:
-    """PyTorch leaves it where `vmap` was told; a rule has to look at `in_dims` in either case."""
-    Doubled.told.clear()
-    out = func.vmap(lambda x: Doubled.apply(x, 2.0), in_dims=1, randomness="same")(retrograd.ones(3, 2))
-    assert out.tolist() == [[2.0] * 3] * 2
-    assert Doubled.told == [(2, "same", (0, None), (2, 3), 2.0)]
+def test_a_rule_sees_the_samples_dimension_where_the_caller_has_it(backend: str) -> None:
+    program = """
+        class Told(Own):
+            @staticmethod
+            def vmap(info, in_dims, a, b):
+                print(info, in_dims, a.shape)
+                a = a if in_dims[0] is None else a.movedim(in_dims[0], 0)
+                return Told.apply(a, b), 0
+        told = lambda a: Told.apply(a, 2.0)
+        print(vmap(told, in_dims=1)(x), vmap(told, in_dims=-1, out_dims=1)(x))
+        print(grad(lambda t: vmap(lambda a: (a * 2).sum() + Own.apply(a, w[:2]).sum(), in_dims=1)(t).sum())(x))
+        print(vmap(vmap(told, in_dims=1), in_dims=1)(torch.ones(2, 3, 4)))
+        print(vmap(lambda a: told(a.clone().mul_(2)[:1]), in_dims=0)(x))
+    """
+    assert_same(program, PRELUDE)
 
 
 def test_a_generated_rule_can_write_in_place(backend: str) -> None:
