@@ -28,10 +28,10 @@ def call_node(node: Node, grads: Grads) -> Any:
     Raises
     ------
     TypeError
-        If there is not one gradient, a tensor or None, for each output.
+        If there is not one gradient, a tensor or None, for each output that can have one.
     """
-    if len(grads) != node.outputs:
-        raise TypeError(f"expected {node.outputs} arguments, got {len(grads)} instead")
+    if len(grads) != node.differentiable:
+        raise TypeError(f"expected {node.differentiable} arguments, got {len(grads)} instead")
     for i, each in enumerate(grads):
         if not (each is None or isinstance(each, Tensor)):
             raise TypeError(f"argument {i} is not a Variable")
@@ -48,7 +48,7 @@ def call_node(node: Node, grads: Grads) -> Any:
 
 
 def _run(node: Node, grads: Grads) -> Grads:
-    given = grads[0] if node.outputs == 1 else list(grads)
+    given = grads[0] if node.outputs == 1 else [*grads, *[None] * (node.outputs - node.differentiable)]
     try:
         found: Grads = node.plan.graph(G, given, node)
         return found  # as they are: a pass undoes broadcasting and promotion afterwards, in PyTorch too

@@ -177,12 +177,13 @@ def run_tensor_hooks(node: Node, grads: list[Tensor | None]) -> list[Tensor | No
 def run_node_pre_hooks(node: Node, grads: list[Tensor | None]) -> list[Tensor | None]:
     """Pass the gradients of a node's outputs through the node's own pre-hooks."""
     assert node.extras is not None
+    seen, others = grads[: node.differentiable], grads[node.differentiable :]
     for kind, hook, _ in list((node.extras.pre_hooks or {}).values()):
         if kind == "node":
-            replaced = _call(hook, node.name(), tuple(grads))
+            replaced = _call(hook, node.name(), tuple(seen))
             if replaced is not None:
-                grads = _check_tuple(replaced, grads, hook)
-    return grads
+                seen = _check_tuple(replaced, seen, hook)
+    return seen + others
 
 
 def run_post_hooks(
@@ -193,7 +194,7 @@ def run_post_hooks(
     shown = range(len(grad_inputs)) if node.shown is None else node.shown
     grads = [grad_inputs[i] for i in shown]
     for hook in list((node.extras.post_hooks or {}).values()):
-        replaced = _call(hook, node.name(), tuple(grads), tuple(grad_outputs))
+        replaced = _call(hook, node.name(), tuple(grads), tuple(grad_outputs[: node.differentiable]))
         if replaced is not None:
             grads = _check_tuple(replaced, grads, hook)
     for i, grad in zip(shown, grads, strict=True):

@@ -104,6 +104,9 @@ class Node:
     outputs: int = 1
     """How many outputs the forward call had. Above one, gradients arrive as a list."""
 
+    differentiable: int = 1
+    """How many of them, the first ones, can have a gradient: hooks and callers of the node see no others."""
+
     shown: tuple[int, ...] | None = None
     """Which of the edges `next_functions` shows: not those of inputs that never have a gradient. None: all."""
 
@@ -141,7 +144,7 @@ class Node:
         """Shape, type and device of what arrives at each output; None where the node cannot know."""
         from retrograd.autograd.metadata import metadata_of
 
-        found = (metadata_of(self, i) for i in range(self.outputs))
+        found = (metadata_of(self, i) for i in range(self.differentiable))
         # PyTorch shows lists here.
         return tuple(None if each is None else each._replace(shape=list(each.shape)) for each in found)  # type: ignore[arg-type]
 

@@ -345,7 +345,8 @@ def _unsigned(value: Any) -> Any:
 @cache
 def view_class(name: str, outputs: int = 1) -> type[Node]:
     """The class of a view operator's node; one for each name and number of outputs."""
-    return type(name, (Node,), {"__slots__": (), "outputs": outputs, "__module__": "builtins"})
+    members = {"__slots__": (), "outputs": outputs, "differentiable": outputs, "__module__": "builtins"}
+    return type(name, (Node,), members)
 
 
 class AsStridedBackward0(Node):

@@ -126,6 +126,7 @@ class Op:
         jvp: Jvp = None,
         holomorphic: bool,
         outputs: int,
+        differentiable: int | None = None,
         check: Callable[[Sequence[Any]], None] | None = None,
         batch: batching.Rule | None = None,
         kept: Kept = (),
@@ -163,7 +164,7 @@ class Op:
             jvp = "elementwise"
         self.jvp = jvp
         self.jvp_needs = _needs(jvp) if isinstance(jvp, dict) else {}
-        self.node_class = _node_class(node or _node_name(self.name), outputs)
+        self.node_class = _node_class(node or _node_name(self.name), outputs, differentiable or outputs)
         self.shown_name = operator_name(self.node_class.__name__).removeprefix("aten::")
         if "*" not in self.vjp and not all(name in self.vjp for name in self.inputs):
             self.node_class.shown = tuple(i for i, name in enumerate(self.inputs) if name in self.vjp)
@@ -324,8 +325,9 @@ def _node_name(name: str) -> str:
     return "".join(part.capitalize() for part in name.strip("_").split("_")) + "Backward0"
 
 
-def _node_class(name: str, outputs: int) -> type[Node]:
-    return type(name, (Node,), {"__slots__": (), "outputs": outputs, "__module__": "builtins"})  # as in PyTorch
+def _node_class(name: str, outputs: int, differentiable: int) -> type[Node]:
+    members = {"__slots__": (), "outputs": outputs, "differentiable": differentiable, "__module__": "builtins"}
+    return type(name, (Node,), members)  # in that module in PyTorch, too
 
 
 def op(
@@ -338,6 +340,7 @@ def op(
     jvp: Jvp = None,
     holomorphic: bool = True,
     outputs: int = 1,
+    differentiable: int | None = None,
     graph: str | None = None,
     out: bool = False,
     check: Callable[[Sequence[Any]], None] | None = None,
@@ -365,6 +368,9 @@ def op(
         See Note [Holomorphic formulas].
     outputs
         How many tensors it returns.
+    differentiable
+        How many of these, the first ones, can have a gradient, if not all: the others are no outputs of the node to
+        those who look at it.
     graph
         The name on `K` that stands for this operator in graph mode, where it isn't the kernel's.
     out
@@ -386,7 +392,7 @@ def op(
 
         declared = Op(
             function, kernel, name=name, node=node, promote=promote, vjp=vjp or {}, jvp=jvp, holomorphic=holomorphic,
-            outputs=outputs, check=check, batch=batch, kept=kept,
+            outputs=outputs, differentiable=differentiable, check=check, batch=batch, kept=kept,
         )  # fmt: skip
         public = declared.public = public_function(declared, out=out or promote is not None)
         publics.setdefault(declared.name, public)

@@ -367,6 +367,7 @@ def _lu_jvp(K: Any, t: Any, result0: Any, result2: Any) -> Any:
     jvp={"self": _lu_jvp},
     kept=("result1",),
     outputs=3,
+    differentiable=1,
     batch=leading,
 )
 def _linalg_lu(self: Array) -> Array:

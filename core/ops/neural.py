@@ -243,6 +243,7 @@ def _declare_max_pool(dims: int) -> Any:
         name=f"_max_pool{dims}d",
         node=f"MaxPool{dims}DWithIndicesBackward0",
         outputs=2,
+        differentiable=1,
         graph=f"max_pool{dims}d",
         vjp={"self": _max_pool_vjp},
         jvp={"self": lambda K, t, result1, kernel: (fused(_choose)(K, t, result1, len(kernel)), None)},
@@ -271,6 +272,7 @@ def _declare_adaptive_max_pool(dims: int) -> Any:
         name=f"_adaptive_max_pool{dims}d",
         node=f"AdaptiveMaxPool{dims}DBackward0",
         outputs=2,
+        differentiable=1,
         vjp={
             "self": lambda K, g, self, result1, self_shape, size: depending(
                 K, fused(_unpool)(K, g[0], result1, self_shape, len(size), False), self

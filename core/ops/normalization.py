@@ -125,6 +125,7 @@ def _batch_norm_jvp(K: Any, t: Any, self: Any, weight: Any, eps: float) -> Any:
     name="_batch_norm",
     node="NativeBatchNormBackward0",
     outputs=3,
+    differentiable=1,
     vjp={"*": _batch_norm_vjp},
     jvp={"*": _batch_norm_jvp},
 )
@@ -205,6 +206,7 @@ def _layer_norm_jvp(K: Any, t: Any, self: Any, weight: Any, count: int, eps: flo
     name="_layer_norm",
     node="NativeLayerNormBackward0",
     outputs=3,
+    differentiable=1,
     vjp={"*": _layer_norm_vjp},
     jvp={"*": _layer_norm_jvp},
     batch=_batched_layer_norm,
@@ -257,6 +259,7 @@ def _group_norm_jvp(K: Any, t: Any, self: Any, weight: Any, groups: int, eps: fl
     name="_group_norm",
     node="NativeGroupNormBackward0",
     outputs=3,
+    differentiable=1,
     vjp={"*": _group_norm_vjp},
     jvp={"*": _group_norm_jvp},
     batch=_batched_group_norm,

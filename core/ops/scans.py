@@ -215,7 +215,8 @@ def _running_jvp(K: Any, t: Any, result1: Any, self_shape: Any, dim: int) -> Any
 
 def _extremum(node: str) -> Any:
     return op(
-        node=node, vjp={"self": _running_vjp}, jvp={"self": _running_jvp}, outputs=2, batch=along, kept=("self",)
+        node=node, vjp={"self": _running_vjp}, jvp={"self": _running_jvp}, outputs=2, differentiable=1, batch=along,
+        kept=("self",),
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from retrograd.autograd.explaining import remember_break
@@ -85,6 +86,13 @@ def _without_keepdim_jvp(K: Any, t: Any, result1: Any, self_shape: Any, dim: int
     return _selected_jvp(K, t, result1, self_shape, dim)
 
 
+# The declarations of operators that return values and, as integers, where these were.
+_selecting = partial(op, vjp={"self": _selected_vjp}, jvp={"self": _selected_jvp}, outputs=2, differentiable=1)
+_ordering = partial(
+    op, vjp={"self": _without_keepdim_vjp}, jvp={"self": _without_keepdim_jvp}, outputs=2, differentiable=1
+)
+
+
 def _scalar(K: Any, x: Any) -> tuple[Any, Any]:
     """The selection from a 0-dimensional array: itself, at position 0."""
     return x, K.zeros((), K.dtypes["int64"])
@@ -111,12 +119,12 @@ def _extremum(K: Any, x: Any, kernel: str, dim: int, keepdim: bool) -> tuple[Any
     return _at(K, x, getattr(K, kernel)(x, dim, True), dim, keepdim)
 
 
-@op(node="MaxBackward0", vjp={"self": _selected_vjp}, jvp={"self": _selected_jvp}, outputs=2, batch=along)
+@_selecting(node="MaxBackward0", batch=along)
 def _max_dim(K, self: Array, dim: int, keepdim: bool) -> Array:
     return _extremum(K, self, "argmax", dim, keepdim)
 
 
-@op(node="MinBackward0", vjp={"self": _selected_vjp}, jvp={"self": _selected_jvp}, outputs=2, batch=along)
+@_selecting(node="MinBackward0", batch=along)
 def _min_dim(K, self: Array, dim: int, keepdim: bool) -> Array:
     return _extremum(K, self, "argmin", dim, keepdim)
 
@@ -376,9 +384,7 @@ def _ordered(K: Any, x: Any, dim: int, descending: bool, count: int | None = Non
     return K.gather(x, order, dim), order
 
 
-@op(
-    node="SortBackward0", vjp={"self": _without_keepdim_vjp}, jvp={"self": _without_keepdim_jvp}, outputs=2, batch=along
-)
+@_ordering(node="SortBackward0", batch=along)
 def _sort(K, self: Array, dim: int, descending: bool) -> Array:
     return _ordered(K, self, dim, descending)
 
@@ -438,7 +444,7 @@ def msort(input: Array) -> Array:
     return sort(input, 0).values
 
 
-@op(node="TopkBackward0", vjp={"self": _without_keepdim_vjp}, jvp={"self": _without_keepdim_jvp}, outputs=2)
+@_ordering(node="TopkBackward0")
 def _topk(K, self: Array, k: int, dim: int, largest: bool) -> Array:
     return _ordered(K, self, dim, largest, k)
 
@@ -482,7 +488,7 @@ def _ranked(K: Any, x: Any, rank: Any, dim: int, keepdim: bool) -> tuple[Any, An
     return _at(K, x, K.ranked(x, rank, dim), dim, keepdim)
 
 
-@op(node="KthvalueBackward0", vjp={"self": _selected_vjp}, jvp={"self": _selected_jvp}, outputs=2)
+@_selecting(node="KthvalueBackward0")
 def _kthvalue(K, self: Array, k: int, dim: int, keepdim: bool) -> Array:
     return _ranked(K, self, k - 1, dim, keepdim)
 
@@ -545,12 +551,12 @@ def _nanmedian_all(K, self: Array) -> Array:
     return _median_of_all(K, self, True)
 
 
-@op(node="MedianBackward1", vjp={"self": _selected_vjp}, jvp={"self": _selected_jvp}, outputs=2, batch=along)
+@_selecting(node="MedianBackward1", batch=along)
 def _median_dim(K, self: Array, dim: int, keepdim: bool) -> Array:
     return _median(K, self, dim, keepdim, False)
 
 
-@op(node="NanmedianBackward1", vjp={"self": _selected_vjp}, jvp={"self": _selected_jvp}, outputs=2, batch=along)
+@_selecting(node="NanmedianBackward1", batch=along)
 def _nanmedian_dim(K, self: Array, dim: int, keepdim: bool) -> Array:
     return _median(K, self, dim, keepdim, True)
 
@@ -615,7 +621,7 @@ def _longest_run(K: Any, x: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
     return _at(K, x, K.gather(order, last, dim), dim, keepdim)
 
 
-@op(node="ModeBackward0", vjp={"self": _selected_vjp}, jvp={"self": _selected_jvp}, outputs=2, batch=along)
+@_selecting(node="ModeBackward0", batch=along)
 def _mode(K, self: Array, dim: int, keepdim: bool) -> Array:
     return _longest_run(K, self, dim, keepdim)
 

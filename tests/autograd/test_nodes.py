@@ -153,6 +153,30 @@ PROGRAMS = {
             attempt(y.sum().backward)
         print(x.grad)
     """,
+    "outputs_without_a_gradient": """
+        x = torch.tensor([[3.0, 1.0, 2.0], [5.0, 4.0, 6.0]], requires_grad=True)
+        for f in (
+            lambda x: x.sort(), lambda x: x.max(1), lambda x: x.topk(2), lambda x: x.kthvalue(1), lambda x: x.mode(),
+            lambda x: x.median(1), lambda x: x.cummin(1), lambda x: torch.linalg.lu_factor(x[:, :2]),
+            lambda x: [F.layer_norm(x, (3,))], lambda x: F.max_pool2d(x[None], 2, return_indices=True),
+        ):
+            made = f(x)[0]
+            node = made.grad_fn
+            node.register_prehook(lambda grads: print("pre", len(grads)))
+            node.register_hook(lambda grads, given: print("post", len(given)))
+            made.sum().backward()
+        for replacement in (lambda grads: (grads[0] * 2,), lambda grads: (grads[0] * 2, None)):
+            values, places = x.sort()
+            node = values.grad_fn
+            node.register_prehook(replacement)
+            node.register_hook(lambda grads, given: print("post", grads, given))
+            x.grad = None
+            attempt(values.sum().backward, retain_graph=True)
+            print(node.name(), len(node._input_metadata), x.grad)
+            with torch.no_grad():
+                attempt(node, torch.ones(2, 3))
+                attempt(node, torch.ones(2, 3), None)
+    """,
     "undefined_to_hooks": """
         x = torch.ones(4, requires_grad=True)
         a, b = (x * 1).split(2)
