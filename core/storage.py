@@ -24,13 +24,15 @@ Note [Inference cell]
     all uses of inference tensors to the slow path and show in `type(x)`.) Views and `detach()` share
     their base's cell, and by that are inference tensors exactly if the base is one. In inference
     mode itself the cell reads as zero and takes any write. Writers call `check_write` first, so that
-    a refused write raises before anything is changed.
+    a refused write raises before anything is changed. In a function that `retrograd.func` differentiates
+    it reads as zero, too: what is saved there is used before the transform is over (`admitting`).
 """
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from math import prod
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -49,6 +51,7 @@ __all__ = [
     "Signature",
     "Storage",
     "View",
+    "admitting",
     "announce",
     "bump",
     "check_write",
@@ -58,6 +61,7 @@ __all__ = [
     "refuse_overlap",
     "share",
     "sign",
+    "unsavable",
     "write",
 ]
 
@@ -68,14 +72,12 @@ class _InferenceCell:
     __slots__ = ()
 
     def __getitem__(self, index: int) -> int:
-        if current_mode().inference:
-            return 0
-        raise RuntimeError(
-            "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference "
-            "mode in computation tracked by autograd. To work around this, you can make a clone to get a "
-            "normal tensor and use it in autograd, or use `retrograd.no_grad()` instead of "
-            "`retrograd.inference_mode()`."
-        )
+        if not current_mode().inference:
+            region = _admitting.get()
+            if region is None:
+                raise unsavable()
+            region.used = True
+        return 0
 
     def __setitem__(self, index: int, value: int) -> None:
         pass
@@ -83,6 +85,44 @@ class _InferenceCell:
 
 INFERENCE: Final[Any] = _InferenceCell()
 """The version cell of all inference tensors."""
+
+
+class admitting:
+    """A context in which nodes may save inference tensors.
+
+    Attributes
+    ----------
+    used
+        Whether one has, or may have.
+    outer
+        The context around it.
+    """
+
+    __slots__ = ("_token", "outer", "used")
+
+    def __enter__(self) -> admitting:
+        self.used = False
+        self.outer = _admitting.get()
+        self._token = _admitting.set(self)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        _admitting.reset(self._token)
+        if self.outer is not None and self.used:
+            self.outer.used = True
+
+
+_admitting: ContextVar[admitting | None] = ContextVar("retrograd.admitting", default=None)
+
+
+def unsavable() -> RuntimeError:
+    """The error of a node that would save an inference tensor."""
+    return RuntimeError(
+        "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference "
+        "mode in computation tracked by autograd. To work around this, you can make a clone to get a "
+        "normal tensor and use it in autograd, or use `retrograd.no_grad()` instead of "
+        "`retrograd.inference_mode()`."
+    )
 
 
 class Signature(NamedTuple):

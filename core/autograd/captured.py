@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from retrograd.autograd.modes import current_mode
 from retrograd.levels import innermost_derivative, is_mapped
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def refuse_captured(tensor: Tensor, op: Op | str, operands: Sequence[Any] = ()) 
     while any(tensor._k is table for table in inside):  # what a `vmap` in the function sees of a tensor outside of it
         tensor = tensor._array.value
     cell: Any = tensor._cell
-    if type(cell) is not list or (len(cell) > 2 and cell[2] >= derivative.number):
+    if (len(cell) > 2 and cell[2] >= derivative.number) if type(cell) is list else current_mode().inference:
         return
     if not any(cell is each for each in derivative.admitted):
         raise RuntimeError(

@@ -26,6 +26,7 @@ from retrograd.func.vmap import vmap
 from retrograd.levels import Derivative, innermost_vmap, running
 from retrograd.ops.factories import zeros_like
 from retrograd.ops.shape import alias_of
+from retrograd.storage import admitting, unsavable
 from retrograd.tensor import Tensor, wrap_array
 from retrograd.utils._pytree import tree_flatten, tree_map, tree_unflatten, treespec_pprint
 
@@ -35,16 +36,27 @@ Argnums = int | tuple[int, ...]
 
 
 class _recording:
-    """A context in which operators are recorded, in inference mode too: what they make is cut off afterwards."""
+    """A context in which operators are recorded, in inference mode and of inference tensors too.
 
-    __slots__ = ("_mode",)
+    What they make is cut off afterwards.
+    """
 
-    def __enter__(self) -> None:
+    __slots__ = ("_admitting", "_mode")
+
+    def __enter__(self) -> _recording:
+        self._admitting = admitting().__enter__()
         mode = self._mode = current_mode()
         set_mode(dataclasses.replace(mode, grad=True) if mode.inference else mode.but(grad=True))
+        return self
 
     def __exit__(self, *exc_info: object) -> None:
         set_mode(self._mode)
+        self._admitting.__exit__()
+
+    @property
+    def bound(self) -> bool:
+        """Whether nodes have saved inference tensors, so that what they make must not get into the caller's graph."""
+        return self._admitting.used and self._admitting.outer is None
 
 
 def _fresh(tensor: Any) -> Any:
@@ -62,6 +74,8 @@ def _fresh(tensor: Any) -> Any:
         tensor = table.lift(tensor)
     alias = alias_of(tensor) if tensor._edge is not None else detached(tensor)
     if alias._edge is None:
+        if alias.is_inference():
+            alias._cell = [0]
         alias._set_requires_grad()
         for level in current_mode().dual:
             level.note_leaf(alias)
@@ -114,10 +128,18 @@ def _cut(tensor: Tensor) -> Tensor:
     return alias
 
 
-def close(results: list[Any], own: Sequence[Tensor]) -> list[Any]:
-    """Cut results off the transform's own graph when nobody outside needs it, or nothing is recorded there."""
+def close(results: list[Any], own: Sequence[Tensor], bound: bool = False) -> list[Any]:
+    """Cut results off the transform's own graph when nobody outside needs it, or nothing is recorded there.
+
+    Raises
+    ------
+    RuntimeError
+        If the graph is `bound` to the transform, and somebody does.
+    """
     if not current_mode().grad or _is_constant([each for each in results if isinstance(each, Tensor)], own):
         return [_cut(each) if isinstance(each, Tensor) else each for each in results]
+    if bound:
+        raise unsavable()
     return [_cut(each) if isinstance(each, Tensor) and _is_constant([each], own) else each for each in results]
 
 
@@ -178,13 +200,13 @@ def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool
 
     @functools.wraps(func)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with _recording(), running(Derivative("grad", tree_flatten((args, kwargs))[0])):
+        with _recording() as region, running(Derivative("grad", tree_flatten((args, kwargs))[0])):
             chosen = tree_map(_fresh, select(args, argnums))
             output = func(*_others(args, argnums, chosen), **(tree_map(_own, kwargs) if kwargs else {}))
             value, aux = _value_and_aux(output, has_aux)
             leaves, spec = tree_flatten(chosen)
             gradients = _gradients(value, leaves)
-        gradients = close([*gradients, value], leaves)
+        gradients = close([*gradients, value], leaves, region.bound)
         value = gradients.pop()
         tree = tree_unflatten(gradients, spec)
         result = tree[0] if isinstance(argnums, int) else tree
@@ -269,7 +291,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
 
 def vjp_of(func: Callable[..., Any], primals: tuple[Any, ...], has_aux: bool, arguments: Any) -> Any:
     """`vjp` of a function that may write to tensors among its own `arguments`."""
-    with _recording(), running(Derivative("vjp", tree_flatten(arguments)[0])):
+    with _recording() as region, running(Derivative("vjp", tree_flatten(arguments)[0])):
         fresh = tree_map(_fresh, primals)
         output = func(*fresh)
         aux = None
@@ -291,14 +313,14 @@ def vjp_of(func: Callable[..., Any], primals: tuple[Any, ...], has_aux: bool, ar
         pairs = [(out, g) for out, g in zip(outputs, given, strict=True) if out._edge is not None]
         if not pairs:
             return tree_unflatten([zeros_like(each) for each in leaves], spec)
-        with _recording():
+        with _recording() as pulled:
             gradients = _autograd_grad(
                 [out for out, _ in pairs], leaves, [g for _, g in pairs], retain_graph=True, create_graph=True,
                 allow_unused=True,
             )  # fmt: skip
-        return tree_unflatten(close(_materialized(gradients, leaves), leaves), spec)
+        return tree_unflatten(close(_materialized(gradients, leaves), leaves, pulled.bound), spec)
 
-    shown = tree_unflatten(close(outputs, leaves), out_spec)
+    shown = tree_unflatten(close(outputs, leaves, region.bound), out_spec)
     return (shown, pull_back, _close_aux(aux, leaves)) if has_aux else (shown, pull_back)
 
 

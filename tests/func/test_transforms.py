@@ -156,3 +156,44 @@ def test_zeros_for_what_a_value_does_not_depend_on_require_no_gradient(backend: 
         print(torch.func.jacrev(lambda a, b: a * 2, argnums=(0, 1))(x, x))
         """
     )
+
+
+_OF_INFERENCE = """
+    fn = torch.func
+    o = torch.ones(2)
+    leaf = torch.ones(2, requires_grad=True)
+    with torch.inference_mode():
+        i = torch.tensor([2., 3.])
+    class Times(torch.autograd.Function):
+        @staticmethod
+        def forward(x, y): return x * y
+        @staticmethod
+        def setup_context(ctx, inputs, output): ctx.save_for_backward(*inputs)
+        @staticmethod
+        def backward(ctx, g): return g * ctx.saved_tensors[1], None
+"""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "fn.grad(lambda x: (x * i).sum())(o)",
+        "fn.jacrev(lambda x: x * i)(o)",
+        "fn.vjp(lambda x: x * i, o)[1](o)",
+        "fn.hessian(lambda x: (x * i * x).sum())(o)",
+        "fn.grad(lambda y: fn.grad(lambda x: (x * i * x).sum())(y).sum())(o)",
+        "fn.grad(lambda x: (x * x).sum())(i)",
+        "fn.grad(lambda x, y: (x * y).sum())(o, i)",
+        "fn.grad(lambda x: fn.vmap(lambda row: (row * i).sum())(x).sum())(torch.ones(3, 2))",
+        "fn.grad(lambda x: (x.clone().mul_(i)).sum())(o)",
+        "fn.grad(lambda x: Times.apply(i.view(2) @ x, i).sum())(o)",
+        "fn.grad(lambda x: i.mul_(x).sum())(o)",
+        "fn.grad(lambda x: (x * i).sum())(leaf)",
+        "fn.grad(lambda x: (x * x * leaf * i).sum())(o)",
+        "fn.grad(lambda x: (x * leaf).sum())(o)",
+        "leaf * i",
+        "torch.autograd.functional.jacobian(lambda x: x * i, o)",
+    ],
+)
+def test_a_function_may_use_inference_tensors(call: str, backend: str) -> None:
+    assert_same(f"attempt(lambda: {call})", _OF_INFERENCE)
