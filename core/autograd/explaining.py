@@ -54,9 +54,9 @@ def note_formula(error: BaseException, node: Node, grad: Any) -> None:
     if getattr(error, "_noted", None) is not None:
         return  # by a pass inside this one, or by whoever raised it
     arrived = grad if isinstance(grad, list) else [grad]
-    shapes = ", ".join("None" if each is None else str(list(each.shape)) for each in arrived)
+    shapes = " and ".join("None" if each is None else str(list(each.shape)) for each in arrived)
     error.add_note(
-        f"Raised while {node.name()} computed its gradients from one of shape {shapes}."
+        f"Raised while {node.name()} computed the gradients of its inputs from that of its output, of shape {shapes}."
         + (
             _at(f"The forward call of {node.name()} was", stack_of(node))
             or " Run the forward pass inside retrograd.autograd.detect_anomaly() to be shown the line that called it."

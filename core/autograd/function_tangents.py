@@ -80,11 +80,11 @@ class _Call:
             for each, zero in zip(tangents, self.zeros, strict=True)
         ]
         versions = [_version(each) for each in tangents]
-        self.ctx._saved_for_forward = self.kept
+        before, self.ctx._saved_for_forward = self.ctx._saved_for_forward, self.kept
         try:
             pushed = self.function.jvp(self.ctx, *given)
         finally:
-            self.ctx._saved_for_forward = ()
+            self.ctx._saved_for_forward = before
         pushed = pushed if isinstance(pushed, tuple) else (pushed,)
         self._check_types(pushed)
         for place, tangent in enumerate(pushed):

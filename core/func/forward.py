@@ -121,6 +121,8 @@ def _evaluate(
         output, aux = output
         aux = tree_map(functools.partial(_aux_leaf, level), aux)
     outputs, out_spec = tree_flatten(output)
+    if isinstance(level, Tape):
+        return outputs, out_spec, aux
     if not outputs or outputs == [None]:
         raise RuntimeError(f"{_JVP}: Expected f to be a function that has non-empty output (got output = {outputs})")
     for each in outputs:
@@ -169,7 +171,7 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
     slots = [tape.slot() for _ in flat]
     outputs, out_spec, _ = _evaluate(tape, func, flat, slots, spec, False)
     ends = [tangent_of(each, tape) for each in outputs]
-    values = [unpack_at(tape, each).primal for each in outputs]
+    values = [unpack_at(tape, each).primal if isinstance(each, Tensor) else each for each in outputs]
     replays = tape.is_intact()
 
     def apply(*tangents: Any) -> Any:
@@ -185,10 +187,15 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
                 "linearize was called. Clone it before it is modified, or call linearize again."
             )
         found = tape.play(dict(zip(slots, given, strict=True)), ends)
-        pushed = [zeros_like(value) if each is None else each for each, value in zip(found, values, strict=True)]
+        pushed = [_zeros_of(value) if each is None else each for each, value in zip(found, values, strict=True)]
         return tree_unflatten(close(pushed, tape.leaves), out_spec)
 
     return tree_unflatten(values, out_spec), apply
+
+
+def _zeros_of(value: Any) -> Any:
+    """The tangent of what does not depend on the inputs; what is no tensor stands for itself."""
+    return zeros_like(value) if isinstance(value, Tensor) else value
 
 
 def _check_tangents(tangents: Sequence[Any], primals: Sequence[Tensor]) -> None:

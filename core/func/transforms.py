@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from retrograd.autograd.api import grad as _autograd_grad
+from retrograd.autograd.graph import disable_saved_tensors_hooks
 from retrograd.autograd.modes import current_mode, set_mode
 from retrograd.autograd.node import AccumulateGrad
 from retrograd.autograd.tangents import detached, set_tangent, tangents_of
@@ -57,6 +58,13 @@ class _recording:
     def bound(self) -> bool:
         """Whether nodes have saved inference tensors, so that what they make must not get into the caller's graph."""
         return self._admitting.used and self._admitting.outer is None
+
+
+def _without_hooks() -> disable_saved_tensors_hooks:
+    return disable_saved_tensors_hooks(
+        "retrograd.func.{grad, vjp, jacrev, hessian} don't yet support saved tensor hooks. Please open an issue with "
+        "your use case."
+    )
 
 
 def _fresh(tensor: Any) -> Any:
@@ -200,7 +208,7 @@ def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool
 
     @functools.wraps(func)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with _recording() as region, running(Derivative("grad", tree_flatten((args, kwargs))[0])):
+        with _without_hooks(), _recording() as region, running(Derivative("grad", tree_flatten((args, kwargs))[0])):
             chosen = tree_map(_fresh, select(args, argnums))
             output = func(*_others(args, argnums, chosen), **(tree_map(_own, kwargs) if kwargs else {}))
             value, aux = _value_and_aux(output, has_aux)
@@ -291,7 +299,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
 
 def vjp_of(func: Callable[..., Any], primals: tuple[Any, ...], has_aux: bool, arguments: Any) -> Any:
     """`vjp` of a function that may write to tensors among its own `arguments`."""
-    with _recording() as region, running(Derivative("vjp", tree_flatten(arguments)[0])):
+    with _without_hooks(), _recording() as region, running(Derivative("vjp", tree_flatten(arguments)[0])):
         fresh = tree_map(_fresh, primals)
         output = func(*fresh)
         aux = None

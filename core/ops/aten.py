@@ -44,7 +44,7 @@ _OVERLOADS = {
     name: overload
     for overload, names in {
         "Tensor": "add sub _rsub mul true_divide _remainder _fmod _copysign _clamp _clamp_min _clamp_max eq ne lt le "
-        "gt ge bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift _lerp fill_tensor _index "
+        "gt ge bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift _lerp _fill_tensor _index "
         "ldexp _xlogy",
         "Scalar": "_rsub_number _remainder_number _fmod_number _copysign_number _lerp_number _masked_fill fill "
         "_pow_of_number",

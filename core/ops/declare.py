@@ -98,6 +98,8 @@ class Op:
         The name without the underscores of operators that have no public function.
     shown_name
         PyTorch's name of the operator, after that of the node: `mean`, also of `mean_all`.
+    written_name
+        That of the variant in place.
     promote
         `"common"`: inputs are brought to one type. `"float"`: to a floating-point one. None: they
         are used as they are.
@@ -166,6 +168,7 @@ class Op:
         self.jvp_needs = _needs(jvp) if isinstance(jvp, dict) else {}
         self.node_class = _node_class(node or _node_name(self.name), outputs, differentiable or outputs)
         self.shown_name = operator_name(self.node_class.__name__).removeprefix("aten::")
+        self.written_name = f"{self.shown_name if self.name.startswith('_') else self.name}_"
         if "*" not in self.vjp and not all(name in self.vjp for name in self.inputs):
             self.node_class.shown = tuple(i for i, name in enumerate(self.inputs) if name in self.vjp)
         self.plans = _PlanTable(self, None)

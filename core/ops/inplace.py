@@ -55,11 +55,11 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
         name = operator_name(op.node_class.__name__) + "_"
         return mode.profiler.call(name, call_inplace, op, target, *rest)
     if op.numbers:
-        rest = dispatch.with_numbers(op, op.name + "_", (target, *rest))[1:]
+        rest = dispatch.with_numbers(op, op.written_name, (target, *rest))[1:]
     if births:
         refuse_captured(target, op, rest)
     inputs, values = dispatch._split(op, (target, *rest))
-    k = dispatch.common_kernels(op.name + "_", inputs)
+    k = dispatch.common_kernels(op.written_name, inputs)
     if k.level or op.raw:
         inputs = at_level_of(op, target, inputs, [each for name in op.raw for each in values[name]])
         k = target._k
@@ -85,9 +85,9 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
         node.plan.save_results(node, [target])
         if mode.saved_hooks:
             node.plan.pack(node, outputs=[target], results=True)
-        rebase(target, node, op.name + "_")
+        rebase(target, node, op.written_name)
     else:
-        sign(target._cell, op.name + "_", None, dispatch.stack_of_caller() if mode.anomaly else None)
+        sign(target._cell, op.written_name, None, dispatch.stack_of_caller() if mode.anomaly else None)
     if mode.dual:
         push_write(target, tangents)
         if records:
@@ -110,7 +110,7 @@ _OF_ONE_VALUE = frozenset(("fill", "zero"))
 
 See `retrograd.ops.expanded` for others."""
 
-_OF_A_NUMBER = frozenset(("fill_tensor", "_masked_fill_tensor", "_index_fill_tensor"))
+_OF_A_NUMBER = frozenset(("_fill_tensor", "_masked_fill_tensor", "_index_fill_tensor"))
 """Whose last input, of no dimension, may be in the memory that is written to: it is read before."""
 
 
@@ -187,7 +187,7 @@ dispatch.in_place[Target] = call_inplace
 
 def in_place_of(op: Op) -> Callable[..., Tensor]:
     """The in-place variant of an operator: `mul_` of `mul`."""
-    made = _named(specialise.in_place_function(op), op.name + "_", f"In-place version of `{op.name}`.")
+    made = _named(specialise.in_place_function(op), op.written_name, f"In-place version of `{op.name}`.")
     if op.name not in ONE_FACTOR:
         return made
     positional = len(op.signature.parameters) - len(op.keywords)
@@ -258,6 +258,7 @@ def call_out(op: Op, out: Tensor, *arguments: Any) -> Tensor:
         overwrite(out, k.astype(result, out._array.dtype))
     else:
         write(out, k.astype(result, out._array.dtype))
+    sign(out._cell, f"{op.name}(out=...)", None, dispatch.stack_of_caller() if mode.anomaly else None)
     return out
 
 
@@ -327,7 +328,7 @@ def _fill(K, self: Array, value: Any) -> Array:
 
 
 @op(
-    name="fill_tensor",
+    name="_fill_tensor",
     node="FillBackward3",
     vjp={"self": lambda K, g: K.zeros_like(g), "value": lambda K, g: K.sum(g, tuple(range(len(g.shape))), False)},
     jvp="linear",

@@ -25,7 +25,7 @@ from retrograd.dtypes import (
     int64,
 )
 from retrograd.ops.arguments import as_ints
-from retrograd.storage import INFERENCE, overwrite, write
+from retrograd.storage import INFERENCE, overwrite, sign, write
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = [
@@ -143,6 +143,7 @@ def finish(array: Any, to: Destination) -> Tensor:
             write(to.out, array)
         else:
             overwrite(to.out, array)
+        sign(to.out._cell, f"{to.name}(out=...)", None, None)
         made = to.out
     else:
         # Inside `vmap`, what is like a tensor that differs by sample may be written to by each.

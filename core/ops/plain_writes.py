@@ -60,9 +60,9 @@ def wrote(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> bool:
             k.assign(array, result)
     except Exception:  # of whatever kind: the general path finds it again and says it in PyTorch's words
         return False
-    _leave_break(op.shown_name + "_", target, rest)
+    _leave_break(op.written_name, target, rest)
     bump(target)
-    sign(target._cell, op.name + "_", None, None)
+    sign(target._cell, op.written_name, None, None)
     return True
 
 

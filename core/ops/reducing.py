@@ -13,7 +13,7 @@ from retrograd.ops.batching import leading
 from retrograd.ops.declare import composite
 from retrograd.ops.graph import graph_kernel
 from retrograd.overrides import overridden
-from retrograd.storage import overwrite
+from retrograd.storage import overwrite, sign
 
 __all__ = [
     "as_dtype",
@@ -82,6 +82,7 @@ def deliver(name: str, out: Any, result: Any) -> Any:
         out._write(array)
     else:
         overwrite(out, array)
+    sign(out._cell, f"{name}(out=...)", None, None)
     return out
 
 

@@ -201,6 +201,24 @@ def test_a_write_that_is_no_operator_is_not_put_on_the_last_operator() -> None:
     assert "after mul_, was last written to by something that is not an in-place operator" in text
 
 
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (lambda b: b.fill_(retrograd.tensor(2.0)), "fill_"),
+        (lambda b: b.fill_(2.0), "fill_"),
+        (lambda b: b.uniform_(), "uniform_"),
+        (lambda b: retrograd.add(retrograd.ones(3), 1, out=b), "add(out=...)"),
+        (lambda b: retrograd.cumsum(retrograd.ones(3), 0, out=b), "cumsum(out=...)"),
+        (lambda b: retrograd.ones(3, out=b), "ones(out=...)"),
+    ],
+)
+def test_a_write_is_told_by_the_name_that_it_has_in_programs(write: Callable[[Any], Any], name: str) -> None:
+    b = retrograd.ones(3)
+    y = leaf(3) * b
+    write(b)
+    assert f"was last written to by {name}." in notes(y.sum().backward)
+
+
 # -- a freed graph -------------------------------------------------------------------------------
 
 
@@ -342,7 +360,8 @@ class Fails(Function):
 
 def test_a_formula_that_raises_names_its_operator() -> None:
     text = notes(Fails.apply(leaf()).sum().backward, KeyError)
-    assert "Raised while FailsBackward computed its gradients from one of shape [3]." in text
+    said = "Raised while FailsBackward computed the gradients of its inputs from that of its output, of shape [3]."
+    assert said in text
 
 
 def test_in_anomaly_mode_a_formula_that_raises_shows_its_forward_call_and_warns_as_pytorch() -> None:

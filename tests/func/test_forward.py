@@ -241,6 +241,19 @@ def test_linearize_refuses_what_does_not_fit() -> None:
         push(retrograd.ones(2))
 
 
+@pytest.mark.parametrize(
+    "result",
+    ["3", "(x * 2, 3)", "None", "'a'", "()", "{'a': x * 3, 'b': 2}", "(x * 2, None)", "[x, [1.5]]"],
+)
+def test_linearize_passes_on_what_is_no_tensor(result: str) -> None:
+    program = f"""
+        value, push = torch.func.linearize(lambda x: {result}, torch.ones(2))
+        print(value)
+        print(push(torch.ones(2) * 2))
+    """
+    assert_same(program)
+
+
 def test_a_linearized_function_is_freed_when_it_is_dropped() -> None:
     gc.collect()
     gc.disable()

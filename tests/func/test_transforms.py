@@ -197,3 +197,34 @@ _OF_INFERENCE = """
 )
 def test_a_function_may_use_inference_tensors(call: str, backend: str) -> None:
     assert_same(f"attempt(lambda: {call})", _OF_INFERENCE)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "fn.grad(hooked)(o)",
+        "fn.vmap(fn.grad(hooked))(torch.ones(2, 3))",
+        "fn.vjp(hooked, o)[0]",
+        "fn.jacrev(hooked)(o)",
+        "fn.hessian(hooked)(o)",
+        "fn.jacfwd(hooked)(o)",
+        "fn.jvp(hooked, (o,), (o,))",
+        "fn.vmap(hooked)(o)",
+        "within(lambda: fn.grad(plain)(o))",
+        "within(lambda: fn.vjp(plain, o)[0])",
+        "within(lambda: fn.vmap(plain)(o))",
+        "within(fn.vjp(plain, o)[1], torch.tensor(1.0))",
+        "(fn.grad(plain)(o), within(lambda: 1))",
+    ],
+)
+def test_transforms_in_reverse_mode_refuse_hooks_on_saved_tensors(call: str) -> None:
+    given = """
+        fn = torch.func
+        o = torch.ones(3)
+        def within(call, *args):
+            with torch.autograd.graph.save_on_cpu():
+                return call(*args)
+        plain = lambda x: (x * x * x).sum()
+        hooked = lambda x: within(plain, x)
+    """
+    assert_same(f"attempt(lambda: {call})", given)
