@@ -73,6 +73,18 @@ def test_no_differences_are_a_copy() -> None:
     )
 
 
+def test_triangles_are_those_of_matrices() -> None:
+    assert_same(
+        """
+    for few in (torch.tensor(1.0), torch.ones(3)):
+        for call in (torch.tril, torch.triu, few.tril_, few.triu_):
+            attempt(call, *([few] if call in (torch.tril, torch.triu) else []))
+    print(x.tril(), x.triu(1))
+    """,
+        _GIVEN,
+    )
+
+
 def test_what_has_the_common_shape_is_not_expanded() -> None:
     assert_same(
         """

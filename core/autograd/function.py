@@ -9,6 +9,7 @@ import functools
 import inspect
 import warnings
 import weakref
+from abc import ABCMeta
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class FunctionCtx:
+class FunctionCtx(metaclass=ABCMeta):
     """What `forward` leaves for `backward`: the `ctx` argument of both.
 
     Attributes
@@ -162,7 +163,8 @@ class BackwardCFunction(Node):
     """The node of a custom Function's call.
 
     PyTorch's node is the `ctx` itself. Here the two are apart, so that whatever name a user gives an
-    attribute of `ctx` cannot collide with the graph's own; but their attributes are in one dict.
+    attribute of `ctx` cannot collide with the graph's own; but their attributes are in one dict, and each is an
+    instance of the classes of both.
     """
 
     __slots__ = ("__dict__", "ctx", "input_slots", "inputs_info", "output_info", "outputs")
@@ -211,6 +213,9 @@ class BackwardCFunction(Node):
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__name__} object at {id(self):#x}>"
+
+
+FunctionCtx.register(BackwardCFunction)
 
 
 class _FunctionPlan:
@@ -358,6 +363,7 @@ class FunctionMeta(type):
         cls._node_class = type(name + "Backward", (BackwardCFunction,), {"function": cls, **members})
         cls._backward_cls = cls._node_class
         cls._ctx_class = type(name + "Backward", (FunctionCtx,), {"__module__": "retrograd.autograd.function"})
+        Node.register(BackwardCFunction.register(cls._ctx_class))
 
 
 class Function(metaclass=FunctionMeta):

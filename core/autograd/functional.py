@@ -616,5 +616,7 @@ def hessian(
         _require_history(found, "jacobian", strict)
         return found
 
+    if outer_jacobian_strategy == "forward-mode":  # the result has a graph in PyTorch, too
+        points = tuple(each if each.requires_grad else each.detach()._set_requires_grad() for each in points)
     result = jacobian(gradient, points, create_graph, strict, vectorize, outer_jacobian_strategy)
     return result if was_tuple else result[0][0]

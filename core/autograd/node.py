@@ -15,6 +15,7 @@ import itertools
 import re
 import threading
 import weakref
+from abc import ABCMeta
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -67,8 +68,8 @@ class Freed(tuple[()]):
     stack: str | None = None
 
 
-class Node:
-    """One step of the backward pass.
+class Node(metaclass=ABCMeta):
+    """One step of the backward pass, of a class of its operator's own.
 
     Attributes
     ----------
@@ -225,6 +226,13 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} object at {id(self):#x}>"
+
+
+# Those that `torch.autograd.graph.Node` lacks. Classes of nodes, which inherit these methods, are not abstract.
+Node.__abstractmethods__ = frozenset(
+    "_input_metadata _register_hook_dict _sequence_nr metadata name next_functions register_hook "
+    "register_prehook".split()
+)
 
 
 class AccumulateGrad(Node):

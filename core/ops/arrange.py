@@ -379,8 +379,8 @@ def repeat_interleave(
 def _triangle(kernel: str) -> Any:
     """Declares an operator that keeps one triangle of matrices, and of their gradients."""
     return op(
-        kernel,
         name=kernel,
+        graph=kernel,
         node=f"{kernel.title()}Backward0",
         vjp={"self": lambda K, g, diagonal: getattr(K, kernel)(g, diagonal)},
         jvp="linear",
@@ -390,19 +390,38 @@ def _triangle(kernel: str) -> Any:
 
 
 @_triangle("tril")
-def tril(self: Array, diagonal: int = 0) -> Array:
+def tril(K, self: Array, diagonal: int = 0) -> Array:
     """The lower triangle of matrices, the rest zero.
+
+    Raises
+    ------
+    RuntimeError
+        If `self` has less than two dimensions.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.tril.html
     """
+    _check_matrices("tril", self)
+    return K.tril(self, diagonal)
 
 
 @_triangle("triu")
-def triu(self: Array, diagonal: int = 0) -> Array:
+def triu(K, self: Array, diagonal: int = 0) -> Array:
     """The upper triangle of matrices, the rest zero.
+
+    Raises
+    ------
+    RuntimeError
+        If `self` has less than two dimensions.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.triu.html
     """
+    _check_matrices("triu", self)
+    return K.triu(self, diagonal)
+
+
+def _check_matrices(name: str, x: Any) -> None:
+    if len(x.shape) < 2:
+        raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
 
 
 def _batched_undiagonal(B: Any, call: Any, x: Any, shape: Any, offset: int, dim1: int, dim2: int) -> Any:

@@ -103,6 +103,26 @@ PROGRAMS = {
         print(isinstance(y.grad_fn, Node), issubclass(type(y.grad_fn), Node), isinstance(3, Node))
         acc = y.grad_fn.next_functions[0][0]
         print(isinstance(acc, torch.autograd.graph.Node))
+        attempt(Node)
+    """,
+    "contexts_are_nodes": """
+        Node, of = torch.autograd.graph.Node, torch.autograd.function
+
+        class Twice(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                print([isinstance(ctx, each) for each in (Node, of.FunctionCtx, of.BackwardCFunction)])
+                return x * 2
+
+            @staticmethod
+            def backward(ctx, grad):
+                print([isinstance(ctx, each) for each in (Node, of.FunctionCtx, of.BackwardCFunction)])
+                return grad * 2
+
+        y = Twice.apply(torch.ones(2, requires_grad=True))
+        print([isinstance(y.grad_fn, each) for each in (Node, of.FunctionCtx, of.BackwardCFunction)])
+        y.sum().backward()
+        print(issubclass(of.FunctionCtx, Node), isinstance(of.FunctionCtx(), Node))
     """,
     "node_hooks_rules": """
         x = torch.ones(3, requires_grad=True)
