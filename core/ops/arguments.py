@@ -90,14 +90,14 @@ def _wrapped_dims(dim: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ..
     return tuple(sorted(dims)) if ndim else ()
 
 
-_INT = frozenset((int,))
+INT = frozenset((int,))
 
 
 def as_ints(values: tuple[Any, ...]) -> tuple[int, ...]:
     """Ints given one by one or as one sequence: `f(2, 3)` and `f((2, 3))` mean the same."""
     if len(values) == 1 and not hasattr(values[0], "__index__"):
         values = tuple(values[0])
-    if _INT.issuperset(map(type, values)):
+    if INT.issuperset(map(type, values)):
         return values
     return tuple(each if type(each) is int else each.__index__() for each in values)
 

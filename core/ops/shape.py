@@ -19,12 +19,14 @@ from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import UNTRACKED
 from retrograd.autograd.profiler import operator_name
 from retrograd.autograd.stale import make_view_node, make_views_node, view_class
-from retrograd.ops.arguments import as_ints, infer_size, wrap_dim
+from retrograd.dtypes import dtype
+from retrograd.ops.arguments import INT, as_ints, infer_size, wrap_dim
 from retrograd.ops.batching import leading_shaped
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.conversion import contiguous
 from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.graph import graph_kernel
+from retrograd.ops.view_arguments import sizes_or_type
 from retrograd.storage import View, share
 from retrograd.tensor import Tensor, own_edge
 from retrograd.views import (
@@ -230,13 +232,15 @@ def _mT(self: Tensor) -> Tensor:
 
 
 @composite
-def view(input: Tensor, *shape: Any, size: Sequence[int] | None = None) -> Tensor:
-    """The same memory under another shape (one size may be -1).
+def view(input: Tensor, *shape: Any, **named: Any) -> Tensor:
+    """The same memory under another shape (one size may be -1); of the type that it has, outside of the graph.
 
     Raises
     ------
     RuntimeError
-        If the number of elements differs, or the memory layout does not allow it.
+        If the number of elements differs, the memory layout does not allow it, or another type is asked for.
+    TypeError
+        If it is given anything else than sizes or a type.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.view.html
 
@@ -247,14 +251,26 @@ def view(input: Tensor, *shape: Any, size: Sequence[int] | None = None) -> Tenso
     tensor([[0, 1, 2],
             [3, 4, 5]])
     """
-    sizes = as_ints(shape if size is None else (size,))
-    wanted = infer_size(sizes, input.numel())
+    asked = shape if not named and shape and INT.issuperset(map(type, shape)) else sizes_or_type(shape, named)
+    if isinstance(asked, dtype):
+        return _of_type(input, asked)
+    wanted = infer_size(as_ints(tuple(asked)), input.numel())
     if not input.is_contiguous() and view_strides(tuple(input._array.shape), input.stride(), wanted) is None:
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
             "contiguous subspaces). Use .reshape(...) instead."
         )
     return make_view(input, "ViewBackward0", Reshape(wanted))
+
+
+def _of_type(input: Tensor, type_: dtype) -> Tensor:
+    """The memory of `input`, as elements of a type."""
+    if type_ is not input.dtype:
+        raise RuntimeError(
+            f"view(): the memory of a tensor of type {input.dtype} cannot be seen as {type_}. to({type_}) converts the "
+            "elements; their bits can be reinterpreted by NumPy: from_numpy(x.numpy().view(...))."
+        )
+    return input._alias()
 
 
 @op(

@@ -704,3 +704,21 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_same_as_pytorch(name: str, backend: str) -> None:
     assert_same(PROGRAMS[name])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "'int32'", "1.5", "", "None", "(1, 'a')", "1, 'a'", "'a', 1", "2, 1.0", "2.0, 1", "[1.5, 2]", "dtype(), 2",
+        "2, dtype()", "(2,), (1,)", "True", "2, True", "size=3.0", "size=(2, 1)", "shape=(2, 1)", "2, size=(1,)",
+        "torch.tensor(2), 1", "[]", "{}", "dtype=3", "3, dtype=dtype()", "dtype()", "dtype=dtype()", "range(2)",
+        "size=None", "1, (2,)", "torch.Size([1, 2])",
+    ],
+)  # fmt: skip
+def test_what_view_may_be_called_with(arguments: str) -> None:
+    program = f"""
+        dtype = lambda: torch.float32
+        leaf = torch.ones(2, requires_grad=True)
+        attempt(lambda: leaf.view({arguments}))
+    """
+    assert_same(program)
