@@ -97,9 +97,9 @@ def add_to_leaf(leaf: AccumulateGrad, grad: Any, create_graph: bool) -> None:
             # The array becomes `.grad` as it is if nobody else can see it: referred to by the
             # caller's variable, ours and the argument of getrefcount. Otherwise it is copied.
             if k.mutable and (getrefcount(grad) > 3 or not k.owns(grad)):
-                grad = k.copy(grad)
+                grad = k.copy(grad) if grad.shape == leaf._array.shape else _fitted(grad, leaf)
             if k.mutable and len(grad.shape) > 1:
-                grad = _laid_out(grad, leaf._array, k)
+                grad = _laid_out(grad, leaf, k)
             meta.grad = wrap_array(grad if type(grad) is k.array_type else k.as_array(grad), k)
         elif create_graph:
             meta.grad = held + grad
@@ -107,15 +107,24 @@ def add_to_leaf(leaf: AccumulateGrad, grad: Any, create_graph: bool) -> None:
             _add_in_place(held, grad, k)
 
 
-def _laid_out(grad: Any, like: Any, k: Any) -> Any:
+def _fitted(grad: Any, leaf: AccumulateGrad) -> Any:
+    """A copy of a gradient in the shape that its leaf has been given meanwhile, by assigning to `.data`."""
+    made = wrap_array(leaf.k.zeros(tuple(leaf._array.shape), grad.dtype), leaf.k)
+    return made.copy_(wrap_array(grad, leaf.k))._array  # refuses with PyTorch's text
+
+
+def _laid_out(grad: Any, leaf: AccumulateGrad, k: Any) -> Any:
     """A gradient with its leaf's strides, or row-major if the leaf has holes; copied where it is not so already."""
     if not enforce_grad_layout_policy._state.get():
         return grad
+    like = leaf._array
     shape, wanted = tuple(like.shape), k.strides(like)
     if not Layout(shape, wanted).is_dense():
         wanted = contiguous_strides(shape)
     have = k.strides(grad)
-    if tuple(grad.shape) != shape or all(n == 1 or a == b for n, a, b in zip(shape, have, wanted, strict=True)):
+    if tuple(grad.shape) != shape:
+        return grad if have == wanted else _fitted(grad, leaf)
+    if all(n == 1 or a == b for n, a, b in zip(shape, have, wanted, strict=True)):
         return grad
     order = sorted(range(len(shape)), key=lambda axis: -wanted[axis])
     made = k.copy(k.permute_dims(grad, tuple(order)))  # row-major

@@ -212,3 +212,27 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_same_as_pytorch(name: str, backend: str) -> None:
     assert_same(PROGRAMS[name])
+
+
+@pytest.mark.parametrize("new", ["(3,)", "(1,)", "(1, 2)", "(4, 2)"])
+def test_a_copied_gradient_of_a_leaf_that_has_another_shape_meanwhile_takes_its_shape(new: str) -> None:
+    program = f"""
+        b = torch.ones(2, requires_grad=True)
+        y = (b + 1).sum()
+        b.data = torch.zeros({new})
+        y.backward()
+        print(b.grad, b.grad.stride())
+    """
+    assert_same(program)
+
+
+@pytest.mark.parametrize("new", ["(3, 2)", "(2, 2)", "(4, 3)", "(6,)", "(3,)"])
+def test_so_does_one_whose_strides_are_not_the_leafs(new: str) -> None:
+    program = f"""
+        b = torch.ones(2, 3, requires_grad=True)
+        y = b.exp().sum()
+        b.data = torch.zeros({new})
+        y.backward()
+        print(b.grad, b.grad.stride())
+    """
+    assert_same(program)
