@@ -352,6 +352,35 @@ def test_results_have_pytorchs_names_nodes_and_types(backend: str) -> None:
     )
 
 
+def test_older_functions_of_triangles_have_nodes_and_gradients_of_their_own(backend: str) -> None:
+    assert_same(
+        """
+        x = (torch.eye(3) * 3 + torch.arange(9.0).reshape(3, 3) / 8).requires_grad_()
+        b = torch.arange(6.0).reshape(3, 2).requires_grad_()
+        for call in (
+            lambda: torch.cholesky_solve(b, x), lambda: b.cholesky_solve(x.expand(2, 3, 3), upper=True),
+            lambda: torch.cholesky_inverse(x), lambda: x.cholesky_inverse(True), lambda: torch.cholesky(x @ x.mT),
+            lambda: torch.triangular_solve(b, x)[0], lambda: torch.triangular_solve(b, x, True, True, True)[0],
+            lambda: torch.triangular_solve(b, x, upper=False, transpose=True)[1],
+        ):
+            found = call()
+            (first,) = torch.autograd.grad(found.sum(), x, create_graph=True)
+            (second,) = torch.autograd.grad(first.sin().sum(), x, allow_unused=True)
+            rounded = [each if each is None else each.mul(1000).round() for each in (first, second)]
+            print(type(found.grad_fn).__name__, [each + 0 if each is not None else each for each in rounded])
+        tangent = (torch.ones(3, 3),)
+        print(torch.func.jvp(lambda x: torch.cholesky_solve(b.detach(), x), (x.detach(),), tangent)[1])
+        print(torch.func.jvp(lambda x: torch.triangular_solve(b.detach(), x)[0], (x.detach(),), tangent)[1])
+        for call in (torch.triangular_solve, torch.cholesky_solve):
+            for given in ((V, A), (A, V), (R, A), (A, R), (I, I), (A, A.double()), (H, H)):
+                attempt(call, *given)
+        attempt(torch.cholesky_inverse, I)
+        attempt(torch.cholesky, I)
+        """,
+        GIVEN,
+    )
+
+
 def test_the_gradient_of_a_determinant_is_right_where_it_is_zero(backend: str) -> None:
     """The cofactors, as finite differences have it; PyTorch's are zero where a pivot is zero exactly."""
     x = retrograd.tensor([[1.0, 2.0], [2.0, 4.0]], dtype=retrograd.float64, requires_grad=True)

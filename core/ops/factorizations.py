@@ -112,7 +112,7 @@ def _triangle(K: Any, x: Any, upper: bool, unitriangular: bool) -> Any:
 
 def _triangular_self_vjp(K: Any, g: Any, self: Any, result: Any, upper: bool, unitriangular: bool) -> Any:
     solved = K.solve_triangular(self.mT, g, not upper, unitriangular)
-    return -_triangle(K, K.matmul(solved, result.mT), upper, unitriangular)
+    return _triangle(K, -K.matmul(solved, result.mT), upper, unitriangular)
 
 
 def _triangular_self_jvp(K: Any, t: Any, self: Any, result: Any, upper: bool, unitriangular: bool) -> Any:
@@ -285,6 +285,19 @@ def _cholesky_jvp(K: Any, t: Any, result: Any) -> Any:
 )
 def _linalg_cholesky(self: Array) -> Array:
     """The lower triangular L of each ``L @ L^H``."""
+
+
+@op(
+    "cholesky",
+    name="_cholesky",
+    node="CholeskyBackward0",
+    vjp={"self": _cholesky_vjp},
+    jvp={"self": _cholesky_jvp},
+    holomorphic=False,
+    batch=leading,
+)
+def _cholesky(self: Array) -> Array:
+    """The same, of PyTorch's older function."""
 
 
 def _qr_square_vjp(K: Any, gq: Any, gr: Any, q: Any, r: Any) -> Any:

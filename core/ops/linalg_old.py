@@ -6,12 +6,12 @@ from typing import Any
 
 from retrograd.ops import linalg_norms, linalg_products, linalg_solving, linalg_spectra, return_types
 from retrograd.ops.autocasting import in_float32
-from retrograd.ops.declare import composite, publics
-from retrograd.ops.factories import eye
-from retrograd.ops.factorizations import _linalg_slogdet
-from retrograd.ops.linalg import matmul
-from retrograd.ops.linalg_checks import check_floating, check_square
-from retrograd.ops.linalg_solving import factorized, solve_triangular
+from retrograd.ops.batching import each_leading, leading
+from retrograd.ops.declare import Array, composite, op, publics
+from retrograd.ops.factorizations import _cholesky, _h, _linalg_slogdet, _triangle
+from retrograd.ops.graph import G
+from retrograd.ops.linalg_checks import check_floating, check_square, implemented
+from retrograd.ops.linalg_solving import equally_many, factorized
 from retrograd.tensor import Tensor
 
 __all__: list[str] = []
@@ -87,7 +87,98 @@ def cholesky(input: Tensor, upper: bool = False) -> Tensor:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.cholesky.html
     """
-    return factorized("cholesky", input, upper)
+    check_square("cholesky", input)
+    implemented("cholesky_cpu", input)
+    return factorized("cholesky", input, upper, _cholesky)
+
+
+def _check_equation(name: str, b: Tensor, A: Tensor) -> None:
+    """Refuse what is no ``A @ X == b``."""
+    n, m = A.shape[-2:]
+    if n != m:
+        raise RuntimeError(f"A must be batches of square matrices, but they are {n} by {m} matrices")
+    if b.shape[-2] != n:
+        raise RuntimeError(
+            f"Incompatible matrix sizes for {name}: each A matrix is {n} by {n} but each b matrix is "
+            f"{b.shape[-2]} by {b.shape[-1]}"
+        )
+    if b.dtype is not A.dtype:
+        raise RuntimeError(
+            f"Expected b and A to have the same dtype, but found b of type {b.dtype.type_name} and A of type "
+            f"{A.dtype.type_name} instead."
+        )
+    implemented(f"{name}_cpu", A)
+
+
+def _solved(K: Any, x: Any, factor: Any, upper: bool) -> Any:
+    """``inv(A) @ x``, where a triangle of `factor` is the Cholesky factor of A."""
+    if K is G:
+        return _cholesky_solve(x, factor, upper)
+    low = _h(K, factor) if upper else factor
+    return K.solve_triangular(_h(K, low), K.solve_triangular(low, x, False, False), True, False)
+
+
+def _of_factor(K: Any, inner: Any, factor: Any, upper: bool) -> Any:
+    """The gradient of a Cholesky factor of A, where that of A is ``-inner``. All of its elements have one, in PyTorch,
+    although one triangle alone is read."""
+    return -(K.matmul(factor, inner) if upper else K.matmul(inner, factor))
+
+
+def _of_product(K: Any, t: Any, factor: Any, upper: bool) -> Any:
+    """The tangent of A from that of its factor."""
+    half = K.matmul(_h(K, t), factor) if upper else K.matmul(t, _h(K, factor))
+    return half + _h(K, half)
+
+
+def _solve_factor_vjp(K: Any, g: Any, self: Any, input2: Any, result: Any, upper: bool) -> Any:
+    half = K.matmul(_solved(K, g, input2, upper), _h(K, result))
+    return _of_factor(K, half + _h(K, half), input2, upper)
+
+
+@op(
+    name="_cholesky_solve",
+    node="CholeskySolveBackward0",
+    vjp={
+        "self": lambda K, g, input2, upper: _solved(K, g, input2, upper),
+        "input2": _solve_factor_vjp,
+    },
+    jvp={
+        "self": lambda K, t, input2, upper: _solved(K, t, input2, upper),
+        "input2": lambda K, t, input2, result, upper: (
+            -_solved(K, K.matmul(_of_product(K, t, input2, upper), result), input2, upper)
+        ),
+    },
+    holomorphic=False,
+    batch=each_leading,
+    kept=("self", "result"),
+)
+def _cholesky_solve(K, self: Array, input2: Array, upper: bool) -> Array:
+    return _solved(K, self, input2, upper)
+
+
+def _inverse_vjp(K: Any, g: Any, self: Any, result: Any, upper: bool) -> Any:
+    return _of_factor(K, K.matmul(result, K.matmul(g + _h(K, g), result)), self, upper)
+
+
+def _inverse_jvp(K: Any, t: Any, self: Any, result: Any, upper: bool) -> Any:
+    return -K.matmul(result, K.matmul(_of_product(K, t, self, upper), result))
+
+
+@op(
+    name="_cholesky_inverse",
+    node="CholeskyInverseBackward0",
+    vjp={"self": _inverse_vjp},
+    jvp={"self": _inverse_jvp},
+    holomorphic=False,
+    batch=leading,
+)
+def _cholesky_inverse(K, self: Array, upper: bool) -> Array:
+    inverse = K.solve_triangular(_h(K, self) if upper else self, _eye_like(K, self), False, False)
+    return K.matmul(_h(K, inverse), inverse)
+
+
+def _eye_like(K: Any, x: Any) -> Any:
+    return K.broadcast_to(K.eye(x.shape[-1], x.shape[-1], x.dtype), tuple(x.shape))
 
 
 @composite
@@ -111,21 +202,9 @@ def cholesky_solve(input: Tensor, input2: Tensor, upper: bool = False) -> Tensor
     if input.ndim < 2 or input2.ndim < 2:
         which, has = ("b", input.ndim) if input.ndim < 2 else ("u", input2.ndim)
         raise RuntimeError(f"{which} should have at least 2 dimensions, but has {has} dimensions instead")
-    n, m = input2.shape[-2:]
-    if n != m:
-        raise RuntimeError(f"A must be batches of square matrices, but they are {n} by {m} matrices")
-    if input.shape[-2] != n:
-        raise RuntimeError(
-            f"Incompatible matrix sizes for cholesky_solve: each A matrix is {n} by {n} but each b matrix is "
-            f"{input.shape[-2]} by {input.shape[-1]}"
-        )
-    if input.dtype is not input2.dtype:
-        raise RuntimeError(
-            f"Expected b and A to have the same dtype, but found b of type {input.dtype.type_name} and A of type "
-            f"{input2.dtype.type_name} instead."
-        )
-    low = input2.mH if upper else input2
-    return solve_triangular(low.mH, solve_triangular(low, input, upper=False), upper=True)
+    _check_equation("cholesky_solve", input, input2)
+    factor, right = equally_many(input2, input)
+    return _cholesky_solve(right, factor, upper)
 
 
 @composite
@@ -142,9 +221,56 @@ def cholesky_inverse(input: Tensor, upper: bool = False) -> Tensor:
     tensor([[0.2500]])
     """
     check_square("cholesky_inverse", input)
-    one = eye(input.shape[-1], dtype=input.dtype, device=input.device)
-    inverse = solve_triangular(input.mH if upper else input, one, upper=False)
-    return matmul(inverse.mH, inverse)
+    implemented("cholesky_inverse_out_cpu", input)
+    return _cholesky_inverse(input, upper)
+
+
+def _triangular_factor(A: Any, upper: bool, transpose: bool) -> tuple[Any, bool]:
+    """The matrix of the equation, and whether it is its upper triangle that counts."""
+    return (A.mT, not upper) if transpose else (A, upper)
+
+
+def _triangular_vjp(K: Any, g: Any, A: Any, upper: bool, transpose: bool, unitriangular: bool) -> Any:
+    if g[0] is None:
+        return None
+    factor, of_upper = _triangular_factor(A, upper, not transpose)
+    return K.solve_triangular(factor, g[0], of_upper, unitriangular)
+
+
+def _coefficients_vjp(K: Any, g: Any, A: Any, result0: Any, upper: bool, transpose: bool, unitriangular: bool) -> Any:
+    solved = _triangular_vjp(K, g, A, upper, transpose, unitriangular)
+    if solved is None:
+        return g[1]
+    product = K.matmul(result0, solved.mT) if transpose else K.matmul(solved, result0.mT)
+    found = _triangle(K, -product, upper, unitriangular)
+    return found if g[1] is None else found + g[1]
+
+
+def _triangular_jvp(K: Any, t: Any, A: Any, upper: bool, transpose: bool, unitriangular: bool) -> Any:
+    factor, of_upper = _triangular_factor(A, upper, transpose)
+    return K.solve_triangular(factor, t, of_upper, unitriangular), None
+
+
+def _coefficients_jvp(K: Any, t: Any, A: Any, result0: Any, upper: bool, transpose: bool, unitriangular: bool) -> Any:
+    moved = _triangle(K, t, upper, unitriangular)
+    right = -K.matmul(moved.mT if transpose else moved, result0)
+    return _triangular_jvp(K, right, A, upper, transpose, unitriangular)[0], t
+
+
+@op(
+    name="_triangular_solve",
+    node="TriangularSolveBackward0",
+    vjp={"self": _triangular_vjp, "A": _coefficients_vjp},
+    jvp={"self": _triangular_jvp, "A": _coefficients_jvp},
+    outputs=2,
+    batch=each_leading,
+    kept=("self", "result0"),
+)
+def _triangular_solve(
+    K, self: Array, A: Array, upper: bool, transpose: bool, unitriangular: bool
+) -> tuple[Array, Array]:
+    factor, of_upper = _triangular_factor(A, upper, transpose)
+    return K.solve_triangular(factor, self, of_upper, unitriangular), K.copy(A)
 
 
 @composite
@@ -162,9 +288,15 @@ def triangular_solve(
     >>> retrograd.triangular_solve(retrograd.tensor([[4.0]]), retrograd.tensor([[2.0]])).solution
     tensor([[2.]])
     """
-    factor, of_upper = (A.mT, not upper) if transpose else (A, upper)
-    found = solve_triangular(factor, input, upper=of_upper, unitriangular=unitriangular)
-    return return_types.triangular_solve(found, A.clone())
+    for which, each in (("b", input), ("A", A)):
+        if each.ndim < 2:
+            raise RuntimeError(
+                f"torch.triangular_solve: Expected {which} to have at least 2 dimensions, but it has {each.ndim} "
+                "dimensions instead"
+            )
+    _check_equation("triangular_solve", input, A)
+    factor, right = equally_many(A, input)
+    return return_types.triangular_solve(*_triangular_solve(right, factor, upper, transpose, unitriangular))
 
 
 @composite

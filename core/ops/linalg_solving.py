@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from retrograd.autograd.modes import no_grad
@@ -40,8 +41,8 @@ from retrograd.ops.shape import expand, movedim, reshape, squeeze, unsqueeze
 from retrograd.tensor import Tensor
 
 __all__ = [
-    "cholesky", "cholesky_ex", "det", "inv", "inv_ex", "lstsq", "matrix_exp", "matrix_power", "pinv", "slogdet",
-    "solve", "solve_triangular", "tensorinv", "tensorsolve",
+    "cholesky", "cholesky_ex", "det", "equally_many", "factorized", "inv", "inv_ex", "lstsq", "matrix_exp",
+    "matrix_power", "pinv", "slogdet", "solve", "solve_triangular", "tensorinv", "tensorsolve",
 ]  # fmt: skip
 
 # -- inverses ------------------------------------------------------------------------------------
@@ -190,7 +191,7 @@ def _check_solvable(name: str, A: Tensor, B: Tensor, left: bool) -> None:
         )
 
 
-def _equally_many(A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
+def equally_many(A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
     """Both with the same leading dimensions."""
     if A.ndim == 2 and B.ndim == 2:
         return A, B
@@ -247,7 +248,7 @@ def _solved(name: str, A: Tensor, B: Tensor, left: bool) -> tuple[Tensor, Tensor
         raise RuntimeError(f"{name}: Incompatible shapes of A and B for the equation XA = B ({n}x{m} and {rows}x1)")
     _check_solvable(name, A, right, left)
     implemented("lu_cpu", A)
-    first, second = _equally_many(A, right)
+    first, second = equally_many(A, right)
     found = _linalg_solve(first, second) if left else _linalg_solve(first.mT, second.mT).mT
     return (squeeze(found, -1) if is_vector else found), first, second
 
@@ -314,7 +315,7 @@ def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, un
     implemented("triangular_solve_cpu", A)
     if A.dtype is not B.dtype:
         A = A.to(B.dtype)
-    first, second = _equally_many(A, B)
+    first, second = equally_many(A, B)
     if left:
         return _linalg_solve_triangular(first, second, upper, unitriangular)
     return _linalg_solve_triangular(first.mT, second.mT, not upper, unitriangular).mT
@@ -371,7 +372,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     driver = driver or "gelsy"
     right = _check_lstsq(A, B, driver)
     implemented("linalg_lstsq_cpu", A)
-    first, second = _equally_many(A, right)
+    first, second = equally_many(A, right)
     n, m = A.shape[-2:]
     if n >= m:
         q, r = qr(first)
@@ -537,13 +538,13 @@ def _minors(factors: Tensor, A: Tensor) -> list[int]:
     return found
 
 
-def factorized(name: str, A: Tensor, upper: bool) -> Tensor:
+def factorized(name: str, A: Tensor, upper: bool, factorize: Callable[[Tensor], Tensor] = _linalg_cholesky) -> Tensor:
     """The Cholesky factor, or the error for the first matrix that has none."""
     check_square(name, A)
     check_floating(name, A)
     implemented("cholesky_cpu", A)
     source = A.mH if upper else A
-    found = _linalg_cholesky(source)
+    found = factorize(source)
     if not is_finite(found):
         raise_for_element(name, A, _minors(found, source), _INDEFINITE)
     return found.mH if upper else found

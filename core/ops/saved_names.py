@@ -37,6 +37,7 @@ AvgPool3D0: ceil_mode=settings/3 count_include_pad=settings/4 divisor_override=s
 padding=settings/2 self stride=settings/1
 BinaryCrossEntropyWithLogits0: pos_weight? reduction self target weight?
 Bmm0: mat2 self
+Cholesky0: result upper=@false
 Col2Im0: dilation=settings/1 kernel_size=settings/0 padding=settings/2 stride=settings/3
 Complex0: imag real
 ConstantPadNd0: pad
@@ -129,6 +130,7 @@ Sum1: dim keepdim self_sym_sizes
 Take0: index=places/last self
 Topk0: dim indices=result1 self_sym_sizes
 Trace0: self_sym_sizes
+TriangularSolve0: A self solution=result0 transpose unitriangular upper
 UnsafeSplit0: dim self_sym_sizes split_size
 UnsafeView0: self_sym_sizes
 UpsampleBicubic2D0: align_corners=told/0 output_size=told/1 scales_h=told/2 scales_w=told/3 self_sym_sizes
