@@ -106,3 +106,52 @@ def test_second_derivatives_of_bessel_functions() -> None:
     for function in (special.i0, special.i0e, special.i1, special.i1e):
         assert retrograd.autograd.gradgradcheck(function, (x,))
     assert retrograd.autograd.gradgradcheck(lambda t: special.gammainc(retrograd.full_like(t, 2.0), t.abs()), (x,))
+
+
+_OF_ONE = """
+    airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 erfcx modified_bessel_i0 modified_bessel_i1 modified_bessel_k0
+    modified_bessel_k1 ndtri scaled_modified_bessel_k0 scaled_modified_bessel_k1 spherical_bessel_j0
+""".split()
+_POLYNOMIALS = """
+    chebyshev_polynomial_t chebyshev_polynomial_u chebyshev_polynomial_v chebyshev_polynomial_w hermite_polynomial_h
+    hermite_polynomial_he laguerre_polynomial_l legendre_polynomial_p shifted_chebyshev_polynomial_t
+    shifted_chebyshev_polynomial_u shifted_chebyshev_polynomial_v shifted_chebyshev_polynomial_w
+""".split()
+
+
+@pytest.mark.usefixtures("_backend")
+@pytest.mark.parametrize("name", _OF_ONE)
+def test_functions_of_one_number(name: str) -> None:
+    assert_same(f"""
+    f = torch.special.{name}
+    x = torch.tensor([-1.5, -1.0, -0.3, 0.0, 0.4, 1.0, 2.5, 12.0, math.nan])
+    print(f(x), f(x.double()).tolist(), f(torch.tensor([0, 1, 3])), f(x.clone().requires_grad_()).requires_grad)
+    attempt(f, torch.tensor([1j]))
+    attempt(lambda: f(torch.tensor([0.2, 0.7], requires_grad=True)).sum().backward())
+    """)
+
+
+@pytest.mark.usefixtures("_backend")
+@pytest.mark.parametrize("name", _POLYNOMIALS)
+def test_polynomials(name: str) -> None:
+    assert_same(f"""
+    f = torch.special.{name}
+    x, n = torch.tensor([-1.5, -1.0, -0.3, 0.3, 0.4, 1.0, 2.5]), torch.tensor([-1, 0, 1, 2, 3, 5, 7])
+    print(f(x, n).tolist(), f(x.double(), n).tolist(), f(x, 3).tolist(), f(0.3, n).tolist())
+    print(f(x.clone().requires_grad_(), n).requires_grad, f(torch.tensor([2, 3]), 2), f(x, n, out=torch.empty(7)).shape)
+    """)
+
+
+@pytest.mark.usefixtures("_backend")
+def test_zeta_and_derivatives() -> None:
+    assert_same("""
+    S = torch.special
+    x, q = torch.tensor([2.0, 3.0, 1.0, 0.5]), torch.tensor([1.0, 2.5, 1.0, 1.0])
+    print(S.zeta(x, q), S.zeta(2.0, torch.tensor([1.0, -1.0, 0.0])), S.zeta(torch.tensor([2, 3]), 1))
+    q = torch.tensor([1.0, 2.0], requires_grad=True, dtype=torch.float64)
+    print(torch.autograd.grad(S.zeta(x[:2].double(), q).sum(), q))
+    attempt(lambda: S.zeta(q, x[:2].double()).sum().backward())
+    x = torch.tensor([0.1, 0.4, 0.8], requires_grad=True, dtype=torch.float64)
+    for f in S.ndtri, S.erfcx:
+        print(torch.autograd.grad(f(x).sum(), x), f(x).grad_fn.name(), torch.autograd.gradgradcheck(f, x))
+    """)

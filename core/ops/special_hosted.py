@@ -1,0 +1,269 @@
+"""Special functions that SciPy computes on the host, for every backend: Bessel's, Airy's, orthogonal polynomials.
+
+Most of them have no derivative, as in PyTorch: they are there to evaluate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from retrograd.dtypes import Category
+from retrograd.ops.checks import implemented_for
+from retrograd.ops.declare import Array, op
+from retrograd.ops.fused import fused
+
+__all__: list[str] = []
+
+Host = np.ndarray[Any, Any]
+
+
+def _on_host(K: Any, function: str, *arrays: Any) -> Any:
+    """SciPy's function, or one of ours, of arrays of one floating-point type."""
+    import scipy.special
+
+    found = _OWN.get(function) or getattr(scipy.special, function)
+    hosts = [np.asarray(K.to_host(each)) for each in arrays]
+    type_ = hosts[0].dtype
+    wide = [each.astype(np.float32) if type_.itemsize == 2 else each for each in hosts]
+    with np.errstate(all="ignore"):
+        return K.from_host(np.asarray(found(*wide)).astype(type_))
+
+
+def _real(name: str) -> Any:
+    return implemented_for(f"{name}_cpu", Category.BOOL, Category.INTEGER, Category.FLOAT)
+
+
+# -- of one number -------------------------------------------------------------------------------
+
+
+def _declare_of_one(name: str, function: str, text: str, example: str) -> Callable[..., Any]:
+    def body(K, self: Array) -> Array:  # type: ignore[no-untyped-def]  # K, as in every declaration
+        return _on_host(K, function, self)
+
+    body.__name__ = body.__qualname__ = name
+    body.__doc__ = _documented(name, text, example)
+    return op(name=f"_special_{name}", node=_node_of(name), promote="float", check=_real(name))(body)
+
+
+def _node_of(name: str) -> str:
+    return "Special" + "".join(part.capitalize() for part in name.split("_")) + "Backward0"
+
+
+def _documented(name: str, text: str, example: str) -> str:
+    call, result = example.split(" -> ")
+    return f"""{text}
+
+    It has no derivative.
+
+    Source: https://docs.pytorch.org/docs/stable/special.html#torch.special.{name}
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.special.{name}({call})
+    {result}
+    """
+
+
+def _airy(x: Host) -> Host:
+    import scipy.special
+
+    found: Host = scipy.special.airy(x)[0]
+    return found
+
+
+def _spherical(x: Host) -> Host:
+    import scipy.special
+
+    found: Host = scipy.special.spherical_jn(0, x)
+    return found
+
+
+_ONE = "retrograd.tensor([1.0])"
+_BESSEL = "The Bessel function of the {} kind of order {} of each element."
+_MODIFIED = "The modified Bessel function of the {} kind of order {} of each element{}."
+_SCALED = ", times ``exp(input)``"
+
+airy_ai = _declare_of_one("airy_ai", "own airy", "Airy's function Ai of each element.", f"{_ONE} -> tensor([0.1353])")
+bessel_j0 = _declare_of_one("bessel_j0", "j0", _BESSEL.format("first", 0), f"{_ONE} -> tensor([0.7652])")
+bessel_j1 = _declare_of_one("bessel_j1", "j1", _BESSEL.format("first", 1), f"{_ONE} -> tensor([0.4401])")
+bessel_y0 = _declare_of_one("bessel_y0", "y0", _BESSEL.format("second", 0), f"{_ONE} -> tensor([0.0883])")
+bessel_y1 = _declare_of_one("bessel_y1", "y1", _BESSEL.format("second", 1), f"{_ONE} -> tensor([-0.7812])")
+modified_bessel_i0 = _declare_of_one(
+    "modified_bessel_i0", "i0", _MODIFIED.format("first", 0, ""), f"{_ONE} -> tensor([1.2661])"
+)
+modified_bessel_i1 = _declare_of_one(
+    "modified_bessel_i1", "i1", _MODIFIED.format("first", 1, ""), f"{_ONE} -> tensor([0.5652])"
+)
+modified_bessel_k0 = _declare_of_one(
+    "modified_bessel_k0", "k0", _MODIFIED.format("second", 0, ""), f"{_ONE} -> tensor([0.4210])"
+)
+modified_bessel_k1 = _declare_of_one(
+    "modified_bessel_k1", "k1", _MODIFIED.format("second", 1, ""), f"{_ONE} -> tensor([0.6019])"
+)
+scaled_modified_bessel_k0 = _declare_of_one(
+    "scaled_modified_bessel_k0", "k0e", _MODIFIED.format("second", 0, _SCALED), f"{_ONE} -> tensor([1.1445])"
+)
+scaled_modified_bessel_k1 = _declare_of_one(
+    "scaled_modified_bessel_k1", "k1e", _MODIFIED.format("second", 1, _SCALED), f"{_ONE} -> tensor([1.6362])"
+)
+spherical_bessel_j0 = _declare_of_one(
+    "spherical_bessel_j0",
+    "own spherical",
+    "The spherical Bessel function of the first kind of order 0 of each element, ``sin(x) / x``.",
+    f"{_ONE} -> tensor([0.8415])",
+)
+
+
+@op(
+    name="_special_erfcx",
+    node="SpecialErfcxBackward0",
+    promote="float",
+    check=_real("erfcx"),
+    vjp={"self": lambda K, g, self, result: g * (self * result * 2 - 2 / math.sqrt(math.pi))},
+)
+def erfcx(K, self: Array) -> Array:
+    """The complementary error function, times ``exp(x * x)``, so that it is not too small a number.
+
+    Source: https://docs.pytorch.org/docs/stable/special.html#torch.special.erfcx
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.special.erfcx(retrograd.tensor([0.0, 1.0]))
+    tensor([1.0000, 0.4276])
+    """
+    return _on_host(K, "erfcx", self)
+
+
+@op(
+    name="_special_ndtri",
+    node="SpecialNdtriBackward0",
+    promote="float",
+    check=_real("ndtri"),
+    vjp={"self": lambda K, g, result: g * K.exp(result * result / 2) * math.sqrt(2 * math.pi)},
+)
+def ndtri(K, self: Array) -> Array:
+    """The inverse of `ndtr`: up to where the density of the standard normal distribution has a given area.
+
+    Source: https://docs.pytorch.org/docs/stable/special.html#torch.special.ndtri
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.special.ndtri(retrograd.tensor([0.5, 0.8413]))
+    tensor([0.0000, 0.9998])
+    """
+    return _on_host(K, "ndtri", self)
+
+
+def _zeta_has_no_slope(K: Any, g: Any) -> Any:
+    raise NotImplementedError("the derivative for 'zeta' is not implemented.")
+
+
+@op(
+    name="_special_zeta",
+    node="SpecialZetaBackward0",
+    promote="float",
+    check=_real("zeta"),
+    vjp={
+        "self": _zeta_has_no_slope,
+        "other": lambda K, g, self, other: g * -self * fused(zeta)(K, self + 1.0, other),
+    },
+)
+def zeta(K, self: Array, other: Array) -> Array:
+    """Hurwitz's zeta function, the sum of ``(k + other) ** -input`` over k = 0, 1, ...; derived by `other` only.
+
+    Source: https://docs.pytorch.org/docs/stable/special.html#torch.special.zeta
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.special.zeta(retrograd.tensor([2.0, 4.0]), 1)
+    tensor([1.6449, 1.0823])
+    """
+    return _on_host(K, "zeta", self, other)
+
+
+# -- polynomials ---------------------------------------------------------------------------------
+
+
+def _by_degree(evaluate: str, *, shift: bool = False) -> Callable[[Host, Host], Host]:
+    """A family of polynomials at x; of a negative degree they are zero."""
+
+    def found(x: Host, n: Host) -> Host:
+        import scipy.special
+
+        degree, at = np.trunc(n).astype(np.int64), x.astype(np.float64)
+        at = 2 * at - 1 if shift else at
+        family = getattr(scipy.special, f"eval_{evaluate}")
+        values: Host = np.where(degree < 0, 0.0, family(np.maximum(degree, 0), at))
+        return values
+
+    return found
+
+
+def _third_or_fourth(sign: int, *, shift: bool) -> Callable[[Host, Host], Host]:
+    """Chebyshev's polynomials of the third (-1) and fourth (1) kind, from those of the second."""
+    second = _by_degree("chebyu", shift=shift)
+
+    def found(x: Host, n: Host) -> Host:
+        return second(x, n) + sign * second(x, n - 1)
+
+    return found
+
+
+_OWN: dict[str, Callable[..., Host]] = {
+    "own airy": _airy,
+    "own spherical": _spherical,
+    "chebyshev_polynomial_t": _by_degree("chebyt"),
+    "chebyshev_polynomial_u": _by_degree("chebyu"),
+    "chebyshev_polynomial_v": _third_or_fourth(-1, shift=False),
+    "chebyshev_polynomial_w": _third_or_fourth(1, shift=False),
+    "shifted_chebyshev_polynomial_t": _by_degree("chebyt", shift=True),
+    "shifted_chebyshev_polynomial_u": _by_degree("chebyu", shift=True),
+    "shifted_chebyshev_polynomial_v": _third_or_fourth(-1, shift=True),
+    "shifted_chebyshev_polynomial_w": _third_or_fourth(1, shift=True),
+    "hermite_polynomial_h": _by_degree("hermite"),
+    "hermite_polynomial_he": _by_degree("hermitenorm"),
+    "laguerre_polynomial_l": _by_degree("laguerre"),
+    "legendre_polynomial_p": _by_degree("legendre"),
+}
+
+
+def _declare_polynomial(name: str, family: str, value: str) -> Callable[..., Any]:
+    def body(K, self: Array, n: Array) -> Array:  # type: ignore[no-untyped-def]  # K, as in every declaration
+        return _on_host(K, name, self, n)
+
+    body.__name__ = body.__qualname__ = name
+    text = f"{family} of degree `n` at each element; of a negative degree it is 0."
+    body.__doc__ = _documented(name, text, f"retrograd.tensor([0.5]), 2 -> tensor([{value}])")
+    return op(name=f"_special_{name}", node=_node_of(name), promote="float", check=_real(name))(body)
+
+
+_KINDS = {"t": "first", "u": "second", "v": "third", "w": "fourth"}
+_CHEBYSHEV = "The {}Chebyshev polynomial of the {} kind"
+
+chebyshev_polynomial_t, chebyshev_polynomial_u, chebyshev_polynomial_v, chebyshev_polynomial_w = (
+    _declare_polynomial(f"chebyshev_polynomial_{letter}", _CHEBYSHEV.format("", _KINDS[letter]), value)
+    for letter, value in (("t", "-0.5000"), ("u", "0."), ("v", "-1."), ("w", "1."))
+)
+(
+    shifted_chebyshev_polynomial_t,
+    shifted_chebyshev_polynomial_u,
+    shifted_chebyshev_polynomial_v,
+    shifted_chebyshev_polynomial_w,
+) = (
+    _declare_polynomial(f"shifted_chebyshev_polynomial_{letter}", _CHEBYSHEV.format("shifted ", _KINDS[letter]), "-1.")
+    for letter in "tuvw"
+)
+hermite_polynomial_h = _declare_polynomial("hermite_polynomial_h", "The Hermite polynomial, physicists',", "-1.")
+hermite_polynomial_he = _declare_polynomial(
+    "hermite_polynomial_he", "The Hermite polynomial, statisticians',", "-0.7500"
+)
+laguerre_polynomial_l = _declare_polynomial("laguerre_polynomial_l", "The Laguerre polynomial", "0.1250")
+legendre_polynomial_p = _declare_polynomial("legendre_polynomial_p", "The Legendre polynomial", "-0.1250")
