@@ -29,7 +29,7 @@ from retrograd.device import device
 from retrograd.levels import births, is_mapped, note_birth, transforms
 from retrograd.size import Size, size_of
 from retrograd.storage import Meta, share, write
-from retrograd.views import Layout, contiguous_strides
+from retrograd.views import Layout, contiguous_strides, strides_along
 
 __all__ = ["Parameter", "Tensor", "has_node", "own_edge", "rebuild", "wrap_array"]
 
@@ -227,10 +227,19 @@ class Tensor:
             return 0
         return int(self._k.offset(meta.storage.array, self._array))
 
+    def _strides(self) -> tuple[int, ...]:
+        k, meta, shape = self._k, self._meta, tuple(self._array.shape)
+        if not k.mutable:
+            return self._layout().strides
+        strides: tuple[int, ...] = k.strides(self._array)
+        if meta is None or meta.chain is None or not (1 in shape or 0 in shape):
+            return strides
+        base = meta.storage.array
+        return strides_along(meta.chain, Layout(tuple(base.shape), k.strides(base)), strides, shape)
+
     def stride(self, dim: int | None = None) -> Any:
         """How many elements apart neighbours along each dimension lie in memory."""
-        k = self._k
-        strides = k.strides(self._array) if k.mutable else self._layout().strides
+        strides = self._strides()
         if dim is None:
             return strides
         from retrograd.ops.arguments import wrap_dim

@@ -23,8 +23,8 @@ from retrograd.ops.broadcasting import sum_to
 
 __all__ = [
     "AsComplex", "AsReal", "AsStrided", "Chain", "Diagonal", "Expand", "Layout", "Part", "Permute", "Reshape",
-    "Slice", "Step", "branches_of", "contiguous_strides",
-    "in_memory_order", "links_from", "links_to", "scatter_part", "steps_of",
+    "Slice", "Step", "Unsqueeze", "branches_of", "contiguous_strides", "in_memory_order", "links_from", "links_to",
+    "scatter_part", "steps_of", "strides_along",
 ]  # fmt: skip
 
 Shape = tuple[int, ...]
@@ -153,6 +153,17 @@ class Reshape(Step):
 
 
 @dataclass(frozen=True, slots=True)
+class Unsqueeze(Reshape):
+    """A new axis of size 1 at `at`. Its stride is that of PyTorch's `unsqueeze`, which `view` would not give it."""
+
+    at: int
+
+    def restride(self, layout: Layout) -> Layout:
+        ahead, behind = layout.strides[: self.at], layout.strides[self.at :]
+        return Layout(self.shape, (*ahead, behind[0] * layout.shape[self.at] if behind else 1, *behind), layout.offset)
+
+
+@dataclass(frozen=True, slots=True)
 class Slice(Step):
     """Basic indexing, with an int or a (start, stop, step) per leading axis; indices are in range."""
 
@@ -211,9 +222,13 @@ class Expand(Step):
 
     def restride(self, layout: Layout) -> Layout:
         lead = len(self.shape) - len(layout.shape)
-        strides = [0] * lead
-        for n, have, stride in zip(self.shape[lead:], layout.shape, layout.strides, strict=True):
-            strides.append(stride if n == have else 0)
+        strides = [
+            stride if n == have else 0
+            for n, have, stride in zip(self.shape[lead:], layout.shape, layout.strides, strict=True)
+        ]
+        for n in reversed(self.shape[:lead]):
+            behind = len(strides)
+            strides.insert(0, strides[0] * self.shape[-behind] if n == 1 and behind else 0)
         return Layout(self.shape, tuple(strides), layout.offset)
 
 
@@ -375,6 +390,18 @@ class Chain:
                 layout = link._layout = link.step.restride(layout)
             return layout
         return self._layout
+
+
+def strides_along(chain: Chain, base: Layout, found: Shape, shape: Shape) -> Shape:
+    """The strides `found` of a view, but those of dimensions of size 1 as PyTorch's steps would have made them.
+
+    Nothing is read by these, so that a library of arrays makes them what it likes; nor by any of no elements.
+    """
+    layout = base
+    for link in links_to(chain):
+        layout = link.step.restride(layout)
+    empty = 0 in shape
+    return tuple(made if n == 1 or empty else own for n, own, made in zip(shape, found, layout.strides, strict=True))
 
 
 def links_from(chain: Chain | None) -> Iterator[Chain]:

@@ -41,6 +41,7 @@ from retrograd.views import (
     Shape,
     Slice,
     Step,
+    Unsqueeze,
     in_memory_order,
     view_strides,
 )
@@ -401,14 +402,14 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.unsqueeze.html
     """
-    return make_view(input, "UnsqueezeBackward0", Reshape(unsqueezed(input, dim)), dim=dim)
+    return make_view(input, "UnsqueezeBackward0", unsqueezing(input, dim), dim=dim)
 
 
-def unsqueezed(input: Tensor, dim: int) -> tuple[int, ...]:
-    """The shape with a new dimension of size 1 at `dim`."""
+def unsqueezing(input: Tensor, dim: int) -> Unsqueeze:
+    """The step to a view with a new dimension of size 1 at `dim`."""
     shape = tuple(input._array.shape)
     at = wrap_dim(dim, len(shape) + 1)
-    return (*shape[:at], 1, *shape[at:])
+    return Unsqueeze((*shape[:at], 1, *shape[at:]), at)
 
 
 @composite

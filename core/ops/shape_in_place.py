@@ -23,7 +23,7 @@ from retrograd.autograd.rebase import check_writable
 from retrograd.autograd.stale import make_view_node, view_class
 from retrograd.levels import births
 from retrograd.ops.arguments import wrap_dim
-from retrograd.ops.shape import make_view, named_dim, squeezed, strided_layout, swapped, unsqueezed
+from retrograd.ops.shape import make_view, named_dim, squeezed, strided_layout, swapped, unsqueezing
 from retrograd.storage import announce, bump, sign
 from retrograd.tensor import has_node
 from retrograd.views import AsStrided, Chain, Permute, Reshape, links_to
@@ -111,7 +111,7 @@ def squeeze_(self: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
 def unsqueeze_(self: Tensor, dim: int) -> Tensor:
     """In-place version of `unsqueeze`."""
     _check(self)
-    return _change(self, "unsqueeze_", "UnsqueezeBackward1", Reshape(unsqueezed(self, dim)), dim=dim)
+    return _change(self, "unsqueeze_", "UnsqueezeBackward1", unsqueezing(self, dim), dim=dim)
 
 
 def transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
