@@ -234,6 +234,7 @@ class Tensor:
         strides: tuple[int, ...] = k.strides(self._array)
         if meta is None or meta.chain is None or not (1 in shape or 0 in shape):
             return strides
+        assert meta.storage is not None
         base = meta.storage.array
         return strides_along(meta.chain, Layout(tuple(base.shape), k.strides(base)), strides, shape)
 

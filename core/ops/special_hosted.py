@@ -41,7 +41,7 @@ def _real(name: str) -> Any:
 
 
 def _declare_of_one(name: str, function: str, text: str, example: str) -> Callable[..., Any]:
-    def body(K, self: Array) -> Array:  # type: ignore[no-untyped-def]  # K, as in every declaration
+    def body(K, self: Array) -> Array:
         return _on_host(K, function, self)
 
     body.__name__ = body.__qualname__ = name
@@ -236,7 +236,7 @@ _OWN: dict[str, Callable[..., Host]] = {
 
 
 def _declare_polynomial(name: str, family: str, value: str) -> Callable[..., Any]:
-    def body(K, self: Array, n: Array) -> Array:  # type: ignore[no-untyped-def]  # K, as in every declaration
+    def body(K, self: Array, n: Array) -> Array:
         return _on_host(K, name, self, n)
 
     body.__name__ = body.__qualname__ = name
