@@ -97,6 +97,8 @@ class Kernels:
     discrete, counting
         The native types of integers and bools, and those of integers into which a Python int mostly fits.
         Computed from `dtypes`.
+    reinterpret
+        None, or of a mutable library a function of an array and a native type: its memory as elements of that type.
     compile
         None, or a function that compiles a formula over arrays (`jax.jit`): the core then calls
         whole derivative formulas through it.
@@ -121,6 +123,7 @@ class Kernels:
     discrete: frozenset[Any]
     counting: frozenset[Any]
     takes_out: frozenset[Any] = frozenset()
+    reinterpret: Callable[[Any, Any], Any] | None = None
     compile: Callable[..., Any] | None = None
 
     def __init__(self, backend: str, device: str, **members: Any) -> None:

@@ -270,6 +270,7 @@ _OWN = {
     "polygamma": polygamma,
     "real": lambda x: x.real,
     "reciprocal": reciprocal,
+    "reinterpret": lambda x, dtype: x.view(dtype),
     "reshape": reshape,
     "roll": np.roll,
     "round": np.rint,
