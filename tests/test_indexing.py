@@ -335,6 +335,40 @@ PROGRAMS = {
         t(s(0, torch.ones(1, 3, requires_grad=True)))
         t(s(0, torch.ones(3, dtype=torch.double, requires_grad=True)))
     """,
+    "nothing_to_read": """
+        five, first = torch.tensor([5]), torch.tensor([0])
+        for part in (
+            lambda: torch.ones(0, 3)[five], lambda: torch.ones(3, 0)[five], lambda: torch.ones(3, 0)[-five],
+            lambda: torch.ones(3, 0)[five, first], lambda: torch.ones(0, 3)[:, [5]],
+            lambda: torch.ones(3, 4)[five, first[:0]],
+            lambda: torch.ones(2, 3, 0)[:, five], lambda: torch.ones(2, 0, 3)[five, :, first],
+            lambda: torch.ones(3, 0)[5],
+            lambda: torch.ones(3, 0).index_select(0, five), lambda: torch.ones(3, 0).index_select(1, first),
+            lambda: torch.ones(0).take(first), lambda: torch.ones(0).put(first, torch.ones(1)),
+            lambda: torch.ones(3, 0).index_add(0, five, torch.ones(1, 0)),
+            lambda: torch.ones(3, 0).index_copy(0, five, torch.ones(1, 0)),
+            lambda: torch.ones(3, 0).index_fill(0, five, 1.0),
+            lambda: torch.ones(3, 4)[torch.tensor([0, 1]), five[[0, 0, 0]]],
+        ):
+            attempt(lambda: (tuple(part().shape), part().stride()))
+        x = torch.ones(3, 0, requires_grad=True)
+        x[five].sum().backward()
+        x.data[five] = 1
+        print(tuple(x.grad.shape))
+    """,
+    "several_ellipses": """
+        y, w, first = torch.arange(12.0).reshape(3, 4), torch.ones(2, 3, 4, 5), torch.tensor([0])
+        for part in (
+            lambda: y[..., ...], lambda: y[..., 0, ...], lambda: y[0, ..., ..., ...], lambda: y[..., ..., None],
+            lambda: y[..., ..., 0], lambda: y[..., ..., first], lambda: y[..., ..., 1:], lambda: w[..., ..., 0:1],
+            lambda: w[..., first, ..., first], lambda: w[..., first, ...],
+            lambda: w[..., 0, ..., 0], lambda: y[..., ..., True],
+        ):
+            attempt(lambda: (tuple(part().shape), part().sum()))
+        y[..., 0, ...] = 7
+        print(y)
+        attempt(y.__setitem__, (..., ..., first), 1)
+    """,
 }
 
 

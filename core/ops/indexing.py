@@ -62,6 +62,10 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     size = input._array.shape[at] if input.ndim else 1
     low, high = extremes(vector) if vector.numel() else (0, 0)
     if low < 0 or (vector.numel() and high >= size):
+        if not size:
+            raise RuntimeError("index_select(): self indexing axis dim should be positive")
+        if not input.numel():
+            raise RuntimeError(f"INDICES element is out of DATA bounds, id={low if low < 0 else high} axis_dim={size}")
         raise IndexError("index out of range in self")
     source = input if input.ndim else reshape(input, 1)
     picked = _index_select(source, at, vector.long())
@@ -92,7 +96,13 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     """
     if not input.ndim:
         return of_scalar(index_add, input, dim, index, source, alpha=alpha)
-    return _index_add(input, wrap_dim(dim, input.ndim), index.long(), source, alpha)
+    at = wrap_dim(dim, input.ndim)
+    return _index_add(input, at, _written_places(input, at, index), source, alpha)
+
+
+def _written_places(input: Tensor, at: int, index: Tensor) -> Tensor:
+    """The index of a dimension that is to be written at; where that writes nothing, it is not looked at."""
+    return zeros_like(index.long()) if input._array.shape[at] and not input.numel() else index.long()
 
 
 def of_scalar(function: Any, input: Tensor, dim: int, index: Tensor, *rest: Any, **options: Any) -> Tensor:
@@ -190,7 +200,8 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     if not input.ndim:
         return of_scalar(index_copy, input, dim, index, source)
     at = wrap_dim(dim, input.ndim)
-    return _index_copy(lifted_to(input, (index, source)), (None,) * at + (index.long()._array,), source)
+    places = (None,) * at + (_written_places(input, at, index)._array,)
+    return _index_copy(lifted_to(input, (index, source)), places, source)
 
 
 # -- gather and scatter ------------------------------------------------------------------------
@@ -368,14 +379,16 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     """
     if index.dtype is not dtypes.int64:
         raise RuntimeError(f"take(): Expected a long tensor for index, but got {index.dtype.type_name}")
-    index = flat_positions(index, input.numel())
+    index = flat_positions("take(): tried to take from an", index, input.numel())
     return _take(lifted_to(input, (index,)), (index._array,))
 
 
-def flat_positions(index: Tensor, count: int) -> Tensor:
-    """Positions in a flattened tensor, none of them negative; all checked."""
+def flat_positions(doing: str, index: Tensor, count: int) -> Tensor:
+    """Positions in a flattened tensor, none of them negative; all checked. `doing` begins the error of an empty one."""
     if not index.numel():
         return index
+    if not count:
+        raise IndexError(f"{doing} empty tensor")
     low, high = extremes(index)
     if low < -count or high >= count:
         wrong = low if low < -count else high

@@ -328,7 +328,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
             "put_(): Expected source and index to have the same number of elements, but got source.numel() = "
             f"{source.numel()}, index.numel() = {index.numel()}"
         )
-    flat = reshape(flat_positions(index, input.numel()), -1)
+    flat = reshape(flat_positions("put_(): Tried to put elements into an", index, input.numel()), -1)
     return _put(lifted_to(input, (flat, source)), flat._array, source, accumulate)
 
 

@@ -16,6 +16,7 @@ from retrograd import dtypes
 from retrograd.autograd.modes import current_mode
 from retrograd.levels import is_mapped
 from retrograd.ops import expanded, inplace
+from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
 from retrograd.ops.checks import extremes
 from retrograd.ops.declare import Array, Raw, composite, op, op_of
@@ -190,10 +191,13 @@ def _view_part(self: Tensor, key: Any) -> tuple[Tensor, Indices, Masks]:
     specified = sum(_dims_taken(each) for each in items)
     if specified > self.ndim:
         raise IndexError(f"too many indices for tensor of dimension {self.ndim}")
+    crowded = sum(each is Ellipsis for each in items) > 1
     viewed, dim = self, 0
     indices: list[Tensor | None] = []
     masks: Masks = ()
     for position, each in enumerate(items):
+        if crowded:
+            _check_reached(viewed, dim, each, position)
         if each is Ellipsis:
             skipped = self.ndim - specified
             dim += skipped
@@ -218,6 +222,18 @@ def _view_part(self: Tensor, key: Any) -> tuple[Tensor, Indices, Masks]:
         else:
             viewed = _select_checked(viewed, dim, each, position)
     return viewed, tuple(indices), masks
+
+
+def _check_reached(viewed: Tensor, dim: int, item: Any, position: int) -> None:
+    """Refuse an item behind the last dimension: each of several `...` skips all dimensions that nothing names."""
+    taken = 0 if isinstance(item, bool) else _dims_taken(item)
+    if not taken or dim + taken <= viewed.ndim:
+        return
+    if isinstance(item, Tensor):
+        raise IndexError(f"too many indices for tensor of dimension {viewed.ndim} (got {dim + taken})")
+    if isinstance(item, int):
+        raise IndexError(f"index {item} is out of bounds for dimension {position} with size 0")
+    wrap_dim(dim, viewed.ndim)
 
 
 def _as_items(key: Any) -> list[Any]:
@@ -395,33 +411,44 @@ def lifted_to(input: Tensor, others: Sequence[Tensor | None]) -> Tensor:
 
 
 def raw_indices(input: Tensor, indices: Sequence[Tensor | None]) -> Any:
-    """Index arrays with negative positions counted from the end; all checked."""
+    """Index arrays with negative positions counted from the end; all checked, if there is anything to read."""
+    shape = tuple(input._array.shape)
+    joint = _joint_shape([tuple(each._array.shape) for each in indices if each is not None])
+    taken = [n for n, each in zip(shape, indices, strict=False) if each is not None]
+    if 0 in taken and 0 not in joint:
+        raise IndexError("index is out of bounds for dimension with size 0")
+    reads = 0 not in shape and 0 not in joint
     raw: list[Any] = []
     for dim, each in enumerate(indices):
         if each is None:
             raw.append(None)
-            continue
-        size = input._array.shape[dim]
-        array, k = each._array, each._k
-        if each.numel():
-            low, high = extremes(each)
-            if low < -size or high >= size:
-                wrong = high if high >= size else low
-                raise IndexError(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
-            if low < 0:
-                array = k.where(k.less(array, 0), k.add(array, size), array)
-        raw.append(array)
-    shapes = [tuple(each.shape) for each in raw if each is not None]
+        elif reads:
+            raw.append(_in_range(each, dim, shape[dim]))
+        else:
+            raw.append(each._k.zeros(joint, each._k.dtypes["int64"]))
+    while raw and raw[-1] is None:
+        raw.pop()
+    return tuple(raw)
+
+
+def _in_range(index: Tensor, dim: int, size: int) -> Any:
+    """The array of an index of a dimension, without negative positions."""
+    array, k = index._array, index._k
+    low, high = extremes(index)
+    if low < -size or high >= size:
+        wrong = high if high >= size else low
+        raise IndexError(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
+    return k.where(k.less(array, 0), k.add(array, size), array) if low < 0 else array
+
+
+def _joint_shape(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
     try:
-        broadcast_shapes(*shapes)
+        return broadcast_shapes(*shapes)
     except RuntimeError:
         listed = ", ".join(str(list(shape)) for shape in shapes)
         raise IndexError(
             f"shape mismatch: indexing tensors could not be broadcast together with shapes {listed}"
         ) from None
-    while raw and raw[-1] is None:
-        raw.pop()
-    return tuple(raw)
 
 
 @op(
