@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from retrograd import memory
+from retrograd.autograd.tangents import tangents_of
 from retrograd.dtypes import bool_
 from retrograd.ops.arguments import as_ints
 from retrograd.ops.arrange import cat
@@ -216,6 +217,8 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     """
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
+    if tangents_of(self):
+        raise RuntimeError("cannot resize variables that has a forward grad")
     wanted = as_ints(sizes)
     offset, count = self.storage_offset(), 1
     for n in wanted:

@@ -25,14 +25,13 @@ from retrograd.levels import births
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.shape import make_view, named_dim, squeezed, strided_layout, swapped, unsqueezing
 from retrograd.storage import announce, bump, sign
-from retrograd.tensor import has_node
+from retrograd.tensor import Tensor, has_node
 from retrograd.views import AsStrided, Chain, Permute, Reshape, links_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from retrograd.autograd.node import Edge
-    from retrograd.tensor import Tensor
 
 __all__ = ["as_strided_", "squeeze_", "t_", "transpose_", "unsqueeze_"]
 
@@ -48,13 +47,19 @@ def _change(
     """Let a tensor become the view of itself that `step` leads to. See Note [Changes of shape in place]."""
     if births:
         refuse_captured(self, operator)
+    return _changed(self, operator, node_name, step, arguments)
+
+
+def _changed(
+    self: Tensor, operator: str, node_name: str, step: Permute | Reshape | AsStrided, arguments: dict[str, Any]
+) -> Tensor:
     mode = current_mode()
     records = mode.grad and self.requires_grad
     announce(self)
     made = make_view(self, node_name, step, **arguments)
     edge = made._edge if records else _edge_in_between(self, node_name, step, arguments)
     if mode.dual:
-        tangents.move_tangents(made, self)
+        _change_tangents(self, made, operator, node_name, step, arguments)
     _lead_back(self, made, step)
     self._set_array(made._array)
     meta = self._own_meta()
@@ -69,6 +74,19 @@ def _change(
         if view is not None:
             view.version = self._cell[0]
     return self
+
+
+def _change_tangents(
+    self: Tensor, made: Tensor, operator: str, node_name: str, step: Permute | Reshape | AsStrided, arguments: Any
+) -> None:
+    """Change the tangents in place as well: whoever gave one to `make_dual` sees that."""
+    for level, outside in tangents.outwards():
+        tangent = tangents.tangent_of(self, level)
+        if isinstance(tangent, Tensor):
+            with tangents.only(outside):
+                _changed(tangent, operator, node_name, step, arguments)
+        elif tangent is not None:  # it stands for one that is not known yet
+            tangents.set_tangent(self, level, tangents.tangent_of(made, level))
 
 
 def _edge_in_between(

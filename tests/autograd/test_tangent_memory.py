@@ -110,6 +110,19 @@ PROGRAMS = {
             one.mul_(3)
             print(one, other, shared)
     """,
+    "changes_of_shape": """
+        for change in (
+            lambda d: d.t_(), lambda d: d.transpose_(0, 1), lambda d: d.unsqueeze_(0), lambda d: d.squeeze_(0),
+        ):
+            with fwAD.dual_level():
+                t = torch.arange(6.0).reshape(2, 3)
+                d = fwAD.make_dual(torch.ones(2, 3), t)
+                attempt(change, d)
+                d.mul_(2)
+                print(tuple(t.shape), t.stride(), t.tolist(), tangent(d).tolist(), tangent(d * d).tolist())
+        with fwAD.dual_level():
+            attempt(fwAD.make_dual(torch.ones(2, 3), torch.ones(2, 3)).resize_, 3, 2)
+    """,
     "with_a_graph": """
         with fwAD.dual_level():
             t = torch.ones(2, requires_grad=True)
