@@ -35,7 +35,8 @@ def test_memory_is_seen_as_elements_of_another_type() -> None:
             attempt(lambda: part.view(kind).stride())
     g = torch.ones(4, requires_grad=True)
     print(g.view(torch.int32), (g * 2).view(torch.int32).add_(1), g.view(dtype=torch.uint8).shape)
-    print(torch.ones(4, dtype=torch.complex64).view(torch.float32), torch.tensor([1, 0], dtype=torch.uint8).view(torch.bool))
+    print(torch.ones(4, dtype=torch.complex64).view(torch.float32))
+    print(torch.tensor([1, 0], dtype=torch.uint8).view(torch.bool))
     """)
 
 

@@ -5,8 +5,10 @@ Source: https://docs.pytorch.org/docs/stable/nn.init.html
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from retrograd import random
@@ -269,3 +271,25 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
         chosen = randperm(rows, generator=generator)[:zeros]
         tensor[chosen.to(tensor.device), column] = 0
     return tensor
+
+
+def _old_name(new: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function by the name that it had without the underscore, with PyTorch's warning."""
+    name = new.__name__
+
+    @functools.wraps(new)
+    def old(*args: Any, **kwargs: Any) -> Tensor:
+        warnings.warn(
+            f"`nn.init.{name[:-1]}` is now deprecated in favor of `nn.init.{name}`.", FutureWarning, stacklevel=2
+        )
+        return new(*args, **kwargs)
+
+    old.__name__ = old.__qualname__ = name[:-1]
+    old.__doc__ = f"The old name of `{name}`."
+    return old
+
+
+uniform, normal, constant = _old_name(uniform_), _old_name(normal_), _old_name(constant_)
+eye, dirac, orthogonal, sparse = _old_name(eye_), _old_name(dirac_), _old_name(orthogonal_), _old_name(sparse_)
+xavier_uniform, xavier_normal = _old_name(xavier_uniform_), _old_name(xavier_normal_)
+kaiming_uniform, kaiming_normal = _old_name(kaiming_uniform_), _old_name(kaiming_normal_)

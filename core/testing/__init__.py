@@ -5,7 +5,7 @@ Source: https://docs.pytorch.org/docs/stable/testing.html
 
 from __future__ import annotations
 
-from retrograd.testing.comparison import assert_close
+from retrograd.testing.comparison import assert_allclose, assert_close
 from retrograd.testing.creation import make_tensor
 
-__all__ = ["assert_close", "make_tensor"]
+__all__ = ["assert_allclose", "assert_close", "make_tensor"]

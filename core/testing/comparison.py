@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cmath
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Number
@@ -25,11 +26,11 @@ from retrograd.dtypes import (
     int64,
     promote_types,
 )
-from retrograd.ops.creation import as_tensor
+from retrograd.ops.creation import as_tensor, tensor
 from retrograd.ops.declare import publics
 from retrograd.tensor import Tensor
 
-__all__ = ["assert_close", "default_tolerances"]
+__all__ = ["assert_allclose", "assert_close", "default_tolerances"]
 
 _TOLERANCES: dict[dtype, tuple[float, float]] = {
     float16: (1e-3, 1e-5), bfloat16: (1.6e-2, 1e-5), float32: (1.3e-6, 1e-5), float64: (1e-7, 1e-7),
@@ -85,6 +86,36 @@ def default_tolerances(*types: dtype) -> tuple[float, float]:
     """The relative and the absolute tolerance for results of these types: the widest of each."""
     found = [_TOLERANCES.get(each, (0.0, 0.0)) for each in types]
     return max(rtol for rtol, _ in found), max(atol for _, atol in found)
+
+
+_OLD_TOLERANCES = {float16: (1e-3, 1e-3), float32: (1e-4, 1e-5), float64: (1e-5, 1e-8)}
+
+
+def assert_allclose(
+    actual: Any,
+    expected: Any,
+    rtol: float | None = None,
+    atol: float | None = None,
+    equal_nan: bool = True,
+    msg: str = "",
+) -> None:
+    """What `assert_close` was before: types may differ, NaN equals NaN, and tolerances are wider.
+
+    Source: https://docs.pytorch.org/docs/stable/testing.html
+    """
+    warnings.warn(
+        "`retrograd.testing.assert_allclose()` is deprecated since 1.12 and will be removed in a future release. "
+        "Please use `retrograd.testing.assert_close()` instead. You can find detailed upgrade instructions in "
+        "https://github.com/pytorch/pytorch/issues/61844.",
+        FutureWarning,
+        stacklevel=2,
+    )
+    ours = actual if isinstance(actual, Tensor) else tensor(actual)
+    theirs = expected if isinstance(expected, Tensor) else tensor(expected, dtype=ours.dtype)
+    if rtol is None and atol is None:
+        found = [_OLD_TOLERANCES.get(each.dtype, (0.0, 0.0)) for each in (ours, theirs)]
+        rtol, atol = (max(each) for each in zip(*found, strict=True))
+    assert_close(ours, theirs, rtol=rtol, atol=atol, equal_nan=equal_nan, check_dtype=False, msg=msg or None)
 
 
 def assert_close(

@@ -22,7 +22,7 @@ from retrograd.tensor import Tensor, wrap_array
 __all__ = [
     "celu", "celu_", "elu", "elu_", "gelu", "glu", "gumbel_softmax", "hardshrink", "hardsigmoid",
     "hardswish", "hardtanh", "hardtanh_", "leaky_relu", "leaky_relu_", "log_softmax", "logsigmoid", "mish",
-    "prelu", "relu", "relu6", "relu_", "rrelu", "selu", "selu_", "sigmoid", "silu", "softmax", "softmin",
+    "prelu", "relu", "relu6", "relu_", "rrelu", "rrelu_", "selu", "selu_", "sigmoid", "silu", "softmax", "softmin",
     "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold", "threshold_",
 ]  # fmt: skip
 
@@ -305,6 +305,11 @@ def rrelu(
     k = random.drawing_level(input._k)
     uniform = random.uniform_array(k, tuple(input._array.shape), input._array.dtype)
     return _apply(activation._rrelu, inplace, input, wrap_array(uniform * (upper - lower) + lower, k))
+
+
+def rrelu_(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Tensor:
+    """`rrelu`, in place."""
+    return rrelu(input, lower, upper, training, inplace=True)
 
 
 def _implicit_dim(name: str, ndim: int, stacklevel: int) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from retrograd.ops.arguments import expand_pair
@@ -18,9 +20,10 @@ from retrograd.tensor import Tensor
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
-    "adaptive_max_pool2d", "adaptive_max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "lp_pool1d",
-    "lp_pool2d", "lp_pool3d", "max_pool1d", "max_pool2d", "max_pool3d", "max_unpool1d", "max_unpool2d",
-    "max_unpool3d",
+    "adaptive_max_pool1d_with_indices", "adaptive_max_pool2d", "adaptive_max_pool2d_with_indices",
+    "adaptive_max_pool3d", "adaptive_max_pool3d_with_indices", "avg_pool1d", "avg_pool2d", "avg_pool3d", "lp_pool1d",
+    "lp_pool2d", "lp_pool3d", "max_pool1d", "max_pool1d_with_indices", "max_pool2d", "max_pool2d_with_indices",
+    "max_pool3d", "max_pool3d_with_indices", "max_unpool1d", "max_unpool2d", "max_unpool3d",
 ]  # fmt: skip
 
 Pair = int | Sequence[int]
@@ -337,3 +340,24 @@ def lp_pool3d(
 ) -> Tensor:
     """The p-norm of each window along three dimensions."""
     return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def _with_indices(pool: Callable[..., Any]) -> Callable[..., Any]:
+    """The pooling function, which gives the positions of what it takes whether they are asked for or not."""
+    place = list(inspect.signature(pool).parameters).index("return_indices")
+
+    @functools.wraps(pool)
+    def found(*args: Any, **kwargs: Any) -> Any:
+        kwargs.pop("return_indices", None)
+        return pool(*args[:place], **kwargs, return_indices=True)
+
+    found.__name__ = found.__qualname__ = f"{pool.__name__}_with_indices"
+    found.__doc__ = f"`{pool.__name__}` with ``return_indices=True``."
+    return found
+
+
+max_pool1d_with_indices, max_pool2d_with_indices = _with_indices(max_pool1d), _with_indices(max_pool2d)
+max_pool3d_with_indices = _with_indices(max_pool3d)
+adaptive_max_pool1d_with_indices = _with_indices(adaptive_max_pool1d)
+adaptive_max_pool2d_with_indices = _with_indices(adaptive_max_pool2d)
+adaptive_max_pool3d_with_indices = _with_indices(adaptive_max_pool3d)

@@ -1,0 +1,32 @@
+"""`functional_call` under the name that it once had."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from retrograd.nn.modules.module import Module
+
+__all__ = ["functional_call"]
+
+
+def functional_call(
+    module: Module,
+    parameters_and_buffers: Any,
+    args: Any = None,
+    kwargs: dict[str, Any] | None = None,
+    *,
+    tie_weights: bool = True,
+    strict: bool = False,
+) -> Any:
+    """`retrograd.func.functional_call`, with PyTorch's warning that this name is the old one."""
+    from retrograd.func.modules import functional_call as current  # which needs modules
+
+    warnings.warn(
+        "`retrograd.nn.utils.stateless.functional_call` is deprecated as of PyTorch 2.0 and will be removed in a "
+        "future version of PyTorch. Please use `retrograd.func.functional_call` instead which is a drop-in "
+        "replacement.",
+        FutureWarning,
+        stacklevel=2,
+    )
+    return current(module, parameters_and_buffers, args, kwargs, tie_weights=tie_weights, strict=strict)
