@@ -12,6 +12,7 @@ from typing import Any
 from retrograd.ops.batching import along, elementwise
 from retrograd.ops.declare import Array, op
 from retrograd.ops.fused import fused
+from retrograd.ops.reducing import into
 
 __all__: list[str] = []
 
@@ -89,9 +90,14 @@ def _gelu_vjp(K: Any, g: Any, self: Any, approximate: str) -> Any:
         t = K.tanh(_gelu_tanh_argument(self))
         slope = (self * self * (3 * 0.044715) + 1) * SQRT_2_OVER_PI
         return g * ((t + 1) * 0.5 + self * 0.5 * (1 - t * t) * slope)
-    cumulative = (K.erf(self * SQRT_HALF) + 1) * 0.5
-    density = K.exp(self * self * -0.5) * ONE_OVER_SQRT_2PI
-    return g * (cumulative + self * density)
+    density = into(K, "multiply", K.exp(into(K, "multiply", self * self, -0.5)), self)
+    slope = into(K, "add", into(K, "multiply", density, ONE_OVER_SQRT_2PI), _cumulative(K, self))
+    return into(K, "multiply", slope, g)
+
+
+def _cumulative(K: Any, x: Any) -> Any:
+    """The normal distribution's."""
+    return into(K, "multiply", into(K, "add", K.erf(x * SQRT_HALF), 1), 0.5)
 
 
 @op(name="_gelu", node="GeluBackward0", vjp={"self": _gelu_vjp}, jvp="elementwise", batch=elementwise)
@@ -99,7 +105,7 @@ def _gelu(K, self: Array, approximate: str) -> Array:
     """``x`` times the normal distribution's cumulative function of ``x``, or an approximation by tanh."""
     if approximate == "tanh":
         return self * 0.5 * (K.tanh(_gelu_tanh_argument(self)) + 1)
-    return self * 0.5 * (K.erf(self * SQRT_HALF) + 1)
+    return into(K, "multiply", _cumulative(K, self), self)
 
 
 def _silu_vjp(K: Any, g: Any, self: Any) -> Any:

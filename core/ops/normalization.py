@@ -16,19 +16,19 @@ from typing import Any
 from retrograd.ops.batching import folded, leading, shared
 from retrograd.ops.declare import Array, op, op_of
 from retrograd.ops.graph import G
-from retrograd.ops.reducing import widened
+from retrograd.ops.reducing import into, widened
 
 __all__: list[str] = []
 
 Ints = tuple[int, ...]
 
 
-def _statistics(K: Any, x: Any, axes: Ints) -> tuple[Any, Any]:
-    """Mean and (biased) variance, with the axes kept."""
+def _statistics(K: Any, x: Any, axes: Ints) -> tuple[Any, Any, Any]:
+    """Mean and (biased) variance, with the axes kept, and the differences from the mean."""
     count = math.prod(x.shape[i] for i in axes)
     mean = K.sum(x, axes, True) / count
     centered = x - mean
-    return mean, K.sum(centered * centered, axes, True) / count
+    return mean, K.sum(centered * centered, axes, True) / count, centered
 
 
 def _inverse_deviation(K: Any, var: Any, eps: float) -> Any:
@@ -40,15 +40,15 @@ def _gradients(
 ) -> tuple[Any, Any, Any]:
     """The gradients by x, weight and bias; `weight` has x's number of axes, `sums` are those it lacks."""
     if K is G and mean is not None:
-        mean, var = _statistics(K, x, axes)
+        mean, var, _ = _statistics(K, x, axes)
     scale = _inverse_deviation(K, var, eps)
-    normal = (x - mean) * scale
+    normal = into(K, "multiply", x - mean, scale)
     for_x = for_weight = for_bias = None
     if needs[0]:
         h = g if weight is None else g * weight
         count = math.prod(x.shape[i] for i in axes)
         mean_h, mean_hx = K.sum(h, axes, True) / count, K.sum(h * normal, axes, True) / count
-        for_x = (h - mean_h - normal * mean_hx) * scale
+        for_x = into(K, "multiply", into(K, "subtract", h - mean_h, normal * mean_hx), scale)
     if needs[1]:
         for_weight = K.sum(g * normal, sums, False) if sums else g * normal
     if needs[2]:
@@ -58,9 +58,9 @@ def _gradients(
 
 def _tangent(K: Any, t: Any, x: Any, weight: Any, eps: float, axes: Ints) -> tuple[Any, None, None]:
     """The result's tangent, from those of x, weight and bias; all have x's number of axes. The statistics get none."""
-    mean, var = _statistics(K, x, axes)
+    _, var, centered = _statistics(K, x, axes)
     scale = _inverse_deviation(K, var, eps)
-    normal = (x - mean) * scale
+    normal = centered * scale
     total = None
     if t[0] is not None:
         count = math.prod(x.shape[i] for i in axes)
@@ -77,11 +77,11 @@ def _affine(total: Any, normal: Any, t: Any) -> Any:
     return total
 
 
-def _scaled(x: Any, mean: Any, scale: Any, weight: Any, bias: Any) -> Any:
-    out = (x - mean) * scale
+def _scaled(K: Any, centered: Any, scale: Any, weight: Any, bias: Any) -> Any:
+    out = into(K, "multiply", centered, scale)
     if weight is not None:
-        out = out * weight
-    return out if bias is None else out + bias
+        out = into(K, "multiply", out, weight)
+    return out if bias is None else into(K, "add", out, bias)
 
 
 def _wide(K: Any, x: Any) -> Any:
@@ -91,8 +91,8 @@ def _wide(K: Any, x: Any) -> Any:
 
 def _normalized(K: Any, x: Any, weight: Any, bias: Any, eps: float, axes: Ints) -> tuple[Any, Any, Any]:
     wide = _wide(K, x)
-    mean, var = _statistics(K, wide, axes)
-    out = _scaled(wide, mean, _inverse_deviation(K, var, eps), _wide(K, weight), _wide(K, bias))
+    mean, var, centered = _statistics(K, wide, axes)
+    out = _scaled(K, centered, _inverse_deviation(K, var, eps), _wide(K, weight), _wide(K, bias))
     if wide is x:
         return out, mean, var
     return tuple(K.astype(each, x.dtype) for each in (out, mean, var))
@@ -174,7 +174,7 @@ def _fixed_batch_norm(
     scale = _inverse_deviation(K, _channels(K, _wide(K, var), ndim), eps)
     channels = (_channels(K, _wide(K, each), ndim) for each in (mean, weight, bias))
     mean, weight, bias = channels
-    out = _scaled(_wide(K, self), mean, scale, weight, bias)
+    out = _scaled(K, _wide(K, self) - mean, scale, weight, bias)
     return K.astype(out, self.dtype) if out.dtype != self.dtype else out
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "counted",
     "deliver",
     "expand",
+    "into",
     "native",
     "reduction",
     "restored",
@@ -111,6 +112,14 @@ def as_dtype(K: Any, x: Any, type_: Any) -> Any:
 def widened(K: Any, x: Any) -> Any:
     """float16 and bfloat16 as float32, to compute in."""
     return K.astype(x, K.dtypes["float32"]) if K.names[x.dtype] in _HALVES else x
+
+
+def into(K: Any, operation: str, x: Any, y: Any) -> Any:
+    """`x`, which nobody else has, combined with `y`, which broadcasts to it: in the memory of `x`, if kernels can."""
+    kernel = getattr(K, operation)
+    if kernel in getattr(K, "takes_out", ()) and type(x) is K.array_type and x.dtype in K.floats:
+        return kernel(x, y, x)
+    return kernel(x, y)
 
 
 def counted(shape: tuple[int, ...], dims: Iterable[int]) -> int:

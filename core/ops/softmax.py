@@ -10,7 +10,7 @@ from retrograd.dtypes import Category, dtype, get_default_dtype
 from retrograd.ops.arguments import wrap_dim, wrap_dims
 from retrograd.ops.batching import along
 from retrograd.ops.declare import Array, Op, op
-from retrograd.ops.reducing import native, reduction, restored
+from retrograd.ops.reducing import into, native, reduction, restored
 
 __all__: list[str] = []
 
@@ -52,7 +52,8 @@ def logsumexp(input: Array, dim: int | Sequence[int], keepdim: bool = False) -> 
 
 def _softmax_vjp(K: Any, g: Any, result: Any, dim: int) -> Any:
     weighted = g * result
-    return weighted - result * K.sum(weighted, (dim,), True)
+    total = K.sum(weighted, (dim,), True)
+    return into(K, "subtract", weighted, result * total)
 
 
 @op("softmax", node="SoftmaxBackward0", vjp={"self": _softmax_vjp}, jvp={"self": _softmax_vjp}, batch=along)
@@ -63,7 +64,7 @@ def _softmax(self: Array, dim: int) -> Array:
 @op(
     "log_softmax",
     node="LogSoftmaxBackward0",
-    vjp={"self": lambda K, g, result, dim: g - K.exp(result) * K.sum(g, (dim,), True)},
+    vjp={"self": lambda K, g, result, dim: g - into(K, "multiply", K.exp(result), K.sum(g, (dim,), True))},
     jvp={"self": lambda K, t, result, dim: t - K.sum(K.exp(result) * t, (dim,), True)},
     batch=along,
 )

@@ -216,7 +216,8 @@ def test_dimensions_of_size_1_have_pytorch_s_strides(backend: str) -> None:
         for view in (
             x.expand(2, 1, 3), x.expand(1, 1, 3), x.expand(1, 3), x.t()[None], x.t().view(1, 3, 1), x[None], x[:, None],
             x.expand(2, 3)[:1].view(1, 3), x.unsqueeze(-1), x.expand(2, 1, 3)[:1], y[:, 0, None],
-            y.transpose(0, 1)[None], part.expand(1, 1, 3), part[None], part.unsqueeze(1), part.view(1, 3), part.view(1, 1, 3), part.t(),
+            y.transpose(0, 1)[None], part.expand(1, 1, 3), part[None], part.unsqueeze(1), part.view(1, 3),
+            part.view(1, 1, 3), part.t(),
             torch.ones(1).expand(1), torch.ones(1, 1).expand(3, 1), torch.tensor(1.0).expand(2, 1), x.unfold(1, 3, 1),
             none[None], none.t(), torch.ones(1, 0).expand(3, 0), torch.ones(2, 0, 3).transpose(0, 2), none.view(3, 0),
         ):
