@@ -264,6 +264,21 @@ def _roll(self: Array, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Array:
     """Shift along non-negative `dims`."""
 
 
+@op(
+    name="_roll_flat",
+    node="RollBackward0",
+    vjp={"self": lambda K, g, shifts: _rolled_flat(K, g, tuple(-s for s in shifts))},
+    jvp="linear",
+)
+def _roll_flat(K, self: Array, shifts: tuple[int, ...]) -> Array:
+    """Shift the elements in row-major order, over the ends of rows."""
+    return _rolled_flat(K, self, shifts)
+
+
+def _rolled_flat(K: Any, x: Any, shifts: tuple[int, ...]) -> Any:
+    return K.reshape(K.roll(K.reshape(x, (-1,)), shifts, (0,)), tuple(x.shape))
+
+
 @composite
 def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
     """A copy with the elements shifted along `dims`, those that fall off the end coming in at the start.
@@ -274,8 +289,9 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
     if not amounts:
         raise RuntimeError("`shifts` required")
     if dims is None or dims == ():
-        flat = _roll(flatten(input), amounts, (0,))
-        return reshape(flat, input.shape)
+        if len(amounts) > 1:
+            raise RuntimeError(f"shifts and dimensions must align. shifts: {len(amounts)}, dims:0")
+        return _roll_flat(input, amounts)
     at = tuple(wrap_dim(each, input.ndim) for each in as_ints((dims,)))
     if len(at) != len(amounts):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(amounts)}, dims:{len(at)}")

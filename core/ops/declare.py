@@ -47,7 +47,7 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
-from retrograd.autograd.node import Node
+from retrograd.autograd.node import UNGENERATED, Node
 from retrograd.autograd.profiler import operator_name
 from retrograd.ops import batching
 from retrograd.ops.decompositions import derived
@@ -330,6 +330,8 @@ def _node_name(name: str) -> str:
 
 def _node_class(name: str, outputs: int, differentiable: int) -> type[Node]:
     members = {"__slots__": (), "outputs": outputs, "differentiable": differentiable, "__module__": "builtins"}
+    if name == "NotImplemented":
+        members["prefix"] = UNGENERATED
     return type(name, (Node,), members)  # in that module in PyTorch, too
 
 

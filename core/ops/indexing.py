@@ -8,13 +8,12 @@ from typing import Any
 from retrograd import dtypes
 from retrograd.autograd.explaining import remember_break
 from retrograd.autograd.modes import current_mode
-from retrograd.autograd.tangents import tangents_of
 from retrograd.levels import is_mapped
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.batching import elementwise, refuse_dynamic
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
 from retrograd.ops.checks import extremes
-from retrograd.ops.declare import Array, Raw, composite, op, publics
+from retrograd.ops.declare import Array, Raw, composite, op, op_of, publics
 from retrograd.ops.dispatch import number_as, result_type
 from retrograd.ops.factories import zeros_like
 from retrograd.ops.inplace import check_broadcast
@@ -140,6 +139,7 @@ def _filling(name: str, node: str) -> Any:
 
 
 _index_fill = _filling("_index_fill", "IndexFillBackward0")
+op_of(_index_fill).node_class.shown = (0,)  # a number is no input of PyTorch's node
 _index_fill_tensor = _filling("_index_fill_tensor", "IndexFillBackward1")
 _index_copy = _filling("_index_copy", "IndexCopyBackward0")
 
@@ -546,9 +546,9 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
                 "masked_fill only supports a 0-dimensional value tensor, but got tensor with "
                 f"{value.ndim} dimension(s)."
             )
-        if value._edge is not None or tangents_of(value) or is_mapped(value):
-            return _masked_fill_tensor(input, mask, value.to(input.dtype))
-        value = value.item()
+        if not is_mapped(value):
+            checked_number(value.detach().item(), input.dtype)
+        return _masked_fill_tensor(input, mask, value.to(input.device).to(input.dtype))
     broadcast_shapes(tuple(input._array.shape), tuple(mask._array.shape))
     return _masked_fill(input, mask, checked_number(value, input.dtype))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from retrograd.autograd.modes import current_mode
@@ -121,6 +122,67 @@ def _addmm(K, self: Array, mat1: Array, mat2: Array, beta: float, alpha: float) 
 def _sum_and_product(K: Any, start: Any, left: Any, right: Any, beta: float, alpha: float) -> Any:
     total = K.add(_scaled(start, beta), _scaled(K.matmul(left, right), alpha))
     return total if total.dtype == left.dtype else K.astype(total, left.dtype)  # a number may widen bfloat16
+
+
+def _column(K: Any, vector: Any) -> Any:
+    return K.reshape(vector, (-1, 1))
+
+
+def _applied(K: Any, matrix: Any, vector: Any) -> Any:
+    """The product of a matrix and a vector."""
+    return K.reshape(K.matmul(matrix, _column(K, vector)), (-1,))
+
+
+def _crossed(K: Any, column: Any, row: Any) -> Any:
+    """The outer product of two vectors."""
+    return _column(K, column) * K.reshape(row, (1, -1))
+
+
+def _sum_jvp(product: Callable[[Any, Any, Any], Any]) -> Any:
+    """The tangent of ``beta * self + alpha * product(left, right)``."""
+
+    def jvp(K: Any, t: Any, left: Any, right: Any, beta: float, alpha: float) -> Any:
+        total = None if t[0] is None else _scaled(t[0], beta)
+        parts = (
+            None if t[1] is None else product(K, t[1], right),
+            None if t[2] is None else product(K, left, t[2]),
+        )
+        for part in parts:
+            if part is not None:
+                total = _scaled(part, alpha) if total is None else total + _scaled(part, alpha)
+        return total
+
+    return jvp
+
+
+@op(
+    name="_addmv",
+    node="AddmvBackward0",
+    vjp={
+        "self": lambda K, g, self_shape, beta: _scaled(_sum_to(K, g, self_shape), beta),
+        "mat": lambda K, g, vec, alpha: _scaled(_crossed(K, g, vec), alpha),
+        "vec": lambda K, g, mat, alpha: _scaled(_applied(K, mat.mT, g), alpha),
+    },
+    jvp={"*": lambda K, t, mat, vec, beta, alpha: _sum_jvp(_applied)(K, t, mat, vec, beta, alpha)},
+    kept={"self": ("alpha",), "mat": ("beta",), "vec": ("beta",)},
+)
+def _addmv(K, self: Array, mat: Array, vec: Array, beta: float, alpha: float) -> Array:
+    return K.add(_scaled(self, beta), _scaled(_applied(K, mat, vec), alpha))
+
+
+@op(
+    name="_addr",
+    node="AddrBackward0",
+    vjp={
+        "self": lambda K, g, self_shape, beta: _scaled(_sum_to(K, g, self_shape), beta),
+        "vec1": lambda K, g, vec2, alpha: _scaled(_applied(K, g, vec2), alpha),
+        "vec2": lambda K, g, vec1, alpha: _scaled(_applied(K, g.mT, vec1), alpha),
+    },
+    jvp={"*": lambda K, t, vec1, vec2, beta, alpha: _sum_jvp(_crossed)(K, t, vec1, vec2, beta, alpha)},
+    kept={"self": ("alpha",), "vec1": ("beta",), "vec2": ("beta",)},
+)
+def _addr(K, self: Array, vec1: Array, vec2: Array, beta: float, alpha: float) -> Array:
+    return K.add(_scaled(self, beta), _scaled(_crossed(K, vec1, vec2), alpha))
 
 
 def _baddbmm_jvp(K: Any, t: Any, batch1: Any, batch2: Any, beta: float, alpha: float) -> Any:
@@ -321,11 +383,26 @@ def addmm(
     return _addmm(input, mat1, mat2, beta, alpha)
 
 
+def _adds(input: Tensor, shape: Sequence[int]) -> bool:
+    """Whether the sum with something of that shape has it too."""
+    return input.ndim <= len(shape) and all(n in (1, m) for n, m in zip(input.shape[::-1], shape[::-1], strict=False))
+
+
+def _multiplies(mat: Tensor, vec: Tensor) -> bool:
+    return mat.ndim == 2 and vec.ndim == 1 and mat.shape[1] == vec.shape[0]
+
+
 @composite
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *old: Any, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * input + alpha * (mat @ vec)``."""
     if old:
         return call_in_old_order(addmv, input, mat, vec, *old)
+    if mat.ndim == 2 and vec.ndim == 1 and input.ndim == 1 and not _adds(input, mat.shape[:1]):
+        raise RuntimeError(
+            f"size mismatch, got input ({input.shape[0]}), mat ({mat.shape[0]}x{mat.shape[1]}), vec ({vec.shape[0]})"
+        )
+    if input.dtype is mat.dtype is vec.dtype and _adds(input, mat.shape[:1]) and _multiplies(mat, vec):
+        return _addmv(input, mat, vec, beta, alpha)
     return _scaled(input, beta) + _scaled(mv(mat, vec), alpha)
 
 
@@ -334,6 +411,14 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *old: Any, beta: float = 1, 
     """``beta * input + alpha * outer(vec1, vec2)``."""
     if old:
         return call_in_old_order(addr, input, vec1, vec2, *old)
+    for name, each in (("vec1", vec1), ("vec2", vec2)):
+        if each.ndim != 1:
+            raise RuntimeError(f"addr: Expected 1-D argument {name}, but got {each.ndim}-D")
+    shape = (*vec1.shape, *vec2.shape)
+    if not _adds(input, shape):
+        expand(input, shape)  # raises with PyTorch's text
+    if input.dtype is vec1.dtype is vec2.dtype:
+        return _addr(input, vec1, vec2, beta, alpha)
     return _scaled(input, beta) + _scaled(outer(vec1, vec2), alpha)
 
 

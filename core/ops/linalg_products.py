@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 from retrograd.dtypes import Category, cpp_name, int64
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.arrange import cat
 from retrograd.ops.autocasting import in_lower_type
-from retrograd.ops.declare import publics
+from retrograd.ops.broadcasting import broadcast_shapes, sum_to
+from retrograd.ops.declare import Array, op, publics
 from retrograd.ops.factories import ones_like
 from retrograd.ops.linalg import matmul
 from retrograd.ops.linalg_checks import check_floating, of_linalg
@@ -95,6 +97,27 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     return squeeze(found, 0) if first.ndim == 1 else found
 
 
+def _vector_product(K: Any, a: Any, b: Any, dim: int) -> Any:
+    def turned(x: Any, by: int) -> Any:
+        return K.roll(x, (-by,), (dim,))
+
+    return turned(a, 1) * turned(b, 2) - turned(a, 2) * turned(b, 1)
+
+
+@op(
+    name="_linalg_cross",
+    node="LinalgCrossBackward0",
+    vjp={
+        "self": lambda K, g, self_shape, other, dim: sum_to(K, _vector_product(K, other, g, dim), self_shape),
+        "other": lambda K, g, self, other_shape, dim: sum_to(K, _vector_product(K, g, self, dim), other_shape),
+    },
+    jvp="multilinear",
+)
+def _linalg_cross(K, self: Array, other: Array, dim: int) -> Array:
+    """Of the same number of dimensions, and both of 3 elements along `dim`."""
+    return _vector_product(K, self, other, dim)
+
+
 @of_linalg
 def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
     """The vector product of vectors of three elements, along `dim`.
@@ -121,8 +144,8 @@ def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
         )
     if input.dtype is not other.dtype:
         raise RuntimeError(f"expected scalar type {input.dtype.type_name} but found {other.dtype.type_name}")
-    roll = publics["roll"]
-    return roll(input, -1, at) * roll(other, -2, at) - roll(input, -2, at) * roll(other, -1, at)
+    broadcast_shapes(tuple(input._array.shape), tuple(other._array.shape))
+    return _linalg_cross(input, other, at)
 
 
 @of_linalg

@@ -9,11 +9,11 @@ from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import UNTRACKED
 from retrograd.autograd.tangents import move_tangents
 from retrograd.ops.arguments import as_ints, wrap_dim
-from retrograd.ops.arrange import cat, flip
+from retrograd.ops.arrange import cat
 from retrograd.ops.broadcasting import broadcast_shapes as common_shape
-from retrograd.ops.declare import composite
+from retrograd.ops.declare import Array, composite, op
 from retrograd.ops.factories import empty, zeros
-from retrograd.ops.shape import chunk_sizes, narrow, reshape, split_views, tensor_split, transpose, unsqueeze
+from retrograd.ops.shape import chunk_sizes, narrow, reshape, split_views, tensor_split, unsqueeze
 from retrograd.size import Size
 from retrograd.storage import INFERENCE, share
 from retrograd.tensor import Tensor
@@ -265,6 +265,28 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
     return reshape(first * second, tuple(n * m for n, m in zip(own, others, strict=True)))
 
 
+def _turned(K: Any, x: Any, turns: int, dims: tuple[int, ...]) -> Any:
+    axes = list(range(len(x.shape)))
+    first, second = (axes[each] for each in dims)
+    if turns % 4 == 0:
+        return K.copy(x)
+    if turns % 4 == 2:
+        return K.flip(x, (first, second))
+    axes[first], axes[second] = second, first
+    return K.permute_dims(K.flip(x, (second if turns % 4 == 1 else first,)), tuple(axes))
+
+
+@op(
+    name="_rot90",
+    node="Rot90Backward0",
+    vjp={"self": lambda K, g, turns, dims: _turned(K, g, -turns, dims)},
+    jvp="linear",
+)
+def _rot90(K, self: Array, turns: int, dims: tuple[int, ...]) -> Array:
+    """Turn by right angles in the plane of two dimensions."""
+    return _turned(K, self, turns, dims)
+
+
 @composite
 def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """Turn by `k` right angles in the plane of two dimensions, from the first towards the second.
@@ -289,13 +311,9 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
         raise RuntimeError(f"expected total dims >= 2, but got total dims = {input.ndim}")
     if dims[0] == dims[1]:
         raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
-    first, second = (wrap_dim(each, input.ndim) for each in dims)
-    turns = k % 4
-    if turns == 0:
-        return input.clone()
-    if turns == 2:
-        return flip(input, (first, second))
-    return transpose(flip(input, (second if turns == 1 else first,)), first, second)
+    for each in dims:
+        wrap_dim(each, input.ndim)
+    return _rot90(input, k, tuple(dims))
 
 
 # -- shapes that broadcast -----------------------------------------------------------------------

@@ -115,6 +115,7 @@ Repeat0: repeats self_sym_sizes
 ReplicationPad1D0: padding=told/0 self
 ReplicationPad2D0: padding=told/0 self
 ReplicationPad3D0: padding=told/0 self
+Rot900: dims k=turns/unsigned
 Rsub0: alpha
 Rsub1: alpha
 Sgn0: result self
@@ -122,6 +123,7 @@ SliceScatter0: dim=index/ahead end=index/stop start=index/start step=index/step
 SmoothL1Loss0: beta=number reduction self target
 SoftMarginLoss0: reduction self target
 Sort0: dim indices=result1 self_sym_sizes
+Sort1: dim indices=result1 self_sym_sizes
 Std0: correction dim keepdim result self
 StdMean0: correction dim keepdim result0 self
 Sub0: alpha

@@ -389,11 +389,16 @@ def _sort(K, self: Array, dim: int, descending: bool) -> Array:
     return _ordered(K, self, dim, descending)
 
 
+@_ordering(node="SortBackward1", batch=along)
+def _sort_stable(K, self: Array, dim: int, descending: bool) -> Array:
+    return _ordered(K, self, dim, descending)
+
+
 @reduction
-def sort(input: Array, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+def sort(input: Array, dim: int = -1, descending: bool = False, stable: bool | None = None) -> Any:
     """The elements in order along `dim`, and where they were; NaN counts as the largest.
 
-    Equal elements keep their order, with or without `stable`.
+    Equal elements keep their order, with or without `stable`; but it is another node's name, as in PyTorch.
 
     Returns
     -------
@@ -409,7 +414,8 @@ def sort(input: Array, dim: int = -1, descending: bool = False, stable: bool = F
     """
     if input.dtype.is_complex:
         raise RuntimeError(" Sort does not support complex dtypes on CPU")
-    return return_types.sort(*_sort(input, wrap_dim(dim, input.ndim), descending))
+    order = _sort if stable is None else _sort_stable
+    return return_types.sort(*order(input, wrap_dim(dim, input.ndim), descending))
 
 
 @reduction

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from retrograd.dtypes import Category, get_default_dtype
 from retrograd.ops.checks import implemented_for, is_number
 from retrograd.ops.declare import Array, composite, op
-from retrograd.ops.special import lgamma
 from retrograd.tensor import Tensor
 
 __all__: list[str] = []
@@ -167,6 +167,25 @@ def xlog1py(input: Any, other: Any) -> Any:
     return (_xlog1py_number if is_number(other) else _xlog1py)(input, other)
 
 
+def _summed(function: Callable[[Any], Any], x: Any, p: int) -> Any:
+    """The sum of ``function(x - i / 2)`` for i up to `p`."""
+    total = function(x)
+    for i in range(1, p):
+        total = total + function(x - i / 2)
+    return total
+
+
+@op(
+    name="_mvlgamma",
+    node="MvlgammaBackward0",
+    promote="float",
+    check=_real("lgamma_vml_cpu"),
+    vjp={"self": lambda K, g, self, p: g * _summed(K.digamma, self, p)},
+)
+def _mvlgamma(K, self: Array, p: int) -> Array:
+    return _summed(K.lgamma, self, p) + p * (p - 1) / 4 * math.log(math.pi)
+
+
 @composite
 def mvlgamma(input: Tensor, p: int) -> Tensor:
     """The logarithm of the multivariate gamma function of dimension `p`.
@@ -188,8 +207,4 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
     """
     if p < 1:
         raise RuntimeError("p has to be greater than or equal to 1")
-    x = input if input.is_floating_point() else input.to(get_default_dtype())
-    total = lgamma(x)
-    for i in range(1, p):
-        total = total + lgamma(x - i / 2)
-    return total + p * (p - 1) / 4 * math.log(math.pi)
+    return _mvlgamma(input if input.is_floating_point() else input.to(get_default_dtype()), p)

@@ -197,6 +197,34 @@ PROGRAMS = {
                 attempt(node, torch.ones(2, 3))
                 attempt(node, torch.ones(2, 3), None)
     """,
+    "names_of_operators": """
+        s = (torch.arange(9.0).reshape(3, 3) / 8 + 0.25).requires_grad_()
+        two, first = torch.tensor(2.0), torch.tensor([0])
+        for call in (
+            lambda: torch.addmv(s[0], s, s[1], beta=2, alpha=3), lambda: torch.addmv(s[0, 0], s, s[1]),
+            lambda: torch.addr(s, s[0], s[1], beta=2), lambda: torch.addr(s[:1], s[0], s[1], alpha=3),
+            lambda: torch.cross(s, s[:1], dim=1), lambda: torch.linalg.cross(s, s.detach().flip(1)), lambda: s.roll(1),
+            lambda: s.rot90(), lambda: s.rot90(-1, (1, 0)), lambda: s.rot90(2), lambda: s.rot90(0),
+            lambda: (s + 1).mvlgamma(2), lambda: s.masked_fill(s > 1, two), lambda: s.masked_fill(s > 1, s[0, 0]),
+            lambda: s.masked_fill(s > 1, 2.0), lambda: s.index_fill(0, first, 1.0), lambda: s.index_fill(0, first, two),
+            lambda: s.sort()[0], lambda: s.sort(stable=True)[0], lambda: torch.sort(s, dim=0, stable=False)[0],
+        ):
+            made = call()
+            node = made.grad_fn
+            (grad,) = torch.autograd.grad((made * made).sum(), s, create_graph=True)
+            again = torch.autograd.grad(grad.sum(), s, allow_unused=True)[0] if grad.requires_grad else None
+            print(node.name(), [each and each.name() for each, _ in node.next_functions])
+            for each in (made, grad, again):
+                print(None if each is None else [round(n, 2) + 0.0 for n in each.flatten().tolist()])
+        node = (s // 1).grad_fn
+        print(node.name(), type(node).__name__)
+        for call in (
+            lambda: torch.addmv(s[:2, 0], s, s[1]), lambda: torch.addr(s, s[0], s),
+            lambda: torch.addr(s[:2], s[0], s[1]),
+            lambda: s.roll((1, 2)), lambda: s.long().masked_fill(s > 1, torch.tensor(1j)),
+        ):
+            attempt(call)
+    """,
     "undefined_to_hooks": """
         x = torch.ones(4, requires_grad=True)
         a, b = (x * 1).split(2)
