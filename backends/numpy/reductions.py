@@ -54,11 +54,11 @@ def min_(x: Array, axis: Axes, keepdims: bool) -> Any:
 
 
 def any_(x: Array, axis: Axes, keepdims: bool) -> Any:
-    return np.any(x, axis, keepdims=keepdims)
+    return np.logical_or.reduce(x, axis, None, None, keepdims)
 
 
 def all_(x: Array, axis: Axes, keepdims: bool) -> Any:
-    return np.all(x, axis, keepdims=keepdims)
+    return np.logical_and.reduce(x, axis, None, None, keepdims)
 
 
 def _arg(function: Any) -> Any:

@@ -662,14 +662,18 @@ def norm(input: Array, p: Any = "fro", dim: Dims = None, keepdim: bool = False, 
 # -- logic and counting ------------------------------------------------------------------------
 
 
+def _truths(K: Any, x: Any) -> Any:
+    return x if x.dtype == K.dtypes["bool"] else as_dtype(K, K.not_equal(x, 0), K.dtypes["bool"])
+
+
 @op(batch=along)
 def _all(K, self: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
-    return K.all(as_dtype(K, K.not_equal(self, 0), K.dtypes["bool"]), dim, keepdim)
+    return K.all(_truths(K, self), dim, keepdim)
 
 
 @op(batch=along)
 def _any(K, self: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
-    return K.any(as_dtype(K, K.not_equal(self, 0), K.dtypes["bool"]), dim, keepdim)
+    return K.any(_truths(K, self), dim, keepdim)
 
 
 def _as_truth(input: Any, result: Any) -> Any:
