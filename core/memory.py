@@ -11,8 +11,9 @@ from typing import Any
 
 from retrograd.autograd.anomaly import remember_call, stack_of_caller
 from retrograd.autograd.modes import current_mode
-from retrograd.autograd.node import UNGENERATED, AccumulateGrad, Node, next_sequence_number
+from retrograd.autograd.node import LEAVES, UNGENERATED, AccumulateGrad, Node, next_sequence_number
 from retrograd.autograd.rebase import check_writable
+from retrograd.autograd.resized import note_shape
 from retrograd.autograd.tangents import tangents_of
 from retrograd.device import device
 from retrograd.dtypes import DTYPES, cpp_name, dtype
@@ -296,6 +297,8 @@ def rebind(self: Tensor, value: Any) -> None:
     if self.requires_grad and not value.dtype.is_differentiable:
         raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
     other_kind = value._k is not self._k or value.dtype is not self.dtype
+    if (edge := own_edge(self)) is not None and type(edge[0]) not in LEAVES and value.shape != self.shape:
+        note_shape(edge, tuple(self.shape))
     leave(self)
     self._k = value._k
     if value.is_inference():

@@ -39,6 +39,7 @@ from retrograd.autograd import anomaly, explaining, hooks
 from retrograd.autograd.accumulate import add_to_leaf, cast_for_leaf
 from retrograd.autograd.modes import current_mode, set_mode
 from retrograd.autograd.node import UNTRACKED, AccumulateGrad, Edge, Freed, Node
+from retrograd.autograd.resized import fit_gradients
 from retrograd.ops.broadcasting import settle
 from retrograd.ops.graph import G
 from retrograd.storage import OWN
@@ -268,6 +269,8 @@ class _Task:
         """A node with several outputs, with hooks, whose gradient is asked for, or in a pass that is watched."""
         arrived = [grad] if node.outputs == 1 else [(grad or {}).get(i) for i in range(node.outputs)]
         extras = node.extras
+        if extras is not None and extras.shapes:
+            arrived = fit_gradients(G if self.on_tensors else node.k, node, arrived, self.order)
         if extras is not None and (extras.pre_hooks or extras.retain):
             arrived = self.call_tensor_hooks(node, arrived)
         if not self.accumulate:  # else `backward` has told the tensor to retain its gradient

@@ -53,6 +53,8 @@ class Extras:
     metadata: dict[Any, Any] | None = None
     sequence_nr: int | None = None
     stack: str | None = None
+    shapes: dict[int, tuple[int, ...]] | None = None
+    """See `retrograd.autograd.resized`."""
     induced_by: tuple[str, str | None, Any] | None = None
     """In anomaly mode, of a node recorded by a backward pass: name, stack and own inducer of the node that ran."""
 

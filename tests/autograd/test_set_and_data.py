@@ -236,3 +236,29 @@ def test_so_does_one_whose_strides_are_not_the_leafs(new: str) -> None:
         print(b.grad, b.grad.stride())
     """
     assert_same(program)
+
+
+def test_gradients_fit_the_data_that_a_node_s_output_had(backend: str) -> None:
+    assert_same("""
+        uses = (
+            lambda b: (b * b).sum(), lambda b: b.sum(), lambda b: (b.exp() + b.sin()).sum(), lambda b: b.view(-1).sum(),
+        )
+        for data in (torch.zeros(4), torch.ones(2, 3), torch.ones(1), torch.tensor(2.0), torch.ones(3)):
+            for use in uses:
+                x = torch.ones(3, requires_grad=True)
+                b = x * 2
+                b.data = data
+                b.register_hook(lambda grad: print("hook", tuple(grad.shape)))
+                attempt(use(b).backward)
+                print(x.grad)
+        for data in (torch.zeros(4), torch.ones(2, 3)):
+            x = torch.ones(3, requires_grad=True)
+            b = x * 2
+            b.data = data
+            attempt(b.backward, torch.ones_like(data))
+            attempt(torch.autograd.grad, (b * b).sum(), b)
+            print(x.grad)
+            b.data = torch.ones(3)
+            (b * b).sum().backward()
+            print(x.grad)
+    """)
