@@ -9,7 +9,7 @@ from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.arrange import cat, roll
 from retrograd.ops.autocasting import in_float32, in_lower_type
 from retrograd.ops.batching import each_leading
-from retrograd.ops.broadcasting import broadcast_shapes
+from retrograd.ops.broadcasting import broadcast_shapes, sum_to
 from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.factories import ones_like, zeros_like
 from retrograd.ops.indexing import where
@@ -274,6 +274,39 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     return roll(a, -1, at) * roll(b, -2, at) - roll(a, -2, at) * roll(b, -1, at)
 
 
+def _every(K: Any, g: Any, batch: Any) -> Any:
+    """A gradient of the sum of matrices as that of each."""
+    return K.broadcast_to(g, (batch.shape[0], *g.shape))
+
+
+def _scaled(x: Any, factor: Any) -> Any:
+    return x if factor == 1 else x * factor
+
+
+@op(
+    name="_addbmm",
+    node="AddbmmBackward0",
+    vjp={
+        "self": lambda K, g, self_shape, beta: _scaled(sum_to(K, g, self_shape), beta),
+        "batch1": lambda K, g, batch2, alpha: _scaled(K.matmul(_every(K, g, batch2), batch2.mT), alpha),
+        "batch2": lambda K, g, batch1, alpha: _scaled(K.matmul(batch1.mT, _every(K, g, batch1)), alpha),
+    },
+    jvp={"*": lambda K, t, batch1, batch2, beta, alpha: _addbmm_jvp(K, t, batch1, batch2, beta, alpha)},
+    kept=("alpha", "beta", "batch1_shape", "batch2_shape"),
+)
+def _addbmm(K, self: Array, batch1: Array, batch2: Array, beta: float, alpha: float) -> Array:
+    return K.add(_scaled(self, beta), _scaled(K.sum(K.matmul(batch1, batch2), (0,), False), alpha))
+
+
+def _addbmm_jvp(K: Any, t: Any, batch1: Any, batch2: Any, beta: Any, alpha: Any) -> Any:
+    total = None if t[0] is None else _scaled(t[0], beta)
+    for left, right in ((t[1], batch2), (batch1, t[2])):
+        if left is not None and right is not None:
+            part = _scaled(K.sum(K.matmul(left, right), (0,), False), alpha)
+            total = part if total is None else total + part
+    return total
+
+
 @composite
 @in_lower_type
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *old: Any, beta: Any = 1, alpha: Any = 1) -> Tensor:
@@ -290,9 +323,22 @@ def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *old: Any, beta: Any =
     """
     if old:
         return call_in_old_order(addbmm, input, batch1, batch2, *old)
+    if beta and input.dtype is batch1.dtype is batch2.dtype and _is_sum_of_products(input, batch1, batch2):
+        return _addbmm(input, batch1, batch2, beta, alpha)
     product = bmm(batch1, batch2).sum(0)
     scaled = product if alpha == 1 else product * alpha
     return scaled if beta == 0 else (input if beta == 1 else input * beta) + scaled
+
+
+def _is_sum_of_products(input: Tensor, batch1: Tensor, batch2: Tensor) -> bool:
+    """Whether there are as many factors on both sides, and `input` has the shape of the sum or is expanded to it."""
+    if batch1.ndim != 3 or batch2.ndim != 3:
+        return False
+    (count, n, inner), (others, same, m) = batch1.shape, batch2.shape
+    if count != others:
+        raise RuntimeError(f"batch1 and batch2 must have same number of batches, got {count} and {others}")
+    expand(input, (n, m))  # raises if it cannot be
+    return inner == same
 
 
 @composite

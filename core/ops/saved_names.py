@@ -27,6 +27,8 @@ AdaptiveAvgPool3D0: self
 AdaptiveMaxPool2D0: result1 self
 AdaptiveMaxPool3D0: result1 self
 Add0: alpha
+Addbmm0: alpha batch1 batch1_sym_argsize_0=batch1_shape/0 batch1_sym_argsize_1=batch1_shape/1 batch2 \
+batch2_sym_argsize_2=batch2_shape/2 beta
 Addmm0: alpha beta mat1 mat1_sym_sizes mat1_sym_strides mat2 mat2_sym_sizes mat2_sym_strides
 Amax0: dim keepdim result self
 Amin0: dim keepdim result self

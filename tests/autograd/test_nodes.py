@@ -203,7 +203,9 @@ PROGRAMS = {
         for call in (
             lambda: torch.addmv(s[0], s, s[1], beta=2, alpha=3), lambda: torch.addmv(s[0, 0], s, s[1]),
             lambda: torch.addr(s, s[0], s[1], beta=2), lambda: torch.addr(s[:1], s[0], s[1], alpha=3),
-            lambda: torch.cross(s, s[:1], dim=1), lambda: torch.linalg.cross(s, s.detach().flip(1)), lambda: s.roll(1),
+            lambda: torch.addbmm(s, s.expand(2, 3, 3), s[None].repeat(2, 1, 1), beta=2, alpha=3),
+            lambda: torch.addbmm(s[0], s[None], s[None]), lambda: torch.cross(s, s[:1], dim=1),
+            lambda: torch.linalg.cross(s, s.detach().flip(1)), lambda: s.roll(1),
             lambda: s.rot90(), lambda: s.rot90(-1, (1, 0)), lambda: s.rot90(2), lambda: s.rot90(0),
             lambda: (s + 1).mvlgamma(2), lambda: s.masked_fill(s > 1, two), lambda: s.masked_fill(s > 1, s[0, 0]),
             lambda: s.masked_fill(s > 1, 2.0), lambda: s.index_fill(0, first, 1.0), lambda: s.index_fill(0, first, two),
@@ -220,7 +222,8 @@ PROGRAMS = {
         print(node.name(), type(node).__name__)
         for call in (
             lambda: torch.addmv(s[:2, 0], s, s[1]), lambda: torch.addr(s, s[0], s),
-            lambda: torch.addr(s[:2], s[0], s[1]),
+            lambda: torch.addr(s[:2], s[0], s[1]), lambda: torch.addbmm(s, s[None], s.expand(2, 3, 3)),
+            lambda: torch.addbmm(s[:2], s[None], s[None]),
             lambda: s.roll((1, 2)), lambda: s.long().masked_fill(s > 1, torch.tensor(1j)),
         ):
             attempt(call)
