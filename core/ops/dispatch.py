@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from retrograd.autograd.anomaly import remember_call, stack_of_caller
 from retrograd.autograd.explaining import remember_break
 from retrograd.autograd.modes import Mode, current_mode
@@ -184,7 +182,7 @@ def _split(op: Op, arguments: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]
         elif op.promote is not None and isinstance(argument, _NUMBERS):
             inputs.append(plain_number(argument))
         elif op.promote is not None and hasattr(argument, "__array__") and getattr(argument, "ndim", 1) == 0:
-            inputs.append(np.asarray(argument).item())  # a NumPy scalar is a number, and so is an array of one
+            inputs.append(argument.__array__().item())  # a NumPy scalar is a number, and so is an array of one
         else:
             raise TypeError(
                 f"{op.name.strip('_')}(): argument '{'input' if name == 'self' else name}' "

@@ -17,9 +17,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
-from retrograd.backends import windows
+from retrograd.backends import resampling, windows
 from retrograd.ops import batching_windows
 from retrograd.ops.batching import along, each_leading, folded, leading, leading_shaped, shared
 from retrograd.ops.declare import Array, Raw, op
@@ -602,7 +600,7 @@ def _declare_resample(node: str) -> Any:
 
 
 def _index(K: Any, position: Ints) -> Any:
-    return K.from_host(np.array(position, np.int64))
+    return K.from_host(resampling.positions(position))
 
 
 @lru_cache(maxsize=256)

@@ -5,26 +5,22 @@ An index among equal elements is that of the first, where PyTorch says which one
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from retrograd.autograd.explaining import remember_break
-from retrograd.autograd.modes import current_mode, no_grad
+from retrograd.autograd.modes import current_mode
 from retrograd.dtypes import Category, float32, float64
-from retrograd.levels import is_mapped
 from retrograd.ops import return_types
 from retrograd.ops.arguments import wrap_dim, wrap_dims
 from retrograd.ops.autocasting import in_float32
-from retrograd.ops.batching import along, refuse_dynamic
+from retrograd.ops.batching import along
 from retrograd.ops.checks import everywhere, is_number
 from retrograd.ops.creation import tensor
 from retrograd.ops.declare import Array, composite, op, publics
-from retrograd.ops.factories import arange, empty_like, ones_like, zeros_like
 from retrograd.ops.reducing import category, reduction, restored
 from retrograd.ops.scans import running_maximum, shifted
-from retrograd.tensor import Tensor, wrap_array
 
 __all__: list[str] = []
 
@@ -32,7 +28,7 @@ BOOL, INTEGER, FLOAT, COMPLEX = Category
 Dims = int | Sequence[int] | None
 
 
-def _real_only(kernel: str, input: Any, *others: Category) -> None:
+def real_only(kernel: str, input: Any, *others: Category) -> None:
     if input.dtype.category in (COMPLEX, *others):
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{input.dtype.type_name}'")
 
@@ -147,7 +143,7 @@ def _of_one_or_two(
     if second is not None and not isinstance(second, int):
         return publics[of_two](input, second)
     if dim is None:
-        _real_only(f"{name}_all", input)
+        real_only(f"{name}_all", input)
         _check_not_empty(name, input, None)
         return over_all(input)
     if input.is_complex():
@@ -230,7 +226,7 @@ def _amin(self: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
 
 
 def _over_dims(name: str, function: Any, input: Any, dim: Dims, keepdim: bool) -> Any:
-    _real_only({"amax": "max_values_cpu", "amin": "min_values_cpu"}[name], input)
+    real_only({"amax": "max_values_cpu", "amin": "min_values_cpu"}[name], input)
     dims = wrap_dims(dim, input.ndim)
     if input.numel() == 0:
         if dim is None or dim == ():
@@ -308,7 +304,7 @@ def aminmax(input: Array, *, dim: int | None = None, keepdim: bool = False) -> A
     >>> retrograd.aminmax(retrograd.tensor([1.0, 4.0, 2.0])).max
     tensor(4.)
     """
-    _real_only("aminmax_cpu", input)
+    real_only("aminmax_cpu", input)
     if dim is None and input.numel() == 0:
         raise RuntimeError(
             "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."
@@ -520,7 +516,7 @@ def kthvalue(input: Array, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     >>> retrograd.tensor([3.0, 1.0, 2.0]).kthvalue(2).values
     tensor(2.)
     """
-    _real_only("kthvalue_cpu", input, BOOL)
+    real_only("kthvalue_cpu", input, BOOL)
     at = wrap_dim(dim, input.ndim)
     if not 1 <= k <= (input._array.shape[at] if input.ndim else 1):
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {at}")
@@ -568,7 +564,7 @@ def _nanmedian_dim(K, self: Array, dim: int, keepdim: bool) -> Array:
 
 
 def _middle(name: str, input: Any, dim: int | None, keepdim: bool, over_all: Any, over_dim: Any) -> Any:
-    _real_only("median_cpu", input, BOOL)
+    real_only("median_cpu", input, BOOL)
     if dim is None:
         if input.numel() == 0:
             return input.sum() * float("nan")
@@ -648,13 +644,13 @@ def mode(input: Array, dim: int = -1, keepdim: bool = False) -> Any:
     >>> retrograd.tensor([3.0, 1.0, 2.0, 1.0]).mode().values
     tensor(1.)
     """
-    _real_only("mode_cpu", input)
+    real_only("mode_cpu", input)
     at = wrap_dim(dim, input.ndim)
     _check_not_empty("mode", input, at)
     return return_types.mode(*_mode(input, at, keepdim))
 
 
-# -- quantiles and distinct elements -----------------------------------------------------------
+# -- quantiles --------------------------------------------------------------------------------
 
 _INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
 
@@ -730,85 +726,3 @@ def _at_shares(ordered: Any, dim: int, shares: Any, interpolation: str) -> Any:
         return publics["lerp"](low, high, 0.5)
     weight = (rank - rank.floor()).reshape((-1,) + (1,) * (ordered.ndim - dim - 1))
     return publics["lerp"](low, high, weight)
-
-
-@composite
-def unique(
-    input: Array,
-    sorted: bool = True,
-    return_inverse: bool = False,
-    return_counts: bool = False,
-    dim: int | None = None,
-) -> Any:
-    """The distinct elements, in order, or the distinct slices along `dim`; not differentiable.
-
-    Parameters
-    ----------
-    return_inverse
-        Also return, for each element, where among the distinct ones it is.
-    return_counts
-        Also return how often each distinct one occurs.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.unique.html
-
-    Examples
-    --------
-    >>> import retrograd
-    >>> retrograd.unique(retrograd.tensor([3, 1, 3]), return_counts=True)
-    (tensor([1, 3]), tensor([1, 2]))
-    """
-    _real_only("unique", input)
-    if is_mapped(input):
-        refuse_dynamic("_unique2" if dim is None else "unique_dim")
-    if dim is None:
-        return _unique_elements(input, return_inverse, return_counts)
-    with no_grad():
-        rows = input.movedim(dim, 0).reshape(input.shape[dim], -1)
-        order, group = _groups(rows)
-        count = int(group[-1]) + 1 if len(group) else 0
-        inverse = empty_like(group).scatter(0, order, group)
-        first = _first_of_groups(order, group)
-        distinct = input.index_select(dim, first)
-        counts = zeros_like(first).scatter_add(0, group, ones_like(group))
-    results = [distinct]
-    results += [inverse] if return_inverse else []
-    results += [counts[:count]] if return_counts else []
-    return results[0] if len(results) == 1 else tuple(results)
-
-
-def _unique_elements(input: Tensor, return_inverse: bool, return_counts: bool) -> Any:
-    k = input._k
-    size = math.prod(input._array.shape)
-    flat, integers = k.reshape(input._array, (size,)), k.dtypes["int64"]
-    order = k.argsort(flat, 0, False, True)
-    ordered = k.gather(flat, order, 0)
-    some = int(size > 0)
-    head, tail = (k.slice(ordered, (part,)) for part in (slice(0, size - some), slice(some, size)))
-    starts = k.concat([k.ones((some,), k.dtypes["bool"]), k.not_equal(head, tail)], 0)
-    first = k.nonzero(starts)[0]
-    results = [k.gather(ordered, first, 0)]
-    if return_inverse:
-        groups = k.cumsum(k.astype(starts, integers), 0) - 1
-        results.append(k.reshape(k.scatter(groups, order, groups, 0), tuple(input._array.shape)))
-    if return_counts:
-        ends = k.concat([k.slice(first, (slice(1, first.shape[0]),)), k.full((some,), size, integers)], 0)
-        results.append(ends - first)
-    made = tuple(wrap_array(each, k) for each in results)
-    return made[0] if len(made) == 1 else made
-
-
-def _groups(rows: Any) -> tuple[Any, Any]:
-    """An order in which equal rows are neighbours, and the number of each row's group in that order."""
-    order = arange(rows.shape[0], device=rows.device)
-    for column in reversed(range(rows.shape[1])):
-        order = order[argsort(rows[order, column])]
-    ordered = rows[order]
-    changes = (ordered[1:] != ordered[:-1]).any(1).long()
-    start = zeros_like(order[:1])
-    return order, publics["cat"]([start, changes]).cumsum(0)
-
-
-def _first_of_groups(order: Any, group: Any) -> Any:
-    """The first row of each group; rows of a group stand in their own order."""
-    starts = publics["cat"]([group[:1] == 0, group[1:] != group[:-1]])
-    return order[starts]

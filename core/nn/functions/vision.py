@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
+from retrograd.backends import resampling
 from retrograd.ops import arrange, neural
 from retrograd.ops.arguments import expand_pair
 from retrograd.tensor import Tensor
@@ -172,7 +170,9 @@ def interpolate(
     axes = tuple(range(2, input.ndim))
     if mode in ("nearest", "nearest-exact"):
         exact = mode == "nearest-exact"
-        positions = tuple(_nearest(n, m, s, exact) for n, m, s in zip(input.shape[2:], sizes, scales, strict=True))
+        positions = tuple(
+            resampling.nearest(n, m, s, exact) for n, m, s in zip(input.shape[2:], sizes, scales, strict=True)
+        )
         return neural._resamples[f"UpsampleNearest{'Exact' if exact else ''}{dims}D"](
             input, axes, positions, (sizes, *scales)
         )
@@ -183,7 +183,7 @@ def interpolate(
             f"bilinear | bicubic | trilinear | lanczos | area | nearest-exact (got {mode})"
         )
     matrices = tuple(
-        _matrix(input._k.base, input.dtype.name, n, m, s, bool(align_corners), mode == "bicubic", antialias)
+        _matrix(input, n, m, s, bool(align_corners), mode == "bicubic", antialias)
         for n, m, s in zip(input.shape[2:], sizes, scales, strict=True)
     )
     name = {1: "UpsampleLinear1D", 2: "UpsampleBilinear2D", 3: "UpsampleTrilinear3D"}[dims]
@@ -213,59 +213,10 @@ def _new_size(
     return sizes, (None,) * dims if recompute else values
 
 
-@lru_cache(maxsize=64)
-def _nearest(n: int, m: int, scale: float | None, exact: bool) -> tuple[int, ...]:
-    step = n / m if scale is None else 1.0 / scale
-    return tuple(min(math.floor((i + 0.5) * step if exact else i * step), n - 1) for i in range(m))
-
-
-@lru_cache(maxsize=8)
-def _matrix(
-    k: Any, dtype: str, n: int, m: int, scale: float | None, align: bool, cubic: bool, smooth: bool
-) -> Any:  # fmt: skip
-    """The matrix (m, n) whose rows are the weights of the elements in each of the new ones."""
-    matrix = np.zeros((m, n))
-    if align:
-        step = (n - 1) / (m - 1) if m > 1 else 0.0
-    else:
-        step = n / m if scale is None else 1.0 / scale
-    for i in range(m):
-        if smooth:
-            _weigh_all_within(matrix[i], step * (i + 0.5), max(step, 1.0), cubic)
-        else:
-            (_weigh_four if cubic else _weigh_two)(matrix[i], i * step if align else (i + 0.5) * step - 0.5, n)
-    return k.astype(k.from_host(matrix), k.dtypes[dtype])
-
-
-def _weigh_two(row: Any, at: float, n: int) -> None:
-    """The two neighbours of a place."""
-    at = max(at, 0.0)
-    low = min(int(at), n - 1)
-    part = min(max(at - low, 0.0), 1.0)
-    row[low] += 1 - part
-    row[min(low + 1, n - 1)] += part
-
-
-def _weigh_all_within(row: Any, centre: float, width: float, cubic: bool) -> None:
-    """All elements that a new one covers where it is larger than they are, as a triangle or a cubic has it."""
-    reach = (2 if cubic else 1) * width
-    first, end = max(int(centre - reach + 0.5), 0), min(int(centre + reach + 0.5), len(row))
-    distances = np.abs(np.arange(first, end) - centre + 0.5) / width
-    weights = _cubic(distances, -0.5) if cubic else np.maximum(1 - distances, 0)
-    row[first:end] = weights / weights.sum()
-
-
-def _cubic(d: Any, a: float) -> Any:
-    """The kernel of cubic convolution at distances."""
-    near, far = ((a + 2) * d - (a + 3)) * d * d + 1, ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
-    return np.where(d <= 1, near, np.where(d < 2, far, 0))
-
-
-def _weigh_four(row: Any, at: float, n: int) -> None:
-    """The four neighbours of a place, by cubic convolution; those outside are the ones at the end."""
-    low = math.floor(at)
-    for position in range(low - 1, low + 3):
-        row[min(max(position, 0), n - 1)] += _cubic(abs(at - position), -0.75)
+def _matrix(input: Tensor, *how: Any) -> Any:
+    """The weights of the old elements in each of the new ones, in the type of `input`; see `resampling.weights`."""
+    k = input._k.base
+    return k.astype(k.from_host(resampling.weights(*how)), k.dtypes[input.dtype.name])
 
 
 def upsample(
