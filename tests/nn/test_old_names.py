@@ -74,6 +74,21 @@ PROGRAMS = {
         print(torch.allclose(nn.utils.fuse_linear_bn_eval(linear, bn)(x[0].t()), bn(linear(x[0].t())), atol=1e-5))
         attempt(nn.utils.fuse_linear_bn_eval, linear, norm(nn.BatchNorm1d, 2))
     """,
+    "gradients_of_convolutions": """
+        G = nn.grad if hasattr(nn, "grad") else __import__("torch.nn.grad").nn.grad
+        x = torch.arange(200.0).reshape(2, 4, 5, 5).sin().requires_grad_()
+        w = torch.arange(108.0).reshape(6, 2, 3, 3).cos().requires_grad_()
+        y = F.conv2d(x, w, None, 2, 1, 1, 2)
+        g = torch.ones_like(y).cumsum(-1)
+        by_x, by_w = torch.autograd.grad(y, (x, w), g)
+        print(torch.allclose(G.conv2d_input(x.shape, w, g, 2, 1, 1, 2), by_x, atol=1e-4))
+        print(torch.allclose(G.conv2d_weight(x, w.shape, g, (2, 2), 1, 1, 2), by_w, atol=1e-4))
+        ones = torch.ones
+        print(G.conv1d_input((1, 2, 5), ones(3, 2, 2), ones(1, 3, 4)))
+        print(G.conv1d_weight(ones(1, 2, 5), (3, 2, 2), ones(1, 3, 4)))
+        print(G.conv3d_input((1, 1, 2, 2, 2), ones(1, 1, 1, 1, 1), ones(1, 1, 2, 2, 2)).shape)
+        print(G.conv3d_weight(ones(1, 1, 2, 2, 2), [1, 1, 1, 1, 1], ones(1, 1, 2, 2, 2), padding=(0, 0, 0)))
+    """,
     "attention": """
         attention = nn.attention if hasattr(nn, "attention") else __import__("torch.nn.attention").nn.attention
         print(list(attention.SDPBackend.__members__))
