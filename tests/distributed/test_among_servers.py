@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,9 @@ from retrograd.distributed import (
 )
 from retrograd.distributed.errors import DistributedError, RemoteError, ServerLost
 from retrograd.distributed.follower import Follower
+from retrograd.distributed.lead import Lead
 from retrograd.distributed.messages import Message
-from retrograd.distributed.server import ServerOptions
+from retrograd.distributed.server import Server, ServerOptions
 
 
 @pytest.fixture(autouse=True)
@@ -283,6 +285,24 @@ def test_the_first_may_be_started_long_after_the_others() -> None:
 
 
 # ---- one of them starts again -----------------------------------------------------------------------------
+
+
+def test_a_durable_first_server_still_has_the_orders_before_its_snapshot(tmp_path: Path) -> None:
+    """It may have died right after a snapshot, and before another server got the order that this one goes up to."""
+    with serving(1, 2, folder=tmp_path, durable=True, every=2, recovery=60.0) as servers, clients(*servers) as members:
+        start(*members)
+        for _ in range(4):
+            members[0].learn()
+        options = servers[0].options
+    again = Server(replace(options, bind="tcp://127.0.0.1:*"))
+    try:
+        assert isinstance(again.office, Lead)
+        assert again.state is not None
+        kept = [order.number for order in again.office._log]
+        assert kept == list(range(min(kept), again.state.position.number + 1))
+        assert min(kept) <= max(again.keeper.clocks), "the last order in the newest snapshot, and those before it"
+    finally:
+        again.close()
 
 
 @pytest.mark.parametrize("again", [0, 1, 2], ids=["the first", "the second", "the third"])
