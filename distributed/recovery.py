@@ -22,8 +22,8 @@ def restore(server: Server, *, anew: bool = False) -> None:
     if state is None:
         return
     server.state = state
-    for order in server.keeper.earlier_orders(state.position.number):
-        server.office.replayed(order)
+    for former in server.keeper.earlier_orders(state.position.number):
+        server.office.replayed(former)
     for contribution, order in server.keeper.replay(state.position.number):
         if contribution is not None:
             server.staging.put(contribution)
