@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from math import prod
 from operator import index
 from typing import Any
 
@@ -26,23 +25,20 @@ from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.conversion import contiguous
 from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.graph import graph_kernel
+from retrograd.ops.reinterpreting import of_type
 from retrograd.ops.view_arguments import sizes_or_type
 from retrograd.storage import View, share
-from retrograd.tensor import Tensor, own_edge, wrap_array
+from retrograd.tensor import Tensor, own_edge
 from retrograd.views import (
-    AsStrided,
     Chain,
     Diagonal,
     Expand,
-    Layout,
     Part,
     Permute,
     Reshape,
-    Shape,
     Slice,
     Step,
     Unsqueeze,
-    in_memory_order,
     view_strides,
 )
 
@@ -255,7 +251,7 @@ def view(input: Tensor, *shape: Any, **named: Any) -> Tensor:
     """
     asked = shape if not named and shape and INT.issuperset(map(type, shape)) else sizes_or_type(shape, named)
     if isinstance(asked, dtype):
-        return _of_type(input, asked)
+        return of_type(input, asked)
     wanted = infer_size(as_ints(tuple(asked)), input.numel())
     if not input.is_contiguous() and view_strides(tuple(input._array.shape), input.stride(), wanted) is None:
         raise RuntimeError(
@@ -263,48 +259,6 @@ def view(input: Tensor, *shape: Any, **named: Any) -> Tensor:
             "contiguous subspaces). Use .reshape(...) instead."
         )
     return make_view(input, "ViewBackward0", Reshape(wanted))
-
-
-def _of_type(input: Tensor, type_: dtype) -> Tensor:
-    """The memory of `input`, as elements of a type: outside of the graph, and a write to either is one to both."""
-    if type_ is input.dtype:
-        return input._alias()
-    k = input._k
-    if k.reinterpret is None:
-        raise RuntimeError(
-            f"view(): on backend {k.backend!r} the memory of a tensor of type {input.dtype} cannot be seen as {type_}. "
-            f"to({type_}) converts the elements; their bits can be reinterpreted by NumPy: "
-            "from_numpy(x.numpy().view(...))."
-        )
-    same_size = type_.itemsize == input.dtype.itemsize
-    if not same_size:
-        _check_reinterpreted(input, type_)
-    made = wrap_array(k.reinterpret(input._array, k.dtypes[type_.name]), k)
-    made._cell = input._cell
-    if same_size:  # else its elements are not those that a chain of views counts
-        share(input, made)
-    return made
-
-
-def _check_reinterpreted(input: Tensor, type_: dtype) -> None:
-    """Whether elements of another size lie along the last dimension."""
-    ending = f"to view {input.dtype.type_name} as {type_.type_name} (different element sizes)"
-    if not input.ndim:
-        raise RuntimeError(f"self.dim() cannot be 0 {ending}")
-    if input.stride(-1) != 1:
-        raise RuntimeError(f"self.stride(-1) must be 1 {ending}, but got {input.stride(-1)}")
-    times = type_.itemsize // input.dtype.itemsize
-    if times < 2:
-        return
-    if input.shape[-1] % times:
-        raise RuntimeError(f"self.size(-1) must be divisible by {times} {ending}, but got {input.shape[-1]}")
-    if input.storage_offset() % times:
-        raise RuntimeError(
-            f"self.storage_offset() must be divisible by {times} {ending}, but got {input.storage_offset()}"
-        )
-    for dim, stride in enumerate(input.stride()[:-1]):
-        if stride % times:
-            raise RuntimeError(f"self.stride({dim}) must be divisible by {times} {ending}, but got {stride}")
 
 
 @op(
@@ -575,90 +529,6 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     if axis1 == axis2:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
     return make_view(input, "DiagonalBackward0", Diagonal(offset, axis1, axis2), offset=offset, dim1=dim1, dim2=dim2)
-
-
-@composite
-def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
-    """A view of the storage with any sizes and strides, counted in elements.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.as_strided.html
-    """
-    size, stride, offset = strided_layout(input, size, stride, storage_offset)
-    arguments = {"size": size, "stride": stride, "storage_offset": offset}
-    return _strided_view(input, "AsStridedBackward0", Layout(size, stride, offset), **arguments)
-
-
-def _strided_view(input: Tensor, name: str, place: Layout, **arguments: Any) -> Tensor:
-    """The view of the memory of `input` that lies at `place` in it."""
-    base = input
-    became_leaf = input.requires_grad and input.is_leaf
-    if input._base is not None and not became_leaf and not tangents.tangents_of(input):  # the base may have no tangent
-        base = input._base
-    layout = base._layout()
-    begin = place.offset - layout.offset
-    dense = layout.is_dense() or 0 in layout.shape
-    if not dense or begin < 0 or (0 not in place.shape and begin + _span(place.shape, place.strides) > base.numel()):
-        base, begin = _whole_memory(base), place.offset
-        layout = base._layout()
-    steps = (*in_memory_order(layout), AsStrided(place.shape, place.strides, begin))
-    return make_view(base, name, *steps, **arguments)
-
-
-def _span(size: Shape, stride: Shape) -> int:
-    """How many elements lie from the first to the last of a layout."""
-    return 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-
-
-def _whole_memory(tensor: Tensor) -> Tensor:
-    """All of the memory that a tensor, which looks at a part of it, shares; outside of the graph."""
-    if tensor.requires_grad:
-        raise RuntimeError("as_strided() of a part of a memory is not recorded, if it goes beyond the part")
-    whole = Tensor._restore(tensor._own_meta().storage.array, tensor._k, None, None)  # type: ignore[union-attr]
-    whole._cell = tensor._cell
-    share(tensor, whole)
-    whole._own_meta().chain = None
-    return whole
-
-
-def strided_layout(
-    input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None
-) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-    """The arguments of `as_strided`, checked: sizes, strides and offset in the memory of `input`."""
-    offset = input._layout().offset if storage_offset is None else storage_offset
-    size, stride = tuple(size), tuple(stride)
-    if any(each < 0 for each in stride):
-        raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}")
-    shared = None if input._meta is None else input._meta.storage
-    count = input.numel() if shared is None else prod(shared.array.shape)
-    needed = offset + _span(size, stride)
-    if 0 not in size and needed > count:
-        raise RuntimeError(
-            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and itemsize "
-            f"{input.element_size()} requiring a storage size of {needed * input.element_size()} are out of "
-            f"bounds for storage of size {count * input.element_size()}"
-        )
-    return size, stride, offset
-
-
-@composite
-def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
-    """A view of all windows of `size` along a dimension, `step` apart; the window is the last dimension.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.unfold.html
-    """
-    at = wrap_dim(dimension, input.ndim)
-    layout = input._layout()
-    n = layout.shape[at] if layout.shape else 1
-    if size > n:
-        raise RuntimeError(f"maximum size for tensor at dimension {dimension} is {n} but size is {size}")
-    if step <= 0:
-        raise RuntimeError(f"step is {step} but must be > 0")
-    windows = (n - size) // step + 1
-    along = layout.strides[at] if layout.shape else 1
-    shape = (*layout.shape[:at], windows, *layout.shape[at + 1 :], size) if layout.shape else (size,)
-    strides = (*layout.strides[:at], along * step, *layout.strides[at + 1 :], along) if layout.shape else (1,)
-    place = Layout(shape, strides, layout.offset)
-    return _strided_view(input, "UnfoldBackward0", place, dimension=dimension, size=size, step=step)
 
 
 # -- several views -----------------------------------------------------------------------------

@@ -23,7 +23,8 @@ from retrograd.autograd.rebase import check_writable
 from retrograd.autograd.stale import make_view_node, view_class
 from retrograd.levels import births
 from retrograd.ops.arguments import wrap_dim
-from retrograd.ops.shape import make_view, named_dim, squeezed, strided_layout, swapped, unsqueezing
+from retrograd.ops.shape import make_view, named_dim, squeezed, swapped, unsqueezing
+from retrograd.ops.strided import strided_layout
 from retrograd.storage import announce, bump, sign
 from retrograd.tensor import Tensor, has_node
 from retrograd.views import AsStrided, Chain, Permute, Reshape, links_to

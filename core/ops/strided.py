@@ -1,0 +1,124 @@
+"""Views of a memory by sizes and strides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from retrograd.autograd import tangents
+from retrograd.autograd.node import UNTRACKED, AccumulateGrad
+from retrograd.autograd.stale import MultiViewPlan, ViewPlan
+from retrograd.ops.arguments import wrap_dim
+from retrograd.ops.declare import composite
+from retrograd.ops.shape import make_view
+from retrograd.storage import share
+from retrograd.tensor import Tensor
+from retrograd.views import AsStrided, Layout, Shape, in_memory_order
+
+__all__ = ["strided_layout"]
+
+
+@composite
+def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
+    """A view of the storage with any sizes and strides, counted in elements.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.as_strided.html
+    """
+    size, stride, offset = strided_layout(input, size, stride, storage_offset)
+    arguments = {"size": size, "stride": stride, "storage_offset": offset}
+    return _strided_view(input, "AsStridedBackward0", Layout(size, stride, offset), **arguments)
+
+
+def _strided_view(input: Tensor, name: str, place: Layout, **arguments: Any) -> Tensor:
+    """The view of the memory of `input` that lies at `place` in it."""
+    base = _seen_whole(input)
+    layout = base._layout()
+    begin = place.offset - layout.offset
+    dense = layout.is_dense() or 0 in layout.shape
+    if not dense or begin < 0 or (0 not in place.shape and begin + _span(place.shape, place.strides) > base.numel()):
+        base, begin = _whole_memory(base), place.offset
+        layout = base._layout()
+    steps = (*in_memory_order(layout), AsStrided(place.shape, place.strides, begin))
+    return make_view(base, name, *steps, **arguments)
+
+
+def _seen_whole(input: Tensor) -> Tensor:
+    """The tensor that a strided view of `input`, which may see more of the memory, is to be one of for its gradient.
+
+    It is the base, if nothing but views lies between. A view that was told to require a gradient is a leaf, and the
+    gradients of its views are its own; those of a view that a custom Function has made go through the Function; and
+    a base may have no tangent where its view has one.
+    """
+    base = input._base
+    if base is None or tangents.tangents_of(input):
+        return input
+    edge, end = input._edge, base._edge
+    if edge is None or edge is UNTRACKED:
+        return base
+    while edge is not None and edge != end and isinstance(edge[0].plan, (ViewPlan, MultiViewPlan)):
+        edge = edge[0].edges[0]
+    if edge == end:
+        return base
+    if edge is not None and isinstance(edge[0], AccumulateGrad):
+        leaf = edge[0].variable
+        if leaf._meta is not None and leaf._meta.storage is input._meta.storage:  # type: ignore[union-attr]
+            return leaf
+    return input
+
+
+def _span(size: Shape, stride: Shape) -> int:
+    """How many elements lie from the first to the last of a layout."""
+    return 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+
+
+def _whole_memory(tensor: Tensor) -> Tensor:
+    """All of the memory that a tensor, which looks at a part of it, shares; outside of the graph."""
+    if tensor.requires_grad:
+        raise RuntimeError("as_strided() of a part of a memory is not recorded, if it goes beyond the part")
+    whole = Tensor._restore(tensor._own_meta().storage.array, tensor._k, None, None)  # type: ignore[union-attr]
+    whole._cell = tensor._cell
+    share(tensor, whole)
+    whole._own_meta().chain = None
+    return whole
+
+
+def strided_layout(
+    input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None
+) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """The arguments of `as_strided`, checked: sizes, strides and offset in the memory of `input`."""
+    offset = input._layout().offset if storage_offset is None else storage_offset
+    size, stride = tuple(size), tuple(stride)
+    if any(each < 0 for each in stride):
+        raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}")
+    shared = None if input._meta is None else input._meta.storage
+    count = input.numel() if shared is None else prod(shared.array.shape)
+    needed = offset + _span(size, stride)
+    if 0 not in size and needed > count:
+        raise RuntimeError(
+            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and itemsize "
+            f"{input.element_size()} requiring a storage size of {needed * input.element_size()} are out of "
+            f"bounds for storage of size {count * input.element_size()}"
+        )
+    return size, stride, offset
+
+
+@composite
+def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """A view of all windows of `size` along a dimension, `step` apart; the window is the last dimension.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.unfold.html
+    """
+    at = wrap_dim(dimension, input.ndim)
+    layout = input._layout()
+    n = layout.shape[at] if layout.shape else 1
+    if size > n:
+        raise RuntimeError(f"maximum size for tensor at dimension {dimension} is {n} but size is {size}")
+    if step <= 0:
+        raise RuntimeError(f"step is {step} but must be > 0")
+    windows = (n - size) // step + 1
+    along = layout.strides[at] if layout.shape else 1
+    shape = (*layout.shape[:at], windows, *layout.shape[at + 1 :], size) if layout.shape else (size,)
+    strides = (*layout.strides[:at], along * step, *layout.strides[at + 1 :], along) if layout.shape else (1,)
+    place = Layout(shape, strides, layout.offset)
+    return _strided_view(input, "UnfoldBackward0", place, dimension=dimension, size=size, step=step)
