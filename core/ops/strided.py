@@ -40,7 +40,8 @@ def _strided_view(input: Tensor, name: str, place: Layout, **arguments: Any) -> 
         base, begin = _whole_memory(base), place.offset
         layout = base._layout()
     steps = (*in_memory_order(layout), AsStrided(place.shape, place.strides, begin))
-    return make_view(base, name, *steps, **arguments)
+    view = None if input._meta is None else input._meta.view
+    return make_view(base, name, *steps, creation=None if view is None else view.creation, **arguments)
 
 
 def _seen_whole(input: Tensor) -> Tensor:
@@ -59,10 +60,12 @@ def _seen_whole(input: Tensor) -> Tensor:
     while edge is not None and edge != end and isinstance(edge[0].plan, (ViewPlan, MultiViewPlan)):
         edge = edge[0].edges[0]
     if edge == end:
-        return base
+        return base if edge is not None else input
     if edge is not None and isinstance(edge[0], AccumulateGrad):
         leaf = edge[0].variable
-        if leaf._meta is not None and leaf._meta.storage is input._meta.storage:  # type: ignore[union-attr]
+        shares = leaf._meta is not None and leaf._meta.storage is input._meta.storage  # type: ignore[union-attr]
+        if shares and leaf.requires_grad:  # else it was told off since
+            leaf._cell = input._cell  # which one that the program has dropped, and is made anew, does not know
             return leaf
     return input
 

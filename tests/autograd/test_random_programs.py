@@ -51,6 +51,7 @@ VIEWS: dict[str, Callable[[Any, Any, int], Any]] = {
     "split": lambda torch, x, n: x.split(1)[n % 2],
     "unbind": lambda torch, x, n: x.unbind(0)[0],
     "narrow": lambda torch, x, n: x.narrow(0, n % 2, 1),
+    "unfold": lambda torch, x, n: x.unfold(n % 2 - 1, 2, 2),
     "silent view": lambda torch, x, n: silently(torch, lambda: x[0]),
 }
 RESULTS: dict[str, Callable[[Any, Any, Any], Any]] = {
@@ -99,7 +100,8 @@ def program_of(seed: int) -> Program:
 
 def leaf(torch: Any, start: int, requires_grad: bool) -> Any:
     values = [((7 * i + start) % 11 - 5) / 4 for i in range(12)]
-    return torch.tensor(values, dtype=torch.float64).reshape(3, 4).clone().requires_grad_(requires_grad)
+    made = torch.tensor(values, dtype=torch.float64).reshape(3, 4)  # a view itself, and of every other a copy
+    return (made.clone() if start % 2 else made).requires_grad_(requires_grad)
 
 
 def run(torch: Any, program: Program) -> list[Any]:
