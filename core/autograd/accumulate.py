@@ -100,6 +100,8 @@ def add_to_leaf(leaf: AccumulateGrad, grad: Any, create_graph: bool) -> None:
                 grad = k.copy(grad) if grad.shape == leaf._array.shape else _fitted(grad, leaf)
             if k.mutable and len(grad.shape) > 1:
                 grad = _laid_out(grad, leaf, k)
+            elif not k.mutable and grad.shape != leaf._array.shape:
+                grad = _fitted(grad, leaf)
             meta.grad = wrap_array(grad if type(grad) is k.array_type else k.as_array(grad), k)
         elif create_graph:
             meta.grad = held + grad

@@ -262,3 +262,22 @@ def test_gradients_fit_the_data_that_a_node_s_output_had(backend: str) -> None:
             (b * b).sum().backward()
             print(x.grad)
     """)
+
+
+def test_a_gradient_of_the_shape_that_a_leaf_had_is_refused(backend: str) -> None:
+    assert_same("""
+    def turned(forward):
+        x = torch.ones(2, 3, requires_grad=True)
+        y = forward(x)
+        with torch.no_grad():
+            x.t_()
+        attempt(y.sum().backward)
+        print(x.shape, x.grad)
+    turned(lambda x: x * 1)
+    turned(lambda x: x.exp())
+    x = torch.ones(2, 3, requires_grad=True)
+    y = (x * 1).sum()
+    x.data = torch.ones(3, 2)
+    attempt(y.backward)
+    print(x.grad)
+    """)
