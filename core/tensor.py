@@ -298,13 +298,7 @@ class Tensor:
             If the type is not floating-point or complex, the tensor is no leaf, or a transform of
             `retrograd.func` is running.
         """
-        if transforms():
-            raise RuntimeError(
-                "You are attempting to call Tensor.requires_grad_() (or perhaps using retrograd.autograd.functional.* "
-                "APIs) inside of a function being transformed by a functorch transform. This is unsupported, please "
-                "attempt to use the functorch transforms (e.g. grad, vjp, jacrev, jacfwd, hessian) or call "
-                "requires_grad_() outside of a function being transformed instead."
-            )
+        _refuse_in_transforms("requires_grad_()", " (or perhaps using retrograd.autograd.functional.* APIs)")
         if type(requires_grad) is not bool:
             raise TypeError(
                 "requires_grad_(): argument 'requires_grad' (position 1) must be bool, not "
@@ -499,10 +493,11 @@ class Tensor:
         Raises
         ------
         RuntimeError
-            If it does not require a gradient.
+            If it does not require a gradient, or a transform of `retrograd.func` is running.
         """
         if not self.requires_grad:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        _refuse_in_transforms("retain_grad()")
         if has_node(self) and not self.retains_grad:
             edge = self._edge
             assert edge is not None
@@ -710,6 +705,15 @@ def has_node(tensor: Tensor) -> bool:
     """Whether that edge leads to the node of an operator."""
     edge = _read_edge(tensor)
     return edge is not None and type(edge[0]) not in LEAVES
+
+
+def _refuse_in_transforms(call: str, perhaps: str = "") -> None:
+    if transforms():
+        raise RuntimeError(
+            f"You are attempting to call Tensor.{call}{perhaps} inside of a function being transformed by a functorch "
+            "transform. This is unsupported, please attempt to use the functorch transforms (e.g. grad, vjp, jacrev, "
+            f"jacfwd, hessian) or call {call} outside of a function being transformed instead."
+        )
 
 
 def _plain(source: Tensor) -> Tensor:

@@ -17,8 +17,14 @@ __all__ = ["conv1d_input", "conv1d_weight", "conv2d_input", "conv2d_weight", "co
 Ints = int | Sequence[int]
 
 
-def _settings(dims: int, *given: Ints) -> list[tuple[int, ...]]:
-    return [expand_pair(each, dims, name) for each, name in zip(given, ("stride", "padding", "dilation"), strict=True)]
+_SETTINGS = ("stride", "padding", "dilation")
+
+
+def _gradient(operator: Any, grad: Tensor, other: Tensor, size: Sequence[int], groups: int, *settings: Ints) -> Tensor:
+    """What an adjoint of the convolution gives, its settings spelled out for each dimension."""
+    spelled = [expand_pair(each, len(size) - 2, name) for each, name in zip(settings, _SETTINGS, strict=True)]
+    made: Tensor = operator(grad, other, tuple(size), *spelled, groups)
+    return made
 
 
 def _by_input(dims: int) -> Callable[..., Tensor]:
@@ -31,9 +37,7 @@ def _by_input(dims: int) -> Callable[..., Tensor]:
         dilation: Ints = 1,
         groups: int = 1,
     ) -> Tensor:
-        settings = _settings(dims, stride, padding, dilation)
-        made: Tensor = _convolution_input(grad_output, weight, tuple(input_size), *settings, groups)
-        return made
+        return _gradient(_convolution_input, grad_output, weight, input_size, groups, stride, padding, dilation)
 
     return _named(gradient, f"conv{dims}d_input", f"The gradient of `conv{dims}d` by an input of size `input_size`.")
 
@@ -48,9 +52,7 @@ def _by_weight(dims: int) -> Callable[..., Tensor]:
         dilation: Ints = 1,
         groups: int = 1,
     ) -> Tensor:
-        settings = _settings(dims, stride, padding, dilation)
-        made: Tensor = _convolution_weight(grad_output, input, tuple(weight_size), *settings, groups)
-        return made
+        return _gradient(_convolution_weight, grad_output, input, weight_size, groups, stride, padding, dilation)
 
     return _named(gradient, f"conv{dims}d_weight", f"The gradient of `conv{dims}d` by a weight of size `weight_size`.")
 

@@ -5,7 +5,6 @@ Source: https://docs.pytorch.org/docs/stable/nn.init.html
 
 from __future__ import annotations
 
-import functools
 import math
 import warnings
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 
 from retrograd import random
 from retrograd.autograd.modes import no_grad
+from retrograd.nn.old_names import old_name
 from retrograd.ops.sampling import randperm
 from retrograd.storage import refuse_overlap, write
 from retrograd.tensor import Tensor
@@ -274,19 +274,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
 
 
 def _old_name(new: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The function by the name that it had without the underscore, with PyTorch's warning."""
-    name = new.__name__
-
-    @functools.wraps(new)
-    def old(*args: Any, **kwargs: Any) -> Tensor:
-        warnings.warn(
-            f"`nn.init.{name[:-1]}` is now deprecated in favor of `nn.init.{name}`.", FutureWarning, stacklevel=2
-        )
-        return new(*args, **kwargs)
-
-    old.__name__ = old.__qualname__ = name[:-1]
-    old.__doc__ = f"The old name of `{name}`."
-    return old
+    return old_name(new, "nn.init")
 
 
 uniform, normal, constant = _old_name(uniform_), _old_name(normal_), _old_name(constant_)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from programs import assert_same
 
+import retrograd
+
 PROGRAMS = {
     "backward_arguments": """
         x = torch.tensor([1.0, 2.0], requires_grad=True)
@@ -329,3 +331,10 @@ def test_batched_gradients_are_given_for_every_root() -> None:
     attempt(torch.autograd.grad, (x * x, x * 3), x, (torch.eye(2), torch.eye(2)), is_grads_batched=True)
     """
     )
+
+
+def test_the_old_name_of_gradients_is_warned_of() -> None:
+    x = retrograd.ones(2, requires_grad=True)
+    with pytest.warns(FutureWarning, match="^`grad_variables` is deprecated. Use `grad_tensors` instead.$"):
+        retrograd.autograd.backward(x * 2, grad_variables=retrograd.ones(2))
+    assert x.grad.tolist() == [2, 2]

@@ -228,3 +228,16 @@ def test_transforms_in_reverse_mode_refuse_hooks_on_saved_tensors(call: str) -> 
         hooked = lambda x: within(plain, x)
     """
     assert_same(f"attempt(lambda: {call})", given)
+
+
+def test_no_gradient_is_retained_inside(backend: str) -> None:
+    assert_same("""
+    def f(x):
+        y = x * 2
+        y.retain_grad()
+        return y.sum()
+    x = torch.ones(2)
+    attempt(torch.func.grad(f), x)
+    attempt(torch.func.vmap(f), x)
+    attempt(torch.func.vjp, f, x)
+    """)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
 from retrograd.autograd.modes import no_grad
+from retrograd.nn.old_names import old_name
 from retrograd.tensor import Tensor
 
 __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
@@ -140,17 +140,4 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, f
         grad.clamp_(-limit, limit)
 
 
-def clip_grad_norm(
-    parameters: Tensor | Iterable[Tensor],
-    max_norm: float,
-    norm_type: float = 2.0,
-    error_if_nonfinite: bool = False,
-    foreach: Any = None,
-) -> Tensor:
-    """The old name of `clip_grad_norm_`, with PyTorch's warning."""
-    warnings.warn(
-        "`retrograd.nn.utils.clip_grad_norm` is now deprecated in favor of `retrograd.nn.utils.clip_grad_norm_`.",
-        FutureWarning,
-        stacklevel=2,
-    )
-    return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite, foreach)
+clip_grad_norm = old_name(clip_grad_norm_, "retrograd.nn.utils")
