@@ -25,7 +25,7 @@ from retrograd.backends.spec import hookimpl
 
 pytest.register_assert_rewrite("expressions", "programs")
 
-from programs import LACKING  # noqa: E402 - so that its failures show what was compared
+from programs import skip_if_lacking  # noqa: E402 - so that its failures show what was compared
 
 # The author of another backend runs these tests with its name here. "strict" is array-api-strict, as a third backend.
 BACKENDS = tuple(os.environ.get("RETROGRAD_TEST_BACKENDS", "numpy,jax").split(","))
@@ -85,9 +85,8 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     try:
         return (yield)
     except TypeError as error:
-        if LACKING not in str(error):
-            raise
-        pytest.skip(str(error))
+        skip_if_lacking(str(error))
+        raise
 
 
 def _register_strict() -> Callable[[], None]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from programs import LACKING
+from programs import skip_if_lacking
 
 import retrograd
 
@@ -42,8 +42,7 @@ def check(line: str) -> None:
     """The line must give the same value, or the same exception and text, in both."""
     torch = pytest.importorskip("torch")
     ours = outcome(line, retrograd)
-    if LACKING in ours[1]:
-        pytest.skip(ours[1])
+    skip_if_lacking(ours[1])
     assert ours == outcome(line, torch)
 
 
