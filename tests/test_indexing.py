@@ -369,6 +369,29 @@ PROGRAMS = {
         print(y)
         attempt(y.__setitem__, (..., ..., first), 1)
     """,
+    "sequences_as_indices": """
+        import collections
+        class Letters:
+            def __init__(self, content):
+                self.content = content
+            def __len__(self):
+                return len(self.content)
+            def __getitem__(self, place):
+                return self.content[place]
+        x, pair = torch.arange(24.0).reshape(2, 3, 4), collections.namedtuple("pair", "a b")
+        for index in (
+            (0, 2), pair(0, 2), torch.Size([1, 1]), (), ((0, 2), (1, 1)), [(0,), (1,)], (True, False, True),
+            collections.deque([0, 2]), Letters([0, 2]), range(2), (torch.tensor(0), torch.tensor(2)),
+            [0.5, 1.9], [1j], (slice(None), 1), (None, 1), {1: 2}, {1, 2}, 1.0, "ab",
+        ):
+            attempt(lambda: x[:, index])
+            attempt(lambda: x[..., index].shape)
+        pairs = [(0, 1), (0, 1)]
+        for key in (((0, 1),), tuple(pairs), pairs, Letters([0, 1]), Letters(pairs), pair(0, 2)):
+            attempt(lambda: x[key])
+        x[:, (0, 2)] = 0
+        print(x)
+    """,
 }
 
 

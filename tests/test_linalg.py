@@ -400,3 +400,17 @@ def test_least_squares_come_with_residuals_and_ranks(shape: tuple[int, ...]) -> 
         for have, want in zip(found, expected, strict=True):
             assert have.shape == want.shape
             np.testing.assert_allclose(host(have), host(want), 1e-9)
+
+
+def test_the_gradient_of_a_hermitian_matrix_is_hermitian(backend: str) -> None:
+    """Also where what follows tells the triangles apart."""
+    assert_same("""
+        a = torch.tensor([[4.0, 1 + 0.3j, 0.5], [1 - 0.3j, 3.0, 0.2], [0.5, 0.2, 2.0]], dtype=torch.complex128)
+        weights = torch.arange(9.0, dtype=torch.float64).reshape(3, 3)
+        for x in (a.real.clone().requires_grad_(), a.clone().requires_grad_()):
+            values, vectors = torch.linalg.eigh(x)
+            root = vectors @ torch.diag(values.rsqrt()).to(x.dtype) @ vectors.mH
+            (gradient,) = torch.autograd.grad((root * weights).sum().abs(), x, create_graph=True)
+            (second,) = torch.autograd.grad((gradient * weights).sum().abs(), x)
+            print(*((torch.view_as_real(each + 0j) * 1e3).round().long() for each in (gradient, second)))
+    """)

@@ -23,7 +23,7 @@ from retrograd.distributions.gamma import Gamma
 from retrograd.distributions.geometric import Geometric
 from retrograd.distributions.gumbel import Gumbel
 from retrograd.distributions.half_normal import HalfNormal
-from retrograd.distributions.independent import Independent, sum_rightmost
+from retrograd.distributions.independent import Independent
 from retrograd.distributions.kl import kl_divergence, register_kl
 from retrograd.distributions.laplace import Laplace
 from retrograd.distributions.lowrank_multivariate_normal import (
@@ -38,7 +38,7 @@ from retrograd.distributions.pareto import Pareto
 from retrograd.distributions.poisson import Poisson
 from retrograd.distributions.transformed_distribution import TransformedDistribution
 from retrograd.distributions.uniform import Uniform
-from retrograd.distributions.utils import euler_constant
+from retrograd.distributions.utils import _sum_rightmost, euler_constant
 from retrograd.nn.functional import logsigmoid
 from retrograd.ops.factories import full_like
 from retrograd.ops.indexing import where
@@ -124,7 +124,7 @@ def _family_family(p: Any, q: Any) -> Tensor:
     slopes = grad((normalizer.sum(),), natural, create_graph=True)
     result = q._log_normalizer(*q._natural_params) - normalizer
     for mine, theirs, slope in zip(natural, q._natural_params, slopes, strict=True):
-        result = result - sum_rightmost((theirs - mine) * slope, len(q.event_shape))
+        result = result - _sum_rightmost((theirs - mine) * slope, len(q.event_shape))
     return result
 
 
@@ -193,7 +193,7 @@ def _uniform_uniform(p: Any, q: Any) -> Tensor:
 def _independent_independent(p: Any, q: Any) -> Tensor:
     if p.reinterpreted_batch_ndims != q.reinterpreted_batch_ndims:
         raise NotImplementedError
-    return sum_rightmost(kl_divergence(p.base_dist, q.base_dist), p.reinterpreted_batch_ndims)
+    return _sum_rightmost(kl_divergence(p.base_dist, q.base_dist), p.reinterpreted_batch_ndims)
 
 
 # -- normal vectors ----------------------------------------------------------------------------

@@ -6,17 +6,11 @@ from typing import Any, ClassVar, Self
 
 from retrograd.distributions import constraints
 from retrograd.distributions.distribution import Distribution
+from retrograd.distributions.utils import _sum_rightmost
 from retrograd.size import Size
 from retrograd.tensor import Tensor
 
 __all__ = ["Independent"]
-
-
-def sum_rightmost(value: Tensor, count: int) -> Tensor:
-    """The sum over the last `count` dimensions."""
-    if count == 0:
-        return value
-    return value.reshape((*value.shape[: value.dim() - count], -1)).sum(-1)
 
 
 class Independent(Distribution):
@@ -96,10 +90,10 @@ class Independent(Distribution):
         return self.base_dist.rsample(sample_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return sum_rightmost(self.base_dist.log_prob(value), self.reinterpreted_batch_ndims)
+        return _sum_rightmost(self.base_dist.log_prob(value), self.reinterpreted_batch_ndims)
 
     def entropy(self) -> Tensor:
-        return sum_rightmost(self.base_dist.entropy(), self.reinterpreted_batch_ndims)
+        return _sum_rightmost(self.base_dist.entropy(), self.reinterpreted_batch_ndims)
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
         if self.reinterpreted_batch_ndims > 0:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from retrograd.distributions import constraints
-from retrograd.distributions.independent import sum_rightmost
 from retrograd.distributions.transform import Transform
+from retrograd.distributions.utils import _sum_rightmost
 from retrograd.ops.arrange import cat, stack
 from retrograd.tensor import Tensor
 
@@ -85,7 +85,7 @@ class CatTransform(Transform):
         ):
             term = each.log_abs_det_jacobian(before, after)
             if each.event_dim < self.event_dim:
-                term = sum_rightmost(term, self.event_dim - each.event_dim)
+                term = _sum_rightmost(term, self.event_dim - each.event_dim)
             terms.append(term)
         dim = self.dim if self.dim < 0 else self.dim - x.dim()
         dim += self.event_dim

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from retrograd.distributions import constraints
-from retrograd.distributions.independent import sum_rightmost
+from retrograd.distributions.utils import _sum_rightmost
 from retrograd.ops.factories import zeros_like
 from retrograd.size import Size
 from retrograd.tensor import Tensor
@@ -285,7 +285,7 @@ class ComposeTransform(Transform):
         total: Any = 0
         depth = self.domain.event_dim
         for part, before, after in zip(self.parts, points, points[1:], strict=False):
-            total = total + sum_rightmost(part.log_abs_det_jacobian(before, after), depth - part.domain.event_dim)
+            total = total + _sum_rightmost(part.log_abs_det_jacobian(before, after), depth - part.domain.event_dim)
             depth += part.codomain.event_dim - part.domain.event_dim
         return total
 
@@ -349,7 +349,7 @@ class IndependentTransform(Transform):
         return self.base_transform.inv(y)
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
-        return sum_rightmost(self.base_transform.log_abs_det_jacobian(x, y), self.reinterpreted_batch_ndims)
+        return _sum_rightmost(self.base_transform.log_abs_det_jacobian(x, y), self.reinterpreted_batch_ndims)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_transform!r}, {self.reinterpreted_batch_ndims})"

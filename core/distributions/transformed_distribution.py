@@ -7,8 +7,9 @@ from typing import Any, ClassVar, Self
 from retrograd.autograd.modes import no_grad
 from retrograd.distributions import constraints
 from retrograd.distributions.distribution import Distribution
-from retrograd.distributions.independent import Independent, sum_rightmost
+from retrograd.distributions.independent import Independent
 from retrograd.distributions.transform import ComposeTransform, Transform
+from retrograd.distributions.utils import _sum_rightmost
 from retrograd.size import Size
 from retrograd.tensor import Tensor
 
@@ -114,9 +115,9 @@ class TransformedDistribution(Distribution):
         for each in reversed(self.transforms):
             x = each.inv(y)
             depth += each.domain.event_dim - each.codomain.event_dim
-            result = result - sum_rightmost(each.log_abs_det_jacobian(x, y), depth - each.domain.event_dim)
+            result = result - _sum_rightmost(each.log_abs_det_jacobian(x, y), depth - each.domain.event_dim)
             y = x
-        return result + sum_rightmost(self.base_dist.log_prob(y), depth - len(self.base_dist.event_shape))
+        return result + _sum_rightmost(self.base_dist.log_prob(y), depth - len(self.base_dist.event_shape))
 
     def _monotonize_cdf(self, value: Any) -> Any:
         """What a probability of the base distribution is of this one: ``1 - value`` under a decreasing transform."""

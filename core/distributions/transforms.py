@@ -24,6 +24,7 @@ from retrograd.distributions.transform import (
     IndependentTransform as IndependentTransform,
     ReshapeTransform as ReshapeTransform,
     Transform as Transform,
+    _InverseTransform as _InverseTransform,
     identity_transform as identity_transform,
 )
 from retrograd.distributions.vector_transforms import (

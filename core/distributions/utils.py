@@ -5,14 +5,15 @@ Source: https://docs.pytorch.org/docs/stable/distributions.html
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Number
 from typing import Any
 
 from retrograd.autograd.modes import enable_grad
-from retrograd.dtypes import bool_, finfo, get_default_dtype
+from retrograd.dtypes import bool_, dtype, finfo, get_default_dtype
 from retrograd.ops.creation import tensor
 from retrograd.ops.factories import ones, zeros
+from retrograd.ops.sampling import randn
 from retrograd.ops.shape import broadcast_tensors
 from retrograd.tensor import Tensor
 
@@ -97,6 +98,18 @@ def probs_to_logits(probs: Tensor, is_binary: bool = False) -> Tensor:
     """
     inner = clamp_probs(probs)
     return inner.log() - (-inner).log1p() if is_binary else inner.log()
+
+
+def _standard_normal(shape: Sequence[int], dtype: dtype | None, device: Any) -> Tensor:
+    """Normal numbers of mean 0 and variance 1; a name that packages with distributions of their own import."""
+    return randn(tuple(shape), dtype=dtype, device=device)
+
+
+def _sum_rightmost(value: Tensor, dim: int) -> Tensor:
+    """The sum over the last `dim` dimensions; imported by other packages, too."""
+    if dim == 0:
+        return value
+    return value.reshape((*value.shape[:-dim], -1)).sum(-1)
 
 
 class lazy_property:

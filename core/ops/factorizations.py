@@ -467,7 +467,9 @@ def _eigh_vjp(K: Any, g: Any, result0: Any, result1: Any) -> Any:
     values, vectors = g
     middle = None if values is None else _diagonal_matrix(K, values)
     if vectors is not None:
-        middle = _plus(_hollow(K, K.matmul(_h(K, result1), vectors)) / _gaps(K, result0), middle)
+        inner = K.matmul(_h(K, result1), vectors)
+        # Orthonormal vectors only turn: what is Hermitian in `inner` does not count.
+        middle = _plus(_hollow(K, (inner - _h(K, inner)) * 0.5) / _gaps(K, result0), middle)
     elif _is_complex(result1):
         middle = K.astype(middle, result1.dtype)
     return K.matmul(result1, K.matmul(middle, _h(K, result1)))

@@ -237,7 +237,7 @@ def _check_reached(viewed: Tensor, dim: int, item: Any, position: int) -> None:
 
 
 def _as_items(key: Any) -> list[Any]:
-    if isinstance(key, list) and len(key) < 32 and any(_asks_for_a_tuple(each) for each in key):
+    if _is_sequence(key) and not isinstance(key, tuple) and len(key) < 32 and any(map(_asks_for_a_tuple, key)):
         warnings.warn(
             "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed in pytorch "
             "2.9; use x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will be interpreted as tensor index, "
@@ -251,8 +251,17 @@ def _as_items(key: Any) -> list[Any]:
 
 
 def _asks_for_a_tuple(item: Any) -> bool:
-    """Whether an item makes PyTorch read a list of indices as a tuple of them."""
-    return item is None or item is Ellipsis or isinstance(item, (list, tuple, slice, Tensor))
+    """Whether an item makes PyTorch read a sequence of indices as a tuple of them."""
+    return item is None or item is Ellipsis or isinstance(item, (slice, Tensor)) or _is_sequence(item)
+
+
+def _is_sequence(item: Any) -> bool:
+    """Whether it has items by number, as far as C can tell: lists, tuples, and objects with `__getitem__`."""
+    if isinstance(item, (list, tuple)):
+        return True
+    return (
+        hasattr(type(item), "__getitem__") and not isinstance(item, (dict, Tensor)) and not hasattr(item, "__array__")
+    )
 
 
 def _as_item(item: Any) -> Any:
@@ -267,13 +276,15 @@ def _as_item(item: Any) -> Any:
         return as_index(item)
     if isinstance(item, (str, bytes)):
         raise TypeError(f"new(): invalid data type '{type(item).__name__}'")
-    if isinstance(item, (list, range)) or hasattr(item, "__array__"):
+    if hasattr(item, "__array__") or _is_sequence(item):
         if getattr(item, "ndim", 1) == 0:
             return _as_item(item.item()) if hasattr(item, "__len__") else _refuse_item(item)
         from retrograd.ops.creation import tensor
 
-        made = tensor(list(item) if isinstance(item, range) else item)
-        return made.long() if made.numel() == 0 and made.dtype.is_floating_point else made
+        made = tensor(item if hasattr(item, "__array__") else list(item))
+        if made.is_complex():
+            raise TypeError("'complex' object cannot be interpreted as an integer")
+        return made if made.dtype in (dtypes.bool_, dtypes.uint8) else made.long()
     return as_index(item) if hasattr(item, "__index__") else _refuse_item(item)
 
 

@@ -33,6 +33,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+class _LRScheduler(LRScheduler):
+    """The name that schedules once derived from; packages still ask whether one is of this class."""
+
+
 class _ByFunctions(LRScheduler):
     """A schedule by functions of the epoch: one, or one for each group."""
 

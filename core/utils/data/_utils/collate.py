@@ -6,6 +6,7 @@ Source: https://docs.pytorch.org/docs/stable/data.html#working-with-collate-fn
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from retrograd.tensor import Tensor
 
 __all__ = ["collate", "default_collate", "default_collate_fn_map", "default_convert"]
 
-_NO_NUMBERS = "SaUO"
+np_str_obj_array_pattern = re.compile(r"[SaUO]")
 """NumPy's kinds of elements that no tensor has: strings and objects."""
 
 default_collate_err_msg_format = (
@@ -39,7 +40,7 @@ def default_convert(data: Any) -> Any:
     """
     if isinstance(data, (Tensor, np.str_, np.bytes_)):
         return data
-    if isinstance(data, np.ndarray) and data.dtype.kind in _NO_NUMBERS:
+    if isinstance(data, np.ndarray) and np_str_obj_array_pattern.search(data.dtype.kind):
         return data
     if isinstance(data, (np.ndarray, np.generic)):
         return retrograd.as_tensor(data)
@@ -127,7 +128,7 @@ def collate_tensor_fn(batch: Any, *, collate_fn_map: Any = None) -> Any:
 
 def collate_numpy_array_fn(batch: Any, *, collate_fn_map: Any = None) -> Any:
     """NumPy arrays as one tensor; not of strings or objects."""
-    if batch[0].dtype.kind in _NO_NUMBERS:
+    if np_str_obj_array_pattern.search(batch[0].dtype.kind):
         raise TypeError(default_collate_err_msg_format.format(batch[0].dtype))
     if collate_fn_map and collate_fn_map.get(Tensor) is collate_tensor_fn and _are_plain_and_alike(batch):
         return retrograd.as_tensor(np.stack(batch))  # the same, without a tensor for each
