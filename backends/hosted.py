@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
-    "cholesky", "cofactor", "det", "eig", "eigh", "fft", "inv", "lu", "matrix_exp", "qr", "slogdet", "solve",
-    "solve_triangular", "svd",
+    "cholesky", "cofactor", "det", "eig", "eigh", "fft", "geqrf", "inv", "lu", "matrix_exp", "qr", "slogdet",
+    "solve", "solve_triangular", "svd",
 ]  # fmt: skip
 
 Array = Any
@@ -43,6 +43,10 @@ def fft(K: Any, x: Array, axes: tuple[int, ...], inverse: bool) -> Array:
     from retrograd.backends.numpy.fourier import fft as transformed
 
     return K.from_host(transformed(K.to_host(x), axes, inverse))
+
+
+def geqrf(K: Any, x: Array) -> tuple[Array, Array]:
+    return _on_host(K, "geqrf", x)
 
 
 def inv(K: Any, x: Array) -> Array:

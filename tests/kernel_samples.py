@@ -472,6 +472,8 @@ def _matrices() -> Iterator[Sample]:
     yield Sample("eigh", (numbers((3, 3), "float64"), True), "upper")
     for mode in ("reduced", "complete"):
         yield Sample("qr", (numbers((2, 4, 2), "float64"), mode), mode)
+    yield Sample("geqrf", (numbers((2, 4, 2), "complex64"),), "tall")
+    yield Sample("geqrf", (numbers((2, 4), "float64"),), "wide")
     for full in (False, True):
         yield Sample("svd", (numbers((2, 2, 3), "float64"), full), f"full {full}")
     singular = np.ones((2, 2, 2)) * [[[1]], [[0]]] + [[[0, 0], [0, 1]], [[0, 0], [0, 0]]]

@@ -45,6 +45,11 @@ def eigh(x: Array, upper: bool) -> tuple[Array, Array]:
     return values, vectors
 
 
+def geqrf(x: Array) -> tuple[Array, Array]:
+    packed, tau = jnp.linalg.qr(x, "raw")
+    return packed.mT, tau
+
+
 def lu(x: Array) -> tuple[Array, Array, Array]:
     packed, pivots, order = lax.linalg.lu(x)
     return packed, pivots, order.astype(jnp.int64)
@@ -79,6 +84,7 @@ KERNELS = {
     "det": jit()(jnp.linalg.det),
     "eig": jit()(eig),
     "eigh": jit(1)(eigh),
+    "geqrf": jit()(geqrf),
     "inv": jit()(jnp.linalg.inv),
     "lu": jit()(lu),
     "matrix_exp": jit()(matrix_exp),

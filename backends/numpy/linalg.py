@@ -80,6 +80,17 @@ def eigh(x: Array, upper: bool) -> tuple[Array, Array]:
     return _forgiving(lambda each: tuple(np.linalg.eigh(each, "U" if upper else "L")), x)
 
 
+def geqrf(x: Array) -> tuple[Array, Array]:
+    """R, below it the vectors of the reflections that make Q, and their factors."""
+    *lead, n, m = x.shape
+    packed, tau = np.empty(x.shape, x.dtype), np.empty((*lead, min(n, m)), x.dtype)
+    if packed.size:
+        factorize = get_lapack_funcs("geqrf", dtype=x.dtype)
+        for to, factors, (each,) in zip(packed.reshape(-1, n, m), tau.reshape(-1, min(n, m)), _each(x), strict=True):
+            to[...], factors[...], *_ = factorize(each)
+    return packed, tau
+
+
 def inv(x: Array) -> Array:
     return _forgiving(np.linalg.inv, x)
 
@@ -139,6 +150,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "det": np.linalg.det,
     "eig": eig,
     "eigh": eigh,
+    "geqrf": geqrf,
     "inv": inv,
     "lu": lu,
     "matrix_exp": matrix_exp,

@@ -23,6 +23,7 @@ from retrograd.backends.hosted import (
     eig as eig,
     eigh as eigh,
     fft as fft,
+    geqrf as geqrf,
     inv as inv,
     lu as lu,
     matrix_exp as matrix_exp,

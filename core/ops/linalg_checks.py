@@ -15,8 +15,8 @@ from retrograd.overrides import overridden
 from retrograd.tensor import Tensor
 
 __all__ = [
-    "LinAlgError", "check_floating", "check_matrices", "check_square", "implemented", "is_finite", "of_linalg",
-    "raise_for_element", "zero_pivots",
+    "LinAlgError", "check_floating", "check_matrices", "check_square", "check_tensors", "implemented", "is_finite",
+    "of_linalg", "raise_for_element", "zero_pivots",
 ]  # fmt: skip
 
 
@@ -44,8 +44,7 @@ def of_linalg(function: Callable[..., Any]) -> Callable[..., Any]:
             if not isinstance(value, Tensor):
                 if (found := overridden(call, args, kwargs)) is not NotImplemented:
                     return found
-                kind = type(value).__name__
-                raise TypeError(f"{name}(): argument '{parameter}' (position {position}) must be Tensor, not {kind}")
+                raise _no_tensor(name, parameter, position, value)
         result = function(*args, **kwargs)
         if out is None:
             return result
@@ -54,6 +53,18 @@ def of_linalg(function: Callable[..., Any]) -> Callable[..., Any]:
         return type(result)(*(deliver(name, *pair) for pair in zip(out, result, strict=True)))
 
     return call
+
+
+def _no_tensor(name: str, parameter: str, position: int, value: Any) -> TypeError:
+    kind = type(value).__name__
+    return TypeError(f"{name}(): argument '{parameter}' (position {position}) must be Tensor, not {kind}")
+
+
+def check_tensors(name: str, **given: Any) -> None:
+    """Refuse arguments, the first ones of the function `name`, that are no tensors."""
+    for position, (parameter, value) in enumerate(given.items(), 1):
+        if not isinstance(value, Tensor):
+            raise _no_tensor(name, parameter, position, value)
 
 
 def check_matrices(name: str, tensor: Tensor, which: str = "A") -> None:

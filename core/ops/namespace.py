@@ -40,9 +40,9 @@ _METHODS = """
 
 _TAKE_OUT = """
     addbmm addmv addr bernoulli bincount bucketize chain_matmul cholesky cholesky_inverse cholesky_solve
-    clamp_max clamp_min column_stack copysign cross diag diff dist dstack float_power fmod gather ger hstack
-    index_add index_copy index_fill index_select inner inverse isin kron lerp masked_fill masked_scatter
-    masked_select matrix_power msort multinomial narrow_copy nonzero outer remainder renorm round row_stack
+    clamp_max clamp_min column_stack copysign cross diag diff dist dstack float_power fmod gather geqrf ger
+    hstack index_add index_copy index_fill index_select inner inverse isin kron lerp masked_fill masked_scatter
+    masked_select matrix_power msort multinomial narrow_copy nonzero orgqr ormqr outer remainder renorm round row_stack
     scatter scatter_add scatter_reduce searchsorted square take take_along_dim tensordot vdot vstack xlogy
 """.split()
 """Functions of the namespace that take `out=`, which their methods do not. Others see to it themselves."""

@@ -15,6 +15,7 @@ __all__ = [
     "cummax",
     "cummin",
     "frexp",
+    "geqrf",
     "histogram",
     "histogramdd",
     "kthvalue",
@@ -61,6 +62,7 @@ aminmax = return_type("aminmax", "min", "max")
 cummax = return_type("cummax", "values", "indices")
 cummin = return_type("cummin", "values", "indices")
 frexp = return_type("frexp", "mantissa", "exponent")
+geqrf = return_type("geqrf", "a", "tau")
 histogram = return_type("histogram", "hist", "bin_edges")
 histogramdd = return_type("histogramdd", "hist", "bin_edges")
 kthvalue = return_type("kthvalue", "values", "indices")
