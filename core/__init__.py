@@ -53,8 +53,9 @@ from retrograd.dtypes import (
     set_default_dtype as set_default_dtype,
     uint8 as uint8,
 )
+from retrograd.parameter import Parameter as Parameter
 from retrograd.size import Size as Size
-from retrograd.tensor import Parameter as Parameter, Tensor as Tensor
+from retrograd.tensor import Tensor as Tensor
 
 # isort: split
 from retrograd.ops import specialise as _specialise
@@ -80,7 +81,7 @@ cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _LAZY = """
-    amp backends compiler cpu cuda distributed distributions fft func jit linalg multiprocessing nn optim overrides
+    _C amp backends compiler cpu cuda distributed distributions fft func jit linalg multiprocessing nn optim overrides
     profiler random special testing types utils version
 """.split()
 
@@ -171,7 +172,14 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'retrograd' has no attribute {name!r}")
 
 
+_OWN_MODULES = ("autograd", "return_types")  # others that are loaded by now are not meant for programs
+
 __all__ = sorted(
-    {name for name in globals() if not name.startswith("_") and name not in ("Any", "annotations")}
-    | {*_LAZY, *_FROM, *_OF_AMP, *_OF_NN, "compile", "vmap"}
+    {
+        name
+        for name, value in globals().items()
+        if not name.startswith("_") and name not in ("Any", "annotations")
+        if type(value) is not type(_math) or name in _OWN_MODULES
+    }
+    | {*_LAZY[1:], *_FROM, *_OF_AMP, *_OF_NN, "compile", "vmap"}
 )

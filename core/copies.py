@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from retrograd.device import kernels_of
 from retrograd.levels import is_mapped
+from retrograd.parameter import Parameter
 from retrograd.storage import share
-from retrograd.tensor import Parameter, Tensor, wrap_array
+from retrograd.tensor import Tensor, wrap_array
 from retrograd.views import AsStrided, Chain, contiguous_strides, steps_of
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def deep_copied(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
             "weight_norm usage, see https://github.com/pytorch/pytorch/pull/103001"
         )
     k, meta = tensor._k, tensor._meta
-    if isinstance(tensor, Parameter):  # PyTorch's copies of parameters have neither gradients nor attributes
+    if issubclass(type(tensor), Parameter):  # PyTorch's copies of parameters have neither gradients nor attributes
         copied_alone = type(tensor)._restore(k.copy(tensor._array), k, None, None)
         memo[id(tensor)] = copied_alone._set_requires_grad(tensor.requires_grad)
         return copied_alone

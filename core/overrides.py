@@ -1,31 +1,145 @@
-"""Objects that are no tensors and take part in functions: those whose class defines `__torch_function__`.
+"""Classes that take functions over: those that define `__torch_function__`.
 
-Where such an object is given for a tensor, the function calls its ``__torch_function__(func, types, args, kwargs)``
-and gives back what that does. Operators, reductions, the functions of `linalg` and those that take `out=` do so; views
-and other compositions do not. Subclasses of `Tensor` are tensors: what they define by this name is not called.
+A public function that is given an object of such a class, for a tensor or among tensors, does not run: it calls the
+object's ``__torch_function__(func, types, args, kwargs)`` and gives back what that does. `Tensor` defines it too, for
+its subclasses: the function runs, and tensors that it gives become of the subclass. A `TorchFunctionMode` takes over
+all functions, whatever they are given, within a `with` statement.
+
+Note [Asked first]
+    Ordinary programs have no such objects, and functions do not look for them. With the first subclass of `Tensor`
+    that is defined, the first mode that is entered or the first other object of such a class that an operator meets,
+    `retrograd.interposing` puts a question in front of every public function: whether somebody takes the call over.
 
 Source: https://docs.pytorch.org/docs/stable/notes/extending.html#extending-torch-python-api
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 __all__ = [
+    "BaseTorchFunctionMode", "TorchFunctionMode", "get_default_nowrap_functions", "get_overridable_functions",
     "handle_torch_function", "has_torch_function", "has_torch_function_unary", "has_torch_function_variadic",
-    "is_tensor_like", "overridden",
+    "is_tensor_like", "is_tensor_method_or_property", "resolve_name", "wrap_torch_function",
 ]  # fmt: skip
 
 
-def _takes_over(value: object) -> bool:
+class _Taking(threading.local):
+    """Who may take functions over in this thread."""
+
+    objects = True
+    modes: tuple[TorchFunctionMode, ...] = ()
+
+
+taking = _Taking()
+
+
+class DisableTorchFunctionSubclass:
+    """Within it, no object takes functions over; modes do.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> class Named(retrograd.Tensor):
+    ...     pass
+    >>> x = retrograd.ones(2).as_subclass(Named)
+    >>> with retrograd._C.DisableTorchFunctionSubclass():
+    ...     type(x + 1).__name__
+    'Tensor'
+    """
+
+    def __enter__(self) -> None:
+        self._before = taking.objects, taking.modes
+        taking.objects = False
+
+    def __exit__(self, *exception: object) -> None:
+        taking.objects, taking.modes = self._before
+
+
+class DisableTorchFunction(DisableTorchFunctionSubclass):
+    """Within it, neither objects nor modes take functions over."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        taking.modes = ()
+
+
+def _disabled_torch_function_impl(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    """The `__torch_function__` of classes that take nothing over: the function runs, and gives plain tensors."""
+    with DisableTorchFunctionSubclass():
+        return func(*args, **(kwargs or {}))
+
+
+def default_torch_function(cls: Any, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    """What `Tensor` does as its subclasses' `__torch_function__`: run, and give what comes out their class.
+
+    Parameters
+    ----------
+    cls
+        The class that the tensors become.
+    func, types, args, kwargs
+        The function, the classes that take it over, and what it was called with.
+
+    Returns
+    -------
+    Any
+        NotImplemented if one of `types` is no base of `cls`.
+    """
+    if not all(issubclass(cls, each) for each in types):
+        return NotImplemented
+    with DisableTorchFunctionSubclass():
+        result = func(*args, **(kwargs or {}))
+        return result if func in get_default_nowrap_functions() else _as_class(result, cls)
+
+
+def _as_class(result: Any, cls: Any) -> Any:
     from retrograd.tensor import Tensor
 
-    return hasattr(type(value), "__torch_function__") and not isinstance(value, Tensor)
+    if cls is Tensor:
+        return result
+    if isinstance(result, Tensor) and not isinstance(result, cls):
+        return result.as_subclass(cls)
+    if isinstance(result, (tuple, list)):
+        parts = [_as_class(each, cls) for each in result]
+        return type(result)._make(parts) if hasattr(result, "_make") else type(result)(parts)
+    return result
+
+
+@cache
+def get_default_nowrap_functions() -> frozenset[Callable[..., Any]]:
+    """The functions whose results `Tensor.__torch_function__` leaves as they are."""
+    from retrograd.tensor import Tensor
+
+    attributes: Any = Tensor
+    return frozenset((attributes._base.__get__, attributes.grad.__get__))
+
+
+# -- who takes over ------------------------------------------------------------------------------
+
+
+def kind_of(value: object) -> Any:
+    """The class of an object; of a stale view, which is of a class by itself, that which it has for others."""
+    kind = type(value)
+    return getattr(kind, "_fresh", kind)
+
+
+def takes_over(value: object) -> bool:
+    """Whether functions that are given this object ask it first."""
+    own = getattr(type(value), "__torch_function__", None)
+    if own is None or own is _disabled_torch_function_impl:
+        return False
+    from retrograd.tensor import Tensor
+
+    return kind_of(value) is not Tensor
 
 
 def has_torch_function(relevant_args: Iterable[object]) -> bool:
-    """Whether one of these is no tensor and defines `__torch_function__`.
+    """Whether one of these takes functions over.
 
     Examples
     --------
@@ -34,12 +148,12 @@ def has_torch_function(relevant_args: Iterable[object]) -> bool:
     >>> has_torch_function((retrograd.ones(2), 3))
     False
     """
-    return any(map(_takes_over, relevant_args))
+    return bool(taking.modes) or (taking.objects and any(map(takes_over, relevant_args)))
 
 
 def has_torch_function_unary(relevant_arg: object) -> bool:
     """`has_torch_function` of one argument."""
-    return _takes_over(relevant_arg)
+    return has_torch_function((relevant_arg,))
 
 
 def has_torch_function_variadic(*relevant_args: object) -> bool:
@@ -48,7 +162,7 @@ def has_torch_function_variadic(*relevant_args: object) -> bool:
 
 
 def is_tensor_like(inp: object) -> bool:
-    """Whether it is a tensor, or an object that takes part in functions as one.
+    """Whether it is a tensor, or an object that takes functions over.
 
     Examples
     --------
@@ -57,9 +171,7 @@ def is_tensor_like(inp: object) -> bool:
     >>> is_tensor_like(retrograd.ones(2)), is_tensor_like([1.0])
     (True, False)
     """
-    from retrograd.tensor import Tensor
-
-    return isinstance(inp, Tensor) or hasattr(type(inp), "__torch_function__")
+    return hasattr(type(inp), "__torch_function__")
 
 
 def _by_class(candidates: Iterable[object]) -> list[Any]:
@@ -77,27 +189,59 @@ def _flat(values: Iterable[object]) -> list[object]:
     return [each for value in values for each in (value if isinstance(value, (list, tuple)) else (value,))]
 
 
+@contextmanager
+def _without_innermost() -> Iterator[TorchFunctionMode]:
+    """The innermost mode, which does not see what functions it calls itself."""
+    before = taking.modes
+    taking.modes = before[:-1]
+    try:
+        yield before[-1]
+    finally:
+        taking.modes = before
+
+
+def _answered(function: Any, objects: Sequence[Any], types: tuple[type, ...], args: Any, kwargs: Any) -> Any:
+    """What the modes or one of the objects make of a call; NotImplemented if none takes it."""
+    if taking.modes:
+        with _without_innermost() as mode:
+            result = mode.__torch_function__(function, types, args, kwargs)
+        if result is not NotImplemented:
+            return result
+    for each in objects:
+        result = each.__torch_function__(function, types, args, kwargs)
+        if result is not NotImplemented:
+            return result
+    return NotImplemented
+
+
 def overridden(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """What an argument's `__torch_function__` gives for this call, or NotImplemented if no argument has one.
+    """What somebody who takes this call over makes of it, or NotImplemented if nobody does.
 
     Raises
     ------
     TypeError
         If each of them gives NotImplemented.
     """
-    taking_over = _by_class(filter(_takes_over, _flat((*args, *kwargs.values()))))
-    if not taking_over:
+    asked = _by_class(filter(takes_over, _flat((*args, *kwargs.values())))) if taking.objects else []
+    if not asked and not taking.modes:
         return NotImplemented
-    types = tuple(map(type, taking_over))
-    for each in taking_over:
-        result = each.__torch_function__(function, types, tuple(args), kwargs or None)
-        if result is not NotImplemented:
-            return result
+    interpose()
+    types = tuple(map(kind_of, asked))
+    result = _answered(function, asked, types, tuple(args), kwargs or None)
+    if result is not NotImplemented:
+        return result
     names = "\n".join(f"  - tensor subclass {each}" for each in types)
     raise TypeError(
         f"Multiple dispatch failed for 'torch.{function.__name__}'; all __torch_function__ handlers returned "
         f"NotImplemented:\n\n{names}\n\nFor more information, try re-running with TORCH_LOGS=not_implemented"
     )
+
+
+def interpose() -> None:
+    """Let every public function ask from now on: see Note [Asked first]."""
+    from retrograd.interposing import install
+
+    install()
 
 
 def handle_torch_function(
@@ -111,10 +255,145 @@ def handle_torch_function(
         If none has.
     """
     relevant = _by_class(each for each in relevant_args if is_tensor_like(each))
-    types = tuple(map(type, relevant))
-    for each in filter(_takes_over, relevant):
-        result = each.__torch_function__(public_api, types, args, kwargs)
-        if result is not NotImplemented:
-            return result
+    types = tuple(map(kind_of, relevant))
+    result = _answered(public_api, list(filter(takes_over, relevant)), types, args, kwargs)
+    if result is not NotImplemented:
+        return result
     name = f"{public_api.__module__}.{public_api.__name__}"
     raise TypeError(f"no implementation found for '{name}' on types that implement __torch_function__: {list(types)}")
+
+
+def wrap_torch_function(dispatcher: Callable[..., Iterable[Any]]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator that lets a function of one's own ask first those that `dispatcher` gives for its arguments.
+
+    Examples
+    --------
+    >>> from retrograd.overrides import wrap_torch_function
+    >>> @wrap_torch_function(lambda value: (value,))
+    ... def double(value):
+    ...     return value * 2
+    >>> double(4)
+    8
+    """
+    from functools import wraps
+
+    def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def asking(*args: Any, **kwargs: Any) -> Any:
+            relevant = dispatcher(*args, **kwargs)
+            if has_torch_function(relevant):
+                return handle_torch_function(asking, relevant, *args, **kwargs)
+            return function(*args, **kwargs)
+
+        return asking
+
+    return decorated
+
+
+# -- modes ---------------------------------------------------------------------------------------
+
+
+class TorchFunctionMode:
+    """What takes over every function that is called within its `with` statement, in this thread.
+
+    A subclass defines ``__torch_function__(self, func, types, args=(), kwargs=None)``; functions that this calls go to
+    the modes outside of it.
+
+    Source: https://docs.pytorch.org/docs/stable/torch.overrides.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> class Telling(retrograd.overrides.TorchFunctionMode):
+    ...     def __torch_function__(self, func, types, args=(), kwargs=None):
+    ...         print(func.__name__)
+    ...         return func(*args, **(kwargs or {}))
+    >>> with Telling():
+    ...     x = retrograd.ones(2) + 1
+    ones
+    add
+    """
+
+    def __init__(self) -> None:
+        pass
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        raise NotImplementedError
+
+    def __enter__(self) -> Any:
+        interpose()
+        taking.modes = (*taking.modes, self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        taking.modes = taking.modes[:-1]
+
+    @classmethod
+    def push(cls, *args: Any, **kwargs: Any) -> Any:
+        """An instance, to be entered."""
+        return cls(*args, **kwargs)
+
+
+class BaseTorchFunctionMode(TorchFunctionMode):
+    """The mode that lets every function run as it is."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
+# -- what can be taken over ----------------------------------------------------------------------
+
+
+def get_overridable_functions() -> dict[Any, list[Callable[..., Any]]]:
+    """The public functions that objects can take over, by the module or class that they belong to.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> from retrograd.overrides import get_overridable_functions
+    >>> retrograd.add in get_overridable_functions()[retrograd]
+    True
+    """
+    from retrograd.interposing import overridable
+
+    return overridable()
+
+
+@cache
+def _names() -> dict[Callable[..., Any], str]:
+    found: dict[Callable[..., Any], str] = {}
+    for space, functions in get_overridable_functions().items():
+        where = space.__name__ if isinstance(space, ModuleType) else f"{space.__module__}.{space.__name__}"
+        named = {id(value): name for name, value in vars(space).items()}
+        for each in functions:
+            owner = getattr(each, "__self__", each)  # a property, of its functions
+            suffix = "" if owner is each else f".{each.__name__}"
+            found.setdefault(each, f"{where}.{named.get(id(owner), each.__name__)}{suffix}")
+    return found
+
+
+def resolve_name(f: Callable[..., Any]) -> str | None:
+    """The full name of a function that a `__torch_function__` was given; None for one that is not overridable.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> retrograd.overrides.resolve_name(retrograd.linalg.cholesky)
+    'retrograd.linalg.cholesky'
+    """
+    return _names().get(f)
+
+
+def is_tensor_method_or_property(func: Callable[..., Any]) -> bool:
+    """Whether it is a method of `Tensor`, or reads or sets an attribute of one.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> from retrograd.overrides import is_tensor_method_or_property
+    >>> is_tensor_method_or_property(retrograd.Tensor.add), is_tensor_method_or_property(retrograd.ones)
+    (True, False)
+    """
+    from retrograd.tensor import Tensor
+
+    return func in get_overridable_functions()[Tensor] or func.__name__ == "__get__"

@@ -22,6 +22,7 @@ from retrograd import dtypes
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.tangents import tangent_of
 from retrograd.device import current_kernels
+from retrograd.overrides import kind_of
 
 if TYPE_CHECKING:
     from retrograd.tensor import Tensor
@@ -241,9 +242,13 @@ def tensor_text(tensor: Tensor) -> str:
     >>> retrograd.tensor([0.5, 100.0], dtype=retrograd.float64, requires_grad=True)
     tensor([  0.5000, 100.0000], dtype=retrograd.float64, requires_grad=True)
     """
+    from retrograd.parameter import Parameter
+    from retrograd.tensor import Tensor
+
     if tensor._k.level:
         return _level_text(tensor)
-    prefix = "tensor("
+    kind = kind_of(tensor)
+    prefix = "tensor(" if kind is Tensor or kind is Parameter else f"{kind.__name__}("
     content = _content(np.asarray(tensor._k.to_host(tensor._array)), len(prefix))
     return _with_suffixes(prefix + content, _suffixes(tensor), len(prefix))
 

@@ -24,8 +24,9 @@ from typing import IO, Any, Final
 
 from retrograd.device import device, kernels_of
 from retrograd.dtypes import DTYPES, dtype
+from retrograd.parameter import Parameter
 from retrograd.size import Size
-from retrograd.tensor import Parameter, Tensor
+from retrograd.tensor import Tensor
 from retrograd.views import steps_of
 
 __all__ = ["load", "save"]

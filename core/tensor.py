@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from retrograd import dtypes
+from retrograd import dtypes, overrides
 from retrograd.autograd import explaining, hooks
 from retrograd.autograd.cautions import warn_of_conversion, warn_of_non_leaf_grad
 from retrograd.autograd.explaining import Break
@@ -31,7 +31,7 @@ from retrograd.size import Size, size_of
 from retrograd.storage import Meta, share, write
 from retrograd.views import Layout, contiguous_strides, strides_along
 
-__all__ = ["Parameter", "Tensor", "has_node", "own_edge", "rebuild", "wrap_array"]
+__all__ = ["Tensor", "has_node", "own_edge", "rebuild", "wrap_array"]
 
 _TYPES = dtypes.DTYPES
 _ONLY_OF_LEAVES = (
@@ -120,6 +120,14 @@ class Tensor:
         from retrograd.ops import creation
 
         return creation.legacy_tensor(cls, data, device)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = cls.__torch_function__
+        if own is not overrides._disabled_torch_function_impl and "_fresh" not in vars(cls):  # no stale view's class
+            overrides.interpose()
+
+    __torch_function__: Any = classmethod(overrides.default_torch_function)
 
     # -- making --------------------------------------------------------------------------------
 
@@ -319,7 +327,7 @@ class Tensor:
             from retrograd.autograd.stale import set_flag
 
             set_flag(self, value)
-        elif self.is_leaf:
+        elif not has_node(self):
             self._edge = changed_sink(self, self._edge, value)
         return self
 
@@ -745,43 +753,3 @@ def rebuild(array: Any, k: Any, edge: Edge | None, tangents: dict[int, Tensor] |
     if tangents is not None:
         made._own_meta().tangents = tangents
     return made
-
-
-class Parameter(Tensor):
-    """A tensor that a module lists among its parameters; requires a gradient unless told otherwise.
-
-    Parameters
-    ----------
-    data
-        The initial value, shared. An empty tensor by default.
-    requires_grad
-        Whether its gradient is wanted.
-
-    Examples
-    --------
-    >>> import retrograd
-    >>> retrograd.nn.Parameter(retrograd.zeros(2))
-    Parameter containing:
-    tensor([0., 0.], requires_grad=True)
-    """
-
-    __module__ = "retrograd.nn.parameter"
-    __slots__ = ()
-
-    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Any:
-        if data is None:
-            from retrograd.ops.creation import empty
-
-            data = empty(0)
-        if not isinstance(data, Tensor):
-            raise TypeError(f"Parameter(): argument 'data' must be Tensor, not {type(data).__name__}")
-        if requires_grad and not data.dtype.is_differentiable:
-            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
-        made = cls._restore(data._array, data._k, None, None)
-        made._cell = data._cell
-        share(data, made)
-        made._set_requires_grad(requires_grad)
-        return made
-
-    def __repr__(self) -> str:
-        return "Parameter containing:\n" + super().__repr__()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from retrograd.overrides import _disabled_torch_function_impl
+from retrograd.parameter import Parameter
 from retrograd.storage import share
-from retrograd.tensor import Parameter, Tensor
+from retrograd.tensor import Tensor
 
 __all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "is_lazy"]
 
@@ -58,6 +60,7 @@ class UninitializedTensorMixin:
     __slots__ = ()
 
     cls_to_become: type[Tensor]
+    __torch_function__: Any = _disabled_torch_function_impl
 
     def materialize(self: Any, shape: Any, device: Any = None, dtype: Any = None) -> None:
         """Get memory, of the shape that is known now; the tensor becomes an ordinary one."""

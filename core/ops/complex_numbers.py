@@ -141,8 +141,16 @@ def _assign(part: Tensor, value: Any) -> None:
         part.copy_(value)
 
 
-for _name, _get, _set in (("real", real, _set_real), ("imag", imag, _set_imag)):
-    setattr(Tensor, _name, property(_get, _set, doc=_get.__doc__))
+def _get_real(self: Tensor) -> Tensor:
+    return real(self)
+
+
+def _get_imag(self: Tensor) -> Tensor:
+    return imag(self)
+
+
+Tensor.real = property(_get_real, _set_real, doc=real.__doc__)  # type: ignore[attr-defined]
+Tensor.imag = property(_get_imag, _set_imag, doc=imag.__doc__)  # type: ignore[attr-defined]
 
 
 # -- conjugates --------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from retrograd.ops.mapped_writes import at_level_of, whole
 from retrograd.ops.old_order import ONE_FACTOR, in_new_order
 from retrograd.ops.options import as_number, c_name, described, fill_number
 from retrograd.ops.plain_writes import fits, wrote
+from retrograd.overrides import _disabled_torch_function_impl
 from retrograd.storage import overwrite, refuse_overlap, sign, write
 from retrograd.tensor import Tensor, own_edge, wrap_array
 
@@ -173,6 +174,7 @@ class Target(Tensor):
     """
 
     __slots__ = ("tensor",)
+    __torch_function__: Any = _disabled_torch_function_impl
 
     @classmethod
     def of(cls, tensor: Tensor, recorded: bool) -> Target:

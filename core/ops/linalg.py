@@ -534,11 +534,12 @@ def _batched(input: Tensor, other: Tensor, left: int, right: int) -> Tensor:
     return unsafe_view(bmm(a, b), shape)
 
 
-def rmatmul(self: Tensor, other: Any) -> Tensor:
-    """`other @ self` for an `other` that is no tensor."""
-    from retrograd.ops.creation import as_tensor
-
-    return matmul(as_tensor(other, device=self.device), self)
+def rmatmul(self: Tensor, other: Any) -> Any:
+    """`other @ self` for an `other` that is no tensor: NotImplemented, unless it takes functions over."""
+    try:
+        return matmul(other, self)
+    except TypeError:
+        return NotImplemented
 
 
 @composite

@@ -91,6 +91,12 @@ def _symbol(function: Callable[..., Any]) -> Callable[..., Any]:
     return symbol
 
 
+def _called(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, by the name under which those who take it over know it."""
+    function.__name__ = name
+    return function
+
+
 def _reflected(function: Callable[..., Any]) -> Callable[..., Any]:
     return _symbol(lambda self, other: function(other, self))
 
@@ -107,11 +113,12 @@ def attach() -> None:
     _attach_in_place()
     for symbol, name in _OPERATORS.items():
         function = publics[name]
-        setattr(Tensor, symbol, function if symbol in _UNARY else _symbol(function))
+        setattr(Tensor, symbol, function if symbol in _UNARY else _called(symbol, _symbol(function)))
+    _called("__invert__", publics["_invert"])
     for symbol, name in _IN_PLACE.items():
         setattr(Tensor, symbol, getattr(Tensor, name))
     for symbol, name in _REFLECTED.items():
-        setattr(Tensor, symbol, _reflected(publics[name]))
+        setattr(Tensor, symbol, _called(symbol, _reflected(publics[name])))
     for name in ("copy_", "fill_", "zero_"):
         setattr(Tensor, name, getattr(inplace, name))
     Tensor.set_, Tensor.untyped_storage = memory.set_, memory.untyped_storage  # type: ignore[attr-defined]
@@ -125,17 +132,22 @@ def attach() -> None:
 
 def _renamed() -> dict[str, Any]:
     """What is a method under a name that differs from the function's, and the properties."""
-    divided = _symbol(_rdiv)
-    adjoint = property(lambda self: publics["adjoint"](self) if self.is_complex() else shape._mT(self))
+    divided = _called("__rdiv__", _symbol(_rdiv))
     return {
-        "__rtruediv__": divided, "__rdiv__": divided, "__rmatmul__": linalg.rmatmul,
-        "__getitem__": subscript.getitem, "__setitem__": subscript.setitem, "index_put_": subscript.index_put_,
+        "__rtruediv__": divided, "__rdiv__": divided, "__rmatmul__": _called("__rmatmul__", linalg.rmatmul),
+        "__getitem__": _called("__getitem__", subscript.getitem),
+        "__setitem__": _called("__setitem__", subscript.setitem), "index_put_": subscript.index_put_,
         "where": indexing._where_method, "repeat": publics["_repeat_method"],
         "swapaxes_": shape_in_place.transpose_, "swapdims_": shape_in_place.transpose_,
         "_backward_hooks": property(hooks.hooks_of),
         "_post_accumulate_grad_hooks": property(hooks.post_accumulate_hooks_of),
-        "T": property(shape._T), "mT": property(shape._mT), "H": adjoint, "mH": adjoint,
+        "T": property(shape._T), "mT": property(shape._mT),
+        "H": property(lambda self: _adjoint(self)), "mH": property(lambda self: _adjoint(self)),
     }  # fmt: skip
+
+
+def _adjoint(self: Tensor) -> Any:
+    return publics["adjoint"](self) if self.is_complex() else shape._mT(self)
 
 
 def _is_method(function: Callable[..., Any]) -> bool:

@@ -13,8 +13,9 @@ from retrograd.autograd.explaining import NOT_RECORDED, break_at
 from retrograd.autograd.modes import GRAD, NO_GRAD, Mode, current_mode
 from retrograd.levels import births
 from retrograd.ops.declare import Op
+from retrograd.parameter import Parameter
 from retrograd.storage import bump, sign
-from retrograd.tensor import Parameter, Tensor
+from retrograd.tensor import Tensor
 
 __all__ = ["assigned", "fits", "is_plain", "wrote"]
 

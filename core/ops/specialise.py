@@ -111,9 +111,10 @@ def _deferred(filename: str, name: str, parameters: Sequence[Parameter], write: 
         linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)  # for tracebacks
         exec(compile(source, filename, "exec"), module)
         made, module[name] = module[name], function
+        target = getattr(function, "__wrapped__", function)  # Note [Code that is exchanged] in `retrograd.interposing`
         # The code last: whoever calls meanwhile, in another thread, must find the defaults that it needs.
-        function.__defaults__, function.__kwdefaults__ = made.__defaults__, made.__kwdefaults__
-        function.__code__ = made.__code__
+        target.__defaults__, target.__kwdefaults__ = made.__defaults__, made.__kwdefaults__
+        target.__code__ = made.__code__
         return made
 
     module[name], module["begin"] = function, begin

@@ -18,7 +18,8 @@ from retrograd.ops.autocasting import lowered
 from retrograd.ops.checks import extremes
 from retrograd.ops.declare import op_of
 from retrograd.ops.linalg import _addmm
-from retrograd.tensor import Parameter, Tensor, wrap_array
+from retrograd.parameter import Parameter
+from retrograd.tensor import Tensor, wrap_array
 
 __all__ = [
     "alpha_dropout", "bilinear", "dropout", "dropout1d", "dropout2d", "dropout3d", "embedding",

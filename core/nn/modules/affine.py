@@ -7,7 +7,7 @@ from typing import Any
 from retrograd.nn import init
 from retrograd.nn.modules.module import Module
 from retrograd.ops.factories import empty
-from retrograd.tensor import Parameter
+from retrograd.parameter import Parameter
 
 __all__ = ["register_affine", "reset_affine"]
 

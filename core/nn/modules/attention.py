@@ -9,7 +9,8 @@ from retrograd.nn.functions.multihead import canonical_mask
 from retrograd.nn.modules.linear import NonDynamicallyQuantizableLinear
 from retrograd.nn.modules.module import Module
 from retrograd.ops.factories import empty
-from retrograd.tensor import Parameter, Tensor
+from retrograd.parameter import Parameter
+from retrograd.tensor import Tensor
 
 __all__ = ["MultiheadAttention"]
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from retrograd.nn.modules.module import Module, _indented
 from retrograd.nn.modules.registration import type_name
-from retrograd.tensor import Parameter, Tensor
+from retrograd.parameter import Parameter
+from retrograd.tensor import Tensor
 
 __all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
 

@@ -9,7 +9,8 @@ from retrograd.nn import functional as F, init
 from retrograd.nn.modules.module import Module
 from retrograd.ops.arguments import expand_pair
 from retrograd.ops.factories import empty
-from retrograd.tensor import Parameter, Tensor
+from retrograd.parameter import Parameter
+from retrograd.tensor import Tensor
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
 

@@ -9,7 +9,8 @@ from retrograd.nn import functional as F, init
 from retrograd.nn.functions.linear import linear as _linear
 from retrograd.nn.modules.module import Module
 from retrograd.ops.factories import empty
-from retrograd.tensor import Parameter, Tensor
+from retrograd.parameter import Parameter
+from retrograd.tensor import Tensor
 
 __all__ = ["Bilinear", "Identity", "Linear"]
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from retrograd.autograd.modes import no_grad
 from retrograd.nn.parameter import is_lazy
-from retrograd.tensor import Parameter, Tensor
+from retrograd.parameter import Parameter
+from retrograd.tensor import Tensor
 
 if TYPE_CHECKING:
     from retrograd.nn.modules.module import Module

@@ -18,7 +18,8 @@ from retrograd.nn.modules.loading import load_into, raise_errors
 from retrograd.nn.modules.registration import check_name, registered, type_name
 from retrograd.nn.parameter import Buffer
 from retrograd.ops.factories import empty_like
-from retrograd.tensor import Parameter, Tensor
+from retrograd.parameter import Parameter
+from retrograd.tensor import Tensor
 
 __all__ = ["Module"]
 

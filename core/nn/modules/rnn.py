@@ -16,7 +16,8 @@ from retrograd.nn.utils.rnn import PackedSequence
 from retrograd.ops.arrange import cat, stack
 from retrograd.ops.factories import empty, zeros
 from retrograd.ops.recurrent import gru_gates, lstm_gates
-from retrograd.tensor import Parameter, Tensor
+from retrograd.parameter import Parameter
+from retrograd.tensor import Tensor
 
 __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNBase", "RNNCell", "RNNCellBase"]
 

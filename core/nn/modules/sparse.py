@@ -7,7 +7,8 @@ from typing import Any
 from retrograd.nn import functional as F, init
 from retrograd.nn.modules.module import Module
 from retrograd.ops.factories import empty
-from retrograd.tensor import Parameter, Tensor
+from retrograd.parameter import Parameter
+from retrograd.tensor import Tensor
 
 __all__ = ["Embedding", "EmbeddingBag"]
 

@@ -10,7 +10,8 @@ from typing import Any
 from retrograd.autograd.modes import no_grad
 from retrograd.nn.modules.container import ModuleDict, ModuleList
 from retrograd.nn.modules.module import Module
-from retrograd.tensor import Parameter, Tensor
+from retrograd.parameter import Parameter
+from retrograd.tensor import Tensor
 
 __all__ = [
     "ParametrizationList", "cached", "is_parametrized", "register_parametrization", "remove_parametrizations",

@@ -10,7 +10,8 @@ from retrograd.nn.modules.conv import ConvTranspose1d, ConvTranspose2d, ConvTran
 from retrograd.nn.modules.module import Module
 from retrograd.ops.linalg import dot, mv
 from retrograd.ops.sampling import randn
-from retrograd.tensor import Parameter, Tensor
+from retrograd.parameter import Parameter
+from retrograd.tensor import Tensor
 
 __all__ = ["SpectralNorm", "remove_spectral_norm", "spectral_norm"]
 

@@ -6,7 +6,8 @@ import warnings
 from typing import Any, TypeVar
 
 from retrograd.nn.modules.module import Module
-from retrograd.tensor import Parameter, Tensor
+from retrograd.parameter import Parameter
+from retrograd.tensor import Tensor
 
 __all__ = ["WeightNorm", "remove_weight_norm", "weight_norm"]
 

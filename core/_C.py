@@ -1,0 +1,29 @@
+"""What programs take from PyTorch's extension module by name: the switches of `__torch_function__`.
+
+Source: https://docs.pytorch.org/docs/stable/notes/extending.html#extending-torch-python-api
+"""
+
+from __future__ import annotations
+
+from retrograd.overrides import (
+    DisableTorchFunction as DisableTorchFunction,
+    DisableTorchFunctionSubclass as DisableTorchFunctionSubclass,
+    _disabled_torch_function_impl as _disabled_torch_function_impl,
+    taking as _taking,
+)
+
+__all__ = ["DisableTorchFunction", "DisableTorchFunctionSubclass"]
+
+
+def _is_torch_function_enabled() -> bool:
+    """Whether objects may take functions over in this thread."""
+    return _taking.objects
+
+
+def _is_torch_function_mode_enabled() -> bool:
+    """Whether this thread is within a `TorchFunctionMode`."""
+    return bool(_taking.modes)
+
+
+def _log_api_usage_once(event: str) -> None:
+    """Nothing: uses are not counted."""
