@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
-    "cholesky", "cofactor", "det", "eig", "eigh", "fft", "geqrf", "inv", "lu", "matrix_exp", "qr", "slogdet",
-    "solve", "solve_triangular", "svd",
+    "cholesky", "cofactor", "det", "eig", "eigh", "fft", "geqrf", "inv", "ldl", "ldl_solve", "lu", "matrix_exp",
+    "qr", "slogdet", "solve", "solve_triangular", "svd",
 ]  # fmt: skip
 
 Array = Any
@@ -51,6 +51,14 @@ def geqrf(K: Any, x: Array) -> tuple[Array, Array]:
 
 def inv(K: Any, x: Array) -> Array:
     return _on_host(K, "inv", x)
+
+
+def ldl(K: Any, x: Array, hermitian: bool) -> tuple[Array, Array, Array]:
+    return _on_host(K, "ldl", x, hermitian)
+
+
+def ldl_solve(K: Any, packed: Array, pivots: Array, b: Array, hermitian: bool) -> Array:
+    return _on_host(K, "ldl_solve", packed, pivots, b, hermitian)
 
 
 def lu(K: Any, x: Array) -> tuple[Array, Array, Array]:

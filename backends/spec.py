@@ -55,7 +55,8 @@ OPTIONAL: Final[frozenset[str]] = frozenset(
     "as_complex as_real as_strided clip convolution convolution_input convolution_weight erfc fft gcd "
     "log_softmax logsumexp max_pool mean nll nll_adjoint polygamma ranked reciprocal rsqrt scatter_reduce sigmoid "
     "softmax softplus square topk unstride zero_where "
-    "cholesky cofactor det eig eigh geqrf inv lu matrix_exp qr slogdet solve solve_triangular svd".split()
+    "cholesky cofactor det eig eigh geqrf inv ldl ldl_solve lu matrix_exp qr slogdet solve solve_triangular "
+    "svd".split()
 )
 """Fused kernels: where a backend has none, the core composes it from required ones.
 

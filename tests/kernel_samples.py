@@ -12,6 +12,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from retrograd.device import kernels_of
+
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 INTEGERS = ("int32", "int64", "int16", "uint8")
 COMPLEX = ("complex64", "complex128")
@@ -474,6 +476,11 @@ def _matrices() -> Iterator[Sample]:
         yield Sample("qr", (numbers((2, 4, 2), "float64"), mode), mode)
     yield Sample("geqrf", (numbers((2, 4, 2), "complex64"),), "tall")
     yield Sample("geqrf", (numbers((2, 4), "float64"),), "wide")
+    for hermitian in (False, True):
+        x = numbers((2, 4, 4), "complex128") * (1 - np.eye(4))  # which has blocks of two rows
+        packed = kernels_of("numpy").ldl(x, hermitian)
+        yield Sample("ldl", (x, hermitian), f"hermitian {hermitian}")
+        yield Sample("ldl_solve", (packed[0], packed[1], x[..., :2], hermitian), f"hermitian {hermitian}")
     for full in (False, True):
         yield Sample("svd", (numbers((2, 2, 3), "float64"), full), f"full {full}")
     singular = np.ones((2, 2, 2)) * [[[1]], [[0]]] + [[[0, 0], [0, 1]], [[0, 0], [0, 0]]]

@@ -95,6 +95,56 @@ def inv(x: Array) -> Array:
     return _forgiving(np.linalg.inv, x)
 
 
+def ldl(x: Array, hermitian: bool) -> tuple[Array, Array, Array]:
+    """Both factors of each matrix, from its lower triangle, in one; the rows exchanged; the first block that is zero.
+
+    A block of two rows has negative pivots. Both are counted from 1, as LAPACK does.
+    """
+    *lead, n, _ = x.shape
+    packed, pivots = np.tril(x), np.empty((*lead, n), np.int32)
+    info = np.zeros(lead, np.int32)
+    if packed.size:
+        names = ("hetrf", "hetrf_lwork") if hermitian and np.iscomplexobj(x) else ("sytrf", "sytrf_lwork")
+        factorize, asked = get_lapack_funcs(names, dtype=x.dtype)
+        room = int(asked(n, lower=1)[0].real)
+        found = info.reshape(-1)
+        for i, (to, swaps) in enumerate(zip(packed.reshape(-1, n, n), pivots.reshape(-1, n), strict=True)):
+            to[...], swaps[...], found[i] = factorize(to, lower=1, lwork=room)
+    return packed, pivots, info
+
+
+def ldl_solve(packed: Array, pivots: Array, b: Array, hermitian: bool) -> Array:
+    """``inv(A) @ b`` by what `ldl` gave for A."""
+    out = b.copy()
+    n = packed.shape[-1]
+    with np.errstate(all="ignore"):
+        for x, (factors,), swaps in zip(
+            out.reshape(-1, *b.shape[-2:]), _each(packed), pivots.reshape(-1, n), strict=True
+        ):
+            _solve_by_blocks(factors, swaps.tolist(), x, hermitian)
+    return out
+
+
+def _solve_by_blocks(packed: Array, pivots: list[int], x: Array, hermitian: bool) -> None:
+    """In the memory of `x`: by L, exchanging its rows, and D; then by L's transpose."""
+    blocks, k = [], 0
+    while k < len(pivots):
+        size = 1 if pivots[k] > 0 else 2
+        blocks.append((slice(k, k + size), slice(k + size, None), k + size - 1, abs(pivots[k]) - 1))
+        k += size
+    for here, below, row, other in blocks:
+        x[[row, other]] = x[[other, row]]
+        x[below] -= packed[below, here] @ x[here]
+        block = np.tril(packed[here, here])
+        above = np.tril(block, -1)
+        block = block + (above.conj().T if hermitian else above.T)
+        x[here] = np.linalg.inv(block) @ x[here] if len(block) == 2 else x[here] / block
+    for here, below, row, other in reversed(blocks):
+        left = packed[below, here]
+        x[here] -= (left.conj().T if hermitian else left.T) @ x[below]
+        x[[row, other]] = x[[other, row]]
+
+
 def lu(x: Array) -> tuple[Array, Array, Array]:
     """Both factors in one matrix, which row each was exchanged with, and the order that the rows have then."""
     *lead, n, m = x.shape
@@ -152,6 +202,8 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "eigh": eigh,
     "geqrf": geqrf,
     "inv": inv,
+    "ldl": ldl,
+    "ldl_solve": ldl_solve,
     "lu": lu,
     "matrix_exp": matrix_exp,
     "qr": qr,

@@ -25,6 +25,8 @@ from retrograd.backends.hosted import (
     fft as fft,
     geqrf as geqrf,
     inv as inv,
+    ldl as ldl,
+    ldl_solve as ldl_solve,
     lu as lu,
     matrix_exp as matrix_exp,
     qr as qr,

@@ -23,6 +23,8 @@ __all__ = [
     "linalg_eig",
     "linalg_eigh",
     "linalg_inv_ex",
+    "linalg_ldl_factor",
+    "linalg_ldl_factor_ex",
     "linalg_lstsq",
     "linalg_lu",
     "linalg_lu_factor",
@@ -70,6 +72,8 @@ linalg_cholesky_ex = return_type("linalg_cholesky_ex", "L", "info")
 linalg_eig = return_type("linalg_eig", "eigenvalues", "eigenvectors")
 linalg_eigh = return_type("linalg_eigh", "eigenvalues", "eigenvectors")
 linalg_inv_ex = return_type("linalg_inv_ex", "inverse", "info")
+linalg_ldl_factor = return_type("linalg_ldl_factor", "LD", "pivots")
+linalg_ldl_factor_ex = return_type("linalg_ldl_factor_ex", "LD", "pivots", "info")
 linalg_lstsq = return_type("linalg_lstsq", "solution", "residuals", "rank", "singular_values")
 linalg_lu = return_type("linalg_lu", "P", "L", "U")
 linalg_lu_factor = return_type("linalg_lu_factor", "LU", "pivots")
