@@ -10,8 +10,8 @@ def test_modules_stand_in_the_files_of_pytorch() -> None:
     import importlib
     prefix = torch.nn.__name__ + ".modules."
     for place in (
-        "batchnorm channelshuffle container conv distance dropout flatten fold instancenorm linear loss normalization "
-        "padding pixelshuffle pooling rnn sparse upsampling"
+        "adaptive batchnorm channelshuffle container conv distance dropout flatten fold instancenorm linear loss "
+        "normalization padding pixelshuffle pooling rnn sparse upsampling"
     ).split():
         module = importlib.import_module(prefix + place)
         lazy_or_absent = ("CrossMapLRN2d", "FractionalMaxPool2d", "FractionalMaxPool3d", "LinearCrossEntropyLoss",

@@ -3,6 +3,8 @@
 # ruff: noqa: F403 - each theme lists what it exports
 from retrograd.nn.modules.activation import *
 from retrograd.nn.modules.activation import __all__ as _activation
+from retrograd.nn.modules.adaptive import *
+from retrograd.nn.modules.adaptive import __all__ as _adaptive
 from retrograd.nn.modules.attention import *
 from retrograd.nn.modules.attention import __all__ as _attention
 from retrograd.nn.modules.batchnorm import *
@@ -52,6 +54,7 @@ from retrograd.nn.modules.upsampling import __all__ as _upsampling
 
 __all__ = ["Module"]
 __all__ += _activation
+__all__ += _adaptive
 __all__ += _attention
 __all__ += _batchnorm
 __all__ += _channelshuffle
