@@ -10,6 +10,7 @@ from retrograd.nn.functions import (
     convolution as _convolution,
     ctc as _ctc,
     distance as _distance,
+    fractional_pooling as _fractional_pooling,
     grids as _grids,
     linear as _linear,
     loss as _loss,
@@ -23,6 +24,7 @@ from retrograd.nn.functions.attention import *
 from retrograd.nn.functions.convolution import *
 from retrograd.nn.functions.ctc import *
 from retrograd.nn.functions.distance import *
+from retrograd.nn.functions.fractional_pooling import *
 from retrograd.nn.functions.grids import *
 from retrograd.nn.functions.linear import *
 from retrograd.nn.functions.loss import *
@@ -37,6 +39,7 @@ __all__ += _attention.__all__
 __all__ += _convolution.__all__
 __all__ += _ctc.__all__
 __all__ += _distance.__all__
+__all__ += _fractional_pooling.__all__
 __all__ += _grids.__all__
 __all__ += _linear.__all__
 __all__ += _loss.__all__

@@ -38,8 +38,8 @@ _POLICIES: Final = {
     **dict.fromkeys(
         """
         _adaptive_avg_pool3d _adaptive_max_pool3d _avg_pool3d _bce _bce_with_logits _bce_with_logits_weighted
-        _huber_loss _max_pool3d _mse_loss _multi_margin_loss _nll_loss _nll_loss2d
-        _nll_rows _prod _prod_all _ReflectionPad1D _ReflectionPad2D _ReplicationPad1D _ReplicationPad2D
+        _fractional_max_pool2d _fractional_max_pool3d _huber_loss _max_pool3d _mse_loss _multi_margin_loss _nll_loss
+        _nll_loss2d _nll_rows _prod _prod_all _ReflectionPad1D _ReflectionPad2D _ReplicationPad1D _ReplicationPad2D
         _ReplicationPad3D _smooth_l1_loss _soft_margin_loss _trace _unpool polar
         """.split(),
         WIDE,
