@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from retrograd.nn import functional as F
+from retrograd.nn.modules._functions import CrossMapLRN2d as _cross_map_lrn2d
 from retrograd.nn.modules.affine import register_affine, reset_affine
 from retrograd.nn.modules.module import Module
 from retrograd.tensor import Tensor
 
-__all__ = ["GroupNorm", "LayerNorm", "LocalResponseNorm", "RMSNorm"]
+__all__ = ["CrossMapLRN2d", "GroupNorm", "LayerNorm", "LocalResponseNorm", "RMSNorm"]
 
 
 class LayerNorm(Module):
@@ -142,6 +143,46 @@ class LocalResponseNorm(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class CrossMapLRN2d(Module):
+    """Each channel of images over ``(k + alpha / size * s) ** beta``, s the sum of the squares of `size` channels.
+
+    Its sums and its gradient are those of PyTorch, which are not quite what the formula says: see Note [Windows of
+    CrossMapLRN2d] in `retrograd.nn.modules._functions`. `LocalResponseNorm` computes the formula.
+
+    Raises
+    ------
+    RuntimeError
+        If its gradient is to be differentiated.
+    ValueError
+        If the input has not got four dimensions.
+
+    Source: https://docs.pytorch.org/docs/stable/nn.html (it is not documented there)
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> layer = retrograd.nn.CrossMapLRN2d(3, alpha=3.0, beta=1.0)
+    >>> layer
+    CrossMapLRN2d(3, alpha=3.0, beta=1.0, k=1)
+    >>> layer(retrograd.ones(1, 2, 1, 1)).flatten()
+    tensor([0.3333, 0.3333])
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
+        super().__init__()
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
+
+    def forward(self, input: Tensor) -> Tensor:
+        made: Tensor = _cross_map_lrn2d.apply(input, self.size, self.alpha, self.beta, self.k)
+        return made
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
