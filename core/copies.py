@@ -13,7 +13,7 @@ from retrograd.levels import is_mapped
 from retrograd.parameter import Parameter
 from retrograd.storage import share
 from retrograd.tensor import Tensor, wrap_array
-from retrograd.views import AsStrided, Chain, contiguous_strides, steps_of
+from retrograd.views import AsStrided, Chain, Conjugate, contiguous_strides, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ def deep_copied(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
         copied_alone = type(tensor)._restore(k.copy(tensor._array), k, None, None)
         memo[id(tensor)] = copied_alone._set_requires_grad(tensor.requires_grad)
         return copied_alone
-    if meta is None or meta.storage is None or k.level:
+    if meta is None or meta.storage is None or k.level or any(type(each) is Conjugate for each in steps_of(meta.chain)):
         made = type(tensor)._restore(k.copy(tensor._array), k, None, None)
     else:
         shared = meta.storage
@@ -86,7 +86,10 @@ def reduced(tensor: Tensor) -> tuple[Callable[..., Tensor], tuple[Any, ...], dic
     warn_if_has_hooks(tensor)
     meta, k, layout = tensor._meta, tensor._k, None
     array = tensor._array
-    if meta is not None and meta.storage is not None and _is_row_major(meta.storage.array, k):
+    if tensor.is_conj():
+        of_memory = reduced(tensor.detach().conj())[1][2:]
+        return _rebuilt_conjugated, (type(tensor), tensor.requires_grad, *of_memory), tensor.__dict__ or None
+    if meta is not None and meta.storage is not None and not tensor.is_neg() and _is_row_major(meta.storage.array, k):
         array, layout = meta.storage.array, tensor._layout()  # the whole memory, so that the strides stay what they are
     placed = None if layout is None else (layout.shape, layout.strides, layout.offset)
     arguments = (type(tensor), tensor.requires_grad, k.to_host(array), str(tensor.device), placed)
@@ -107,3 +110,8 @@ def _rebuilt(cls: type[Tensor], requires_grad: bool, host: Any, where: str, plac
     share(base, made)
     made._meta.chain = Chain(None, step, tuple(host.shape))
     return made._set_requires_grad(requires_grad)
+
+
+def _rebuilt_conjugated(cls: Any, requires_grad: bool, *of_memory: Any) -> Any:
+    made = _rebuilt(Tensor, False, *of_memory).conj().detach()
+    return (made if cls is Tensor else made.as_subclass(cls))._set_requires_grad(requires_grad)

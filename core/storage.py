@@ -37,6 +37,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from retrograd.autograd.modes import current_mode
+from retrograd.mirror import Mirror
 from retrograd.views import Expand, branches_of, scatter_part, steps_of
 
 if TYPE_CHECKING:
@@ -175,6 +176,7 @@ class Meta:
     grad_dtype: Any = OWN  # of a leaf: the type of its gradient, None for any
     storage: Storage | None = None
     chain: Chain | None = None  # of the steps from the storage's base to this tensor
+    mirror: Mirror | None = None  # of a view of conjugates, where arrays share memory
     view: View | None = None
     post_accumulate_hooks: dict[int, Callable[[Tensor], Any]] | None = None
     retains_grad: bool = False
@@ -220,12 +222,13 @@ class View:
 class Storage:
     """See Note [Storage]."""
 
-    __slots__ = ("_prune_at", "aliases", "array", "has_views")
+    __slots__ = ("_prune_at", "aliases", "array", "has_views", "mirror")
 
     def __init__(self, owner: Tensor) -> None:
         self.array = owner._array
         self.aliases: list[weakref.ref[Tensor]] = [weakref.ref(owner)]
         self.has_views = False
+        self.mirror: weakref.ref[Mirror] | None = None
         self._prune_at = 16
 
     def add(self, tensor: Tensor) -> None:
@@ -235,6 +238,14 @@ class Storage:
             aliases[:] = [each for each in aliases if each() is not None]
             self._prune_at = 2 * len(aliases) + 16
         aliases.append(weakref.ref(tensor))
+
+    def mirrored(self, k: Any) -> Mirror:
+        """The mirror, which whoever looks at it keeps. Only for libraries whose arrays share memory."""
+        mirror = None if self.mirror is None else self.mirror()
+        if mirror is None:
+            mirror = Mirror(k, self.array)
+            self.mirror = weakref.ref(mirror)
+        return mirror
 
     def live(self) -> Iterator[Tensor]:
         for reference in self.aliases:
@@ -346,6 +357,8 @@ def share(source: Tensor, alias: Tensor) -> None:
     own = alias._own_meta()
     own.storage = storage
     own.chain = meta.chain
+    if meta.mirror is not None:
+        own.mirror = meta.mirror
     storage.add(alias)
 
 
@@ -379,6 +392,8 @@ def bump(tensor: Tensor) -> None:
     if meta is not None and meta.storage is not None and meta.storage.has_views:
         from retrograd.autograd.stale import mark_stale
 
+        if meta.storage.mirror is not None and (mirror := meta.storage.mirror()) is not None:
+            mirror.reflect(tensor._k, tensor._array, meta.chain is not None and meta.chain.conjugated)
         mark_stale(meta.storage, cell)
 
 
@@ -395,4 +410,4 @@ def leave(tensor: Tensor) -> None:
     """Let a tensor have no part any more in the memory it shares."""
     meta = tensor._meta
     if meta is not None and meta.storage is not None:
-        meta.storage, meta.chain = None, None
+        meta.storage, meta.chain, meta.mirror = None, None, None

@@ -233,7 +233,8 @@ class Tensor:
         meta = self._meta
         if meta is None or meta.storage is None:
             return 0
-        return int(self._k.offset(meta.storage.array, self._array))
+        looks_back = meta.chain is not None and meta.chain.conjugated
+        return int(self._k.offset(meta.mirror.image if looks_back else meta.storage.array, self._array))  # type: ignore[union-attr]
 
     def _strides(self) -> tuple[int, ...]:
         k, meta, shape = self._k, self._meta, tuple(self._array.shape)
@@ -270,9 +271,12 @@ class Tensor:
         """An address that is equal for tensors that begin at the same element of one memory."""
         if is_mapped(self):
             raise RuntimeError(_NO_STORAGE)
-        if self._k.mutable:
-            return int(self._k.address(self._array))
         meta = self._meta
+        if self._k.mutable:
+            if meta is None or meta.chain is None or not meta.chain.conjugated:
+                return int(self._k.address(self._array))
+            start = int(self._k.address(meta.storage.array))  # type: ignore[union-attr]  # it has a chain in it
+            return start + self.storage_offset() * self.element_size()
         owner = id(self._array if meta is None or meta.storage is None else meta.storage)
         return owner + self.storage_offset() * self.element_size()
 
@@ -563,6 +567,10 @@ class Tensor:
         """
         if self.requires_grad and not force and current_mode().grad:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        for bit, has in (("conjugate", self.is_conj()), ("negative", self.is_neg())):
+            if has and not force:
+                way = f"tensor.resolve_{bit[: 4 if bit == 'conjugate' else 3]}().numpy()"
+                raise RuntimeError(f"Can't call numpy() on Tensor that has {bit} bit set. Use {way} instead.")
         return self._host()
 
     def _host(self) -> Any:

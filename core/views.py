@@ -17,14 +17,34 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 from retrograd.ops.broadcasting import sum_to
 
 __all__ = [
-    "AsComplex", "AsReal", "AsStrided", "Chain", "Diagonal", "Expand", "Layout", "Part", "Permute", "Reshape",
-    "Slice", "Step", "Unsqueeze", "branches_of", "contiguous_strides", "in_memory_order", "links_from", "links_to",
-    "scatter_part", "steps_of", "strides_along",
+    "RECASTING",
+    "AsComplex",
+    "AsReal",
+    "AsStrided",
+    "Chain",
+    "Conjugate",
+    "Diagonal",
+    "Expand",
+    "Layout",
+    "Part",
+    "Permute",
+    "Reshape",
+    "Slice",
+    "Step",
+    "Unsqueeze",
+    "branches_of",
+    "contiguous_strides",
+    "in_memory_order",
+    "links_from",
+    "links_to",
+    "scatter_part",
+    "steps_of",
+    "strides_along",
 ]  # fmt: skip
 
 Shape = tuple[int, ...]
@@ -83,9 +103,17 @@ def contiguous_strides(shape: Shape) -> Shape:
 
 
 class Step:
-    """One view operator with its arguments. See the module's text."""
+    """One view operator with its arguments. See the module's text.
+
+    Attributes
+    ----------
+    node_name
+        Of a step that changes what the elements are, for which strides cannot stand: the node that PyTorch makes of
+        it when a view looks for its edge anew.
+    """
 
     __slots__ = ()
+    node_name: ClassVar[str | None] = None
 
     def apply(self, K: Any, x: Any) -> Any:
         raise NotImplementedError
@@ -268,6 +296,8 @@ class Diagonal(Step):
 class AsReal(Step):
     """Complex numbers as pairs of real ones, in a new last axis."""
 
+    node_name = "ViewAsRealBackward0"
+
     def apply(self, K: Any, x: Any) -> Any:
         return K.as_real(x)
 
@@ -283,6 +313,8 @@ class AsReal(Step):
 class AsComplex(Step):
     """Pairs of real numbers, in the last axis, as complex ones."""
 
+    node_name = "ViewAsComplexBackward0"
+
     def apply(self, K: Any, x: Any) -> Any:
         return K.as_complex(x)
 
@@ -292,6 +324,26 @@ class AsComplex(Step):
     def restride(self, layout: Layout) -> Layout:
         strides = tuple(each // 2 for each in layout.strides[:-1])
         return Layout(layout.shape[:-1], strides, layout.offset // 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Conjugate(Step):
+    """Complex numbers as their conjugates. Arrays that share memory are not made so: see `retrograd.mirror`."""
+
+    node_name = "ConjBackward0"
+
+    def apply(self, K: Any, x: Any) -> Any:
+        return K.conj(x)
+
+    def adjoint(self, K: Any, g: Any, shape: Shape) -> Any:
+        return K.conj(g)
+
+    def restride(self, layout: Layout) -> Layout:
+        return layout
+
+
+RECASTING = frozenset(each.node_name for each in (AsReal, AsComplex, Conjugate))
+"""The nodes of the steps for which strides cannot stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,17 +414,20 @@ class Chain:
     ----------
     shape
         The shape of what the step is taken from.
-    retyped
-        Whether a step, this or one before, changes the type of the elements.
+    recast
+        Whether a step, this or one before, changes what the elements are.
+    conjugated
+        Whether the elements are conjugates of what is in the memory, or parts of conjugates.
     """
 
-    __slots__ = ("_layout", "before", "retyped", "shape", "step")
+    __slots__ = ("_layout", "before", "conjugated", "recast", "shape", "step")
 
     def __init__(self, before: Chain | None, step: Step, shape: Shape) -> None:
         self.before = before
         self.step = step
         self.shape = shape
-        self.retyped: bool = isinstance(step, (AsReal, AsComplex)) or (before is not None and before.retyped)
+        self.recast: bool = step.node_name is not None or (before is not None and before.recast)
+        self.conjugated: bool = (before is not None and before.conjugated) is not isinstance(step, Conjugate)
         self._layout: Layout | None = None
 
     def layout(self) -> Layout:

@@ -35,7 +35,7 @@ from retrograd.autograd.node import (
 )
 from retrograd.storage import Meta, View
 from retrograd.tensor import Tensor, has_node, own_edge
-from retrograd.views import AsComplex, AsReal, Chain, Layout, Shape, Step, contiguous_strides, links_from, links_to
+from retrograd.views import Chain, Layout, Shape, Step, contiguous_strides, links_from, links_to
 
 if TYPE_CHECKING:
     from retrograd.storage import Storage
@@ -163,9 +163,9 @@ def _found_anew(view_tensor: Tensor) -> Edge | None:
 
 
 def _regenerated(tensor: Tensor, view: View) -> Node:
-    """New nodes that lead from a view to its base: one for each change of type, and strides for the rest."""
+    """New nodes that lead from a view to its base: one for each change of the elements, and strides for the rest."""
     base, chain = view.base, view.chain
-    if chain is None or not chain.retyped:
+    if chain is None or not chain.recast:
         node = _node(AsStridedBackward0, base._edge, tensor._k, (chain, None), _strided(tensor._layout()))
         node.plan = _CHAIN_PLAN
         return node
@@ -175,8 +175,8 @@ def _regenerated(tensor: Tensor, view: View) -> Node:
             layout = link.step.restride(layout)
         cls: type[Node] = AsStridedBackward0
         arguments = _strided(layout)
-        if isinstance(part[0].step, (AsReal, AsComplex)):
-            cls, arguments = view_class(f"View{type(part[0].step).__name__}Backward0"), {}
+        if (name := part[0].step.node_name) is not None:
+            cls, arguments = view_class(name), {}
         node = _node(cls, edge, tensor._k, (part[-1], part[0].before), arguments)
         node.plan = _CHAIN_PLAN
         edge = (node, 0)
@@ -184,11 +184,11 @@ def _regenerated(tensor: Tensor, view: View) -> Node:
 
 
 def _parts(chain: Chain) -> list[list[Chain]]:
-    """The links of a chain, from the base on, cut before and behind each that changes the type of the elements."""
+    """The links of a chain, from the base on, cut before and behind each that changes what the elements are."""
     parts: list[list[Chain]] = []
     cut = True
     for link in links_to(chain):
-        changes = isinstance(link.step, (AsReal, AsComplex))
+        changes = link.step.node_name is not None
         if cut or changes:
             parts.append([])
         parts[-1].append(link)

@@ -1,7 +1,7 @@
 """Complex numbers: their parts, as views; conjugates, angles, and numbers made of parts.
 
 None of these is holomorphic, so each formula is PyTorch's gradient in full (see Note [Holomorphic
-formulas]). Conjugation is done at once: there is no lazy conjugate bit.
+formulas]). `conj` gives a view, whose elements are conjugated already: there is no lazy conjugate bit.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrograd.dtypes import DTYPES, float16, float32, float64
+from retrograd.mirror import Mirror
 from retrograd.ops.autocasting import in_float32
 from retrograd.ops.batching import elementwise, leading
 from retrograd.ops.checks import is_number
@@ -18,9 +19,9 @@ from retrograd.ops.declare import Array, composite, op
 from retrograd.ops.graph import graph_kernel
 from retrograd.ops.shape import make_view
 from retrograd.tensor import Tensor
-from retrograd.views import AsComplex, AsReal
+from retrograd.views import AsComplex, AsReal, Conjugate
 
-__all__: list[str] = []
+__all__ = ["looks_back"]
 
 
 def _is_complex(K: Any, x: Any) -> bool:
@@ -49,6 +50,16 @@ def view_as_real(input: Tensor) -> Tensor:
     """
     if not input.is_complex():
         raise RuntimeError("view_as_real is only supported for complex tensors")
+    if is_conj(input):
+        raise RuntimeError(
+            "view_as_real doesn't work on unresolved conjugated tensors.  To resolve the conjugate tensor so you can "
+            "view it as real, use self.resolve_conj(); however, be warned that the resulting tensor will NOT alias the "
+            "original."
+        )
+    return _as_real(input)
+
+
+def _as_real(input: Tensor) -> Tensor:
     return make_view(input, "ViewAsRealBackward0", AsReal())
 
 
@@ -101,7 +112,7 @@ def real(input: Tensor) -> Tensor:
     >>> retrograd.real(retrograd.tensor([1 + 2j]))
     tensor([1.])
     """
-    return view_as_real(input).select(input.ndim, 0) if input.is_complex() else input
+    return _as_real(input).select(input.ndim, 0) if input.is_complex() else input
 
 
 @composite
@@ -123,7 +134,7 @@ def imag(input: Tensor) -> Tensor:
     """
     if not input.is_complex():
         raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
-    return view_as_real(input).select(input.ndim, 1)
+    return _as_real(input).select(input.ndim, 1)
 
 
 def _set_real(self: Tensor, value: Any) -> None:
@@ -181,17 +192,32 @@ def _conj_physical(self: Array) -> Array:
 
 @composite
 def conj(input: Tensor) -> Tensor:
-    """The complex conjugate of each element; a tensor of real numbers itself.
+    """A view of the complex conjugates; a tensor of real numbers itself.
+
+    A write to either is one to both. Inside `vmap`, and where the elements of the memory lie apart (a `from_numpy` of
+    every second number) or are pairs of real ones, it is a copy.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.conj.html
 
     Examples
     --------
     >>> import retrograd
-    >>> retrograd.conj(retrograd.tensor([1 + 2j]))
-    tensor([1.-2.j])
+    >>> x = retrograd.tensor([1 + 2j])
+    >>> y = retrograd.conj(x)
+    >>> x[0] = 3 + 1j
+    >>> y, y.is_conj()
+    (tensor([3.-1.j]), True)
     """
-    return _conj(input) if input.is_complex() else input
+    if not input.is_complex():
+        return input
+    return make_view(input, "ConjBackward0", Conjugate()) if _can_be_seen_conjugated(input) else _conj(input)
+
+
+def _can_be_seen_conjugated(input: Tensor) -> bool:
+    k, meta = input._k, input._meta
+    if not k.mutable or k.level:
+        return not k.level
+    return Mirror.can_be(k, input._array if meta is None or meta.storage is None else meta.storage.array)
 
 
 @composite
@@ -211,35 +237,48 @@ def conj_physical(input: Tensor) -> Tensor:
 
 @composite
 def resolve_conj(input: Tensor) -> Tensor:
-    """The tensor itself: conjugation is never delayed.
+    """A copy, if it is a view of conjugates; else the tensor itself.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.resolve_conj.html
     """
-    return input
+    return input.clone() if is_conj(input) else input
 
 
 @composite
 def resolve_neg(input: Tensor) -> Tensor:
-    """The tensor itself: negation is never delayed.
+    """A copy, if it is a view of the imaginary parts of conjugates; else the tensor itself.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.resolve_neg.html
     """
-    return input
+    return input.clone() if is_neg(input) else input
+
+
+def looks_back(input: Tensor) -> bool:
+    """Whether it is a view of conjugates, or of parts of them."""
+    meta = input._meta
+    return meta is not None and meta.chain is not None and meta.chain.conjugated
 
 
 @composite
 def is_conj(input: Tensor) -> bool:
-    """False: conjugation is never delayed.
+    """Whether it is a view of the conjugates of what is in the memory.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.is_conj.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> x = retrograd.tensor([1 + 2j])
+    >>> x.conj().is_conj(), x.conj().conj().is_conj(), (x.conj() + 1).is_conj()
+    (True, False, False)
     """
-    return False
+    return looks_back(input) and input.is_complex()
 
 
 @composite
 def is_neg(input: Tensor) -> bool:
-    """False: negation is never delayed."""
-    return False
+    """Whether it is a view of what is in the memory with the sign changed: of the imaginary parts of conjugates."""
+    return looks_back(input) and not input.is_complex() and input.storage_offset() % 2 == 1
 
 
 # -- polar form --------------------------------------------------------------------------------

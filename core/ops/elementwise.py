@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode
-from retrograd.dtypes import DTYPES, Category, dtype
+from retrograd.dtypes import DTYPES, Category, cpp_name, dtype
 from retrograd.ops.batching import leading
 from retrograd.ops.checks import implemented_for, is_bool, is_number, no_bool, no_zero_divisor
 from retrograd.ops.declare import Array, Formulas, Op, alias, composite, op, op_of
@@ -677,6 +677,11 @@ def _lerp(K, self: Array, end: Array, weight: Array) -> Array:
 def lerp(input: Array, end: Array, weight: Any) -> Array:
     """Interpolate linearly: ``input + weight * (end - input)``, with a number or a tensor as weight.
 
+    Raises
+    ------
+    RuntimeError
+        If `end`, or a weight with dimensions, is of another type.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.lerp.html
 
     Examples
@@ -685,7 +690,12 @@ def lerp(input: Array, end: Array, weight: Any) -> Array:
     >>> retrograd.lerp(retrograd.tensor([1.0, 2.0]), retrograd.tensor([3.0, 6.0]), 0.5)
     tensor([2., 4.])
     """
-    return (_lerp_number if is_number(weight) else _lerp)(input, end, weight)
+    number = is_number(weight)
+    for name, each in (("end", end),) if number or not weight.ndim else (("end", end), ("weight", weight)):
+        if each.dtype is not input.dtype:
+            kinds = cpp_name(input.dtype), cpp_name(each.dtype)
+            raise RuntimeError(f"expected dtype {kinds[0]} for `{name}` but got dtype {kinds[1]}")
+    return (_lerp_number if number else _lerp)(input, end, weight)
 
 
 for _name, _function in {

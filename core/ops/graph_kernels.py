@@ -110,8 +110,13 @@ def _same(name: str) -> None:
         return publics[name](*arguments)
 
 
-for _name in ("complex", "conj", "imag", "pow", "real", "square"):
+for _name in ("complex", "imag", "pow", "real", "square"):
     _same(_name)
+
+
+@graph_kernel("conj", batch=elementwise)
+def _conj(x: Tensor) -> Tensor:
+    return publics["_conj"](x) if x.is_complex() else x
 
 
 @graph_kernel("clip", batch=elementwise)

@@ -60,6 +60,8 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
     if births:
         refuse_captured(target, op, rest)
     inputs, values = dispatch._split(op, (target, *rest))
+    if op.check is not None:
+        op.check(inputs)
     k = dispatch.common_kernels(op.written_name, inputs)
     if k.level or op.raw:
         inputs = at_level_of(op, target, inputs, [each for name in op.raw for each in values[name]])
@@ -70,7 +72,7 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
     check_writable(target, mode, records)
     edges = tuple(getattr(each, "_edge", None) for each in inputs) if records else ()
     arrays = dispatch.promoted(op, inputs, k)
-    if op.name not in _OF_ONE_VALUE and not (op is _copy_op and rest[0] is target):
+    if (op.name not in _OF_ONE_VALUE or target.is_conj()) and not (op is _copy_op and rest[0] is target):
         refuse_overlap(target, rest[:-1] if op.name in _OF_A_NUMBER else rest)
     (result,) = dispatch.forward(op, (target, *rest), arrays, k)
     result = whole(target, _fitting(op, target, result, k))

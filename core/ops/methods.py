@@ -142,12 +142,8 @@ def _renamed() -> dict[str, Any]:
         "_backward_hooks": property(hooks.hooks_of),
         "_post_accumulate_grad_hooks": property(hooks.post_accumulate_hooks_of),
         "T": property(shape._T), "mT": property(shape._mT),
-        "H": property(lambda self: _adjoint(self)), "mH": property(lambda self: _adjoint(self)),
+        "H": property(shape._H), "mH": property(shape._mH),
     }  # fmt: skip
-
-
-def _adjoint(self: Tensor) -> Any:
-    return publics["adjoint"](self) if self.is_complex() else shape._mT(self)
 
 
 def _is_method(function: Callable[..., Any]) -> bool:

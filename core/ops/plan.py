@@ -436,9 +436,10 @@ def edge_now(edge: Any, cell: list[Any]) -> Any:
     if edge is None or len(cell) == 1 or cell[1] is None or cell[1].node is None:
         return edge
     from retrograd.autograd.stale import AsStridedBackward0, ViewPlan
+    from retrograd.views import RECASTING
 
     if isinstance(edge[0].plan, ViewPlan):
-        return AsStridedBackward0(), 0
+        return edge if edge[0].name() in RECASTING else (AsStridedBackward0(), 0)
     return object.__new__(cell[1].node), 0
 
 

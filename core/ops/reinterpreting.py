@@ -14,6 +14,10 @@ def of_type(input: Tensor, type_: dtype) -> Tensor:
     if type_ is input.dtype:
         return input._alias()
     k = input._k
+    if input.is_conj():
+        raise RuntimeError(
+            "torch.Tensor.view is not supported for conjugate view tensors when converting to a different dtype."
+        )
     if k.reinterpret is None:
         raise RuntimeError(
             f"view(): on backend {k.backend!r} the memory of a tensor of type {input.dtype} cannot be seen as {type_}. "

@@ -7,7 +7,9 @@ A view operator computes one or more view steps (see `retrograd.views`) from its
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Sequence
+from functools import cache
 from operator import index
 from typing import Any
 
@@ -31,6 +33,7 @@ from retrograd.storage import View, share
 from retrograd.tensor import Tensor, own_edge
 from retrograd.views import (
     Chain,
+    Conjugate,
     Diagonal,
     Expand,
     Part,
@@ -66,7 +69,11 @@ def make_view(
     way = None if own is None else own.chain
     for step in steps:
         shape = tuple(array.shape)
-        array = step.apply(k, array)
+        if k.mutable and type(step) is Conjugate:
+            meta.mirror = meta.storage.mirrored(k)
+            array = meta.mirror.across(k, array, meta.chain is not None and meta.chain.conjugated)
+        else:
+            array = step.apply(k, array)
         way = Chain(way, step, shape)
         meta.chain = way if meta.chain is way.before else Chain(meta.chain, step, shape)
     made._array = array
@@ -208,12 +215,57 @@ alias("moveaxis", movedim)
 
 @composite
 def adjoint(input: Tensor) -> Tensor:
+    """The conjugate transpose of the last two dimensions, as a view.
+
+    Raises
+    ------
+    RuntimeError
+        If it has one dimension.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.adjoint.html
+    """
+    return _adjoint(input, "adjoint()")
+
+
+def _H(self: Tensor) -> Tensor:
+    """The conjugate transpose of a matrix."""
+    if self.ndim > 2:
+        raise RuntimeError(
+            f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor. For batches of matrices, "
+            "consider using tensor.mH"
+        )
+    if self.ndim == 1:
+        raise RuntimeError("tensor.H is only supported on matrices (2-D tensors). Got 1-D tensor.")
+    return _adjoint(self, "H")
+
+
+def _mH(self: Tensor) -> Tensor:
     """The conjugate transpose of the last two dimensions."""
-    return transpose(input, -2, -1).conj()
+    return _adjoint(self, "mH")
+
+
+def _adjoint(tensor: Tensor, name: str) -> Tensor:
+    if tensor.ndim == 1:
+        raise RuntimeError(f"tensor.{name} is only supported on matrices or batches of matrices. Got 1-D tensor.")
+    if tensor.ndim == 0:
+        shown = name if name.endswith("()") else f"Tensor.{name}"
+        _warn_of_no_dimensions(shown, "Consider using x.conj().", 4)
+        return tensor.conj()
+    return transpose(tensor, -2, -1).conj()
+
+
+@cache
+def _warn_of_no_dimensions(name: str, instead: str, stacklevel: int = 3) -> None:
+    """Once in a process, as PyTorch does."""
+    warnings.warn(f"{name} is deprecated on 0-D tensors. {instead}", UserWarning, stacklevel=stacklevel)
 
 
 def _T(self: Tensor) -> Tensor:
     """All dimensions in reverse order."""
+    if self.ndim == 0:
+        _warn_of_no_dimensions("Tensor.T", "This function is the identity in these cases.")
+    elif self.ndim != 2:
+        _warn_of_reversing()
     axes = tuple(reversed(range(self.ndim)))
     return make_view(self, "PermuteBackward0", Permute(axes), dims=axes)
 
@@ -222,7 +274,20 @@ def _mT(self: Tensor) -> Tensor:
     """The last two dimensions swapped."""
     if self.ndim == 1:
         raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor.")
+    if self.ndim == 0:
+        _warn_of_no_dimensions("Tensor.mT", "This function is the identity in these cases.")
     return transpose(self, -2, -1) if self.ndim else self
+
+
+@cache
+def _warn_of_reversing() -> None:
+    warnings.warn(
+        "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will throw "
+        "an error in a future release. Consider `x.mT` to transpose batches of matrices or "
+        "`x.permute(*retrograd.arange(x.ndim - 1, -1, -1))` to reverse the dimensions of a tensor.",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 # -- shape -------------------------------------------------------------------------------------

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+from retrograd import dtypes
 from retrograd.autograd import tangents
 from retrograd.autograd.node import UNTRACKED, AccumulateGrad
 from retrograd.autograd.stale import MultiViewPlan, ViewPlan
 from retrograd.ops.arguments import wrap_dim
+from retrograd.ops.complex_numbers import looks_back
 from retrograd.ops.declare import composite
 from retrograd.ops.shape import make_view
-from retrograd.storage import share
+from retrograd.storage import Storage, share
 from retrograd.tensor import Tensor
-from retrograd.views import AsStrided, Layout, Shape, in_memory_order
+from retrograd.views import AsComplex, AsReal, AsStrided, Conjugate, Layout, Reshape, Shape, Step, in_memory_order
 
 __all__ = ["strided_layout"]
 
@@ -33,15 +35,31 @@ def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storag
 def _strided_view(input: Tensor, name: str, place: Layout, **arguments: Any) -> Tensor:
     """The view of the memory of `input` that lies at `place` in it."""
     base = _seen_whole(input)
-    layout = base._layout()
+    layout, before = _elements_as_of(base, input)
     begin = place.offset - layout.offset
-    dense = layout.is_dense() or 0 in layout.shape
-    if not dense or begin < 0 or (0 not in place.shape and begin + _span(place.shape, place.strides) > base.numel()):
+    within = begin >= 0 and (0 in place.shape or begin + _span(place.shape, place.strides) <= prod(layout.shape))
+    if not within or not (layout.is_dense() or 0 in layout.shape):
         base, begin = _whole_memory(base), place.offset
-        layout = base._layout()
-    steps = (*in_memory_order(layout), AsStrided(place.shape, place.strides, begin))
+        layout, before = _elements_as_of(base, input)
+    steps = (*before, AsStrided(place.shape, place.strides, begin))
     view = None if input._meta is None else input._meta.view
     return make_view(base, name, *steps, creation=None if view is None else view.creation, **arguments)
+
+
+def _elements_as_of(base: Tensor, input: Tensor) -> tuple[Layout, list[Step]]:
+    """The layout of `base`, counted in elements like those of `input`, and the steps to them in the order of memory."""
+    layout = base._layout()
+    steps = in_memory_order(layout)
+    if looks_back(input) is not looks_back(base):
+        steps.append(Conjugate())
+    if base.is_complex() and not input.is_complex():
+        steps.append(AsReal())
+        layout = AsReal().restride(layout)
+    elif input.is_complex() and not base.is_complex():
+        pairs = Reshape((base.numel() // 2, 2))
+        steps += [pairs, AsComplex()]
+        layout = Layout((base.numel() // 2,), (1,), layout.offset // 2)
+    return layout, steps
 
 
 def _seen_whole(input: Tensor) -> Tensor:
@@ -86,6 +104,12 @@ def _whole_memory(tensor: Tensor) -> Tensor:
     return whole
 
 
+def _elements_in(shared: Storage, input: Tensor) -> int:
+    """How many elements like those of a tensor its memory holds."""
+    holder = dtypes.DTYPES[input._k.names[shared.array.dtype]]
+    return prod(shared.array.shape) * holder.itemsize // input.element_size()
+
+
 def strided_layout(
     input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None
 ) -> tuple[tuple[int, ...], tuple[int, ...], int]:
@@ -95,7 +119,7 @@ def strided_layout(
     if any(each < 0 for each in stride):
         raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}")
     shared = None if input._meta is None else input._meta.storage
-    count = input.numel() if shared is None else prod(shared.array.shape)
+    count = input.numel() if shared is None else _elements_in(shared, input)
     needed = offset + _span(size, stride)
     if 0 not in size and needed > count:
         raise RuntimeError(
