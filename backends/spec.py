@@ -53,8 +53,8 @@ REQUIRED: Final[frozenset[str]] = frozenset(
 
 OPTIONAL: Final[frozenset[str]] = frozenset(
     "as_complex as_real as_strided clip convolution convolution_input convolution_weight erfc fft gcd "
-    "log_softmax logsumexp max_pool mean nll nll_adjoint polygamma ranked reciprocal rsqrt scatter_reduce sigmoid "
-    "softmax softplus square topk unstride zero_where "
+    "log_softmax logsumexp max_pool mean nll nll_adjoint polygamma ranked reciprocal row_major rsqrt scatter_reduce "
+    "sigmoid softmax softplus square topk unstride zero_where "
     "cholesky cofactor det eig eigh geqrf inv ldl ldl_solve lu matrix_exp qr slogdet solve solve_triangular "
     "svd".split()
 )

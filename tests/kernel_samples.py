@@ -337,6 +337,7 @@ def _others() -> Iterator[Sample]:
     x = special("float32")
     yield Sample("as_real", (numbers((2, 3), "complex64"),))
     yield Sample("as_complex", (numbers((3, 2), "float64"),))
+    yield Sample("row_major", (numbers((3, 4), "float32").T,))
     yield Sample("zero_where", (numbers((3, 4), "float32"), numbers((3, 4), "bool")))
     yield Sample("zero_where", (np.full((70, 70), np.nan, "float32"), numbers((70, 70), "bool")), "large")
     yield Sample("clip", (x, -1.0, 2.0), "both")

@@ -36,6 +36,15 @@ PROGRAMS = {
             schedule.step()
             print(schedule.get_last_lr(), isinstance(schedule, S.LRScheduler), issubclass(S.StepLR, S._LRScheduler))
     """,
+    "members_of_modules": """
+        class Renamed(nn.Linear):
+            def named_parameters(self, prefix="", recurse=True):
+                members = lambda module: [(name + "!", each) for name, each in module._parameters.items()]
+                yield from self._named_members(members, prefix=prefix, recurse=recurse)
+        print([name for name, _ in Renamed(2, 2).named_parameters("p")])
+        module = nn.Sequential(Renamed(2, 2), nn.ReLU())
+        print([name for name, _ in module._named_members(get_members_fn=lambda m: m._parameters.items())])
+    """,
 }
 
 

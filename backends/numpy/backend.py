@@ -14,6 +14,7 @@ import scipy.special
 
 from retrograd.backends.numpy import elementwise, fourier, indexing, linalg, neural, ordering, random, reductions
 from retrograd.backends.numpy.elementwise import in_float32
+from retrograd.backends.numpy.reductions import in_row_major
 from retrograd.backends.spec import Kernels
 
 __all__ = ["NumpyBackend"]
@@ -34,7 +35,7 @@ _SAME_NAME = """
     greater greater_equal hypot isfinite isinf isnan less less_equal log log10 log1p log2
     logical_and logical_not logical_or logical_xor maximum minimum multiply negative nextafter not_equal pow
     remainder sign sin sinh sqrt square subtract tan tanh trunc add
-    broadcast_to tril triu
+    broadcast_to
 """.split()
 
 
@@ -64,11 +65,25 @@ def astype(x: Array, dtype: Any) -> Array:
     """A copy of `x` in another type; a complex number keeps its real part in a real type."""
     if x.dtype.kind == "c" and np.dtype(dtype).kind not in "cb":
         x = x.real
-    return x.astype(dtype)
+    out = x.astype(dtype)
+    # What is expanded has no order of its own to keep, though NumPy finds one.
+    return out.copy() if not out.flags.c_contiguous and 0 in x.strides else out
 
 
 def concat(xs: list[Array], axis: int) -> Array:
-    return np.concatenate(xs, axis)
+    return in_row_major(np.concatenate(xs, axis))
+
+
+def stack(xs: list[Array], axis: int) -> Array:
+    return in_row_major(np.stack(xs, axis))
+
+
+def tril(x: Array, k: int) -> Array:
+    return in_row_major(np.tril(x, k))
+
+
+def triu(x: Array, k: int) -> Array:
+    return in_row_major(np.triu(x, k))
 
 
 def slice_(x: Array, index: tuple[Any, ...]) -> Array:
@@ -282,9 +297,11 @@ _OWN = {
     "as_strided": as_strided,
     "unstride": unstride,
     "offset": offset,
-    "stack": np.stack,
+    "stack": stack,
     "strides": strides,
     "to_host": to_host,
+    "tril": tril,
+    "triu": triu,
     "unslice": unslice,
     "zeros": np.zeros,
     "zeros_like": lambda x: np.zeros(x.shape, x.dtype),

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from retrograd.backends.numpy.reductions import in_row_major
+
 __all__ = ["KERNELS"]
 
 Array = np.ndarray[Any, Any]
@@ -111,7 +113,7 @@ def gather(x: Array, positions: Array, axis: int) -> Array:
     """`out[i][j][k] = x[positions[i][j][k]][j][k]` for axis 0; `positions` may be smaller than `x`."""
     if x.flags.c_contiguous and (numbers := _flat(x.shape, positions, axis)) is not None:
         return x.reshape(-1).take(numbers)
-    return x[_along(x, positions, axis)]
+    return in_row_major(x[_along(x, positions, axis)])
 
 
 def scatter(x: Array, positions: Array, values: Any, axis: int) -> Array:

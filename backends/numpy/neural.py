@@ -212,7 +212,7 @@ def _lowest(dtype: Any) -> Any:
 def nll(x: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int) -> Any:
     """Minus the log-probability `x` of each target's class, (N, C) and (N), each class counting as `weight` says."""
     classes, counts = _picked(x.shape, target, weight, ignore_index, x.dtype)
-    value = np.negative(x[classes])
+    value = np.negative(x[classes], order="C")
     if counts is not None:
         value = np.where(counts == 0, np.zeros((), x.dtype), value * counts)
     if reduction == "none":

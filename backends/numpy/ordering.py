@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from retrograd.backends.numpy.reductions import in_row_major
+
 __all__ = ["KERNELS"]
 
 Array = np.ndarray[Any, Any]
@@ -21,9 +23,9 @@ _MANY = 4096  # elements from which the quick way is worth its checks
 def argsort(x: Array, axis: int, descending: bool, stable: bool) -> Array:
     """Positions that sort `x`; NaN counts as the largest. Equal elements keep their order."""
     if not descending:
-        return _order(x, axis)
+        return in_row_major(_order(x, axis))
     # Reversed twice, so that equal elements stay in order.
-    return np.flip(x.shape[axis] - 1 - _order(np.flip(x, axis), axis), axis)
+    return np.flip(x.shape[axis] - 1 - _order(np.flip(x, axis), axis), axis).copy()
 
 
 def _order(x: Array, axis: int) -> Array:
@@ -86,7 +88,7 @@ def ranked(x: Array, rank: Array, axis: int) -> Array:
 
 
 def _first(order: Array, k: int, axis: int) -> Array:
-    return order[(slice(None),) * axis + (slice(k),)]
+    return in_row_major(order[(slice(None),) * axis + (slice(k),)])
 
 
 def _rows(x: Array, axis: int) -> Array:

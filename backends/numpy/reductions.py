@@ -2,6 +2,11 @@
 
 `axis` is a tuple of non-negative ints, or one int where the kernel takes one. float16 and bfloat16
 accumulate in float32, as PyTorch's CPU kernels do.
+
+Note [Row-major results]
+    NumPy lays out what it computes like what it computes from: the sum of a transposed array may be transposed. PyTorch
+    does so where elements stay in their places, and elsewhere (reductions, scans, `softmax`, `concat`) gives row-major
+    results, of which its programs take views. So do the kernels here.
 """
 
 from __future__ import annotations
@@ -10,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["KERNELS"]
+__all__ = ["KERNELS", "in_row_major"]
 
 Array = np.ndarray[Any, Any]
 Axes = tuple[int, ...]
@@ -23,10 +28,17 @@ def _is_half(x: Array) -> bool:
     return x.dtype.itemsize == 2 and x.dtype.kind in "fV"
 
 
+def in_row_major(out: Any) -> Any:
+    """See Note [Row-major results]."""
+    return out if out.flags.c_contiguous else out.copy()
+
+
 def sum_(x: Array, axis: Axes, keepdims: bool) -> Any:
     if x.dtype.itemsize == 2 and x.dtype.kind in "fV":
-        return _add(x.astype(np.float32), axis, None, None, keepdims).astype(x.dtype)
-    return _add(x, axis, x.dtype, None, keepdims)
+        out = _add(x.astype(np.float32), axis, None, None, keepdims).astype(x.dtype)
+    else:
+        out = _add(x, axis, x.dtype, None, keepdims)
+    return out if out.flags.c_contiguous else out.copy()
 
 
 def mean(x: Array, axis: Axes, keepdims: bool) -> Any:
@@ -36,29 +48,31 @@ def mean(x: Array, axis: Axes, keepdims: bool) -> Any:
     wide = x.astype(np.float32) if _is_half(x) else x
     total = _add(wide, axis, wide.dtype, None, keepdims)
     total = total / np.asarray(count, wide.dtype)
-    return total.astype(x.dtype) if wide is not x else total
+    if wide is not x:
+        total = total.astype(x.dtype)
+    return total if total.flags.c_contiguous else total.copy()
 
 
 def prod(x: Array, axis: Axes, keepdims: bool) -> Any:
     wide = x.astype(np.float32) if _is_half(x) else x
     total = np.multiply.reduce(wide, axis, wide.dtype, None, keepdims)
-    return total.astype(x.dtype)
+    return in_row_major(total.astype(x.dtype))
 
 
 def max_(x: Array, axis: Axes, keepdims: bool) -> Any:
-    return _maximum(x, axis, None, None, keepdims)
+    return in_row_major(_maximum(x, axis, None, None, keepdims))
 
 
 def min_(x: Array, axis: Axes, keepdims: bool) -> Any:
-    return np.minimum.reduce(x, axis, None, None, keepdims)
+    return in_row_major(np.minimum.reduce(x, axis, None, None, keepdims))
 
 
 def any_(x: Array, axis: Axes, keepdims: bool) -> Any:
-    return np.logical_or.reduce(x, axis, None, None, keepdims)
+    return in_row_major(np.logical_or.reduce(x, axis, None, None, keepdims))
 
 
 def all_(x: Array, axis: Axes, keepdims: bool) -> Any:
-    return np.logical_and.reduce(x, axis, None, None, keepdims)
+    return in_row_major(np.logical_and.reduce(x, axis, None, None, keepdims))
 
 
 def _arg(function: Any) -> Any:
@@ -70,17 +84,17 @@ def _arg(function: Any) -> Any:
 
 def cumsum(x: Array, axis: int) -> Array:
     wide = x.astype(np.float32) if _is_half(x) else x
-    return np.cumsum(wide, axis, wide.dtype).astype(x.dtype, copy=False)
+    return np.cumsum(wide, axis, wide.dtype, np.empty(x.shape, wide.dtype)).astype(x.dtype, copy=False)
 
 
 def cumprod(x: Array, axis: int) -> Array:
     wide = x.astype(np.float32) if _is_half(x) else x
-    return np.cumprod(wide, axis, wide.dtype).astype(x.dtype, copy=False)
+    return np.cumprod(wide, axis, wide.dtype, np.empty(x.shape, wide.dtype)).astype(x.dtype, copy=False)
 
 
 def softmax(x: Array, axis: int) -> Array:
     wide = x.astype(np.float32) if _is_half(x) else x
-    out = np.subtract(wide, _maximum(wide, axis, None, None, True, -np.inf))
+    out = np.subtract(wide, _maximum(wide, axis, None, None, True, -np.inf), order="C")
     np.exp(out, out)
     out /= _add(out, axis, None, None, True)
     return out.astype(x.dtype, copy=False)
@@ -88,7 +102,7 @@ def softmax(x: Array, axis: int) -> Array:
 
 def log_softmax(x: Array, axis: int) -> Array:
     wide = x.astype(np.float32) if _is_half(x) else x
-    out = np.subtract(wide, _maximum(wide, axis, None, None, True, -np.inf))
+    out = np.subtract(wide, _maximum(wide, axis, None, None, True, -np.inf), order="C")
     out -= np.log(_add(np.exp(out), axis, None, None, True))
     return out.astype(x.dtype, copy=False)
 
@@ -100,8 +114,8 @@ def logsumexp(x: Array, axis: Axes, keepdims: bool) -> Any:
     else:
         top = _maximum(wide, axis, None, None, True, -np.inf)
     top = np.where(np.isfinite(top), top, 0)
-    total = np.log(_add(np.exp(wide - top), axis, None, None, keepdims))
-    return (total + (top if keepdims else np.squeeze(top, axis))).astype(x.dtype)
+    total = np.log(_add(np.exp(np.subtract(wide, top, order="C")), axis, None, None, keepdims))
+    return (total + (top if keepdims else np.squeeze(top, axis))).astype(x.dtype, "C")
 
 
 KERNELS = {
@@ -117,6 +131,7 @@ KERNELS = {
     "mean": mean,
     "min": min_,
     "prod": prod,
+    "row_major": in_row_major,
     "softmax": softmax,
     "sum": sum_,
 }

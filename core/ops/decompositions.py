@@ -349,6 +349,11 @@ def scatter_reduce(K: Any, x: Array, positions: Array, values: Array, axis: int,
     return x
 
 
+def row_major(K: Any, x: Array) -> Array:
+    """`x`, whose elements lie in memory in the order of their indices if the library knows other orders."""
+    return x
+
+
 def zero_where(K: Any, x: Array, condition: Array) -> Array:
     """Zero where `condition` holds, else `x`."""
     return K.where(condition, K.zeros_like(x), x)

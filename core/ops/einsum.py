@@ -55,7 +55,7 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     parts = [_without_repeats(each, labels) for each, labels in zip(tensors, terms, strict=True)]
     total, labels = parts[0]
     for i, (tensor, other) in enumerate(parts[1:], 1):
-        needed = set(result).union(*(each for _, each in parts[i + 1 :]))
+        needed = dict.fromkeys([*result, *(label for _, each in parts[i + 1 :] for label in each)])
         total, labels = _multiply(total, labels, tensor, other, needed, sizes)
     return _arranged(total, labels, result)
 
@@ -144,16 +144,21 @@ def _without_repeats(tensor: Tensor, labels: Labels) -> tuple[Tensor, Labels]:
 
 
 def _multiply(
-    a: Tensor, a_labels: Labels, b: Tensor, b_labels: Labels, needed: set[str], sizes: dict[str, int]
+    a: Tensor, a_labels: Labels, b: Tensor, b_labels: Labels, needed: dict[str, None], sizes: dict[str, int]
 ) -> tuple[Tensor, Labels]:
-    """The product of two operands, summed over what nobody needs any more: one stack of matrix products."""
-    a, a_labels = _summed(a, a_labels, needed | set(b_labels))
-    b, b_labels = _summed(b, b_labels, needed | set(a_labels))
+    """The product of two operands, summed over what nobody needs any more: one stack of matrix products.
+
+    What is left stands in the order of `needed`, so that the result mostly is row-major as it comes.
+    """
+    a, a_labels = _summed(a, a_labels, needed.keys() | b_labels)
+    b, b_labels = _summed(b, b_labels, needed.keys() | a_labels)
     shared = [label for label in a_labels if label in b_labels]
-    stack = [label for label in shared if label in needed]
+    stack = [label for label in needed if label in shared]
     summed = [label for label in shared if label not in needed]
-    rows = [label for label in a_labels if label not in shared]
-    columns = [label for label in b_labels if label not in shared]
+    rows = [label for label in needed if label in a_labels and label not in shared]
+    columns = [label for label in needed if label in b_labels and label not in shared]
+    if rows and columns and next(label for label in needed if label in (rows[0], columns[0])) == columns[0]:
+        a, a_labels, rows, b, b_labels, columns = b, b_labels, columns, a, a_labels, rows
     left = _as_matrices(a, a_labels, stack, rows, summed, sizes)
     right = _as_matrices(b, b_labels, stack, summed, columns, sizes)
     if left.dtype is not right.dtype:

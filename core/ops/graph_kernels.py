@@ -28,6 +28,11 @@ def _zero_where(x: Tensor, condition: Tensor) -> Tensor:
     return publics["masked_fill"](x, condition, 0)
 
 
+@graph_kernel("row_major", batch=elementwise)
+def _row_major(x: Tensor) -> Tensor:
+    return x
+
+
 @graph_kernel("gather")
 def _gather(x: Tensor, positions: Any, axis: int) -> Tensor:
     return indexing._gather(x, axis, _tensor(positions, x))

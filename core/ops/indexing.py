@@ -512,7 +512,7 @@ def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
 )
 def _masked_fill(K, self: Array, mask: Array, value: float) -> Array:
     """`mask` is bool and broadcasts."""
-    return K.where(mask, K.full((), value, self.dtype), self)
+    return K.row_major(K.where(mask, K.full((), value, self.dtype), self))
 
 
 @op(
@@ -527,7 +527,7 @@ def _masked_fill(K, self: Array, mask: Array, value: float) -> Array:
 )
 def _masked_fill_tensor(K, self: Array, mask: Array, value: Array) -> Array:
     """`value`: of no dimension and of the type of `self`."""
-    return K.where(mask, value, self)
+    return K.row_major(K.where(mask, value, self))
 
 
 @composite

@@ -115,7 +115,7 @@ def _vector_product(K: Any, a: Any, b: Any, dim: int) -> Any:
 )
 def _linalg_cross(K, self: Array, other: Array, dim: int) -> Array:
     """Of the same number of dimensions, and both of 3 elements along `dim`."""
-    return _vector_product(K, self, other, dim)
+    return K.row_major(_vector_product(K, self, other, dim))
 
 
 @of_linalg

@@ -402,7 +402,7 @@ def _declare_avg_pool(dims: int) -> Any:
         out, around = _pool_geometry(spatial, settings)
         if any(any(each) for each in around):
             self = K.pad(self, ((0, 0),) * lead + around, 0)
-        total = None
+        total, self = None, K.row_major(self)
         for offset in windows.offsets(kernel, (1,) * axes):
             tap = K.slice(self, ((slice(None),) * lead) + windows.taps(offset, out, stride))
             total = tap if total is None else total + tap
@@ -687,7 +687,7 @@ def _fold(K, self: Array, size: Ints, settings: Columns) -> Array:
         each = K.unslice(tap, (n, channels, *padded), key)
         total = each if total is None else total + each
     inner = tuple(slice(p, p + m) for p, m in zip(padding, size, strict=True))
-    return K.slice(total, (slice(None), slice(None), *inner))
+    return K.row_major(K.slice(total, (slice(None), slice(None), *inner)))
 
 
 @op(

@@ -133,7 +133,8 @@ def _batch_norm(K, self: Array, weight: Array | None, bias: Array | None, eps: f
     """Normalized by the batch's own statistics, which are returned too, biased and with the axes kept."""
     ndim = len(self.shape)
     weight, bias = _channels(K, weight, ndim), _channels(K, bias, ndim)
-    return _normalized(K, self, weight, bias, eps, _all_but_channels(ndim))
+    # Images keep the order of their memory: their channels may be last.
+    return _normalized(K, K.row_major(self) if ndim < 4 else self, weight, bias, eps, _all_but_channels(ndim))
 
 
 def _fixed_batch_norm_vjp(
@@ -216,7 +217,7 @@ def _layer_norm(
     K, self: Array, weight: Array | None, bias: Array | None, count: int, eps: float
 ) -> tuple[Array, Array, Array]:
     """Each sample normalized over its last `count` axes."""
-    return _normalized(K, self, weight, bias, eps, tuple(range(len(self.shape) - count, len(self.shape))))
+    return _normalized(K, K.row_major(self), weight, bias, eps, tuple(range(len(self.shape) - count, len(self.shape))))
 
 
 # -- group norm --------------------------------------------------------------------------------
@@ -269,5 +270,5 @@ def _group_norm(
 ) -> tuple[Array, Array, Array]:
     """Each group of channels of each sample normalized."""
     weight, bias = _group_channels(K, weight, groups), _group_channels(K, bias, groups)
-    out, mean, var = _normalized(K, _grouped(K, self, groups), weight, bias, eps, (2, 3))
+    out, mean, var = _normalized(K, _grouped(K, K.row_major(self), groups), weight, bias, eps, (2, 3))
     return K.reshape(out, tuple(self.shape)), mean, var

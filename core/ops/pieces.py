@@ -8,6 +8,7 @@ from typing import Any
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import UNTRACKED
 from retrograd.autograd.tangents import move_tangents
+from retrograd.layout import contiguous_format
 from retrograd.ops.arguments import as_ints, wrap_dim
 from retrograd.ops.arrange import cat
 from retrograd.ops.broadcasting import broadcast_shapes as common_shape
@@ -155,7 +156,7 @@ def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.narrow_copy.html
     """
-    return narrow(input, dim, start, length).clone()
+    return narrow(input, dim, start, length).clone(memory_format=contiguous_format)
 
 
 # -- putting together ----------------------------------------------------------------------------
@@ -273,7 +274,7 @@ def _turned(K: Any, x: Any, turns: int, dims: tuple[int, ...]) -> Any:
     if turns % 4 == 2:
         return K.flip(x, (first, second))
     axes[first], axes[second] = second, first
-    return K.permute_dims(K.flip(x, (second if turns % 4 == 1 else first,)), tuple(axes))
+    return K.row_major(K.permute_dims(K.flip(x, (second if turns % 4 == 1 else first,)), tuple(axes)))
 
 
 @op(
