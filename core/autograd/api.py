@@ -34,7 +34,7 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
     RuntimeError
         If the tensor does not require a gradient.
     """
-    edge = tensor._edge
+    edge = tensor._edge if tensor.requires_grad else None
     if edge is None:
         raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
     note_output(tensor, edge)

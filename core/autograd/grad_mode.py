@@ -2,8 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from retrograd.autograd.inference import inference_mode
 from retrograd.autograd.modes import enable_grad, no_grad, set_grad_enabled
 from retrograd.autograd.policies import set_multithreading_enabled
 
 __all__ = ["enable_grad", "inference_mode", "no_grad", "set_grad_enabled", "set_multithreading_enabled"]
+
+
+class _unsafe_preserve_version_counter:  # PyTorch's name
+    """A context after which tensors have the versions they had before it, whatever has been written to them.
+
+    For those who know that what was saved of them is as it was. Does nothing to inference tensors.
+    """
+
+    def __init__(self, tensors: Any) -> None:
+        self.tensors = tensors if isinstance(tensors, tuple) else (tensors,)
+        self.versions = [each._cell[0] if type(each._cell) is list else 0 for each in self.tensors]
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc_info: object) -> None:
+        for each, version in zip(self.tensors, self.versions, strict=True):
+            each._cell[0] = version

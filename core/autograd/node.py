@@ -224,11 +224,17 @@ class Node(metaclass=ABCMeta):
 
     def __dir__(self) -> list[str]:
         names = getattr(self.plan, "saved_names", None)
-        return [*object.__dir__(self), *(() if names is None else names(self))]
+        return [*_SHOWN, *(() if names is None else names(self))]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} object at {id(self):#x}>"
 
+
+_SHOWN = [name for name in dir(object) if name != "__weakref__"] + (
+    "_input_metadata _register_hook_dict _sequence_nr _set_sequence_nr metadata name next_functions register_hook "
+    "register_prehook requires_grad"
+).split()
+"""What `dir` shows of every node, beside what it has saved: as in PyTorch, not the slots."""
 
 # Those that `torch.autograd.graph.Node` lacks. Classes of nodes, which inherit these methods, are not abstract.
 Node.__abstractmethods__ = frozenset(
@@ -264,6 +270,9 @@ class AccumulateGrad(Node):
         self.variable_type = getattr(variable, "_fresh", type(variable))
         self._array = variable._array
         self._variable = weakref.ref(variable)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), "variable"]
 
     def _sequence_nr(self) -> int:
         return 2**64 - 1  # in PyTorch, too, it does not count: it runs as soon as it can

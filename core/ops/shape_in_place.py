@@ -83,10 +83,10 @@ def _change_tangents(
     """Change the tangents in place as well: whoever gave one to `make_dual` sees that."""
     for level, outside in tangents.outwards():
         tangent = tangents.tangent_of(self, level)
-        if isinstance(tangent, Tensor):
+        if isinstance(tangent, Tensor) and not isinstance(step, AsStrided):  # which has no step back
             with tangents.only(outside):
                 _changed(tangent, operator, node_name, step, arguments)
-        elif tangent is not None:  # it stands for one that is not known yet
+        elif tangent is not None:  # if it is no tensor, it stands for one that is not known yet
             tangents.set_tangent(self, level, tangents.tangent_of(made, level))
 
 

@@ -259,3 +259,31 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_same_as_pytorch(name: str, backend: str) -> None:
     assert_same(PROGRAMS[name])
+
+
+def test_dir_shows_what_pytorch_shows() -> None:
+    assert_same(
+        """
+    y = torch.ones(2, requires_grad=True) * torch.ones(2, requires_grad=True)
+    for node in y.grad_fn, y.sum().grad_fn, y.grad_fn.next_functions[0][0]:
+        print(sorted(name for name in dir(node) if not name.startswith("__") and not name.endswith("symint")))
+    attempt(torch.autograd.graph.get_gradient_edge, 3)
+    """
+    )
+
+
+def test_versions_can_be_preserved() -> None:
+    assert_same(
+        """
+    x = torch.ones(2, requires_grad=True)
+    a, b = x * 2, torch.ones(3)
+    y = a * a
+    with torch.autograd.grad_mode._unsafe_preserve_version_counter((a, b)):
+        with torch.no_grad():
+            a.copy_(a)
+            b.add_(1)
+    print(a._version, b._version)
+    y.sum().backward()
+    print(x.grad)
+    """
+    )

@@ -314,3 +314,16 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_same_as_pytorch(name: str, backend: str) -> None:
     assert_same(PROGRAMS[name])
+
+
+def test_as_strided_in_place_of_a_dual() -> None:
+    assert_same(
+        """
+    from importlib import import_module
+    fwd = import_module(torch.__name__ + ".autograd.forward_ad")
+    with fwd.dual_level():
+        dual = fwd.make_dual(torch.ones(4), torch.arange(4.0)) * 1
+        dual.as_strided_((2,), (2,))
+        print(*fwd.unpack_dual(dual), *fwd.unpack_dual(dual * dual))
+    """
+    )
