@@ -6,7 +6,6 @@ name (`Kernels.dtypes`), so that core never holds a NumPy or JAX dtype of its ow
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
@@ -26,8 +25,31 @@ class Category(IntEnum):
     COMPLEX = 3
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class dtype:
+class Constant:
+    """Objects of which there is one for each name, compared by identity, and which nobody changes.
+
+    No dataclasses: `dataclasses.asdict` of a configuration that has one as a field is to leave it as it is.
+    """
+
+    __slots__ = ("name",)
+
+    name: str
+
+    def __init__(self, name: str, **others: object) -> None:
+        for attribute, value in {"name": name, **others}.items():
+            object.__setattr__(self, attribute, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        kind = f"{type(self).__module__}.{type(self).__name__}"
+        if hasattr(self, name):
+            raise AttributeError(f"attribute '{name}' of '{kind}' objects is not writable")
+        raise AttributeError(f"'{kind}' object has no attribute '{name}'")
+
+    def __repr__(self) -> str:
+        return f"retrograd.{self.name}"
+
+
+class dtype(Constant):
     """The type of a tensor's elements.
 
     Compared by identity: there is one object per type.
@@ -40,12 +62,15 @@ class dtype:
     """
 
     __module__ = "retrograd"
+    __slots__ = ("category", "is_signed", "itemsize", "type_name")
 
-    name: str
     itemsize: int
     category: Category
     type_name: str
-    is_signed: bool = True
+    is_signed: bool
+
+    def __init__(self, name: str, itemsize: int, category: Category, type_name: str, is_signed: bool = True) -> None:
+        super().__init__(name, itemsize=itemsize, category=category, type_name=type_name, is_signed=is_signed)
 
     @property
     def is_floating_point(self) -> bool:
@@ -66,9 +91,6 @@ class dtype:
     def to_complex(self) -> dtype:
         """The complex type whose parts have this type."""
         return {"float64": complex128, "complex128": complex128}.get(self.name, complex64)
-
-    def __repr__(self) -> str:
-        return f"retrograd.{self.name}"
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return _by_name, (self.name,)

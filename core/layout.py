@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from retrograd.dtypes import Constant
 
 __all__ = [
     "channels_last", "channels_last_3d", "contiguous_format", "layout", "memory_format", "preserve_format",
@@ -11,24 +12,24 @@ __all__ = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class layout:
+class layout(Constant):
     """How elements are laid out in memory: `strided`, for every tensor."""
 
-    name: str
+    __module__ = "retrograd"
+    __slots__ = ()
 
-    def __repr__(self) -> str:
-        return f"retrograd.{self.name}"
+    def __reduce__(self) -> str:
+        return self.name
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class memory_format:
+class memory_format(Constant):
     """The order of a tensor's dimensions in memory."""
 
-    name: str
+    __module__ = "retrograd"
+    __slots__ = ()
 
-    def __repr__(self) -> str:
-        return f"retrograd.{self.name}"
+    def __reduce__(self) -> str:
+        return self.name
 
 
 strided: Final = layout("strided")

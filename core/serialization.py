@@ -20,7 +20,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeAlias
 
 from retrograd.device import device, kernels_of
 from retrograd.dtypes import DTYPES, dtype
@@ -30,6 +30,9 @@ from retrograd.tensor import Tensor
 from retrograd.views import steps_of
 
 __all__ = ["load", "save"]
+
+MAP_LOCATION: TypeAlias = Callable[[Any, str], Any] | device | str | Mapping[str, str] | None
+"""What `load` takes to tell where tensors go."""
 
 _FORMAT: Final = "retrograd"
 _VERSION: Final = 1
@@ -148,7 +151,14 @@ def _unsupported(value: Any, path: str) -> str:
     )
 
 
-def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
+def save(
+    obj: Any,
+    f: str | os.PathLike[str] | IO[bytes],
+    pickle_module: Any = None,
+    pickle_protocol: int = 2,
+    _use_new_zipfile_serialization: bool = True,
+    _disable_byteorder_record: bool = False,
+) -> None:
     """Write an object to a file.
 
     Tensors that share one array (tied weights) share it again when loaded; other views are stored as
@@ -161,6 +171,8 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
         dicts and OrderedDicts of these, as the state dicts of modules and optimizers are.
     f
         A path, or a file open for writing bytes.
+    pickle_module, pickle_protocol, _use_new_zipfile_serialization, _disable_byteorder_record
+        Accepted for PyTorch's sake: nothing is pickled.
 
     Raises
     ------
@@ -219,10 +231,11 @@ def _entry(number: int) -> str:
 class _Decoder:
     """The reverse of `_Encoder`."""
 
-    def __init__(self, archive: zipfile.ZipFile, tensors: list[Any], place: Callable[[str], Any]) -> None:
+    def __init__(self, archive: zipfile.ZipFile, tensors: list[Any], map_location: Any) -> None:
         self.archive = archive
         self.tensors = tensors
-        self.place = place
+        self.map_location = map_location if callable(map_location) else None
+        self.place = _placing(None if callable(map_location) else map_location)
         self._made: dict[int, Tensor] = {}
         self._by_entry: dict[int, Tensor] = {}
 
@@ -264,7 +277,10 @@ class _Decoder:
         from retrograd.ops.creation import from_bytes
 
         content = self.archive.read(_entry(record["data"]))
-        return from_bytes(content, DTYPES[record["dtype"]], tuple(record["shape"]), self.place(record["device"]))
+        saved = record["device"]
+        made = from_bytes(content, DTYPES[record["dtype"]], tuple(record["shape"]), self.place(saved))
+        found = self.map_location(made.untyped_storage(), saved) if self.map_location else None
+        return made if found is None else made.to(found.device)
 
 
 _SEQUENCES: dict[str, Callable[[Any], Any]] = {"list": list, "tuple": tuple, "set": set, "Size": Size}
@@ -280,9 +296,12 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
 
 def load(
     f: str | os.PathLike[str] | IO[bytes],
-    map_location: str | device | Mapping[str, str] | None = None,
+    map_location: MAP_LOCATION = None,
+    pickle_module: Any = None,
     *,
-    weights_only: bool = True,
+    weights_only: bool | None = None,
+    mmap: bool | None = None,
+    **pickle_load_args: Any,
 ) -> Any:
     """Read what `save` has written.
 
@@ -291,10 +310,11 @@ def load(
     f
         A path, or a file open for reading bytes.
     map_location
-        Where tensors go: a device, or a dict from the device each was saved from to another. By default
-        the current one, wherever they were.
-    weights_only
-        Accepted for PyTorch's sake: a file never holds code.
+        Where tensors go: a device; a dict from the device each was saved from to another; or a function of
+        the memory of each and of the device that it was saved from, which gives that memory or other, or
+        None. By default the current device, wherever they were.
+    pickle_module, weights_only, mmap, pickle_load_args
+        Accepted for PyTorch's sake: a file never holds code, and is read.
 
     Raises
     ------
@@ -312,12 +332,11 @@ def load(
     >>> retrograd.load(file, map_location="numpy")
     tensor([1, 2])
     """
-    place = _placing(map_location)
     name = os.fspath(f) if isinstance(f, (str, os.PathLike)) else "the file"
     try:
         with zipfile.ZipFile(f) as archive:
             structure = _structure(archive, name)
-            return _Decoder(archive, structure["tensors"], place).decode(structure["root"])
+            return _Decoder(archive, structure["tensors"], map_location).decode(structure["root"])
     except zipfile.BadZipFile as error:
         raise RuntimeError(
             f"{name} is not a file that retrograd.save has written, or it is damaged ({error})"

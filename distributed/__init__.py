@@ -41,7 +41,7 @@ from .errors import (
     WorkerLost,
 )
 from .optimizer import ServerOptimizer
-from .worker import barrier, init, is_initialized, progress, rank, shutdown, world_size
+from .worker import barrier, init, is_available, is_initialized, progress, rank, shutdown, world_size
 
 __all__ = [
     "AddressInUse",
@@ -57,6 +57,7 @@ __all__ = [
     "WorkerLost",
     "barrier",
     "init",
+    "is_available",
     "is_initialized",
     "progress",
     "rank",

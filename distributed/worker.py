@@ -25,6 +25,7 @@ __all__ = [
     "barrier",
     "current",
     "init",
+    "is_available",
     "is_initialized",
     "progress",
     "rank",
@@ -137,6 +138,11 @@ def init() -> None:
         # hear of it at once and not after a timeout.
         atexit.register(shutdown)
         _previous_hook, sys.excepthook = sys.excepthook, _note_uncaught
+
+
+def is_available() -> bool:
+    """False: there are no process groups under PyTorch's names, for which programs ask so before they use them."""
+    return False
 
 
 def is_initialized() -> bool:

@@ -45,6 +45,96 @@ PROGRAMS = {
         module = nn.Sequential(Renamed(2, 2), nn.ReLU())
         print([name for name, _ in module._named_members(get_members_fn=lambda m: m._parameters.items())])
     """,
+    "switches": """
+        cudnn = torch.backends.cudnn
+        switches = lambda: (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32)
+        print(cudnn.is_available(), cudnn.version(), cudnn.is_acceptable(torch.ones(1)), switches())
+        with cudnn.flags(enabled=False, benchmark=True, deterministic=True, allow_tf32=False):
+            print(switches())
+        print(switches(), cudnn.set_flags(False, True)[:2], switches())
+        cudnn.enabled, cudnn.benchmark = True, False
+        print(torch.backends.mps.is_available(), torch.backends.mps.is_built(), torch.backends.cuda.is_built())
+        with torch.backends.mkldnn.flags(enabled=False):
+            print(torch.backends.mkldnn.enabled)
+        print(torch.backends.mkldnn.enabled, torch.backends.cuda.matmul.allow_tf32)
+        attention = torch.backends.cuda
+        for name in ("flash", "math", "mem_efficient", "cudnn"):
+            getattr(attention, f"enable_{name}_sdp")(False)
+            print(getattr(attention, f"{name}_sdp_enabled")())
+            getattr(attention, f"enable_{name}_sdp")(True)
+            print(getattr(attention, f"{name}_sdp_enabled")())
+    """,
+    "no_cuda": """
+        for name in (
+            "is_initialized current_device memory_allocated max_memory_allocated memory_reserved max_memory_reserved "
+            "get_device_name get_device_capability current_stream default_stream Stream Event memory_stats "
+            "is_bf16_supported get_rng_state_all init initial_seed seed seed_all ipc_collect mem_get_info "
+            "get_rng_state get_arch_list get_device_properties CUDAGraph"
+        ).split():
+            attempt(getattr(torch.cuda, name))
+        torch.cuda.set_device(-1)
+        torch.cuda.set_rng_state_all([])
+        def entered(context):
+            with context:
+                return "entered"
+        for number in (-1, 0, "cuda:0"):
+            attempt(entered, torch.cuda.device(number))
+        attempt(entered, torch.cuda.stream(None))
+        attempt(nn.parallel.DistributedDataParallel, nn.Linear(1, 1))
+        print(isinstance(nn.Linear(1, 1), (nn.DataParallel, nn.parallel.DistributedDataParallel)))
+    """,
+    "contexts_that_decorate": """
+        class Noted(torch.utils._contextlib._DecoratorContextManager):
+            def __init__(self, name="made"):
+                self.name = name
+            def __enter__(self):
+                print("enter", self.name)
+            def __exit__(self, *error):
+                print("exit", self.name)
+            def clone(self):
+                return Noted(self.name + "'")
+        @Noted("a")
+        def function(x):
+            return x + 1
+        print(function(1), function.__name__)
+        @Noted("b")
+        def numbers():
+            print((yield 1))
+            yield 2
+        running = numbers()
+        print(next(running), running.send("sent"), running.close())
+        class Plain(torch.utils._contextlib._NoParamDecoratorContextManager):
+            def __enter__(self):
+                print("in")
+            def __exit__(self, *error):
+                print("out")
+        print(Plain(lambda: 3)(), type(Plain()).__name__)
+        attempt(torch.utils._contextlib._DecoratorContextManager().__enter__)
+    """,
+    "old_options_of_losses": """
+        reduction = nn._reduction
+        for averaged in (None, True, False):
+            for reduced in (None, True, False):
+                print(reduction.legacy_get_string(averaged, reduced), reduction.legacy_get_enum(averaged, reduced))
+        for name in ("none", "mean", "sum", "elementwise_mean", "max"):
+            attempt(reduction.get_enum, name)
+    """,
+    "numbers_of_tensors": """
+        x = torch.ones(2)
+        print(type(x._cdata), x._cdata == x._cdata, x._cdata == torch.ones(2)._cdata, x._cdata == x.detach()._cdata)
+        print(torch.from_dlpack(torch.utils.dlpack.to_dlpack(torch.arange(3))))
+    """,
+    "plateaus_of_subclasses": """
+        class Mine(torch.optim.lr_scheduler.ReduceLROnPlateau):
+            def _reduce_lr(self, epoch):
+                print("reduced at", epoch)
+                super()._reduce_lr(epoch)
+        o = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=1.0)
+        schedule = Mine(o, patience=0)
+        for loss in (1.0, 2.0, 3.0):
+            schedule.step(loss)
+        print(o.param_groups[0]["lr"])
+    """,
 }
 
 

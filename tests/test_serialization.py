@@ -141,6 +141,22 @@ def test_loading_goes_to_the_current_backend_or_where_it_is_told() -> None:
     assert devices(map_location={"jax:cpu": "numpy", "numpy:cpu": "jax"}) == ["jax:cpu", "numpy:cpu"]
     with retrograd.use_backend("jax"):
         assert devices() == ["jax:cpu", "jax:cpu"]
+        assert devices(map_location=lambda storage, location: storage) == ["jax:cpu", "jax:cpu"]
+    seen = []
+
+    def to_jax(storage: Any, location: str) -> Any:
+        seen.append((storage.nbytes(), location))
+        return retrograd.empty(0, device="jax").untyped_storage() if location == "numpy:cpu" else None
+
+    assert devices(map_location=to_jax) == ["jax:cpu", "numpy:cpu"]
+    assert seen == [(8, "numpy:cpu"), (4, "jax:cpu")]
+
+
+def test_pytorch_s_options_of_pickling_are_taken() -> None:
+    file = io.BytesIO()
+    retrograd.save(1, file, pickle_protocol=4, _use_new_zipfile_serialization=False)
+    file.seek(0)
+    assert retrograd.load(file, None, None, weights_only=False, mmap=False, encoding="utf-8") == 1
 
 
 def test_a_loaded_tensor_can_be_written(backend: str) -> None:

@@ -43,3 +43,23 @@ def test_memory_is_seen_as_elements_of_another_type() -> None:
 def test_memory_that_cannot_be_written_to_has_one_type() -> None:
     with pytest.raises(RuntimeError, match=r"on backend 'jax' the memory .* cannot be seen as retrograd.int32"):
         retrograd.ones(2, device="jax").view(retrograd.int32)
+
+
+def test_types_and_formats_are_constants() -> None:
+    """Whoever walks through dataclasses, or copies, finds them as they are."""
+    assert_same("""
+    import copy, dataclasses, pickle
+    @dataclasses.dataclass
+    class Config:
+        dtype: object
+        layout: object
+        order: object
+    config = Config(torch.float32, torch.strided, torch.channels_last)
+    for found in (dataclasses.asdict(config), dataclasses.asdict(copy.deepcopy(config)), config.__dict__):
+        print([value is getattr(config, name) for name, value in found.items()])
+    for each in (torch.float32, torch.strided, torch.channels_last):
+        same = [copied is each for copied in (copy.copy(each), copy.deepcopy(each), pickle.loads(pickle.dumps(each)))]
+        print(each, dataclasses.is_dataclass(each), same, type(each))
+        attempt(setattr, each, "other", 1)
+    attempt(setattr, torch.float32, "itemsize", 3)
+    """)

@@ -8,13 +8,12 @@ compares it with two singletons, `GRAD` and `NO_GRAD`; every other mode takes th
 
 from __future__ import annotations
 
-import functools
-import inspect
-import warnings
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self, TypeVar, overload
+
+from retrograd.utils._contextlib import _DecoratorContextManager
 
 __all__ = [
     "GRAD", "NO_GRAD", "Mode", "current_mode", "enable_grad", "is_grad_enabled", "no_grad",
@@ -116,11 +115,10 @@ def is_grad_enabled() -> bool:
     return mode.grad or mode.asked
 
 
-class ModeContext:
+class ModeContext(_DecoratorContextManager):
     """A context manager that changes the mode, and a decorator for functions of every kind.
 
-    A subclass says what changes by `changes()`. As a decorator it wraps generators and coroutines
-    so that the mode holds while their body runs and only then.
+    A subclass says what changes by `changes()`.
     """
 
     __slots__ = ("_previous",)
@@ -141,95 +139,6 @@ class ModeContext:
 
     def __exit__(self, *exc_info: object) -> None:
         set_mode(self._previous.pop())
-
-    def clone(self) -> ModeContext:
-        return type(self)()
-
-    def __call__(self, function: F) -> F:
-        if inspect.isclass(function):
-            warnings.warn(
-                "Decorating classes is deprecated and will be disabled in future versions. You should only decorate "
-                "functions or methods. To preserve the current behavior of class decoration, you can directly decorate "
-                "the `__init__` method and nothing else.",
-                FutureWarning,
-                stacklevel=2,
-            )
-            return self(lambda *args, **kwargs: function(*args, **kwargs))  # type: ignore[return-value]
-        if inspect.isgeneratorfunction(function):
-            return _wrap_generator(self.clone, function)
-        if inspect.isasyncgenfunction(function):
-            return _wrap_async_generator(self.clone, function)
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def coroutine(*args: Any, **kwargs: Any) -> Any:
-                with self.clone():
-                    return await function(*args, **kwargs)
-
-            return coroutine  # type: ignore[return-value]
-
-        @functools.wraps(function)
-        def decorated(*args: Any, **kwargs: Any) -> Any:
-            with self.clone():
-                return function(*args, **kwargs)
-
-        return decorated  # type: ignore[return-value]
-
-
-def _wrap_generator(context: Callable[[], ModeContext], function: Callable[..., Any]) -> Any:
-    """Run each step of a generator in `context`, and the code between the steps outside of it."""
-
-    @functools.wraps(function)
-    def generator(*args: Any, **kwargs: Any) -> Any:
-        running = function(*args, **kwargs)
-        try:
-            with context():
-                value = next(running)
-            while True:
-                try:
-                    sent = yield value
-                except GeneratorExit:
-                    with context():
-                        running.close()
-                    raise
-                except BaseException as error:
-                    with context():
-                        value = running.throw(error)
-                else:
-                    with context():
-                        value = running.send(sent)
-        except StopIteration as stop:
-            return stop.value
-
-    return generator
-
-
-def _wrap_async_generator(context: Callable[[], ModeContext], function: Callable[..., Any]) -> Any:
-    """The same for an asynchronous generator."""
-
-    @functools.wraps(function)
-    async def generator(*args: Any, **kwargs: Any) -> Any:
-        running = function(*args, **kwargs)
-        try:
-            with context():
-                value = await anext(running)
-            while True:
-                try:
-                    sent = yield value
-                except GeneratorExit:
-                    with context():
-                        await running.aclose()
-                    raise
-                except BaseException as error:
-                    with context():
-                        value = await running.athrow(error)
-                else:
-                    with context():
-                        value = await running.asend(sent)
-        except StopAsyncIteration:
-            return
-
-    return generator
 
 
 class no_grad(ModeContext):  # PyTorch's name

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from retrograd.cuda import amp as amp
+from retrograd.cuda import amp as amp, devices as _devices
+from retrograd.cuda.devices import *  # noqa: F403 - it lists what it exports
 from retrograd.ops import legacy
 
 __all__ = ["amp", "device_count", "empty_cache", "is_available", "manual_seed", "manual_seed_all", "synchronize"]
-__all__ += legacy.__all__
+__all__ += [*legacy.__all__, *_devices.__all__]
 
 
 def is_available() -> bool:

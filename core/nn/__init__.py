@@ -10,11 +10,22 @@ retrograd.Size([2, 1])
 """
 
 # ruff: noqa: F403 - each theme lists what it exports
-from retrograd.nn import attention, common_types as common_types, functional, grad, init, modules, parameter, utils
+from retrograd.nn import (
+    _reduction as _reduction,
+    attention,
+    common_types as common_types,
+    functional,
+    grad,
+    init,
+    modules,
+    parallel,
+    parameter,
+    utils,
+)
 from retrograd.nn.modules import *
 from retrograd.nn.modules import __all__ as _modules
 from retrograd.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 
 __all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter"]
-__all__ += ["attention", "functional", "grad", "init", "modules", "parameter", "utils"]
+__all__ += ["attention", "functional", "grad", "init", "modules", "parallel", "parameter", "utils"]
 __all__ += _modules

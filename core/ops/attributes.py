@@ -258,6 +258,7 @@ def _own(functions: Any) -> Iterator[tuple[str, Any]]:
 
 ATTRIBUTES: dict[str, Any] = {
     **DENSE,
+    "_cdata": property(id, doc="A number that no other tensor has as long as this one is there."),
     "is_cpu": property(_is_cpu),
     "name": property(lambda self: None, doc="None: tensors have no names."),
     "__reversed__": _reversed,

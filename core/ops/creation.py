@@ -483,6 +483,19 @@ def from_bytes(content: bytes, type_: dtype, shape: tuple[int, ...], k: Any) -> 
     return wrap_array(k.from_host(flat.reshape(shape), True), k)
 
 
+class _Capsule:
+    """An object that gives a capsule away, which NumPy takes from objects alone."""
+
+    def __init__(self, capsule: Any) -> None:
+        self._capsule = capsule
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self._capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+
 def from_dlpack(ext_tensor: Any) -> Tensor:
     """A tensor of another library's array, through DLPack; the same memory on the NumPy backend if writable.
 
@@ -494,7 +507,7 @@ def from_dlpack(ext_tensor: Any) -> Tensor:
     >>> retrograd.from_dlpack(numpy.arange(3))
     tensor([0, 1, 2])
     """
-    array = np.from_dlpack(ext_tensor)
+    array = np.from_dlpack(ext_tensor if hasattr(ext_tensor, "__dlpack__") else _Capsule(ext_tensor))
     _check_host(array)
     to = destination("from_dlpack", {})
     return _shared(array if array.flags.writeable else array.copy(), to)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_SUBMODULES = ("_pytree", "checkpoint", "data", "deterministic", "hooks", "viz")
+_SUBMODULES = ("_contextlib", "_pytree", "checkpoint", "data", "deterministic", "dlpack", "hooks", "viz")
 
 __all__ = [*_SUBMODULES, "swap_tensors"]
 

@@ -293,7 +293,7 @@ def is_structseq(obj: object | type) -> bool:
     return is_structseq_class(obj if isinstance(obj, type) else type(obj))
 
 
-def _kind_of(tree: Any) -> Any:
+def _get_node_type(tree: Any) -> Any:
     """The key of a container in `SUPPORTED_NODES`; some other type for a leaf."""
     kind = type(tree)
     if kind not in SUPPORTED_NODES and isinstance(tree, tuple) and is_namedtuple_class(kind):
@@ -303,7 +303,7 @@ def _kind_of(tree: Any) -> Any:
 
 def tree_is_leaf(tree: PyTree, is_leaf: IsLeaf = None) -> bool:
     """Whether `tree` is a leaf: no container, or one that `is_leaf` says is one."""
-    return (is_leaf is not None and is_leaf(tree)) or _kind_of(tree) not in SUPPORTED_NODES
+    return (is_leaf is not None and is_leaf(tree)) or _get_node_type(tree) not in SUPPORTED_NODES
 
 
 # -- forms of trees ------------------------------------------------------------------------------
@@ -428,7 +428,7 @@ def LeafSpec() -> TreeSpec:
 
 def _children_as(spec: TreeSpec, tree: PyTree) -> list[Any]:
     """The children of a container that has the form of `spec`."""
-    kind = _kind_of(tree)
+    kind = _get_node_type(tree)
     if spec.type not in BUILTIN_TYPES:
         if kind != spec.type:
             raise ValueError(f"Type mismatch; expected {spec.type!r}, but got {kind!r}.")
@@ -482,7 +482,7 @@ def tree_flatten(tree: PyTree, is_leaf: IsLeaf = None) -> tuple[list[Any], TreeS
 
 
 def _collect(tree: PyTree, leaves: list[Any], is_leaf: IsLeaf) -> TreeSpec:
-    kind = _kind_of(tree)
+    kind = _get_node_type(tree)
     if kind not in SUPPORTED_NODES or (is_leaf is not None and is_leaf(tree)):
         leaves.append(tree)
         return LEAF
@@ -510,7 +510,7 @@ def tree_iter(tree: PyTree, is_leaf: IsLeaf = None) -> Iterator[Any]:
     if tree_is_leaf(tree, is_leaf):
         yield tree
         return
-    for child in SUPPORTED_NODES[_kind_of(tree)].flatten_fn(tree)[0]:
+    for child in SUPPORTED_NODES[_get_node_type(tree)].flatten_fn(tree)[0]:
         yield from tree_iter(child, is_leaf)
 
 
@@ -539,7 +539,7 @@ def _paths(tree: PyTree, path: KeyPath, is_leaf: IsLeaf) -> Iterator[tuple[KeyPa
     if tree_is_leaf(tree, is_leaf):
         yield path, tree
         return
-    kind = _kind_of(tree)
+    kind = _get_node_type(tree)
     flatten = SUPPORTED_NODES[kind].flatten_with_keys_fn
     if flatten is None:
         raise ValueError(
@@ -652,7 +652,7 @@ def broadcast_leaves(tree: PyTree, spec: TreeSpec) -> list[Any] | None:
 
     None if the two do not fit.
     """
-    kind = _kind_of(tree)
+    kind = _get_node_type(tree)
     if kind not in SUPPORTED_NODES:
         return [tree] * spec.num_leaves
     if kind != spec.type:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from retrograd.autograd.modes import current_mode
 from retrograd.dtypes import int64, promote_types, uint8
 from retrograd.levels import bare
+from retrograd.nn._reduction import legacy_get_string
 from retrograd.nn.functions.distance import pairwise_distance
 from retrograd.ops.autocasting import unites, widened
 from retrograd.ops.broadcasting import broadcast_shapes
@@ -44,8 +45,7 @@ _REDUCTIONS = ("mean", "sum", "none")
 def _reduction(reduction: str, size_average: bool | None, reduce: bool | None) -> str:
     """The reduction, also from PyTorch's old pair of flags."""
     if size_average is not None or reduce is not None:
-        averages, reduces = size_average is None or size_average, reduce is None or reduce
-        reduction = ("mean" if averages else "sum") if reduces else "none"
+        reduction = legacy_get_string(size_average, reduce, emit_warning=False)
         warnings.warn(
             f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
             stacklevel=3,
