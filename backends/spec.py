@@ -98,6 +98,12 @@ class Kernels:
     discrete, counting
         The native types of integers and bools, and those of integers into which a Python int mostly fits.
         Computed from `dtypes`.
+    is_contiguous
+        None, or of a mutable library a function of an array: whether its elements lie in row-major order without
+        holes, whatever the strides of dimensions of one element.
+    searchsorted
+        None, or a function of a sorted vector, values of its type and a bool: where each would be put, in front of or
+        behind what is equal, as int64. NaN is greater than all numbers.
     reinterpret
         None, or of a mutable library a function of an array and a native type: its memory as elements of that type.
     compile
@@ -124,6 +130,8 @@ class Kernels:
     discrete: frozenset[Any]
     counting: frozenset[Any]
     takes_out: frozenset[Any] = frozenset()
+    is_contiguous: Callable[[Any], bool] | None = None
+    searchsorted: Callable[[Any, Any, bool], Any] | None = None
     reinterpret: Callable[[Any, Any], Any] | None = None
     compile: Callable[..., Any] | None = None
 

@@ -262,9 +262,11 @@ class Tensor:
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Whether the elements lie in memory in row-major order without holes."""
-        k, array = self._k, self._array
-        if k.mutable and k.strides(array) == contiguous_strides(array.shape):
-            return True  # the usual case, for which the offset need not be found
+        k = self._k
+        if k.is_contiguous is not None:
+            return k.is_contiguous(self._array)
+        if not k.mutable and (self._meta is None or self._meta.chain is None):
+            return True
         return self._layout().is_contiguous()
 
     def data_ptr(self) -> int:

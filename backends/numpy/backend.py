@@ -285,6 +285,8 @@ _OWN = {
     "polygamma": polygamma,
     "real": lambda x: x.real,
     "reciprocal": reciprocal,
+    "is_contiguous": lambda array: array.flags.c_contiguous,
+    "searchsorted": lambda sequence, values, right: np.searchsorted(sequence, values, "right" if right else "left"),
     "reinterpret": lambda x, dtype: x.view(dtype),
     "reshape": reshape,
     "roll": np.roll,

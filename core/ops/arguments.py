@@ -127,6 +127,9 @@ def infer_size(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
     """
     if math.prod(shape) == numel and min(shape, default=0) >= 0:
         return shape
+    if shape.count(-1) == 1 and min(shape) == -1 and (known := -math.prod(shape)) and not numel % known:
+        at = shape.index(-1)
+        return (*shape[:at], numel // known, *shape[at + 1 :])
     unknown = [i for i, n in enumerate(shape) if n == -1]
     if len(unknown) > 1:
         raise RuntimeError("only one dimension can be inferred")

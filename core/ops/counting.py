@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from retrograd import dtypes
+from retrograd.autograd.explaining import remember_break
 from retrograd.autograd.modes import no_grad
 from retrograd.levels import is_mapped
 from retrograd.ops.arguments import as_ints
@@ -15,7 +16,7 @@ from retrograd.ops.declare import composite
 from retrograd.ops.factories import full_like, ones, ones_like, zeros, zeros_like
 from retrograd.ops.indexing import gather, where
 from retrograd.ops.shape import movedim, narrow, reshape
-from retrograd.tensor import Tensor
+from retrograd.tensor import Tensor, wrap_array
 
 __all__: list[str] = []
 
@@ -32,7 +33,12 @@ def _after(bound: Tensor, value: Tensor, right: bool) -> Tensor:
 
 
 def _search(sequence: Tensor, values: Tensor, right: bool) -> Tensor:
-    """By halving the part that is left, of all values at once."""
+    """By halving the part that is left, of all values at once, where the backend has no way of its own."""
+    k, vector = values._k, sequence._array
+    if k.searchsorted is not None and sequence._k is k and sequence.ndim == 1 and vector.dtype == values._array.dtype:
+        found = wrap_array(k.as_array(k.searchsorted(vector, values._array, right)), k)
+        remember_break("searchsorted", (sequence, values), (found,), False, False)
+        return found
     size = sequence.shape[-1]
     low = zeros_like(values, dtype=dtypes.int64)
     high = full_like(low, size)

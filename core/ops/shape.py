@@ -61,8 +61,9 @@ def make_view(
         return mode.profiler.call(operator_name(name), make_view, source, name, *steps, creation=creation, **arguments)
     k = source._k
     array = source._array
-    made = Tensor._restore(array, k, None, None)
-    made._cell = source._cell
+    made = object.__new__(Tensor)
+    made._k, made._cell = k, source._cell
+    made._edge = made._break = made._meta = None
     share(source, made)
     meta: Any = made._meta
     own = source._meta.view  # type: ignore[union-attr]  # which `share` has made
@@ -87,10 +88,11 @@ def make_view(
         if mode.anomaly:
             remember_call(node)
         made._edge = (node, 0)
-    elsewhere = mode.grad and not recorded  # the caller is to give it an edge
-    broken = source._break is not None or mode.anomaly or (not mode.grad and own_edge(source) is not None)
-    if made._edge is None and broken and not elsewhere:
-        remember_break(operator_name(name).removeprefix("aten::"), [source], [made], False, mode.grad)
+    if made._edge is None and (recorded or not mode.grad):  # else the caller is to give it an edge
+        if mode.anomaly or (not mode.grad and own_edge(source) is not None):
+            remember_break(operator_name(name).removeprefix("aten::"), [source], [made], False, mode.grad)
+        else:
+            made._break = source._break
     if mode.dual:
         tangents.push_view(source, made, name, steps)
     return made
