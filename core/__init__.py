@@ -82,7 +82,7 @@ pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _LAZY = """
     _C amp backends compiler cpu cuda distributed distributions fft func jit linalg multiprocessing nn optim overrides
-    profiler random special testing types utils version
+    profiler quasirandom random special testing types utils version
 """.split()
 
 _OF_NN = """
@@ -132,6 +132,7 @@ if _TYPE_CHECKING:  # without `distributed`, which no module of the core knows
         optim as optim,
         overrides as overrides,
         profiler as profiler,
+        quasirandom as quasirandom,
         random as random,
         special as special,
         testing as testing,
