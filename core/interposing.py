@@ -9,6 +9,7 @@ Note [Code that is exchanged]
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -158,9 +159,20 @@ def _all_functions() -> Iterator[tuple[Any, Any, bool, bool]]:
 _PLACE = "what asks"
 
 
-def _asked(*args: Any, **kwargs: Any) -> Any:
-    ask: Any = "what asks"
-    return ask(args, kwargs)
+@functools.cache
+def _template(variables: int) -> CodeType:
+    """Code that asks, in a closure of so many variables: code must begin by taking them over, for frames show them."""
+    names = ", ".join(f"v{i}" for i in range(variables))
+    source = f"""
+def outer({names}):
+    def asked(*args, **kwargs):
+        ask = {_PLACE!r}
+        return ask(args, kwargs)
+        {names}
+"""
+    (outer,) = (each for each in compile(source, __file__, "exec").co_consts if isinstance(each, CodeType))
+    (asked,) = (each for each in outer.co_consts if isinstance(each, CodeType))
+    return asked
 
 
 def _exchange(function: Any, public: Any, of_modes: bool, declines: bool) -> None:
@@ -176,8 +188,9 @@ def _exchange(function: Any, public: Any, of_modes: bool, declines: bool) -> Non
 
 
 def _code_with(ask: Callable[..., Any], function: Any) -> CodeType:
-    """The code of `_asked`, with what it asks; to the function's closure, it is the function's own."""
-    template, own = _asked.__code__, function.__code__
+    """Code that takes any arguments and asks what it is to ask; to the function's closure, it is the function's own."""
+    own = function.__code__
+    template = _template(len(own.co_freevars))
     constants: Any = tuple(ask if each == _PLACE else each for each in template.co_consts)
     return template.replace(
         co_consts=constants, co_freevars=own.co_freevars, co_name=function.__name__, co_qualname=function.__qualname__
