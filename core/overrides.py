@@ -90,8 +90,10 @@ def default_torch_function(cls: Any, func: Any, types: Any, args: Any = (), kwar
     Any
         NotImplemented if one of `types` is no base of `cls`.
     """
-    if not all(issubclass(cls, each) for each in types):
-        return NotImplemented
+    from retrograd.tensor import Tensor
+
+    if not all(issubclass(cls, each) for each in types) or (cls is Tensor and not taking.objects):
+        return NotImplemented  # the last, where another library that knows the protocol asks a plain tensor
     with DisableTorchFunctionSubclass():
         result = func(*args, **(kwargs or {}))
         return result if func in get_default_nowrap_functions() else _as_class(result, cls)

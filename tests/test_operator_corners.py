@@ -103,3 +103,25 @@ def test_the_next_number_moves_with_the_number() -> None:
     b = torch.tensor([1.0, 2.0, 1.0, math.inf, 1.0, 1.0], requires_grad=True)
     print(torch.autograd.grad(torch.nextafter(a, b).sum(), (a, b)))
     """)
+
+
+def test_tensors_without_dimensions_or_elements() -> None:
+    assert_same(
+        """
+    x = torch.tensor(2.0, requires_grad=True)
+    y = torch.scatter(x, 0, torch.tensor(0), x * 3)
+    (y * y).backward()
+    print(y, x.grad, torch.scatter(x, 0, torch.tensor(0), 5.0).grad_fn.name())
+    v = torch.arange(3.0, requires_grad=True)
+    print(torch.gather(v, 0, torch.zeros(2, 0, dtype=torch.int64)).shape)
+    print(torch.gather(v, 0, torch.zeros(2, 0, dtype=torch.uint8)).requires_grad)
+    m = torch.eye(2, requires_grad=True)
+    p = torch.linalg.matrix_power(m, 0)
+    p.sum().backward()
+    print(p, m.grad)
+    for n in 0, 2:
+        pivots = torch.zeros(0, n, dtype=torch.int32)
+        print([each.shape for each in torch.lu_unpack(torch.zeros(0, 3, n), pivots)])
+    print(torch.linalg.ldl_solve(torch.zeros(0, 0), torch.zeros(0, dtype=torch.int32), torch.zeros(0, 5)).shape)
+    """
+    )

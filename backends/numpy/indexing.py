@@ -33,7 +33,7 @@ def index(x: Array, indices: Indices) -> Array:
 
 def index_put(x: Array, indices: Indices, values: Any, accumulate: bool) -> Array:
     """A copy of `x` with `values` set at, or added to, the indexed elements."""
-    out = x.copy()
+    out = np.array(x, order="C")  # also of a number, as gradients may be
     key = _as_key(indices)
     if accumulate and _is_of_rows(out, key, values):
         _add_rows(out, key[0].reshape(-1), values)
@@ -118,14 +118,14 @@ def gather(x: Array, positions: Array, axis: int) -> Array:
 
 def scatter(x: Array, positions: Array, values: Any, axis: int) -> Array:
     """A copy of `x` with `values` set where `gather` would read."""
-    out = x.copy()
+    out = np.array(x, order="C")  # also of a number, as gradients may be
     out[_along(x, positions, axis)] = values
     return out
 
 
 def scatter_add(x: Array, positions: Array, values: Any, axis: int) -> Array:
     """A copy of `x` with `values` added where `gather` would read; the adjoint of `gather`."""
-    out = x.copy()
+    out = np.array(x, order="C")  # also of a number, as gradients may be
     numbers = _flat(out.shape, positions, axis)
     if numbers is None:
         np.add.at(out, _along(x, positions, axis), values)
@@ -140,7 +140,7 @@ _UFUNCS = {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
 
 def scatter_reduce(x: Array, positions: Array, values: Any, axis: int, reduce: str) -> Array:
     """A copy of `x` with `values` reduced (`prod`, `amax`, `amin`) into where `gather` would read."""
-    out = x.copy()
+    out = np.array(x, order="C")  # also of a number, as gradients may be
     _UFUNCS[reduce].at(out, _along(x, positions, axis), values)
     return out
 

@@ -117,6 +117,8 @@ def ldl_solve(packed: Array, pivots: Array, b: Array, hermitian: bool) -> Array:
     """``inv(A) @ b`` by what `ldl` gave for A."""
     out = b.copy()
     n = packed.shape[-1]
+    if not out.size:
+        return out
     with np.errstate(all="ignore"):
         for x, (factors,), swaps in zip(
             out.reshape(-1, *b.shape[-2:]), _each(packed), pivots.reshape(-1, n), strict=True

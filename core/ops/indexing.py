@@ -259,6 +259,8 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     at = wrap_dim(dim, input.ndim)
     if not input.ndim and index.ndim:
         return gather(reshape(input, 1), 0, index)
+    if not index.numel() and index.ndim != input.ndim:
+        return gather(reshape(input, -1), 0, reshape(index, -1)).reshape(index.shape)
     for i, (n, size) in enumerate(zip(index._array.shape, input._array.shape, strict=False)):
         if i != at and n > size and index.ndim == input.ndim:
             raise RuntimeError(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
-from retrograd.dtypes import int32
+from retrograd.dtypes import int32, int64
 from retrograd.ops import return_types
 from retrograd.ops.autocasting import in_float32
 from retrograd.ops.broadcasting import broadcast_shapes
@@ -24,14 +25,14 @@ __all__ = ["lu_solve"]
 
 def _order(pivots: Tensor, rows: int) -> Tensor:
     """Which row of the matrix each row of its factors is, from the exchanges that made them."""
-    flat = pivots.reshape(-1, pivots.shape[-1]) if pivots.ndim > 1 else pivots.reshape(1, -1)
+    flat = pivots.reshape(math.prod(pivots.shape[:-1]), pivots.shape[-1])
     orders = []
     for exchanges in flat.tolist():
         order = list(range(rows))
         for row, other in enumerate(exchanges):
             order[row], order[other - 1] = order[other - 1], order[row]
         orders.append(order)
-    return tensor(orders, device=pivots.device).reshape(*pivots.shape[:-1], rows)
+    return tensor(orders, dtype=int64, device=pivots.device).reshape(*pivots.shape[:-1], rows)
 
 
 def _rows(B: Tensor, order: Tensor) -> Tensor:

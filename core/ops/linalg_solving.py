@@ -639,7 +639,7 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
         return matrix_power(inv(A), -n)
     if n == 0:
         one = eye(A.shape[-1], dtype=A.dtype, device=A.device)
-        return expand(one, tuple(A.shape)).clone()
+        return A.clone().copy_(expand(one, tuple(A.shape)))
     result, square = None, A
     while n:
         if n & 1:
