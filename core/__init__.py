@@ -81,7 +81,7 @@ cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _LAZY = """
-    _C amp backends compiler cpu cuda distributed distributions fft func jit linalg multiprocessing nn optim overrides
+    _C amp backends compiler cpu cuda distributed distributions fft func jit linalg masked multiprocessing nn optim overrides
     profiler quasirandom random special testing types utils version
 """.split()
 
@@ -127,6 +127,7 @@ if _TYPE_CHECKING:  # without `distributed`, which no module of the core knows
         func as func,
         jit as jit,
         linalg as linalg,
+        masked as masked,
         multiprocessing as multiprocessing,
         nn as nn,
         optim as optim,

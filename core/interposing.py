@@ -93,10 +93,9 @@ def install() -> None:
                 _exchange(function, public, of_modes, declines)
 
 
-def uninstall() -> bool:
-    """Give all functions their own code back; whether they had been given other code."""
+def uninstall() -> None:
+    """Give all functions their own code back."""
     with _lock:
-        installed = bool(_exchanged)
         for function in _exchanged:
             inner = function.__wrapped__
             function.__code__, function.__defaults__ = inner.__code__, inner.__defaults__
@@ -104,7 +103,6 @@ def uninstall() -> bool:
             function.__dict__.clear()
             function.__dict__.update(inner.__dict__)
         _exchanged.clear()
-    return installed
 
 
 def overridable() -> dict[Any, list[Callable[..., Any]]]:

@@ -116,9 +116,14 @@ def _restore(state: dict[str, Any]) -> None:
 
 @pytest.fixture(autouse=True)
 def seal() -> Iterator[None]:
-    """Fails a test that leaves grad mode, default dtype or default backend other than it found them."""
+    """Fails a test that leaves grad mode, default dtype or default backend other than it found them.
+
+    And lets functions not ask any more whether somebody takes them over, for which a class that a test defines is enough.
+    """
     before = _global_state()
     yield
+    if (interposing := sys.modules.get("retrograd.interposing")) is not None:
+        interposing.uninstall()
     after = _global_state()
     if after != before:
         _restore(before)  # so that only the test that leaked fails

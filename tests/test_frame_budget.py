@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import retrograd
-from retrograd import interposing
-
-
-@pytest.fixture(autouse=True)
-def _nobody_takes_functions_over() -> Iterator[None]:
-    """An ordinary program: no test before has defined a class of tensors. Note [Asked first] in `overrides`."""
-    installed = interposing.uninstall()
-    yield
-    if installed:
-        interposing.install()
 
 
 def frames_entered(call: Callable[[], Any]) -> list[str]:

@@ -341,12 +341,9 @@ for function in closures:
 
 def test_what_a_function_is_stays_to_be_seen() -> None:
     before = {each: inspect.signature(each) for each in (retrograd.add, retrograd.sum, retrograd.Tensor.backward)}
-    installed = interposing.uninstall()
     interposing.install()
     assert {each: inspect.signature(each) for each in before} == before
     assert retrograd.add.__name__ == "add"
     assert retrograd.add(retrograd.ones(1), other=1).item() == 2
     interposing.uninstall()
     assert not hasattr(retrograd.Tensor.backward, "__wrapped__")
-    if installed:
-        interposing.install()
