@@ -177,7 +177,7 @@ def _exchange(function: Any, public: Any, of_modes: bool, declines: bool) -> Non
     inner: Any = FunctionType(
         function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
     )
-    inner.__kwdefaults__ = function.__kwdefaults__
+    inner.__kwdefaults__, inner.__annotations__ = function.__kwdefaults__, function.__annotations__
     inner.__dict__.update(function.__dict__)
     function.__wrapped__ = inner
     ask = _asking_modes(inner, public) if of_modes else _asking(inner, public, declines)
