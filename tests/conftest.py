@@ -118,7 +118,7 @@ def _restore(state: dict[str, Any]) -> None:
 def seal() -> Iterator[None]:
     """Fails a test that leaves grad mode, default dtype or default backend other than it found them.
 
-    And lets functions not ask any more whether somebody takes them over: for that, a class that a test defines is enough.
+    And lets functions not ask any more whether somebody takes them over, as they do once a test defines such a class.
     """
     before = _global_state()
     yield
