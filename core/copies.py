@@ -18,7 +18,7 @@ from retrograd.views import AsStrided, Chain, Conjugate, contiguous_strides, ste
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["copied", "deep_copied", "reduced"]
+__all__ = ["copied", "deep_copied", "reduced", "without_attributes"]
 
 
 def copied(tensor: Tensor) -> Tensor:
@@ -77,8 +77,17 @@ def _finished(made: Tensor, tensor: Tensor) -> Tensor:
     return made
 
 
-def reduced(tensor: Tensor) -> tuple[Callable[..., Tensor], tuple[Any, ...], dict[str, Any] | None]:
-    """What `pickle` keeps of a tensor: its memory, whether it requires a gradient, and its attributes."""
+def reduced(tensor: Tensor) -> tuple[Callable[..., Tensor], tuple[Any, ...]]:
+    """What `pickle` keeps of a tensor: its memory, whether it requires a gradient, and its attributes.
+
+    A function and its arguments, as in PyTorch: subclasses add arguments of their own.
+    """
+    made = without_attributes(tensor)
+    return (_rebuilt_with, (*made, tensor.__dict__)) if tensor.__dict__ else made
+
+
+def without_attributes(tensor: Tensor) -> tuple[Callable[..., Tensor], tuple[Any, ...]]:
+    """`reduced`, without the attributes."""
     from retrograd.utils.hooks import warn_if_has_hooks
 
     if is_mapped(tensor):
@@ -87,13 +96,13 @@ def reduced(tensor: Tensor) -> tuple[Callable[..., Tensor], tuple[Any, ...], dic
     meta, k, layout = tensor._meta, tensor._k, None
     array = tensor._array
     if tensor.is_conj():
-        of_memory = reduced(tensor.detach().conj())[1][2:]
-        return _rebuilt_conjugated, (type(tensor), tensor.requires_grad, *of_memory), tensor.__dict__ or None
+        of_memory = without_attributes(tensor.detach().conj())[1][2:]
+        return _rebuilt_conjugated, (type(tensor), tensor.requires_grad, *of_memory)
     if meta is not None and meta.storage is not None and not tensor.is_neg() and _is_row_major(meta.storage.array, k):
         array, layout = meta.storage.array, tensor._layout()  # the whole memory, so that the strides stay what they are
     placed = None if layout is None else (layout.shape, layout.strides, layout.offset)
     arguments = (type(tensor), tensor.requires_grad, k.to_host(array), str(tensor.device), placed)
-    return _rebuilt, arguments, tensor.__dict__ or None
+    return _rebuilt, arguments
 
 
 def _is_row_major(array: Any, k: Any) -> bool:
@@ -110,6 +119,15 @@ def _rebuilt(cls: type[Tensor], requires_grad: bool, host: Any, where: str, plac
     share(base, made)
     made._meta.chain = Chain(None, step, tuple(host.shape))
     return made._set_requires_grad(requires_grad)
+
+
+def _rebuilt_with(rebuild: Callable[..., Tensor], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> Tensor:
+    made = rebuild(*arguments)
+    if hasattr(made, "__setstate__"):
+        made.__setstate__(attributes)
+    else:
+        made.__dict__.update(attributes)
+    return made
 
 
 def _rebuilt_conjugated(cls: Any, requires_grad: bool, *of_memory: Any) -> Any:

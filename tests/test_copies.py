@@ -125,3 +125,16 @@ def test_a_number_of_a_tensor_with_a_graph_warns_once(backend: str, monkeypatch:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert complex(x) == 2.0
+
+
+def test_what_is_pickled_is_a_function_and_its_arguments(backend: str) -> None:
+    """To which subclasses add arguments of their own."""
+    assert_same("""
+        p = nn.Parameter(torch.ones(2))
+        p.note, x = "noted", torch.arange(3.0)
+        x.state = [1]
+        for each in (p, x, torch.ones(2), nn.Parameter(torch.ones(1))):
+            build, arguments = each.__reduce_ex__(2)
+            made = build(*arguments)
+            print(type(made).__name__, made, made.requires_grad, made.__dict__)
+    """)

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Final
 
-from retrograd.copies import reduced
+from retrograd.copies import without_attributes
 from retrograd.tensor import Tensor
 
 __all__ = ["HOST", "Crossing", "packed", "receive", "send", "unpacked"]
@@ -43,8 +43,8 @@ class _Pickler(ForkingPickler):
                 "crossing process boundaries.  If you just want to transfer the data, call detach() on the tensor "
                 "before serializing (e.g., putting it on the queue)."
             )
-        rebuild, (kind, requires_grad, host, where, placed), attributes = reduced(value)
-        return rebuild, (kind, requires_grad, host, self._moves.get(where, where), placed), attributes
+        rebuild, (kind, requires_grad, host, where, placed) = without_attributes(value)
+        return rebuild, (kind, requires_grad, host, self._moves.get(where, where), placed), value.__dict__ or None
 
 
 def packed(value: Any, moves: Mapping[str, str]) -> Packed:
