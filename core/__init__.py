@@ -81,8 +81,8 @@ cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _LAZY = """
-    _C amp backends compiler cpu cuda distributed distributions fft func jit linalg masked multiprocessing nn optim overrides
-    profiler quasirandom random special testing types utils version
+    _C amp backends compiler cpu cuda distributed distributions fft func jit linalg masked multiprocessing nn optim
+    overrides profiler quasirandom random special testing types utils version
 """.split()
 
 _OF_NN = """
