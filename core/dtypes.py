@@ -219,9 +219,11 @@ class iinfo:
     __module__ = "retrograd"
 
     def __init__(self, type: dtype) -> None:
+        if type is bool_:
+            raise TypeError("retrograd.bool is not supported by retrograd.iinfo")
         if type.category is not Category.INTEGER:
             raise TypeError(
-                f"retrograd.iinfo() requires an integer input type. Use retrograd.finfo to handle '{type!r}'"
+                "retrograd.iinfo() requires an integer input type. Use retrograd.finfo to handle 'retrograd.iinfo'"
             )
         self.dtype = type.name
         self.bits = type.itemsize * 8
@@ -252,7 +254,8 @@ class finfo:
         type = get_default_dtype() if type is None else type
         if not type.is_differentiable:
             raise TypeError(
-                f"retrograd.finfo() requires a floating point input type. Use retrograd.iinfo to handle '{type!r}'"
+                "retrograd.finfo() requires a floating point input type. "
+                "Use retrograd.iinfo to handle 'retrograd.finfo'"
             )
         mantissa, top = _FLOAT_LAYOUT[type.to_real().name]
         self.dtype = type.to_real().name

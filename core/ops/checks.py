@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from retrograd.dtypes import Category, dtype
+from retrograd.dtypes import Category, dtype, promote_types
 from retrograd.levels import bare
 from retrograd.ops.declare import Op
 from retrograd.ops.dispatch import result_type
 
 __all__ = [
-    "everywhere", "extremes", "fits", "implemented_for", "is_number", "joined_with", "no_bool", "no_complex",
-    "no_zero_divisor",
+    "check_norm_type", "everywhere", "extremes", "fits", "implemented_for", "is_number", "joined_with", "no_bool",
+    "no_complex", "no_zero_divisor",
 ]  # fmt: skip
 
 BOOL, INTEGER, FLOAT, COMPLEX = Category
@@ -98,6 +98,20 @@ def no_zero_divisor(inputs: Sequence[Any]) -> None:
         zero = k.base.compile is None and not everywhere(k, k.not_equal(other._array, 0))
     if zero:
         raise RuntimeError("ZeroDivisionError")
+
+
+def check_norm_type(name: str, given: dtype, asked: dtype) -> None:
+    """Refuse to compute a norm of elements of one type in a type that cannot hold them."""
+    if asked.category < FLOAT:
+        raise RuntimeError(f"{name}: dtype should be floating point or complex, but got {asked.type_name}")
+    if asked.category is not given.category:
+        kind = "complex" if given.category is COMPLEX else "real"
+        raise RuntimeError(f"{name}: dtype should be {kind} for {kind} inputs, but got {asked.type_name}")
+    if promote_types(given, asked) is not asked:
+        raise RuntimeError(
+            f"{name}: the dtype of the input ({given.type_name}) should be convertible without narrowing to the "
+            f"specified dtype ({asked.type_name})"
+        )
 
 
 def fits(number: Any, type_: dtype) -> bool:

@@ -10,7 +10,7 @@ from retrograd.autograd.modes import no_grad
 from retrograd.dtypes import dtype as dtype_
 from retrograd.ops.arguments import wrap_dim, wrap_dims
 from retrograd.ops.autocasting import in_float32
-from retrograd.ops.checks import is_number
+from retrograd.ops.checks import check_norm_type, is_number
 from retrograd.ops.declare import Op, publics
 from retrograd.ops.factories import zeros_like
 from retrograd.ops.factorizations import _linalg_inv
@@ -24,8 +24,11 @@ from retrograd.tensor import Tensor
 __all__ = ["cond", "matrix_norm", "norm", "vector_norm"]
 
 
-def _cast(input: Tensor, dtype: dtype_ | None) -> Tensor:
-    return input if dtype is None else Op.cast(input, native(input, dtype))
+def _cast(name: str, input: Tensor, dtype: dtype_ | None) -> Tensor:
+    if dtype is None:
+        return input
+    check_norm_type(name, input.dtype, dtype)
+    return Op.cast(input, native(input, dtype))
 
 
 def _shown(order: Any) -> str:
@@ -52,7 +55,8 @@ def vector_norm(
     Raises
     ------
     RuntimeError
-        If the elements are integers or bools, or there are none and their norm is not defined.
+        If the elements are integers or bools, `dtype` cannot hold them, or there are none and their norm is not
+        defined.
     TypeError
         If `ord` is no number.
 
@@ -67,10 +71,11 @@ def vector_norm(
     if not is_number(ord):
         raise TypeError(f"linalg_vector_norm(): argument 'ord' (position 2) must be Number, not {type(ord).__name__}")
     check_floating("linalg.vector_norm", x)
+    x = _cast("linalg.vector_norm", x, dtype)
     dims = wrap_dims(dim, x.ndim)
     if ord < 0 or ord == math.inf:
         _check_identity(x, ord, dims, dim is None)
-    return _vector_norm(_cast(x, dtype), float(ord), dims, keepdim)
+    return _vector_norm(x, float(ord), dims, keepdim)
 
 
 def _check_identity(x: Tensor, ord: Any, dims: Sequence[int], whole: bool) -> None:
@@ -116,7 +121,8 @@ def matrix_norm(
     Raises
     ------
     RuntimeError
-        If `ord` is another, the dimensions are not two different ones, or the elements are integers.
+        If `ord` is another, the dimensions are not two different ones, the elements are integers, or `dtype` cannot
+        hold them.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.matrix_norm.html
 
@@ -128,13 +134,13 @@ def matrix_norm(
     (tensor(5.), tensor(4.))
     """
     check_matrices("linalg.matrix_norm", A)
-    check_floating("linalg.matrix_norm", A)
+    check_floating("linalg.matrix_norm", A, low=ord not in ("nuc", 2, -2))
     rows, columns = _two(A, dim)
     if ord not in ("fro", "nuc") and (isinstance(ord, str) or abs(ord) not in (1, 2, math.inf)):
         raise RuntimeError(f"linalg.matrix_norm: Order {_shown(ord)} not supported.")
+    A = _cast("linalg.matrix_norm", A, dtype)
     if ord == "fro":
-        return vector_norm(A, 2, (rows, columns), keepdim, dtype=dtype)
-    A = _cast(A, dtype)
+        return vector_norm(A, 2, (rows, columns), keepdim)
     if not A.numel():
         return A.abs().sum((rows, columns), keepdim)
     if ord == "nuc" or abs(ord) == 2:

@@ -15,6 +15,7 @@ from typing import Any
 from retrograd.dtypes import Category, dtype, uint8
 from retrograd.ops.arguments import wrap_dim, wrap_dims
 from retrograd.ops.batching import along
+from retrograd.ops.checks import check_norm_type
 from retrograd.ops.declare import Array, Op, op
 from retrograd.ops.reducing import (
     as_dtype,
@@ -143,6 +144,8 @@ def nansum(input: Array, dim: Dims = None, keepdim: bool = False, *, dtype: dtyp
     """
     if input.is_complex():
         raise RuntimeError("nansum on CPU does not support complex inputs")
+    if dtype is not None and dtype.is_complex and input.dtype.category is FLOAT:
+        raise NotImplementedError(f"\"nansum_cpu\" not implemented for '{dtype.type_name}'")
     return _nansum(input, wrap_dims(dim, input.ndim), keepdim, summed_as(input, dtype))
 
 
@@ -210,6 +213,11 @@ def nanmean(input: Array, dim: Dims = None, keepdim: bool = False, *, dtype: dty
     if input.dtype.category < FLOAT:
         raise RuntimeError(
             f"nanmean(): expected input to have floating point or complex dtype but got {input.dtype.type_name}"
+        )
+    if dtype is not None and dtype.category < FLOAT:
+        raise RuntimeError(
+            "nanmean(): could not infer output dtype. Optional dtype must be either a floating point or complex dtype. "
+            f"Got: {dtype.type_name}"
         )
     present = sum(input.detach().isnan().logical_not(), dim, keepdim)
     return nansum(input, dim, keepdim, dtype=dtype) / present
@@ -635,7 +643,7 @@ def norm(input: Array, p: Any = "fro", dim: Dims = None, keepdim: bool = False, 
     Raises
     ------
     RuntimeError
-        If the elements are integers or bools, or the order is another word.
+        If the elements are integers or bools, `dtype` cannot hold them, or the order is another word.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.norm.html
 
@@ -650,12 +658,13 @@ def norm(input: Array, p: Any = "fro", dim: Dims = None, keepdim: bool = False, 
 
         return matrix_norm(input, p, range(input.ndim) if dim is None else dim, keepdim, dtype=dtype)
     order = 2.0 if p is None or p == "fro" else float(p)
-    if dtype is not None:
-        input = Op.cast(input, native(input, dtype))
     if input.dtype.category < FLOAT:
         raise RuntimeError(
             f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {input.dtype.type_name}"
         )
+    if dtype is not None:
+        check_norm_type("linalg.vector_norm", input.dtype, dtype)
+        input = Op.cast(input, native(input, dtype))
     return _vector_norm(input, order, wrap_dims(dim, input.ndim), keepdim)
 
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from retrograd.dtypes import Category, dtype
+from retrograd.dtypes import Category, bool_, dtype
 from retrograd.ops import return_types
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.batching import along
 from retrograd.ops.declare import Array, op
 from retrograd.ops.reducing import as_dtype, category, reduction, summed_as
+from retrograd.ops.special import log_added
 
 __all__ = ["running_maximum", "shifted"]
 
@@ -57,6 +58,13 @@ def _cumsum(K, self: Array, dim: int, dtype: Any = None) -> Array:
     return K.cumsum(x, dim) if len(x.shape) else x
 
 
+def _scanned_as(name: str, input: Any, type_: dtype | None) -> Any:
+    """The native type in which to add up or multiply one after the other."""
+    if type_ is bool_:
+        raise NotImplementedError(f"\"{name}_out_cpu\" not implemented for 'Bool'")
+    return summed_as(input, type_)
+
+
 @reduction
 def cumsum(input: Array, dim: int, *, dtype: dtype | None = None) -> Array:
     """The running sum along `dim`; of integers and bools in int64.
@@ -69,7 +77,7 @@ def cumsum(input: Array, dim: int, *, dtype: dtype | None = None) -> Array:
     >>> retrograd.tensor([1, 2, 3]).cumsum(0)
     tensor([1, 3, 6])
     """
-    return _cumsum(input, wrap_dim(dim, input.ndim), summed_as(input, dtype))
+    return _cumsum(input, wrap_dim(dim, input.ndim), _scanned_as("cumsum", input, dtype))
 
 
 def _cumprod_vjp(K: Any, g: Any, self: Any, self_dtype: Any, dim: int) -> Any:
@@ -114,7 +122,7 @@ def cumprod(input: Array, dim: int, *, dtype: dtype | None = None) -> Array:
     >>> retrograd.tensor([1, 2, 3]).cumprod(0)
     tensor([1, 2, 6])
     """
-    return _cumprod(input, wrap_dim(dim, input.ndim), summed_as(input, dtype))
+    return _cumprod(input, wrap_dim(dim, input.ndim), _scanned_as("cumprod", input, dtype))
 
 
 def _logcumsumexp_vjp(K: Any, g: Any, self: Any, result: Any, dim: int) -> Any:
@@ -145,7 +153,7 @@ def _logcumsumexp(K, self: Array, dim: int) -> Array:
     x, step = self, 1
     n = x.shape[dim] if len(x.shape) else 0
     while step < n:
-        x = K.logaddexp(x, shifted(K, x, dim, -step, float("-inf")))
+        x = log_added(K, x, shifted(K, x, dim, -step, -math.inf))
         step *= 2
     return x
 

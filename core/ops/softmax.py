@@ -87,9 +87,10 @@ def _log_softmax_of_scalar(K, self: Array, dim: int) -> Array:
 def _over_one_dim(name: str, function: Any, over_scalar: Any, input: Any, dim: int, type_: dtype | None) -> Any:
     if type_ is not None and type_ is not input.dtype:
         input = Op.cast(input, native(input, type_))
-    if input.dtype.category is not FLOAT:
-        raise NotImplementedError(f"\"{name}_lastdim_kernel_impl\" not implemented for '{input.dtype.type_name}'")
     at = wrap_dim(dim, input.ndim)
+    if input.dtype.category is not FLOAT:
+        kernel = f"{name}_lastdim_kernel_impl" if at >= input.ndim - 1 else f"{name}_kernel_impl"
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{input.dtype.type_name}'")
     return function(input, at) if input.ndim else over_scalar(input, at)
 
 

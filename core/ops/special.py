@@ -257,6 +257,19 @@ def sinc(K, self: Array) -> Array:
     return K.where(zero, 1, K.divide(K.sin(angle), angle))
 
 
+def log_added(K: Any, x: Any, y: Any) -> Any:
+    """``log(exp(x) + exp(y))`` of arrays of one type, complex ones too."""
+    if not DTYPES[K.names[x.dtype]].is_complex:
+        return K.logaddexp(x, y)
+    real_x, real_y = K.real(x), K.real(y)
+    larger = K.greater_equal(real_x, real_y)
+    top, low = K.where(larger, x, y), K.where(larger, y, x)
+    alike = K.logical_and(K.equal(real_x, real_y), K.logical_not(K.isfinite(real_x)))  # their difference is NaN
+    apart = K.where(alike, K.zeros_like(x), low - top)
+    infinite = K.where(K.less(real_x, 0), low, K.log(K.exp(low) + K.exp(top)))
+    return K.where(alike, infinite, top + K.log1p(K.exp(apart)))
+
+
 _check_logaddexp = implemented_for("logaddexp_cpu", Category.FLOAT, Category.COMPLEX)
 
 
@@ -280,11 +293,7 @@ def logaddexp(K, self: Array, other: Array) -> Array:
     >>> retrograd.logaddexp(retrograd.tensor([0.0, 100.0]), retrograd.tensor([0.0, 100.0]))
     tensor([  0.6931, 100.6931])
     """
-    if DTYPES[K.names[self.dtype]].is_complex:
-        larger = K.greater_equal(K.real(self), K.real(other))
-        top, low = K.where(larger, self, other), K.where(larger, other, self)
-        return top + K.log1p(K.exp(low - top))
-    return K.logaddexp(self, other)
+    return log_added(K, self, other)
 
 
 @op(
