@@ -310,3 +310,28 @@ def test_the_deprecated_names_work_in_custom_functions() -> None:
     Double.apply(x).sum().backward()
     print(x.grad)
     """)
+
+
+def test_layers_under_autocast_have_pytorchs_types() -> None:
+    assert_same(
+        """
+    torch.manual_seed(0)
+    x = torch.ones(2, 3, 8)
+    cases = {
+        "attention": (nn.MultiheadAttention(8, 2, batch_first=True), (x, x, x)),
+        "encoder": (nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), (x,)),
+        "decoder": (nn.TransformerDecoderLayer(8, 2, 16, batch_first=True), (x, x)),
+        "lstm": (nn.LSTM(8, 4), (x,)), "gru": (nn.GRU(8, 4), (x,)), "bilinear": (nn.Bilinear(8, 8, 2), (x, x)),
+        "norms": (nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8), nn.GELU(), nn.Softmax(-1)), (x,)),
+        "channels": (nn.Sequential(nn.Conv1d(3, 4, 2), nn.GroupNorm(2, 4), nn.BatchNorm1d(4)), (x,)),
+    }
+    for name, (module, arguments) in cases.items():
+        for train in True, False:
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                out = module.train(train)(*arguments)
+            out = out[0] if isinstance(out, tuple) else out
+            out.float().sum().backward()
+            grads = [each.grad for each in module.parameters() if each.grad is not None]
+            print(name, train, out.dtype, {str(each.dtype) for each in grads})
+    """
+    )

@@ -150,6 +150,7 @@ class Op:
         self.inputs = tuple(self.kinds)
         broadcasts = promote is not None and set(self.kinds.values()) == {"tensor"}
         self.batch = batching.elementwise if batch is None and broadcasts else batch
+        self.keeps_type = promote is not None or self.batch is batching.elementwise
         self.params = tuple(n for n in parameters if n not in self.kinds)
         places = {name: place for place, name in enumerate(parameters)}
         self.input_places = tuple(places[name] for name in self.inputs)

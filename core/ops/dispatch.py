@@ -137,11 +137,11 @@ def forward(op: Op, arguments: Sequence[Any], arrays: Sequence[Any], k: Any) -> 
         raise _explained(op, arrays, error) from error
     results = result if op.outputs != 1 else (result,)
     results = tuple(each if type(each) is k.array_type else k.as_array(each) for each in results)
-    return results if op.promote is None or not k.widening else _narrowed(arrays, results, k)
+    return _narrowed(arrays, results, k) if op.keeps_type and k.widening else results
 
 
 def _narrowed(arrays: Sequence[Any], results: tuple[Any, ...], k: Any) -> tuple[Any, ...]:
-    """The results of a promoting operator in the inputs' type, where numbers in its body widened it."""
+    """The results of an operator that keeps its inputs' type, where numbers in its body widened it."""
     type_ = arrays[0].dtype
     if type_ not in k.widening:
         return results
@@ -402,10 +402,9 @@ def _fix(op: Op, inputs: Sequence[Any], arrays: Sequence[Any], outputs: Sequence
 
 
 def _fix_types(arrays: Sequence[Any], k: Any) -> Any:
-    """`Node.fix` of inputs used as they are: the types that numbers in a formula would widen."""
-    if not k.widening:
-        return None
+    """`Node.fix` of inputs used as they are: types that numbers in a formula would widen, or that are not one."""
     types = [getattr(each, "dtype", None) for each in arrays]
-    if not any(each in k.widening for each in types):
+    real = {each for each in types if each in k.floats or each in k.widening}
+    if len(real) < 2 and not any(each in k.widening for each in real):
         return None
-    return tuple((None, each) if each in k.widening else None for each in types)
+    return tuple((None, each) if each in real else None for each in types)

@@ -358,7 +358,7 @@ def _noise(input: Tensor, p: float, shape: tuple[int, ...], scale: bool = True) 
     """Zeros with probability `p`, else ones, or what makes the mean one."""
     k = random.drawing_level(input._k)
     mask = k.astype(random.bernoulli_mask(shape, 1 - p, k), input._array.dtype)
-    return wrap_array(mask * (1 / (1 - p)) if scale and p < 1 else mask, k)
+    return wrap_array(k.astype(mask * (1 / (1 - p)), mask.dtype) if scale and p < 1 else mask, k)
 
 
 def _drop(input: Tensor, p: float, training: bool, inplace: bool, features: int | None) -> Tensor:

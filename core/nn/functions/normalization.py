@@ -180,7 +180,7 @@ def rms_norm(
     dims = tuple(range(-len(shape), 0))
     small = finfo(input.dtype).eps if eps is None else eps
     out = input * (input.pow(2).mean(dims, keepdim=True) + small).rsqrt()
-    return out if weight is None else out * weight
+    return out if weight is None else (out * weight).to(input.dtype)
 
 
 def group_norm(

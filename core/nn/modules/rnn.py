@@ -10,10 +10,12 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from retrograd.autograd.modes import current_mode
 from retrograd.nn import functional as F, init
 from retrograd.nn.modules.module import Module
 from retrograd.nn.utils.rnn import PackedSequence
 from retrograd.ops.arrange import cat, stack
+from retrograd.ops.autocasting import lowered
 from retrograd.ops.factories import empty, zeros
 from retrograd.ops.recurrent import gru_gates, lstm_gates
 from retrograd.parameter import Parameter
@@ -282,6 +284,9 @@ class RNNBase(Module):
             hx = self._each(hx, lambda each: each.unsqueeze(1)) if single else hx
         steps = input.unsqueeze(1) if single else input.transpose(0, 1) if self.batch_first else input
         self._check_input(steps)
+        if self.mode == "LSTM" and current_mode().autocast is not None:  # of the three, it is in autocast's first list
+            (steps,) = lowered(steps)
+            hx = None if hx is None else self._each(hx, lambda each: lowered(each)[0])
         steps, ends = self._layers(steps, self._initial(steps, hx, steps.shape[1]), None)
         return self._outputs(steps, ends, single)
 
@@ -312,7 +317,7 @@ class RNNBase(Module):
 
     def _check_input(self, steps: Tensor) -> None:
         dtype = self.weight_ih_l0.dtype
-        if steps.dtype != dtype:
+        if steps.dtype != dtype and current_mode().autocast is None:
             raise ValueError(
                 f"RNN input dtype ({steps.dtype}) does not match weight dtype ({dtype}). Convert input: "
                 f"input.to({dtype}), or convert model: model.to({steps.dtype})"

@@ -1,0 +1,52 @@
+"""Layers and activations of types of 16 bits: results and gradients are of the types that PyTorch gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from programs import assert_same
+
+import retrograd
+
+
+@pytest.fixture(params=["numpy", "jax"], autouse=True)
+def _backend(request: pytest.FixtureRequest) -> Iterator[None]:
+    with retrograd.use_backend(request.param):
+        yield
+
+
+def test_activations_and_noise_keep_the_type() -> None:
+    assert_same(
+        """
+    ways = {
+        "dropout": lambda t: F.dropout(t, 0.5), "alpha": lambda t: F.alpha_dropout(t, 0.5, True), "gelu": F.gelu,
+        "tanh": lambda t: F.gelu(t, approximate="tanh"), "silu": F.silu, "mish": F.mish, "elu": F.elu, "celu": F.celu,
+        "selu": F.selu, "hardswish": F.hardswish, "softplus": F.softplus, "logsigmoid": F.logsigmoid,
+        "attention": lambda t: F.scaled_dot_product_attention(t[None], t[None], t[None], dropout_p=0.5),
+        "rms": lambda t: F.rms_norm(t, (8,)), "normalize": F.normalize, "gumbel": F.gumbel_softmax,
+    }
+    for dtype in torch.bfloat16, torch.float16:
+        for name, way in ways.items():
+            x = torch.linspace(-1, 1, 16).reshape(2, 8).to(dtype).requires_grad_()
+            y = way(x)
+            y.float().sum().backward()
+            print(name, y.dtype, x.grad.dtype)
+    """
+    )
+
+
+def test_norms_with_wider_weights_give_them_gradients_of_their_type() -> None:
+    assert_same(
+        """
+    modules = {
+        "layer": nn.LayerNorm(8), "group": nn.GroupNorm(2, 4), "batch": nn.BatchNorm1d(4), "rms": nn.RMSNorm(8),
+        "frozen": nn.BatchNorm1d(4).eval(), "instance": nn.InstanceNorm1d(4, affine=True),
+    }
+    for name, module in modules.items():
+        x = torch.randn(2, 4, 8).bfloat16().requires_grad_()
+        y = module(x)
+        y.float().sum().backward()
+        print(name, y.dtype, x.grad.dtype, [each.grad.dtype for each in module.parameters()])
+    """
+    )
