@@ -81,8 +81,8 @@ cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _LAZY = """
-    _C amp backends compiler cpu cuda distributed distributions fft func jit linalg masked multiprocessing nn optim
-    overrides profiler quasirandom random special testing types utils version
+    _C amp backends compiler cpu cuda distributed distributions fft func functional jit linalg masked multiprocessing
+    nn optim overrides profiler quasirandom random special testing types utils version
 """.split()
 
 _OF_NN = """
@@ -125,6 +125,7 @@ if _TYPE_CHECKING:  # without `distributed`, which no module of the core knows
         distributions as distributions,
         fft as fft,
         func as func,
+        functional as functional,
         jit as jit,
         linalg as linalg,
         masked as masked,

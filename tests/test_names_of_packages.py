@@ -24,6 +24,19 @@ PROGRAMS = {
         attempt(D.register_kl, 3, D.Normal)
         attempt(D.register_kl, Other, None)
     """,
+    "functions_of_a_module": """
+        print([getattr(torch.functional, name) is getattr(torch, name) for name in torch.functional.__all__])
+        print(sorted(torch.functional.__all__), {torch.functional.einsum, torch.einsum} == {torch.einsum})
+    """,
+    "groups_of_tensors": """
+        tools = torch.utils._foreach_utils
+        group = tools._group_tensors_by_device_and_dtype
+        a = [torch.ones(1), torch.ones(2, dtype=torch.float64), torch.zeros(3)]
+        for found in (group([a, [None] * 3, [torch.tensor(1.0)] * 3, []], with_indices=True), group([a])):
+            print(sorted((str(kind), parts, places) for (_, kind), (parts, places) in found.items()))
+        attempt(group, [[None, a[0]], [a[0], a[0]]])
+        print(tools._device_has_foreach_support(a[0].device), tools._has_foreach_support([*a, None], a[0].device))
+    """,
     "schedules": """
         S = torch.optim.lr_scheduler
         class Halves(S._LRScheduler):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_SUBMODULES = ("_contextlib", "_pytree", "checkpoint", "data", "deterministic", "dlpack", "hooks", "viz")
+_SUBMODULES = (
+    "_contextlib", "_foreach_utils", "_pytree", "checkpoint", "data", "deterministic", "dlpack", "hooks", "viz",
+)  # fmt: skip
 
 __all__ = [*_SUBMODULES, "swap_tensors"]
 
