@@ -392,6 +392,14 @@ PROGRAMS = {
         x[:, (0, 2)] = 0
         print(x)
     """,
+    "masks_of_bytes": """
+        import warnings
+        x, mask = torch.arange(3.0), torch.tensor([1, 0, 1], dtype=torch.uint8)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            print(x[mask], x[:, None][mask, 0], x[mask.bool()])
+        print([str(each.message).partition(" (Triggered")[0] for each in caught], caught[0].category)
+    """,
 }
 
 

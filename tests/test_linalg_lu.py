@@ -53,3 +53,11 @@ def test_on_jax() -> None:
     A = retrograd.tensor([[0.0, 2.0], [4.0, 1.0]], device="jax")
     X = retrograd.linalg.lu_solve(*retrograd.linalg.lu_factor(A), retrograd.ones(2, 1, device="jax"))
     assert retrograd.allclose(A @ X, retrograd.ones(2, 1, device="jax"))
+
+
+def test_methods_of_old(backend: str) -> None:
+    assert_same("""
+        a = torch.tensor([[2.0, 1.0], [1.0, 3.0]], requires_grad=True)
+        print(a.lu(), a.lu(get_infos=True), type(a.lu(pivot=True)).__name__)
+        print(torch.ones(2, 1).lu_solve(*a.detach().lu()))
+    """)

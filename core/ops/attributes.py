@@ -164,6 +164,14 @@ def prelu(self: Tensor, weight: Tensor) -> Tensor:
     return functional.prelu(self, weight)
 
 
+def lu(self: Tensor, pivot: bool = True, get_infos: bool = False) -> tuple[Tensor, ...]:
+    """`lu`, whose result is a plain tuple here; deprecated.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.lu.html
+    """
+    return tuple(publics["lu"](self, pivot, get_infos))
+
+
 def mvlgamma_(self: Tensor, p: int) -> Tensor:
     """In-place version of `mvlgamma`."""
     return self.copy_(publics["mvlgamma"](self, p))
@@ -269,7 +277,7 @@ ATTRIBUTES: dict[str, Any] = {
             (
                 get_device, is_pinned, is_shared, is_distributed, is_same_size, is_set_to, _is_all_true, _is_any_true,
                 apply_, map_, map2_, resize_, resize_as_, new_empty_strided,
-                hardshrink, mvlgamma_, polygamma, polygamma_, prelu,
+                hardshrink, lu, mvlgamma_, polygamma, polygamma_, prelu,
             )
         )
     ),

@@ -137,6 +137,7 @@ def _renamed() -> dict[str, Any]:
         "__rtruediv__": divided, "__rdiv__": divided, "__rmatmul__": _called("__rmatmul__", linalg.rmatmul),
         "__getitem__": _called("__getitem__", subscript.getitem),
         "__setitem__": _called("__setitem__", subscript.setitem), "index_put_": subscript.index_put_,
+        "lu_solve": publics["lu_solve"],
         "where": indexing._where_method, "repeat": publics["_repeat_method"],
         "swapaxes_": shape_in_place.transpose_, "swapdims_": shape_in_place.transpose_,
         "_backward_hooks": property(hooks.hooks_of),

@@ -338,6 +338,12 @@ def _true_or_false(self: Tensor, value: bool) -> Tensor:
 def _index_tensors(viewed: Tensor, dim: int, item: Tensor) -> list[Tensor]:
     """An index tensor as integer tensors, one for each dimension it takes: a mask gives its coordinates."""
     if item.dtype in (dtypes.bool_, dtypes.uint8):
+        if item.dtype is dtypes.uint8:
+            warnings.warn(
+                "indexing with dtype retrograd.uint8 is now deprecated, please use a dtype retrograd.bool instead.",
+                UserWarning,
+                stacklevel=5,
+            )
         shape = tuple(viewed._array.shape[dim : dim + item.ndim])
         for i, (n, size) in enumerate(zip(item.shape, shape, strict=False)):
             if n != size:
