@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
+from retrograd.dtypes import bool_, get_default_dtype
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.arrange import cat, roll
 from retrograd.ops.autocasting import in_float32, in_lower_type
@@ -14,7 +15,7 @@ from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.factories import ones_like, zeros_like
 from retrograd.ops.indexing import where
 from retrograd.ops.inplace import copy_
-from retrograd.ops.linalg import bmm
+from retrograd.ops.linalg import bmm, factors, refuse_bool
 from retrograd.ops.old_order import call_in_old_order
 from retrograd.ops.shape import expand, narrow, reshape, unsqueeze
 from retrograd.tensor import Tensor
@@ -323,9 +324,14 @@ def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *old: Any, beta: Any =
     """
     if old:
         return call_in_old_order(addbmm, input, batch1, batch2, *old)
+    if input.dtype is not batch1.dtype is batch2.dtype:
+        found = f"{input.dtype.type_name} and {batch1.dtype.type_name}"
+        raise RuntimeError(f"self and mat2 must have the same dtype, but got {found}")
+    refuse_bool("mm", batch1)
+    beta, alpha = factors(batch1, beta, alpha)
     if beta and input.dtype is batch1.dtype is batch2.dtype and _is_sum_of_products(input, batch1, batch2):
         return _addbmm(input, batch1, batch2, beta, alpha)
-    product = bmm(batch1, batch2).sum(0)
+    product = bmm(batch1, batch2).sum(0, dtype=batch1.dtype)
     scaled = product if alpha == 1 else product * alpha
     return scaled if beta == 0 else (input if beta == 1 else input * beta) + scaled
 
@@ -393,7 +399,7 @@ def cov(
     Raises
     ------
     RuntimeError
-        If there are more than two dimensions.
+        If there are more than two dimensions, or the elements are bools.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.cov.html
 
@@ -408,6 +414,8 @@ def cov(
         raise RuntimeError(
             f"cov(): expected input to have two or fewer dimensions but got an input with {input.ndim} dimensions"
         )
+    if input.dtype is bool_:
+        raise RuntimeError("cov(): bool dtype is not supported for input")
     rows = input if input.ndim == 2 else reshape(input, (1, -1))
     weights = fweights
     if aweights is not None:
@@ -416,7 +424,8 @@ def cov(
     if weights is None:
         count = rows.shape[1]
         freedom: Any = max(count - correction, 0)
-        centred = rows - rows.mean(1, keepdim=True)
+        inexact = None if input.dtype.is_differentiable else get_default_dtype()
+        centred = rows - rows.mean(1, keepdim=True, dtype=inexact)
         weighted = centred
     else:
         count = weights.sum()

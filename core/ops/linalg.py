@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from retrograd.autograd.modes import current_mode
-from retrograd.dtypes import cpp_name, dtype
+from retrograd.dtypes import Category, bool_, cpp_name, dtype, promote_types
 from retrograd.ops.autocasting import lowered, unites
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.declare import Array, Formulas, alias, composite, op
 from retrograd.ops.graph import graph_kernel
 from retrograd.ops.old_order import call_in_old_order
+from retrograd.ops.options import fill_number
 from retrograd.ops.reducing import deliver
 from retrograd.ops.shape import expand, reshape, transpose, unsafe_view, unsqueeze
 from retrograd.ops.shape_in_place import squeeze_
@@ -204,7 +205,32 @@ def _baddbmm(K, self: Array, batch1: Array, batch2: Array, beta: float, alpha: f
     return _sum_and_product(K, self, batch1, batch2, beta, alpha)
 
 
+_REFUSING_BOOL = {"mm": "addmm_impl_cpu_", "mv": "addmv_impl_cpu"}  # the kernels that PyTorch's errors name
+
+
+def refuse_bool(name: str, of: Tensor) -> None:
+    """Products of bools are not there."""
+    if of.dtype is bool_ and of.numel():
+        raise NotImplementedError(f"\"{_REFUSING_BOOL.get(name, name)}\" not implemented for 'Bool'")
+
+
+def factors(of: Tensor, beta: Any, alpha: Any) -> tuple[Any, Any]:
+    """The factors of a sum and a product as the type of the tensor has them: integers for integers.
+
+    Raises
+    ------
+    RuntimeError
+        If one is a complex number, and the tensor is real.
+    """
+    type_ = of.dtype
+    if type_.category > Category.INTEGER and not isinstance(beta, complex) and not isinstance(alpha, complex):
+        return beta, alpha
+    return fill_number(beta, type_), fill_number(alpha, type_)
+
+
 def _check_dtypes(name: str, a: Tensor, b: Tensor) -> None:
+    if a.dtype is bool_:
+        refuse_bool(name, a)
     if a.dtype is not b.dtype and name == "mv":
         types = f"{b.dtype.type_name}, {a.dtype.type_name}, and {b.dtype.type_name}"
         raise RuntimeError(f"addmv input tensors must have the same dtype, but got {types}")
@@ -303,6 +329,7 @@ def _check_vectors(input: Tensor, tensor: Tensor) -> None:
             f"dot : expected both vectors to have same dtype, but found {input.dtype.type_name} and "
             f"{tensor.dtype.type_name}"
         )
+    refuse_bool("dot", input)
 
 
 @composite
@@ -380,7 +407,8 @@ def addmm(
     shape = [mat1._array.shape[0], mat2._array.shape[1]]
     if input.ndim > 2 or any(n not in (1, m) for n, m in zip(input.shape[::-1], shape[::-1], strict=False)):
         expand(input, shape)  # raises with PyTorch's text
-    return _addmm(input, mat1, mat2, beta, alpha)
+    refuse_bool("mm", mat1)
+    return _addmm(input, mat1, mat2, *factors(mat1, beta, alpha))
 
 
 def _adds(input: Tensor, shape: Sequence[int]) -> bool:
@@ -401,9 +429,21 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *old: Any, beta: float = 1, a
         raise RuntimeError(
             f"size mismatch, got input ({input.shape[0]}), mat ({mat.shape[0]}x{mat.shape[1]}), vec ({vec.shape[0]})"
         )
+    if not (input.dtype is mat.dtype is vec.dtype) and not unites(input, mat, vec):
+        types = f"{input.dtype.type_name}, {mat.dtype.type_name}, and {vec.dtype.type_name}"
+        raise RuntimeError(f"addmv input tensors must have the same dtype, but got {types}")
     if input.dtype is mat.dtype is vec.dtype and _adds(input, mat.shape[:1]) and _multiplies(mat, vec):
-        return _addmv(input, mat, vec, beta, alpha)
+        refuse_bool("mv", mat)
+        return _addmv(input, mat, vec, *factors(input, beta, alpha))
     return _scaled(input, beta) + _scaled(mv(mat, vec), alpha)
+
+
+def _check_factors_of_addr(common: dtype, **given: Any) -> None:
+    for name, factor in given.items():
+        if isinstance(factor, bool) and common is not bool_:
+            raise RuntimeError(f"Boolean {name} only supported for Boolean results.")
+        if not isinstance(factor, int) and common.category <= Category.INTEGER:
+            raise RuntimeError(f"For integral input tensors, argument {name} must not be a floating point number.")
 
 
 @composite
@@ -417,8 +457,10 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *old: Any, beta: float = 1, 
     shape = (*vec1.shape, *vec2.shape)
     if not _adds(input, shape):
         expand(input, shape)  # raises with PyTorch's text
+    common = promote_types(promote_types(vec1.dtype, vec2.dtype), input.dtype)
+    _check_factors_of_addr(common, beta=beta, alpha=alpha)
     if input.dtype is vec1.dtype is vec2.dtype:
-        return _addr(input, vec1, vec2, beta, alpha)
+        return _addr(input, vec1, vec2, *factors(input, beta, alpha))
     return _scaled(input, beta) + _scaled(outer(vec1, vec2), alpha)
 
 
@@ -436,7 +478,8 @@ def baddbmm(
         return call_in_old_order(baddbmm, input, batch1, batch2, *old)
     if batch1.ndim != 3 or batch2.ndim != 3:
         raise RuntimeError("batch1 must be a 3D tensor" if batch1.ndim != 3 else "batch2 must be a 3D tensor")
-    return _baddbmm(input, batch1, batch2, beta, alpha)
+    refuse_bool("baddbmm", batch1)
+    return _baddbmm(input, batch1, batch2, *factors(batch1, beta, alpha))
 
 
 def _of_others(input: Any, other: Any) -> Any:

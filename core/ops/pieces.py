@@ -367,10 +367,14 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
     >>> retrograd.ones(2, 3).sum_to_size(1, 3)
     tensor([[2., 2., 2.]])
     """
+    if not size:
+        raise TypeError('sum_to_size() missing 1 required positional arguments: "size"')
     wanted, own = as_ints(size), tuple(input._array.shape)
     lead = len(own) - len(wanted)
     if lead < 0 or any(n not in (1, m) for n, m in zip(wanted, own[lead:], strict=True)):
         raise RuntimeError(f"size {{{list(wanted)}}} is not expandable to size {{{list(own)}}}.")
+    if not wanted:
+        return input.sum()
     if wanted == own:
         return input
     dims = [*range(lead), *(i + lead for i, n in enumerate(wanted) if n == 1 and own[i + lead] != 1)]
