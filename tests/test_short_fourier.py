@@ -46,6 +46,10 @@ def test_what_is_refused() -> None:
     attempt(torch.stft, x, 4, window=torch.ones(3), return_complex=True)
     attempt(torch.stft, x, 4, window=w, return_complex=True, align_to_window=True)
     attempt(torch.istft, x.reshape(2, 4), 4)
+    half, whole = torch.fft.rfft(x.reshape(2, 4)).t(), torch.fft.fft(x.reshape(2, 4)).t()
+    print(torch.istft(whole, 4, window=w), torch.istft(half, 4, window=w), torch.istft(whole, 4, return_complex=True))
+    attempt(torch.istft, half, 4, window=w, return_complex=True)
+    attempt(torch.istft, whole, 4, window=w.to(torch.complex64))
     """)
 
 

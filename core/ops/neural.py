@@ -23,6 +23,7 @@ from retrograd.ops.batching import along, each_leading, folded, leading, leading
 from retrograd.ops.declare import Array, Raw, op
 from retrograd.ops.fused import fused
 from retrograd.ops.graph import G, graph_kernel
+from retrograd.ops.reducing import as_dtype
 
 __all__: list[str] = []
 
@@ -406,7 +407,7 @@ def _declare_avg_pool(dims: int) -> Any:
         for offset in windows.offsets(kernel, (1,) * axes):
             tap = K.slice(self, ((slice(None),) * lead) + windows.taps(offset, out, stride))
             total = tap if total is None else total + tap
-        return total / _pool_divisor(K, spatial, out, settings, self.dtype)
+        return as_dtype(K, total / _pool_divisor(K, spatial, out, settings, self.dtype), self.dtype)
 
     return avg_pool
 

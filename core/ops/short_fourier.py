@@ -136,6 +136,8 @@ def istft(
 
     Parameters
     ----------
+    onesided
+        Whether the transforms have the frequencies from zero up alone; by default, unless there are `n_fft`.
     length
         The number of samples; by default all that the pieces tell of.
     return_complex
@@ -144,7 +146,8 @@ def istft(
     Raises
     ------
     RuntimeError
-        If sizes do not fit, or the windows are zero together somewhere.
+        If sizes do not fit, the windows are zero together somewhere, or a complex signal is asked of half of the
+        frequencies, or a real one of a complex window.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.istft.html
 
@@ -167,7 +170,7 @@ def istft(
         )
     hop = n_fft // 4 if hop_length is None else hop_length
     size = n_fft if win_length is None else win_length
-    half = not return_complex if onesided is None else onesided
+    half = input.shape[-2] != n_fft if onesided is None else onesided
     wanted = n_fft // 2 + 1 if half else n_fft
     if input.shape[-2] != wanted:
         rule = "n_fft / 2 + 1 when onesided=True" if half else "n_fft when onesided=False"
@@ -179,6 +182,10 @@ def istft(
         raise RuntimeError("istft: expected 0 < hop_length <= win_length")
     if not 0 < size <= n_fft:
         raise RuntimeError("istft: expected 0 < win_length <= n_fft")
+    if return_complex and half:
+        raise RuntimeError("Cannot have onesided output if window or input is complex")
+    if not return_complex and window is not None and window.is_complex():
+        raise RuntimeError("Complex windows are incompatible with return_complex=False")
     norm = "ortho" if normalized else "backward"
     spectra = (input if input.ndim == 3 else input.unsqueeze(0)).transpose(1, 2)
     if return_complex:

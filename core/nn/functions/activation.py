@@ -11,10 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 from retrograd import random
-from retrograd.dtypes import dtype as DType
+from retrograd.dtypes import Category, dtype as DType
 from retrograd.ops import activation, bounds, inplace, special
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.declare import op_of
+from retrograd.ops.options import fill_number
 from retrograd.ops.softmax import log_softmax as _log_softmax, softmax as _softmax
 from retrograd.ops.trigonometry import tanh as _tanh
 from retrograd.tensor import Tensor, wrap_array
@@ -30,6 +31,13 @@ SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
 
 
+_ALSO_OF = {"silu": (Category.COMPLEX,), "hardtanh": (Category.INTEGER,), "threshold": (Category.INTEGER,)}
+"""What functions take besides floating-point numbers."""
+
+_KERNELS = {"celu": "elu_cpu", "gelu": "GeluKernelImpl", "softshrink": "softshrink_check"}
+"""Those that PyTorch's errors name, where it is not the function with `_cpu`."""
+
+
 def _apply(operator: Callable[..., Tensor], in_place: bool, input: Tensor, *arguments: Any) -> Tensor:
     """Call an operator, or write its result into its input."""
     _check_float(operator, input)
@@ -42,8 +50,9 @@ def _check_float(operator: Callable[..., Tensor], input: Any) -> None:
     name = op_of(operator).bare_name
     if not isinstance(input, Tensor):
         raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
-    if not input.dtype.is_floating_point:
-        raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{input.dtype.type_name}'")
+    if input.dtype.category not in _ALSO_OF.get(name, ()) and not input.dtype.is_floating_point:
+        kernel = _KERNELS.get(name) or f"{name}_cpu"
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{input.dtype.type_name}'")
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -193,7 +202,19 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     """
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
+    if isinstance(input, Tensor) and not input.dtype.is_floating_point:
+        min_val, max_val = _bounds_of_integers(input.dtype, min_val, max_val)
     return _apply(activation._hardtanh, inplace, input, min_val, max_val)
+
+
+def _bounds_of_integers(of: DType, *bounds: float) -> tuple[int, ...]:
+    if of.category is Category.BOOL:
+        raise RuntimeError("Bool inputs not supported for hardtanh")
+    if of.is_complex:
+        raise NotImplementedError("clamp is not supported for complex types")
+    if not of.is_signed and min(bounds) < 0:
+        raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
+    return tuple(map(int, bounds))
 
 
 def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
@@ -240,13 +261,19 @@ def softsign(input: Tensor) -> Tensor:
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """``x`` where it is above `threshold`, else `value`."""
-    return _apply(activation._threshold, inplace, input, threshold, value)
+    """``x`` where it is above `threshold`, else `value`; both as integers, if the elements are."""
+    return _threshold(input, inplace, threshold, value)
 
 
 def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
     """In-place version of `threshold`."""
-    return _apply(activation._threshold, True, input, threshold, value)
+    return _threshold(input, True, threshold, value)
+
+
+def _threshold(input: Tensor, in_place: bool, *numbers: float) -> Tensor:
+    if isinstance(input, Tensor) and input.dtype.category is Category.INTEGER:
+        numbers = tuple(fill_number(each, input.dtype) for each in numbers)
+    return _apply(activation._threshold, in_place, input, *numbers)
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
@@ -289,6 +316,8 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     elif input.ndim != 1 or weight.ndim:
         shape = (1,) * min(1, input.ndim) + (-1,) * min(1, max(input.ndim - 1, 0)) + (1,) * max(input.ndim - 2, 0)
         weight = weight.reshape(shape) if input.ndim > 1 else weight
+    if not input.dtype.is_floating_point:
+        raise NotImplementedError(f"\"prelu_cpu\" not implemented for '{input.dtype.type_name}'")
     return activation._prelu(input, weight)
 
 

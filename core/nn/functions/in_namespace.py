@@ -173,8 +173,8 @@ def native_group_norm(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`nn.functional.group_norm`, with the means and the inverse standard deviations of the groups."""
     made = _normalization.group_norm(input, group, weight, bias, eps)
-    fixed = input.detach().reshape(N, group, -1)
-    return made, fixed.mean(2), (fixed.var(2, correction=0) + eps).rsqrt()
+    groups = input.reshape(N, group, C // group * HxW)
+    return made, groups.mean(2), (groups.var(2, correction=0) + eps).rsqrt()
 
 
 def norm_except_dim(v: Tensor, pow: int = 2, dim: int = 0) -> Tensor:

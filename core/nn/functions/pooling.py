@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from retrograd.dtypes import Category, int64
 from retrograd.ops.arguments import expand_pair
 from retrograd.ops.neural import (
     _adaptive_avg_pools,
@@ -27,6 +28,12 @@ __all__ = [
 ]  # fmt: skip
 
 Pair = int | Sequence[int]
+
+
+def _check_type(kernel: str, input: Tensor, allowed: bool) -> None:
+    """Refuse elements that are no floating-point numbers, unless they are `allowed`."""
+    if not (allowed or input.dtype.is_floating_point):
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{input.dtype.type_name}'")
 
 
 def _check(name: str, input: Tensor, dims: int) -> None:
@@ -71,6 +78,9 @@ def _max_pool(
     dilations = expand_pair(dilation, dims, "dilation")
     _check_output(input, dims, kernel, strides, pads, dilations)
     given = strides if stride else ()
+    if dims == 1 and not return_indices:
+        _check_type("max_pool1d_impl", input, False)
+    _check_type(f"max_pool{max(dims, 2)}d", input, input.dtype.category is Category.INTEGER)
     if dims == 1:  # as an image of height one, as in PyTorch
         values, places = _max_pools[2](
             input.unsqueeze(-2), (1, *kernel), (1, *strides), (0, *pads), (1, *dilations), bool(ceil_mode)
@@ -198,6 +208,7 @@ def _avg_pool(
         raise RuntimeError("divisor must be not zero")
     kernel, strides, pads = _settings(dims, kernel_size, stride, padding, name)
     _check_output(input, dims, kernel, strides, pads, (1,) * dims)
+    _check_type("avg_pool3d_out_frame" if dims == 3 else "avg_pool2d", input, input.dtype is int64)
     if dims == 1:
         settings = ((1, *kernel), (1, *strides), (0, *pads), bool(ceil_mode), bool(count_include_pad), None)
         return _avg_pools[2](input.unsqueeze(-2), settings).squeeze(-2)
@@ -256,7 +267,7 @@ def _output_size(output_size: Any, input: Tensor, dims: int) -> tuple[int, ...]:
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     """The means of `output_size` parts of one dimension."""
     (size,) = _output_size(output_size, input, 1)
-    return _adaptive_avg_pools[2](input.unsqueeze(-2), (1, size)).squeeze(-2)
+    return adaptive_avg_pool2d(input.unsqueeze(-2), (1, size)).squeeze(-2)
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
@@ -273,6 +284,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     size = _output_size(output_size, input, 2)
     if size == (1, 1):
         return input.mean((-1, -2), keepdim=True)
+    _check_type("adaptive_avg_pool2d", input, False)
     return _adaptive_avg_pools[2](input, size)
 
 
@@ -281,11 +293,13 @@ def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     size = _output_size(output_size, input, 3)
     if size == (1, 1, 1):
         return input.mean((-1, -2, -3), keepdim=True)
+    _check_type("adaptive_avg_pool3d_cpu", input, False)
     return _adaptive_avg_pools[3](input, size)
 
 
 def _adaptive_max_pool(dims: int, input: Tensor, output_size: Any, return_indices: bool) -> Any:
     size = _output_size(output_size, input, dims)
+    _check_type("adaptive_max_pool3d_cpu" if dims == 3 else "adaptive_max_pool2d", input, False)
     if dims == 1:
         values, places = _adaptive_max_pools[2](input.unsqueeze(-2), (1, *size))
         values, places = values.squeeze(-2), places.squeeze(-2)
