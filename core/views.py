@@ -36,6 +36,7 @@ __all__ = [
     "Reshape",
     "Slice",
     "Step",
+    "Unfold",
     "Unsqueeze",
     "branches_of",
     "contiguous_strides",
@@ -390,6 +391,45 @@ class AsStrided(Step):
 
     def overlaps_itself(self) -> bool:
         return Layout(self.shape, self.strides).overlaps_itself()
+
+
+@dataclass(frozen=True, slots=True)
+class Unfold(Step):
+    """All windows of `size` along an axis, `step` apart; the window is the last axis."""
+
+    axis: int
+    size: int
+    step: int
+
+    def restride(self, layout: Layout) -> Layout:
+        n, along = layout.shape[self.axis], layout.strides[self.axis]
+        shape = (
+            *layout.shape[: self.axis],
+            (n - self.size) // self.step + 1,
+            *layout.shape[self.axis + 1 :],
+            self.size,
+        )
+        strides = (*layout.strides[: self.axis], along * self.step, *layout.strides[self.axis + 1 :], along)
+        return Layout(shape, strides, layout.offset)
+
+    def _of_rows(self, shape: Shape) -> AsStrided:
+        """The same of elements that lie in row-major order, as a library that shares no memory sees them."""
+        layout = self.restride(Layout(shape, contiguous_strides(shape)))
+        return AsStrided(layout.shape, layout.strides, 0)
+
+    def apply(self, K: Any, x: Any) -> Any:
+        if (sliding := getattr(K, "sliding", None)) is not None:
+            return sliding(x, self.axis, self.size, self.step)
+        return self._of_rows(tuple(x.shape)).apply(K, x)
+
+    def adjoint(self, K: Any, g: Any, shape: Shape) -> Any:
+        return self._of_rows(shape).adjoint(K, g, shape)
+
+    def scatter(self, K: Any, base: Any, value: Any) -> Any:
+        return self._of_rows(tuple(base.shape)).scatter(K, base, value)
+
+    def overlaps_itself(self) -> bool:
+        return self.step < self.size
 
 
 def scatter_part(K: Any, base: Any, steps: tuple[Step, ...], value: Any) -> Any:

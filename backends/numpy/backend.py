@@ -119,6 +119,13 @@ def as_strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...], offse
     return np.lib.stride_tricks.as_strided(flat[offset:], shape, steps)
 
 
+def sliding(x: Array, axis: int, size: int, step: int) -> Array:
+    """The view of all windows along an axis; the window is the last axis."""
+    shape = (*x.shape[:axis], (x.shape[axis] - size) // step + 1, *x.shape[axis + 1 :], size)
+    strides = (*x.strides[:axis], x.strides[axis] * step, *x.strides[axis + 1 :], x.strides[axis])
+    return np.lib.stride_tricks.as_strided(x, shape, strides)
+
+
 def unstride(g: Array, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Array:
     """Zeros of `shape` with the elements of `g` added where `as_strided` would read."""
     out = np.zeros(shape, g.dtype)
@@ -287,6 +294,7 @@ _OWN = {
     "reciprocal": reciprocal,
     "is_contiguous": lambda array: array.flags.c_contiguous,
     "searchsorted": lambda sequence, values, right: np.searchsorted(sequence, values, "right" if right else "left"),
+    "sliding": sliding,
     "reinterpret": lambda x, dtype: x.view(dtype),
     "reshape": reshape,
     "roll": np.roll,

@@ -19,6 +19,7 @@ Note [Stale views]
 from __future__ import annotations
 
 import threading
+import weakref
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsStridedBackward0",
+    "BoundaryPlan",
     "MultiViewPlan",
     "ViewPlan",
     "make_view_node",
@@ -290,6 +292,15 @@ class ViewPlan:
     def saved_names(self, node: Node) -> list[str]:
         """The attributes of a node that show what it has saved."""
         return [f"_saved_{name}" for name in _shown_arguments(node)]
+
+
+class BoundaryPlan(ViewPlan):
+    """That of an alias by which a transform differentiates: no view of it is one of what is behind it."""
+
+    __slots__ = ("alias",)
+
+    def __init__(self, alias: Tensor) -> None:
+        self.alias = weakref.ref(alias)
 
 
 class ChainPlan(ViewPlan):

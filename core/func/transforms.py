@@ -22,13 +22,14 @@ from retrograd.autograd.api import grad as _autograd_grad
 from retrograd.autograd.graph import disable_saved_tensors_hooks
 from retrograd.autograd.modes import current_mode, set_mode
 from retrograd.autograd.node import AccumulateGrad
+from retrograd.autograd.stale import BoundaryPlan
 from retrograd.autograd.tangents import detached, set_tangent, tangents_of
 from retrograd.func.vmap import vmap
 from retrograd.levels import Derivative, innermost_vmap, running
 from retrograd.ops.factories import zeros_like
 from retrograd.ops.shape import alias_of
 from retrograd.storage import admitting, unsavable
-from retrograd.tensor import Tensor, wrap_array
+from retrograd.tensor import Tensor, has_node, wrap_array
 from retrograd.utils._pytree import tree_flatten, tree_map, tree_unflatten, treespec_pprint
 
 __all__ = ["grad", "grad_and_value", "jacrev", "vjp"]
@@ -81,6 +82,8 @@ def _fresh(tensor: Any) -> Any:
     if table is not None:
         tensor = table.lift(tensor)
     alias = alias_of(tensor) if tensor._edge is not None else detached(tensor)
+    if has_node(alias):
+        alias._edge[0].plan = BoundaryPlan(alias)  # type: ignore[index]
     if alias._edge is None:
         if alias.is_inference():
             alias._cell = [0]

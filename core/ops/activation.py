@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from retrograd.ops.batching import along, elementwise
+from retrograd.ops.broadcasting import sum_to
 from retrograd.ops.declare import Array, op
 from retrograd.ops.fused import fused
 from retrograd.ops.reducing import into
@@ -30,8 +31,10 @@ def _keep(K: Any, mask: Any, g: Any) -> Any:
     name="_leaky_relu_backward",
     node="LeakyReluBackwardBackward0",
     vjp={
-        "grad": lambda K, g, self, negative_slope: fused(_leaky_relu_backward)(K, g, self, negative_slope),
-        "self": lambda K, g: K.zeros_like(g),
+        "grad": lambda K, g, self, negative_slope, grad_shape: sum_to(
+            K, fused(_leaky_relu_backward)(K, g, self, negative_slope), grad_shape
+        ),
+        "self": lambda K, g, self_shape: sum_to(K, K.zeros_like(g), self_shape),
     },
     jvp="elementwise",
     batch=elementwise,
@@ -163,8 +166,10 @@ def _log_sigmoid(K, self: Array) -> Array:
     name="_hardtanh_backward",
     node="HardtanhBackwardBackward0",
     vjp={
-        "grad": lambda K, g, self, min_val, max_val: fused(_hardtanh_backward)(K, g, self, min_val, max_val),
-        "self": lambda K, g: K.zeros_like(g),
+        "grad": lambda K, g, self, min_val, max_val, grad_shape: sum_to(
+            K, fused(_hardtanh_backward)(K, g, self, min_val, max_val), grad_shape
+        ),
+        "self": lambda K, g, self_shape: sum_to(K, K.zeros_like(g), self_shape),
     },
     jvp="elementwise",
     batch=elementwise,
@@ -284,7 +289,7 @@ def _prelu(K, self: Array, weight: Array) -> Array:
 @op(
     name="_rrelu",
     node="RreluWithNoiseBackward0",
-    vjp={"self": lambda K, g, self, noise: K.where(self > 0, g, g * noise)},
+    vjp={"self": lambda K, g, self, noise, self_shape: sum_to(K, K.where(self > 0, g, g * noise), self_shape)},
     jvp="elementwise",
     batch=elementwise,
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 from retrograd.dtypes import DTYPES, Category, finfo
 from retrograd.ops.batching import elementwise
+from retrograd.ops.broadcasting import sum_to
 from retrograd.ops.checks import implemented_for, is_bool, is_number, joined_with, no_complex
 from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.dispatch import plain_number
@@ -291,8 +292,8 @@ def _check_relu(inputs: Any) -> None:
     name="_threshold_backward",
     node="ThresholdBackwardBackward0",
     vjp={
-        "grad": lambda K, g, self: fused(_threshold_backward)(K, g, self),
-        "self": lambda K, g: K.zeros_like(g),
+        "grad": lambda K, g, self, grad_shape: sum_to(K, fused(_threshold_backward)(K, g, self), grad_shape),
+        "self": lambda K, g, self_shape: sum_to(K, K.zeros_like(g), self_shape),
     },
     jvp="elementwise",
     batch=elementwise,

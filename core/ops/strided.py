@@ -9,14 +9,26 @@ from typing import Any
 from retrograd import dtypes
 from retrograd.autograd import tangents
 from retrograd.autograd.node import UNTRACKED, AccumulateGrad
-from retrograd.autograd.stale import MultiViewPlan, ViewPlan
+from retrograd.autograd.stale import BoundaryPlan, MultiViewPlan, ViewPlan
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.complex_numbers import looks_back
 from retrograd.ops.declare import composite
 from retrograd.ops.shape import make_view
 from retrograd.storage import Storage, share
 from retrograd.tensor import Tensor
-from retrograd.views import AsComplex, AsReal, AsStrided, Conjugate, Layout, Reshape, Shape, Step, in_memory_order
+from retrograd.views import (
+    AsComplex,
+    AsReal,
+    AsStrided,
+    Conjugate,
+    Layout,
+    Reshape,
+    Shape,
+    Slice,
+    Step,
+    Unfold,
+    in_memory_order,
+)
 
 __all__ = ["strided_layout"]
 
@@ -70,12 +82,20 @@ def _seen_whole(input: Tensor) -> Tensor:
     a base may have no tangent where its view has one.
     """
     base = input._base
-    if base is None or tangents.tangents_of(input):
+    if base is None:
         return input
+    if tangents.tangents_of(input):
+        origin = input._own_meta().view.origin  # type: ignore[union-attr]  # it has a base
+        base = base if origin is None else origin
+        if len(tangents.tangents_of(base)) < len(tangents.tangents_of(input)):
+            return input
     edge, end = input._edge, base._edge
     if edge is None or edge is UNTRACKED:
         return base
     while edge is not None and edge != end and isinstance(edge[0].plan, (ViewPlan, MultiViewPlan)):
+        if isinstance(edge[0].plan, BoundaryPlan):
+            alias = edge[0].plan.alias()
+            return input if alias is None else alias
         edge = edge[0].edges[0]
     if edge == end:
         return base if edge is not None else input
@@ -95,7 +115,7 @@ def _span(size: Shape, stride: Shape) -> int:
 
 def _whole_memory(tensor: Tensor) -> Tensor:
     """All of the memory that a tensor, which looks at a part of it, shares; outside of the graph."""
-    if tensor.requires_grad:
+    if tensor.requires_grad or tangents.tangents_of(tensor):
         raise RuntimeError("as_strided() of a part of a memory is not recorded, if it goes beyond the part")
     whole = Tensor._restore(tensor._own_meta().storage.array, tensor._k, None, None)  # type: ignore[union-attr]
     whole._cell = tensor._cell
@@ -137,15 +157,11 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.unfold.html
     """
     at = wrap_dim(dimension, input.ndim)
-    layout = input._layout()
-    n = layout.shape[at] if layout.shape else 1
+    n = input._array.shape[at] if input.ndim else 1
     if size > n:
         raise RuntimeError(f"maximum size for tensor at dimension {dimension} is {n} but size is {size}")
     if step <= 0:
         raise RuntimeError(f"step is {step} but must be > 0")
-    windows = (n - size) // step + 1
-    along = layout.strides[at] if layout.shape else 1
-    shape = (*layout.shape[:at], windows, *layout.shape[at + 1 :], size) if layout.shape else (size,)
-    strides = (*layout.strides[:at], along * step, *layout.strides[at + 1 :], along) if layout.shape else (1,)
-    place = Layout(shape, strides, layout.offset)
-    return _strided_view(input, "UnfoldBackward0", place, dimension=dimension, size=size, step=step)
+    # Without dimensions there is one window, of the only element or of none.
+    steps: tuple[Step, ...] = (Unfold(at, size, step),) if input.ndim else (Reshape((1,)), Slice(((0, size, 1),)))
+    return make_view(input, "UnfoldBackward0", *steps, dimension=dimension, size=size, step=step)

@@ -241,3 +241,48 @@ def test_no_gradient_is_retained_inside(backend: str) -> None:
     attempt(torch.func.vmap(f), x)
     attempt(torch.func.vjp, f, x)
     """)
+
+
+_NESTED = """
+x = torch.tensor([0.3, -1.2, 0.7, 2.1], dtype=torch.float64)
+fn = torch.func
+
+def twice(function, x):
+    print(fn.grad(lambda x: fn.grad(function)(x).sum())(x), fn.vjp(fn.grad(function), x)[1](x)[0])
+    print(fn.jacrev(fn.jacrev(function))(x), fn.hessian(function)(x), fn.jacfwd(fn.jacfwd(function))(x))
+"""
+
+
+def test_windows_and_strided_views_in_nested_transforms() -> None:
+    assert_same(
+        """
+    twice(lambda x: (x.unfold(0, 2, 1) ** 3).sum(), x)
+    twice(lambda x: (x.as_strided((2, 2), (1, 1)) ** 3).sum(), x)
+    twice(lambda x: (x.expand(2, 4).unfold(1, 2, 1) ** 3).sum(), x)
+    twice(lambda x: (x[1:].unfold(0, 2, 1).unfold(1, 2, 1) ** 3).sum(), x)
+    print(fn.jvp(lambda x: x.expand(2, 4).unfold(1, 2, 1).sum(), (x,), (x,)))
+    print(fn.jvp(lambda x: x.expand(2, 4).as_strided((2,), (1,)), (x,), (x,)))
+    """,
+        _NESTED,
+    )
+
+
+def test_a_second_derivative_through_a_batch_of_first_ones() -> None:
+    assert_same(
+        """
+    x = torch.tensor([1.0, 2.0, -1.0])
+    for way in F.relu, F.leaky_relu, F.hardtanh, F.relu6, F.elu, F.silu, F.softshrink, F.hardswish:
+        for jacobian in fn.jacrev, fn.jacfwd:
+            print(fn.grad(lambda x: jacobian(lambda x: way(x) ** 2)(x).sum())(x))
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+    parameters = {name: torch.full_like(each, 0.1) for name, each in model.named_parameters()}
+    rows = torch.ones(5, 3)
+    slopes = lambda p: fn.vmap(fn.jacrev(lambda q: fn.functional_call(model, p, (q,))))(rows)
+    print(fn.grad(lambda p: slopes(p).pow(2).sum())(parameters))
+    y = x.clone().requires_grad_()
+    torch.autograd.functional.jacobian(lambda x: F.relu(x) ** 2, y, create_graph=True, vectorize=True).sum().backward()
+    torch.autograd.grad(F.relu(y) ** 3, y, torch.eye(3), is_grads_batched=True, create_graph=True)[0].sum().backward()
+    print(y.grad)
+    """,
+        _NESTED,
+    )
