@@ -293,7 +293,6 @@ _OWN = {
     "real": lambda x: x.real,
     "reciprocal": reciprocal,
     "is_contiguous": lambda array: array.flags.c_contiguous,
-    "searchsorted": lambda sequence, values, right: np.searchsorted(sequence, values, "right" if right else "left"),
     "sliding": sliding,
     "reinterpret": lambda x, dtype: x.view(dtype),
     "reshape": reshape,

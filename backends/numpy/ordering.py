@@ -20,8 +20,14 @@ Array = np.ndarray[Any, Any]
 _MANY = 4096  # elements from which the quick way is worth its checks
 
 
+def _comparable(x: Array) -> Array:
+    """In a type in whose order NaN has a place, which it has not among bfloat16."""
+    return x.astype(np.float32) if x.dtype.kind == "V" else x
+
+
 def argsort(x: Array, axis: int, descending: bool, stable: bool) -> Array:
     """Positions that sort `x`; NaN counts as the largest. Equal elements keep their order."""
+    x = _comparable(x)
     if not descending:
         return in_row_major(_order(x, axis))
     # Reversed twice, so that equal elements stay in order.
@@ -54,7 +60,7 @@ def sort(x: Array, axis: int, descending: bool, stable: bool) -> Array:
 
 def topk(x: Array, k: int, axis: int, largest: bool) -> Array:
     """Positions of the `k` first elements in ascending or, of the `largest`, descending order."""
-    n = x.shape[axis]
+    n, x = x.shape[axis], _comparable(x)
     if x.size < _MANY or not 0 < k < n // 4 or x.dtype.kind not in "fiu":
         return _first(argsort(x, axis, largest, True), k, axis)
     rows = _rows(x, axis)
@@ -73,7 +79,7 @@ def topk(x: Array, k: int, axis: int, largest: bool) -> Array:
 
 def ranked(x: Array, rank: Array, axis: int) -> Array:
     """Positions of the elements of a rank; `rank` and the result are of size 1 along `axis`."""
-    ranks = np.unique(rank)
+    ranks, x = np.unique(rank), _comparable(x)
     if x.size < _MANY or len(ranks) != 1 or x.dtype.kind not in "fiu":
         return np.take_along_axis(argsort(x, axis, False, True), rank, axis)
     rows, number = _rows(x, axis), int(ranks[0])
@@ -85,6 +91,11 @@ def ranked(x: Array, rank: Array, axis: int) -> Array:
     if among.any():
         equal &= equal.cumsum(1) == among[:, None] + 1
     return _unrowed(equal.argmax(1)[:, None], x.shape, axis)
+
+
+def searchsorted(sequence: Array, values: Array, right: bool) -> Array:
+    """Where `values` would be put into what is sorted, before or after its equals."""
+    return np.searchsorted(_comparable(sequence), _comparable(values), "right" if right else "left")
 
 
 def _first(order: Array, k: int, axis: int) -> Array:
@@ -102,4 +113,4 @@ def _unrowed(rows: Array, shape: tuple[int, ...], axis: int) -> Array:
     return np.ascontiguousarray(np.moveaxis(rows.reshape(*lead, rows.shape[1]), -1, axis))
 
 
-KERNELS = {"argsort": argsort, "ranked": ranked, "sort": sort, "topk": topk}
+KERNELS = {"argsort": argsort, "ranked": ranked, "searchsorted": searchsorted, "sort": sort, "topk": topk}
