@@ -1,4 +1,4 @@
-"""Functions of layers of integers, bools and complex numbers: what they give, and what is refused."""
+"""Functions of layers of integers, bools and complex numbers, and of no channels: results and refusals."""
 
 from __future__ import annotations
 
@@ -54,6 +54,18 @@ def test_statistics_of_groups_have_gradients() -> None:
     assert_same("""
     x = torch.arange(12.0, dtype=torch.float64).reshape(1, 4, 3).square().requires_grad_()
     made, mean, inverse = torch.native_group_norm(x, None, None, 1, 4, 3, 2, 1e-5)
-    print(mean.detach(), inverse.detach(), *torch.autograd.grad((mean.square() + inverse * 100).sum() + (made**3).sum(), x))
+    print(mean.detach(), inverse.detach())
+    print(*torch.autograd.grad((mean.square() + inverse * 100).sum() + (made**3).sum(), x))
     print([each.shape for each in torch.native_group_norm(x[:0], None, None, 0, 4, 3, 2, 1e-5)])
+    """)
+
+
+def test_batches_without_channels() -> None:
+    assert_same("""
+    none, three = torch.zeros(0), torch.arange(3.0)
+    for training in (True, False):
+        for x in (none, three):
+            attempt(F.batch_norm, x, none, none, training=training)
+            attempt(F.batch_norm, x, three, three, training=training)
+    attempt(F.batch_norm, three, None, None, training=True)
     """)

@@ -50,3 +50,13 @@ def test_norms_with_wider_weights_give_them_gradients_of_their_type() -> None:
         print(name, y.dtype, x.grad.dtype, [each.grad.dtype for each in module.parameters()])
     """
     )
+
+
+def test_squares_beyond_the_type_do_not_overflow() -> None:
+    assert_same("""
+    for dtype in torch.bfloat16, torch.float16, torch.float32:
+        for scale in (100.0, 1e-4):
+            x = (torch.tensor([[3.0, -2.0, 1.0], [0.5, 4.0, 300.0]]) * scale).to(dtype).requires_grad_()
+            y = F.rms_norm(x, (3,))
+            print(y.grad_fn.name(), y.dtype, y.float().tolist(), F.rms_norm(x, (3,), x[0], eps=0.5).float().tolist())
+    """)

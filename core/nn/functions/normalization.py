@@ -65,11 +65,15 @@ def batch_norm(
     elif running_mean is None or running_var is None:
         missing = "running_mean" if running_mean is None else "running_var"
         raise RuntimeError(f"Expected {missing} to be defined when training is False")
-    channels = input.shape[1]
+    if input.ndim == 1 and not input.numel():
+        return input.clone()
+    channels = input.shape[1] if input.ndim > 1 else 0
     for name, each in (
         ("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias),
     ):  # fmt: skip
         _check_size(name, each, channels)
+    if input.ndim < 2:
+        raise IndexError("Dimension out of range (expected to be in range of [-1, 0], but got 1)")
     if not training:
         return _fixed_batch_norm(input, weight, bias, running_mean, running_var, eps)
     if is_mapped(input) and not all(each is None or is_mapped(each) for each in (running_mean, running_var)):
@@ -178,9 +182,10 @@ def rms_norm(
     """
     shape = _checked_shape(input, normalized_shape, "rms_norm")
     dims = tuple(range(-len(shape), 0))
-    small = finfo(input.dtype).eps if eps is None else eps
-    out = input * (input.pow(2).mean(dims, keepdim=True) + small).rsqrt()
-    return out if weight is None else (out * weight).to(input.dtype)
+    x = input.float() if input.dtype.itemsize == 2 else input  # squares of float16 numbers soon overflow
+    small = finfo(x.dtype).eps if eps is None else eps
+    out = x * (x.pow(2).mean(dims, keepdim=True) + small).rsqrt()
+    return (out if weight is None else out * weight).to(input.dtype)
 
 
 def group_norm(
