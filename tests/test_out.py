@@ -71,3 +71,16 @@ def test_what_is_refused() -> None:
     """,
         _GIVEN,
     )
+
+
+def test_results_are_not_written_where_several_elements_are_one(backend: str) -> None:
+    assert_same(
+        """
+    o, out = torch.ones(2, 3), torch.zeros(1, 3).expand(2, 3)
+    attempt(lambda: torch.cumsum(o, 0, out=out))
+    attempt(lambda: torch.cat([torch.ones(1, 3), torch.zeros(1, 3)], out=out))
+    attempt(lambda: torch.matmul(torch.ones(2, 2), o, out=out))
+    attempt(lambda: torch.index_select(o, 0, torch.tensor([0, 1]), out=out))
+    attempt(lambda: torch.max(torch.ones(2, 2, 3), 0, out=(out, torch.zeros(2, 3, dtype=torch.int64))))
+    """
+    )

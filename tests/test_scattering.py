@@ -154,3 +154,34 @@ def test_the_gradient_of_as_strided_scatter_is_the_derivative(backend: str) -> N
     x = retrograd.arange(12, dtype=retrograd.float64).reshape(3, 4).requires_grad_()
     src = retrograd.ones(3, dtype=retrograd.float64, requires_grad=True)
     assert retrograd.autograd.gradcheck(lambda x, src: retrograd.as_strided_scatter(x, src, (3,), (4,), 1), (x, src))
+
+
+@pytest.mark.parametrize("name", ["index_add", "index_copy", "index_add_", "index_copy_"])
+def test_slices_that_do_not_fit_are_refused(backend: str, name: str) -> None:
+    assert_same(
+        f"""
+    t, z, o = torch.tensor, torch.zeros, torch.ones
+    write = lambda x, *arguments: getattr(x, "{name}")(*arguments)
+    for given in [
+        (z(3), 0, t([7]), o(1)), (z(3), 0, t([0, -1]), o(2)), (z(2, 3), 0, t([0, 1]), o(1, 3)),
+        (z(2, dtype=torch.int64), 0, t([0]), t([1.5])), (z(2), 0, t([0]), t([1.5], dtype=torch.float64)),
+        (z(2), 0, t([0.0]), o(1)), (z(2), 0, t([0]), t([1 + 2j])), (z(2, 3), 0, t([0]), o(1, 2)),
+        (z(2, 3), 0, t([0]), o(3)), (z(2, 3), 0, t([[0]]), o(1, 3)), (z(3), 0, t(1), t(5.0)),
+        (z(3, 2), 0, t(1), o(1, 2)),
+        (z(3), 0, t([], dtype=torch.int64), o(0)), (z(()), 0, t([0]), o(1)), (z(2, 3), 1, t([2, 0]), o(2, 2)),
+    ]:
+        attempt(write, *given)
+    """
+    )
+
+
+def test_sources_of_another_type_are_refused(backend: str) -> None:
+    assert_same(
+        """
+    t, z, wide = torch.tensor, torch.zeros(2), torch.ones(1, dtype=torch.float64)
+    attempt(z.scatter_add_, 0, t([0]), wide)
+    attempt(z.scatter_add, 0, t([0]), wide)
+    attempt(z.masked_scatter_, t([True, False]), wide)
+    attempt(z.index_reduce, 0, t([0]), wide, "prod")
+    """
+    )

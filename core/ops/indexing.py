@@ -20,6 +20,7 @@ from retrograd.ops.inplace import check_broadcast
 from retrograd.ops.options import checked_number
 from retrograd.ops.reducing import deliver
 from retrograd.ops.shape import expand, reshape
+from retrograd.ops.slice_checks import check_added, check_copied
 from retrograd.ops.subscript import constant, lifted_to, raw_indices, setitem
 from retrograd.tensor import Tensor, wrap_array
 
@@ -93,10 +94,11 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.index_add_.html
     """
+    at = wrap_dim(dim, input.ndim)
+    check_added(input, at, index, source)
     if not input.ndim:
         return of_scalar(index_add, input, dim, index, source, alpha=alpha)
-    at = wrap_dim(dim, input.ndim)
-    return _index_add(input, at, _written_places(input, at, index), source, alpha)
+    return _index_add(input, at, _written_places(input, at, reshape(index, -1)), source, alpha)
 
 
 def _written_places(input: Tensor, at: int, index: Tensor) -> Tensor:
@@ -197,10 +199,11 @@ def index_folded(target: Tensor, dims: list[int], dim: int, index: Tensor, value
 @composite
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """A copy with the slices that `index` names replaced by those of `source`."""
+    at = wrap_dim(dim, input.ndim)
+    check_copied(input, at, index, source)
     if not input.ndim:
         return of_scalar(index_copy, input, dim, index, source)
-    at = wrap_dim(dim, input.ndim)
-    places = (None,) * at + (_written_places(input, at, index)._array,)
+    places = (None,) * at + (_written_places(input, at, reshape(index, -1))._array,)
     return _index_copy(lifted_to(input, (index, source)), places, source)
 
 
@@ -370,6 +373,8 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.scatter_add_.html
     """
     at = wrap_dim(dim, input.ndim)
+    if src.dtype is not input.dtype:
+        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
     return _scatter_add(input, at, checked_positions("scatter", input, at, index), src)
 
 
@@ -601,6 +606,9 @@ def _masked_select(K, self: Array, places: Raw) -> Array:
 @composite
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """A copy with the elements where `mask` holds replaced by those of `source`, in order."""
+    if source.dtype is not input.dtype:
+        kinds = f"{input.dtype.type_name} and {source.dtype.type_name}"
+        raise RuntimeError(f"masked_scatter: expected self and source to have same dtypes but got{kinds}")
     shape = broadcast_shapes(tuple(input._array.shape), tuple(mask._array.shape))
     mask = expand(mask, shape)
     count = int(mask.sum().item())

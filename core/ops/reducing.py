@@ -13,7 +13,7 @@ from retrograd.ops.batching import leading
 from retrograd.ops.declare import composite
 from retrograd.ops.graph import graph_kernel
 from retrograd.overrides import overridden
-from retrograd.storage import overwrite, sign
+from retrograd.storage import overwrite, refuse_overlap, sign
 
 __all__ = [
     "as_dtype",
@@ -80,6 +80,7 @@ def deliver(name: str, out: Any, result: Any) -> Any:
         )
     array = as_dtype(out._k, result._array, out._array.dtype)
     if tuple(array.shape) == tuple(out._array.shape):
+        refuse_overlap(out, ())
         out._write(array)
     else:
         overwrite(out, array)

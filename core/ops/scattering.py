@@ -259,6 +259,9 @@ def index_reduce(
     at = wrap_dim(dim, input.ndim)
     if reduce not in _REDUCTIONS[1:]:
         raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
+    if source.dtype is not input.dtype:
+        kinds = f"self ({input.dtype.type_name}) and source ({source.dtype.type_name})"
+        raise RuntimeError(f"index_reduce_(): {kinds} must have the same scalar type")
     if index.numel() != source.shape[at]:
         raise RuntimeError(
             f"index_reduce_(): Number of indices ({index.numel()}) should be equal to source.size(dim): "

@@ -38,3 +38,15 @@ def test_what_is_cut_off_does_not_come_round() -> None:
     x = torch.arange(16.0).reshape(1, 1, 4, 4)
     print(F.pad(x, (-1, 1, -2, 1), "circular"), F.pad(x, (2, -1, 1, -1), "circular"))
     """)
+
+
+def test_targets_that_are_no_class_are_refused(backend: str) -> None:
+    assert_same(
+        """
+    for target in [0, -1], [0, 3], [0, -9], [0, -100]:
+        for weight in None, torch.ones(3):
+            for function in F.nll_loss, F.cross_entropy:
+                attempt(lambda: function(torch.zeros(2, 3), torch.tensor(target), weight=weight))
+    attempt(F.cross_entropy, torch.zeros(1, 3, 2, 2), torch.full((1, 2, 2), 5))
+    """
+    )
