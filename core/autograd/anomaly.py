@@ -139,11 +139,14 @@ def remember_call(node: Node) -> None:
     from retrograd.autograd.engine import active_task
 
     extras = node._extras()
-    extras.stack = stack_of_caller()
+    frames = traceback.format_list(frames_of_caller())
+    extras.stack = "".join(frames)
+    node.metadata["traceback_"] = frames
     task = active_task()
     running = None if task is None else task.running
     if running is not None:
         outer = None if running.extras is None else running.extras.induced_by
+        node.metadata["parent_"] = running
         extras.induced_by = (running.name(), explaining.stack_of(running), outer)
 
 

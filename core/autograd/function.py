@@ -67,6 +67,11 @@ class FunctionCtx(metaclass=ABCMeta):
 
     def set_materialize_grads(self, value: bool) -> None:
         """Whether missing gradients of outputs reach `backward` as zeros (the default) or as None."""
+        if type(value) is not bool:
+            raise TypeError(
+                "set_materialize_grads received an invalid combination of arguments - got "
+                f"({type(value).__name__}), but expected (bool)"
+            )
         self._materialize_grads = value
 
     @property

@@ -292,6 +292,8 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
         if len(amounts) > 1:
             raise RuntimeError(f"shifts and dimensions must align. shifts: {len(amounts)}, dims:0")
         return _roll_flat(input, amounts)
+    if not input.ndim:
+        raise IndexError(f"Dimension specified as {as_ints((dims,))[0]} but tensor has no dimensions")
     at = tuple(wrap_dim(each, input.ndim) for each in as_ints((dims,)))
     if len(at) != len(amounts):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(amounts)}, dims:{len(at)}")

@@ -380,6 +380,9 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.outer.html
     """
+    for name, each in (("self", input), ("vec2", vec2)):
+        if each.ndim != 1:
+            raise RuntimeError(f"outer: Expected 1-D argument {name}, but got {each.ndim}-D")
     return reshape(input, input.numel(), 1) * vec2
 
 

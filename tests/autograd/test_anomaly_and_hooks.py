@@ -50,3 +50,16 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_saved_tensors_are_unpacked_once(name: str, backend: str) -> None:
     assert_same(PROGRAMS[name], given=_PRELUDE)
+
+
+def test_nodes_keep_the_call_and_the_node_that_made_them() -> None:
+    assert_same(
+        """
+    x = torch.ones(2, requires_grad=True)
+    with torch.autograd.detect_anomaly():
+        y = x * 2
+        (g,) = torch.autograd.grad((x**3).sum(), x, create_graph=True)
+    print(sorted(y.grad_fn.metadata), sorted(g.grad_fn.metadata), type(y.grad_fn.metadata["traceback_"]).__name__)
+    print(g.grad_fn.metadata["parent_"].name())
+    """
+    )

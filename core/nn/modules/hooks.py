@@ -136,7 +136,7 @@ class BackwardHookFunction(Function):
     @staticmethod
     def forward(ctx: Any, *tensors: Tensor) -> Any:
         ctx.mark_non_differentiable(*(each for each in tensors if not each.requires_grad))
-        return tuple(each.detach() for each in tensors)
+        return tensors  # as they are: to be views of the inputs, which are not to be written to
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
