@@ -1,10 +1,11 @@
-"""What programs take from PyTorch's extension module by name: the switches of `__torch_function__`.
+"""What programs take from PyTorch's extension module by name: the switches of `__torch_function__`, the pass that runs.
 
 Source: https://docs.pytorch.org/docs/stable/notes/extending.html#extending-torch-python-api
 """
 
 from __future__ import annotations
 
+from retrograd.autograd.engine import active_task as _active_task
 from retrograd.overrides import (
     DisableTorchFunction as DisableTorchFunction,
     DisableTorchFunctionSubclass as DisableTorchFunctionSubclass,
@@ -27,3 +28,9 @@ def _is_torch_function_mode_enabled() -> bool:
 
 def _log_api_usage_once(event: str) -> None:
     """Nothing: uses are not counted."""
+
+
+def _current_graph_task_id() -> int:
+    """A number of the backward pass that is running in this thread or task; -1 if none is."""
+    task = _active_task()
+    return -1 if task is None else id(task)

@@ -13,6 +13,7 @@ _MODULE_OF = {
     "Function": "function",
     "GradcheckError": "gradcheck",
     "Variable": "variable",
+    "_unsafe_preserve_version_counter": "grad_mode",
     "backward": "api",
     "detect_anomaly": "anomaly",
     "enable_grad": "modes",

@@ -135,6 +135,13 @@ def increment_version(tensor: Tensor | Sequence[Tensor]) -> None:
             bump(each)
 
 
+def _get_grad_fn_or_grad_acc(t: Any) -> Node | None:
+    """The node of a tensor, the sink of a leaf, or that which an edge leads to."""
+    if isinstance(t, GradientEdge):
+        return t.node
+    return get_gradient_edge(t).node
+
+
 class _MultiHandle:
     """Removes the hooks of `register_multi_grad_hook`."""
 

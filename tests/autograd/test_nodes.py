@@ -287,3 +287,17 @@ def test_versions_can_be_preserved() -> None:
     print(x.grad)
     """
     )
+
+
+def test_names_that_programs_use_inside() -> None:
+    assert_same(
+        """
+    x = torch.ones(2, requires_grad=True)
+    y, seen = x * 2, []
+    y.register_hook(lambda g: seen.append(torch._C._current_graph_task_id() >= 0))
+    y.sum().backward()
+    node_of = torch.autograd.graph._get_grad_fn_or_grad_acc
+    print(seen, torch._C._current_graph_task_id(), node_of(y).name(), node_of(x).name())
+    print(torch.autograd._unsafe_preserve_version_counter is torch.autograd.grad_mode._unsafe_preserve_version_counter)
+    """
+    )
