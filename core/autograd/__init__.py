@@ -33,7 +33,7 @@ _SUBMODULES = (
     "variable",
 )  # fmt: skip
 
-__all__ = sorted((*_MODULE_OF, *_SUBMODULES))
+__all__ = sorted(name for name in (*_MODULE_OF, *_SUBMODULES) if not name.startswith("_"))
 
 
 def __getattr__(name: str) -> Any:
