@@ -406,3 +406,12 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_same_as_pytorch(name: str, backend: str) -> None:
     assert_same(PROGRAMS[name])
+
+
+def test_a_scalar_is_selected_once(backend: str) -> None:
+    assert_same(
+        """
+    for index in [0], [0, 0], []:
+        attempt(torch.tensor(1.0).index_select, 0, torch.tensor(index, dtype=torch.int64))
+    """
+    )
