@@ -188,8 +188,11 @@ class Job:
     def _watch(self) -> int:
         while True:
             self._turn()
+            ended = [server for server in self._servers if server.code == 0]
+            if ended:  # by itself, as one does that nobody watches, a moment ago restarted, once all workers have left
+                self._wait_for(self._workers, _FAREWELL)
             failed = [member for member in self._members() if member.code not in (None, 0)]
-            failed += [server for server in self._servers if server.code == 0]
+            failed += ended if any(worker.code is None for worker in self._workers) else []
             for member in failed:
                 if not self._is_let_go(member) and not self._restart(member):
                     return self._fail(member)

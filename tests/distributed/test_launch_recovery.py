@@ -6,6 +6,8 @@ import io
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import psutil
@@ -165,3 +167,22 @@ def test_a_server_that_is_killed_while_it_is_started_again_is_started_once_more(
         assert len(tries) == 3
         assert not list(tmp_path.glob("w-*.npy"))
     assert psutil.Process().children(recursive=True) == []
+
+
+@pytest.mark.parametrize(("last", "code"), [(0, 0), (3, 1), (None, 1)], ids=["done", "failed", "left behind"])
+def test_a_server_may_be_seen_to_end_before_its_workers(
+    last: int | None, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that nobody watches, since it has just come back, ends by itself as soon as all workers have left."""
+    job: Any = object.__new__(Job)
+    server, worker = SimpleNamespace(rank=None, code=None), SimpleNamespace(rank=0, code=None)
+    job._servers, job._workers, job._starting, job._given_up = [server], [worker], None, set()
+    turns = iter([(0, None), (0, last)])
+
+    def turn() -> None:
+        server.code, worker.code = next(turns, (0, last))
+
+    for name, way in {"_turn": turn, "_restart": lambda _: False, "_finish": lambda: 0, "_fail": lambda _: 1}.items():
+        monkeypatch.setattr(job, name, way)
+    monkeypatch.setattr(f"{Job.__module__}._FAREWELL", 0.1)
+    assert job._watch() == code
