@@ -450,7 +450,7 @@ def _nll(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, i
         if len(classes) != 1 or classes[0] != shape[0]:
             _raise_nll_shapes(input, target)
         _check_target_type(target)
-        if target._k.base.compile is not None:  # other kernels say it themselves
+        if not target._k.base.mutable:  # the kernels of others say it themselves
             _check_classes(target, shape[1], ignore_index)
         if weight is None:
             return _nll_rows(input, target, reduction, ignore_index)
