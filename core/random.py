@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from retrograd.backends.philox import WORDS
 from retrograd.device import current_kernels, device
-from retrograd.dtypes import uint8
+from retrograd.dtypes import DTYPES, uint8
 from retrograd.levels import innermost_vmap
 from retrograd.tensor import Tensor
 
@@ -245,7 +245,26 @@ def _by_level(draw: Callable[..., Any]) -> Callable[..., Any]:
     return drawn
 
 
+def _in_parts(scale: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Draw both parts of complex numbers, each `scale` times what is drawn for real ones."""
+
+    def decorated(draw: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(draw)
+        def drawn(k: Any, shape: Sequence[int], native_dtype: Any, generator: Generator | None = None) -> Any:
+            chosen = DTYPES[k.names[native_dtype]]
+            if not chosen.is_complex:
+                return draw(k, shape, native_dtype, generator)
+            parts = draw(k, (*shape, 2), k.dtypes[chosen.to_real().name], generator) * scale
+            lead = (slice(None),) * len(shape)
+            return k.complex(k.slice(parts, (*lead, 0)), k.slice(parts, (*lead, 1)))
+
+        return drawn
+
+    return decorated
+
+
 @_by_level
+@_in_parts(1.0)
 def uniform_array(k: Any, shape: Sequence[int], native_dtype: Any, generator: Generator | None = None) -> Any:
     """A raw array of numbers from [0, 1), equal on every backend. See Note [Random stream].
 
@@ -254,7 +273,7 @@ def uniform_array(k: Any, shape: Sequence[int], native_dtype: Any, generator: Ge
     k
         The kernels of the array's backend.
     native_dtype
-        A floating-point type of the backend.
+        A floating-point type of the backend; or a complex one, for numbers both parts of which are such.
     """
     source = default_generator if generator is None else generator
     digits = _DIGITS[k.names[native_dtype]]
@@ -298,11 +317,13 @@ def open_uniform_array(k: Any, shape: Sequence[int], native_dtype: Any, generato
 
 
 @_by_level
+@_in_parts(math.sqrt(0.5))
 def normal_array(k: Any, shape: Sequence[int], native_dtype: Any, generator: Generator | None = None) -> Any:
     """A raw array of standard normal numbers, by Box and Muller's transform.
 
     The radius, on which the distribution's tails depend, is computed in float64; the angle in float32 unless the
-    numbers are to be float64, since libraries are ten times slower at a cosine of that.
+    numbers are to be float64, since libraries are ten times slower at a cosine of that. Complex numbers have variance
+    1 in all, one half in each part.
 
     Source: Box, Muller, "A note on the generation of random normal deviates", Ann. Math. Stat. 29, 1958.
     """

@@ -394,3 +394,20 @@ def test_writing_through_a_view_reaches_the_base(backend: str) -> None:
     assert base[0].tolist() == [0.0, 0.0, 0.0]
     assert min(base[1].tolist()) >= 5
     assert base._version == 1
+
+
+def test_both_parts_of_complex_numbers_are_drawn(backend: str) -> None:
+    z = retrograd.zeros(2000, dtype=retrograd.complex64)
+    for drawn in z.clone().uniform_(-1, 2), retrograd.nn.init.uniform_(z.clone(), -1, 2):
+        for part in drawn.real, drawn.imag:
+            assert -1 <= part.min() < -0.9
+            assert 1.9 < part.max() < 2
+    for drawn in z.clone().normal_(1, 2), retrograd.nn.init.normal_(z.clone(), 1, 2):
+        assert abs(drawn.mean() - 1) < 0.2
+        assert all(abs(part.var() - 2) < 0.3 for part in (drawn.real, drawn.imag))
+    wide = retrograd.complex64
+    for layer, shape in (
+        (retrograd.nn.Linear(2, 3, dtype=wide), (1, 2)), (retrograd.nn.Conv1d(2, 3, 2, dtype=wide), (1, 2, 4)),
+    ):  # fmt: skip
+        assert layer(retrograd.ones(shape, dtype=wide)).dtype is wide
+        assert layer.weight.imag.abs().min() > 0

@@ -72,7 +72,7 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = No
     """Fill with numbers drawn uniformly from [a, b)."""
     k, array = tensor._k, tensor._array
     drawn = random.uniform_array(k, tuple(array.shape), array.dtype, generator)
-    return _fill(tensor, drawn * (b - a) + a)
+    return _fill(tensor, drawn * (b - a) + (complex(a, a) if tensor.is_complex() else a))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:

@@ -75,35 +75,22 @@ def _at_drawing_level(*tensors: Any) -> Any:
 # -- new tensors -------------------------------------------------------------------------------
 
 
-def _real_type(to: Destination, chosen: dtype, kernel: str) -> Any:
+def _native_type(to: Destination, chosen: dtype, kernel: str) -> Any:
     if not chosen.is_differentiable:
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{chosen.type_name}'")
-    return to.k.dtypes[chosen.to_real().name]
+    return to.k.dtypes[chosen.name]
 
 
 def _uniform_of(to: Destination, shape: tuple[int, ...], source: Generator) -> Tensor:
     """Uniform numbers of the destination's type; both parts of complex ones."""
-    chosen = to.dtype or get_default_dtype()
-    real = _real_type(to, chosen, "check_uniform_bounds")
-    if chosen.is_complex:
-        parts = uniform_array(to.k, (*shape, 2), real, source)
-        return finish(_complex(to.k, parts), to)
-    return finish(uniform_array(to.k, shape, real, source), to)
+    native = _native_type(to, to.dtype or get_default_dtype(), "check_uniform_bounds")
+    return finish(uniform_array(to.k, shape, native, source), to)
 
 
 def _normal_of(to: Destination, shape: tuple[int, ...], source: Generator) -> Tensor:
     """Standard normal numbers; a complex one has variance 1 in all, one half in each part."""
-    chosen = to.dtype or get_default_dtype()
-    real = _real_type(to, chosen, "normal_kernel_cpu")
-    if chosen.is_complex:
-        parts = normal_array(to.k, (*shape, 2), real, source)
-        return finish(_complex(to.k, parts * math.sqrt(0.5)), to)
-    return finish(normal_array(to.k, shape, real, source), to)
-
-
-def _complex(k: Any, parts: Any) -> Any:
-    lead = (slice(None),) * (parts.ndim - 1)
-    return k.complex(k.slice(parts, (*lead, 0)), k.slice(parts, (*lead, 1)))
+    native = _native_type(to, to.dtype or get_default_dtype(), "normal_kernel_cpu")
+    return finish(normal_array(to.k, shape, native, source), to)
 
 
 def _size(name: str, size: tuple[Any, ...], options: dict[str, Any]) -> tuple[int, ...]:
@@ -562,7 +549,7 @@ def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Ge
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.uniform_.html
     """
     source = _source("uniform_", generator)
-    native = _real_type(destination("uniform_", {}, self), self.dtype, "check_uniform_bounds")
+    native = _native_type(destination("uniform_", {}, self), self.dtype, "check_uniform_bounds")
     limit = finfo(self.dtype).max
     for what, value in (("from", from_), ("to", to)):
         if not abs(value) <= limit:
@@ -570,7 +557,8 @@ def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Ge
     if from_ > to:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={from_:g} > to={to:g}")
     k, shape = _begin(self)
-    return _overwrite(self, "uniform", uniform_array(k, shape, native, source) * float(to - from_) + float(from_))
+    low = complex(from_, from_) if self.is_complex() else float(from_)
+    return _overwrite(self, "uniform", uniform_array(k, shape, native, source) * float(to - from_) + low)
 
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:

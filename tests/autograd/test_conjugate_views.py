@@ -151,3 +151,33 @@ def test_a_mirror_is_there_as_long_as_somebody_looks() -> None:
     assert mirror() is None
     x.mul_(2)
     assert x.conj().tolist() == [2 - 4j, -8j]
+
+
+def test_every_kind_of_write_reaches_the_other_side() -> None:
+    assert_same(
+        """
+    (leaf * (1 + 1j)).real.sum().backward()
+    seen = leaf.grad.conj()
+    (leaf * (2 - 1j)).real.sum().backward()
+    print(leaf.grad, seen)
+    for kind in torch.optim.SGD, torch.optim.Adam, torch.optim.RMSprop:
+        weight = nn.Parameter(torch.tensor([1 + 2j, 3 - 1j]))
+        seen, optimizer = weight.detach().conj(), kind([weight], lr=0.1)
+        (weight.conj() * weight).real.sum().backward()
+        optimizer.step()
+        print(weight.detach(), seen)
+    z = torch.zeros(3, dtype=torch.complex64)
+    seen = z.conj()
+    torch._foreach_add_([z], [torch.ones(3) * 1j])
+    z.index_add_(0, torch.tensor([0]), torch.tensor([1j])).scatter_(0, torch.tensor([1]), 5j)
+    z.masked_fill_(torch.tensor([False, False, True]), 2 + 2j)
+    print(z, seen)
+    z.data.add_(1j)
+    z.detach().mul_(2)
+    nn.init.constant_(z.imag, 3.0)
+    seen.real.zero_()
+    torch.view_as_real(z)[0, 1] = 9.0
+    print(z, seen)
+    """,
+        _GIVEN,
+    )
