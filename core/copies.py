@@ -23,7 +23,7 @@ __all__ = ["copied", "deep_copied", "reduced", "without_attributes"]
 
 def copied(tensor: Tensor) -> Tensor:
     """Another leaf with the same memory and a version of its own."""
-    made = type(tensor)._restore(tensor._array, tensor._k, None, None)
+    made = type(tensor)._restore(tensor._array, tensor._kernels, None, None)
     share(tensor, made)
     made._break = tensor._break
     return _finished(made, tensor)
@@ -46,7 +46,7 @@ def deep_copied(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
             "moment.  If you were attempting to deepcopy a module, this may be because of a torch.nn.utils."
             "weight_norm usage, see https://github.com/pytorch/pytorch/pull/103001"
         )
-    k, meta = tensor._k, tensor._meta
+    k, meta = tensor._kernels, tensor._tensor_meta
     if issubclass(type(tensor), Parameter):  # PyTorch's copies of parameters have neither gradients nor attributes
         copied_alone = type(tensor)._restore(k.copy(tensor._array), k, None, None)
         memo[id(tensor)] = copied_alone._set_requires_grad(tensor.requires_grad)
@@ -63,7 +63,7 @@ def deep_copied(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
             array = step.apply(k, array)
         made = type(tensor)._restore(array, k, None, None)
         share(base, made)
-        made._meta.chain = meta.chain
+        made._tensor_meta.chain = meta.chain
     memo[id(tensor)] = made
     _finished(made, tensor)
     if meta is not None and meta.grad is not None:
@@ -93,7 +93,7 @@ def without_attributes(tensor: Tensor) -> tuple[Callable[..., Tensor], tuple[Any
     if is_mapped(tensor):
         raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage")
     warn_if_has_hooks(tensor)
-    meta, k, layout = tensor._meta, tensor._k, None
+    meta, k, layout = tensor._tensor_meta, tensor._kernels, None
     array = tensor._array
     if tensor.is_conj():
         of_memory = without_attributes(tensor.detach().conj())[1][2:]
@@ -117,7 +117,7 @@ def _rebuilt(cls: type[Tensor], requires_grad: bool, host: Any, where: str, plac
     step = AsStrided(*placed)
     made = cls._restore(step.apply(k, base._array), k, None, None)
     share(base, made)
-    made._meta.chain = Chain(None, step, tuple(host.shape))
+    made._tensor_meta.chain = Chain(None, step, tuple(host.shape))
     return made._set_requires_grad(requires_grad)
 
 

@@ -33,7 +33,7 @@ def innermost_vmap() -> Any:
 
 def is_mapped(tensor: Any) -> bool:
     """Whether a tensor differs by sample, at its own level of `vmap` or at one below."""
-    while tensor._k.level:
+    while tensor._kernels.level:
         if tensor._array.mapped:
             return True
         tensor = tensor._array.value
@@ -42,7 +42,7 @@ def is_mapped(tensor: Any) -> bool:
 
 def bare(tensor: Any) -> Any:
     """The tensor of a backend that one of a level stands for: of all samples, of all levels."""
-    while tensor._k.level:
+    while tensor._kernels.level:
         tensor = tensor._array.value
     return tensor
 

@@ -33,15 +33,15 @@ class UntypedStorage:
     Source: https://docs.pytorch.org/docs/stable/storage.html#torch.UntypedStorage
     """
 
-    __slots__ = ("_k", "_shared")
+    __slots__ = ("_kernels", "_shared")
 
     def __init__(self, shared: Storage, k: Any) -> None:
         self._shared = shared
-        self._k = k
+        self._kernels = k
 
     @property
     def _type(self) -> dtype:
-        return DTYPES[self._k.names[self._shared.array.dtype]]
+        return DTYPES[self._kernels.names[self._shared.array.dtype]]
 
     def nbytes(self) -> int:
         """Its size in bytes."""
@@ -56,7 +56,7 @@ class UntypedStorage:
     @property
     def device(self) -> device:
         """The backend and device that hold it."""
-        return device(self._k)
+        return device(self._kernels)
 
     @property
     def is_cuda(self) -> bool:
@@ -64,7 +64,7 @@ class UntypedStorage:
 
     def data_ptr(self) -> int:
         """An address that is equal for the same memory."""
-        return int(self._k.address(self._shared.array)) if self._k.mutable else id(self._shared)
+        return int(self._kernels.address(self._shared.array)) if self._kernels.mutable else id(self._shared)
 
     @property
     def _cdata(self) -> int:
@@ -72,7 +72,7 @@ class UntypedStorage:
 
     def tolist(self) -> list[int]:
         """Its bytes."""
-        return list(self._k.to_host(self._shared.array).tobytes())
+        return list(self._kernels.to_host(self._shared.array).tobytes())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, UntypedStorage) and other._shared is self._shared
@@ -97,7 +97,7 @@ def untyped_storage(self: Tensor) -> UntypedStorage:
     >>> x.untyped_storage().nbytes(), x[2:].untyped_storage() == x.untyped_storage()
     (16, True)
     """
-    return UntypedStorage(_shared_of(self), self._k)
+    return UntypedStorage(_shared_of(self), self._kernels)
 
 
 def _shared_of(tensor: Tensor) -> Storage:
@@ -163,13 +163,13 @@ def set_(
     bump(self)
     if source is None:
         leave(self)
-        self._set_array(self._k.zeros((0,), self._array.dtype))
+        self._set_array(self._kernels.zeros((0,), self._array.dtype))
     else:
         _look_at(self, source, place)
     stack = stack_of_caller() if mode.anomaly else None
     sign(self._cell, "set_", _NotImplemented if records else None, stack)
     if records:
-        self._edge = (_node_without_derivative(edges, self._k), 0)
+        self._edge = (_node_without_derivative(edges, self._kernels), 0)
     return self
 
 
@@ -182,7 +182,7 @@ def _place(
     type_ = source._type if isinstance(source, UntypedStorage) else source.dtype
     if type_ is not self.dtype:
         raise RuntimeError(f"Could not set tensor of type {cpp_name(type_)} to a tensor of type {cpp_name(self.dtype)}")
-    if source._k is not self._k:
+    if source._kernels is not self._kernels:
         raise RuntimeError(
             f'Attempted to set the storage of a tensor on device "{self.device}" to a storage on different device '
             f'"{source.device}".  This is no longer allowed; the devices must match.'
@@ -219,7 +219,7 @@ def _look_at(self: Tensor, source: Any, place: AsStrided | None) -> None:
         share(source, self)
         return
     shared = source._shared if isinstance(source, UntypedStorage) else _shared_of(source)
-    k, array, chain = self._k, shared.array, None
+    k, array, chain = self._kernels, shared.array, None
     strides = k.strides(array) if k.mutable else contiguous_strides(tuple(array.shape))
     for step in (*in_memory_order(Layout(tuple(array.shape), strides)), place):
         chain = Chain(chain, step, tuple(array.shape))
@@ -296,11 +296,11 @@ def rebind(self: Tensor, value: Any) -> None:
         raise TypeError(f"Variable data has to be a tensor, but got {name}")
     if self.requires_grad and not value.dtype.is_differentiable:
         raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
-    other_kind = value._k is not self._k or value.dtype is not self.dtype
+    other_kind = value._kernels is not self._kernels or value.dtype is not self.dtype
     if (edge := own_edge(self)) is not None and type(edge[0]) not in LEAVES and value.shape != self.shape:
         note_shape(edge, tuple(self.shape))
     leave(self)
-    self._k = value._k
+    self._kernels = value._kernels
     if value.is_inference():
         self._cell = value._cell
     self._set_array(value._array)

@@ -58,7 +58,7 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
             return _parameter_of_its_class(data, requires_grad)
         if requires_grad and not data.dtype.is_differentiable:
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
-        made = cls._restore(data._array, data._k, None, None)
+        made = cls._restore(data._array, data._kernels, None, None)
         made._cell = data._cell
         share(data, made)
         made._set_requires_grad(requires_grad)

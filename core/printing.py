@@ -245,11 +245,11 @@ def tensor_text(tensor: Tensor) -> str:
     from retrograd.parameter import Parameter
     from retrograd.tensor import Tensor
 
-    if tensor._k.level:
+    if tensor._kernels.level:
         return _level_text(tensor)
     kind = kind_of(tensor)
     prefix = "tensor(" if kind is Tensor or kind is Parameter else f"{kind.__name__}("
-    content = _content(np.asarray(tensor._k.to_host(tensor._array)), len(prefix))
+    content = _content(np.asarray(tensor._kernels.to_host(tensor._array)), len(prefix))
     return _with_suffixes(prefix + content, _suffixes(tensor), len(prefix))
 
 
@@ -258,12 +258,12 @@ def _level_text(tensor: Tensor) -> str:
     inner = tensor_text(tensor._array.value)
     if not tensor._array.mapped:
         return inner
-    return f"BatchedTensor(lvl={tensor._k.level}, bdim=0, value=\n{textwrap.indent(inner, '    ')}\n)"
+    return f"BatchedTensor(lvl={tensor._kernels.level}, bdim=0, value=\n{textwrap.indent(inner, '    ')}\n)"
 
 
 def _suffixes(tensor: Tensor) -> list[str]:
     found = []
-    if tensor._k is not current_kernels():
+    if tensor._kernels is not current_kernels():
         found.append(f"device='{tensor.device}'")
     shape = tuple(tensor._array.shape)
     if (0 in shape and len(shape) != 1) or (0 not in shape and not _options.edgeitems):

@@ -107,8 +107,8 @@ def _memory(tensor: Tensor) -> Any:
 
     Where arrays are immutable, independent tensors may have one array; what is shared there is the storage.
     """
-    meta = tensor._meta
-    if tensor._k.mutable:
+    meta = tensor._tensor_meta
+    if tensor._kernels.mutable:
         return id(tensor._array)
     if meta is None or meta.storage is None:
         return id(tensor)
@@ -212,7 +212,7 @@ def _write(file: IO[bytes], structure: dict[str, Any], data: list[Tensor]) -> No
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("structure.json", json.dumps(structure))
         for number, tensor in enumerate(data):
-            host = tensor._k.to_host(tensor._array).reshape(-1)
+            host = tensor._kernels.to_host(tensor._array).reshape(-1)
             if not host.flags.c_contiguous:
                 host = host.copy()
             if sys.byteorder == "big":

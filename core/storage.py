@@ -250,7 +250,7 @@ class Storage:
     def live(self) -> Iterator[Tensor]:
         for reference in self.aliases:
             tensor = reference()
-            if tensor is not None and (meta := tensor._meta) is not None and meta.storage is self:
+            if tensor is not None and (meta := tensor._tensor_meta) is not None and meta.storage is self:
                 yield tensor
 
     def write(self, k: Any, chain: Chain | None, value: Any) -> None:
@@ -297,7 +297,7 @@ def scatter_steps(k: Any, base: Any, steps: tuple[Step, ...], value: Any) -> Any
 
 def expanded_dims(tensor: Tensor) -> list[int]:
     """The dimensions along which the elements of a tensor are one in memory."""
-    meta, k = tensor._meta, tensor._k
+    meta, k = tensor._tensor_meta, tensor._kernels
     if not k.mutable and (meta is None or meta.storage is None):
         return []
     strides = tensor.stride()
@@ -310,7 +310,7 @@ def _repeating(shape: Sequence[int], strides: Sequence[int]) -> list[int]:
 
 def refuse_overlap(target: Tensor, others: Sequence[Any]) -> None:
     """Refuse to write to a tensor of which two elements are one, or what is computed from a part of its memory."""
-    meta, k = target._meta, target._k
+    meta, k = target._tensor_meta, target._kernels
     shared = None if meta is None else meta.storage
     if shared is None and not k.mutable:
         return
@@ -321,7 +321,7 @@ def refuse_overlap(target: Tensor, others: Sequence[Any]) -> None:
             "Please clone() the tensor before performing the operation."
         )
     for other in others:
-        own = getattr(other, "_meta", None)
+        own = getattr(other, "_tensor_meta", None)
         if (
             shared is not None
             and own is not None
@@ -366,11 +366,11 @@ def write(tensor: Tensor, value: Any) -> None:
     """Put `value`, an array of the tensor's shape and type, into its memory; one version later."""
     check_write(tensor)
     announce(tensor)
-    k = tensor._k
+    k = tensor._kernels
     if k.mutable:
         k.assign(tensor._array, value)
     else:
-        meta = tensor._meta
+        meta = tensor._tensor_meta
         if meta is None or meta.storage is None:
             tensor._set_array(value)
         else:
@@ -387,13 +387,13 @@ def announce(tensor: Tensor) -> None:
 
 def bump(tensor: Tensor) -> None:
     """The memory of `tensor` has been written to: one version later. Its views have to look for their edges."""
-    cell, meta = tensor._cell, tensor._meta
+    cell, meta = tensor._cell, tensor._tensor_meta
     cell[0] += 1
     if meta is not None and meta.storage is not None and meta.storage.has_views:
         from retrograd.autograd.stale import mark_stale
 
         if meta.storage.mirror is not None and (mirror := meta.storage.mirror()) is not None:
-            mirror.reflect(tensor._k, tensor._array, meta.chain is not None and meta.chain.conjugated)
+            mirror.reflect(tensor._kernels, tensor._array, meta.chain is not None and meta.chain.conjugated)
         mark_stale(meta.storage, cell)
 
 
@@ -408,6 +408,6 @@ def overwrite(tensor: Tensor, array: Any) -> None:
 
 def leave(tensor: Tensor) -> None:
     """Let a tensor have no part any more in the memory it shares."""
-    meta = tensor._meta
+    meta = tensor._tensor_meta
     if meta is not None and meta.storage is not None:
         meta.storage, meta.chain, meta.mirror = None, None, None

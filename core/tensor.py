@@ -6,12 +6,12 @@ edge into the graph, and the way back to Python.
 
 Note [Tensor slots]
     `_array`    the backend's array; always current, also on immutable libraries
-    `_k`        the kernels of its backend and device
+    `_kernels`  the kernels of its backend and device
     `_edge`     None, or (node, output number): where its gradient goes. A leaf that requires a
                 gradient has an edge to its `AccumulateGrad`, so `requires_grad` is one test
     `_break`    None, or why a tensor without an edge has none: Note [Breaks] in `autograd.explaining`
     `_cell`     Note [Version cell]
-    `_meta`     None, or what only some tensors have (`retrograd.storage.Meta`)
+    `_tensor_meta`  None, or what only some tensors have (`retrograd.storage.Meta`)
 """
 
 from __future__ import annotations
@@ -60,15 +60,15 @@ class Tensor:
     """
 
     __module__ = "retrograd"
-    __slots__ = ("__dict__", "__weakref__", "_array", "_break", "_cell", "_edge", "_k", "_meta")
+    __slots__ = ("__dict__", "__weakref__", "_array", "_break", "_cell", "_edge", "_kernels", "_tensor_meta")
     __array_priority__ = 1000  # NumPy leaves `array * tensor` to the tensor
 
     _array: Any
-    _k: Any
+    _kernels: Any
     _edge: Edge | None
     _break: Break | None
     _cell: list[int]
-    _meta: Meta | None
+    _tensor_meta: Meta | None
 
     if TYPE_CHECKING:
         # Operators are put on the class from their declarations (`retrograd.ops.methods`): so a type checker
@@ -134,16 +134,16 @@ class Tensor:
     @classmethod
     def _restore(cls, array: Any, k: Any, edge: Edge | None, meta: Meta | None) -> Any:
         made = object.__new__(cls)
-        made._array, made._k, made._edge, made._meta, made._break = array, k, edge, meta, None
+        made._array, made._kernels, made._edge, made._tensor_meta, made._break = array, k, edge, meta, None
         made._cell = [0]
         if births:
             note_birth(made)
         return made
 
     def _own_meta(self) -> Meta:
-        meta = self._meta
+        meta = self._tensor_meta
         if meta is None:
-            meta = self._meta = Meta()
+            meta = self._tensor_meta = Meta()
         return meta
 
     def _set_array(self, array: Any) -> None:
@@ -165,12 +165,12 @@ class Tensor:
     @property
     def dtype(self) -> dtypes.dtype:
         """The type of the elements."""
-        return _TYPES[self._k.names[self._array.dtype]]
+        return _TYPES[self._kernels.names[self._array.dtype]]
 
     @property
     def device(self) -> device:
         """The backend and device that hold the elements."""
-        return device(self._k)
+        return device(self._kernels)
 
     @property
     def ndim(self) -> int:
@@ -220,9 +220,9 @@ class Tensor:
 
     def _layout(self) -> Layout:
         """Shape, strides and offset in the storage; computed from the view steps where arrays have none."""
-        k = self._k
+        k = self._kernels
         shape = tuple(self._array.shape)
-        meta = self._meta
+        meta = self._tensor_meta
         if k.mutable:
             return Layout(shape, k.strides(self._array), self._array_offset())
         if meta is None or meta.chain is None:
@@ -230,14 +230,14 @@ class Tensor:
         return meta.chain.layout()
 
     def _array_offset(self) -> int:
-        meta = self._meta
+        meta = self._tensor_meta
         if meta is None or meta.storage is None:
             return 0
         looks_back = meta.chain is not None and meta.chain.conjugated
-        return int(self._k.offset(meta.mirror.image if looks_back else meta.storage.array, self._array))  # type: ignore[union-attr]
+        return int(self._kernels.offset(meta.mirror.image if looks_back else meta.storage.array, self._array))  # type: ignore[union-attr]
 
     def _strides(self) -> tuple[int, ...]:
-        k, meta, shape = self._k, self._meta, tuple(self._array.shape)
+        k, meta, shape = self._kernels, self._tensor_meta, tuple(self._array.shape)
         if not k.mutable:
             return self._layout().strides
         strides: tuple[int, ...] = k.strides(self._array)
@@ -262,10 +262,10 @@ class Tensor:
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Whether the elements lie in memory in row-major order without holes."""
-        k = self._k
+        k = self._kernels
         if k.is_contiguous is not None:
             return k.is_contiguous(self._array)
-        if not k.mutable and (self._meta is None or self._meta.chain is None):
+        if not k.mutable and (self._tensor_meta is None or self._tensor_meta.chain is None):
             return True
         return self._layout().is_contiguous()
 
@@ -273,11 +273,11 @@ class Tensor:
         """An address that is equal for tensors that begin at the same element of one memory."""
         if is_mapped(self):
             raise RuntimeError(_NO_STORAGE)
-        meta = self._meta
-        if self._k.mutable:
+        meta = self._tensor_meta
+        if self._kernels.mutable:
             if meta is None or meta.chain is None or not meta.chain.conjugated:
-                return int(self._k.address(self._array))
-            start = int(self._k.address(meta.storage.array))  # type: ignore[union-attr]  # it has a chain in it
+                return int(self._kernels.address(self._array))
+            start = int(self._kernels.address(meta.storage.array))  # type: ignore[union-attr]  # it has a chain in it
             return start + self.storage_offset() * self.element_size()
         owner = id(self._array if meta is None or meta.storage is None else meta.storage)
         return owner + self.storage_offset() * self.element_size()
@@ -328,7 +328,7 @@ class Tensor:
         """`requires_grad_` without checks."""
         if value and self.is_inference() and not current_mode().inference:
             raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
-        meta = self._meta
+        meta = self._tensor_meta
         if meta is not None and (meta.view is not None or (meta.storage is not None and meta.storage.has_views)):
             from retrograd.autograd.stale import set_flag
 
@@ -367,7 +367,7 @@ class Tensor:
     @property
     def grad(self) -> Tensor | None:
         """The gradient that backward passes have added up; None before the first."""
-        meta = self._meta
+        meta = self._tensor_meta
         if meta is None:  # a leaf that requires a gradient has one
             if self._edge is not None:
                 warn_of_non_leaf_grad()
@@ -436,13 +436,13 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same memory outside of the graph. Writes to it count as writes to this tensor."""
-        if self._k.level:
-            return self._k.detached(self)
+        if self._kernels.level:
+            return self._kernels.detached(self)
         return self._alias()
 
     def _alias(self) -> Tensor:
         """`detach()`; inside `vmap`, at the tensor's own level only."""
-        alias = type(self)._restore(self._array, self._k, None, None) if type(self) is Tensor else _plain(self)
+        alias = type(self)._restore(self._array, self._kernels, None, None) if type(self) is Tensor else _plain(self)
         alias._cell = self._cell
         share(self, alias)
         mode = current_mode()
@@ -453,7 +453,7 @@ class Tensor:
 
     def detach_(self) -> Tensor:
         """Take this tensor out of the graph, in place: it becomes a leaf. In inference mode nothing happens."""
-        meta = self._meta
+        meta = self._tensor_meta
         if current_mode().inference:
             return self
         if meta is not None and meta.view is not None:
@@ -520,7 +520,7 @@ class Tensor:
 
     @property
     def retains_grad(self) -> bool:
-        return self._meta is not None and self._meta.retains_grad
+        return self._tensor_meta is not None and self._tensor_meta.retains_grad
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> hooks.RemovableHandle:
         """Have `hook(grad)` called when the gradient of this tensor is computed; its result replaces it.
@@ -552,7 +552,11 @@ class Tensor:
 
     @property
     def _base(self) -> Tensor | None:
-        return None if self._meta is None or self._meta.view is None or self.is_inference() else self._meta.view.base
+        return (
+            None
+            if self._tensor_meta is None or self._tensor_meta.view is None or self.is_inference()
+            else self._tensor_meta.view.base
+        )
 
     def _is_view(self) -> bool:
         return self._base is not None
@@ -579,7 +583,7 @@ class Tensor:
         """The elements on the host. Inside `vmap` a tensor that differs by sample has none."""
         if is_mapped(self):
             raise RuntimeError(_NO_STORAGE)
-        return self._k.to_host(self._array)
+        return self._kernels.to_host(self._array)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         host = self.numpy()
@@ -610,10 +614,10 @@ class Tensor:
             If there is not exactly one element.
         """
         if self.numel() != 1:
-            if self._k.level:
-                self._k.to_host(self._array)  # refused under `vmap`, which is the first thing to say
+            if self._kernels.level:
+                self._kernels.to_host(self._array)  # refused under `vmap`, which is the first thing to say
             raise RuntimeError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
-        value = self._k.to_host(self._array).reshape(()).item()
+        value = self._kernels.to_host(self._array).reshape(()).item()
         return float(value) if self.dtype.is_floating_point else value
 
     def tolist(self) -> Any:
@@ -735,17 +739,17 @@ def _refuse_in_transforms(call: str, perhaps: str = "") -> None:
 
 
 def _plain(source: Tensor) -> Tensor:
-    return Tensor._restore(source._array, source._k, None, None)
+    return Tensor._restore(source._array, source._kernels, None, None)
 
 
 def wrap_array(array: Any, k: Any) -> Tensor:
     """A new tensor, outside of any graph, around a backend's array that nobody else holds."""
     made = object.__new__(Tensor)
     made._array = array
-    made._k = k
+    made._kernels = k
     made._edge = None
     made._cell = [0]
-    made._meta = None
+    made._tensor_meta = None
     made._break = None
     if births:
         note_birth(made)

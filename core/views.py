@@ -438,7 +438,7 @@ def scatter_part(K: Any, base: Any, steps: tuple[Step, ...], value: Any) -> Any:
     Where a step makes several elements of one, what further steps lead to can't be written to by writing all of
     them: those that stay as they are would be written, too.
     """
-    table = getattr(value, "_k", K)  # of raw arrays, where K is of tensors
+    table = getattr(value, "_kernels", K)  # of raw arrays, where K is of tensors
     shape = tuple(base.shape)
     places = table.reshape(table.arange(0, prod(shape), 1, table.dtypes["int64"]), shape)
     for step in steps:

@@ -36,7 +36,7 @@ def check_grad(tensor: Tensor, value: Any) -> None:
             "grad_dtype with caution. Diverging the dtypes of a tensor and its gradient may break downstream systems "
             "that assume they match."
         )
-    if value._k is not tensor._k:
+    if value._kernels is not tensor._kernels:
         raise RuntimeError(
             f"attempting to assign a gradient with device type '{value.device}' to a tensor with device type "
             f"'{tensor.device}'. Please ensure that the gradient and the tensor are on the same device"
@@ -52,7 +52,7 @@ def grad_dtype_of(tensor: Tensor) -> dtypes.dtype | None:
     """`tensor.grad_dtype`."""
     if has_node(tensor):
         raise RuntimeError("grad_dtype can only be accessed on leaf tensors.")
-    wanted = OWN if tensor._meta is None else tensor._meta.grad_dtype
+    wanted = OWN if tensor._tensor_meta is None else tensor._tensor_meta.grad_dtype
     return tensor.dtype if wanted is OWN else wanted  # type: ignore[return-value]  # OWN is the one object it may be
 
 
@@ -62,7 +62,7 @@ def set_grad_dtype(tensor: Tensor, value: Any) -> None:
         raise RuntimeError(f"grad_dtype must be a retrograd.dtype or None, but got {type(value).__name__}")
     if has_node(tensor):
         raise RuntimeError("grad_dtype can only be set on leaf tensors.")
-    held = None if tensor._meta is None else tensor._meta.grad
+    held = None if tensor._tensor_meta is None else tensor._tensor_meta.grad
     if value is not None and held is not None and held.dtype is not value:
         raise RuntimeError(
             f"Cannot set grad_dtype to '{value.type_name}' because there is already a gradient with dtype "

@@ -335,7 +335,7 @@ def _gradient_of(position: int, root: Any, given: Any, batched: bool) -> Any:
         raise RuntimeError("grad can be implicitly created only for scalar outputs")
     if not what.dtype.is_floating_point:
         raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {what.dtype}")
-    k = root._k if isinstance(root, Tensor) else root.node.output_kernels(root.output_nr)
+    k = root._kernels if isinstance(root, Tensor) else root.node.output_kernels(root.output_nr)
     return wrap_array(k.ones(tuple(what.shape), k.dtypes[what.dtype.name]), k)
 
 
@@ -358,6 +358,6 @@ def _fitting(position: int, what: InputMetadata, given: Tensor, batched: bool, r
         )
     if given.dtype is not what.dtype:
         given = given.to(what.dtype)
-    if isinstance(root, Tensor) and given._k.level < root._k.level:
-        given = root._k.lift(given)
+    if isinstance(root, Tensor) and given._kernels.level < root._kernels.level:
+        given = root._kernels.lift(given)
     return given

@@ -37,7 +37,9 @@ def refuse_captured(tensor: Tensor, op: Op | str, operands: Sequence[Any] = ()) 
         return
     if inside and any(_is_mapped_more(each, tensor) for each in operands):
         return  # which `vmap`, as the inner transform, refuses in its own words
-    while any(tensor._k is table for table in inside):  # what a `vmap` in the function sees of a tensor outside of it
+    while any(
+        tensor._kernels is table for table in inside
+    ):  # what a `vmap` in the function sees of a tensor outside of it
         tensor = tensor._array.value
     cell: Any = tensor._cell
     if (len(cell) > 2 and cell[2] >= derivative.number) if type(cell) is list else current_mode().inference:

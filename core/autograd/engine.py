@@ -86,7 +86,7 @@ def run_backward(
     order, pending = _walk(edge[0] for edge, _ in roots)
     outer = current_mode()
     # A gradient of a level of `vmap` that the graph is not of: its arrays are not for the nodes' kernels.
-    on_tensors = create_graph or bool(outer.dual) or any(grad._k is not edge[0].k for edge, grad in roots)
+    on_tensors = create_graph or bool(outer.dual) or any(grad._kernels is not edge[0].k for edge, grad in roots)
     task = _Task(retain_graph, on_tensors, pending)
     task.freed.root, task.freed.accumulates = type(roots[0][0][0]), accumulate
     if inputs is not None:
@@ -95,7 +95,7 @@ def run_backward(
     token = _current_task.set(task)
     grad: Tensor | None
     try:
-        with roots[0][1]._k.quiet():
+        with roots[0][1]._kernels.quiet():
             for (node, position), grad in roots:
                 task.deliver(node, position, grad if on_tensors else grad._array)
                 grad = None

@@ -183,7 +183,7 @@ def _why_by_type(tensor: Any) -> str | None:
 
 
 def _why_by_alias(tensor: Any) -> str | None:
-    meta = tensor._meta
+    meta = tensor._tensor_meta
     if meta is None:
         return None
     view = meta.view

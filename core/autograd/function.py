@@ -339,8 +339,8 @@ def _fitted(node: BackwardCFunction, position: int, slot: int, grad: Any) -> Ten
             "false.  (Could this error message be improved?  If so, please report an enhancement request to PyTorch.)"
         )
         note_gradient_of_function(error, node.function, position, f"a tensor of type {grad.dtype}")
-    if grad._k.base is k.base:
-        grad = k.lift(grad) if grad._k.level < k.level else grad
+    if grad._kernels.base is k.base:
+        grad = k.lift(grad) if grad._kernels.level < k.level else grad
     else:
         error = RuntimeError(
             f"Function {node.name()} returned an invalid gradient at index {position} - expected device "
@@ -561,12 +561,12 @@ def _describe_inputs(node: BackwardCFunction, args: Sequence[Any], inputs: list[
     for each in args:
         slots.append(sum(slot is not None for slot in slots) if isinstance(each, Tensor) else None)
     node.input_slots = tuple(slots)
-    node.inputs_info = tuple((tuple(each._array.shape), each._array.dtype, each._k) for each in inputs)
+    node.inputs_info = tuple((tuple(each._array.shape), each._array.dtype, each._kernels) for each in inputs)
     node.edges = tuple(each._edge for each in inputs) if records else ()
     node.extras = None
     node.fix = None
     node.plan = _PLAN
-    node.k = inputs[0]._k if inputs else None
+    node.k = inputs[0]._kernels if inputs else None
     node.saved = ()
     node.seq = next_sequence_number()
     if current_mode().anomaly and records:
@@ -592,11 +592,11 @@ class _Recording:
         tensors = [each for each in outputs if isinstance(each, Tensor)]
         node.outputs = len(outputs)
         node.output_info = tuple(
-            (tuple(each._array.shape), each._array.dtype, each._k) if isinstance(each, Tensor) else None
+            (tuple(each._array.shape), each._array.dtype, each._kernels) if isinstance(each, Tensor) else None
             for each in outputs
         )
         if node.k is None and tensors:
-            node.k = tensors[0]._k
+            node.k = tensors[0]._kernels
         self._check_written_view(outputs)
         self.made = made = tuple(
             self._output(position, each) if isinstance(each, Tensor) else each for position, each in enumerate(outputs)
@@ -718,12 +718,12 @@ class _Recording:
 
 def rebase_at(tensor: Tensor, node: Node, position: int) -> None:
     rebase(tensor, node, node.function.__qualname__)
-    if tensor._meta is None or tensor._meta.view is None:
+    if tensor._tensor_meta is None or tensor._tensor_meta.view is None:
         tensor._edge = (node, position)
 
 
 def _is_view(tensor: Tensor) -> bool:
-    return tensor._meta is not None and tensor._meta.view is not None
+    return tensor._tensor_meta is not None and tensor._tensor_meta.view is not None
 
 
 def _alias(tensor: Tensor) -> Tensor:
@@ -735,7 +735,7 @@ def _alias(tensor: Tensor) -> Tensor:
 
 def _forbid_writes(output: Tensor, node: BackwardCFunction) -> None:
     """If an output is a view, a write to it would bypass the Function's backward."""
-    view = None if output._meta is None else output._meta.view
+    view = None if output._tensor_meta is None else output._tensor_meta.view
     if view is not None:
         view.creation, view.node_name = "function", node.name()
 

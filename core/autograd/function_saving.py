@@ -35,8 +35,8 @@ def pack(node: BackwardCFunction, position: int, tensor: Any, outputs: tuple[Any
             break
     else:
         origin = _origin(tensor)
-    tangents = None if tensor._meta is None else tensor._meta.tangents
-    entry = (tensor._array, tensor._cell, tensor._cell[0], tensor._k, origin, tangents)
+    tangents = None if tensor._tensor_meta is None else tensor._tensor_meta.tangents
+    entry = (tensor._array, tensor._cell, tensor._cell[0], tensor._kernels, origin, tangents)
     hooks = current_mode().saved_hooks
     return _packed(node, entry, *hooks[-1], tensor) if hooks else entry
 
@@ -58,7 +58,7 @@ def _packed(
 ) -> tuple[Any, ...]:  # fmt: skip
     kept = _rebuilt(node, entry)
     kept._cell = entry[1]  # so that a hook can tell whether its memory is written to
-    if given is not None and given is not kept and not kept._k.mutable:
+    if given is not None and given is not kept and not kept._kernels.mutable:
         share(given, kept)
     with no_grad():
         packed = Packed(without_cycle(pack_hook(kept), node), unpack_hook)

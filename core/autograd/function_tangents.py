@@ -138,7 +138,7 @@ class _Call:
 
     def _check_view(self, tangent: Tensor, given: Tensor) -> None:
         """Of a view of an input, the tangent is a view of the input's."""
-        view = None if tangent._meta is None else tangent._meta.view
+        view = None if tangent._tensor_meta is None else tangent._tensor_meta.view
         if view is None or tangent is given:
             self._fail(
                 "A custom Function's forward is returning a view (or an input as-is) but the jvp is not returning a "

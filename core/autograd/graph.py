@@ -90,7 +90,7 @@ class save_on_cpu(saved_tensors_hooks):
 def _to_host(tensor: Tensor) -> tuple[Any, Any]:
     import copy
 
-    return tensor._k, copy.copy(tensor._k.to_host(tensor._array))
+    return tensor._kernels, copy.copy(tensor._kernels.to_host(tensor._array))
 
 
 def _from_host(packed: tuple[Any, Any]) -> Tensor:

@@ -125,7 +125,7 @@ def hooks_of(tensor: Tensor) -> HooksOfTensor | None:
 
 def post_accumulate_hooks_of(tensor: Tensor) -> dict[int, Callable[..., Any]] | None:
     """`Tensor._post_accumulate_grad_hooks`: None as long as the tensor has never had one."""
-    return None if tensor._meta is None else tensor._meta.post_accumulate_hooks
+    return None if tensor._tensor_meta is None else tensor._tensor_meta.post_accumulate_hooks
 
 
 def register_node_prehook(node: Node, hook: Callable[..., Any]) -> RemovableHandle:
@@ -244,7 +244,7 @@ def _check_replacement(replaced: Any, grad: Tensor | None, hook: Callable[..., A
         raise RuntimeError(
             f"hook '{_name(hook)}' has changed the type of value (was {_type(grad)} got {_type(replaced)})"
         )
-    if replaced._k is not grad._k and replaced._k.level == grad._k.level:
+    if replaced._kernels is not grad._kernels and replaced._kernels.level == grad._kernels.level:
         raise RuntimeError(
             f"hook '{_name(hook)}' has changed the device of value (was {grad.device} got {replaced.device})"
         )

@@ -46,7 +46,7 @@ class _AllowMutationOnSavedContext:
 
     def pack(self, tensor: Tensor) -> _Handle:
         handle = _Handle()
-        kept = wrap_array(tensor._array, tensor._k)  # a leaf itself would show what is written to it
+        kept = wrap_array(tensor._array, tensor._kernels)  # a leaf itself would show what is written to it
         kept._cell = tensor._cell
         self.original[handle] = kept
         # The version cell tells one memory from another: as long as a handle is, so is its cell.
@@ -66,13 +66,13 @@ class _AllowMutationOnSavedContext:
 
     def before_write(self, tensor: Tensor) -> None:
         """Copy what is saved of the memory of `tensor`, which is about to be written to."""
-        meta = tensor._meta
+        meta = tensor._tensor_meta
         aliases = [tensor] if meta is None or meta.storage is None else [tensor, *meta.storage.live()]
         for cell in {id(each._cell) for each in aliases}:
             for handle in self._by_cell.pop(cell, ()):
                 kept = self.original.pop(handle)
-                array = kept._k.copy(kept._array) if kept._k.mutable else kept._array
-                self.cloned[handle] = wrap_array(array, kept._k)
+                array = kept._kernels.copy(kept._array) if kept._kernels.mutable else kept._array
+                self.cloned[handle] = wrap_array(array, kept._kernels)
 
 
 @contextlib.contextmanager

@@ -262,7 +262,7 @@ class AccumulateGrad(Node):
         self.saved = ()
         self.plan = None
         self.seq = next_sequence_number()
-        self.k = variable._k
+        self.k = variable._kernels
         self.fix = None
         self.extras = None
         self.lock = threading.Lock()

@@ -182,7 +182,7 @@ def _own_arrays(results: Any) -> Iterator[tuple[Any, int]]:
     """The arrays of the results that are memory of their own, and their bytes; views occupy nothing."""
     for each in results if isinstance(results, (tuple, list)) else (results,):
         array: Any = getattr(each, "_array", each)
-        meta = getattr(each, "_meta", None)
+        meta = getattr(each, "_tensor_meta", None)
         if getattr(array, "base", None) is None and (meta is None or meta.view is None):
             nbytes = _bytes_of(array)
             if nbytes is not None:

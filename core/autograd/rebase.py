@@ -91,7 +91,7 @@ def check_writable(tensor: Tensor, mode: Mode, records: bool) -> None:
     RuntimeError
         With PyTorch's texts.
     """
-    meta = tensor._meta
+    meta = tensor._tensor_meta
     view = None if meta is None else meta.view
     if records:
         if view is not None:
@@ -108,13 +108,13 @@ def check_writable(tensor: Tensor, mode: Mode, records: bool) -> None:
 
 def rebase(tensor: Tensor, node: Node, by: str) -> None:
     """Make `node`, of the write to `tensor` by operator `by`, the origin of what it wrote. See Note [Rebase]."""
-    view = None if tensor._meta is None else tensor._meta.view
+    view = None if tensor._tensor_meta is None else tensor._tensor_meta.view
     base = tensor if view is None else view.base
     move_edge(base, (node if view is None else _copy_slices(base, view.chain, node), 0))
     # Whoever saved the old value is told by whom it was overwritten: see `retrograd.ops.plan.stale_error`.
     assert base._edge is not None  # it has just been given
     sign(tensor._cell, by, type(base._edge[0]), None if node.extras is None else node.extras.stack)
-    storage = None if base._meta is None else base._meta.storage
+    storage = None if base._tensor_meta is None else base._tensor_meta.storage
     if storage is not None:
         mark_stale(storage, tensor._cell)  # those that had no edge before, and so no reason to look
         tensor._edge  # noqa: B018 - the view that was written to looks at once
@@ -123,7 +123,7 @@ def rebase(tensor: Tensor, node: Node, by: str) -> None:
 def _copy_slices(base: Tensor, chain: Chain | None, inner: Node) -> CopySlices:
     node = CopySlices()
     node.edges = (base._edge, *inner.edges[1:])
-    node.k = base._k
+    node.k = base._kernels
     node.extras = None
     node.fix = None
     node.seq = next_sequence_number()

@@ -86,7 +86,7 @@ class Stale:
 
     @property
     def requires_grad(self: Any) -> bool:
-        return own_edge(self) is not None or self._meta.view.base._edge is not None
+        return own_edge(self) is not None or self._tensor_meta.view.base._edge is not None
 
     @requires_grad.setter
     def requires_grad(self: Any, value: bool) -> None:
@@ -168,7 +168,7 @@ def _regenerated(tensor: Tensor, view: View) -> Node:
     """New nodes that lead from a view to its base: one for each change of the elements, and strides for the rest."""
     base, chain = view.base, view.chain
     if chain is None or not chain.recast:
-        node = _node(AsStridedBackward0, base._edge, tensor._k, (chain, None), _strided(tensor._layout()))
+        node = _node(AsStridedBackward0, base._edge, tensor._kernels, (chain, None), _strided(tensor._layout()))
         node.plan = _CHAIN_PLAN
         return node
     edge, layout = base._edge, base._layout()
@@ -179,7 +179,7 @@ def _regenerated(tensor: Tensor, view: View) -> Node:
         arguments = _strided(layout)
         if (name := part[0].step.node_name) is not None:
             cls, arguments = view_class(name), {}
-        node = _node(cls, edge, tensor._k, (part[-1], part[0].before), arguments)
+        node = _node(cls, edge, tensor._kernels, (part[-1], part[0].before), arguments)
         node.plan = _CHAIN_PLAN
         edge = (node, 0)
     return node
@@ -433,8 +433,8 @@ def move_edge(tensor: Tensor, edge: Edge) -> None:
     """Give a tensor that was written to its new origin; if it retains its gradient, it does so there."""
     old = tensor._edge
     tensor._edge = edge
-    if tensor._meta is not None:
-        _move_retained(tensor, tensor._meta, old, edge)
+    if tensor._tensor_meta is not None:
+        _move_retained(tensor, tensor._tensor_meta, old, edge)
 
 
 def _move_retained(tensor: Tensor, meta: Meta, old: Edge | None, new: Edge) -> None:

@@ -205,7 +205,7 @@ def outwards() -> Iterator[tuple[Level, tuple[Level, ...]]]:
 
 def tangent_of(tensor: Any, level: Level) -> Any:
     """The tangent that `tensor` has at `level`, or None."""
-    meta = getattr(tensor, "_meta", None)
+    meta = getattr(tensor, "_tensor_meta", None)
     return None if meta is None or meta.tangents is None else meta.tangents.get(level.number)
 
 
@@ -314,7 +314,7 @@ def call(op: Op, mode: Mode, arguments: Sequence[Any]) -> Any:
 
 def _is_ordinary(input: Any) -> bool:
     if isinstance(input, Tensor):
-        return not input._k.level
+        return not input._kernels.level
     return input is None or type(input) in (float, int, bool, complex)
 
 
@@ -346,7 +346,9 @@ def _push_at(level: Level, op: Op, inputs: Sequence[Any], outputs: Sequence[Tens
 
 def set_all(level: Level, outputs: Sequence[Any], tangents: Tangents, given: Tangents) -> None:
     """Give the outputs their tangents: memory of their own, not that of the tangents they were computed from."""
-    shared = {id(each._meta.storage) for each in given if isinstance(each, Tensor) and each._meta is not None}
+    shared = {
+        id(each._tensor_meta.storage) for each in given if isinstance(each, Tensor) and each._tensor_meta is not None
+    }
     for output, tangent in zip(outputs, tangents, strict=True):
         if tangent is not None and isinstance(output, Tensor) and output.dtype.is_differentiable:
             if isinstance(tangent, Tensor) and _is_shared(tangent, given, shared):
@@ -355,7 +357,7 @@ def set_all(level: Level, outputs: Sequence[Any], tangents: Tangents, given: Tan
 
 
 def _is_shared(tangent: Tensor, given: Tangents, memories: set[int]) -> bool:
-    meta = tangent._meta
+    meta = tangent._tensor_meta
     if meta is not None and meta.storage is not None and id(meta.storage) in memories:
         return True
     return any(tangent is each for each in given)
@@ -407,20 +409,22 @@ def check_writable_tangents(target: Any) -> None:
 
 def base_at(tensor: Tensor, level: Level) -> Tensor:
     """Whose tangent at a level the tensor's is a part of: its base, or a view of that which was made dual there."""
-    while (view := None if tensor._meta is None else tensor._meta.view) is not None and view.dual != level.number:
+    while (
+        view := None if tensor._tensor_meta is None else tensor._tensor_meta.view
+    ) is not None and view.dual != level.number:
         tensor = view.base if view.origin is None else view.origin
     return tensor
 
 
 def _aliases(base: Tensor, level: Level) -> list[Tensor]:
     """The live views of a tensor that share its tangent at a level."""
-    storage = None if base._meta is None else base._meta.storage
+    storage = None if base._tensor_meta is None else base._tensor_meta.storage
     live = () if storage is None else storage.live()
     return [each for each in live if each is not base and base_at(each, level) is base]
 
 
 def _chain(tensor: Tensor) -> Chain | None:
-    view = None if tensor._meta is None else tensor._meta.view
+    view = None if tensor._tensor_meta is None else tensor._tensor_meta.view
     return None if view is None else view.chain
 
 
@@ -446,14 +450,14 @@ def _rewriting(base: Tensor, target: Tensor, aliases: list[Tensor]) -> Callable[
 
 def _mapped_like(tensor: Tensor, other: Tensor) -> Tensor:
     """The tensor, spread over the samples of a `vmap` if `other`, a part of which it is to hold, differs by them."""
-    k = other._k
+    k = other._kernels
     if not k.level or not other._array.mapped:
         return tensor
     return wrap_array(k.wrap(k.spread(k.lift(tensor)._array), True), k)
 
 
 def zeros_of(tensor: Tensor) -> Callable[[], Tensor]:
-    k, array = tensor._k, tensor._array
+    k, array = tensor._kernels, tensor._array
     return lambda: wrap_array(k.zeros_like(array), k)
 
 

@@ -214,7 +214,7 @@ class BatchedKernels(Kernels):
         """Anything as an array of this level; what comes from below is the same for all samples."""
         if type(value) is Batched and value.table is self:
             return value
-        if isinstance(value, Tensor) and value._k is self:
+        if isinstance(value, Tensor) and value._kernels is self:
             return value._array
         return Batched(self.tensor(value), False, self)
 
@@ -226,11 +226,11 @@ class BatchedKernels(Kernels):
 
     def lift(self, tensor: Tensor) -> Tensor:
         """A tensor from outside the mapped function, for use inside."""
-        if tensor._k is self:
+        if tensor._kernels is self:
             return tensor
-        if tensor._k is not self.lower:
-            if tensor._k.level:
-                tensor._k.check_open()
+        if tensor._kernels is not self.lower:
+            if tensor._kernels.level:
+                tensor._kernels.check_open()
             if not self.lower.level:
                 raise RuntimeError(
                     f"Expected all tensors to be on the same device, but found at least two devices, {self.backend}:"
@@ -286,7 +286,7 @@ class _Detach(Step):
         return Batched(x.value.detach(), x.mapped, x.table)
 
     def scatter(self, K: Any, base: Batched, value: Batched) -> Batched:
-        written = wrap_array(value.value._array, value.value._k)
+        written = wrap_array(value.value._array, value.value._kernels)
         if base.mapped == value.mapped:
             written._edge = base.value._edge
         return Batched(written, value.mapped, base.table)

@@ -49,7 +49,7 @@ def apply_in_transform(function: type[Function], args: tuple[Any, ...], kwargs: 
         )
     if innermost_vmap() is not None:
         _check_rule(function)
-    tables = [each._k for each in tree_flatten(args)[0] if isinstance(each, Tensor)]
+    tables = [each._kernels for each in tree_flatten(args)[0] if isinstance(each, Tensor)]
     table = max(tables, key=lambda k: k.level, default=None)
     if table is None or not table.level:
         return _apply_below_all(function, args, kwargs)
@@ -141,7 +141,7 @@ def _unwrapped(table: BatchedKernels, tree: Any, as_given: bool = False) -> tupl
     values: list[Any] = []
     dims: list[int | None] = []
     for leaf in leaves:
-        array = leaf._array if isinstance(leaf, Tensor) and leaf._k is table else None
+        array = leaf._array if isinstance(leaf, Tensor) and leaf._kernels is table else None
         given = array.given if as_given and array is not None else None
         value, dim = given or ((leaf, None) if array is None else (array.value, 0 if array.mapped else None))
         values.append(value)

@@ -104,7 +104,7 @@ def _parts(tensor: Tensor) -> Iterator[Tensor]:
     for tangent in tangents_of(tensor).values():
         if isinstance(tangent, Tensor):
             yield from _parts(tangent)
-    if tensor._k.level:
+    if tensor._kernels.level:
         yield from _parts(tensor._array.value)
 
 
@@ -127,9 +127,9 @@ def _is_constant(results: Sequence[Tensor], own: Sequence[Tensor]) -> bool:
 def _cut(tensor: Tensor) -> Tensor:
     """The tensor, and its tangents, outside of every graph."""
     tangents = tangents_of(tensor)
-    if tensor._k.level:
+    if tensor._kernels.level:
         array = tensor._array
-        alias = wrap_array(type(array)(_cut(array.value), array.mapped, array.table), tensor._k)
+        alias = wrap_array(type(array)(_cut(array.value), array.mapped, array.table), tensor._kernels)
     elif tensor._edge is None and not tangents:
         return tensor
     else:

@@ -224,7 +224,7 @@ def _chunks(size: int, chunk_size: int) -> Iterator[tuple[int, int]]:
 
 def level_below(leaves: Sequence[Any], default: Any = None) -> Any:
     """The level that a new one stands on: the innermost that is running, or the tensors' backend, or `default`."""
-    tables = [leaf._k for leaf in leaves if isinstance(leaf, Tensor)] or [default]
+    tables = [leaf._kernels for leaf in leaves if isinstance(leaf, Tensor)] or [default]
     outer = innermost_vmap()
     if outer is not None and any(table.base is outer.base for table in tables):
         return outer
@@ -251,7 +251,7 @@ def enter(table: BatchedKernels, leaf: Any, dim: int | None) -> Any:
     """An argument as the mapped function sees it."""
     if dim is None or not isinstance(leaf, Tensor):
         return leaf
-    if leaf._k is not table.lower:
+    if leaf._kernels is not table.lower:
         leaf = table.lower.lift(leaf)
     array = Batched(leaf if dim == 0 else leaf.movedim(dim, 0), True, table)
     if dim:
@@ -264,7 +264,7 @@ def enter(table: BatchedKernels, leaf: Any, dim: int | None) -> Any:
 def leave(name: str, table: BatchedKernels, leaf: Any, place: int | None) -> Any:
     """A result of the function `name` as the caller sees it."""
     if place is None:
-        if isinstance(leaf, Tensor) and leaf._k is table:
+        if isinstance(leaf, Tensor) and leaf._kernels is table:
             if leaf._array.mapped:
                 raise ValueError(f"vmap({name}, ...): `{name}` can not return a BatchedTensor when out_dim is None")
             return leaf._array.value
@@ -274,7 +274,7 @@ def leave(name: str, table: BatchedKernels, leaf: Any, place: int | None) -> Any
             f"vmap({name}, ...): `{name}` must only return Tensors, got type {type(leaf)}. Did you mean to set "
             "out_dims= to None for output?"
         )
-    value = table.spread(leaf._array if leaf._k is table else table.lift(leaf)._array)
+    value = table.spread(leaf._array if leaf._kernels is table else table.lift(leaf)._array)
     return value if place == 0 else value.movedim(0, place)
 
 
@@ -297,7 +297,7 @@ def debug_unwrap(tensor: Tensor, *, recurse: bool = True) -> Tensor:
     >>> _ = vmap(lambda row: print(debug_unwrap(row)) or row)(retrograd.tensor([1.0, 2.0]))
     tensor([1., 2.])
     """
-    if not tensor._k.level:
+    if not tensor._kernels.level:
         return tensor
     value: Tensor = tensor._array.value
     return debug_unwrap(value) if recurse else value

@@ -70,14 +70,14 @@ def _fill(tensor: Tensor, array: Any) -> Tensor:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
     """Fill with numbers drawn uniformly from [a, b)."""
-    k, array = tensor._k, tensor._array
+    k, array = tensor._kernels, tensor._array
     drawn = random.uniform_array(k, tuple(array.shape), array.dtype, generator)
     return _fill(tensor, drawn * (b - a) + (complex(a, a) if tensor.is_complex() else a))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
     """Fill with numbers drawn from a normal distribution."""
-    k, array = tensor._k, tensor._array
+    k, array = tensor._kernels, tensor._array
     return _fill(tensor, random.normal_array(k, tuple(array.shape), array.dtype, generator) * std + mean)
 
 
@@ -129,7 +129,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
-    k = tensor._k
+    k = tensor._kernels
     return _fill(tensor, k.eye(*tensor._array.shape, tensor._array.dtype))
 
 
@@ -239,7 +239,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
         return tensor
     rows = tensor.shape[0]
     columns = tensor.numel() // rows
-    k, native = tensor._k, tensor._array.dtype
+    k, native = tensor._kernels, tensor._array.dtype
     vectors, length = (rows, columns) if rows < columns else (columns, rows)
     matrix = _orthonormal(k, random.normal_array(k, (vectors, length), native, generator))
     if rows >= columns:

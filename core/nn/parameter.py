@@ -46,7 +46,7 @@ class Buffer(metaclass=_BufferMeta):
             from retrograd.ops.creation import empty
 
             data = empty(0)
-        made = Tensor._restore(data._array, data._k, None, None)
+        made = Tensor._restore(data._array, data._kernels, None, None)
         share(data, made)
         made.requires_grad_(data.requires_grad)
         made.persistent = persistent
@@ -155,7 +155,7 @@ class UninitializedBuffer(UninitializedTensorMixin, Tensor):
         cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True
     ) -> Any:
         data = _without_elements(device, dtype)
-        made = cls._restore(data._array, data._k, None, None)
+        made = cls._restore(data._array, data._kernels, None, None)
         share(data, made)
         made.requires_grad_(requires_grad)
         made.persistent = persistent

@@ -34,7 +34,7 @@ def everywhere(k: Any, condition: Any) -> bool:
 def extremes(tensor: Any) -> tuple[int, int]:
     """The least and the greatest of a tensor of integers; inside `vmap`, of all samples."""
     values = bare(tensor)
-    k, array = values._k, values._array
+    k, array = values._kernels, values._array
     axes = tuple(range(len(array.shape)))
     return int(k.to_host(k.min(array, axes, False))), int(k.to_host(k.max(array, axes, False)))
 
@@ -94,7 +94,7 @@ def no_zero_divisor(inputs: Sequence[Any]) -> None:
     if is_number(other):
         zero = other == 0
     else:
-        k = other._k
+        k = other._kernels
         zero = k.base.compile is None and not everywhere(k, k.not_equal(other._array, 0))
     if zero:
         raise RuntimeError("ZeroDivisionError")
@@ -132,4 +132,4 @@ def joined_with(input: Any, *numbers: Any) -> Any:
     if all(fits(each, type_) for each in given):
         return input
     common = result_type(input, *given)
-    return input if common is type_ else Op.cast(input, input._k.dtypes[common.name])
+    return input if common is type_ else Op.cast(input, input._kernels.dtypes[common.name])

@@ -214,7 +214,7 @@ def conj(input: Tensor) -> Tensor:
 
 
 def _can_be_seen_conjugated(input: Tensor) -> bool:
-    k, meta = input._k, input._meta
+    k, meta = input._kernels, input._tensor_meta
     if not k.mutable or k.level:
         return not k.level
     return Mirror.can_be(k, input._array if meta is None or meta.storage is None else meta.storage.array)
@@ -255,7 +255,7 @@ def resolve_neg(input: Tensor) -> Tensor:
 
 def looks_back(input: Tensor) -> bool:
     """Whether it is a view of conjugates, or of parts of them."""
-    meta = input._meta
+    meta = input._tensor_meta
     return meta is not None and meta.chain is not None and meta.chain.conjugated
 
 

@@ -70,7 +70,7 @@ def _move(x: Tensor, k: Kernels, type_name: str) -> Tensor:
     mode = current_mode()
     if mode.profiler is not None:
         return mode.profiler.call("aten::_to_copy", _move, x, k, type_name)
-    source, array = x._k, x._array
+    source, array = x._kernels, x._array
     native = source.dtypes[type_name]
     cast = array if array.dtype == native else source.astype(array, native)
     moved = fresh(k.from_host(source.to_host(cast), True), k)
@@ -104,7 +104,7 @@ def _wanted(args: tuple[Any, ...], options: dict[str, Any]) -> _Wanted:
     other = rest.pop(0) if rest and isinstance(rest[0], Tensor) else options.pop("other", None)
     where, type_ = options.pop("device", None), options.pop("dtype", None)
     if isinstance(other, Tensor):
-        where, type_ = other._k, other.dtype
+        where, type_ = other._kernels, other.dtype
     elif rest and _is_type(rest[0]):
         type_ = rest.pop(0)
     elif rest:
@@ -154,7 +154,7 @@ def to(self: Tensor, *args: Any, **options: Any) -> Tensor:
     """
     wanted = _wanted(args, options)
     type_ = wanted.dtype or self.dtype
-    if wanted.k is not None and wanted.k.base is not self._k.base:
+    if wanted.k is not None and wanted.k.base is not self._kernels.base:
         return _move(self, wanted.k, type_.name)
     if type_ is self.dtype and not wanted.copy:
         return self
@@ -164,7 +164,7 @@ def to(self: Tensor, *args: Any, **options: Any) -> Tensor:
 def _cast(x: Tensor, type_: dtypes.dtype) -> Tensor:
     if x.is_complex() and not type_.is_complex and type_ is not dtypes.bool_:
         warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=3)
-    result: Tensor = elementwise.to_copy(x, x._k.dtypes[type_.name])
+    result: Tensor = elementwise.to_copy(x, x._kernels.dtypes[type_.name])
     return result
 
 
@@ -192,7 +192,7 @@ def type_as(self: Tensor, other: Tensor) -> Tensor:
 
 def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
     """This tensor in its backend's CPU memory; itself if it is there."""
-    return to(self, f"{self._k.backend}:cpu")
+    return to(self, f"{self._kernels.backend}:cpu")
 
 
 def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
@@ -204,7 +204,7 @@ def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_fo
         If its backend has none here.
     """
     number = "" if device is None else f":{str(device).rpartition(':')[2]}"
-    return to(self, f"{self._k.backend}:gpu{number}")
+    return to(self, f"{self._kernels.backend}:gpu{number}")
 
 
 # -- copies ------------------------------------------------------------------------------------

@@ -34,8 +34,13 @@ def _after(bound: Tensor, value: Tensor, right: bool) -> Tensor:
 
 def _search(sequence: Tensor, values: Tensor, right: bool) -> Tensor:
     """By halving the part that is left, of all values at once, where the backend has no way of its own."""
-    k, vector = values._k, sequence._array
-    if k.searchsorted is not None and sequence._k is k and sequence.ndim == 1 and vector.dtype == values._array.dtype:
+    k, vector = values._kernels, sequence._array
+    if (
+        k.searchsorted is not None
+        and sequence._kernels is k
+        and sequence.ndim == 1
+        and vector.dtype == values._array.dtype
+    ):
         found = wrap_array(k.as_array(k.searchsorted(vector, values._array, right)), k)
         remember_break("searchsorted", (sequence, values), (found,), False, False)
         return found

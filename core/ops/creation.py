@@ -343,7 +343,7 @@ def _new(name: str, data: Any, to: Destination) -> Tensor:
         raise TypeError(f"{name}() got an unexpected keyword argument 'out'")
     k = to.k
     if isinstance(data, Tensor):
-        moved = k.copy(data._array) if data._k is k else k.from_host(data._k.to_host(data._array), True)
+        moved = k.copy(data._array) if data._kernels is k else k.from_host(data._kernels.to_host(data._array), True)
         chosen = to.native(data.dtype)
         return finish(moved if moved.dtype == chosen else k.astype(moved, chosen), to)
     if isinstance(data, (np.ndarray, np.generic)):
@@ -529,7 +529,7 @@ def legacy_tensor(cls: Any, data: tuple[Any, ...], device: Any, type_: dtype | N
     made = _legacy(data, to, type_)
     if cls is Tensor:
         return made
-    alias = cls._restore(made._array, made._k, None, None)
+    alias = cls._restore(made._array, made._kernels, None, None)
     share(made, alias)
     return alias
 

@@ -199,7 +199,7 @@ def common_kernels(name: str, inputs: Sequence[Any]) -> Any:
     """
     k = None
     for each in inputs:
-        own = getattr(each, "_k", None)
+        own = getattr(each, "_kernels", None)
         if own is None or own is k:
             continue
         if k is not None and own.level == k.level == 0:
@@ -220,7 +220,7 @@ def lifted(inputs: list[Any], k: Any) -> list[Any]:
     """The inputs at the level of `k`, the table that `common_kernels` found."""
     if k.level == 0:
         return inputs
-    return [each if getattr(each, "_k", k) is k else k.lift(each) for each in inputs]
+    return [each if getattr(each, "_kernels", k) is k else k.lift(each) for each in inputs]
 
 
 def result_type(*inputs: Any) -> dtype:

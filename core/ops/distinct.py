@@ -61,7 +61,7 @@ def unique(
 
 
 def _unique_elements(input: Tensor, return_inverse: bool, return_counts: bool) -> Any:
-    k = input._k
+    k = input._kernels
     size = math.prod(input._array.shape)
     flat, integers = k.reshape(input._array, (size,)), k.dtypes["int64"]
     order = k.argsort(flat, 0, False, True)

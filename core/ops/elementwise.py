@@ -49,17 +49,17 @@ _TO_COPY = op_of(_to_copy)
 @graph_kernel("astype", batch=leading)
 def _cast(x: Any, type_: Any) -> Any:
     """`x` in another type, retrograd's or the backend's own; `x` itself if it has it."""
-    native = x._k.dtypes[type_.name] if isinstance(type_, dtype) else type_
+    native = x._kernels.dtypes[type_.name] if isinstance(type_, dtype) else type_
     return x if x._array.dtype == native else to_copy(x, native)
 
 
 def to_copy(x: Any, native: Any) -> Any:
     """`x` in another of its backend's types, or a copy in the same; without gradient in an integer type."""
-    if native in x._k.floats or DTYPES[x._k.names[native]].is_complex:
+    if native in x._kernels.floats or DTYPES[x._kernels.names[native]].is_complex:
         return _to_copy(x, native)
     mode = current_mode()
     if (mode is GRAD or mode is NO_GRAD) and type(x) is Tensor and x._edge is None:
-        made = wrap_array(x._k.astype(x._array, native), x._k)
+        made = wrap_array(x._kernels.astype(x._array, native), x._kernels)
         made._break = x._break
         return made
     return call(_TO_COPY, x, native)  # the fast path would take any result for differentiable

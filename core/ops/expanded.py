@@ -29,8 +29,8 @@ def in_memory(target: Tensor) -> tuple[Tensor, Tensor] | None:
 
     What is written to some places of such a tensor is written there: to write all of it would undo it elsewhere.
     """
-    meta = target._meta
-    if meta is None or meta.storage is None or target._k.level or not target._layout().overlaps_itself():
+    meta = target._tensor_meta
+    if meta is None or meta.storage is None or target._kernels.level or not target._layout().overlaps_itself():
         return None
     from retrograd.ops.creation import arange
 

@@ -188,7 +188,7 @@ def _check_tensor(name: str, value: Any) -> None:
 def _alike(input: Tensor, to: Any, options: Options, make: Callable[[tuple[int, ...]], Any]) -> Tensor:
     """What `make` makes of a shape, in memory in the order that the elements of `input` have."""
     shape, k = tuple(input._array.shape), to.k
-    if len(shape) > 1 and k.mutable and input._k is k and not input.is_contiguous():
+    if len(shape) > 1 and k.mutable and input._kernels is k and not input.is_contiguous():
         strides = k.strides(input._array)
         asked = options.get("memory_format", preserve_format)
         if asked is preserve_format and not Layout(shape, strides).overlaps_itself():
@@ -544,7 +544,7 @@ def _check_axes(axes: tuple[Tensor, ...]) -> None:
             raise RuntimeError(f"retrograd.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {each}")
         if each.dtype is not axes[0].dtype:
             raise RuntimeError("meshgrid expects all tensors to have the same dtype")
-        if each._k.base is not axes[0]._k.base:
+        if each._kernels.base is not axes[0]._kernels.base:
             raise RuntimeError("meshgrid expects all tensors to have the same device")
 
 

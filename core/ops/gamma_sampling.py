@@ -175,7 +175,7 @@ def _standard_gamma(input: Tensor, generator: Generator | None = None) -> Tensor
     if not input.is_floating_point():
         raise NotImplementedError(f"\"gamma_cpu\" not implemented for '{input.dtype.type_name}'")
     (input,) = _at_drawing_level(input)
-    k, source = input._k, _source("_standard_gamma", generator)
+    k, source = input._kernels, _source("_standard_gamma", generator)
     logs = _log_gamma_array(k, k.astype(input._array, k.dtypes["float64"]), source)
     with k.quiet():
         drawn = k.astype(k.exp(logs), input._array.dtype)
@@ -190,7 +190,7 @@ def _sample_dirichlet(input: Tensor, generator: Generator | None = None) -> Tens
     Gamma samples divided by their sums; from their logarithms, so that tiny concentrations give no zeros by zeros.
     """
     (input,) = _at_drawing_level(input)
-    k, source = input._k, _source("_sample_dirichlet", generator)
+    k, source = input._kernels, _source("_sample_dirichlet", generator)
     logs = _log_gamma_array(k, k.astype(input._array, k.dtypes["float64"]), source)
     last = (logs.ndim - 1,)
     with k.quiet():
@@ -227,7 +227,7 @@ def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) ->
     count, prob = _at_drawing_level(count, prob)
     if count.dtype is not prob.dtype:
         raise RuntimeError("Binomial tensors should have the same dtype")
-    k, source, wide = count._k, _source("binomial", generator), count._k.dtypes["float64"]
+    k, source, wide = count._kernels, _source("binomial", generator), count._kernels.dtypes["float64"]
     shape = broadcast_shapes(tuple(count._array.shape), tuple(prob._array.shape))
     trials = k.floor(k.broadcast_to(k.astype(count._array, wide), shape))
     chance = k.broadcast_to(k.astype(prob._array, wide), shape)

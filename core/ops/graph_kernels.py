@@ -51,13 +51,13 @@ def _scatter_add(x: Tensor, positions: Any, values: Any, axis: int) -> Tensor:
 @graph_kernel("index_put")
 def _index_put(x: Tensor, indices: Any, values: Any, accumulate: bool) -> Tensor:
     if not isinstance(values, Tensor):
-        values = wrap_array(x._k.full((), values, x._array.dtype), x._k)
+        values = wrap_array(x._kernels.full((), values, x._array.dtype), x._kernels)
     return subscript.index_put_raw(x, indices, values, accumulate)
 
 
 def _tensor(array: Any, like: Tensor) -> Tensor:
     """A position table as a tensor: formulas may have it raw."""
-    return array if isinstance(array, Tensor) else wrap_array(array, like._k)
+    return array if isinstance(array, Tensor) else wrap_array(array, like._kernels)
 
 
 @graph_kernel("mean", batch=along)

@@ -113,7 +113,7 @@ def _corners(K: Any, grid: Any, spatial: Ints, mode: int, padding: int, align: b
 
 def _int64(K: Any, like: Any) -> Any:
     """The type of indices: of the tensor's library, where `K` is of tensors."""
-    return getattr(like, "_k", K).dtypes["int64"]
+    return getattr(like, "_kernels", K).dtypes["int64"]
 
 
 def _product(factors: list[Any]) -> Any:

@@ -482,13 +482,13 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any =
     if input is None and other is None:
         if is_mapped(condition):
             refuse_dynamic("where")
-        return tuple(wrap_array(each, condition._k) for each in condition._k.nonzero(condition._array))
+        return tuple(wrap_array(each, condition._kernels) for each in condition._kernels.nonzero(condition._array))
     if condition.dtype not in (dtypes.bool_, dtypes.uint8):
         raise RuntimeError(
             f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype.type_name}"
         )
     mask = condition if condition.dtype is dtypes.bool_ else condition.bool()
-    if isinstance(input, Tensor) and isinstance(other, Tensor) and input._k is other._k is mask._k:
+    if isinstance(input, Tensor) and isinstance(other, Tensor) and input._kernels is other._kernels is mask._kernels:
         shape = mask._array.shape
         if input._array.dtype == other._array.dtype and input._array.shape == other._array.shape == shape:
             return _where(mask, input, other)  # nothing broadcasts, and nothing is promoted
@@ -502,7 +502,7 @@ def _as_operand(value: Any, like: Tensor, dtype: dtypes.dtype) -> Tensor:
         from retrograd.ops.creation import full
 
         return full((), number_as(value, dtype), dtype=dtype, device=like.device)
-    if value._k.base is not like._k.base and value.ndim == 0:
+    if value._kernels.base is not like._kernels.base and value.ndim == 0:
         value = value.to(like.device)
     return value if value.dtype is dtype else value.to(dtype)
 
@@ -588,9 +588,9 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
         )
     shape = broadcast_shapes(tuple(input._array.shape), tuple(mask._array.shape)) or (1,)
     source = input if tuple(input._array.shape) == shape else expand(input, shape)
-    if mask._k.base is not input._k.base:
+    if mask._kernels.base is not input._kernels.base:
         mask = mask.to(input.device)
-    return _masked_select(source, mask._k.nonzero(expand(mask, shape)._array))
+    return _masked_select(source, mask._kernels.nonzero(expand(mask, shape)._array))
 
 
 @op(
@@ -633,7 +633,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
                 "Batching rule not implemented for aten::nonzero_numpy. We could not generate a fallback."
             )
         refuse_dynamic("nonzero")
-    k = input._k
+    k = input._kernels
     source = input if input.ndim else reshape(input, 1)
     columns = [wrap_array(each, k) for each in k.nonzero(source._array)]
     if not as_tuple:

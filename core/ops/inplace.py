@@ -65,7 +65,7 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
     k = dispatch.common_kernels(op.written_name, inputs)
     if k.level or op.raw:
         inputs = at_level_of(op, target, inputs, [each for name in op.raw for each in values[name]])
-        k = target._k
+        k = target._kernels
     tangents = _tangents(op, inputs, values) if mode.dual else {}
     records = mode.grad and bool(op.vjp) and target.dtype.is_differentiable
     records = records and any(getattr(each, "requires_grad", False) for each in inputs)
@@ -103,7 +103,7 @@ def _remember_break(name: str, inputs: Sequence[Any], target: Tensor, grad: bool
     if own_edge(target) is None:
         within = any(isinstance(each, Tensor) and own_edge(each) is not None for each in inputs)
         target._break = first_break(name, inputs, within, target.dtype, False, grad)
-        view = None if target._break is None or target._meta is None else target._meta.view
+        view = None if target._break is None or target._tensor_meta is None else target._tensor_meta.view
         if view is not None and own_edge(view.base) is None:
             view.base._break = view.base._break or target._break
 
@@ -124,7 +124,7 @@ def _tangents(op: Op, inputs: Sequence[Any], values: dict[str, Any]) -> dict[Lev
     target = inputs[0]
     check_writable_tangents(target)
     if current_mode().grad:  # The graph of the tangents saves the target and its tangents as they are before the write.
-        kept = _kept(target._k, target._array, target)
+        kept = _kept(target._kernels, target._array, target)
         inputs = [kept if each is target else each for each in inputs]
     arguments = iter(inputs)
     functional = dispatch.call(op, *(next(arguments) if n in op.kinds else values[n] for n in op.signature.parameters))
@@ -181,7 +181,7 @@ class Target(Tensor):
     @classmethod
     def of(cls, tensor: Tensor, recorded: bool) -> Target:
         edge = tensor._edge if recorded else own_edge(tensor)
-        made = cls._restore(tensor._array, tensor._k, edge, tensor._meta)
+        made = cls._restore(tensor._array, tensor._kernels, edge, tensor._tensor_meta)
         made.tensor = tensor
         return made
 
@@ -211,7 +211,9 @@ def in_place_of_composite(name: str, function: Callable[..., Any]) -> Callable[.
 
     def in_place(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         mode = current_mode()
-        if self._meta is not None and self._meta.view is not None:  # refused before it is asked where it comes from
+        if (
+            self._tensor_meta is not None and self._tensor_meta.view is not None
+        ):  # refused before it is asked where it comes from
             check_writable(self, mode, mode.grad and self.requires_grad)
         result = function(Target.of(self, mode.grad), *args, **kwargs)
         if result is not self:
@@ -314,7 +316,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     """
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
-    if src._k is not self._k and src._k.base is not self._k.base:
+    if src._kernels is not self._kernels and src._kernels.base is not self._kernels.base:
         src = src.to(self.device)
     shape, given = tuple(self._array.shape), tuple(src._array.shape)
     if given != shape:
@@ -359,7 +361,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
                 f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions."
             )
         return call_inplace(_fill_tensor_op, self, value)
-    if fits(value, self._k, self._array.dtype):
+    if fits(value, self._kernels, self._array.dtype):
         return call_inplace(_fill_op, self, value)
     if not isinstance(value, (bool, int, float, complex)) and not hasattr(value, "item"):
         got = described(value)

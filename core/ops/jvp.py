@@ -235,7 +235,7 @@ def _sum(one: Any, other: Any) -> Any:
 
 
 def _zeros_like(tensor: Tensor) -> Tensor:
-    return wrap_array(tensor._k.zeros_like(tensor._array), tensor._k)
+    return wrap_array(tensor._kernels.zeros_like(tensor._array), tensor._kernels)
 
 
 def _probe(output: Tensor) -> Tensor | None:

@@ -104,14 +104,14 @@ def implemented(kernel: str, tensor: Tensor) -> None:
 
 def is_finite(tensor: Tensor) -> bool:
     """Whether all elements are; inside `vmap`, those of all samples."""
-    return everywhere(tensor._k, tensor._k.isfinite(tensor._array))
+    return everywhere(tensor._kernels, tensor._kernels.isfinite(tensor._array))
 
 
 def zero_pivots(A: Tensor) -> list[int]:
     """Of each matrix, which pivot of its elimination is the first that is zero, from 1; 0 if none is."""
     A = bare(A)
-    packed = A._k.lu(A._array)[0]
-    pivots = A._k.to_host(A._k.diagonal(packed, 0, A.ndim - 2, A.ndim - 1))
+    packed = A._kernels.lu(A._array)[0]
+    pivots = A._kernels.to_host(A._kernels.diagonal(packed, 0, A.ndim - 2, A.ndim - 1))
     rows = pivots.reshape(-1, pivots.shape[-1]).tolist() if pivots.size else []
     return [next((i for i, each in enumerate(row, 1) if each == 0), 0) for row in rows]
 

@@ -527,7 +527,7 @@ _INDEFINITE = (
 
 def _minors(factors: Tensor, A: Tensor) -> list[int]:
     """Of each matrix, the order of the first leading minor that is not positive definite; 0 if all are."""
-    k, array, n = bare(A)._k, bare(A)._array, A.shape[-1]
+    k, array, n = bare(A)._kernels, bare(A)._array, A.shape[-1]
     lead = (slice(None),) * (bare(A).ndim - 2)
     found: list[int] = []
     for order in range(1, n + 1):

@@ -40,10 +40,10 @@ def at_level_of(op: Op, target: Tensor, inputs: Sequence[Any], raw: Sequence[Any
         If one of them differs by sample at a level at which the target does not.
     """
     _raise_if_made_inside(target, inputs)
-    k = target._k
+    k = target._kernels
     found: list[Any] = [_as_it_was(target)]
     for each in inputs[1:]:
-        while isinstance(each, Tensor) and each._k.level > k.level:
+        while isinstance(each, Tensor) and each._kernels.level > k.level:
             if each._array.mapped:
                 _refuse(op, target, each)
             each = each._array.value
@@ -69,8 +69,8 @@ def _raise_if_made_inside(target: Tensor, inputs: Sequence[Any]) -> None:
     if derivative is None or len(cell) < 3 or cell[2] < derivative.number:
         return
     for table in outside:
-        if getattr(table, "level", 0) > target._k.level and any(
-            getattr(each, "_k", None) is table
+        if getattr(table, "level", 0) > target._kernels.level and any(
+            getattr(each, "_kernels", None) is table
             and not each._array.mapped
             and (own_edge(each) is not None or tangents_of(each))
             for each in inputs
@@ -79,7 +79,7 @@ def _raise_if_made_inside(target: Tensor, inputs: Sequence[Any]) -> None:
 
 
 def _raise_to(table: Any, target: Tensor) -> None:
-    meta, k = target._meta, target._k
+    meta, k = target._tensor_meta, target._kernels
     storage = None if meta is None else meta.storage
     base = target if meta is None or meta.view is None else meta.view.base
     inner = wrap_array(base._array if storage is None else storage.array, k)
@@ -89,10 +89,10 @@ def _raise_to(table: Any, target: Tensor) -> None:
     if storage is not None:
         storage.array = lifted
     for each, array in [(target, lifted)] if storage is None else list(storage.arrays(table)):
-        each._k, each._edge = table, None
+        each._kernels, each._edge = table, None
         each._set_array(array)
-        if each._meta is not None:
-            each._meta.tangents = None
+        if each._tensor_meta is not None:
+            each._tensor_meta.tangents = None
 
 
 def _as_it_was(target: Tensor) -> Tensor:
@@ -100,17 +100,17 @@ def _as_it_was(target: Tensor) -> Tensor:
 
     If that is written to a tensor outside of the `vmap` too, what the graph there saves of the old one is a copy.
     """
-    storage = None if target._meta is None else target._meta.storage
-    if not target._k.level or storage is None or type(storage) is Storage or not current_mode().grad:
+    storage = None if target._tensor_meta is None else target._tensor_meta.storage
+    if not target._kernels.level or storage is None or type(storage) is Storage or not current_mode().grad:
         return target
     array = target._array
     value = array.value
     if not value.requires_grad:
         return target
-    kept = wrap_array(value._k.copy(value._array) if value._k.mutable else value._array, value._k)
+    kept = wrap_array(value._kernels.copy(value._array) if value._kernels.mutable else value._array, value._kernels)
     kept._edge = value._edge
     move_tangents(value, kept)
-    made = wrap_array(target._k.wrap(kept, array.mapped), target._k)
+    made = wrap_array(target._kernels.wrap(kept, array.mapped), target._kernels)
     made._edge = target._edge
     move_tangents(target, made)
     return made
@@ -118,7 +118,7 @@ def _as_it_was(target: Tensor) -> Tensor:
 
 def whole(target: Tensor, result: Any) -> Any:
     """The result of an in-place operator on a tensor that differs by sample, even where it does not: it may later."""
-    k = target._k
+    k = target._kernels
     if k.level and target._array.mapped and not result.mapped:
         return k.wrap(k.spread(result), True)
     return result
@@ -127,7 +127,7 @@ def whole(target: Tensor, result: Any) -> Any:
 def _refuse(op: Op, target: Tensor, other: Tensor | None) -> NoReturn:
     name = op.bare_name.removesuffix("_tensor").removesuffix("_number")
     if name in _OF_SHAPE and other is not None:
-        shape = [other._k.size, *other.shape]
+        shape = [other._kernels.size, *other.shape]
         raise RuntimeError(f"output with shape {list(target.shape)} doesn't match the broadcast shape {shape}")
     level = "in a vmap"
     if name in _OF_ARITHMETIC:
@@ -135,7 +135,10 @@ def _refuse(op: Op, target: Tensor, other: Tensor | None) -> NoReturn:
     elif name in _BY_NAME:
         called = f"{name}_"
     else:
-        called, level = f"aten::{name}_", f"at level {target._k.level + 1 if other is None else other._k.level}"
+        called, level = (
+            f"aten::{name}_",
+            f"at level {target._kernels.level + 1 if other is None else other._kernels.level}",
+        )
     refuse_write(called, level)
 
 

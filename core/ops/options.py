@@ -98,7 +98,9 @@ def destination(name: str, options: Options, like: Tensor | None = None) -> Dest
         return _into(name, out, wanted, requires_grad, began)
     if like is not None:
         wanted = wanted or like.dtype
-        return Destination(name, wanted, like._k if where is None else kernels_of(where), requires_grad, None, began)
+        return Destination(
+            name, wanted, like._kernels if where is None else kernels_of(where), requires_grad, None, began
+        )
     return Destination(name, wanted, kernels_of(where), requires_grad, None, began)
 
 
@@ -107,7 +109,7 @@ def _into(name: str, out: Any, wanted: dtype | None, requires_grad: bool, began:
         raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
     if wanted is not None and wanted is not out.dtype:
         raise RuntimeError(f"dtype {wanted.type_name} does not match dtype of out parameter ({out.dtype.type_name})")
-    return Destination(name, out.dtype, out._k, requires_grad, out, began)
+    return Destination(name, out.dtype, out._kernels, requires_grad, out, began)
 
 
 _PYTHON_TYPES: dict[Any, dtype] = {bool: bool_, int: int64, float: float64, complex: complex128}

@@ -140,7 +140,7 @@ def _unsafe(views: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Tensors in the memory of these views, which the graph does not take for views; each has versions of its own."""
     made, inference = [], current_mode().inference
     for each in views:
-        own = Tensor._restore(each._array, each._k, None if each._edge is UNTRACKED else each._edge, None)
+        own = Tensor._restore(each._array, each._kernels, None if each._edge is UNTRACKED else each._edge, None)
         own._break = each._break
         if inference:
             own._cell = INFERENCE

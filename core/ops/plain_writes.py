@@ -33,7 +33,7 @@ def is_plain(target: Tensor, mode: Mode) -> bool:
         return False
     if mode is GRAD and target._edge is not None:
         return False
-    k, meta = target._k, target._meta
+    k, meta = target._kernels, target._tensor_meta
     if not k.mutable or type(target._cell) is not list:
         return False
     return meta is None or meta.storage is None or 0 not in k.strides(target._array)
@@ -43,7 +43,7 @@ def wrote(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> bool:
     """Write the result of `op` into its first input, if that is an ordinary write; whether it was, and is done."""
     if op.raw or not is_plain(target, mode):
         return False
-    k, array = target._k, target._array
+    k, array = target._kernels, target._array
     inputs = _inputs(op, target, rest, mode)
     if inputs is None:
         return False
@@ -74,12 +74,12 @@ def assigned(target: Tensor, key: Any, value: Any) -> bool:
     mode = current_mode()
     if not is_plain(target, mode) or not all(map(_is_basic, key if type(key) is tuple else (key,))):
         return False
-    k, array, name = target._k, target._array, "fill_"
+    k, array, name = target._kernels, target._array, "fill_"
     if type(value) in _PLAIN:
-        meta, own, name = value._meta, target._meta, "copy_"
+        meta, own, name = value._tensor_meta, target._tensor_meta, "copy_"
         shares = own is not None and own.storage is not None and meta is not None and meta.storage is own.storage
         records = mode is GRAD and value._edge is not None
-        if value._k is not k or value._array.dtype is not array.dtype or shares or records:
+        if value._kernels is not k or value._array.dtype is not array.dtype or shares or records:
             return False
         given = value._array
     elif fits(value, k, array.dtype):
@@ -113,18 +113,18 @@ def fits(value: Any, k: Any, native: Any) -> bool:
 
 def _inputs(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> list[Any] | None:
     """The inputs as a kernel takes them; None if an argument is out of the ordinary."""
-    k, array, meta = target._k, target._array, target._meta
+    k, array, meta = target._kernels, target._array, target._tensor_meta
     dtype = array.dtype
     storage = None if meta is None else meta.storage
     numbers = (int, float) if dtype in k.floats else (int,)
     found = [array]
     for (_, kind), value in zip(op.arguments[1:], rest, strict=True):
         if type(value) in _PLAIN:
-            if kind is None or value._k is not k or value._array.dtype is not dtype:
+            if kind is None or value._kernels is not k or value._array.dtype is not dtype:
                 return None
             if mode is GRAD and value._edge is not None:
                 return None
-            meta = value._meta
+            meta = value._tensor_meta
             if storage is not None and meta is not None and meta.storage is storage and value is not target:
                 return None  # parts of one memory may overlap
             found.append(value._array)
@@ -159,7 +159,7 @@ def _leave_break(name: str, target: Tensor, rest: tuple[Any, ...]) -> None:
             if type(each) in _PLAIN and (each._break is not None or each._edge is not None):
                 found = each._break or break_at(name, NOT_RECORDED)
                 target._break = found
-                if target._meta is not None and target._meta.view is not None:
-                    base = target._meta.view.base
+                if target._tensor_meta is not None and target._tensor_meta.view is not None:
+                    base = target._tensor_meta.view.base
                     base._break = base._break or found
                 return

@@ -72,7 +72,7 @@ class Packed:
         if self.shape is None:
             return made
         broadcast_shapes(self.shape, tuple(made._array.shape))
-        return made if made._array.dtype == self.dtype else made.to(DTYPES[made._k.names[self.dtype]])
+        return made if made._array.dtype == self.dtype else made.to(DTYPES[made._kernels.names[self.dtype]])
 
 
 class Dual:
@@ -143,7 +143,7 @@ class Plan:
             elif kind == "shape":
                 saved.append(None if arrays[index] is None else tuple(arrays[index].shape))
             elif kind == "transposed":
-                saved.append(is_transposed(inputs[index]._k, arrays[index]))
+                saved.append(is_transposed(inputs[index]._kernels, arrays[index]))
             elif kind == "dtype":
                 saved.append(inputs[index]._array.dtype)
             elif kind == "shapes":
@@ -231,7 +231,7 @@ class Plan:
         for position, index in self._tensor_positions():
             kind, number, _ = self.sources[index]
             source = outputs[number] if kind == "result" else inputs[number]
-            meta = getattr(source, "_meta", None)
+            meta = getattr(source, "_tensor_meta", None)
             if meta is None or meta.tangents is None:
                 continue
             if type(saved[position]) is Packed:

@@ -78,7 +78,7 @@ def deliver(name: str, out: Any, result: Any) -> Any:
         raise RuntimeError(
             f"result type {result.dtype.type_name} can't be cast to the desired output type {out.dtype.type_name}"
         )
-    array = as_dtype(out._k, result._array, out._array.dtype)
+    array = as_dtype(out._kernels, result._array, out._array.dtype)
     if tuple(array.shape) == tuple(out._array.shape):
         refuse_overlap(out, ())
         out._write(array)
@@ -95,7 +95,7 @@ def category(K: Any, x: Any) -> Category:
 
 def native(input: Any, type_: dtype | None) -> Any:
     """The backend's own type for one of ours."""
-    return None if type_ is None else input._k.dtypes[type_.name]
+    return None if type_ is None else input._kernels.dtypes[type_.name]
 
 
 def summed_as(input: Any, type_: dtype | None) -> Any:
@@ -147,4 +147,4 @@ def expand(K: Any, x: Any, shape: tuple[int, ...], dims: tuple[int, ...], keepdi
 def _zeros_like(x: Any) -> Any:
     from retrograd.tensor import wrap_array
 
-    return wrap_array(x._k.zeros_like(x._array), x._k)
+    return wrap_array(x._kernels.zeros_like(x._array), x._kernels)

@@ -13,7 +13,7 @@ def of_type(input: Tensor, type_: dtype) -> Tensor:
     """The memory of `input`, as elements of a type: outside of the graph, and a write to either is one to both."""
     if type_ is input.dtype:
         return input._alias()
-    k = input._k
+    k = input._kernels
     if input.is_conj():
         raise RuntimeError(
             "torch.Tensor.view is not supported for conjugate view tensors when converting to a different dtype."

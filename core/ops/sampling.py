@@ -60,7 +60,7 @@ def _destination(name: str, options: Options, like: Tensor | None = None) -> Des
 def _at_drawing_level(*tensors: Any) -> Any:
     """Tensors to draw from; inside `vmap` those of its level. Numbers are left as they are."""
     leader = next(each for each in tensors if isinstance(each, Tensor))
-    k = drawing_level(leader._k)
+    k = drawing_level(leader._kernels)
     if not k.level:
         return tensors
     lifted = tuple(k.lift(each) if isinstance(each, Tensor) else each for each in tensors)
@@ -269,13 +269,13 @@ _NORMAL_BY_STD = _forgetting("_normal_by_std", "NormalBackward2")
 
 def _drawn(operator: Op, input: Tensor, array: Any) -> Tensor:
     """The numbers in `array` as what `operator` gives for `input`."""
-    result: Tensor = publics[operator.name](input, wrap_array(array, drawing_level(input._k)))
+    result: Tensor = publics[operator.name](input, wrap_array(array, drawing_level(input._kernels)))
     return result
 
 
 def _probabilities(p: Tensor) -> Any:
     """The array of `p`, checked to lie in [0, 1]."""
-    k = p._k
+    k = p._kernels
     if not everywhere(k, k.logical_and(p._array >= 0, p._array <= 1)):
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
     return p._array
@@ -287,7 +287,7 @@ def _check_p(p: float) -> None:
 
 
 def _lifted_to(self: Tensor, p: Tensor) -> Tensor:
-    return self._k.lift(p) if self._k.level else p
+    return self._kernels.lift(p) if self._kernels.level else p
 
 
 def _coins(p: Tensor, k: Any, shape: tuple[int, ...], source: Generator) -> Any:
@@ -316,7 +316,7 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = Non
     source = _source("bernoulli", generator)
     p = p if p is None else as_number("bernoulli", p, "p", 2)
     (input,) = _at_drawing_level(input) if p is None else (input,)
-    k, shape = drawing_level(input._k), tuple(input._array.shape)
+    k, shape = drawing_level(input._kernels), tuple(input._array.shape)
     if p is None:
         if not input.is_floating_point():
             raise NotImplementedError(f"\"bernoulli_tensor_cpu_p_\" not implemented for '{input.dtype.type_name}'")
@@ -369,7 +369,7 @@ def _check_std(name: str, std: Any) -> None:
 def _normal_by_tensors(mean: Any, std: Any, source: Generator) -> Tensor:
     mean, std = _at_drawing_level(mean, std)
     leader: Tensor = mean if isinstance(mean, Tensor) else std
-    k = leader._k
+    k = leader._kernels
     if isinstance(std, Tensor):
         if not everywhere(k, k.logical_not(std._array < 0)):
             raise RuntimeError("normal expects all elements of std >= 0.0")
@@ -427,7 +427,7 @@ def multinomial(
     """
     _check_weights(input, num_samples, replacement)
     (input,) = _at_drawing_level(input)
-    k, source = input._k, _source("multinomial", generator)
+    k, source = input._kernels, _source("multinomial", generator)
     wide = k.dtypes["float64"]
     weights = k.reshape(k.astype(input._array, wide), (-1, input._array.shape[-1]))
     rows, categories = weights.shape
@@ -488,7 +488,7 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     if not input.is_floating_point():
         raise NotImplementedError(f"\"poisson_cpu\" not implemented for '{input.dtype.type_name}'")
     (input,) = _at_drawing_level(input)
-    k, source = input._k, _source("poisson", generator)
+    k, source = input._kernels, _source("poisson", generator)
     wide = k.dtypes["float64"]
     rates = k.astype(input._array, wide)
     if not everywhere(k, k.logical_not(rates < 0)):
@@ -522,13 +522,13 @@ def _begin(self: Tensor) -> tuple[Any, tuple[int, ...]]:
     mode = current_mode()
     check_writable(self, mode, mode.grad and self.requires_grad)
     _check_level(self)
-    return self._k, tuple(self._array.shape)
+    return self._kernels, tuple(self._array.shape)
 
 
 def _check_level(self: Tensor) -> None:
     """Refuse to draw other numbers for each sample of a `vmap` into a tensor that they share."""
-    level = drawing_level(self._k)
-    if level.level and level.randomness == "different" and not (self._k is level and self._array.mapped):
+    level = drawing_level(self._kernels)
+    if level.level and level.randomness == "different" and not (self._kernels is level and self._array.mapped):
         raise RuntimeError(
             "vmap: Cannot ask for different inplace randomness on an unbatched tensor. This will appear like same "
             "randomness. If this is necessary for your usage, please file an issue with functorch."
@@ -537,7 +537,7 @@ def _check_level(self: Tensor) -> None:
 
 def _overwrite(self: Tensor, name: str, array: Any) -> Tensor:
     """Write drawn numbers into a tensor, as the in-place operator `name`."""
-    k = self._k
+    k = self._kernels
     own = self._array.dtype
     fitting = array if array.dtype == own else k.astype(array, own)
     return call_inplace(_IN_PLACE[name], self, wrap_array(fitting, k))

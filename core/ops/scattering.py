@@ -149,7 +149,7 @@ def _index_reduce(K, self: Array, dim: int, index: Array, src: Array, reduce: st
 
 @graph_kernel("scatter_reduce")
 def _graph_scatter_reduce(x: Tensor, positions: Any, values: Tensor, axis: int, reduce: str) -> Tensor:
-    index = positions if isinstance(positions, Tensor) else wrap_array(positions, x._k)
+    index = positions if isinstance(positions, Tensor) else wrap_array(positions, x._kernels)
     return _scatter_reduce(x, axis, index, values, reduce, True)
 
 

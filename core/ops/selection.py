@@ -706,7 +706,7 @@ def _check_quantile(input: Any, q: Any, interpolation: str) -> None:
             raise RuntimeError(f"quantile() q must be in the range [0, 1] but got {q:g}")
     elif q.dtype is not input.dtype:
         raise RuntimeError("quantile() q tensor must be same dtype as the input tensor")
-    elif not everywhere(q._k, q._k.logical_and(q._array >= 0, q._array <= 1)):
+    elif not everywhere(q._kernels, q._kernels.logical_and(q._array >= 0, q._array <= 1)):
         raise RuntimeError("quantile() q values must be in the range [0, 1]")
     if interpolation not in _INTERPOLATIONS:
         raise RuntimeError(

@@ -59,14 +59,14 @@ def make_view(
     mode = current_mode()
     if mode.profiler is not None:
         return mode.profiler.call(operator_name(name), make_view, source, name, *steps, creation=creation, **arguments)
-    k = source._k
+    k = source._kernels
     array = source._array
     made = object.__new__(Tensor)
-    made._k, made._cell = k, source._cell
-    made._edge = made._break = made._meta = None
+    made._kernels, made._cell = k, source._cell
+    made._edge = made._break = made._tensor_meta = None
     share(source, made)
-    meta: Any = made._meta
-    own = source._meta.view  # type: ignore[union-attr]  # which `share` has made
+    meta: Any = made._tensor_meta
+    own = source._tensor_meta.view  # type: ignore[union-attr]  # which `share` has made
     way = None if own is None else own.chain
     for step in steps:
         shape = tuple(array.shape)
@@ -99,7 +99,7 @@ def make_view(
 
 
 def _view_of(source: Tensor, chain: Chain | None, creation: str | None, name: str, mode: Any) -> View:
-    own = None if source._meta is None else source._meta.view
+    own = None if source._tensor_meta is None else source._tensor_meta.view
     if not mode.grad:
         creation = "inference" if mode.inference else "no_grad"
     version = 0 if source.is_inference() else source._cell[0]
@@ -119,7 +119,7 @@ def make_views(source: Tensor, name: str, steps: Sequence[Step], **arguments: An
     views = [make_view(source, name, step, creation="multi", recorded=False) for step in steps]
     if edge is not None:
         outputs = max(len(steps), 1)
-        node = make_views_node(view_class(name, outputs), tuple(steps), source._array, edge, source._k, arguments)
+        node = make_views_node(view_class(name, outputs), tuple(steps), source._array, edge, source._kernels, arguments)
         for position, view in enumerate(views):
             view._edge = (node, position)
     return tuple(views)

@@ -96,7 +96,7 @@ def _edge_in_between(
     """What is not recorded still has to give a node gradients of the shape that its output had."""
     if not has_node(tensor) or tensor._own_meta().view is not None:
         return None
-    return make_view_node(view_class(node_name), (step,), tensor._array, tensor._edge, tensor._k, arguments), 0
+    return make_view_node(view_class(node_name), (step,), tensor._array, tensor._edge, tensor._kernels, arguments), 0
 
 
 def _lead_back(base: Tensor, made: Tensor, step: Permute | Reshape | AsStrided) -> None:
@@ -166,7 +166,7 @@ def as_strided_(self: Tensor, size: Sequence[int], stride: Sequence[int], storag
     """
     _check(self)
     sizes, strides, offset = strided_layout(self, size, stride, storage_offset)
-    meta = self._meta
+    meta = self._tensor_meta
     shared = None if meta is None else meta.storage
     alone = shared is None or not any((view := each._own_meta().view) and view.base is self for each in shared.live())
     if alone and self._layout().is_contiguous() and (meta is None or (meta.view is None and meta.chain is None)):

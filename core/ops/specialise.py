@@ -176,13 +176,13 @@ def _fast_path(op: Op) -> list[str]:
     lead = must[0]
     first = inputs[lead]
     body = [f"    if type({first}) is Tensor or type({first}) is Parameter:"]
-    body += [f"        k = {first}._k; a{lead} = {first}._array; d = a{lead}.dtype", "        if d in k.floats:"]
+    body += [f"        k = {first}._kernels; a{lead} = {first}._array; d = a{lead}.dtype", "        if d in k.floats:"]
     if len(inputs) == 1:
         body += _indent(_compute(op, (True,)), 12)
         return body + _discrete_path(op, "True", "True")
     others = [(i, name) for i, name in enumerate(inputs) if i != lead]
     tests = " and ".join(
-        f"(type({name}) is Tensor or type({name}) is Parameter) and {name}._k is k" for _, name in others
+        f"(type({name}) is Tensor or type({name}) is Parameter) and {name}._kernels is k" for _, name in others
     )
     body.append(f"            if {tests}:")
     arrays = "; ".join(f"a{i} = {name}._array" for i, name in others)
@@ -233,7 +233,8 @@ def _compute_discrete(op: Op, tensors: list[str]) -> list[str]:
         f"        y = {_general_call(op)}",
         f"    except Exception: {given}",
         "    if type(y) is not k.array_type: y = k.as_array(y)",
-        "    out = new(Tensor); out._array = y; out._k = k; out._cell = [0]; out._meta = out._edge = None",
+        "    out = new(Tensor); out._array = y; out._kernels = k; out._cell = [0]",
+        "    out._tensor_meta = out._edge = None",
         f"    out._break = {breaks} or None",
         "    if births: note_birth(out)",
         "    return out",
@@ -247,16 +248,17 @@ def _list_path(op: Op) -> list[str]:
     return [
         "    mode = current_mode()",
         f"    if type({name}) is list and {name} and (mode is GRAD or mode is NO_GRAD):",
-        f"        k = getattr({name}[0], '_k', None); a0 = []; edge = why = None",
+        f"        k = getattr({name}[0], '_kernels', None); a0 = []; edge = why = None",
         f"        for each in {name}:",
-        "            if (type(each) is not Tensor and type(each) is not Parameter) or each._k is not k: break",
+        "            if (type(each) is not Tensor and type(each) is not Parameter) or each._kernels is not k: break",
         "            a0.append(each._array); edge = edge or each._edge; why = why or each._break",
         "        else:",
         "            if edge is None or mode is NO_GRAD:",
         f"                try: y = {_general_call(op)}",
         f"                except Exception: return call(op, {_arguments(op)})",
         "                if type(y) is not k.array_type: y = k.as_array(y)",
-        "                out = new(Tensor); out._array = y; out._k = k; out._cell = [0]; out._meta = out._edge = None",
+        "                out = new(Tensor); out._array = y; out._kernels = k; out._cell = [0]",
+        "                out._tensor_meta = out._edge = None",
         "                out._break = why or (NO_EDGE if edge else None)",
         "                if births: note_birth(out)",
         "                return out",
@@ -277,7 +279,7 @@ def _compute(op: Op, tensors: tuple[bool, ...]) -> list[str]:
     lines += [f"try: y = {_kernel_call(op)}", f"except Exception: return call(op, {_arguments(op)})"]
     lines += [
         "if type(y) is not k.array_type: y = k.as_array(y)",
-        "out = new(Tensor); out._array = y; out._k = k; out._cell = [0]; out._meta = out._break = None",
+        "out = new(Tensor); out._array = y; out._kernels = k; out._cell = [0]; out._tensor_meta = out._break = None",
         "if births: note_birth(out)",
     ]
     given = [name for name, is_tensor in zip(inputs, tensors, strict=True) if is_tensor]

@@ -54,7 +54,7 @@ def _strided_view(input: Tensor, name: str, place: Layout, **arguments: Any) -> 
         base, begin = _whole_memory(base), place.offset
         layout, before = _elements_as_of(base, input)
     steps = (*before, AsStrided(place.shape, place.strides, begin))
-    view = None if input._meta is None else input._meta.view
+    view = None if input._tensor_meta is None else input._tensor_meta.view
     return make_view(base, name, *steps, creation=None if view is None else view.creation, **arguments)
 
 
@@ -101,7 +101,7 @@ def _seen_whole(input: Tensor) -> Tensor:
         return base if edge is not None else input
     if edge is not None and isinstance(edge[0], AccumulateGrad):
         leaf = edge[0].variable
-        shares = leaf._meta is not None and leaf._meta.storage is input._meta.storage  # type: ignore[union-attr]
+        shares = leaf._tensor_meta is not None and leaf._tensor_meta.storage is input._tensor_meta.storage  # type: ignore[union-attr]
         if shares and leaf.requires_grad:  # else it was told off since
             leaf._cell = input._cell  # which one that the program has dropped, and is made anew, does not know
             return leaf
@@ -117,7 +117,7 @@ def _whole_memory(tensor: Tensor) -> Tensor:
     """All of the memory that a tensor, which looks at a part of it, shares; outside of the graph."""
     if tensor.requires_grad or tangents.tangents_of(tensor):
         raise RuntimeError("as_strided() of a part of a memory is not recorded, if it goes beyond the part")
-    whole = Tensor._restore(tensor._own_meta().storage.array, tensor._k, None, None)  # type: ignore[union-attr]
+    whole = Tensor._restore(tensor._own_meta().storage.array, tensor._kernels, None, None)  # type: ignore[union-attr]
     whole._cell = tensor._cell
     share(tensor, whole)
     whole._own_meta().chain = None
@@ -126,7 +126,7 @@ def _whole_memory(tensor: Tensor) -> Tensor:
 
 def _elements_in(shared: Storage, input: Tensor) -> int:
     """How many elements like those of a tensor its memory holds."""
-    holder = dtypes.DTYPES[input._k.names[shared.array.dtype]]
+    holder = dtypes.DTYPES[input._kernels.names[shared.array.dtype]]
     return prod(shared.array.shape) * holder.itemsize // input.element_size()
 
 
@@ -138,7 +138,7 @@ def strided_layout(
     size, stride = tuple(size), tuple(stride)
     if any(each < 0 for each in stride):
         raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}")
-    shared = None if input._meta is None else input._meta.storage
+    shared = None if input._tensor_meta is None else input._tensor_meta.storage
     count = input.numel() if shared is None else _elements_in(shared, input)
     needed = offset + _span(size, stride)
     if 0 not in size and needed > count:

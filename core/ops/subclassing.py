@@ -21,10 +21,10 @@ def _under(cls: Any, source: Tensor) -> Any:
             "Creating a Tensor subclass from a class that does not inherit from Tensor is not possible. Make sure your "
             "class inherits from Tensor."
         )
-    made = cls._restore(source._array, source._k, source._edge, None)
+    made = cls._restore(source._array, source._kernels, source._edge, None)
     made._cell = source._cell
     share(source, made)
-    made._meta.view = source._meta.view  # type: ignore[union-attr]  # which `share` has made
+    made._tensor_meta.view = source._tensor_meta.view  # type: ignore[union-attr]  # which `share` has made
     return made
 
 
@@ -53,7 +53,7 @@ def _make_subclass(
     if require_grad and not data.dtype.is_differentiable:
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
     made = _under(cls, data.detach())
-    made._meta.view = None  # of a leaf
+    made._tensor_meta.view = None  # of a leaf
     made._set_requires_grad(require_grad)
     return made
 

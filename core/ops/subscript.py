@@ -86,8 +86,8 @@ def _selected(self: Tensor, key: tuple[int | slice, ...]) -> Tensor:
 
 def _picked(self: Tensor, key: Tensor) -> Tensor | None:
     """What one mask, or one tensor of positions that are all from the front, picks; None in any other case."""
-    k, array, shape = self._k, key._array, self._array.shape
-    if key._k is not k or k.level or not array.shape or not shape:
+    k, array, shape = self._kernels, key._array, self._array.shape
+    if key._kernels is not k or k.level or not array.shape or not shape:
         return None
     if key.dtype is dtypes.bool_:
         ndim = len(array.shape)
@@ -134,7 +134,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
 def _assignable(self: Tensor, value: Any) -> Any:
     """A value to assign: a tensor, or a number that fits the type of `self`."""
     if isinstance(value, Tensor):
-        return value.to(self.device) if value._k.base is not self._k.base and value.ndim == 0 else value
+        return value.to(self.device) if value._kernels.base is not self._kernels.base and value.ndim == 0 else value
     if not isinstance(value, bool) and isinstance(value, Integral):
         value = as_index(value)
         if not -(2**63) <= value < 2**63:
@@ -331,7 +331,7 @@ def _select_checked(viewed: Tensor, dim: int, index: int, position: int) -> Tens
 
 
 def _true_or_false(self: Tensor, value: bool) -> Tensor:
-    k = self._k
+    k = self._kernels
     return wrap_array(k.zeros((1 if value else 0,), k.dtypes["int64"]), k)
 
 
@@ -354,7 +354,7 @@ def _index_tensors(viewed: Tensor, dim: int, item: Tensor) -> list[Tensor]:
         if is_mapped(item):
             _refuse_mask()
         item = _beside(item, viewed)
-        return [wrap_array(each, item._k) for each in item._k.nonzero(item._array)]
+        return [wrap_array(each, item._kernels) for each in item._kernels.nonzero(item._array)]
     if item.dtype.category is not dtypes.Category.INTEGER:
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     item = _beside(item, viewed)
@@ -374,7 +374,7 @@ def _refuse_mask() -> NoReturn:
 
 def _beside(item: Tensor, viewed: Tensor) -> Tensor:
     """An index tensor on the backend of what it indexes; inside `vmap` one from outside stays there."""
-    if item._k.base is viewed._k.base:
+    if item._kernels.base is viewed._kernels.base:
         return item
     return item.to(viewed.device)
 
@@ -421,8 +421,8 @@ def index(input: Tensor, indices: Sequence[Tensor | None], masks: Masks = ()) ->
 
 def lifted_to(input: Tensor, others: Sequence[Tensor | None]) -> Tensor:
     """`input` at the innermost level of `vmap` that one of the others belongs to."""
-    deepest = max((each._k for each in (input, *others) if each is not None), key=lambda k: k.level)
-    if deepest is input._k or isinstance(input, inplace.Target):
+    deepest = max((each._kernels for each in (input, *others) if each is not None), key=lambda k: k.level)
+    if deepest is input._kernels or isinstance(input, inplace.Target):
         return input
     return deepest.lift(input) if deepest.level else input
 
@@ -442,7 +442,7 @@ def raw_indices(input: Tensor, indices: Sequence[Tensor | None]) -> Any:
         elif reads:
             raw.append(_in_range(each, dim, shape[dim]))
         else:
-            raw.append(each._k.zeros(joint, each._k.dtypes["int64"]))
+            raw.append(each._kernels.zeros(joint, each._kernels.dtypes["int64"]))
     while raw and raw[-1] is None:
         raw.pop()
     return tuple(raw)
@@ -450,7 +450,7 @@ def raw_indices(input: Tensor, indices: Sequence[Tensor | None]) -> Any:
 
 def _in_range(index: Tensor, dim: int, size: int) -> Any:
     """The array of an index of a dimension, without negative positions."""
-    array, k = index._array, index._k
+    array, k = index._array, index._kernels
     low, high = extremes(index)
     if low < -size or high >= size:
         wrong = high if high >= size else low
@@ -509,7 +509,7 @@ def _put_at(self: Tensor, indices: list[Tensor | None], masks: Masks, values: Te
     dims = expanded_dims(self)
     if not dims and (overlapping := expanded.in_memory(self)):
         memory, places = overlapping
-        at = wrap_array(places._k.index(places._array, raw), places._k)
+        at = wrap_array(places._kernels.index(places._array, raw), places._kernels)
         index_put_(memory, (at,), expand(values, at.shape), accumulate)
         return self
     if dims:
@@ -528,7 +528,7 @@ def _put_folded(
 
     Of the values for one element in memory the last remains, or all are added.
     """
-    raw, k = list(raw), self._k
+    raw, k = list(raw), self._kernels
     # Each dimension that is not indexed stands in the result under its number, as a negative one.
     places = _indexed_shape(tuple(~i for i in range(self.ndim)), raw)
     for dim in dims:

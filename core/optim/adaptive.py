@@ -120,7 +120,7 @@ class Adagrad(RuleOptimizer):
                 self.state_of(p, group)
 
     def initial(self, name: str, param: Tensor, group: dict[str, Any]) -> Any:
-        k, array = param._k, param._array
+        k, array = param._kernels, param._array
         value = group["initial_accumulator_value"]
         return k.full(tuple(array.shape), complex(value, value) if param.is_complex() else value, array.dtype)
 
@@ -264,7 +264,7 @@ class Rprop(RuleOptimizer):
     def initial(self, name: str, param: Tensor, group: dict[str, Any]) -> Any:
         if name == "prev":
             return super().initial(name, param, group)
-        k, array, lr = param._k, param._array, number(group["lr"])
+        k, array, lr = param._kernels, param._array, number(group["lr"])
         return k.full(tuple(array.shape), complex(lr, lr) if param.is_complex() else lr, array.dtype)
 
     def slots(self, group: dict[str, Any]) -> tuple[str, ...]:

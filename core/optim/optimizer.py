@@ -186,7 +186,7 @@ class Optimizer:
         """Forget the parameters' gradients: set them to None, or to zeros."""
         for group in self.param_groups:
             for p in group["params"]:
-                meta = p._meta
+                meta = p._tensor_meta
                 if meta is None or meta.grad is None:
                     continue
                 if set_to_none:
@@ -377,10 +377,10 @@ def _cast(param: Tensor, value: Any, key: Hashable = None) -> Any:
         copy = value.detach()
         if key != "step" and param.is_floating_point() and copy.dtype is not param.dtype:
             copy = copy.to(param.dtype)
-        if copy._k is not param._k:
+        if copy._kernels is not param._kernels:
             copy = copy.to(param.device)
         # A copy, since an update writes into the state: the dictionary it came from stays as it was.
-        return wrap_array(copy._k.copy(copy._array), copy._k)
+        return wrap_array(copy._kernels.copy(copy._array), copy._kernels)
     if isinstance(value, dict):
         return {k: _cast(param, v, k) for k, v in value.items()}
     if isinstance(value, Mapping | str | bytes) or not isinstance(value, Iterable):

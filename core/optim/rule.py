@@ -78,7 +78,7 @@ class RuleOptimizer(Optimizer):
 
     def initial(self, name: str, param: Tensor, group: dict[str, Any]) -> Any:
         """The first value of a slot, as an array; zeros by default."""
-        k = param._k
+        k = param._kernels
         return k.zeros(tuple(param._array.shape), param._array.dtype)
 
     def initial_scalar(self, name: str, group: dict[str, Any]) -> float:
@@ -139,7 +139,7 @@ class RuleOptimizer(Optimizer):
         options = tuple(map(number, self.options(group)))
         apply = self._apply_recorded if group.get("differentiable") else self._apply
         for p in group["params"]:
-            grad = None if p._meta is None else p._meta.grad
+            grad = None if p._tensor_meta is None else p._tensor_meta.grad
             if grad is not None:
                 apply(p, grad, self.state_of(p, group), names, flags, options)
 
@@ -147,7 +147,7 @@ class RuleOptimizer(Optimizer):
         """The state of a parameter, made with its first step."""
         state: dict[str, Any] = self.state[p]
         if not state:
-            k = p._k
+            k = p._kernels
             for name in self.scalars:
                 state[name] = wrap_array(k.full((), self.initial_scalar(name, group), k.dtypes["float32"]), k)
             for name in self.slots(group):
@@ -157,7 +157,7 @@ class RuleOptimizer(Optimizer):
     def _apply(
         self, p: Tensor, grad: Tensor, state: dict[str, Any], names: tuple[str, ...], flags: Any, options: Any
     ) -> None:
-        k = p._k
+        k = p._kernels
         tensors = [p, *(state[name] for name in names)]
         for each in tensors:
             announce(each)
@@ -182,7 +182,7 @@ class RuleOptimizer(Optimizer):
         old = tuple(state[name].item() for name in self.scalars)
         for name, value in zip(self.scalars, self.advance(old, options), strict=True):
             tensor = state[name]
-            write(tensor, tensor._k.full((), value, tensor._array.dtype))
+            write(tensor, tensor._kernels.full((), value, tensor._array.dtype))
         new = tuple(state[name].item() for name in self.scalars)
         return self.schedule(k, flags, old, new, options)
 
@@ -190,7 +190,7 @@ class RuleOptimizer(Optimizer):
         self, p: Tensor, grad: Tensor, state: dict[str, Any], names: tuple[str, ...], flags: Any, options: Any
     ) -> None:
         """The same formula on tensors, so that the step itself has a derivative (`differentiable=True`)."""
-        coefficients = self._coefficients(p._k, state, flags, options)
+        coefficients = self._coefficients(p._kernels, state, flags, options)
         slots = [state[name] for name in names]
         updated, *states = self.formula(G, flags, coefficients, p, grad, *slots)
         state.update(zip(names, states, strict=True))

@@ -115,13 +115,13 @@ class SGD(RuleOptimizer):
         options = tuple(map(number, self.options(group)))
         apply = self._apply_recorded if group["differentiable"] else self._apply
         for p in group["params"]:
-            grad = None if p._meta is None else p._meta.grad
+            grad = None if p._tensor_meta is None else p._tensor_meta.grad
             if grad is None:
                 continue
             state: dict[str, Any] = self.state[p] if names else {}
             is_first = bool(names) and state.get("momentum_buffer") is None
             if is_first:
-                state["momentum_buffer"] = wrap_array(self.initial("momentum_buffer", p, group), p._k)
+                state["momentum_buffer"] = wrap_array(self.initial("momentum_buffer", p, group), p._kernels)
             apply(p, grad, state, names, (*flags, is_first), options)
 
     @staticmethod
@@ -177,11 +177,11 @@ def check_fused(fused: bool | None, foreach: bool | None, differentiable: bool) 
 def _descend(params: list[Tensor], minus_lr: float) -> None:
     """The plain rule, `w += -lr * g`, without any detour: it is what small models spend their steps on."""
     for p in params:
-        meta = p._meta
+        meta = p._tensor_meta
         if meta is None or meta.grad is None:
             continue
         announce(p)
-        k, array = p._k, p._array
+        k, array = p._kernels, p._array
         if k.mutable:
             k.add(array, k.multiply(meta.grad._array, minus_lr), array)
             bump(p)

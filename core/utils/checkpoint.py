@@ -140,7 +140,7 @@ class _Input:
 
     def __init__(self, tensor: Tensor) -> None:
         self.edge = tensor._edge
-        self.k = tensor._k
+        self.k = tensor._kernels
         # A leaf is kept itself. Of a computed tensor only its memory and its place in the graph are:
         # the tensor may become a part of this region's graph by an in-place write, which would be a cycle.
         kept = tensor if tensor.is_leaf else tensor.detach()

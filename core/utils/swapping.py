@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["swap_tensors"]
 
-_SLOTS = ("_array", "_break", "_cell", "_edge", "_k", "_meta")
+_SLOTS = ("_array", "_break", "_cell", "_edge", "_kernels", "_tensor_meta")
 
 
 def swap_tensors(t1: Tensor, t2: Tensor) -> None:
@@ -55,7 +55,7 @@ def swap_tensors(t1: Tensor, t2: Tensor) -> None:
 
 
 def _views_beside(tensor: Tensor) -> Iterator[View]:
-    storage = None if tensor._meta is None else tensor._meta.storage
+    storage = None if tensor._tensor_meta is None else tensor._tensor_meta.storage
     for alias in () if storage is None else storage.live():
         view = alias._own_meta().view
         if view is not None:
@@ -64,8 +64,8 @@ def _views_beside(tensor: Tensor) -> Iterator[View]:
 
 def _references(tensor: Tensor) -> list[object]:
     """Why there is a weak reference of ours to a tensor: at most one, since those without a callback are one object."""
-    if tensor._meta is not None and tensor._meta.storage is not None:
-        return [tensor._meta.storage]
+    if tensor._tensor_meta is not None and tensor._tensor_meta.storage is not None:
+        return [tensor._tensor_meta.storage]
     if tensor._edge is None:
         return []
     node, position = tensor._edge
@@ -75,8 +75,8 @@ def _references(tensor: Tensor) -> list[object]:
 
 def _take_over(tensor: Tensor) -> None:
     """Let the graph and the storage know the object that stands there now."""
-    if tensor._meta is not None and tensor._meta.storage is not None:
-        tensor._meta.storage.add(tensor)
+    if tensor._tensor_meta is not None and tensor._tensor_meta.storage is not None:
+        tensor._tensor_meta.storage.add(tensor)
     if tensor._edge is None:
         return
     node, position = tensor._edge

@@ -138,7 +138,7 @@ class _Builder:
     def box(self, node: Node) -> _Box:
         if isinstance(node, AccumulateGrad):
             leaf = node.variable
-            name = self.names.get(node) or (None if leaf._meta is None else leaf._meta.name) or "leaf"
+            name = self.names.get(node) or (None if leaf._tensor_meta is None else leaf._tensor_meta.name) or "leaf"
             return _Box([line for line in (name, self.shape_of(leaf)) if line] + _hook_lines(node), "leaf")
         lines = [type(node).__name__]
         kind = "view" if isinstance(node.plan, (ViewPlan, MultiViewPlan)) else "op"

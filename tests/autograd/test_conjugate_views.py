@@ -137,10 +137,10 @@ def test_gradients_go_through_writes() -> None:
 
 def test_a_mirror_is_there_as_long_as_somebody_looks() -> None:
     x = retrograd.tensor([1 + 2j, 3 - 1j])
-    if not x._k.mutable:
+    if not x._kernels.mutable:
         pytest.skip("arrays that share no memory have no mirror")
     y = x.conj()
-    mirror = weakref.ref(y._meta.mirror)
+    mirror = weakref.ref(y._tensor_meta.mirror)
     part = y[1:]
     del y
     gc.collect()

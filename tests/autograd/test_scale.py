@@ -155,7 +155,7 @@ def test_what_no_view_holds_is_not_kept_after_a_write() -> None:
         del views
         base.add_(1.0)
         assert last._array is same._array
-        assert [alias() for alias in base._meta.storage.aliases if alias() is not None] == [base, last, same]
+        assert [alias() for alias in base._tensor_meta.storage.aliases if alias() is not None] == [base, last, same]
 
 
 def test_tangents_of_a_chain_of_views_take_each_step_once_a_write(backend: str, taken: Counter[str]) -> None:

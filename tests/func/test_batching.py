@@ -140,7 +140,7 @@ def doubled() -> Any:
     def doubled_again(self: Array) -> Array:  # type: ignore[valid-type]  # "Array" is what a declaration reads
         """Twice."""
 
-    k = retrograd.ones(1)._k
+    k = retrograd.ones(1)._kernels
     k.doubled = lambda x: x + x
     yield doubled_again
     del k.doubled, Op.registry["doubled_again"], publics["doubled_again"]

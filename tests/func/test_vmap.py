@@ -537,7 +537,7 @@ def test_a_level_is_freed_with_its_call(backend: str) -> None:
     kept: list[weakref.ref[Any]] = []
 
     def loss(parameter: retrograd.Tensor, sample: retrograd.Tensor) -> retrograd.Tensor:
-        kept.append(weakref.ref(sample._k))
+        kept.append(weakref.ref(sample._kernels))
         kept.append(weakref.ref(sample))
         return ((parameter * sample).softmax(0).max() * sample.clone().mul_(2)[1:].sum()).sin()
 

@@ -331,7 +331,7 @@ def rrelu(
     """`leaky_relu` with slopes drawn from [lower, upper) while training, else with their mean."""
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
-    k = random.drawing_level(input._k)
+    k = random.drawing_level(input._kernels)
     uniform = random.uniform_array(k, tuple(input._array.shape), input._array.dtype)
     return _apply(activation._rrelu, inplace, input, wrap_array(uniform * (upper - lower) + lower, k))
 
@@ -386,7 +386,7 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.gumbel_softmax.html
     """
-    k = random.drawing_level(logits._k)
+    k = random.drawing_level(logits._kernels)
     uniform = wrap_array(random.uniform_array(k, tuple(logits._array.shape), logits._array.dtype), k)
     tiny = 2.0**-24
     noise = -(-(uniform.clamp(min=tiny)).log()).log()

@@ -85,9 +85,16 @@ def _linear_at_once(input: Tensor, weight: Tensor, bias: Tensor, records: bool) 
     """
     if type(input) is not Tensor or type(weight) is not Parameter or type(bias) is not Parameter:
         return None
-    k = input._k
+    k = input._kernels
     x, w, b = input._array, weight._array, bias._array
-    if weight._k is not k or bias._k is not k or x.ndim != 2 or w.ndim != 2 or b.ndim != 1 or k.compile is not None:
+    if (
+        weight._kernels is not k
+        or bias._kernels is not k
+        or x.ndim != 2
+        or w.ndim != 2
+        or b.ndim != 1
+        or k.compile is not None
+    ):
         return None
     dtype = x.dtype
     if w.dtype is not dtype or b.dtype is not dtype or x.shape[1] != w.shape[1] or b.shape[0] != w.shape[0]:
@@ -96,7 +103,7 @@ def _linear_at_once(input: Tensor, weight: Tensor, bias: Tensor, records: bool) 
     y = k.matmul(x, transposed)
     k.add(y, b, y)
     out = _new(Tensor)
-    out._array, out._k, out._cell, out._meta, out._edge, out._break = y, k, [0], None, None, None
+    out._array, out._kernels, out._cell, out._tensor_meta, out._edge, out._break = y, k, [0], None, None, None
     if births:
         note_birth(out)
     edges = bias._edge, input._edge, weight._edge
@@ -338,7 +345,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
             raise RuntimeError("num_classes should be positive")
         elif largest >= num_classes:
             raise RuntimeError("Class values must be smaller than num_classes.")
-    k = tensor._k
+    k = tensor._kernels
     classes = k.arange(0, num_classes, 1, k.dtypes["int64"])
     equal = k.equal(k.reshape(tensor._array, (*tensor._array.shape, 1)), classes)
     made = wrap_array(k.astype(equal, k.dtypes["int64"]), k)
@@ -356,7 +363,7 @@ def _check_probability(p: float) -> None:
 
 def _noise(input: Tensor, p: float, shape: tuple[int, ...], scale: bool = True) -> Tensor:
     """Zeros with probability `p`, else ones, or what makes the mean one."""
-    k = random.drawing_level(input._k)
+    k = random.drawing_level(input._kernels)
     mask = k.astype(random.bernoulli_mask(shape, 1 - p, k), input._array.dtype)
     return wrap_array(k.astype(mask * (1 / (1 - p)), mask.dtype) if scale and p < 1 else mask, k)
 

@@ -273,7 +273,7 @@ def binary_cross_entropy(
         )
     if target.dtype is not input.dtype and not unites(input, target):
         raise RuntimeError(f"Found dtype {target.dtype.type_name} but expected {input.dtype.type_name}")
-    k, array = input._k, input._array
+    k, array = input._kernels, input._array
     if k.base.compile is None and not everywhere(k, k.logical_and(array >= 0, array <= 1)):
         raise RuntimeError("all elements of input should be between 0 and 1")
     if weight is not None:
@@ -450,7 +450,7 @@ def _nll(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, i
         if len(classes) != 1 or classes[0] != shape[0]:
             _raise_nll_shapes(input, target)
         _check_target_type(target)
-        if not target._k.base.mutable:  # the kernels of others say it themselves
+        if not target._kernels.base.mutable:  # the kernels of others say it themselves
             _check_classes(target, shape[1], ignore_index)
         if weight is None:
             return _nll_rows(input, target, reduction, ignore_index)
@@ -504,12 +504,12 @@ def _check_target_type(target: Tensor) -> None:
 def _check_classes(target: Tensor, classes: int, ignore_index: int) -> None:
     """Refuse what is no class."""
     _check_target_type(target)
-    k = target._k
+    k = target._kernels
     ahead = k.base.compile is not None and not k.base.device.startswith("cpu")
     if ahead or 0 in target._array.shape:
         return  # a device that computes ahead would have to be waited for
     target = bare(target)
-    array = target._k.to_host(target._array)
+    array = target._kernels.to_host(target._array)
     if array.min() < 0 or array.max() >= classes:
         for value in array.reshape(-1).tolist():
             if value != ignore_index and not 0 <= value < classes:

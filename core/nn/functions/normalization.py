@@ -88,7 +88,7 @@ def batch_norm(
 def _update_running(running: Tensor | None, now: Tensor, momentum: float, correction: float) -> None:
     if running is None:
         return
-    k, array = running._k, running._array
+    k, array = running._kernels, running._array
     now = k.lift(now) if k.level else now
     fresh = k.astype(k.reshape(now._array, tuple(array.shape)), array.dtype)
     write(running, fresh * (momentum * correction) + array * (1 - momentum))

@@ -215,7 +215,7 @@ def _new_size(
 
 def _matrix(input: Tensor, *how: Any) -> Any:
     """The weights of the old elements in each of the new ones, in the type of `input`; see `resampling.weights`."""
-    k = input._k.base
+    k = input._kernels.base
     return k.astype(k.from_host(resampling.weights(*how)), k.dtypes[input.dtype.name])
 
 

@@ -490,7 +490,7 @@ class Module:
             )
 
         def convert(tensor: Tensor) -> Tensor:
-            if where is not None and kernels_of(where) is not tensor._k:
+            if where is not None and kernels_of(where) is not tensor._kernels:
                 tensor = tensor.to(where)
             if type_ is not None and tensor.dtype.is_differentiable:
                 tensor = tensor.to(type_)
@@ -523,7 +523,7 @@ class Module:
 
     def cpu(self: T) -> T:
         """Move it to the CPU of its backend."""
-        return self._apply(lambda each: each.to(f"{each._k.backend}:cpu"))
+        return self._apply(lambda each: each.to(f"{each._kernels.backend}:cpu"))
 
     def cuda(self: T, device: Any = None) -> T:
         """Move it to the GPU of its backend."""

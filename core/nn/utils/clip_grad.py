@@ -49,7 +49,7 @@ def get_total_norm(
         return zeros(())
     first = given[0]
     norms = [_norm(each, order) for each in given]
-    norms = [each if each._k is first._k else each.to(first.device) for each in norms]
+    norms = [each if each._kernels is first._kernels else each.to(first.device) for each in norms]
     total = _norm(stack(norms), order)
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise RuntimeError(
@@ -89,7 +89,7 @@ def clip_grads_with_norm_(
     # The small number keeps the quotient finite, and is PyTorch's.
     coefficient = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
     for grad in grads:
-        factor = coefficient if coefficient._k is grad._k else coefficient.to(grad.device)
+        factor = coefficient if coefficient._kernels is grad._kernels else coefficient.to(grad.device)
         grad.mul_(factor)
 
 

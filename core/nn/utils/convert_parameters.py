@@ -42,7 +42,7 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     for each in _on_one_device(parameters):
         count = each.numel()
         piece = vec.detach()[start : start + count].view_as(each)
-        k = each._k
+        k = each._kernels
         write(each, wrap_array(k.copy(k.astype(piece._array, each._array.dtype)), k)._array)
         start += count
 
@@ -50,7 +50,7 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
 def _on_one_device(parameters: Iterable[Tensor]) -> list[Tensor]:
     tensors = list(parameters)
     for each in tensors:
-        if each._k is not tensors[0]._k:
+        if each._kernels is not tensors[0]._kernels:
             raise TypeError(
                 f"Found two parameters on different devices ({tensors[0].device} and {each.device}): this is "
                 "currently not supported."
