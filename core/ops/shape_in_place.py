@@ -173,6 +173,6 @@ def as_strided_(self: Tensor, size: Sequence[int], stride: Sequence[int], storag
         step = AsStrided(sizes, strides, offset)
         arguments = {"size": sizes, "stride": strides, "storage_offset": offset}
         return _change(self, "as_strided_", "AsStridedBackward1", step, **arguments)
-    if self.requires_grad:
+    if self.requires_grad and current_mode().grad:
         raise RuntimeError("as_strided_() of a view, or of a tensor that has views, is not recorded; use as_strided()")
     return memory.set_(self, self.untyped_storage(), offset, sizes, strides)
