@@ -598,6 +598,7 @@ class _Recording:
         if node.k is None and tensors:
             node.k = tensors[0]._kernels
         self._check_written_view(outputs)
+        self._bump_dirty()
         self.made = made = tuple(
             self._output(position, each) if isinstance(each, Tensor) else each for position, each in enumerate(outputs)
         )
@@ -662,8 +663,8 @@ class _Recording:
         for each in self.node.ctx._dirty:
             if not any(each is tensor for tensor in self.inputs):
                 warnings.warn(
-                    "Only input Tensors should be given to ctx.mark_dirty(). If a Tensor is not an input, there is no "
-                    "need to pass it to mark_dirty().",
+                    "ctx.mark_dirty() received a tensor that was not an input. Only input Tensors that have been "
+                    "mutated should be passed to ctx.mark_dirty().",
                     stacklevel=5,
                 )
                 continue
@@ -676,6 +677,12 @@ class _Recording:
                 raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
             check_writable(each, current_mode(), self.records)
 
+    def _bump_dirty(self) -> None:
+        """As PyTorch does, whether forward has written by operators or by other means, and is recorded or not."""
+        for each in {id(each): each for each in self.node.ctx._dirty}.values():
+            if not each.is_inference():
+                bump(each)
+
     def _output(self, position: int, output: Tensor) -> Tensor:
         node = self.node
         is_input = any(output is each for each in self.inputs)
@@ -685,7 +692,6 @@ class _Recording:
                 node.ctx._constants += (position,)
             return self._constant(output, is_input, dirty)
         if dirty:
-            bump(output)  # as PyTorch does, whether forward has written by operators or by other means
             rebase_at(output, node, position)
             return output
         if is_input or (output._edge is not None and not has_node(output) and not _is_view(output)):

@@ -8,6 +8,25 @@ from programs import assert_same
 import retrograd
 
 PROGRAMS = {
+    "dirty_inputs_of_functions_are_one_version_later_recorded_or_not": """
+        x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+        class Dirty(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, a, write):
+                ctx.mark_dirty(a)
+                return a.add_(1) if write else a
+            @staticmethod
+            def backward(ctx, g): return g, None
+        for write in (False, True):
+            plain, whole, step = torch.ones(3), torch.ones(4), x * 1
+            Dirty.apply(plain, write); Dirty.apply(whole[:2], write); Dirty.apply(step, write)
+            print(plain._version, whole._version, step._version)
+            with torch.no_grad():
+                leaf = torch.ones(3, requires_grad=True)
+                print(leaf._version, Dirty.apply(leaf, write).requires_grad, leaf._version)
+            weight = torch.ones(3); loss = (x * weight).sum(); Dirty.apply(weight, write)
+            attempt(loss.backward)
+    """,
     "integers_do_not_come_to_require_a_gradient": """
         x = torch.tensor([1.5, 2.5], requires_grad=True)
         for write in (lambda i: i.copy_(x), lambda i: i.__setitem__(slice(1), x[1:])):
