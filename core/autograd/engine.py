@@ -8,7 +8,8 @@ Note [Raw and graph mode]
     In an ordinary backward pass gradients are raw arrays and formulas run on kernels: no tensor is
     made. With `create_graph` they are tensors and the same formulas run on differentiable
     operators. `Plan.raw` and `Plan.graph` are the two readings of one formula. Inside forward mode
-    gradients are tensors in any case, since they may have tangents.
+    gradients are tensors in any case, since they may have tangents; under a profiler, so that it sees
+    the operators.
 
 Note [Undefined gradients]
     Where a formula or a hook gives None, nothing is computed any more, but the nodes behind it run as in PyTorch: their
@@ -97,13 +98,15 @@ def run_backward(
     try:
         with roots[0][1]._kernels.quiet():
             for (node, position), grad in roots:
-                task.deliver(node, position, grad if on_tensors else grad._array)
+                task.deliver(node, position, grad if task.on_tensors else grad._array)
                 grad = None
             del roots
             task.run(order)
         if task.callbacks:
             task.call_back()
     finally:
+        if task.profiler is not None:
+            task.evaluate(None)
         _current_task.reset(token)
         set_mode(outer)
     return task.captured
@@ -148,13 +151,12 @@ class _Task:
     """The state of one backward pass."""
 
     __slots__ = (
-        "__weakref__", "accumulate", "buffers", "callbacks", "captured", "captures", "check_nan", "freed", "needed",
-        "on_tensors", "order", "own", "pending", "profiler", "reached", "retain_graph", "running", "watched",
+        "__weakref__", "accumulate", "buffers", "callbacks", "captured", "captures", "check_nan", "evaluated", "freed",
+        "needed", "on_tensors", "order", "own", "pending", "profiler", "reached", "retain_graph", "running", "watched",
     )  # fmt: skip
 
     def __init__(self, retain_graph: bool, on_tensors: bool, pending: dict[Node, int]) -> None:
         self.retain_graph = retain_graph
-        self.on_tensors = on_tensors
         self.pending = pending
         self.buffers: dict[Node, Any] = {}
         self.own: set[Node] = set()  # buffers that hold a sum of ours, which may be added to in place
@@ -167,6 +169,8 @@ class _Task:
         mode = current_mode()
         self.check_nan = mode.anomaly and mode.check_nan
         self.profiler = mode.profiler
+        self.on_tensors = on_tensors or self.profiler is not None
+        self.evaluated: Any = None  # a profiler's event: the node's whose gradients are computed and handed on
         self.watched = self.check_nan or self.profiler is not None
         self.callbacks: list[Callable[[], Any]] = []
         self.freed = Freed()
@@ -267,6 +271,8 @@ class _Task:
 
     def run_special(self, node: Node, grad: Grad) -> Sequence[Grad]:
         """A node with several outputs, with hooks, whose gradient is asked for, or in a pass that is watched."""
+        if self.profiler is not None:
+            self.evaluate(node)
         arrived = [grad] if node.outputs == 1 else [(grad or {}).get(i) for i in range(node.outputs)]
         extras = node.extras
         if extras is not None and extras.shapes:
@@ -290,6 +296,12 @@ class _Task:
             node.saved = self.freed
         return grads
 
+    def evaluate(self, node: Node | None) -> None:
+        """Tell the profiler that a node's turn begins, and so that of the one before has ended; None: nobody's."""
+        if self.evaluated is not None:
+            self.profiler.end(self.evaluated)
+        self.evaluated = None if node is None else self.profiler.begin_evaluation(node)
+
     def leads_on(self, node: Node) -> bool:
         """Whether anybody behind `node` is to have a gradient."""
         return self.needed is None or any(edge is not None and edge[0] in self.needed for edge in node.edges)
@@ -311,11 +323,13 @@ class _Task:
         given = arrived[0] if node.outputs == 1 else arrived
         outer, self.running = self.running, node
         event = None if self.profiler is None else self.profiler.begin_node(node, given)
-        grads: Sequence[Grad] = ()
         try:
             if not node.runs_undefined and (all(each is None for each in arrived) or not self.leads_on(node)):
                 return self.pass_undefined(node)
             grads = (node.plan.graph if self.on_tensors else node.plan.raw)(kernels, given, node)
+            if event is not None:  # what undoes broadcasting is of the node's turn, but not of the node
+                self.profiler.end(event, grads)
+                event = None
             return grads if node.fix is None else settle(kernels, grads, node.fix)
         except Exception as error:
             explain(error, node, given)
@@ -323,7 +337,7 @@ class _Task:
         finally:
             self.running = outer
             if event is not None:
-                self.profiler.end(event, grads)
+                self.profiler.end(event)
 
     def call_tensor_hooks(self, node: Node, arrived: list[Grad]) -> list[Grad]:
         """The hooks of the node's outputs; those that retain their gradient keep what comes out."""
@@ -367,6 +381,8 @@ class _Task:
         if self.needed is not None and leaf not in self.captures:
             self.buffers.pop(leaf, None)
             return
+        if self.profiler is not None:
+            self.evaluate(leaf)
         if leaf.meta.grad_dtype is not OWN and leaf in self.buffers:
             self.buffers[leaf] = cast_for_leaf(self.buffers[leaf], leaf.k, leaf.meta.grad_dtype)
         if extras is not None and extras.pre_hooks:
@@ -392,10 +408,13 @@ class _Task:
         if grad is None or told_off:
             return grad
         event = None if self.profiler is None else self.profiler.begin_node(leaf, grad)
+        adds = leaf.meta.grad is not None
         # In a pass on tensors that is not recorded, `.grad` is a plain one: without a tangent, as in PyTorch.
         records = self.on_tensors and current_mode().grad
         add_to_leaf(leaf, grad._array if self.on_tensors and not records else grad, records)
         if event is not None:
+            if adds and not records:
+                self.profiler.note("aten::add_", event.time_range.start)
             self.profiler.end(event)
         return grad
 

@@ -529,11 +529,14 @@ class Function(metaclass=FunctionMeta):
         ctx.needs_input_grad = tuple(isinstance(each, Tensor) and each._edge is not None for each in given)
         records = mode.grad and any(ctx.needs_input_grad)
         _describe_inputs(node, given, inputs, records)
+        event = None if mode.profiler is None else mode.profiler.begin_function(cls.__name__, inputs, node)
         set_mode(mode.but(grad=False, dual=()))
         try:
             output = run(ctx, *args, **kwargs)
         finally:
             set_mode(mode)
+            if event is not None:
+                mode.profiler.end(event)
         recording = _Recording(node, inputs, records)
         made = recording.finish(output)
         if mode.dual:

@@ -4,8 +4,8 @@ While it is off it costs nothing: it is a field of the `Mode`, so that operators
 the two plain ones as ever and come here only from their general path, and the engine looks once per
 pass. While it is on, it sees the calls of this thread or task (and of tasks started in it) by
 operators, views, in-place writes, nodes and leaves; a function made of operators, like `matmul`,
-shows as those. Inside a node the formulas run on raw arrays and are not told apart, unless the pass
-records itself (`create_graph`).
+shows as those. A backward pass runs its formulas operator by operator, so that each shows inside of
+its node; without a profiler they run on raw arrays, and on JAX are compiled, which takes less time.
 
 Memory is what the results of a call occupy, each array once, so it is the same in every run and on every
 backend. What is freed counts against the event that runs then, or, outside of all, against one called
@@ -16,13 +16,15 @@ Source: https://docs.pytorch.org/docs/stable/autograd.html#profiler
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import threading
 import time
 import traceback
+import uuid
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar
 from functools import cache
@@ -31,7 +33,14 @@ from typing import TYPE_CHECKING, Any
 
 from retrograd.autograd.anomaly import frames_of_caller
 from retrograd.autograd.modes import Mode, current_mode, set_mode
-from retrograd.autograd.profiler_util import EventList, FunctionEvent, FunctionEventAvg, Interval, MemoryRecord
+from retrograd.autograd.profiler_util import (
+    EVALUATION,
+    EventList,
+    FunctionEvent,
+    FunctionEventAvg,
+    Interval,
+    MemoryRecord,
+)
 
 if TYPE_CHECKING:
     from retrograd.autograd.node import Node
@@ -52,7 +61,7 @@ class Recorder:
         self.with_stack = with_stack
         self.events: list[FunctionEvent] = []
         self.memory: list[MemoryRecord] = []
-        self.origin = time.perf_counter_ns()
+        self.epoch, self.origin = time.time_ns(), time.perf_counter_ns()
         self._plain: dict[Mode, Mode] = {}
         self._live: dict[int, Any] = {}  # weak references to the arrays that have been counted
         self._allocated = 0
@@ -151,9 +160,19 @@ class Recorder:
             plain = self._plain[mode] = mode.but(profiler=None)
         return plain
 
+    def begin_function(self, name: str, inputs: Sequence[Any], node: Node) -> FunctionEvent:
+        """Start the event of a custom Function's `forward`."""
+        return self._of_node(self.begin(name, 0, inputs), node)
+
+    def begin_evaluation(self, node: Node) -> FunctionEvent:
+        """Start the event of a node's turn: its own, its hooks, and that its gradients are added up."""
+        return self._of_node(self.begin(EVALUATION + node.name(), 0), node)
+
     def begin_node(self, node: Node, given: Any) -> FunctionEvent:
         """Start the event of a node of the backward pass."""
-        event = self.begin(node.name(), 1, given if isinstance(given, list) else (given,))
+        return self._of_node(self.begin(node.name(), 1, given if isinstance(given, list) else (given,)), node)
+
+    def _of_node(self, event: FunctionEvent, node: Node) -> FunctionEvent:
         if node.edges:
             event.sequence_nr = node.seq
         return event
@@ -219,7 +238,12 @@ class profile:
         Count the bytes of results.
     with_stack
         Keep the source lines of the calls.
-    use_cuda, use_device, with_flops, with_modules, use_kineto, use_cpu, experimental_config, acc_events
+    acc_events
+        Keep the events of a recording when the next one begins, as in the cycles of a schedule.
+    custom_trace_id_callback
+        What gives the number of a trace, in place of a random one.
+    use_cuda, use_device, with_flops, with_modules, use_kineto, use_cpu, experimental_config,
+    post_processing_timeout_s, activity_filters
         Accepted and without effect: backends run their devices in their own way, and what is measured
         is the time on the host.
 
@@ -236,8 +260,16 @@ class profile:
     >>> x = retrograd.ones(3, requires_grad=True)
     >>> with retrograd.autograd.profiler.profile() as prof:
     ...     (x * x).sum().backward()
-    >>> [event.name for event in prof.function_events]
-    ['aten::mul', 'aten::sum', 'SumBackward0', 'MulBackward0', 'torch::autograd::AccumulateGrad']
+    >>> for event in prof.function_events:
+    ...     if event.cpu_parent is None:
+    ...         print(event.name)
+    aten::mul
+    aten::sum
+    autograd::engine::evaluate_function: SumBackward0
+    autograd::engine::evaluate_function: MulBackward0
+    autograd::engine::evaluate_function: torch::autograd::AccumulateGrad
+    >>> [event.name for event in prof.function_events if event.cpu_parent and event.cpu_parent.name == "MulBackward0"]
+    ['aten::mul', 'aten::mul']
     """
 
     def __init__(
@@ -255,11 +287,17 @@ class profile:
         use_cpu: bool = True,
         experimental_config: Any = None,
         acc_events: bool = False,
+        custom_trace_id_callback: Callable[[], str] | None = None,
+        post_processing_timeout_s: float | None = None,
+        activity_filters: Any = None,
     ) -> None:
         self.enabled = enabled
         self.record_shapes = record_shapes
         self.profile_memory = profile_memory
         self.with_stack = with_stack
+        self.acc_events = acc_events
+        self.custom_trace_id_callback = custom_trace_id_callback
+        self.trace_id: str | None = None
         self.entered = False
         self._events: EventList | None = None
         self._recorder: Recorder | None = None
@@ -270,20 +308,41 @@ class profile:
             return None
         if self.entered:
             raise RuntimeError("Profiler context manager is not reentrant")
+        self._start_trace()
+        return self
+
+    def _start_trace(self) -> None:
         self.entered = True
-        mode = current_mode()
+        self.trace_id = self.create_trace_id()
+        mode, before = current_mode(), self._recorder
         self._outer = mode.profiler
         self._recorder = Recorder(self.record_shapes, self.profile_memory, self.with_stack)
+        if self.acc_events and before is not None:
+            self._recorder.epoch, self._recorder.origin = before.epoch, before.origin
         set_mode(mode.but(profiler=self._recorder))
-        return self
+
+    def create_trace_id(self) -> str:
+        """A number for the next trace."""
+        own = self.custom_trace_id_callback
+        return f"{uuid.uuid4().int:032X}" if own is None else own()
+
+    def toggle_collection_dynamic(self, enabled: bool, activities: Iterable[Any]) -> None:
+        """Stop recording, or go on with it, if `activities` has that of the host among them."""
+        from retrograd.profiler import ProfilerActivity
+
+        if ProfilerActivity.CPU in activities and self._recorder is not None and not self._recorder.closed:
+            set_mode(current_mode().but(profiler=self._recorder if enabled else self._outer))
 
     def __exit__(self, *exc_info: object) -> None:
         if not self.enabled or self._recorder is None:
             return
         set_mode(current_mode().but(profiler=self._outer))
         self._recorder.close()
-        recorded, memory = _finished(self._recorder.events), self._recorder.memory
-        self._events = EventList(recorded, self.profile_memory, self.with_stack, memory)
+        recorded, memory = self._recorder.events, self._recorder.memory
+        if self.acc_events and self._events is not None:
+            recorded, memory = [*self._events, *recorded], [*self._events._memory, *memory]
+        trace = {"trace_id": self.trace_id, "baseTimeNanoseconds": self._recorder.epoch}
+        self._events = EventList(_finished(recorded), self.profile_memory, self.with_stack, memory, trace)
 
     @property
     def function_events(self) -> EventList:
@@ -309,11 +368,14 @@ class profile:
         """Microseconds spent in all events, each counted once."""
         return self.function_events.self_cpu_time_total
 
-    def export_chrome_trace(self, path: str | Path) -> None:
-        """Write a trace file for Perfetto or `chrome://tracing`."""
+    def export_chrome_trace(
+        self, path: str | Path, metadata: Mapping[str, str] | None = None, use_python_export: bool = False
+    ) -> None:
+        """Write a trace file for Perfetto or `chrome://tracing`; `metadata` adds members to it, of JSON."""
         if self._events is None:
             raise RuntimeError("Profiler didn't finish running")
-        self.function_events.export_chrome_trace(path)
+        self._events._trace |= {key: json.loads(value) for key, value in (metadata or {}).items()}
+        self._events.export_chrome_trace(path)
 
     def export_stacks(self, path: str | Path, metric: str = "self_cpu_time_total") -> None:
         """Write the stacks for flame-graph tools; needs `with_stack`."""
@@ -331,15 +393,15 @@ class profile:
 def _finished(events: Iterable[FunctionEvent]) -> list[FunctionEvent]:
     """Number the events, end those that never did, and tell nodes in which thread their operator ran."""
     found = list(events)
-    threads: dict[int, int] = {}
+    threads: dict[int, int] = {}  # of the calls, by the number of the node that each has recorded
     for number, event in enumerate(found, 1):
         event.id = number
         if event.time_range.end < event.time_range.start:
             event.time_range = Interval(event.time_range.start, event.time_range.start)
-        if event.scope == 0 and event.sequence_nr >= 0:
-            threads.setdefault(event.sequence_nr, event.thread)
-        elif event.scope == 1:
+        if event.is_backward:
             event.fwd_thread = threads.get(event.sequence_nr)
+        elif event.scope == 0 and event.sequence_nr >= 0:
+            threads.setdefault(event.sequence_nr, event.thread)
     return found
 
 

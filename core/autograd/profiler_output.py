@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -138,15 +137,22 @@ def format_memory(nbytes: int) -> str:
 
 
 def write_trace(
-    events: Sequence[FunctionEvent], memory: Sequence[MemoryRecord], path: str | Path, process: int
+    events: Sequence[FunctionEvent],
+    memory: Sequence[MemoryRecord],
+    path: str | Path,
+    process: int,
+    more: Mapping[str, Any],
 ) -> None:
-    """Write the events in the format of `chrome://tracing`, which Perfetto reads, as PyTorch lays it out."""
+    """Write the events in the format of `chrome://tracing`, which Perfetto reads, as PyTorch lays it out.
+
+    `more` are members of the document by name, as `baseTimeNanoseconds`: when the times count from.
+    """
     found = [*_named(process, {each.thread for each in events}), *_trace(events, process)]
     document = {
         "schemaVersion": 1,
         "deviceProperties": [],
         "displayTimeUnit": "ms",
-        "baseTimeNanoseconds": time.time_ns(),
+        **more,
         "traceEvents": [*found, *(_memory_event(each, process) for each in memory)],
         "traceName": str(path),
     }
@@ -169,10 +175,10 @@ def _trace(events: Sequence[FunctionEvent], process: int) -> Iterator[dict[str, 
             continue
         place = {"pid": process, "tid": each.thread, "ts": each.time_range.start}
         yield {
-            "ph": "X", "cat": "user_annotation" if each.scope == 7 else "cpu_op", "name": each.name, **place,
+            "ph": "X", "cat": "user_annotation" if each.scope == 7 else "cpu_op", "name": each.trace_name, **place,
             "dur": each.time_range.elapsed_us(), "args": _arguments(each, number),
         }  # fmt: skip
-        if each.scope == 0 and each.sequence_nr >= 0:
+        if each.scope == 0 and each.sequence_nr >= 0 and not each.is_backward:
             forwards.setdefault(each.sequence_nr, each)
         elif each.scope == 1 and each.sequence_nr in forwards:
             start = forwards[each.sequence_nr]

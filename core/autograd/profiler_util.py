@@ -6,14 +6,20 @@ Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.profil
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from retrograd.autograd import profiler_output
 
-__all__ = ["DeviceType", "EventList", "FunctionEvent", "FunctionEventAvg", "Interval", "MemoryRecord"]
+__all__ = ["EVALUATION", "DeviceType", "EventList", "FunctionEvent", "FunctionEventAvg", "Interval", "MemoryRecord"]
+
+EVALUATION: Final = "autograd::engine::evaluate_function: "
+"""What the names of events begin with that are the turn of a node in a backward pass."""
+
+_STEP: Final = "ProfilerStep#"
+"""What those of the steps of a schedule begin with; all count under one name."""
 
 
 class DeviceType(Enum):
@@ -105,7 +111,7 @@ class FunctionEvent(_Measured):
     input_shapes, stack
         If the profiler was asked for them.
     scope
-        0 for an operator, 1 for a node of a backward pass, 7 for a named region.
+        0 for an operator, and for the turn of a node in a backward pass; 1 for the node itself, 7 for a named region.
     """
 
     count = 1
@@ -113,7 +119,8 @@ class FunctionEvent(_Measured):
 
     def __init__(self, name: str, scope: int, thread: int, parent: FunctionEvent | None) -> None:
         self.id = 0
-        self.name = self.key = self.trace_name = name
+        self.trace_name = name
+        self.name = self.key = "ProfilerStep*" if name.startswith(_STEP) else name
         self.scope = scope
         self.thread = thread
         self.cpu_parent = parent
@@ -129,6 +136,11 @@ class FunctionEvent(_Measured):
     @property
     def is_user_annotation(self) -> bool:
         return self.scope == 7
+
+    @property
+    def is_backward(self) -> bool:
+        """Whether it is a node of a backward pass, or the turn of one."""
+        return self.scope == 1 or self.name.startswith(EVALUATION)
 
     @property
     def cpu_time_total(self) -> float:  # type: ignore[override]
@@ -202,11 +214,13 @@ class EventList(list[Any]):
         profile_memory: bool = False,
         with_stack: bool = False,
         memory: Iterable[MemoryRecord] = (),
+        trace: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(events)
         self._profile_memory = profile_memory
         self._with_stack = with_stack
         self._memory = list(memory)
+        self._trace = dict(trace or {})  # what else a trace file says
 
     @property
     def self_cpu_time_total(self) -> float:
@@ -278,7 +292,7 @@ class EventList(list[Any]):
 
     def export_chrome_trace(self, path: str | Path) -> None:
         """Write a trace that `chrome://tracing` and Perfetto open; arrows lead from a call to its backward."""
-        profiler_output.write_trace(self, self._memory, path, os.getpid())
+        profiler_output.write_trace(self, self._memory, path, os.getpid(), self._trace)
 
     def export_stacks(self, path: str | Path, metric: str = "self_cpu_time_total") -> None:
         """Write the stacks, with the microseconds spent in each, in the form that flame-graph tools read."""
