@@ -11,7 +11,7 @@ import re
 
 from .errors import DistributedError
 
-__all__ = ["checked", "is_ipv6", "is_local", "names_a_port"]
+__all__ = ["checked", "is_ipv6", "is_local", "names_a_port", "port_of"]
 
 _TCP = re.compile(r"tcp://(?P<host>\[[^\[\]\s]+\]|[^\[\]:;/\s]+):(?P<port>\*|[0-9]{1,5})")
 
@@ -58,6 +58,16 @@ def names_a_port(address: str) -> bool:
     """
     match = _TCP.fullmatch(address)
     return match is None or match["port"] not in ("*", "0")
+
+
+def port_of(address: str) -> int | None:
+    """The port of an address, if it has one and it is not to be chosen yet.
+
+    >>> port_of("tcp://127.0.0.1:5555"), port_of("tcp://*:*"), port_of("ipc:///tmp/s")
+    (5555, None, None)
+    """
+    match = _TCP.fullmatch(address)
+    return None if match is None or match["port"] in ("*", "0") else int(match["port"])
 
 
 def is_ipv6(address: str) -> bool:

@@ -38,22 +38,22 @@ class Answers:
         server = self._server
         if isinstance(request, messages.Barrier):
             server.office.resumed(member)
-            server.outbox.send(member.peer, messages.Released(request.seq, member.step))
+            server.outbox.send(member.way, messages.Released(request.seq, member.step))
             return
         state = server.state
         assert state is not None
         if isinstance(request, messages.Fetch):
             entries, arrays = state.entries()
             kept = [array.copy() for array in arrays]  # an update may come before they have left
-            server.outbox.send(member.peer, messages.Kept(request.seq, tuple(entries)), kept)
+            server.outbox.send(member.way, messages.Kept(request.seq, tuple(entries)), kept)
             return
         if isinstance(request, messages.Init):
             state.check_table(request.optimizer, request.table, member.rank)
-            server.outbox.send(member.peer, messages.Ready(request.seq, member.step, state.position.slices))
+            server.outbox.send(member.way, messages.Ready(request.seq, member.step, state.position.slices))
         # With backup workers the others may be ahead of a worker that came too late for its step.
         step = max(member.step, server.frontier if server.office.in_step else 0)
         if isinstance(request, messages.Load) or (isinstance(request, messages.Push) and not request.reply):
-            server.outbox.send(member.peer, messages.Done(request.seq, step))
+            server.outbox.send(member.way, messages.Done(request.seq, step))
             return
         member.flights = self._send_weights(member, request, state, step)
 
@@ -69,9 +69,9 @@ class Answers:
             assert state.segment is not None
             answer = structs.replace(answer, segment=state.segment.handle)
             slots, arrays = _news(state, state.slots(in_segment=True), weights, known)
-            sent = server.outbox.send(member.peer, structs.replace(answer, tensors=tuple(slots)), arrays)
+            sent = server.outbox.send(member.way, structs.replace(answer, tensors=tuple(slots)), arrays)
             return [sent, Loan(state.segment)]
-        return server.outbox.send_weights(member.peer, answer, *_news(state, state.slots(), weights, known))
+        return server.outbox.send_weights(member.way, answer, *_news(state, state.slots(), weights, known))
 
 
 def _news(state: State, slots: Sequence[Slot], weights: Sequence[Array], known: int) -> tuple[list[Slot], list[Array]]:

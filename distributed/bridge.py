@@ -45,7 +45,8 @@ def dtype_name(dtype: Any) -> str:
 
 def array_of(tensor: rg.Tensor) -> Array:
     """The values of a tensor as a host array, without a copy where the backend can share."""
-    return np.asarray(tensor.detach().numpy())
+    array = tensor._array
+    return array if type(array) is np.ndarray else np.asarray(tensor.detach().numpy())
 
 
 def tensor_of(array: Array, backend: str | None) -> rg.Tensor:
@@ -144,7 +145,7 @@ def divided_state(
 
 def is_ours(tensor: rg.Tensor) -> bool:
     """Whether the tensor's memory is host memory in C order, which NumPy may write."""
-    return tensor.device.type == "cpu" and str(tensor.device).startswith("numpy") and tensor.is_contiguous()
+    return type(tensor._array) is np.ndarray and tensor.is_contiguous()
 
 
 def table_of(param_groups: Iterable[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:

@@ -156,7 +156,7 @@ class Client:
             self.links = [Link(place, shard, incarnation, host, now) for shard in range(len(place.servers))]
             self.channels = [self._connect(address) for address in place.servers]
             self._pulses = [_Pulse(self._connect(address)) for address in place.servers]
-            self._poller = self._watch()
+            self._watch = transport.Watch([*self.channels, *(pulse.channel for pulse in self._pulses)])
         except BaseException:
             self._destroy()
             raise
@@ -591,24 +591,19 @@ class Client:
                 finally:
                     self._lock.release()
 
-    def _watch(self) -> zmq.Poller:
-        poller = zmq.Poller()
-        for channel in [*self.channels, *(pulse.channel for pulse in self._pulses)]:
-            poller.register(channel.socket, zmq.POLLIN)
-        return poller
-
     def _turn(self, timeout: float) -> None:
         """Send what is to be sent, hear what has come, waiting up to `timeout` seconds for it, and see to the time."""
         self._flush()
-        ready = dict(self._poller.poll(round(1000 * (min(timeout, _BLOCKED) if self._is_blocked() else timeout))))
+        ready = self._watch.wait(min(timeout, _BLOCKED) if self._is_blocked() else timeout)
         now = time.monotonic()
         for link, channel, pulse in zip(self.links, self.channels, self._pulses, strict=True):
-            if channel.socket in ready:
+            if channel in ready:
                 for message, arrays in _received(channel):
                     link.take(message, arrays, now)
-            if pulse.channel.socket in ready:
+            if pulse.channel in ready:
                 for message, _ in _received(pulse.channel):
                     link.take_pulse(message, pulse.asked, now)
+            channel.follow_lane(None if link.welcome is None else link.welcome.lane)
             waiting = self._waiting
             link.tick(now, waiting_since=None if waiting is None else waiting.began)
             if now - pulse.asked > HEARTBEAT:

@@ -45,6 +45,7 @@ __all__ = [
     "Joined",
     "Kept",
     "Landed",
+    "LaneOffer",
     "Load",
     "Message",
     "Number",
@@ -72,9 +73,9 @@ __all__ = [
     "WorkerStatus",
 ]
 
-VERSION = 2
+VERSION = 3
 """Version of the protocol. Goes up with every change of a message."""
-OLDEST_VERSION = 2
+OLDEST_VERSION = 3
 """The oldest version that this one still speaks. HELLO names the range, and the server chooses the newest
 version that both sides have."""
 
@@ -194,6 +195,15 @@ class SharedSegment(Struct, frozen=True, array_like=True, forbid_unknown_fields=
     descriptor: Annotated[int, Meta(ge=0, le=2**31 - 1)]
     size: Annotated[int, Meta(ge=64, le=2**48)]
     token: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+
+
+class LaneOffer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Where a worker of the server's machine may open a lane, and with what token; see Note [Lanes]."""
+
+    name: Name
+    token: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+    port: Annotated[int, Meta(ge=1, lt=1 << 16)]
+    """At which the server listens. A worker with another one in its address has a reason, and opens no lane."""
 
 
 class Source(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -453,6 +463,7 @@ class Welcome(Message, frozen=True):
     """How long to wait for this server if it dies: it keeps what it needs to come back. 0 is not at all."""
     shared: bool
     """Whether payloads may go through shared memory."""
+    lane: LaneOffer | None = None
     version: Natural = 0
     """Updates in the server's weights."""
     incarnation: Natural = 0

@@ -32,6 +32,7 @@ class Monitor:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         mine = ClientKeys.read(keys, "launcher") if keys else None
         self._channels = [transport.connect(self._context, address, mine) for address in addresses]
+        self._watch = transport.Watch(self._channels)
         self._hello = protocol.Hello(run, "launcher", world_size, 0)
         self._greeted = [False] * len(addresses)
         self.statuses: list[protocol.Status | None] = [None] * len(addresses)
@@ -53,7 +54,7 @@ class Monitor:
 
     def read(self, timeout: float = 0.0) -> bool:
         """Take in what the servers have told; whether there was a status of the first one among it."""
-        transport.poll(self._channels, timeout)
+        self._watch.wait(timeout)
         news = [self._read(index) for index in range(len(self._channels))]
         return any(news)
 

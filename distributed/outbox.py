@@ -53,8 +53,11 @@ class Outbox:
         ]
 
 
-def parts_of(slots: Sequence[Slot], arrays: Sequence[Array]) -> Iterator[tuple[list[Slot], list[Array]]]:
+def parts_of(slots: Sequence[Slot], arrays: Sequence[Array]) -> Iterator[tuple[Sequence[Slot], Sequence[Array]]]:
     """Divide slots and their frames into messages of at most `PART_BYTES`; at least one, which may be empty."""
+    if sum(array.nbytes for array in arrays) <= PART_BYTES:
+        yield slots, arrays
+        return
     some: list[Slot] = []
     several: list[Array] = []
     size, frames = 0, iter(arrays)

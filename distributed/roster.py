@@ -28,6 +28,8 @@ class Member:
     incarnation: int = 0
     peer: bytes = b""
     """Routing id of its connection, which changes when the connection does."""
+    way: bytes = b""
+    """Where its last request came from, and the answer goes: the same, or its lane's."""
     heard: float = 0.0
     """When it last gave a sign of life, on the monotonic clock."""
     takes_part: bool = False
@@ -129,7 +131,7 @@ class Roster:
         self._forget_peer(member)
         self._by_peer[peer] = member
         member.state, member.incarnation, member.peer, member.heard = "joined", hello.incarnation, peer, now
-        member.host, member.flights = hello.host, []
+        member.host, member.way, member.flights = hello.host, peer, []
         return member
 
     def _member_for(self, hello: Hello, now: float) -> Member:

@@ -168,7 +168,7 @@ OPTIONS = (
     ),
     Option("--slice-bytes", "slice_bytes", size, 0, "BYTES", "size of slices (default: 1 to 4 MiB by the model)"),
     Option("--budget", "budget", size, 0, "BYTES", "memory for gradients that wait (default: half of the machine's)"),
-    Option("--no-shared-memory", "shared", None, True, "", "send payloads through the socket on the same machine, too"),
+    Option("--no-shared-memory", "shared", None, True, "", "send all over TCP on the same machine, too"),
     Option("--snapshots", "folder", Path, None, "DIR", "keep snapshots here, from which a server that died comes back"),
     Option("--every", "every", positive, 100, "N", "orders (updates, as a rule) from one snapshot to the next"),
     Option("--keep", "keep", positive, 3, "N", "how many snapshots are kept"),

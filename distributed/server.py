@@ -34,6 +34,7 @@ from .failpoints import failpoint
 from .follower import Follower
 from .gradients import Gradients, unpack
 from .keeper import Keeper
+from .lanes import owner_of
 from .lead import Lead
 from .messages import Array, Message, Order, Source
 from .metrics import Sink
@@ -141,6 +142,7 @@ class Server:
             self.outbox = Outbox(self.channel)
             self.answers = Answers(self)
             self.office: Lead | Follower = Lead(self) if options.shard == 0 else Follower(self, self._context)
+            self._watch = transport.Watch([self.channel, *self.office.channels])
             recovery.restore(self)
         except BaseException:
             self._context.destroy(linger=0)
@@ -188,7 +190,7 @@ class Server:
 
     def turn(self, timeout: float) -> None:
         """Handle what has arrived, waiting up to `timeout` seconds for it, and look after the silent."""
-        if transport.poll([self.channel, *self.office.channels], timeout):
+        if self._watch.wait(timeout):
             self._drain()
             self.office.drain()
         # Only now: after a long step of its own the server finds everyone's heartbeats in its queue, and
@@ -237,11 +239,12 @@ class Server:
 
     @_on(protocol.Hello)
     def _(self, hello: protocol.Hello, peer: bytes, arrays: list[Array]) -> None:
+        peer = owner_of(peer)
         self._check_hello(hello)
         self.check_key(hello.role, hello.rank if hello.role == "worker" else None)
         if hello.role == "launcher":
             self.launchers.add(peer)
-            received, takes_part, step = 0, False, self.frontier
+            received, takes_part, step, shared = 0, False, self.frontier, False
         else:
             former = self.roster.get(hello.rank)
             if former is not None and former.state != "joined":
@@ -251,6 +254,7 @@ class Server:
                 self.office.gone(former)  # the same worker's former life, which nobody has seen end
             received, takes_part = member.received, member.takes_part
             step = member.step if takes_part else self.frontier
+            shared = self.is_neighbour(member)
         options = self.options
         welcome = protocol.Welcome(
             boot=self.boot,
@@ -264,7 +268,8 @@ class Server:
             compression=options.compression,
             credit=self.credit,
             recovery=options.recovery,
-            shared=hello.host == self._host != "" and options.shared,
+            shared=shared,
+            lane=self.channel.offer_lane(peer) if shared else None,
             version=0 if self.state is None else self.state.position.version,
             incarnation=hello.incarnation,
         )
@@ -282,14 +287,14 @@ class Server:
     @_on(protocol.Init)
     def _(self, message: protocol.Init, peer: bytes, arrays: list[Array]) -> None:
         member = self._member(peer)
-        if self._is_new(member, message):
+        if self._is_new(member, message, peer):
             if message.weights and member.rank != 0:
                 raise ProtocolError(f"worker {member.rank} sends initial weights, which are worker 0's to send")
             if message.weights and self.state is None:
                 self._initialize(message, arrays)
             if self.state is not None:
                 self.state.check_table(message.optimizer, message.table, member.rank)
-            self._await(member, message)
+            self._await(member, message, peer)
             self.office.wants_to_join(member)
         self.serve_waiting()
 
@@ -297,7 +302,7 @@ class Server:
     def _(self, message: protocol.Push, peer: bytes, arrays: list[Array]) -> None:
         member = self._member(peer)
         source = Source(member.rank, member.incarnation, message.seq)
-        if self._is_new(member, message):
+        if self._is_new(member, message, peer):
             self._check_push(member, message)
             gradients = unpack(message.tensors, self._with_shared(member, message, arrays))
             self._check_credit(source, gradients)
@@ -305,7 +310,7 @@ class Server:
             if contribution is None:
                 return
             member.step = message.step
-            self._await(member, message)
+            self._await(member, message, peer)
             if self._keeps(lambda: self.keeper.note(contribution)):
                 self.office.staged(contribution)
         self.serve_waiting()
@@ -313,27 +318,27 @@ class Server:
     @_on(protocol.Pull, protocol.Fetch)
     def _(self, message: protocol.Pull | protocol.Fetch, peer: bytes, arrays: list[Array]) -> None:
         member = self._member(peer)
-        if self._is_new(member, message):
-            self._await(member, message)
+        if self._is_new(member, message, peer):
+            self._await(member, message, peer)
         self.serve_waiting()
 
     @_on(protocol.Load)
     def _(self, message: protocol.Load, peer: bytes, arrays: list[Array]) -> None:
         member = self._member(peer)
-        if self._is_new(member, message):
+        if self._is_new(member, message, peer):
             if self.state is None:
                 raise ProtocolError(f"worker {member.rank} loads an optimizer's state before INIT")
             self.state.load(message.entries, arrays)
             self._keep_now()
-            self._await(member, message)
+            self._await(member, message, peer)
         self.serve_waiting()
 
     @_on(protocol.Barrier)
     def _(self, message: protocol.Barrier, peer: bytes, arrays: list[Array]) -> None:
         member = self._member(peer)
-        if self._is_new(member, message):
+        if self._is_new(member, message, peer):
             member.barriers += 1
-            self._await(member, message)
+            self._await(member, message, peer)
             self.office.paused(member)
         self.serve_waiting()
 
@@ -420,7 +425,7 @@ class Server:
 
     def _member(self, peer: bytes) -> Member:
         """Who it is that sends a request. Everyone says HELLO first."""
-        member = self.roster.of_peer(peer)
+        member = self.roster.of_peer(owner_of(peer))
         if member is None:
             raise Stranger("a request from someone who has not said HELLO, or was declared lost")
         member.heard = self.now()
@@ -430,14 +435,14 @@ class Server:
         if peer not in self.launchers:
             raise Stranger("only a launcher may send this, and must say HELLO first")
 
-    def _is_new(self, member: Member, request: Request) -> bool:
+    def _is_new(self, member: Member, request: Request, peer: bytes) -> bool:
         """Whether a request is to be done, and not a repetition of one that was.
 
         A client repeats a request when the first, or its answer, seems lost. A repetition has no effect
         but that its answer is sent again, or, while it is not due yet, sent to the newest connection.
         """
         if self.failure is not None:
-            self.outbox.send_error(member.peer, self.failure.error, request.seq)
+            self.outbox.send_error(peer, self.failure.error, request.seq)
             return False
         if request.seq > member.received:
             return True
@@ -445,7 +450,7 @@ class Server:
             return False
         self.counters.duplicates += 1
         if request.seq == member.received == member.answered:
-            self._await(member, request)
+            self._await(member, request, peer)
         return False
 
     def _with_shared(self, member: Member, push: protocol.Push, arrays: Sequence[Array]) -> list[Array]:
@@ -624,12 +629,13 @@ class Server:
             return
         log.warning("%s", error)
         member.waiting, member.answered, member.step = None, source.seq, member.step - 1
-        self.outbox.send_error(member.peer, error, source.seq)
+        self.outbox.send_error(member.way, error, source.seq)
 
     # ---- answers -------------------------------------------------------------------------------------------
 
-    def _await(self, member: Member, request: Request) -> None:
+    def _await(self, member: Member, request: Request, peer: bytes) -> None:
         member.received, member.waiting, member.waiting_since = request.seq, request, self.now()
+        member.way = peer
 
     def serve_waiting(self) -> None:
         """Answer everyone whose time has come."""
@@ -684,7 +690,7 @@ class Server:
                 failpoint("server.after_ack", self.options.shard)
         except Mismatch as error:
             log.warning("%s", error)
-            self.outbox.send_error(member.peer, error, request.seq)
+            self.outbox.send_error(member.way, error, request.seq)
 
     # ---- when somebody comes, goes or is missing -------------------------------------------------------------
 
@@ -732,7 +738,7 @@ class Server:
             self.office.failed(error)
         for member in self.roster.waiting():
             assert member.waiting is not None
-            self.outbox.send_error(member.peer, self.failure.error, member.waiting.seq)
+            self.outbox.send_error(member.way, self.failure.error, member.waiting.seq)
             member.waiting = None
 
     def _warn_of_long_waits(self, now: float) -> None:

@@ -100,13 +100,14 @@ class Staging:
 
         A worker makes one push after the other, so one that it began before this one it has given up.
         """
-        for former in [each for each in self._assemblies if _is_former(each, source)]:
-            del self._assemblies[former]
-        assembly = self._assemblies.setdefault(source, _Assembly())
+        if self._assemblies:
+            for former in [each for each in self._assemblies if _is_former(each, source)]:
+                del self._assemblies[former]
+        assembly = self._assemblies.pop(source, None) or _Assembly()
         assembly.add(push, gradients, looks=self._looks)
         if not assembly.is_whole:
+            self._assemblies[source] = assembly
             return None
-        del self._assemblies[source]
         contribution = self._whole[source] = assembly.contribution(source)
         return contribution
 
@@ -147,12 +148,11 @@ class Staging:
 
     def bytes_with(self, source: Source, gradients: Gradients) -> int:
         """What will be staged of a worker when a part of a push is added, which may replace earlier parts."""
-        earlier = self._assemblies.get(source, _Assembly()).gradients
-        sizes = {index: _nbytes(gradient) for index, (_, gradient) in earlier.items()}
-        sizes.update((index, _nbytes(gradient)) for index, gradient in gradients.items())
-        return sum(sizes.values()) + sum(
-            each.nbytes for each in self._whole.values() if each.source.rank == source.rank
-        )
+        size = sum(map(_nbytes, gradients.values()))
+        if (assembly := self._assemblies.get(source)) is not None:
+            earlier = assembly.gradients.items()
+            size += sum(_nbytes(gradient) for index, (_, gradient) in earlier if index not in gradients)
+        return size + sum(each.nbytes for each in self._whole.values() if each.source.rank == source.rank)
 
     @property
     def nbytes(self) -> int:

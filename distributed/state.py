@@ -103,6 +103,15 @@ class State:
         self._backend = backend
         self._frames = [FrameSpec(position.table[piece.tensor].dtype, piece.shape) for piece in position.slices]
         self._offsets = room_for(self._frames)
+        self.nbytes = sum(map(nbytes_of, self._frames))
+        """Size of the weights."""
+        self._slots = tuple(
+            tuple(
+                Slot(index, dtype, shape, offset)  # type: ignore[arg-type]
+                for index, ((dtype, shape), offset) in enumerate(zip(self._frames, offsets, strict=True))
+            )
+            for offsets in ([-1] * len(self._frames), self._offsets[:-1])
+        )
         self._shared = shared and is_available()
         self._parameters = [rg.nn.Parameter(bridge.tensor_of(each, backend)) for each in self._house(weights)]
         self._group_of = [position.table[piece.tensor].group for piece in position.slices]
@@ -202,13 +211,9 @@ class State:
             return self._older[max(frontier, min(self._older))]
         return [bridge.array_of(parameter) for parameter in self._parameters]
 
-    def slots(self, *, in_segment: bool = False) -> list[Slot]:
+    def slots(self, *, in_segment: bool = False) -> tuple[Slot, ...]:
         """What `weights` holds, as a message announces it, or where in the shared memory it lies."""
-        offsets = self._offsets[:-1] if in_segment else [-1] * len(self._frames)
-        return [
-            Slot(index, dtype, shape, offset)  # type: ignore[arg-type]
-            for index, ((dtype, shape), offset) in enumerate(zip(self._frames, offsets, strict=True))
-        ]
+        return self._slots[in_segment]
 
     def is_shared(self, arrays: Sequence[Array]) -> bool:
         """Whether these weights lie in the segment, so that another process of the machine can read them there."""
@@ -216,11 +221,6 @@ class State:
             return False
         homes = (self.segment.array(*each) for each in zip(self._frames, self._offsets, strict=False))
         return all(address_of(home) == address_of(each) for home, each in zip(homes, arrays, strict=True))
-
-    @property
-    def nbytes(self) -> int:
-        """Size of the weights."""
-        return sum(map(nbytes_of, self._frames))
 
     # ---- snapshots -----------------------------------------------------------------------------------------
 

@@ -19,18 +19,20 @@ from __future__ import annotations
 import contextlib
 import errno
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import zmq
 
-from .addresses import checked, is_ipv6
+from .addresses import checked, is_ipv6, port_of
 from .errors import AddressInUse, DistributedError
 from .handshake import Authenticator, Handshakes, guard_client, guard_server, user_of
+from .lanes import Lanes, are_available as lanes_are_available, owner_of
+from .messages import Barrier, Landed, LaneOffer, Pull, Push
 from .protocol import MAX_HEADER, Array, Frame, Message, Traffic, encode
 from .security import ClientKeys, ServerKeys, check_bind
 
-__all__ = ["COPY_THRESHOLD", "DEFAULT_MAX_FRAME", "Channel", "Flight", "Loan", "connect", "is_gone", "listen", "poll"]
+__all__ = ["COPY_THRESHOLD", "DEFAULT_MAX_FRAME", "Channel", "Flight", "Loan", "Watch", "connect", "is_gone", "listen"]
 
 COPY_THRESHOLD = 65_536
 """Bytes from which a frame travels without a copy. Below it a copy is cheaper than the bookkeeping."""
@@ -45,6 +47,8 @@ _HIGH_WATER_MARK = 64
 # As plain numbers: the arithmetic of enumerations takes longer than ZeroMQ.
 _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 _NOW, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK) | int(zmq.SNDMORE)
+# What goes by a lane of a worker. Not INIT, whose answer has parts that must come one after the other.
+_BY_LANE = frozenset((Push, Pull, Landed, Barrier))
 _LINGER_MS = 2000  # long enough for a BYE to leave, short enough for nobody to notice at exit
 
 
@@ -75,6 +79,9 @@ class Flight:
         except zmq.NotDone:
             return False
         return True
+
+
+_LANDED = Flight()
 
 
 class Loan(Flight):
@@ -120,7 +127,9 @@ class Channel:
         """On a server with keys: the name of the key that the last received message was sent with."""
         self._handshakes = handshakes
         self._poller = zmq.Poller()  # kept: to register takes longer than to poll
-        self._poller.register(socket, zmq.POLLIN)
+        self._pollers: list[zmq.Poller] = []
+        self._lanes = Lanes(self._pollers)
+        self.join(self._poller)
 
     def send(self, message: Message, arrays: Sequence[Array] = (), *, to: bytes | None = None) -> Flight:
         """Send one message, on a server `to` a peer, without waiting.
@@ -133,6 +142,16 @@ class Channel:
             With `errno` EHOSTUNREACH, when the peer `to` has gone.
         """
         frames = encode(message, arrays)
+        by_lane = to is not None or type(message) in _BY_LANE
+        if by_lane and self._lanes.send(frames, to or b""):
+            flight = _LANDED
+        else:
+            flight = self._send(frames, None if to is None else owner_of(to))
+        self.traffic.messages_sent += 1
+        self.traffic.bytes_sent += sum(map(len, frames))
+        return flight
+
+    def _send(self, frames: Sequence[Frame], to: bytes | None) -> Flight:
         parts = [_wire_frame(frame) for frame in frames]
         send = self.socket.send  # frame by frame, which takes a third of the time of `send_multipart`
         if to is not None:
@@ -140,8 +159,6 @@ class Channel:
         for part in parts[:-1]:
             send(part, _MORE)
         send(parts[-1], _NOW)
-        self.traffic.messages_sent += 1
-        self.traffic.bytes_sent += sum(map(len, frames))
         return Flight([part.tracker for part in parts if isinstance(part, zmq.Frame) and part.tracker])
 
     def receive(self) -> list[Frame]:
@@ -149,27 +166,59 @@ class Channel:
 
         Raises `zmq.Again` when there is none.
         """
+        if self._lanes.inbox:
+            self.user, frames = self._lanes.inbox.popleft()
+        else:
+            frames = self._receive()
+        self.traffic.messages_received += 1
+        self.traffic.bytes_received += sum(map(len, frames))
+        return frames
+
+    def _receive(self) -> list[Frame]:
         receive = self.socket.recv
         parts = [part := receive(_NOW, copy=False)]
         while part.more:
             parts.append(part := receive(_NOW, copy=False))
         if self.authenticator is not None:  # see Note [The name comes from the handler]
             self.user = user_of(parts[0])
-        frames: list[Frame] = [part.buffer for part in parts]
-        self.traffic.messages_received += 1
-        self.traffic.bytes_received += sum(map(len, frames))
-        return frames
+        return [part.buffer for part in parts]
 
     def has_message(self) -> bool:
-        """Whether `receive` would give a message. To ask is quicker than to try in vain."""
-        return bool(self.socket.get(_EVENTS) & _POLLIN)  # type: ignore[operator]
+        """Whether `receive` would give a message. To ask is quicker than to try in vain.
+
+        What has come by a lane counts when a poll or a `Watch` has found it.
+        """
+        return bool(self._lanes.inbox) or bool(self.socket.get(_EVENTS) & _POLLIN)  # type: ignore[operator]
 
     def poll(self, timeout: float, *, to_send: bool = False) -> bool:
         """Whether a message is there (or may be sent) within `timeout` seconds."""
-        milliseconds = max(0, round(timeout * 1000))
         if to_send:
-            return bool(self.socket.poll(milliseconds, zmq.POLLOUT))
-        return bool(self._poller.poll(milliseconds))
+            return bool(self.socket.poll(_milliseconds(timeout), zmq.POLLOUT))
+        ready = dict(self._poller.poll(_milliseconds(timeout)))
+        return bool(ready) and self.sort(ready)
+
+    # ---- lanes: see Note [Lanes] -------------------------------------------------------------------------------
+
+    def offer_lane(self, peer: bytes) -> LaneOffer | None:
+        """On a server: what a peer of this machine, from which the last message came, needs to open a lane."""
+        port = port_of(self.address)
+        return None if port is None or not lanes_are_available() else self._lanes.offer(peer, self.user, port)
+
+    def follow_lane(self, offer: LaneOffer | None) -> None:
+        """On a client: take the lane that the server offers now, if it leads where this channel does."""
+        self._lanes.follow(offer if offer is not None and offer.port == port_of(self.address) else None)
+
+    def join(self, poller: zmq.Poller) -> None:
+        """Have a poller wait for messages of this channel, from now on also for those of new lanes."""
+        self._pollers.append(poller)
+        for each in (self.socket, *self._lanes.descriptors):
+            poller.register(each, zmq.POLLIN)
+
+    def sort(self, ready: Mapping[Any, int]) -> bool:
+        """Whether a message is there, after such a poller has found what is `ready`."""
+        if len(ready) > (self.socket in ready):
+            self._lanes.sort(ready)
+        return self.socket in ready or bool(self._lanes.inbox)
 
     def refusal(self) -> str | None:
         """On a client, why the server does not let it in and what to do about that; ``None`` if it may.
@@ -191,6 +240,7 @@ class Channel:
         """Close the socket, and on a server with keys end its authenticator."""
         if self._handshakes is not None:
             self._handshakes.close()
+        self._lanes.close()
         self.socket.close(_LINGER_MS)
         if self.authenticator is not None:
             self.authenticator.close()
@@ -287,16 +337,28 @@ def _bind_error(address: str, error: zmq.ZMQError) -> DistributedError:
     return DistributedError(f"{address!r} is no address to listen at ({error}): it must look like tcp://127.0.0.1:5555")
 
 
-def poll(channels: Sequence[Channel], timeout: float) -> bool:
-    """Whether a message is there on one of several channels, within `timeout` seconds."""
-    if len(channels) == 1:
-        return channels[0].poll(timeout)
-    if any(channel.has_message() for channel in channels):
-        return True
-    poller = zmq.Poller()
-    for channel in channels:
-        poller.register(channel.socket, zmq.POLLIN)
-    return bool(poller.poll(max(0, round(timeout * 1000))))
+class Watch:
+    """Waits for messages of several channels at once.
+
+    Parameters
+    ----------
+    channels : sequence of Channel
+    """
+
+    def __init__(self, channels: Sequence[Channel]) -> None:
+        self._channels = tuple(channels)
+        self._poller = zmq.Poller()  # kept: to register takes longer than to poll
+        for each in channels:
+            each.join(self._poller)
+
+    def wait(self, timeout: float) -> list[Channel]:
+        """The channels on which a message is there, within `timeout` seconds; it may be that none is before that."""
+        ready = dict(self._poller.poll(_milliseconds(timeout)))
+        return [each for each in self._channels if each.sort(ready)] if ready else []
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(0, round(seconds * 1000))
 
 
 def is_gone(error: zmq.ZMQError) -> bool:

@@ -219,11 +219,11 @@ def test_a_server_that_is_gone_ends_the_run(gone: int) -> None:
         ({"run": "other"}, "server 1 is of run 'other', and server 0 of '': start all servers of a run with the same"),
         (
             {"protocol": 1},
-            "server 1 speaks protocol version 1 and server 0 2: upgrade retrograd on the side of server 1",
+            "server 1 speaks protocol version 1 and server 0 3: upgrade retrograd on the side of server 1",
         ),
         (
             {"protocol": 9},
-            "server 1 speaks protocol version 9 and server 0 2: upgrade retrograd on the side of server 0",
+            "server 1 speaks protocol version 9 and server 0 3: upgrade retrograd on the side of server 0",
         ),
     ],
 )

@@ -352,6 +352,7 @@ def test_one_worker_s_nonsense_for_a_hyperparameter_ends_nobody_else_s_run(
         with pytest.raises(Mismatch, match=text):
             bad.learn(1.0, groups)
         bad.close()
+        wait_until(lambda: server.within(lambda: server.roster[1].state == "left"), "the goodbye")
         assert server.failure is None
         np.testing.assert_array_equal(good.learn(1.0, ({"lr": 0.25, "momentum": 0.0, "of_the_users": 3},))[0], 0.5)
 

@@ -489,6 +489,12 @@ class Channel:
         self.endpoint.send(target, self.encode(message, arrays))
         return Landed()
 
+    def offer_lane(self, peer: bytes) -> None:
+        """There is no other way here than the network."""
+
+    def join(self, poller: Any) -> None:
+        """Nobody waits: what has come is handed over by `Node.handle`."""
+
     def poll(self, timeout: float, *, to_send: bool = False) -> bool:
         """Whether a client may send; there is never anything to receive, as `Node.handle` gets it."""
         return to_send and (self.to is None or self.endpoint.network.is_up(self.to))
