@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["nearest", "positions", "weights"]
+__all__ = ["nearest", "positions", "weights", "whole_weights"]
 
 Host = np.ndarray[Any, Any]
 
@@ -50,6 +50,17 @@ def weights(n: int, m: int, scale: float | None, align: bool, cubic: bool, smoot
             (_weigh_four if cubic else _weigh_two)(matrix[i], i * step if align else (i + 0.5) * step - 0.5, n)
     matrix.flags.writeable = False
     return matrix
+
+
+@lru_cache(maxsize=8)
+def whole_weights(n: int, m: int, scale: float | None, align: bool, cubic: bool, smooth: bool) -> tuple[Host, int]:
+    """`weights` as whole numbers of 16 bits, and by how many bits they are moved up for that."""
+    matrix = weights(n, m, scale, align, cubic, smooth)
+    bits, largest = 0, float(matrix.max())
+    while bits < 22 and int(0.5 + largest * (1 << (bits + 1))) < 1 << 15:
+        bits += 1
+    moved = matrix * (1 << bits)
+    return np.trunc(moved + np.copysign(0.5, moved)), bits
 
 
 def _weigh_two(row: Any, at: float, n: int) -> None:

@@ -95,6 +95,8 @@ class Kernels:
     widening
         The others of them, of which arithmetic with a Python number makes a wider type: the core
         brings results and gradients back. Computed from `dtypes` and `floats`.
+    halves
+        Those of 16 bits. Computed from `dtypes`.
     discrete, counting
         The native types of integers and bools, and those of integers into which a Python int mostly fits.
         Computed from `dtypes`.
@@ -130,6 +132,7 @@ class Kernels:
     names: Mapping[Any, str]
     floats: frozenset[Any]
     widening: frozenset[Any]
+    halves: frozenset[Any]
     discrete: frozenset[Any]
     counting: frozenset[Any]
     takes_out: frozenset[Any] = frozenset()
@@ -148,6 +151,7 @@ class Kernels:
         self.dtypes = NativeTypes(backend, self.dtypes)
         reals = {self.dtypes[name] for name in _REAL if name in self.dtypes}
         self.widening = frozenset(reals - self.floats)
+        self.halves = frozenset(self.dtypes[name] for name in ("float16", "bfloat16") if name in self.dtypes)
         self.discrete = frozenset(self.dtypes[name] for name in ("bool", *_INTEGERS) if name in self.dtypes)
         self.counting = frozenset(self.dtypes[name] for name in ("int32", "int64") if name in self.dtypes)
 

@@ -33,11 +33,29 @@ def convolution_input(
     g: Array, w: Array, input_shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
 ) -> Array:
     """The adjoint of `convolution` in its input."""
+    if not jnp.issubdtype(g.dtype, jnp.inexact):
+        return _whole_convolution_input(g, w, input_shape, stride, padding, dilation, groups)
 
     def forward(x: Array) -> Array:
         return convolution(x, w, stride, padding, dilation, groups)
 
     return jax.linear_transpose(forward, jax.ShapeDtypeStruct(input_shape, g.dtype))(g)[0]
+
+
+def _whole_convolution_input(
+    g: Array, w: Array, input_shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> Array:
+    """`convolution_input` of integers, which JAX does not transpose: a convolution with the mirrored weight."""
+    outputs, channels, *kernel = w.shape
+    parts = jnp.reshape(w, (groups, outputs // groups, channels, *kernel)).swapaxes(1, 2)
+    mirrored = jnp.flip(jnp.reshape(parts, (groups * channels, outputs // groups, *kernel)), range(2, w.ndim))
+    around = []
+    for n, m, k, s, p, d in zip(input_shape[2:], g.shape[2:], kernel, stride, padding, dilation, strict=True):
+        before = d * (k - 1) - p
+        around.append((before, n - 1 - (m - 1) * s - before + d * (k - 1)))
+    return lax.conv_general_dilated(
+        g, mirrored, (1,) * len(kernel), around, lhs_dilation=stride, rhs_dilation=dilation, feature_group_count=groups
+    )
 
 
 def convolution_weight(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from retrograd.dtypes import Category, dtype, promote_types
+from retrograd.dtypes import Category, can_cast, dtype, promote_types
 from retrograd.levels import bare
 from retrograd.ops.declare import Op
 from retrograd.ops.dispatch import result_type
 
 __all__ = [
-    "check_norm_type", "everywhere", "extremes", "fits", "implemented_for", "is_number", "joined_with", "no_bool",
-    "no_complex", "no_zero_divisor",
+    "check_castable", "check_norm_type", "everywhere", "extremes", "fits", "implemented_for", "is_half", "is_number",
+    "joined_with", "no_bool", "no_complex", "no_zero_divisor", "not_implemented",
 ]  # fmt: skip
 
 BOOL, INTEGER, FLOAT, COMPLEX = Category
@@ -39,8 +39,17 @@ def extremes(tensor: Any) -> tuple[int, int]:
     return int(k.to_host(k.min(array, axes, False))), int(k.to_host(k.max(array, axes, False)))
 
 
-def implemented_for(kernel: str, *categories: Category) -> Callable[[Sequence[Any]], None]:
+def implemented_for(
+    kernel: str, *categories: Category, first: bool = False, halves: bool = True
+) -> Callable[[Sequence[Any]], None]:
     """A check that the inputs' common type is of one of `categories`.
+
+    Parameters
+    ----------
+    first
+        The type of the first input is what counts.
+    halves
+        Whether floating-point types of 16 bits are among them.
 
     Raises
     ------
@@ -50,11 +59,22 @@ def implemented_for(kernel: str, *categories: Category) -> Callable[[Sequence[An
     allowed = frozenset(categories)
 
     def check(inputs: Sequence[Any]) -> None:
-        common = result_type(*(each for each in inputs if each is not None))
-        if common.category not in allowed:
-            raise NotImplementedError(f"\"{kernel}\" not implemented for '{common.type_name}'")
+        common = inputs[0].dtype if first else result_type(*(each for each in inputs if each is not None))
+        if common.category not in allowed or (not halves and is_half(common)):
+            raise not_implemented(kernel, common)
 
+    check.refuses_halves = not halves  # type: ignore[attr-defined]
     return check
+
+
+def is_half(type_: dtype) -> bool:
+    """Whether it is a floating-point type of 16 bits."""
+    return type_.category is FLOAT and type_.itemsize == 2
+
+
+def not_implemented(kernel: str, type_: dtype) -> NotImplementedError:
+    """PyTorch's error for elements of a type that its kernel of this name does not take."""
+    return NotImplementedError(f"\"{kernel}\" not implemented for '{type_.type_name}'")
 
 
 def no_bool(message: str, error: type[Exception] = RuntimeError) -> Callable[[Sequence[Any]], None]:
@@ -98,6 +118,12 @@ def no_zero_divisor(inputs: Sequence[Any]) -> None:
         zero = k.base.compile is None and not everywhere(k, k.not_equal(other._array, 0))
     if zero:
         raise RuntimeError("ZeroDivisionError")
+
+
+def check_castable(type_: dtype, to: dtype) -> None:
+    """Refuse to put results of one type where those of another are to be."""
+    if not can_cast(type_, to):
+        raise RuntimeError(f"result type {type_.type_name} can't be cast to the desired output type {to.type_name}")
 
 
 def check_norm_type(name: str, given: dtype, asked: dtype) -> None:

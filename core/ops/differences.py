@@ -11,6 +11,7 @@ from retrograd.ops.arrange import cat, roll
 from retrograd.ops.autocasting import in_float32, in_lower_type
 from retrograd.ops.batching import each_leading
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
+from retrograd.ops.checks import is_half, not_implemented
 from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.factories import ones_like, zeros_like
 from retrograd.ops.indexing import where
@@ -231,6 +232,8 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
     if p == 2 and max(x1.shape[-2], x2.shape[-2]) > _MM_MODES[compute_mode]:
         lead = broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
         return _euclidean_dist(expand(x1, *lead, *x1.shape[-2:]), expand(x2, *lead, *x2.shape[-2:]))
+    if is_half(x1.dtype):
+        raise not_implemented("cdist", x1.dtype)
     return row_norms(unsqueeze(x1, -2) - unsqueeze(x2, -3), p)
 
 

@@ -10,11 +10,15 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from retrograd.dtypes import Category
+from retrograd.ops.checks import implemented_for
 from retrograd.ops.declare import Array, op
 from retrograd.ops.decompositions import class_index
 from retrograd.ops.fused import fused
 
 __all__: list[str] = []
+
+FLOAT = Category.FLOAT
 
 
 def _reduce(K: Any, x: Any, reduction: str) -> Any:
@@ -39,11 +43,14 @@ def _spread(g: Any, x: Any, reduction: str) -> Any:
 Slope = Callable[..., Any]
 
 
-def _two(name: str, node: str, value: Slope, slope: Slope, target_slope: Slope | None = None) -> Any:
+def _two(
+    name: str, node: str, kernel: str | None, value: Slope, slope: Slope, target_slope: Slope | None = None
+) -> Any:
     """Declare a loss of (input, target) whose reduction is part of it.
 
-    `value(K, x, y, *numbers)` is the elementwise loss and `slope` its derivative by x; that by y is
-    the negative of it, unless given.
+    `kernel` is PyTorch's name of what computes it, for floating-point numbers alone; None: others are seen to before.
+    `value(K, x, y, *numbers)` is the elementwise loss and `slope` its derivative by x; that by y is the negative of
+    it, unless given.
     """
 
     def by_target(K: Any, x: Any, y: Any, number: Any) -> Any:
@@ -52,6 +59,7 @@ def _two(name: str, node: str, value: Slope, slope: Slope, target_slope: Slope |
     @op(
         name=name,
         node=node,
+        check=None if kernel is None else implemented_for(kernel, FLOAT, first=True),
         vjp={
             "self": lambda K, g, self, target, reduction, number: (
                 slope(K, self, target, number) * _spread(g, self, reduction)
@@ -81,7 +89,7 @@ def _square(K: Any, x: Any, y: Any, _: Any) -> Any:
     return d * d
 
 
-_mse_loss = _two("_mse_loss", "MseLossBackward0", _square, lambda K, x, y, _: (x - y) * 2)
+_mse_loss = _two("_mse_loss", "MseLossBackward0", "mse_cpu", _square, lambda K, x, y, _: (x - y) * 2)
 
 
 def _huber(K: Any, x: Any, y: Any, delta: float) -> Any:
@@ -94,7 +102,7 @@ def _huber_slope(K: Any, x: Any, y: Any, delta: float) -> Any:
     return K.where(d <= -delta, d * 0 - delta, K.where(d >= delta, d * 0 + delta, d))
 
 
-_huber_loss = _two("_huber_loss", "HuberLossBackward0", _huber, _huber_slope)
+_huber_loss = _two("_huber_loss", "HuberLossBackward0", "huber_cpu", _huber, _huber_slope)
 
 
 def _smooth_l1(K: Any, x: Any, y: Any, beta: float) -> Any:
@@ -106,7 +114,7 @@ def _smooth_l1_slope(K: Any, x: Any, y: Any, beta: float) -> Any:
     return K.clip((x - y) / beta, -1, 1)
 
 
-_smooth_l1_loss = _two("_smooth_l1_loss", "SmoothL1LossBackward0", _smooth_l1, _smooth_l1_slope)
+_smooth_l1_loss = _two("_smooth_l1_loss", "SmoothL1LossBackward0", "smooth_l1_cpu", _smooth_l1, _smooth_l1_slope)
 
 
 def _soft_plus(K: Any, x: Any) -> Any:
@@ -116,6 +124,7 @@ def _soft_plus(K: Any, x: Any) -> Any:
 _soft_margin_loss = _two(
     "_soft_margin_loss",
     "SoftMarginLossBackward0",
+    None,
     lambda K, x, y, _: _soft_plus(K, -x * y),
     lambda K, x, y, _: -y * K.sigmoid(-x * y),
     lambda K, x, y, _: -x * K.sigmoid(-x * y),
@@ -143,6 +152,7 @@ def _logits_target_slope(K: Any, x: Any, t: Any, pos: Any) -> Any:
 _bce_with_logits = _two(
     "_bce_with_logits",
     "BinaryCrossEntropyWithLogitsBackward0",
+    "log_sigmoid_cpu",
     lambda K, x, t, _: _logits_value(K, x, t, None),
     lambda K, x, t, _: _logits_slope(K, x, t, None),
     lambda K, x, t, _: _logits_target_slope(K, x, t, None),
@@ -156,6 +166,7 @@ def _weighted(x: Any, weight: Any) -> Any:
 @op(
     name="_bce_with_logits_weighted",
     node="BinaryCrossEntropyWithLogitsBackward0",
+    check=implemented_for("log_sigmoid_cpu", FLOAT, first=True),
     vjp={
         "self": lambda K, g, self, target, weight, pos_weight, reduction: _weighted(
             _logits_slope(K, self, target, pos_weight) * _spread(g, self, reduction), weight
@@ -193,6 +204,7 @@ def _bce_slope(K: Any, x: Any, y: Any) -> Any:
 @op(
     name="_bce",
     node="BinaryCrossEntropyBackward0",
+    check=implemented_for("binary_cross_entropy", FLOAT, first=True),
     vjp={
         "self": lambda K, g, self, target, weight, reduction: _weighted(
             _bce_slope(K, self, target) * _spread(g, self, reduction), weight
@@ -223,7 +235,7 @@ def _at_least(x: Any, least: float, K: Any) -> Any:
 # -- negative log likelihood -------------------------------------------------------------------
 
 
-def _declare_nll(name: str, node: str) -> Any:
+def _declare_nll(name: str, node: str, kernel: str) -> Any:
     """The loss, linear in the log-probabilities, and its adjoint; see Note [Adjoint pairs]."""
 
     @op(
@@ -251,6 +263,7 @@ def _declare_nll(name: str, node: str) -> Any:
     @op(
         name=name,
         node=node,
+        check=implemented_for(kernel, FLOAT, first=True),
         vjp={
             "self": lambda K, g, target, weight, self_shape, reduction, ignore_index: fused(adjoint)(
                 K, g, target, weight, self_shape, reduction, ignore_index
@@ -282,6 +295,7 @@ def _nll_rows_adjoint(
 @op(
     name="_nll_rows",
     node="NllLossBackward0",
+    check=implemented_for("nll_loss_out_frame", FLOAT, first=True),
     vjp={
         "self": lambda K, g, target, self_shape, reduction, ignore_index: fused(_nll_rows_adjoint)(
             K, g, target, self_shape, reduction, ignore_index
@@ -295,8 +309,8 @@ def _nll_rows(K, self: Array, target: Array, reduction: str, ignore_index: int) 
     return K.nll(self, target, None, reduction, ignore_index)
 
 
-_nll_loss = _declare_nll("_nll_loss", "NllLossBackward0")
-_nll_loss2d = _declare_nll("_nll_loss2d", "NllLoss2DBackward0")
+_nll_loss = _declare_nll("_nll_loss", "NllLossBackward0", "nll_loss_out_frame")
+_nll_loss2d = _declare_nll("_nll_loss2d", "NllLoss2DBackward0", "nll_loss2d_forward_out_frame")
 
 
 # -- margins over classes ----------------------------------------------------------------------

@@ -284,6 +284,9 @@ def _declare_adaptive_max_pool(dims: int) -> Any:
         """The largest element of each of `size` parts of the spatial axes, and its position."""
         axes = len(size)
         lead, spatial = tuple(self.shape[:-axes]), tuple(self.shape[-axes:])
+        if 0 in size:
+            nothing = (*lead, *size)
+            return K.zeros(nothing, self.dtype), K.zeros(nothing, K.dtypes["int64"])
         positions = K.reshape(K.arange(0, math.prod(spatial), 1, K.dtypes["int64"]), (1,) * len(lead) + spatial)
         values, places = [], []
         for part in _parts(spatial, size):

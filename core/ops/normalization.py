@@ -13,7 +13,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from retrograd.dtypes import Category
 from retrograd.ops.batching import folded, leading, shared
+from retrograd.ops.checks import implemented_for
 from retrograd.ops.declare import Array, op, op_of
 from retrograd.ops.graph import G
 from retrograd.ops.reducing import into, widened
@@ -124,6 +126,7 @@ def _batch_norm_jvp(K: Any, t: Any, self: Any, weight: Any, eps: float) -> Any:
 @op(
     name="_batch_norm",
     node="NativeBatchNormBackward0",
+    check=implemented_for("batch_norm", Category.FLOAT, first=True),
     outputs=3,
     differentiable=1,
     vjp={"*": _batch_norm_vjp},
@@ -164,6 +167,7 @@ def _fixed_batch_norm_jvp(K: Any, t: Any, self: Any, weight: Any, mean: Any, var
 @op(
     name="_fixed_batch_norm",
     node="NativeBatchNormBackward0",
+    check=implemented_for("batch_norm", Category.FLOAT, first=True),
     vjp={"*": _fixed_batch_norm_vjp},
     jvp={"*": _fixed_batch_norm_jvp},
 )
@@ -206,6 +210,7 @@ def _layer_norm_jvp(K: Any, t: Any, self: Any, weight: Any, count: int, eps: flo
 @op(
     name="_layer_norm",
     node="NativeLayerNormBackward0",
+    check=implemented_for("LayerNormKernelImpl", Category.FLOAT, first=True),
     outputs=3,
     differentiable=1,
     vjp={"*": _layer_norm_vjp},
@@ -259,6 +264,7 @@ def _group_norm_jvp(K: Any, t: Any, self: Any, weight: Any, groups: int, eps: fl
 @op(
     name="_group_norm",
     node="NativeGroupNormBackward0",
+    check=implemented_for("GroupNormKernelImpl", Category.FLOAT, first=True),
     outputs=3,
     differentiable=1,
     vjp={"*": _group_norm_vjp},

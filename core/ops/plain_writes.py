@@ -48,7 +48,7 @@ def wrote(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> bool:
     if inputs is None:
         return False
     alone = op.kernel is not None and _is_kernel_alone(op, array.dtype in k.floats, rest)
-    if op.check is not None and array.dtype not in k.floats:
+    if op.check is not None and (array.dtype not in k.floats or array.dtype in k.halves):
         return False  # of other types it may not be
     kernel: Any = getattr(k, op.kernel) if alone else None  # type: ignore[arg-type]  # it has one
     large = math.prod(array.shape) >= _LARGE and kernel in k.takes_out

@@ -8,8 +8,9 @@ from typing import Any
 
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.tangents import refuse_out
-from retrograd.dtypes import DTYPES, Category, can_cast, dtype, int64
+from retrograd.dtypes import DTYPES, Category, dtype, int64
 from retrograd.ops.batching import leading
+from retrograd.ops.checks import check_castable
 from retrograd.ops.declare import composite
 from retrograd.ops.graph import graph_kernel
 from retrograd.overrides import overridden
@@ -74,10 +75,7 @@ def deliver(name: str, out: Any, result: Any) -> Any:
             "the arguments requires grad."
         )
     refuse_out(name, (out, result))
-    if not can_cast(result.dtype, out.dtype):
-        raise RuntimeError(
-            f"result type {result.dtype.type_name} can't be cast to the desired output type {out.dtype.type_name}"
-        )
+    check_castable(result.dtype, out.dtype)
     array = as_dtype(out._kernels, result._array, out._array.dtype)
     if tuple(array.shape) == tuple(out._array.shape):
         refuse_overlap(out, ())

@@ -9,6 +9,7 @@ from typing import Any
 from retrograd.dtypes import Category, dtype, get_default_dtype
 from retrograd.ops.arguments import wrap_dim, wrap_dims
 from retrograd.ops.batching import along
+from retrograd.ops.checks import not_implemented
 from retrograd.ops.declare import Array, Op, op
 from retrograd.ops.reducing import into, native, reduction, restored
 
@@ -61,9 +62,21 @@ def _softmax(self: Array, dim: int) -> Array:
     """Along one dimension, in the input's type."""
 
 
+def _refuse(name: str, type_: dtype, is_last: bool) -> None:
+    """Refuse elements that are no floating-point numbers; PyTorch has another kernel for the last dimension."""
+    if type_.category is not FLOAT:
+        raise not_implemented(f"{name}_lastdim_kernel_impl" if is_last else f"{name}_kernel_impl", type_)
+
+
+def _check_classes(inputs: Sequence[Any]) -> None:
+    """Of a cross entropy, whose classes are the second dimension."""
+    _refuse("log_softmax", inputs[0].dtype, inputs[0].ndim <= 2)
+
+
 @op(
     "log_softmax",
     node="LogSoftmaxBackward0",
+    check=_check_classes,
     vjp={"self": lambda K, g, result, dim: g - into(K, "multiply", K.exp(result), K.sum(g, (dim,), True))},
     jvp={"self": lambda K, t, result, dim: t - K.sum(K.exp(result) * t, (dim,), True)},
     batch=along,
@@ -88,9 +101,7 @@ def _over_one_dim(name: str, function: Any, over_scalar: Any, input: Any, dim: i
     if type_ is not None and type_ is not input.dtype:
         input = Op.cast(input, native(input, type_))
     at = wrap_dim(dim, input.ndim)
-    if input.dtype.category is not FLOAT:
-        kernel = f"{name}_lastdim_kernel_impl" if at >= input.ndim - 1 else f"{name}_kernel_impl"
-        raise NotImplementedError(f"\"{kernel}\" not implemented for '{input.dtype.type_name}'")
+    _refuse(name, input.dtype, at >= input.ndim - 1)
     return function(input, at) if input.ndim else over_scalar(input, at)
 
 

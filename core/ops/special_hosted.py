@@ -19,7 +19,7 @@ __all__: list[str] = []
 
 
 def _real(name: str) -> Any:
-    return implemented_for(f"{name}_cpu", Category.BOOL, Category.INTEGER, Category.FLOAT)
+    return implemented_for(f"{name}_cpu", Category.BOOL, Category.INTEGER, Category.FLOAT, halves=False)
 
 
 # -- of one number -------------------------------------------------------------------------------

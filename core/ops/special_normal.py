@@ -17,8 +17,11 @@ _ROOT_HALF = math.sqrt(0.5)
 _LOG_ROOT_TAU = math.log(2 * math.pi) / 2
 
 
+_REAL = (Category.BOOL, Category.INTEGER, Category.FLOAT)
+
+
 def _real(kernel: str) -> Any:
-    return implemented_for(kernel, Category.BOOL, Category.INTEGER, Category.FLOAT)
+    return implemented_for(kernel, *_REAL)
 
 
 def _entropy(K: Any, x: Any) -> Any:
@@ -85,7 +88,7 @@ def _log_area(K: Any, x: Any) -> Any:
     name="_log_ndtr",
     node="SpecialLogNdtrBackward0",
     promote="float",
-    check=_real("log_ndtr_cpu"),
+    check=implemented_for("log_ndtr_cpu", *_REAL, halves=False),
     vjp={"self": lambda K, g, self, result: g * K.exp(-self * self / 2 - result - _LOG_ROOT_TAU)},
 )
 def log_ndtr(K, self: Array) -> Array:

@@ -169,6 +169,11 @@ def _declared(name: str) -> str:
     return "self" if name == "input" else name
 
 
+def _is_floats(op: Op) -> str:
+    """Whether the elements, of type `d`, are floating-point numbers, which a check lets pass."""
+    return "d in k.floats and d not in k.halves" if getattr(op.check, "refuses_halves", False) else "d in k.floats"
+
+
 def _fast_path(op: Op) -> list[str]:
     inputs = [spelled(name) for name in op.inputs]
     # An input that never has a gradient (conditions, positions, targets) may be of any type, where nothing is promoted.
@@ -176,7 +181,10 @@ def _fast_path(op: Op) -> list[str]:
     lead = must[0]
     first = inputs[lead]
     body = [f"    if type({first}) is Tensor or type({first}) is Parameter:"]
-    body += [f"        k = {first}._kernels; a{lead} = {first}._array; d = a{lead}.dtype", "        if d in k.floats:"]
+    body += [
+        f"        k = {first}._kernels; a{lead} = {first}._array; d = a{lead}.dtype",
+        f"        if {_is_floats(op)}:",
+    ]
     if len(inputs) == 1:
         body += _indent(_compute(op, (True,)), 12)
         return body + _discrete_path(op, "True", "True")

@@ -6,14 +6,16 @@ into the input.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 from retrograd import random
-from retrograd.dtypes import Category, dtype as DType
+from retrograd.dtypes import Category, dtype as DType, finfo
 from retrograd.ops import activation, bounds, inplace, special
 from retrograd.ops.arguments import wrap_dim
+from retrograd.ops.checks import not_implemented
 from retrograd.ops.declare import op_of
 from retrograd.ops.options import fill_number
 from retrograd.ops.softmax import log_softmax as _log_softmax, softmax as _softmax
@@ -51,8 +53,7 @@ def _check_float(operator: Callable[..., Tensor], input: Any) -> None:
     if not isinstance(input, Tensor):
         raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     if input.dtype.category not in _ALSO_OF.get(name, ()) and not input.dtype.is_floating_point:
-        kernel = _KERNELS.get(name) or f"{name}_cpu"
-        raise NotImplementedError(f"\"{kernel}\" not implemented for '{input.dtype.type_name}'")
+        raise not_implemented(_KERNELS.get(name) or f"{name}_cpu", input.dtype)
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -243,10 +244,14 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     Raises
     ------
     RuntimeError
-        If `lambd` is negative.
+        If `lambd` is negative, or larger than any number of the type.
     """
-    if lambd < 0:
-        raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
+    _check_float(activation._softshrink, input)
+    largest = finfo(input.dtype).max
+    if not 0 <= lambd <= largest:
+        raise RuntimeError(
+            f"lambda must be in range [0, {largest:g}] for input dtype {input.dtype.type_name}, but found {lambd:g}"
+        )
     return _apply(activation._softshrink, False, input, lambd)
 
 
@@ -317,7 +322,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         shape = (1,) * min(1, input.ndim) + (-1,) * min(1, max(input.ndim - 1, 0)) + (1,) * max(input.ndim - 2, 0)
         weight = weight.reshape(shape) if input.ndim > 1 else weight
     if not input.dtype.is_floating_point:
-        raise NotImplementedError(f"\"prelu_cpu\" not implemented for '{input.dtype.type_name}'")
+        raise not_implemented("prelu_cpu", input.dtype)
     return activation._prelu(input, weight)
 
 
@@ -329,8 +334,15 @@ def rrelu(
     inplace: bool = False,
 ) -> Tensor:
     """`leaky_relu` with slopes drawn from [lower, upper) while training, else with their mean."""
+    for name, each in (("lower", lower), ("upper", upper)):
+        if not math.isfinite(each):
+            raise RuntimeError(f"rrelu: {name} bound must be finite, got {each:g}")
+    if lower > upper:
+        raise RuntimeError("Lower bound should be less than or equal to the upper bound")
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
+    if not input.dtype.is_floating_point:
+        raise not_implemented("rrelu_with_noise_out_cpu", input.dtype)
     k = random.drawing_level(input._kernels)
     uniform = random.uniform_array(k, tuple(input._array.shape), input._array.dtype)
     return _apply(activation._rrelu, inplace, input, wrap_array(uniform * (upper - lower) + lower, k))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from retrograd.dtypes import Category, get_default_dtype
 from retrograd.nn.functions.linear import dropout
 from retrograd.ops.autocasting import in_lower_type
 from retrograd.ops.factories import full, ones, zeros
@@ -51,6 +52,9 @@ def scaled_dot_product_attention(
     Source: Vaswani et al., "Attention is all you need", 2017;
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.scaled_dot_product_attention.html
     """
+    if query.dtype.category < Category.FLOAT:
+        kinds = get_default_dtype().type_name, query.dtype.type_name
+        raise RuntimeError("expected scalar type {} but found {}".format(*kinds))
     if enable_gqa:
         repeats = query.shape[-3] // key.shape[-3]
         key, value = (each.repeat_interleave(repeats, -3) for each in (key, value))

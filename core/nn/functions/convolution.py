@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from retrograd.dtypes import Category, bool_, dtype, int64
 from retrograd.nn.functions.vision import pad
 from retrograd.ops import arrange
 from retrograd.ops.arguments import expand_pair
 from retrograd.ops.autocasting import unites
+from retrograd.ops.checks import not_implemented
 from retrograd.ops.neural import _convolution, _transposed_convolution
 from retrograd.tensor import Tensor
 
@@ -84,6 +86,14 @@ def _check_channels(
         )
 
 
+def _check_kernel(type_: dtype, dims: int, dilated: bool) -> None:
+    """Refuse what PyTorch has no convolution of: bools, and integers other than int64 with a dilation."""
+    if dilated and type_.category < Category.FLOAT and type_ is not int64:
+        raise not_implemented("slow_conv_dilated<>", type_)
+    if type_ is bool_:
+        raise not_implemented("compute_columns3d" if dims == 3 else "slow_conv2d_cpu", type_)
+
+
 def _check_positive(stride: Ints, dilation: Ints) -> None:
     if any(s <= 0 for s in stride):
         raise RuntimeError("non-positive stride is not supported")
@@ -116,6 +126,7 @@ def _convolve(
             "greater than "
             "actual input size".format(*shown)
         )
+    _check_kernel(input.dtype, dims, any(d > 1 for d in dilations))
     out = _convolution(batch, weight, bias, strides, pads, dilations, groups)
     return out.squeeze(0) if is_single else out
 
@@ -215,6 +226,8 @@ def _transpose(
     batch = input.unsqueeze(0) if is_single else input
     _check_channels(batch, weight, bias, groups, True, list(input.shape))
     _check_types(input, weight, bias)
+    if input.dtype.category < Category.FLOAT and input.dtype is not int64:
+        raise not_implemented(f"slow_conv_transpose{max(dims, 2)}d_out_cpu", input.dtype)
     if any(e >= s for e, s in zip(extra, strides, strict=True)):  # more than the stride leaves open: cut from the whole
         whole = _transpose(name, dims, input, weight, None, strides, 0, 0, groups, dilations)
         out = pad(whole, [each for p, e in zip(pads[::-1], extra[::-1], strict=True) for each in (-p, e - p)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from retrograd.dtypes import promote_types
+from retrograd.ops.checks import is_half, not_implemented
 from retrograd.ops.differences import row_norms
 from retrograd.ops.shape import broadcast_tensors
 from retrograd.tensor import Tensor
@@ -21,9 +23,9 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     >>> retrograd.nn.functional.cosine_similarity(a, b)
     tensor([0.6000])
     """
-    if not x1.dtype.is_differentiable or not x2.dtype.is_differentiable:
-        wrong = x1 if not x1.dtype.is_differentiable else x2
-        raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {wrong.dtype.type_name}")
+    common = promote_types(x1.dtype, x2.dtype)
+    if not common.is_floating_point:
+        raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {common.type_name}")
     if x1.shape != x2.shape:
         x1, x2 = broadcast_tensors(x1, x2)
     lengths = (each.norm(2, dim, keepdim=True).clamp_min(eps) for each in (x1, x2))
@@ -43,7 +45,13 @@ def pdist(input: Tensor, p: float = 2) -> Tensor:
     """The p-norm distances between all pairs of rows, in one vector."""
     from retrograd.ops.factories import triu_indices
 
+    if not input.dtype.is_floating_point:
+        raise RuntimeError("pdist only supports floating-point dtypes")
     if input.ndim != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.ndim}D")
+    if p < 0:
+        raise RuntimeError("pdist only supports non-negative p values")
+    if is_half(input.dtype):
+        raise not_implemented("pdist", input.dtype)
     first, second = triu_indices(input.shape[0], input.shape[0], 1, device=input.device)
     return row_norms(input[first] - input[second], p)

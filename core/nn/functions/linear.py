@@ -11,11 +11,11 @@ from retrograd.autograd.explaining import remember_break
 from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode
 from retrograd.autograd.node import next_sequence_number
 from retrograd.autograd.stale import make_view_node, view_class
-from retrograd.dtypes import Category, int64
+from retrograd.dtypes import bfloat16, bool_, complex64, complex128, dtype, get_default_dtype, int32, int64
 from retrograd.levels import births, is_mapped, note_birth
 from retrograd.ops import linalg, neural, shape
 from retrograd.ops.autocasting import lowered
-from retrograd.ops.checks import extremes
+from retrograd.ops.checks import check_castable, extremes, not_implemented
 from retrograd.ops.declare import op_of
 from retrograd.ops.linalg import _addmm
 from retrograd.parameter import Parameter
@@ -173,14 +173,26 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
 # -- embedding ---------------------------------------------------------------------------------
 
 
-def _check_indices(input: Tensor, rows: int) -> None:
+_NEW_TYPES = frozenset((bool_, bfloat16, complex64, complex128))
+"""Those of which PyTorch has no old class of tensors to name in errors."""
+
+
+def _wrong_type(name: str, argument: str, expected: str, found: dtype) -> RuntimeError:
+    kind = f"CPU{found.type_name}Type" if found in _NEW_TYPES else f"retrograd.{found.type_name}Tensor"
+    return RuntimeError(
+        f"Expected tensor for argument #1 '{argument}' to have one of the following scalar types: {expected}; but got "
+        f"{kind} instead (while checking arguments for {name})"
+    )
+
+
+def _check_index_type(input: Tensor, name: str) -> None:
+    if input.dtype is not int64 and input.dtype is not int32:
+        raise _wrong_type(name, "indices", "Long, Int", input.dtype)
+
+
+def _check_indices(input: Tensor, rows: int, name: str = "embedding") -> None:
     """Look at the values where that costs no wait for a device."""
-    if input.dtype.category is not Category.INTEGER:
-        raise RuntimeError(
-            "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, "
-            "Int; but got "
-            f"retrograd.{input.dtype.type_name}Tensor instead (while checking arguments for embedding)"
-        )
+    _check_index_type(input, name)
     if not input.numel():
         return
     smallest, largest = extremes(input)
@@ -225,6 +237,8 @@ def embedding(
     if sparse or scale_grad_by_freq:
         what = "sparse gradients" if sparse else "gradients scaled by frequency"
         raise NotImplementedError(f"embedding(): {what} are not offered; leave the option off")
+    if weight.ndim != 2:
+        raise RuntimeError("'weight' must be 2-D")
     rows = weight.shape[0]
     if padding_idx is not None:
         if not -rows <= padding_idx < rows:
@@ -277,6 +291,9 @@ def embedding_bag(
             "mode='sum' "
             f"(got mode='{mode}'). Please open a feature request on GitHub."
         )
+    _check_indices(input, weight.shape[0], "embedding_bag")
+    if not weight.dtype.is_floating_point:
+        raise _wrong_type("embedding_bag", "weight", "Half, BFloat16, Float, Double", weight.dtype)
     if input.ndim == 2:
         rows = embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
         if per_sample_weights is not None:
@@ -285,6 +302,12 @@ def embedding_bag(
         return _bags(rows, kept, mode)
     if offsets is None:
         raise ValueError("offsets has to be a 1D Tensor but got None")
+    _check_index_type(offsets, "embedding_bag")
+    if offsets.numel() and (first := offsets[0].item()) != 0:
+        raise RuntimeError(
+            "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. However, "
+            f"got {first}"
+        )
     edges = [*offsets.tolist()] + ([] if include_last_offset else [input.numel()])
     rows = embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
     if per_sample_weights is not None:
@@ -361,9 +384,18 @@ def _check_probability(p: float) -> None:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
+def _check_scaled(type_: dtype) -> None:
+    """Refuse elements that cannot be made zero or larger at random: those that are no floating-point numbers."""
+    if type_.is_complex:
+        raise not_implemented("bernoulli_scalar_cpu_", type_)
+    check_castable(get_default_dtype(), type_)
+
+
 def _noise(input: Tensor, p: float, shape: tuple[int, ...], scale: bool = True) -> Tensor:
     """Zeros with probability `p`, else ones, or what makes the mean one."""
     k = random.drawing_level(input._kernels)
+    if scale and input._array.dtype not in k.floats:
+        _check_scaled(input.dtype)
     mask = k.astype(random.bernoulli_mask(shape, 1 - p, k), input._array.dtype)
     return wrap_array(k.astype(mask * (1 / (1 - p)), mask.dtype) if scale and p < 1 else mask, k)
 
@@ -376,6 +408,8 @@ def _drop(input: Tensor, p: float, training: bool, inplace: bool, features: int 
     size = tuple(input._array.shape)
     if features is not None:
         size = (*size[:features], *(1 for _ in size[features:]))
+    if p == 1:
+        return input.mul_(0) if inplace else input * 0
     noise = _noise(input, p, size)
     return input.mul_(noise) if inplace else input * noise
 
@@ -429,6 +463,8 @@ def _alpha_drop(input: Tensor, p: float, training: bool, inplace: bool, size: tu
         return input
     alpha = 1.7580993408473766
     a = 1.0 / math.sqrt((alpha * alpha * p + 1) * (1 - p)) if p < 1 else 0.0
+    if not input.dtype.is_floating_point:
+        _check_scaled(int64 if input.dtype is bool_ else input.dtype)
     kept = _noise(input, p, size, scale=False)
     shift = (kept - 1) * (alpha * a) + alpha * a * p
     scale = kept * a

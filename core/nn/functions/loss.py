@@ -7,13 +7,14 @@ import warnings
 from collections.abc import Callable
 
 from retrograd.autograd.modes import current_mode
-from retrograd.dtypes import int64, promote_types, uint8
+from retrograd.dtypes import Category, int64, promote_types, uint8
 from retrograd.levels import bare
 from retrograd.nn._reduction import legacy_get_string
 from retrograd.nn.functions.distance import pairwise_distance
 from retrograd.ops.autocasting import unites, widened
 from retrograd.ops.broadcasting import broadcast_shapes
-from retrograd.ops.checks import everywhere
+from retrograd.ops.checks import check_castable, everywhere, extremes, implemented_for
+from retrograd.ops.factories import full_like
 from retrograd.ops.indexing import where
 from retrograd.ops.losses import (
     _bce,
@@ -237,6 +238,9 @@ def kl_div(
             "same as 'batchmean' in the next major release.",
             stacklevel=2,
         )
+    if not input.dtype.is_floating_point or not target.dtype.is_floating_point:
+        kind = "Complex" if input.is_complex() or target.is_complex() else "Integral"
+        raise RuntimeError(f"kl_div: {kind} inputs not supported.")
     batch_mean = reduction == "batchmean"
     reduction = "sum" if batch_mean else _reduction(reduction, size_average, reduce)
     if log_target:
@@ -328,11 +332,15 @@ def soft_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """``log(1 + exp(-target * input))``, for targets 1 and -1."""
+    reduction = _reduction(reduction, size_average, reduce)
+    common = promote_types(input.dtype, target.dtype)
+    if not common.is_floating_point:
+        value = (-target * input).exp().log1p()
+        check_castable(value.dtype, common)
+        return _reduced(value, reduction)
     input, target = _promoted(input, target)
     shape = broadcast_shapes(tuple(input.shape), tuple(target.shape))
-    return _soft_margin_loss(
-        input.expand(shape), target.expand(shape), _reduction(reduction, size_average, reduce), 0.0
-    )
+    return _soft_margin_loss(input.expand(shape), target.expand(shape), reduction, 0.0)
 
 
 def hinge_embedding_loss(
@@ -342,7 +350,7 @@ def hinge_embedding_loss(
     """``input`` where the target is 1, ``max(0, margin - input)`` where it is -1."""
     input, target = widened(input, target)
     zeros = input.detach() * 0
-    apart = where(target != 1, (margin - input).clamp_min(0), zeros)
+    apart = where(target != 1, (full_like(input.detach(), margin) - input).clamp_min(0), zeros)
     together = where(target != -1, input, zeros)
     return _reduced(apart + together, _reduction(reduction, size_average, reduce))
 
@@ -359,7 +367,8 @@ def margin_ranking_loss(
             "margin_ranking_loss : All input tensors should have same dimension but got sizes: "
             f"input1: {input1.size()}, input2: {input2.size()}, target: {target.size()} "
         )
-    return _reduced((-target * (input1 - input2) + margin).clamp_min(0), reduction)
+    apart = input1 - input2
+    return _reduced((-target * apart + float(margin)).clamp_min(0), reduction)
 
 
 def cosine_embedding_loss(
@@ -501,13 +510,17 @@ def _check_target_type(target: Tensor) -> None:
         raise RuntimeError(f"expected target dtype to be Long or Byte, but got {target.dtype.type_name}")
 
 
+def _is_ahead(tensor: Tensor) -> bool:
+    """Whether it is on a device that computes ahead, and would have to be waited for."""
+    k = tensor._kernels.base
+    return k.compile is not None and not k.device.startswith("cpu")
+
+
 def _check_classes(target: Tensor, classes: int, ignore_index: int) -> None:
     """Refuse what is no class."""
     _check_target_type(target)
-    k = target._kernels
-    ahead = k.base.compile is not None and not k.base.device.startswith("cpu")
-    if ahead or 0 in target._array.shape:
-        return  # a device that computes ahead would have to be waited for
+    if _is_ahead(target) or 0 in target._array.shape:
+        return
     target = bare(target)
     array = target._kernels.to_host(target._array)
     if array.min() < 0 or array.max() >= classes:
@@ -622,6 +635,31 @@ def _smoothed(
     return sharp * (1 - smoothing) + spread * (smoothing / classes)
 
 
+_check_multi_margin = implemented_for("multi_margin_loss_cpu_kernel", Category.FLOAT, halves=False)
+_check_multilabel = implemented_for("multilabel_margin_loss_forward_out_frame", Category.FLOAT, halves=False)
+
+
+def _check_vector_or_matrix(input: Tensor) -> None:
+    if input.ndim > 2 or (input.ndim and not input.shape[-1]):
+        raise RuntimeError(
+            f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(input.shape)}"
+        )
+
+
+def _check_is_long(target: Tensor) -> None:
+    if target.dtype is not int64:
+        raise RuntimeError(f"expected scalar type Long but found {target.dtype.type_name}")
+
+
+def _check_range(target: Tensor, first: int, end: int, message: str) -> None:
+    """Refuse labels that are not within, where that costs no wait for a device."""
+    if not target.numel() or _is_ahead(target):
+        return
+    smallest, largest = extremes(target)
+    if smallest < first or largest >= end:
+        raise RuntimeError(message)
+
+
 def multi_margin_loss(
     input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
     size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
@@ -632,9 +670,20 @@ def multi_margin_loss(
         raise ValueError("only p == 1 and p == 2 supported")
     if weight is not None and weight.ndim != 1:
         raise ValueError("weight must be one-dimensional")
+    _check_vector_or_matrix(input)
     rows = input.reshape(1, -1) if input.ndim < 2 else input
+    if target.ndim > 1 or target.numel() != rows.shape[0] or (input.ndim == 2 and not target.ndim):
+        raise RuntimeError(
+            "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch "
+            f"size). Expected target size [{rows.shape[0]}], but got {list(target.shape)}. Input has shape "
+            f"{list(input.shape)}."
+        )
+    if weight is not None and weight.numel() != rows.shape[1]:
+        raise RuntimeError(f"inconsistent weight size, expected {rows.shape[1]} but got {list(weight.shape)}")
+    _check_multi_margin((input,))
+    _check_is_long(target)
     labels = target.reshape(-1)
-    _check_classes(labels, rows.shape[1], -100)
+    _check_range(labels, 0, rows.shape[1], "target out of range")
     value = _multi_margin_loss(rows, labels, weight, p, margin, reduction)
     return value.squeeze(0) if input.ndim < 2 and reduction == "none" else value
 
@@ -649,6 +698,12 @@ def multilabel_margin_loss(
     """How much classes that are no targets come within 1 of those that are; each row of targets ends with -1."""
     input, target = widened(input, target)
     reduction = _reduction(reduction, size_average, reduce)
+    _check_vector_or_matrix(input)
+    if target.shape != input.shape and (input.ndim == 2 or target.ndim > 1 or target.numel() != input.numel()):
+        raise RuntimeError(f"inconsistent target size: {list(target.shape)} for input of size: {list(input.shape)}")
+    _check_multilabel((input,))
+    _check_is_long(target)
+    _check_range(target, -1, input.shape[-1] if input.ndim else 1, "argument #2 'target' is out of range")
     if not input.ndim:
         input, target = input.reshape(1), target.reshape(1)
     counts = (target >= 0).long().cumprod(-1)  # the labels in front of the first -1

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrograd.autograd.modes import no_grad
-from retrograd.dtypes import finfo
+from retrograd.dtypes import Category, finfo
 from retrograd.levels import is_mapped
+from retrograd.ops.checks import not_implemented
 from retrograd.ops.normalization import _batch_norm, _fixed_batch_norm, _group_norm, _layer_norm
 from retrograd.storage import write
 from retrograd.tensor import Tensor
@@ -181,6 +182,13 @@ def rms_norm(
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.rms_norm.html
     """
     shape = _checked_shape(input, normalized_shape, "rms_norm")
+    if weight is not None and tuple(weight.shape) != shape:
+        raise RuntimeError(
+            f"Expected weight to be of same shape as normalized_shape, but got weight of shape {list(weight.shape)} "
+            f"and normalized_shape = {list(shape)}"
+        )
+    if input.dtype.category < Category.FLOAT:
+        raise not_implemented("rms_norm", input.dtype)
     dims = tuple(range(-len(shape), 0))
     x = input.float() if input.dtype.itemsize == 2 else input  # squares of float16 numbers soon overflow
     small = finfo(x.dtype).eps if eps is None else eps
@@ -229,7 +237,7 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.local_response_norm.html
     """
-    from retrograd.nn.functions.pooling import avg_pool3d
+    from retrograd.nn.functions.pooling import avg_pool2d, avg_pool3d
     from retrograd.nn.functions.vision import pad
 
     if input.ndim < 3:
@@ -237,9 +245,12 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     if input.numel() == 0:
         return input
     n, channels, length = input.shape[:3]
-    squares = input.mul(input).view(n, 1, channels, length, -1)
-    padded = pad(squares, (0, 0, 0, 0, size // 2, (size - 1) // 2))
-    mean = avg_pool3d(padded, (size, 1, 1), stride=1).view(*input.shape)
+    squares, around = input.mul(input), (size // 2, (size - 1) // 2)
+    if input.ndim == 3:
+        mean = avg_pool2d(pad(squares.unsqueeze(1), (0, 0, *around)), (size, 1), stride=1).squeeze(1)
+    else:
+        padded = pad(squares.view(n, 1, channels, length, -1), (0, 0, 0, 0, *around))
+        mean = avg_pool3d(padded, (size, 1, 1), stride=1).view(*input.shape)
     return input / mean.mul(alpha).add(k).pow(beta)
 
 

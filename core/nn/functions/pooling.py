@@ -9,6 +9,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from retrograd.dtypes import Category, int64
+from retrograd.nn.functions.pool_checks import (
+    adaptive_size,
+    check_adaptive,
+    check_filled,
+    check_line,
+    check_rank,
+    check_shape,
+    check_type,
+    check_unpool,
+    check_windows,
+    settings,
+)
 from retrograd.ops.arguments import expand_pair
 from retrograd.ops.neural import (
     _adaptive_avg_pools,
@@ -30,77 +42,35 @@ __all__ = [
 Pair = int | Sequence[int]
 
 
-def _check_type(kernel: str, input: Tensor, allowed: bool) -> None:
-    """Refuse elements that are no floating-point numbers, unless they are `allowed`."""
-    if not (allowed or input.dtype.is_floating_point):
-        raise NotImplementedError(f"\"{kernel}\" not implemented for '{input.dtype.type_name}'")
-
-
-def _check(name: str, input: Tensor, dims: int) -> None:
-    if input.ndim not in (dims + 1, dims + 2):
-        raise RuntimeError(
-            f"{name}: Expected {dims + 1}D or {dims + 2}D input, but got a {input.ndim}D input"
-            if dims == 1
-            else f"non-empty {dims + 1}D or {dims + 2}D (batch mode) tensor expected for input"
-        )
-
-
-def _settings(
-    dims: int, kernel_size: Pair, stride: Any, padding: Pair, name: str
-) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    kernel = expand_pair(kernel_size, dims, "kernel_size")
-    strides = kernel if stride is None or stride in ((), []) else expand_pair(stride, dims, "stride")
-    pads = expand_pair(padding, dims, "padding")
-    if any(k <= 0 for k in kernel):
-        raise RuntimeError(f"{name}: kernel_size must be greater than zero, but got {list(kernel)}")
-    if any(s == 0 for s in strides):
-        raise RuntimeError("stride should not be zero")
-    for p, k in zip(pads, kernel, strict=True):
-        if p < 0:
-            raise RuntimeError(f"pad must be non-negative, but got pad: {p}")
-        if p > k // 2:
-            raise RuntimeError(
-                f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and dilation=1"
-                if name.startswith("max")
-                else "pad should be smaller than or equal to half of kernel size, but got "
-                f"padW = {pads[-1]}, padH = {pads[0]}, kW = {kernel[-1]}, kH = {kernel[0]}"
-            )
-    return kernel, strides, pads
-
-
 def _max_pool(
     dims: int, input: Tensor, kernel_size: Pair, stride: Any, padding: Pair, dilation: Pair, ceil_mode: bool,
     return_indices: bool,
 ) -> Any:  # fmt: skip
     name = f"max_pool{dims}d"
-    _check(name, input, dims)
-    kernel, strides, pads = _settings(dims, kernel_size, stride, padding, name)
-    dilations = expand_pair(dilation, dims, "dilation")
-    _check_output(input, dims, kernel, strides, pads, dilations)
+    is_line = dims == 1 and not return_indices
+    if is_line:
+        check_shape(input)
+    kernel, strides, pads, dilations = settings(
+        name, dims, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation
+    )
+    if is_line:
+        check_line(input, kernel[0], strides[0], pads[0], dilations[0], ceil_mode)
+        check_type("max_pool1d_impl", input)
+    else:
+        check_rank(name, input, dims)
     given = strides if stride else ()
-    if dims == 1 and not return_indices:
-        _check_type("max_pool1d_impl", input, False)
-    _check_type(f"max_pool{max(dims, 2)}d", input, input.dtype.category is Category.INTEGER)
     if dims == 1:  # as an image of height one, as in PyTorch
-        values, places = _max_pools[2](
-            input.unsqueeze(-2), (1, *kernel), (1, *strides), (0, *pads), (1, *dilations), bool(ceil_mode)
-        )
-        values = values.squeeze(-2)
-        return (values, places.squeeze(-2)) if return_indices else values
-    values, places = _max_pools[dims](input, kernel, given, pads, dilations, bool(ceil_mode))
+        input = input.unsqueeze(-2)
+        kernel, strides, pads, dilations = ((first, *each) for first, each in zip(
+            (1, 1, 0, 1), (kernel, strides, pads, dilations), strict=True
+        ))  # fmt: skip
+        given = strides
+    check_windows(name, input.shape, kernel, strides, pads, dilations)
+    check_type(f"max_pool{len(kernel)}d", input, input.dtype.category is Category.INTEGER)
+    values, places = _max_pools[len(kernel)](input, kernel, given, pads, dilations, bool(ceil_mode))
+    if dims == 1:
+        values, places = values.squeeze(-2), places.squeeze(-2)
     return (values, places) if return_indices else values
-
-
-def _check_output(input: Tensor, dims: int, kernel: Any, stride: Any, padding: Any, dilation: Any) -> None:
-    spatial = input.shape[-dims:]
-    sizes = [
-        (n + 2 * p - d * (k - 1) - 1) // s + 1
-        for n, k, s, p, d in zip(spatial, kernel, stride, padding, dilation, strict=True)
-    ]
-    if any(m < 1 for m in sizes):
-        channels = input.shape[-dims - 1]
-        before, after = ("x".join(map(str, (channels, *each))) for each in (spatial, sizes))
-        raise RuntimeError(f"Given input size: ({before}). Calculated output size: ({after}). Output size is too small")
 
 
 def max_pool1d(
@@ -152,12 +122,22 @@ def max_pool3d(
 def _max_unpool(
     dims: int, input: Tensor, indices: Tensor, kernel_size: Pair, stride: Any, padding: Pair, output_size: Any
 ) -> Tensor:
-    kernel, strides, pads = _settings(dims, kernel_size, stride, padding, "max_unpool")
-    default = [(n - 1) * s - 2 * p + k for n, k, s, p in zip(input.shape[-dims:], kernel, strides, pads, strict=True)]
+    kernel = expand_pair(kernel_size, dims, "kernel_size")
+    strides = kernel if stride is None or stride in ((), []) else expand_pair(stride, dims, "stride")
+    pads = expand_pair(padding, dims, "padding")
+    default = [
+        (input.shape[i - dims] - 1) * s - 2 * p + k
+        for i, (k, s, p) in enumerate(zip(kernel, strides, pads, strict=True))
+    ]
     size = default if output_size is None else list(output_size)[-dims:]
-    for got, near, s in zip(size, default, strides, strict=True):
-        if not near - s < got < near + s:
-            raise ValueError(f"invalid output_size {list(size)} (dim 0 must be between {near - s} and {near + s})")
+    for i, (got, near, s) in enumerate(zip(size, default, strides, strict=True)):
+        if output_size is not None and not near - s < got < near + s:
+            raise ValueError(f'invalid output_size "{tuple(size)}" (dim {i} must be between {near - s} and {near + s})')
+    if dims == 1:  # as an image of width one, as in PyTorch
+        size = [*size, 1]
+        check_unpool(input.unsqueeze(-1), indices.unsqueeze(-1), tuple(size), (*strides, 1))
+        return _unpool(input, indices, (*input.shape[:-1], size[0]), 1, True)
+    check_unpool(input, indices, tuple(size), strides)
     return _unpool(input, indices, (*input.shape[:-dims], *size), dims, True)
 
 
@@ -203,17 +183,25 @@ def _avg_pool(
     divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
     name = f"avg_pool{dims}d"
-    _check(name, input, dims)
+    if dims == 1:
+        check_rank(name, input, dims)
+    kernel, strides, pads = settings(name, dims, kernel_size=kernel_size, stride=stride, padding=padding)
+    if dims == 3:
+        check_rank(name, input, dims)
     if divisor_override == 0:
         raise RuntimeError("divisor must be not zero")
-    kernel, strides, pads = _settings(dims, kernel_size, stride, padding, name)
-    _check_output(input, dims, kernel, strides, pads, (1,) * dims)
-    _check_type("avg_pool3d_out_frame" if dims == 3 else "avg_pool2d", input, input.dtype is int64)
-    if dims == 1:
-        settings = ((1, *kernel), (1, *strides), (0, *pads), bool(ceil_mode), bool(count_include_pad), None)
-        return _avg_pools[2](input.unsqueeze(-2), settings).squeeze(-2)
+    if dims == 2:
+        check_rank(name, input, dims)
     given = strides if stride else ()
-    return _avg_pools[dims](input, (kernel, given, pads, bool(ceil_mode), bool(count_include_pad), divisor_override))
+    if dims == 1:
+        input, kernel, strides, pads = input.unsqueeze(-2), (1, *kernel), (1, *strides), (0, *pads)
+        given = strides
+    check_windows(name, input.shape, kernel, strides, pads, (1,) * len(kernel))
+    kernel_name = "avg_pool3d_out_frame" if dims == 3 else "avg_pool2d"
+    check_type(kernel_name, input, input.dtype is int64, halves=dims != 3)
+    told = (kernel, given, pads, bool(ceil_mode), bool(count_include_pad), divisor_override)
+    made: Tensor = _avg_pools[len(kernel)](input, told)
+    return made.squeeze(-2) if dims == 1 else made
 
 
 def avg_pool1d(
@@ -256,18 +244,17 @@ def avg_pool3d(
     return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
-def _output_size(output_size: Any, input: Tensor, dims: int) -> tuple[int, ...]:
-    """The wanted spatial shape; None keeps a size."""
-    sizes = (output_size,) * dims if output_size is None or isinstance(output_size, int) else tuple(output_size)
-    if len(sizes) == 1:
-        sizes *= dims
-    return tuple(n if m is None else m for n, m in zip(input.shape[-dims:], sizes, strict=True))
+def _check_single(name: str, sizes: tuple[int, ...]) -> None:
+    if len(sizes) != 1:
+        raise RuntimeError(f"{name}() argument 'output_size' should contain one int (got {len(sizes)})")
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     """The means of `output_size` parts of one dimension."""
-    (size,) = _output_size(output_size, input, 1)
-    return adaptive_avg_pool2d(input.unsqueeze(-2), (1, size)).squeeze(-2)
+    sizes = adaptive_size("adaptive_avg_pool1d", output_size, input, 1)
+    check_rank("adaptive_avg_pool1d", input, 1)
+    _check_single("adaptive_avg_pool1d", sizes)
+    return _adaptive_avg_pool(2, input.unsqueeze(-2), (1, *sizes)).squeeze(-2)
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
@@ -281,30 +268,36 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     >>> retrograd.nn.functional.adaptive_avg_pool2d(retrograd.ones(1, 3, 5, 5), 1).shape
     retrograd.Size([1, 3, 1, 1])
     """
-    size = _output_size(output_size, input, 2)
-    if size == (1, 1):
-        return input.mean((-1, -2), keepdim=True)
-    _check_type("adaptive_avg_pool2d", input, False)
-    return _adaptive_avg_pools[2](input, size)
+    return _adaptive_avg_pool(2, input, adaptive_size("adaptive_avg_pool2d", output_size, input, 2))
 
 
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """The means of `output_size` parts of three dimensions."""
-    size = _output_size(output_size, input, 3)
-    if size == (1, 1, 1):
-        return input.mean((-1, -2, -3), keepdim=True)
-    _check_type("adaptive_avg_pool3d_cpu", input, False)
-    return _adaptive_avg_pools[3](input, size)
+    return _adaptive_avg_pool(3, input, adaptive_size("adaptive_avg_pool3d", output_size, input, 3))
+
+
+def _adaptive_avg_pool(dims: int, input: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    check_adaptive(f"adaptive_avg_pool{dims}d", dims, input.shape, sizes)
+    if all(each == 1 for each in sizes):
+        return input.mean(tuple(range(-1, -dims - 1, -1)), keepdim=True)
+    check_type("adaptive_avg_pool3d_cpu" if dims == 3 else "adaptive_avg_pool2d", input)
+    made: Tensor = _adaptive_avg_pools[dims](input, sizes)
+    return made
 
 
 def _adaptive_max_pool(dims: int, input: Tensor, output_size: Any, return_indices: bool) -> Any:
-    size = _output_size(output_size, input, dims)
-    _check_type("adaptive_max_pool3d_cpu" if dims == 3 else "adaptive_max_pool2d", input, False)
+    name = f"adaptive_max_pool{dims}d"
+    sizes = adaptive_size(name, output_size, input, dims)
     if dims == 1:
-        values, places = _adaptive_max_pools[2](input.unsqueeze(-2), (1, *size))
+        check_rank(name, input, 1)
+        _check_single(name, sizes)
+        check_filled(name, input.shape)
+        input, sizes = input.unsqueeze(-2), (1, *sizes)
+    check_adaptive(f"adaptive_max_pool{max(dims, 2)}d", max(dims, 2), input.shape, sizes)
+    check_type("adaptive_max_pool3d_cpu" if dims == 3 else "adaptive_max_pool2d", input)
+    values, places = _adaptive_max_pools[len(sizes)](input, sizes)
+    if dims == 1:
         values, places = values.squeeze(-2), places.squeeze(-2)
-    else:
-        values, places = _adaptive_max_pools[dims](input, size)
     return (values, places) if return_indices else values
 
 

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrograd.backends import resampling
+from retrograd.dtypes import Category, bool_, uint8
+from retrograd.layout import channels_last
 from retrograd.ops import arrange, neural
 from retrograd.ops.arguments import expand_pair
-from retrograd.tensor import Tensor
+from retrograd.ops.checks import is_half, not_implemented
+from retrograd.tensor import Tensor, wrap_array
 
 __all__ = [
     "channel_shuffle", "fold", "interpolate", "pad", "pixel_shuffle", "pixel_unshuffle", "unfold", "upsample",
@@ -92,6 +95,8 @@ def _pad_by_elements(input: Tensor, amounts: tuple[int, ...], mode: str) -> Tens
         axis = input.ndim - 1 - i
         axes.append(axis)
         positions.append(_positions(input, axis, amounts[2 * i], amounts[2 * i + 1], mode))
+    if input.dtype is bool_ and mode != "circular":
+        raise not_implemented(f"{'reflection' if mode == 'reflect' else 'replication'}_pad{dims}d", input.dtype)
     kind = {"reflect": "Reflection", "replicate": "Replication", "circular": "Replication"}[mode]
     return neural._resamples[f"{kind}Pad{dims}D"](input, tuple(axes), tuple(positions), (amounts,))
 
@@ -167,6 +172,7 @@ def interpolate(
     if mode == "area":
         pool = (pooling.adaptive_avg_pool1d, pooling.adaptive_avg_pool2d, pooling.adaptive_avg_pool3d)[dims - 1]
         return pool(input, sizes)
+    _check_resizable(input, mode, sizes, antialias)
     axes = tuple(range(2, input.ndim))
     if mode in ("nearest", "nearest-exact"):
         exact = mode == "nearest-exact"
@@ -182,6 +188,8 @@ def interpolate(
             "nearest | linear | "
             f"bilinear | bicubic | trilinear | lanczos | area | nearest-exact (got {mode})"
         )
+    if input.dtype is uint8:
+        return _of_bytes(input, axes, sizes, scales, bool(align_corners), mode == "bicubic", antialias)
     matrices = tuple(
         _matrix(input, n, m, s, bool(align_corners), mode == "bicubic", antialias)
         for n, m, s in zip(input.shape[2:], sizes, scales, strict=True)
@@ -211,6 +219,34 @@ def _new_size(
         return tuple(int(each) for each in values), (None,) * dims
     sizes = tuple(math.floor(float(n) * each) for n, each in zip(input.shape[2:], values, strict=True))
     return sizes, (None,) * dims if recompute else values
+
+
+def _check_resizable(input: Tensor, mode: str, sizes: tuple[int, ...], antialias: bool) -> None:
+    """Refuse elements that are neither floating-point numbers nor, in pictures and by the nearest, bytes."""
+    type_ = input.dtype
+    is_nearest, is_picture = mode.startswith("nearest"), input.ndim == 4
+    if antialias and type_ is not uint8 and (not type_.is_floating_point or is_half(type_)):
+        raise not_implemented("compute_index_ranges_weights", type_)
+    if type_.is_floating_point or (type_ is uint8 and (is_nearest or is_picture)):
+        return
+    kind = "nearest" if is_nearest else "cubic" if mode == "bicubic" else "linear"
+    kernel = f"compute_indices_weights_{kind}"
+    if is_picture and kind != "cubic":  # PyTorch has a kernel for small ones, and for those with channels last
+        last = input.shape[1] > 3 and input.is_contiguous(memory_format=channels_last)
+        if sum(sizes) <= 128 or last:
+            kernel = f"upsample_{'bilinear' if kind == 'linear' else kind}2d_channels_last"
+    raise not_implemented(kernel, type_)
+
+
+def _of_bytes(input: Tensor, axes: Any, sizes: Any, scales: Any, align: bool, cubic: bool, smooth: bool) -> Tensor:
+    """A picture of bytes resized as PyTorch does: with weights of 15 bits, and bytes again after each axis."""
+    k = input._kernels
+    array = k.astype(input._array, k.dtypes["float64"])
+    for axis, m, s in reversed(list(zip(axes, sizes, scales, strict=True))):
+        matrix, bits = resampling.whole_weights(input.shape[axis], m, s, align, cubic, smooth)
+        total = neural._along(k, array, k.astype(k.base.from_host(matrix), array.dtype), axis)
+        array = k.clip(k.floor((total + 2.0 ** (bits - 1)) / 2.0**bits), 0, 255)
+    return wrap_array(k.astype(array, input._array.dtype), k)
 
 
 def _matrix(input: Tensor, *how: Any) -> Any:
@@ -311,6 +347,8 @@ def unfold(input: Tensor, kernel_size: Pair, dilation: Pair = 1, padding: Pair =
             "dimensions for input, "
             f"but got: {list(input.shape)}"
         )
+    if input.dtype.category is Category.INTEGER:
+        raise not_implemented("im2col_out_cpu", input.dtype)
     batch = input.unsqueeze(0) if input.ndim == 3 else input
     out = neural._unfold(batch, _columns(kernel_size, dilation, padding, stride))
     return out.squeeze(0) if input.ndim == 3 else out
@@ -342,5 +380,7 @@ def fold(
             "Expected size of input's dimension 1 to be divisible by the product of kernel_size, but got "
             f"input.size(1)={batch.shape[1]} and kernel_size=({', '.join(map(str, settings[0]))})."
         )
+    if input.dtype.category is Category.INTEGER:
+        raise not_implemented("col2im_out_cpu", input.dtype)
     out = neural._fold(batch, size, settings)
     return out.squeeze(0) if input.ndim == 2 else out
