@@ -5,6 +5,8 @@ Source: https://docs.pytorch.org/docs/stable/notes/extending.html#extending-torc
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from retrograd.autograd.engine import active_task as _active_task
 from retrograd.overrides import (
     DisableTorchFunction as DisableTorchFunction,
@@ -12,6 +14,9 @@ from retrograd.overrides import (
     _disabled_torch_function_impl as _disabled_torch_function_impl,
     taking as _taking,
 )
+
+if _TYPE_CHECKING:
+    from retrograd.autograd.node import Node as _Node
 
 __all__ = ["DisableTorchFunction", "DisableTorchFunctionSubclass"]
 
@@ -34,3 +39,19 @@ def _current_graph_task_id() -> int:
     """A number of the backward pass that is running in this thread or task; -1 if none is."""
     task = _active_task()
     return -1 if task is None else id(task)
+
+
+def _current_autograd_node() -> _Node | None:
+    """The node that a backward pass of this thread or task is running, with its hooks; None if there is none.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> x = retrograd.ones(2, requires_grad=True)
+    >>> y = x * 2
+    >>> handle = y.register_hook(lambda grad: print(retrograd._C._current_autograd_node().name()))
+    >>> y.sum().backward()
+    MulBackward0
+    """
+    task = _active_task()
+    return None if task is None else task.running

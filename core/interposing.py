@@ -18,6 +18,7 @@ from typing import Any
 
 from retrograd.overrides import DisableTorchFunctionSubclass, overridden, taking
 from retrograd.parameter import Parameter
+from retrograd.read_only import is_refusal
 from retrograd.tensor import Tensor
 
 __all__ = ["install", "overridable", "uninstall"]
@@ -114,6 +115,16 @@ def overridable() -> dict[Any, list[Callable[..., Any]]]:
     return found
 
 
+def ignored() -> set[Callable[..., Any]]:
+    """The public functions that no object can take over."""
+    taken = {each for functions in overridable().values() for each in functions}
+    spaces = [import_module(where) for where in _NAMESPACES]
+    found = [getattr(space, name) for space in spaces for name in space.__all__]
+    found += [value for name, value in vars(Tensor).items() if not name.startswith("_")]
+    functions: set[Callable[..., Any]] = {each for each in found if isinstance(each, FunctionType)}
+    return functions - taken
+
+
 def _public() -> Iterator[tuple[Any, str, Any]]:
     """Everything that asks: where it belongs, its name, and the function or property."""
     for where in _NAMESPACES:
@@ -138,7 +149,7 @@ def _asking_parts(name: str, value: Any) -> Iterator[tuple[Any, Any]]:
         yield value, getattr(Tensor, _SYMBOLS[name]) if name in _SYMBOLS else value
         return
     for function, slot in ((value.fget, "__get__"), (value.fset, "__set__"), (value.fdel, "__delete__")):
-        if function is not None:
+        if function is not None and not is_refusal(function):
             yield function, getattr(value, slot)
 
 

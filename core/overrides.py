@@ -15,6 +15,7 @@ Source: https://docs.pytorch.org/docs/stable/notes/extending.html#extending-torc
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,9 +24,10 @@ from types import ModuleType
 from typing import Any
 
 __all__ = [
-    "BaseTorchFunctionMode", "TorchFunctionMode", "get_default_nowrap_functions", "get_overridable_functions",
-    "handle_torch_function", "has_torch_function", "has_torch_function_unary", "has_torch_function_variadic",
-    "is_tensor_like", "is_tensor_method_or_property", "resolve_name", "wrap_torch_function",
+    "BaseTorchFunctionMode", "TorchFunctionMode", "enable_reentrant_dispatch", "get_default_nowrap_functions",
+    "get_ignored_functions", "get_overridable_functions", "get_testing_overrides", "handle_torch_function",
+    "has_torch_function", "has_torch_function_unary", "has_torch_function_variadic", "is_tensor_like",
+    "is_tensor_method_or_property", "redispatch_function", "resolve_name", "wrap_torch_function",
 ]  # fmt: skip
 
 
@@ -34,6 +36,7 @@ class _Taking(threading.local):
 
     objects = True
     modes: tuple[TorchFunctionMode, ...] = ()
+    skips_next: bool = False  # whether the next who would be asked is not
 
 
 taking = _Taking()
@@ -150,7 +153,14 @@ def has_torch_function(relevant_args: Iterable[object]) -> bool:
     >>> has_torch_function((retrograd.ones(2), 3))
     False
     """
-    return bool(taking.modes) or (taking.objects and any(map(takes_over, relevant_args)))
+    asked = bool(taking.modes) or (taking.objects and any(map(takes_over, relevant_args)))
+    return asked and not _skipped()
+
+
+def _skipped() -> bool:
+    """Whether this question is the one that `redispatch_function` has told to skip."""
+    skipped, taking.skips_next = taking.skips_next, False
+    return skipped
 
 
 def has_torch_function_unary(relevant_arg: object) -> bool:
@@ -225,7 +235,7 @@ def overridden(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[s
         If each of them gives NotImplemented.
     """
     asked = _by_class(filter(takes_over, _flat((*args, *kwargs.values())))) if taking.objects else []
-    if not asked and not taking.modes:
+    if (not asked and not taking.modes) or _skipped():
         return NotImplemented
     interpose()
     types = tuple(map(kind_of, asked))
@@ -292,6 +302,49 @@ def wrap_torch_function(dispatcher: Callable[..., Iterable[Any]]) -> Callable[[C
     return decorated
 
 
+def redispatch_function(func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+    """Run a function that a `__torch_function__` was given, without asking for it again.
+
+    Those that a function of the program's own calls do ask; within one of this package nobody is asked.
+
+    Source: https://docs.pytorch.org/docs/stable/torch.overrides.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> from retrograd.overrides import handle_torch_function, has_torch_function, redispatch_function
+    >>> class Telling(retrograd.Tensor):
+    ...     @classmethod
+    ...     def __torch_function__(cls, func, types, args=(), kwargs=None):
+    ...         print(func.__name__)
+    ...         return redispatch_function(func, types, args, kwargs)
+    >>> def doubled(x):
+    ...     return handle_torch_function(doubled, (x,), x) if has_torch_function((x,)) else x.mul(2)
+    >>> y = doubled(retrograd.ones(2).as_subclass(Telling))
+    doubled
+    mul
+    """
+    if func in _names():
+        with DisableTorchFunction():
+            return func(*args, **(kwargs or {}))
+    taking.skips_next = True
+    try:
+        return func(*args, **(kwargs or {}))
+    finally:
+        taking.skips_next = False
+
+
+@contextmanager
+def enable_reentrant_dispatch() -> Iterator[None]:
+    """Nothing: what is called within a function that has been taken over may be taken over, too."""
+    yield
+
+
+def _get_overloaded_args(relevant_args: Iterable[Any], get_type_fn: Callable[[Any], type] | None = None) -> list[Any]:
+    """The objects that are asked, in that order: one of each class, those of subclasses first."""
+    return _by_class(filter(takes_over, relevant_args)) if taking.objects else []
+
+
 # -- modes ---------------------------------------------------------------------------------------
 
 
@@ -343,6 +396,16 @@ class BaseTorchFunctionMode(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+def _get_current_function_mode() -> TorchFunctionMode | None:
+    """The innermost mode."""
+    return taking.modes[-1] if taking.modes else None
+
+
+def _get_current_function_mode_stack() -> list[TorchFunctionMode]:
+    """All modes, the innermost last."""
+    return list(taking.modes)
+
+
 # -- what can be taken over ----------------------------------------------------------------------
 
 
@@ -359,6 +422,54 @@ def get_overridable_functions() -> dict[Any, list[Callable[..., Any]]]:
     from retrograd.interposing import overridable
 
     return overridable()
+
+
+def get_ignored_functions() -> set[Callable[..., Any]]:
+    """The public functions that objects cannot take over: as those that take no tensors.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> from retrograd.overrides import get_ignored_functions
+    >>> retrograd.manual_seed in get_ignored_functions(), retrograd.add in get_ignored_functions()
+    (True, False)
+    """
+    from retrograd.interposing import ignored
+
+    return ignored()
+
+
+def get_testing_overrides() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """For each function that objects can take over one of the same signature that gives -1.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> from retrograd.overrides import get_testing_overrides
+    >>> get_testing_overrides()[retrograd.relu](retrograd.ones(2))
+    -1
+    """
+    return {each: _dummy(each) for functions in get_overridable_functions().values() for each in functions}
+
+
+def _dummy(function: Callable[..., Any]) -> Callable[..., Any]:
+    if isinstance(getattr(function, "__self__", None), property):
+        signature = inspect.signature(_SLOTS[function.__name__])
+    else:
+        signature = inspect.signature(function)
+
+    def dummy(*args: Any, **kwargs: Any) -> int:
+        signature.bind(*args, **kwargs)
+        return -1
+
+    dummy.__name__ = function.__name__
+    dummy.__signature__ = signature  # type: ignore[attr-defined]
+    return dummy
+
+
+_SLOTS: dict[str, Callable[..., Any]] = {
+    "__get__": lambda self: -1, "__set__": lambda self, value: -1, "__delete__": lambda self: -1,
+}  # fmt: skip
 
 
 @cache

@@ -32,6 +32,9 @@ class ProfilerActivity(Enum):
     CPU = 0
     XPU = 1
     CUDA = 2
+    HPU = 3
+    MTIA = 4
+    PrivateUse1 = 5
 
 
 class ProfilerAction(Enum):

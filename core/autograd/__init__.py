@@ -12,6 +12,7 @@ from typing import Any
 _MODULE_OF = {
     "Function": "function",
     "GradcheckError": "gradcheck",
+    "NestedIOFunction": "function",
     "Variable": "variable",
     "_unsafe_preserve_version_counter": "grad_mode",
     "backward": "api",

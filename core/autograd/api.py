@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -102,16 +103,19 @@ def backward(
     wanted = None if inputs is None else _inputs_of("backward", inputs)
     roots = _roots(tensors, grad_tensors)
     edges = None if wanted is None else [_edge_to_accumulate(each) for each in wanted]
+    keep: Any = create_graph if retain_graph is None else retain_graph
+    if type(keep) is not bool or type(create_graph) is not bool:
+        keep, create_graph = _flags(keep, create_graph)
     if create_graph:
         _warn_of_cycle()
     if not roots:
         return
-    run_backward(
-        roots,
-        retain_graph=create_graph if retain_graph is None else retain_graph,
-        create_graph=create_graph,
-        inputs=edges,
-    )
+    run_backward(roots, retain_graph=keep, create_graph=create_graph, inputs=edges)
+
+
+def _flags(*values: Any) -> list[bool]:
+    """Bools from numbers, as PyTorch's engine takes them; anything else is refused."""
+    return [bool(operator.index(each)) for each in values]
 
 
 _warned: set[str] = set()
@@ -186,8 +190,11 @@ def grad(
             stacklevel=2,
         )
     wanted = _inputs_of("grad", inputs)
-    keep = create_graph if retain_graph is None else retain_graph
-    unused = _Unused(materialize_grads if allow_unused is None else allow_unused, materialize_grads, create_graph)
+    keep: Any = create_graph if retain_graph is None else retain_graph
+    allowed = materialize_grads if allow_unused is None else allow_unused
+    if type(keep) is not bool or type(create_graph) is not bool or type(allowed) is not bool:
+        keep, create_graph, allowed = _flags(keep, create_graph, allowed)
+    unused = _Unused(allowed, materialize_grads, create_graph)
 
     def vjp(given: Any, batched: bool = False) -> tuple[Tensor | None, ...]:
         roots = _roots(outputs, given, batched)

@@ -165,7 +165,7 @@ class _Task:
         self.captured: list[Any] = []
         self.accumulate = True
         self.reached: set[Node] | None = None  # all nodes and leaves, once somebody asks
-        self.running: Node | None = None  # the node whose formulas run; known where it is needed
+        self.running: Node | None = None  # the node whose formulas or hooks run; known where it is needed
         mode = current_mode()
         self.check_nan = mode.anomaly and mode.check_nan
         self.profiler = mode.profiler
@@ -288,7 +288,9 @@ class _Task:
             arrived = self.call_node_pre_hooks(node, arrived)
         grads = self.gradients(node, arrived)
         if extras is not None and extras.post_hooks:
+            self.running = node
             wrapped = hooks.run_post_hooks(node, self.wrap_inputs(node, grads), self.wrap_outputs(node, arrived))
+            self.running = None
             grads = [self.unwrap(each) for each in wrapped]
         if self.check_nan:
             anomaly.check_nan(node, self.wrap_outputs(node, arrived), self.wrap_inputs(node, grads))
@@ -341,7 +343,9 @@ class _Task:
 
     def call_tensor_hooks(self, node: Node, arrived: list[Grad]) -> list[Grad]:
         """The hooks of the node's outputs; those that retain their gradient keep what comes out."""
+        self.running = node
         wrapped = hooks.run_tensor_hooks(node, self.wrap_outputs(node, arrived))
+        self.running = None
         retain = node.extras.retain  # type: ignore[union-attr]  # the caller has looked
         for position, reference in (retain or {}).items():
             tensor = reference()
@@ -350,7 +354,9 @@ class _Task:
         return [self.unwrap(each) for each in wrapped]
 
     def call_node_pre_hooks(self, node: Node, arrived: list[Grad]) -> list[Grad]:
+        self.running = node
         wrapped = hooks.run_node_pre_hooks(node, self.wrap_outputs(node, arrived))
+        self.running = None
         return [self.unwrap(each) for each in wrapped]
 
     def wrap_outputs(self, node: Node, arrived: Sequence[Grad]) -> list[Tensor | None]:
@@ -395,10 +401,12 @@ class _Task:
         if extras is not None and extras.pre_hooks:
             self.buffers[leaf] = self.call_node_pre_hooks(leaf, [self.buffers.pop(leaf)])[0]
         grad = self.store(leaf)  # type: ignore[arg-type]  # it is an `AccumulateGrad`
+        self.running = leaf
         if leaf.meta.post_accumulate_hooks:
             hooks.run_post_accumulate_hooks(leaf)  # type: ignore[arg-type]
         if extras is not None and extras.post_hooks:
             hooks.run_post_hooks(leaf, [], [self.wrap(leaf.k, grad)])
+        self.running = None
 
     def store(self, leaf: AccumulateGrad) -> Grad:
         """Add what has arrived at a leaf to its `.grad`; popped here, so that no other variable refers to it."""

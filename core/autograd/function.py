@@ -9,159 +9,25 @@ import functools
 import inspect
 import warnings
 import weakref
-from abc import ABCMeta
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from retrograd.autograd import function_saving
 from retrograd.autograd.anomaly import remember_call
-from retrograd.autograd.explaining import freed_error, note_gradient_of_function, remember_break
+from retrograd.autograd.engine import active_task
+from retrograd.autograd.explaining import note_gradient_of_function, remember_break
+from retrograd.autograd.function_context import FunctionCtx
 from retrograd.autograd.modes import current_mode, enable_grad, no_grad, set_mode
-from retrograd.autograd.node import UNGENERATED, AccumulateGrad, Freed, Node, next_sequence_number
+from retrograd.autograd.node import UNGENERATED, AccumulateGrad, Node, next_sequence_number
 from retrograd.autograd.rebase import check_writable, rebase
 from retrograd.levels import transforms
-from retrograd.ops.saved_names import SavedTensor
 from retrograd.storage import OWN, bump
 from retrograd.tensor import Tensor, has_node, wrap_array
 
 __all__ = [
-    "BackwardCFunction", "Function", "FunctionCtx", "FunctionMeta", "InplaceFunction", "once_differentiable",
+    "BackwardCFunction", "Function", "FunctionCtx", "FunctionMeta", "InplaceFunction", "NestedIOFunction",
+    "once_differentiable",
 ]  # fmt: skip
-
-
-class FunctionCtx(metaclass=ABCMeta):
-    """What `forward` leaves for `backward`: the `ctx` argument of both.
-
-    Attributes
-    ----------
-    needs_input_grad
-        For each input of `forward`, whether its gradient is wanted.
-    """
-
-    def save_for_backward(self, *tensors: Tensor | None) -> None:
-        """Keep tensors (inputs, outputs or others; None is allowed) for `backward`, under version control."""
-        self._to_save = tensors
-
-    def save_for_forward(self, *tensors: Tensor | None) -> None:
-        """Keep tensors for `jvp`, which finds them in `saved_tensors`.
-
-        Raises
-        ------
-        AssertionError
-            If one is neither a tensor nor None.
-        """
-        if not all(each is None or isinstance(each, Tensor) for each in tensors):
-            raise AssertionError(
-                "save_for_forward expects all arguments to be tensors; you should save non-tensors as attributes on "
-                "ctx."
-            )
-        self._saved_for_forward = tensors
-
-    def mark_dirty(self, *tensors: Tensor) -> None:
-        """Say which inputs `forward` has changed in place; each must also be returned."""
-        self._dirty = tensors
-
-    def mark_non_differentiable(self, *tensors: Tensor) -> None:
-        """Say which outputs have no gradient."""
-        self._non_differentiable = tensors
-
-    def set_materialize_grads(self, value: bool) -> None:
-        """Whether missing gradients of outputs reach `backward` as zeros (the default) or as None."""
-        if type(value) is not bool:
-            raise TypeError(
-                "set_materialize_grads received an invalid combination of arguments - got "
-                f"({type(value).__name__}), but expected (bool)"
-            )
-        self._materialize_grads = value
-
-    @property
-    def saved_tensors(self) -> tuple[Tensor | None, ...]:
-        """What `save_for_backward` kept; in `jvp`, what `save_for_forward` did.
-
-        Raises
-        ------
-        RuntimeError
-            If the graph has been freed, one of the tensors has been changed in place since, or the
-            Function clears them on access and this is the second.
-        """
-        if self._saved_for_forward:
-            return self._saved_for_forward
-        node = self._node()
-        if node.saved is _ACCESSED:
-            raise RuntimeError(
-                "saved_tensors can only be accessed once when clear_saved_tensors_on_access=True is set on the "
-                "autograd.Function. Either access saved_tensors only once, or set "
-                "clear_saved_tensors_on_access=False."
-            )
-        if type(node.saved) is Freed:
-            raise freed_error(node)
-        tensors = tuple(function_saving.unpack(node, i, entry) for i, entry in enumerate(node.saved))
-        if node.function.clear_saved_tensors_on_access:
-            node.saved = _ACCESSED
-        return tensors
-
-    @property
-    def saved_variables(self) -> tuple[Tensor | None, ...]:
-        return self.saved_tensors
-
-    @property
-    def _raw_saved_tensors(self) -> tuple[SavedTensor, ...]:
-        """What `save_for_backward` kept, each as the node holds it: it takes hooks."""
-        node = self._node()
-        if type(node.saved) is Freed:
-            raise freed_error(node)
-        return tuple(SavedTensor(node, None if each is None else i) for i, each in enumerate(node.saved))
-
-    @property
-    def to_save(self) -> tuple[Tensor | None, ...] | None:
-        """While `forward` runs, what it has told to save for `backward`."""
-        return self._to_save or None
-
-    @property
-    def saved_for_forward(self) -> tuple[Tensor | None, ...] | None:
-        """While `forward` runs, what it has told to save for `jvp`."""
-        return self._saved_for_forward or None
-
-    @property
-    def dirty_tensors(self) -> tuple[Tensor, ...] | None:
-        """While `forward` runs, what it has marked as changed in place."""
-        return self._dirty or None
-
-    @property
-    def non_differentiable(self) -> tuple[Tensor, ...] | None:
-        """While `forward` runs, what it has marked as not differentiable."""
-        return self._non_differentiable or None
-
-    def __getattr__(self, name: str) -> Any:
-        if name in _OF_NODES:
-            return getattr(self._node(), name)
-        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
-
-    _node: Callable[[], Any]  # a weak reference: the node owns its ctx
-    needs_input_grad: tuple[bool, ...] = ()
-    _to_save: tuple[Tensor | None, ...] = ()
-    _saved_for_forward: tuple[Tensor | None, ...] = ()
-    _dirty: tuple[Tensor, ...] = ()
-    _non_differentiable: tuple[Tensor, ...] = ()
-    _materialize_grads: bool = True
-    _materialize_non_diff_grads: bool = True
-    """Whether missing gradients of outputs that have none reach `backward` as zeros too."""
-    _constants: tuple[int, ...] = ()
-    """The places of those outputs, if not."""
-
-
-_OF_NODES: Final = frozenset(
-    "_forward_cls _input_metadata _register_hook_dict _sequence_nr _set_sequence_nr apply apply_jvp metadata name "
-    "next_functions register_hook register_prehook requires_grad".split()
-)
-"""What `ctx`, which in PyTorch is the node, has of it."""
-
-
-class _Accessed(tuple[()]):
-    """What a node has in place of `saved` once a Function that clears it has read it."""
-
-
-_ACCESSED = _Accessed()
 
 
 class BackwardCFunction(Node):
@@ -270,7 +136,13 @@ def _run_backward(node: BackwardCFunction, grads: list[Tensor | None]) -> list[T
             _zeros(info) if each is None and info is not None and place not in node.ctx._constants else each
             for place, (each, info) in enumerate(zip(grads, node.output_info, strict=True))
         ]
-    results = node.function._run_backward(node.ctx, grads)
+    task = active_task()
+    if task is None:
+        results = node.function._run_backward(node.ctx, grads)
+    else:
+        outer, task.running = task.running, node
+        results = node.function._run_backward(node.ctx, grads)
+        task.running = outer
     return _checked_results(node, results if isinstance(results, tuple) else (results,))
 
 
@@ -362,8 +234,8 @@ def _dtype_named(name: str) -> Any:
 class FunctionMeta(type):
     """Gives each Function the class of its nodes: `<name>Backward`."""
 
-    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
-        super().__init__(name, bases, namespace)
+    def __init__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> None:
+        super().__init__(name, bases, attrs)
         members = {"__module__": "retrograd.autograd.function", "__slots__": ()}
         cls._node_class = type(name + "Backward", (BackwardCFunction,), {"function": cls, **members})
         cls._backward_cls = cls._node_class
@@ -749,7 +621,7 @@ def _forbid_writes(output: Tensor, node: BackwardCFunction) -> None:
         view.creation, view.node_name = "function", node.name()
 
 
-def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
+def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
     """Mark a `backward` that cannot be differentiated itself: doing so is an error instead of wrong.
 
     Examples
@@ -758,10 +630,10 @@ def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
     >>> from retrograd.autograd.function import once_differentiable
     """
 
-    @functools.wraps(function)
+    @functools.wraps(fn)
     def wrapper(ctx: Any, *args: Any) -> Any:
         with no_grad():
-            outputs = function(ctx, *args)
+            outputs = fn(ctx, *args)
         if not current_mode().grad or not any(isinstance(a, Tensor) and a._edge is not None for a in args):
             return outputs
         results = outputs if isinstance(outputs, tuple) else (outputs,)
@@ -797,3 +669,15 @@ class InplaceFunction(Function):
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
+
+
+class NestedIOFunction(Function):
+    """What Functions of nested lists of tensors were once derived from; cannot be run, in PyTorch neither."""
+
+    def forward_extended(self, *input: Any) -> None:
+        """What a subclass computed."""
+        raise NotImplementedError
+
+    def backward_extended(self, *grad_output: Any) -> None:
+        """How a subclass computed gradients."""
+        raise NotImplementedError

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -21,7 +22,9 @@ from retrograd.tensor import Tensor
 
 __all__ = [
     "CopySlices", "GradientEdge", "Node", "allow_mutation_on_saved_tensors", "disable_saved_tensors_hooks",
-    "get_gradient_edge", "increment_version", "register_multi_grad_hook", "save_on_cpu", "saved_tensors_hooks",
+    "get_gradient_edge", "increment_version", "region_activation_memory_budget", "register_multi_grad_hook",
+    "save_on_cpu", "saved_tensors_hooks", "set_override_stale_capture_stream",
+    "set_warn_on_accumulate_grad_stream_mismatch",
 ]  # fmt: skip
 
 
@@ -80,7 +83,7 @@ class save_on_cpu(saved_tensors_hooks):
 
     __slots__ = ()
 
-    def __init__(self, pin_memory: bool = False, device_type: str = "") -> None:
+    def __init__(self, pin_memory: bool = False, device_type: str = "cuda") -> None:
         super().__init__(_to_host, _from_host)
 
     def clone(self) -> save_on_cpu:
@@ -174,7 +177,7 @@ def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable[..., None],
     """
     if mode not in ("all", "any"):
         raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
-    if any(each._edge is None for each in tensors):
+    if any(not each.requires_grad for each in tensors):
         raise AssertionError("Expected gradient function to be set")
     lock = threading.Lock()
     if mode == "any":
@@ -217,3 +220,51 @@ def _register_any(tensors: Sequence[Tensor], fn: Callable[..., None], lock: thre
         fn(grad)
 
     return _MultiHandle(tuple(register_tensor_hook(each, first) for each in tensors))
+
+
+# -- what is there for the sake of programs that set it ------------------------------------------
+
+
+def set_warn_on_accumulate_grad_stream_mismatch(enabled: bool) -> None:
+    """Nothing: there are no streams that a leaf and what its gradient comes from could differ in.
+
+    Raises
+    ------
+    RuntimeError
+        If it is no bool.
+    """
+    _check_bool(enabled)
+
+
+def set_override_stale_capture_stream(enabled: bool) -> None:
+    """Nothing: no streams are captured.
+
+    Raises
+    ------
+    RuntimeError
+        If it is no bool.
+    """
+    _check_bool(enabled)
+
+
+def _check_bool(enabled: object) -> None:
+    if type(enabled) is not bool:
+        raise RuntimeError(f"enabled must be a bool, but got {type(enabled).__name__}")
+
+
+def region_activation_memory_budget(budget: float) -> AbstractContextManager[None]:
+    """Would say how much of a compiled region's results are kept: programs are not compiled, so it refuses.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no number from 0 to 1.
+    RuntimeError
+        Always, otherwise: as outside of `torch.compile`.
+    """
+    name = "retrograd.autograd.graph.region_activation_memory_budget"
+    if isinstance(budget, bool) or not isinstance(budget, (int, float)):
+        raise TypeError(f"{name}: expects a float, got {type(budget).__name__}")
+    if not 0.0 <= budget <= 1.0:
+        raise ValueError(f"{name}: must be in [0, 1], got {budget}")
+    raise RuntimeError(f"{name} can only be used inside a retrograd.compile region; it has no effect in eager mode.")

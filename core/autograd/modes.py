@@ -162,12 +162,12 @@ class no_grad(ModeContext):  # PyTorch's name
     __module__ = _PUBLIC
 
     @overload
-    def __new__(cls, function: None = None) -> Self: ...
+    def __new__(cls, orig_func: None = None) -> Self: ...
     @overload
-    def __new__(cls, function: F) -> F: ...  # type: ignore[misc]  # as a decorator without parentheses
-    def __new__(cls, function: Any = None) -> Any:
+    def __new__(cls, orig_func: F) -> F: ...  # type: ignore[misc]  # as a decorator without parentheses
+    def __new__(cls, orig_func: Any = None) -> Any:
         made = super().__new__(cls)
-        return made if function is None else made(function)
+        return made if orig_func is None else made(orig_func)
 
     def changes(self) -> dict[str, Any]:
         return {"grad": False}
@@ -189,12 +189,12 @@ class enable_grad(ModeContext):  # PyTorch's name
     __module__ = _PUBLIC
 
     @overload
-    def __new__(cls, function: None = None) -> Self: ...
+    def __new__(cls, orig_func: None = None) -> Self: ...
     @overload
-    def __new__(cls, function: F) -> F: ...  # type: ignore[misc]  # as a decorator without parentheses
-    def __new__(cls, function: Any = None) -> Any:
+    def __new__(cls, orig_func: F) -> F: ...  # type: ignore[misc]  # as a decorator without parentheses
+    def __new__(cls, orig_func: Any = None) -> Any:
         made = super().__new__(cls)
-        return made if function is None else made(function)
+        return made if orig_func is None else made(orig_func)
 
     def changes(self) -> dict[str, Any]:
         return {"grad": True}
@@ -236,9 +236,9 @@ class set_grad_enabled(ModeContext):  # PyTorch's name
     def clone(self) -> set_grad_enabled:
         return set_grad_enabled(self.mode)
 
-    def __call__(self, function: F) -> F:
+    def __call__(self, orig_func: F) -> F:
         set_mode(self._previous[-1])  # used as a decorator: the caller's mode stays as it was
-        return super().__call__(function)
+        return super().__call__(orig_func)
 
     def __repr__(self) -> str:
         return f"{_PUBLIC}.{type(self).__name__}(mode={self.mode})"

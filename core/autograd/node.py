@@ -19,6 +19,8 @@ from abc import ABCMeta
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from retrograd.read_only import seal
+
 if TYPE_CHECKING:
     from retrograd.tensor import Tensor
 
@@ -168,17 +170,17 @@ class Node(metaclass=ABCMeta):
         """Show another number. The order in which nodes run stays as it is: Note [Sequence numbers]."""
         self._extras().sequence_nr = sequence_nr
 
-    def register_prehook(self, hook: Callable[..., Any]) -> Any:
-        """Call `hook(grad_outputs)` before the node runs; what it returns replaces them."""
+    def register_prehook(self, fn: Callable[..., Any]) -> Any:
+        """Call `fn(grad_outputs)` before the node runs; what it returns replaces them."""
         from retrograd.autograd.hooks import register_node_prehook
 
-        return register_node_prehook(self, hook)
+        return register_node_prehook(self, fn)
 
-    def register_hook(self, hook: Callable[..., Any]) -> Any:
-        """Call `hook(grad_inputs, grad_outputs)` after the node ran; what it returns replaces `grad_inputs`."""
+    def register_hook(self, fn: Callable[..., Any]) -> Any:
+        """Call `fn(grad_inputs, grad_outputs)` after the node ran; what it returns replaces `grad_inputs`."""
         from retrograd.autograd.hooks import register_node_hook
 
-        return register_node_hook(self, hook)
+        return register_node_hook(self, fn)
 
     def _register_hook_dict(self, tensor: Tensor) -> None:
         """Nothing: hooks of a tensor are its node's from the beginning. Kept for PyTorch's sake.
@@ -230,6 +232,7 @@ class Node(metaclass=ABCMeta):
         return f"<{type(self).__name__} object at {id(self):#x}>"
 
 
+seal(Node)
 _SHOWN = [name for name in dir(object) if name != "__weakref__"] + (
     "_input_metadata _register_hook_dict _sequence_nr _set_sequence_nr metadata name next_functions register_hook "
     "register_prehook requires_grad"

@@ -17,7 +17,7 @@ class _Setting(ContextDecorator):
 
     _state: ContextVar[bool]
 
-    def __init__(self, mode: bool = True) -> None:
+    def __init__(self, mode: bool) -> None:
         self.mode = bool(mode)
         self.prev = self._state.get()
         self._state.set(self.mode)
@@ -28,13 +28,14 @@ class _Setting(ContextDecorator):
     def __exit__(self, *exc_info: object) -> None:
         self._state.set(self.prev)
 
-    def _recreate_cm(self) -> _Setting:
-        """Each call of a decorated function sets and restores on its own."""
+    def clone(self) -> _Setting:
         return type(self)(self.mode)
 
-    def __call__(self, func):  # type: ignore[no-untyped-def]
+    _recreate_cm = clone  # each call of a decorated function sets and restores on its own
+
+    def __call__(self, orig_func):  # type: ignore[no-untyped-def]
         self._state.set(self.prev)  # used as a decorator: the caller's setting stays as it was
-        return super().__call__(func)
+        return super().__call__(orig_func)
 
 
 class set_multithreading_enabled(_Setting):  # PyTorch's name
@@ -55,6 +56,9 @@ class set_multithreading_enabled(_Setting):  # PyTorch's name
 
     __module__ = "retrograd.autograd.grad_mode"
     _state = ContextVar("retrograd.multithreading", default=True)
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(mode)
 
 
 class enforce_grad_layout_policy(_Setting):  # PyTorch's name

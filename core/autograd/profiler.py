@@ -29,7 +29,7 @@ from contextlib import ContextDecorator
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from retrograd.autograd.anomaly import frames_of_caller
 from retrograd.autograd.modes import Mode, current_mode, set_mode
@@ -45,7 +45,10 @@ from retrograd.autograd.profiler_util import (
 if TYPE_CHECKING:
     from retrograd.autograd.node import Node
 
-__all__ = ["EventList", "FunctionEvent", "FunctionEventAvg", "emit_itt", "emit_nvtx", "profile", "record_function"]
+__all__ = [
+    "EnforceUnique", "EventList", "FunctionEvent", "FunctionEventAvg", "KinetoStepTracker", "emit_itt", "emit_nvtx",
+    "profile", "record_function",
+]  # fmt: skip
 
 _running: ContextVar[FunctionEvent | None] = ContextVar("retrograd.profiler", default=None)
 
@@ -359,9 +362,21 @@ class profile:
         """The sum of all events."""
         return self.function_events.total_average()
 
-    def table(self, sort_by: str | None = None, row_limit: int = 100, **options: Any) -> str:
+    def table(
+        self,
+        sort_by: str | None = None,
+        row_limit: int = 100,
+        max_src_column_width: int | None = 75,
+        max_name_column_width: int | None = 55,
+        max_shapes_column_width: int | None = 80,
+        header: str | None = None,
+        top_level_events_only: bool = False,
+    ) -> str:
         """All events as text; see `EventList.table`."""
-        return self.function_events.table(sort_by, row_limit, **options)
+        return self.function_events.table(
+            sort_by, row_limit, max_src_column_width, max_name_column_width, max_shapes_column_width, header,
+            top_level_events_only,
+        )  # fmt: skip
 
     @property
     def self_cpu_time_total(self) -> float:
@@ -451,29 +466,91 @@ class emit_nvtx:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.profiler.emit_nvtx.html
     """
 
-    _refusal: Exception = AssertionError("Torch not compiled with CUDA enabled")
-
     def __init__(self, enabled: bool = True, record_shapes: bool = False) -> None:
         self.enabled = enabled
         self.record_shapes = record_shapes
 
     def __enter__(self) -> None:
         if self.enabled:
-            raise self._refusal
+            raise AssertionError("Torch not compiled with CUDA enabled")
 
     def __exit__(self, *exc_info: object) -> None:
         pass
 
 
 class emit_itt(emit_nvtx):
-    """Would name operators in the traces of Intel's tools; see `emit_nvtx`.
-
-    Raises
-    ------
-    RuntimeError
-        When it is entered, unless `enabled` is False.
+    """Would name operators in the traces of Intel's tools: without one that listens, as here, nobody sees it.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.profiler.emit_itt.html
     """
 
-    _refusal = RuntimeError("ITT functions not installed. Are you sure you have a ITT build?")
+    def __enter__(self) -> emit_itt | None:  # type: ignore[override]  # the other never gets that far
+        return self if self.enabled else None
+
+
+class EnforceUnique:
+    """Refuses what it has seen before.
+
+    Examples
+    --------
+    >>> from retrograd.autograd.profiler import EnforceUnique
+    >>> unique = EnforceUnique()
+    >>> unique.see("event", 1)
+    >>> unique.see("event", 1)
+    Traceback (most recent call last):
+    RuntimeError: duplicate key: ('event', 1)
+    """
+
+    def __init__(self) -> None:
+        self.seen: set[Any] = set()
+
+    def see(self, *key: Any) -> None:
+        """Take note of a key.
+
+        Raises
+        ------
+        RuntimeError
+            If it has been seen.
+        """
+        if key in self.seen:
+            raise RuntimeError(f"duplicate key: {key}")
+        self.seen.add(key)
+
+
+class KinetoStepTracker:
+    """Counts the steps of a program, which several may tell of: a profiler, optimizers. Theirs is the largest count.
+
+    Examples
+    --------
+    >>> from retrograd.autograd.profiler import KinetoStepTracker
+    >>> before = KinetoStepTracker.current_step()
+    >>> KinetoStepTracker.increment_step("mine") - before
+    1
+    >>> KinetoStepTracker.erase_step_count("mine")
+    True
+    """
+
+    _current_step = 0
+    _step_dict: ClassVar[dict[str, int]] = {}
+
+    @classmethod
+    def init_step_count(cls, requester: str) -> None:
+        """Count on for `requester` from where the program is."""
+        cls._step_dict[requester] = cls._current_step
+
+    @classmethod
+    def erase_step_count(cls, requester: str) -> bool:
+        """Forget it; whether it was known."""
+        return cls._step_dict.pop(requester, None) is not None
+
+    @classmethod
+    def increment_step(cls, requester: str) -> int:
+        """`requester` has made a step: how many the program has made."""
+        cls._step_dict[requester] = cls._step_dict.get(requester, cls._current_step) + 1
+        cls._current_step = max(cls._current_step, *cls._step_dict.values())
+        return cls._current_step
+
+    @classmethod
+    def current_step(cls) -> int:
+        """How many steps the program has made."""
+        return cls._current_step

@@ -22,10 +22,12 @@ _STEP: Final = "ProfilerStep#"
 """What those of the steps of a schedule begin with; all count under one name."""
 
 
-class DeviceType(Enum):
-    """Where an event ran. All are on the host."""
-
-    CPU = 0
+DeviceType = Enum(
+    "DeviceType",
+    "CPU CUDA MKLDNN OPENGL OPENCL IDEEP HIP FPGA MAIA XLA Vulkan Metal XPU MPS Meta HPU VE Lazy IPU MTIA PrivateUse1",
+    start=0,
+)
+"""Where an event ran. Here all are on the host."""
 
 
 class MemoryRecord(NamedTuple):
@@ -183,18 +185,18 @@ class FunctionEventAvg(_Measured):
         self.stack: list[str] | None = None
         self.is_user_annotation = False
 
-    def add(self, event: FunctionEvent) -> FunctionEventAvg:
+    def add(self, other: FunctionEvent) -> FunctionEventAvg:
         """Count one more call."""
         if self.key is None:
-            self.key = event.key
+            self.key = other.key
         if not self.count:
-            self.input_shapes, self.stack = event.input_shapes, event.stack
-            self.is_user_annotation = event.is_user_annotation
+            self.input_shapes, self.stack = other.input_shapes, other.stack
+            self.is_user_annotation = other.is_user_annotation
         self.count += 1
-        self.cpu_time_total += event.cpu_time_total
-        self.self_cpu_time_total += event.self_cpu_time_total
-        self.cpu_memory_usage += event.cpu_memory_usage
-        self.self_cpu_memory_usage += event.self_cpu_memory_usage
+        self.cpu_time_total += other.cpu_time_total
+        self.self_cpu_time_total += other.self_cpu_time_total
+        self.cpu_memory_usage += other.cpu_memory_usage
+        self.self_cpu_memory_usage += other.self_cpu_memory_usage
         return self
 
     def __repr__(self) -> str:
