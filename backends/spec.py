@@ -119,9 +119,13 @@ class Kernels:
     level, base
         0, and the table itself; `vmap` makes tables of higher levels on top of a backend's own, which is
         the `base` of them all.
+    sparse, dense
+        Whether it is a table of sparse tensors (`retrograd.sparse.table`), and the table of dense ones at its side:
+        itself, if it is not.
     """
 
     level = 0
+    sparse = False
 
     backend: str
     device: str
@@ -157,6 +161,10 @@ class Kernels:
 
     @property
     def base(self) -> Kernels:
+        return self
+
+    @property
+    def dense(self) -> Kernels:
         return self
 
     def __repr__(self) -> str:

@@ -70,7 +70,9 @@ from retrograd.autograd.anomaly import (  # noqa: E402
     is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled,
     is_anomaly_enabled as is_anomaly_enabled,
 )
+from retrograd import sparse as sparse  # noqa: E402
 from retrograd.ops import return_types as return_types  # noqa: E402
+from retrograd.sparse.construction import sparse_coo_tensor as sparse_coo_tensor  # noqa: E402
 from retrograd.version import __version__ as __version__  # noqa: E402
 
 # PyTorch's names
@@ -175,7 +177,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'retrograd' has no attribute {name!r}")
 
 
-_OWN_MODULES = ("autograd", "return_types")  # others that are loaded by now are not meant for programs
+_OWN_MODULES = ("autograd", "return_types", "sparse")  # others that are loaded by now are not meant for programs
 
 __all__ = sorted(
     {

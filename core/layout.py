@@ -1,4 +1,4 @@
-"""PyTorch's names for layouts and memory formats: there is one layout, and formats mostly change nothing."""
+"""PyTorch's names for layouts and memory formats, which mostly change nothing."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from retrograd.dtypes import Constant
 
 __all__ = [
     "channels_last", "channels_last_3d", "contiguous_format", "layout", "memory_format", "preserve_format",
-    "strided",
+    "sparse_bsc", "sparse_bsr", "sparse_coo", "sparse_csc", "sparse_csr", "strided",
 ]  # fmt: skip
 
 
 class layout(Constant):
-    """How elements are laid out in memory: `strided`, for every tensor."""
+    """How elements are laid out in memory: `strided`, or in a sparse format."""
 
     __module__ = "retrograd"
     __slots__ = ()
@@ -33,6 +33,11 @@ class memory_format(Constant):
 
 
 strided: Final = layout("strided")
+sparse_coo: Final = layout("sparse_coo")
+sparse_csr: Final = layout("sparse_csr")
+sparse_csc: Final = layout("sparse_csc")
+sparse_bsr: Final = layout("sparse_bsr")
+sparse_bsc: Final = layout("sparse_bsc")
 preserve_format: Final = memory_format("preserve_format")
 contiguous_format: Final = memory_format("contiguous_format")
 channels_last: Final = memory_format("channels_last")

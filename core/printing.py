@@ -247,6 +247,10 @@ def tensor_text(tensor: Tensor) -> str:
 
     if tensor._kernels.level:
         return _level_text(tensor)
+    if tensor._kernels.sparse:
+        from retrograd.sparse.printing import sparse_text
+
+        return sparse_text(tensor)
     kind = kind_of(tensor)
     prefix = "tensor(" if kind is Tensor or kind is Parameter else f"{kind.__name__}("
     content = _content(np.asarray(tensor._kernels.to_host(tensor._array)), len(prefix))
@@ -270,6 +274,12 @@ def _suffixes(tensor: Tensor) -> list[str]:
         found.append(f"size={shape}")
     if not _is_expected(tensor.dtype, 0 in shape):
         found.append(f"dtype={tensor.dtype}")
+    return found + in_graph(tensor)
+
+
+def in_graph(tensor: Tensor) -> list[str]:
+    """What tells a tensor's place in the graph."""
+    found = []
     name = _name_of_node(tensor)
     if name is not None:
         found.append(f"grad_fn=<{name}>")

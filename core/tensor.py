@@ -31,7 +31,7 @@ from retrograd.size import Size, size_of
 from retrograd.storage import Meta, share, write
 from retrograd.views import Layout, contiguous_strides, strides_along
 
-__all__ = ["Tensor", "has_node", "own_edge", "rebuild", "wrap_array"]
+__all__ = ["Tensor", "has_node", "own_edge", "rebuild", "side_of", "wrap_array"]
 
 _TYPES = dtypes.DTYPES
 _ONLY_OF_LEAVES = (
@@ -207,6 +207,12 @@ class Tensor:
 
     @property
     def nbytes(self) -> int:
+        if self._kernels.sparse:
+            raise RuntimeError(
+                "nbytes is not defined for sparse tensors.  If you want the size of the constituent tensors, add the "
+                "nbytes of the indices and values.  If you want the size of the  equivalent dense tensor, multiply "
+                "numel() by element_size()"
+            )
         return self.numel() * self.dtype.itemsize
 
     def is_floating_point(self) -> bool:
@@ -239,7 +245,7 @@ class Tensor:
     def _strides(self) -> tuple[int, ...]:
         k, meta, shape = self._kernels, self._tensor_meta, tuple(self._array.shape)
         if not k.mutable:
-            return self._layout().strides
+            return (0,) * len(shape) if k.sparse else self._layout().strides
         strides: tuple[int, ...] = k.strides(self._array)
         if meta is None or meta.chain is None or not (1 in shape or 0 in shape):
             return strides
@@ -266,12 +272,12 @@ class Tensor:
         if k.is_contiguous is not None:
             return k.is_contiguous(self._array)
         if not k.mutable and (self._tensor_meta is None or self._tensor_meta.chain is None):
-            return True
+            return not k.sparse
         return self._layout().is_contiguous()
 
     def data_ptr(self) -> int:
         """An address that is equal for tensors that begin at the same element of one memory."""
-        if is_mapped(self):
+        if is_mapped(self) or self._kernels.sparse:
             raise RuntimeError(_NO_STORAGE)
         meta = self._tensor_meta
         if self._kernels.mutable:
@@ -571,6 +577,8 @@ class Tensor:
         RuntimeError
             If the tensor requires a gradient and `force` is not set.
         """
+        if self._kernels.sparse:
+            raise TypeError("can't convert Sparse layout tensor to numpy. Use Tensor.to_dense() first.")
         if self.requires_grad and not force and current_mode().grad:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         for bit, has in (("conjugate", self.is_conj()), ("negative", self.is_neg())):
@@ -622,6 +630,8 @@ class Tensor:
 
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers; a number for a 0-dimensional tensor."""
+        if self._kernels.sparse:
+            raise RuntimeError(_NO_STORAGE)
         host = self._host()
         return host.astype("float32").tolist() if self.dtype is dtypes.bfloat16 else host.tolist()
 
@@ -756,13 +766,18 @@ def wrap_array(array: Any, k: Any) -> Tensor:
     return made
 
 
+def side_of(array: Any, k: Any) -> Any:
+    """The table that an array, of the backend of `k`, belongs to: Note [Sparse tensors] in `retrograd.sparse.coo`."""
+    return getattr(array, "side", k.dense)
+
+
 def rebuild(array: Any, k: Any, edge: Edge | None, tangents: dict[int, Tensor] | None = None) -> Tensor:
     """A saved tensor as it was in the graph; the leaf itself if it is one and still has this array."""
     if edge is not None and type(edge[0]) is AccumulateGrad:
         variable = edge[0].variable
         if variable._array is array:
             return variable
-    made = wrap_array(array, k)
+    made = wrap_array(array, side_of(array, k) if k.sparse else k)
     made._edge = edge
     if tangents is not None:
         made._own_meta().tangents = tangents

@@ -36,7 +36,7 @@ def check_grad(tensor: Tensor, value: Any) -> None:
             "grad_dtype with caution. Diverging the dtypes of a tensor and its gradient may break downstream systems "
             "that assume they match."
         )
-    if value._kernels is not tensor._kernels:
+    if value._kernels.dense is not tensor._kernels.dense:
         raise RuntimeError(
             f"attempting to assign a gradient with device type '{value.device}' to a tensor with device type "
             f"'{tensor.device}'. Please ensure that the gradient and the tensor are on the same device"
@@ -81,6 +81,7 @@ def cast_for_leaf(grad: Any, k: Any, wanted: dtypes.dtype | None) -> Any:
         return grad
     if isinstance(grad, Tensor):
         return grad.to(wanted)
+    k = getattr(grad, "side", k)
     native = k.dtypes[wanted.name]
     return grad if grad.dtype == native else k.astype(grad, native)
 
@@ -90,7 +91,11 @@ def add_to_leaf(leaf: AccumulateGrad, grad: Any, create_graph: bool) -> None:
     meta, k = leaf.meta, leaf.k
     with leaf.lock:
         held = meta.grad
-        if held is None:
+        if k.sparse or hasattr(grad, "side") or (held is not None and held._kernels is not k):
+            from retrograd.sparse.gradients import add_to
+
+            add_to(leaf, grad, create_graph)
+        elif held is None:
             if create_graph:
                 meta.grad = _recorded_copy(grad)
                 return

@@ -87,7 +87,7 @@ def run_backward(
     order, pending = _walk(edge[0] for edge, _ in roots)
     outer = current_mode()
     # A gradient of a level of `vmap` that the graph is not of: its arrays are not for the nodes' kernels.
-    on_tensors = create_graph or bool(outer.dual) or any(grad._kernels is not edge[0].k for edge, grad in roots)
+    on_tensors = create_graph or bool(outer.dual) or any(_is_of_others(edge[0].k, grad) for edge, grad in roots)
     task = _Task(retain_graph, on_tensors, pending)
     task.freed.root, task.freed.accumulates = type(roots[0][0][0]), accumulate
     if inputs is not None:
@@ -262,11 +262,11 @@ class _Task:
             parts[position] = parts[position] + grad if position in parts else grad
         elif node not in buffers:
             buffers[node] = grad
-        elif node in self.own and buffers[node].shape != ():
+        elif node in self.own and buffers[node].shape != () and type(grad) is node.k.array_type:
             buffers[node] = node.k.add(buffers[node], grad, buffers[node])
         else:
-            buffers[node] = buffers[node] + grad
-            if not self.on_tensors and node.k.mutable:
+            total = buffers[node] = _sum_of(buffers[node], grad) if self.on_tensors else buffers[node] + grad
+            if not self.on_tensors and node.k.mutable and type(total) is node.k.array_type:
                 self.own.add(node)
 
     def run_special(self, node: Node, grad: Grad) -> Sequence[Grad]:
@@ -374,9 +374,9 @@ class _Task:
     def wrap(self, k: Any, grad: Grad) -> Tensor | None:
         if grad is None or self.on_tensors:
             return grad
-        from retrograd.tensor import wrap_array
+        from retrograd.tensor import side_of, wrap_array
 
-        return wrap_array(grad, k)
+        return wrap_array(grad, k if type(grad) is k.array_type else side_of(grad, k))
 
     def unwrap(self, grad: Tensor | None) -> Grad:
         return grad if grad is None or self.on_tensors else grad._array
@@ -425,6 +425,17 @@ class _Task:
                 self.profiler.note("aten::add_", event.time_range.start)
             self.profiler.end(event)
         return grad
+
+
+def _sum_of(held: Tensor, grad: Tensor) -> Tensor:
+    """The sum of two gradients; one of a sparse and a dense one is dense, which stands on the left."""
+    return grad + held if held._kernels.sparse and not grad._kernels.sparse else held + grad
+
+
+def _is_of_others(k: Any, grad: Tensor) -> bool:
+    """Whether the nodes of table `k` cannot take the array of a gradient as it is."""
+    own = grad._kernels
+    return own is not k and own.dense is not k.dense
 
 
 def _accumulate_into(meta: Any, grad: Tensor) -> None:

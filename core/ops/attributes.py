@@ -33,8 +33,7 @@ def _never(name: str) -> property:
 
 
 _KINDS = (
-    "is_cuda is_ipu is_maia is_meta is_mkldnn is_mps is_mtia is_nested is_quantized is_sparse is_sparse_csr is_vulkan "
-    "is_xla is_xpu"
+    "is_cuda is_ipu is_maia is_meta is_mkldnn is_mps is_mtia is_nested is_quantized is_vulkan is_xla is_xpu"
 ).split()
 """What PyTorch's tensors can be and these cannot. A GPU is a device of a backend: `device.type` names it."""
 

@@ -19,7 +19,7 @@ from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import Node, next_sequence_number
 from retrograd.backends.spec import Kernels
 from retrograd.device import kernels_of
-from retrograd.layout import contiguous_format, preserve_format, strided
+from retrograd.layout import contiguous_format, preserve_format
 from retrograd.ops import dispatch, elementwise
 from retrograd.ops.batching import leading
 from retrograd.ops.declare import Array, op
@@ -70,6 +70,9 @@ def _move(x: Tensor, k: Kernels, type_name: str) -> Tensor:
     mode = current_mode()
     if mode.profiler is not None:
         return mode.profiler.call("aten::_to_copy", _move, x, k, type_name)
+    if x._kernels.sparse:
+        sparse: Tensor = x._kernels.moved(x, k, type_name)
+        return sparse
     source, array = x._kernels, x._array
     native = source.dtypes[type_name]
     cast = array if array.dtype == native else source.astype(array, native)
@@ -268,6 +271,8 @@ def contiguous(self: Tensor, memory_format: Any = contiguous_format) -> Tensor:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.contiguous.html
     """
+    if self._kernels.sparse:
+        raise RuntimeError("unsupported memory format option Contiguous")
     return self if self.is_contiguous() else _clone_contiguous(self)
 
 
@@ -351,7 +356,7 @@ def result_type(tensor1: Any, tensor2: Any) -> dtypes.dtype:
 def typename(obj: Any) -> str:
     """The name of a tensor's type, `retrograd.FloatTensor`, or the qualified name of another object's."""
     if isinstance(obj, Tensor):
-        return f"retrograd.{obj.dtype.type_name}Tensor"
+        return f"retrograd.{'sparse.' if obj.is_sparse else ''}{obj.dtype.type_name}Tensor"
     kind = obj if isinstance(obj, type) else type(obj)
     module = "" if kind.__module__ in ("builtins", "__builtin__") else f"{kind.__module__}."
     return f"{module}{kind.__qualname__}"
@@ -363,5 +368,4 @@ for _name, _type in _CONVERTERS.items():
     setattr(Tensor, _name, _converter(_name, _type))
 for _method in (to, type_as, cpu, cuda, clone, contiguous, is_nonzero):
     setattr(Tensor, _method.__name__, _method)
-Tensor.layout = property(lambda self: strided)  # type: ignore[attr-defined]
 Tensor.is_cuda = property(lambda self: self.device.type == "gpu")  # type: ignore[attr-defined]

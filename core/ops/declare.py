@@ -113,6 +113,8 @@ class Op:
     """
 
     registry: ClassVar[dict[str, Op]] = {}
+    makes_sparse = False  # of dense tensors, too: `retrograd.sparse`
+    compiles = True  # whether its formulas give arrays alone, so that a backend may compile them
     public: Callable[..., Any]
     cast: ClassVar[Callable[..., Any]]  # set by retrograd.ops.elementwise: promotion as an operator
 
@@ -181,7 +183,7 @@ class Op:
 
     def forward_for(self, k: Any) -> Callable[..., Any]:
         """The function that computes the result: called with `k`, the arrays and the arguments in order."""
-        if k.level:
+        if k.level or k.sparse:
             return k.forward_of(self)  # kept there: a level ends with its `vmap`
         try:
             return self._forwards[k]
@@ -202,7 +204,7 @@ class Op:
 
     def plans_for(self, k: Any) -> _PlanTable:
         """The plans for a table; shared by all tables that do not compile formulas."""
-        if k.compile is None:
+        if k.compile is None or not self.compiles:
             return self.plans
         try:
             return self._by_table[k]

@@ -1,4 +1,4 @@
-"""What PyTorch's tensors say of layouts, quantization and pinned memory, of dense ones in ordinary memory."""
+"""What PyTorch's tensors say of quantization, pinned memory and layouts that there are not here."""
 
 from __future__ import annotations
 
@@ -11,27 +11,9 @@ from retrograd.tensor import Tensor
 __all__: list[str] = []
 
 
-def to_dense(self: Tensor, dtype: Any = None, *, masked_grad: bool | None = None) -> Tensor:
-    """This tensor, which is dense; in another type, if one is given.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.to_dense.html
-    """
-    return self if dtype is None else self.to(dtype)
-
-
 def dequantize(self: Tensor) -> Tensor:
     """This tensor in float32: nothing is quantized here."""
     return self.float()
-
-
-def sparse_dim(self: Tensor) -> int:
-    """0: no dimension is sparse."""
-    return 0
-
-
-def dense_dim(self: Tensor) -> int:
-    """The number of dimensions."""
-    return self.ndim
 
 
 def dim_order(self: Tensor, ambiguity_check: bool | list[Any] = False) -> tuple[int, ...]:
@@ -82,12 +64,11 @@ def _of_layout(name: str, layout: str) -> Callable[..., Any]:
 
 
 _LAYOUTS = {
-    "coalesce": "sparse coordinate", "is_coalesced": "sparse coordinate", "indices": "sparse coordinate",
-    "values": "sparse", "ccol_indices": "sparse column compressed", "row_indices": "sparse column compressed",
+    "ccol_indices": "sparse column compressed", "row_indices": "sparse column compressed",
     "crow_indices": "sparse row compressed", "col_indices": "sparse row compressed",
 }  # fmt: skip
 
-_DENSE = (to_dense, dequantize, sparse_dim, dense_dim, dim_order, pin_memory, conj_physical_, resize_as)
+_DENSE = (dequantize, dim_order, pin_memory, conj_physical_, resize_as)
 DENSE: dict[str, Any] = {
     **{name: _of_layout(name, layout) for name, layout in _LAYOUTS.items()},
     **{each.__name__: each for each in _DENSE},

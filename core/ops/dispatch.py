@@ -67,6 +67,8 @@ def call(op: Op, *arguments: Any) -> Any:
     if op.check is not None:
         op.check(inputs)
     k = common_kernels(op.name, inputs)
+    if k.sparse or op.makes_sparse:
+        op, k = sparse_form(op, inputs, k)
     inputs = lifted(inputs, k)
     arrays = promoted(op, inputs, k)
     known = None if mode.results is None else mode.results.find(op)
@@ -203,6 +205,9 @@ def common_kernels(name: str, inputs: Sequence[Any]) -> Any:
         if own is None or own is k:
             continue
         if k is not None and own.level == k.level == 0:
+            if own.base is k.base:  # one of them is sparse
+                k = own if own.sparse else k
+                continue
             raise RuntimeError(
                 f"Expected all tensors to be on the same device, but found at least two devices, "
                 f"{k.backend}:{k.device} and {own.backend}:{own.device}! {name}() computes on one "
@@ -214,6 +219,13 @@ def common_kernels(name: str, inputs: Sequence[Any]) -> Any:
         kind = type(inputs[0]).__name__ if inputs else "nothing"
         raise TypeError(f"{name.strip('_')}(): argument 'input' (position 1) must be Tensor, not {kind}")
     return k
+
+
+def sparse_form(op: Op, inputs: Sequence[Any], k: Any) -> tuple[Op, Any]:
+    """The operator that runs for a call of `op` with sparse operands or results, and their table."""
+    from retrograd.sparse.table import sparse_side
+
+    return op if op.makes_sparse else k.form_of(op, inputs), sparse_side(k)
 
 
 def lifted(inputs: list[Any], k: Any) -> list[Any]:
@@ -325,9 +337,9 @@ def _wrap(
     op: Op, mode: Mode, inputs: list[Any], arrays: list[Any], outputs: tuple[Any, ...], values: dict[str, Any], k: Any
 ) -> Any:
     """Tensors of the results, with a node if a gradient may be asked for."""
-    from retrograd.tensor import wrap_array
+    from retrograd.tensor import side_of, wrap_array
 
-    tensors = [wrap_array(each, k) for each in outputs]
+    tensors = [wrap_array(each, side_of(each, k) if k.sparse else k) for each in outputs]
     node = None
     if mode.grad and op.vjp:
         edges = tuple(None if each is None else getattr(each, "_edge", None) for each in inputs)

@@ -56,6 +56,10 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     at = wrap_dim(dim, input.ndim)
     if index.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector")
+    if input._kernels.sparse:
+        from retrograd.sparse.choosing import index_select as of_sparse
+
+        return of_sparse(input, at, index)
     if index.dtype not in (dtypes.int32, dtypes.int64):
         raise RuntimeError(f"index_select(): Expected dtype int32 or int64 for index, but got {index.dtype.type_name}")
     vector = reshape(index, -1)
@@ -224,6 +228,27 @@ def _gather(K, self: Array, dim: int, index: Array) -> Array:
     return K.gather(self, index, dim)
 
 
+def _gathered(K: Any, g: Any, shape: Any, dim: int, index: Any) -> Any:
+    from retrograd.sparse.gradients import gathered_gradient
+
+    return gathered_gradient(K, g, shape, dim, index)
+
+
+@op(
+    name="_gather_sparse",
+    node="GatherBackward0",
+    vjp={"self": lambda K, g, self_shape, dim, index: _gathered(K, g, self_shape, dim, index)},
+    jvp="linear",
+    kept=("self",),
+)
+def _gather_sparse(K, self: Array, dim: int, index: Array) -> Array:
+    """`_gather`, with a sparse gradient."""
+    return K.gather(self, index, dim)
+
+
+op_of(_gather_sparse).compiles = False
+
+
 @op(
     name="_scatter_zeros",
     node="GatherBackwardBackward0",
@@ -259,11 +284,13 @@ def checked_positions(name: str, input: Tensor, dim: int, index: Tensor) -> Tens
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """Elements at the positions `index` along `dim`, each at its own place of the other dimensions.
 
+    With `sparse_grad` the gradient of `input` is a sparse tensor.
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.gather.html
     """
     at = wrap_dim(dim, input.ndim)
     if not input.ndim and index.ndim:
-        return gather(reshape(input, 1), 0, index)
+        return gather(reshape(input, 1), 0, index, sparse_grad=sparse_grad)
     if not index.numel() and index.ndim != input.ndim:
         return gather(reshape(input, -1), 0, reshape(index, -1)).reshape(index.shape)
     for i, (n, size) in enumerate(zip(index._array.shape, input._array.shape, strict=False)):
@@ -272,7 +299,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
                 f"Size does not match at dimension {i} expected index {list(index.shape)} to be no larger than self "
                 f"{list(input.shape)} apart from dimension {at}"
             )
-    return _gather(input, at, checked_positions("gather", input, at, index))
+    return (_gather_sparse if sparse_grad else _gather)(input, at, checked_positions("gather", input, at, index))
 
 
 @op(

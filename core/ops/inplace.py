@@ -35,7 +35,7 @@ from retrograd.ops.options import as_number, c_name, described, fill_number
 from retrograd.ops.plain_writes import fits, wrote
 from retrograd.overrides import _disabled_torch_function_impl
 from retrograd.storage import overwrite, refuse_overlap, sign, write
-from retrograd.tensor import Tensor, own_edge, wrap_array
+from retrograd.tensor import Tensor, own_edge, side_of, wrap_array
 
 __all__ = ["Target", "call_inplace", "call_out", "check_broadcast", "in_place_of", "in_place_of_composite"]
 
@@ -63,6 +63,8 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
     if op.check is not None:
         op.check(inputs)
     k = dispatch.common_kernels(op.written_name, inputs)
+    if k.sparse:
+        op, k = dispatch.sparse_form(op, inputs, k)
     if k.level or op.raw:
         inputs = at_level_of(op, target, inputs, [each for name in op.raw for each in values[name]])
         k = target._kernels
@@ -75,6 +77,8 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
     if (op.name not in _OF_ONE_VALUE or target.is_conj()) and not (op is _copy_op and rest[0] is target):
         refuse_overlap(target, rest[:-1] if op.name in _OF_A_NUMBER else rest)
     (result,) = dispatch.forward(op, (target, *rest), arrays, k)
+    if k.sparse:
+        result = k.written(op, target, inputs, result)
     result = whole(target, _fitting(op, target, result, k))
     if records:  # The inputs are saved as they are before the write: what was one of them and is written to, is stale.
         inputs, arrays = _snapshot(op, inputs, arrays, edges, k)
@@ -162,6 +166,7 @@ def _snapshot(
 
 def _kept(k: Any, array: Any, target: Tensor) -> Tensor:
     """The target with its edge and tangents as they are, although its memory and theirs is written to."""
+    k = side_of(array, k) if k.sparse else k
     kept = wrap_array(k.copy(array) if k.mutable else array, k)
     kept._edge = target._edge
     clone_tangents(target, kept)

@@ -20,7 +20,7 @@ from typing import Any
 from retrograd.backends import resampling, windows
 from retrograd.ops import batching_windows
 from retrograd.ops.batching import along, each_leading, folded, leading, leading_shaped, shared
-from retrograd.ops.declare import Array, Raw, op
+from retrograd.ops.declare import Array, Raw, op, op_of
 from retrograd.ops.fused import fused
 from retrograd.ops.graph import G, graph_kernel
 from retrograd.ops.reducing import as_dtype
@@ -536,6 +536,37 @@ def _embed_masked(K, weight: Array, indices: Array, padding: int) -> Array:
 def _embedding(K, weight: Array, indices: Array, padding: int) -> Array:
     """Rows of `weight`; the padding's row gets no gradient."""
     return K.index(weight, (indices,))
+
+
+def _rows_gradient(K: Any, g: Any, indices: Any, rows: int, padding: int, by_frequency: bool, sparse: bool) -> Any:
+    from retrograd.sparse.gradients import rows_by_frequency, rows_gradient
+
+    if not sparse:
+        return fused(_embedding_gradient)(K, rows_by_frequency(K, g, indices, rows), indices, rows, padding)
+    if by_frequency:
+        raise RuntimeError("embedding_backward: scale_grad_by_freq not supported with sparse gradients")
+    return rows_gradient(K, g, indices, rows, padding)
+
+
+@op(
+    name="_embedding_as",
+    node="EmbeddingBackward0",
+    vjp={
+        "weight": lambda K, g, indices, weight_shape, padding, scale_grad_by_freq, sparse: _rows_gradient(
+            K, g, indices, weight_shape[0], padding, scale_grad_by_freq, sparse
+        )
+    },
+    jvp="linear",
+    batch=lambda B, call, weight, indices, padding, *options: _batched_rows(
+        B, lambda *given: call(*given, *options), weight, indices, padding
+    ),
+)
+def _embedding_as(K, weight: Array, indices: Array, padding: int, scale_grad_by_freq: bool, sparse: bool) -> Array:
+    """`_embedding` whose gradient is sparse, or has each row divided by how often it was taken."""
+    return K.index(weight, (indices,))
+
+
+op_of(_embedding_as).compiles = False
 
 
 # -- padding by the tensor's own elements, and resampling --------------------------------------

@@ -24,6 +24,7 @@ from retrograd.dtypes import (
     iinfo,
     int64,
 )
+from retrograd.layout import layout, strided
 from retrograd.ops.arguments import as_ints
 from retrograd.storage import INFERENCE, overwrite, sign, write
 from retrograd.tensor import Tensor, wrap_array
@@ -98,10 +99,21 @@ def destination(name: str, options: Options, like: Tensor | None = None) -> Dest
         return _into(name, out, wanted, requires_grad, began)
     if like is not None:
         wanted = wanted or like.dtype
-        return Destination(
-            name, wanted, like._kernels if where is None else kernels_of(where), requires_grad, None, began
-        )
-    return Destination(name, wanted, kernels_of(where), requires_grad, None, began)
+        k = like._kernels if where is None else kernels_of(where)
+    else:
+        k = kernels_of(where)
+    if "layout" in options or k.sparse:
+        k = _for_layout(k, options.get("layout"))
+    return Destination(name, wanted, k, requires_grad, None, began)
+
+
+def _for_layout(k: Any, wanted: layout | None) -> Any:
+    """The table of tensors of that layout; None: of that which they have."""
+    if wanted is None or wanted is strided:
+        return k if wanted is None else k.dense
+    from retrograd.sparse.table import sparse_side
+
+    return sparse_side(k)
 
 
 def _into(name: str, out: Any, wanted: dtype | None, requires_grad: bool, began: float | None) -> Destination:
@@ -149,7 +161,8 @@ def finish(array: Any, to: Destination) -> Tensor:
         made = to.out
     else:
         # Inside `vmap`, what is like a tensor that differs by sample may be written to by each.
-        made = fresh(to.k.wrap(to.k.spread(array), True) if to.k.level else array, to.k)
+        k = to.k.side_for(array, to.name) if to.k.sparse else to.k
+        made = fresh(k.wrap(k.spread(array), True) if k.level else array, k)
     if to.began is not None and not to.name.endswith("_") and (profiler := current_mode().profiler) is not None:
         profiler.note(f"aten::{_NAMES.get(to.name, to.name)}", to.began, made)
     if to.requires_grad:

@@ -156,6 +156,10 @@ def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.narrow_copy.html
     """
+    if input._kernels.sparse:
+        from retrograd.sparse.choosing import narrow_copy as of_sparse
+
+        return of_sparse(input, dim, start, length)
     return narrow(input, dim, start, length).clone(memory_format=contiguous_format)
 
 

@@ -353,6 +353,8 @@ class Plan:
         else:
             results = calls.get("*", "()")
         lines = ["def raw(K, g, node):"]
+        if compile_ is not None:  # which takes arrays: a sparse gradient is none
+            lines.append("    if hasattr(g, 'side'): return slow(g.side, g, node)")
         if unpacked:
             lines.append(f"    {', '.join(unpacked)}, = node.saved")
         if checks:

@@ -665,6 +665,10 @@ def norm(input: Array, p: Any = "fro", dim: Dims = None, keepdim: bool = False, 
     if dtype is not None:
         check_norm_type("linalg.vector_norm", input.dtype, dtype)
         input = Op.cast(input, native(input, dtype))
+    if input._kernels.sparse:
+        from retrograd.sparse import reductions as of_sparse
+
+        return of_sparse.norm(input, order, None if dim is None else wrap_dims(dim, input.ndim), keepdim)
     return _vector_norm(input, order, wrap_dims(dim, input.ndim), keepdim)
 
 

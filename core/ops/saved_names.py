@@ -54,7 +54,10 @@ Cumsum0: dim
 DiagonalScatter0: dim1 dim2 offset/unsigned
 Embedding0: indices padding_idx=padding/unsigned scale_grad_by_freq=@false sparse=@false \
 weight_sym_argsize_0=weight_shape/0
+Embedding0@_embedding_as: indices padding_idx=padding/unsigned scale_grad_by_freq sparse \
+weight_sym_argsize_0=weight_shape/0
 Gather0: dim index self sparse_grad=@false
+Gather0@_gather_sparse: dim index self sparse_grad=@true
 Erfinv0: self
 HuberLoss0: delta=number reduction self target
 Im2Col0: dilation=settings/1 kernel_size=settings/0 padding=settings/2 self_sym_argsize_minus_1=self_shape/-1 \

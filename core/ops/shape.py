@@ -60,6 +60,9 @@ def make_view(
     if mode.profiler is not None:
         return mode.profiler.call(operator_name(name), make_view, source, name, *steps, creation=creation, **arguments)
     k = source._kernels
+    if k.sparse:
+        sparse: Tensor = k.view(source, name, steps, recorded, arguments)
+        return sparse
     array = source._array
     made = object.__new__(Tensor)
     made._kernels, made._cell = k, source._cell

@@ -58,6 +58,9 @@ def _changed(
     records = mode.grad and self.requires_grad
     announce(self)
     made = make_view(self, node_name, step, **arguments)
+    if self._kernels.sparse:
+        changed: Tensor = self._kernels.changed(self, made, operator)
+        return changed
     edge = made._edge if records else _edge_in_between(self, node_name, step, arguments)
     if mode.dual:
         _change_tangents(self, made, operator, node_name, step, arguments)

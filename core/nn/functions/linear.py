@@ -217,13 +217,15 @@ def embedding(
         The number of a row that gets no gradient.
     max_norm, norm_type
         Rows that are used and longer are first shortened, in place.
+    scale_grad_by_freq
+        Divide the gradient of each row by how often it was taken.
+    sparse
+        Whether the gradient of `weight` is a sparse tensor of the rows that were taken.
 
     Raises
     ------
     IndexError
         If a number is out of range.
-    NotImplementedError
-        For gradients that are sparse or scaled by frequency.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.embedding.html
 
@@ -234,9 +236,6 @@ def embedding(
     tensor([[0., 1.],
             [1., 0.]])
     """
-    if sparse or scale_grad_by_freq:
-        what = "sparse gradients" if sparse else "gradients scaled by frequency"
-        raise NotImplementedError(f"embedding(): {what} are not offered; leave the option off")
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
     rows = weight.shape[0]
@@ -247,7 +246,10 @@ def embedding(
     _check_indices(input, rows)
     if max_norm is not None:
         _shorten(weight, input, max_norm, norm_type)
-    return neural._embedding(weight, input, -1 if padding_idx is None else padding_idx)
+    padding = -1 if padding_idx is None else padding_idx
+    if sparse or scale_grad_by_freq:
+        return neural._embedding_as(weight, input, padding, bool(scale_grad_by_freq), bool(sparse))
+    return neural._embedding(weight, input, padding)
 
 
 def _shorten(weight: Tensor, used: Tensor, max_norm: float, norm_type: float) -> None:
@@ -294,6 +296,9 @@ def embedding_bag(
     _check_indices(input, weight.shape[0], "embedding_bag")
     if not weight.dtype.is_floating_point:
         raise _wrong_type("embedding_bag", "weight", "Half, BFloat16, Float, Double", weight.dtype)
+    if mode == "max" and (sparse or scale_grad_by_freq):
+        what = "sparse weights" if sparse else "scaling the gradient by the frequency"
+        raise ValueError(f"max mode does not support {what}")
     if input.ndim == 2:
         rows = embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
         if per_sample_weights is not None:

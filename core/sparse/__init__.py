@@ -1,0 +1,24 @@
+"""Sparse tensors, in coordinate and in compressed row format: `torch.sparse`.
+
+Made by `retrograd.sparse_coo_tensor`, `Tensor.to_sparse` and operators; here stand functions for them. See Note
+[Sparse tensors] in `retrograd.sparse.coo` for what they are.
+
+Source: https://docs.pytorch.org/docs/stable/sparse.html
+"""
+
+from __future__ import annotations
+
+from retrograd.sparse import (
+    forms as _forms,  # noqa: F401 - it registers which operators take sparse operands
+    methods as _methods,
+    views as _views,  # noqa: F401 - and kernels
+)
+from retrograd.sparse.invariants import check_sparse_tensor_invariants
+from retrograd.sparse.products import addmm, mm
+from retrograd.sparse.reductions import log_softmax, softmax, sum
+from retrograd.tensor import Tensor as _Tensor
+
+__all__ = ["addmm", "check_sparse_tensor_invariants", "log_softmax", "mm", "softmax", "sum"]
+
+for _name, _method in _methods.METHODS.items():
+    setattr(_Tensor, _name, _method)
