@@ -61,6 +61,8 @@ def deep_copied(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
         array = base._array
         for step in steps_of(meta.chain):
             array = step.apply(k, array)
+        if array.dtype != tensor._array.dtype:  # it was looked at as another type
+            array = k.reinterpret(array, tensor._array.dtype)
         made = type(tensor)._restore(array, k, None, None)
         share(base, made)
         made._tensor_meta.chain = meta.chain

@@ -1,4 +1,4 @@
-"""A tensor is given other memory: `Tensor.set_`, assignment to `.data`; and memory itself, as `untyped_storage()`.
+"""A tensor is given other memory: `Tensor.set_`, assignment to `.data`.
 
 What sharing memory means is in `retrograd.storage`; here a tensor changes which memory it shares.
 """
@@ -6,7 +6,6 @@ What sharing memory means is in `retrograd.storage`; here a tensor changes which
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any
 
 from retrograd.autograd.anomaly import remember_call, stack_of_caller
@@ -15,96 +14,16 @@ from retrograd.autograd.node import LEAVES, UNGENERATED, AccumulateGrad, Node, n
 from retrograd.autograd.rebase import check_writable
 from retrograd.autograd.resized import note_shape
 from retrograd.autograd.tangents import tangents_of
-from retrograd.device import device
-from retrograd.dtypes import DTYPES, cpp_name, dtype
+from retrograd.dtypes import cpp_name
+from retrograd.memory_bytes import extent, host_bytes, look_at
 from retrograd.ops.options import described
-from retrograd.storage import Storage, bump, leave, share, sign
+from retrograd.storage import bump, leave, share, sign
 from retrograd.tensor import Tensor, own_edge
-from retrograd.views import AsStrided, Chain, Layout, contiguous_strides, in_memory_order
+from retrograd.typed_storage import TypedStorage
+from retrograd.untyped_storage import UntypedStorage, shared_of
+from retrograd.views import Layout, contiguous_strides
 
-__all__ = ["UntypedStorage", "rebind", "set_", "untyped_storage"]
-
-
-class UntypedStorage:
-    """The memory that a tensor and its aliases share, without types and shapes.
-
-    Two are equal if they are the same memory. Made by `Tensor.untyped_storage()`.
-
-    Source: https://docs.pytorch.org/docs/stable/storage.html#torch.UntypedStorage
-    """
-
-    __slots__ = ("_kernels", "_shared")
-
-    def __init__(self, shared: Storage, k: Any) -> None:
-        self._shared = shared
-        self._kernels = k
-
-    @property
-    def _type(self) -> dtype:
-        return DTYPES[self._kernels.names[self._shared.array.dtype]]
-
-    def nbytes(self) -> int:
-        """Its size in bytes."""
-        return prod(self._shared.array.shape) * self._type.itemsize
-
-    size = __len__ = nbytes
-
-    def element_size(self) -> int:
-        """1: its elements are bytes."""
-        return 1
-
-    @property
-    def device(self) -> device:
-        """The backend and device that hold it."""
-        return device(self._kernels)
-
-    @property
-    def is_cuda(self) -> bool:
-        return False
-
-    def data_ptr(self) -> int:
-        """An address that is equal for the same memory."""
-        return int(self._kernels.address(self._shared.array)) if self._kernels.mutable else id(self._shared)
-
-    @property
-    def _cdata(self) -> int:
-        return id(self._shared)
-
-    def tolist(self) -> list[int]:
-        """Its bytes."""
-        return list(self._kernels.to_host(self._shared.array).tobytes())
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, UntypedStorage) and other._shared is self._shared
-
-    def __hash__(self) -> int:
-        return hash(self._shared)
-
-    def __repr__(self) -> str:
-        rows = "\n ".join(map(str, self.tolist()))
-        return f" {rows}\n[retrograd.storage.UntypedStorage(device={self.device}) of size {self.nbytes()}]"
-
-
-def untyped_storage(self: Tensor) -> UntypedStorage:
-    """The memory of this tensor.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.untyped_storage.html
-
-    Examples
-    --------
-    >>> import retrograd
-    >>> x = retrograd.arange(4.0)
-    >>> x.untyped_storage().nbytes(), x[2:].untyped_storage() == x.untyped_storage()
-    (16, True)
-    """
-    return UntypedStorage(_shared_of(self), self._kernels)
-
-
-def _shared_of(tensor: Tensor) -> Storage:
-    meta = tensor._own_meta()
-    if meta.storage is None:
-        meta.storage = Storage(tensor)
-    return meta.storage
+__all__ = ["rebind", "set_"]
 
 
 # -- set_ ----------------------------------------------------------------------------------------
@@ -112,7 +31,7 @@ def _shared_of(tensor: Tensor) -> Storage:
 
 def set_(
     self: Tensor,
-    source: Tensor | UntypedStorage | None = None,
+    source: Tensor | UntypedStorage | TypedStorage | None = None,
     storage_offset: int | None = None,
     size: Sequence[int] | None = None,
     stride: Sequence[int] | None = None,
@@ -144,10 +63,11 @@ def set_(
     tensor([[1., 2.],
             [3., 4.]])
     """
-    if not (source is None or isinstance(source, (Tensor, UntypedStorage))) or (storage_offset is None) != (
-        size is None
-    ):
+    if not (source is None or isinstance(source, (Tensor, UntypedStorage, TypedStorage))) or (
+        storage_offset is None
+    ) != (size is None):
         raise _no_such_form(source, storage_offset)
+    source = _untyped(self, source)
     mode = current_mode()
     given = [self, source] if isinstance(source, Tensor) else [self]
     records = mode.grad and any(each.requires_grad for each in given)
@@ -175,60 +95,72 @@ def set_(
 
 def _place(
     self: Tensor, source: Any, offset: int, size: Sequence[int] | None, stride: Sequence[int] | None
-) -> AsStrided | None:
+) -> Layout | None:
     """The part of the memory of `source` to look at, checked. None: as `source` does."""
     if source is None:
         return None
-    type_ = source._type if isinstance(source, UntypedStorage) else source.dtype
-    if type_ is not self.dtype:
-        raise RuntimeError(f"Could not set tensor of type {cpp_name(type_)} to a tensor of type {cpp_name(self.dtype)}")
+    _check_type(self, source)
     if source._kernels is not self._kernels:
         raise RuntimeError(
             f'Attempted to set the storage of a tensor on device "{self.device}" to a storage on different device '
             f'"{source.device}".  This is no longer allowed; the devices must match.'
         )
-    shared = source._shared if isinstance(source, UntypedStorage) else _shared_of(source)
-    count = prod(shared.array.shape)
+    type_ = self.dtype
+    if size is None and isinstance(source, Tensor):
+        return None
+    shared = shared_of(source) if isinstance(source, Tensor) else source._shared
+    nbytes = host_bytes(shared, self._kernels).size
     if size is None:
-        return AsStrided((count,), (1,), 0) if isinstance(source, UntypedStorage) else None
+        return Layout((nbytes // type_.itemsize,), (1,))
     sizes = tuple(size)
     strides = contiguous_strides(sizes) if stride is None else tuple(stride)
-    _check_place(sizes, strides, offset, count, type_.itemsize)
-    return AsStrided(sizes, strides, offset)
+    _check_place(sizes, strides, offset, nbytes, type_.itemsize)
+    return Layout(sizes, strides, offset)
 
 
-def _check_place(size: tuple[int, ...], stride: tuple[int, ...], offset: int, count: int, itemsize: int) -> None:
+def _check_type(self: Tensor, source: Any) -> None:
+    given = source.dtype if isinstance(source, Tensor) else self.dtype
+    if given is not self.dtype:
+        raise RuntimeError(f"Could not set tensor of type {cpp_name(given)} to a tensor of type {cpp_name(self.dtype)}")
+
+
+def _untyped(self: Tensor, source: Any) -> Any:
+    """`source`, of a typed storage its memory."""
+    if not isinstance(source, TypedStorage):
+        return source
+    if source.dtype is not self.dtype:
+        raise RuntimeError(
+            f"Expected a Storage of type {cpp_name(self.dtype)} or an UntypedStorage, but got type "
+            f"{source.dtype.type_name} for argument 1 'storage'"
+        )
+    return source._untyped_storage
+
+
+def _check_place(size: tuple[int, ...], stride: tuple[int, ...], offset: int, nbytes: int, itemsize: int) -> None:
     if len(size) != len(stride):
         raise RuntimeError(f"unequal size length ({len(size)}) and stride length ({len(stride)})")
     if any(each < 0 for each in stride):
         raise RuntimeError(f"Storage size calculation overflowed with sizes={list(size)} and strides={list(stride)}")
     if offset < 0:
         raise RuntimeError(f"Tensor: invalid storage offset {offset}")
-    needed = 0 if 0 in size else offset + 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-    if needed > count:
+    needed = extent(Layout(size, stride, offset)) * itemsize
+    if needed > nbytes:
         raise RuntimeError(
             f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and itemsize {itemsize} "
-            f"requiring a storage size of {needed * itemsize} are out of bounds for storage of size {count * itemsize}"
+            f"requiring a storage size of {needed} are out of bounds for storage of size {nbytes}"
         )
 
 
-def _look_at(self: Tensor, source: Any, place: AsStrided | None) -> None:
+def _look_at(self: Tensor, source: Any, place: Layout | None) -> None:
     if place is None:
         leave(self)
         self._set_array(source._array)
         share(source, self)
         return
-    shared = source._shared if isinstance(source, UntypedStorage) else _shared_of(source)
-    k, array, chain = self._kernels, shared.array, None
-    strides = k.strides(array) if k.mutable else contiguous_strides(tuple(array.shape))
-    for step in (*in_memory_order(Layout(tuple(array.shape), strides)), place):
-        chain = Chain(chain, step, tuple(array.shape))
-        array = step.apply(k, array)
+    shared = shared_of(source) if isinstance(source, Tensor) else source._shared
+    type_ = self.dtype
     leave(self)
-    self._set_array(array)
-    meta = self._own_meta()
-    meta.storage, meta.chain = shared, chain
-    shared.add(self)
+    look_at(self, shared, self._kernels, type_, place)
 
 
 class _NoDerivative:

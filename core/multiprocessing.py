@@ -1,6 +1,7 @@
 """The standard library's `multiprocessing`, with `spawn` and the other names that PyTorch adds.
 
-Tensors go to other processes as copies.
+NumPy's tensors that are given to a process, or put into a queue, are moved into memory that both sides share; others
+go as copies. See `retrograd.sharing`.
 
 Source: https://docs.pytorch.org/docs/stable/multiprocessing.html
 """
@@ -17,10 +18,13 @@ from collections.abc import Callable, Sequence
 from multiprocessing import *  # noqa: F403
 from typing import Any
 
+from retrograd import sharing as reductions
+from retrograd.sharing import init_reductions
+
 __all__ = [
     *multiprocessing.__all__, "ProcessContext", "ProcessException", "ProcessExitedException",
     "ProcessRaisedException", "SpawnContext", "get_all_sharing_strategies", "get_sharing_strategy",
-    "set_sharing_strategy", "spawn", "start_processes",
+    "init_reductions", "reductions", "set_sharing_strategy", "spawn", "start_processes",
 ]  # fmt: skip
 
 _STRATEGIES = {"file_descriptor", "file_system"}
@@ -28,7 +32,7 @@ _strategy = ["file_descriptor"]
 
 
 def get_all_sharing_strategies() -> set[str]:
-    """The names of PyTorch's ways to share memory, of which none is used: tensors are copied."""
+    """The names of PyTorch's ways to share memory. It is shared by descriptors of files, whichever is set."""
     return set(_STRATEGIES)
 
 

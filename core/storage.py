@@ -222,7 +222,7 @@ class View:
 class Storage:
     """See Note [Storage]."""
 
-    __slots__ = ("_prune_at", "aliases", "array", "has_views", "mirror")
+    __slots__ = ("__weakref__", "_prune_at", "aliases", "array", "has_views", "mirror")
 
     def __init__(self, owner: Tensor) -> None:
         self.array = owner._array
@@ -411,3 +411,12 @@ def leave(tensor: Tensor) -> None:
     meta = tensor._tensor_meta
     if meta is not None and meta.storage is not None:
         meta.storage, meta.chain, meta.mirror = None, None, None
+
+
+def __getattr__(name: str) -> Any:
+    """PyTorch's module of this name has the classes for storages."""
+    if name in ("TypedStorage", "UntypedStorage", "_LegacyStorage"):
+        from retrograd import typed_storage
+
+        return getattr(typed_storage, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

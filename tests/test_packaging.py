@@ -20,11 +20,13 @@ ROOT = Path(__file__).parent.parent
 # The folders, and the names that `package-dir` gives them.
 FOLDERS = {"core": "retrograd", "backends": "retrograd.backends", "distributed": "retrograd.distributed"}
 
-# Modules of core/ that make or show a host value, or seed NumPy for a data set, and so may import
+# Modules of core/ that make or show a host value or the bytes of one, or seed NumPy for a data set, and so may import
 # it. The rest names no array library.
 NUMPY_ALLOWED = {
+    "retrograd.memory_bytes",
     "retrograd.ops.creation",
     "retrograd.printing",
+    "retrograd.shared_memory",
     "retrograd.utils.data._utils.collate",
     "retrograd.utils.data._utils.worker",
 }

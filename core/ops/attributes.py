@@ -48,11 +48,6 @@ def is_pinned(self: Tensor, device: Any = None) -> bool:
     return False
 
 
-def is_shared(self: Tensor) -> bool:
-    """Whether the memory is shared between processes: False, of a tensor of this process."""
-    return False
-
-
 def is_distributed(self: Tensor) -> bool:
     """False; the servers that share weights hold arrays of their own."""
     return False
@@ -274,7 +269,7 @@ ATTRIBUTES: dict[str, Any] = {
     **dict(
         _own(
             (
-                get_device, is_pinned, is_shared, is_distributed, is_same_size, is_set_to, _is_all_true, _is_any_true,
+                get_device, is_pinned, is_distributed, is_same_size, is_set_to, _is_all_true, _is_any_true,
                 apply_, map_, map2_, resize_, resize_as_, new_empty_strided,
                 hardshrink, lu, mvlgamma_, polygamma, polygamma_, prelu,
             )

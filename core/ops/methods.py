@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from retrograd import memory
+from retrograd import memory, typed_storage, untyped_storage
 from retrograd.autograd import hooks
 from retrograd.ops import (
     attributes,
@@ -122,7 +122,7 @@ def attach() -> None:
         setattr(Tensor, symbol, _called(symbol, _reflected(publics[name])))
     for name in ("copy_", "fill_", "zero_"):
         setattr(Tensor, name, getattr(inplace, name))
-    Tensor.set_, Tensor.untyped_storage = memory.set_, memory.untyped_storage  # type: ignore[attr-defined]
+    Tensor.set_ = memory.set_  # type: ignore[attr-defined]
     Tensor.addbmm_ = differences.addbmm_  # type: ignore[attr-defined]
     Tensor.fill_diagonal_, Tensor.renorm_ = scattering.fill_diagonal_, differences.renorm_  # type: ignore[attr-defined]
     for name in ("squeeze_", "unsqueeze_", "transpose_", "t_", "as_strided_"):
@@ -140,6 +140,9 @@ def _renamed() -> dict[str, Any]:
         "__getitem__": _called("__getitem__", subscript.getitem),
         "__setitem__": _called("__setitem__", subscript.setitem), "index_put_": subscript.index_put_,
         "lu_solve": publics["lu_solve"],
+        "untyped_storage": untyped_storage.untyped_storage, "storage": typed_storage.storage,
+        "_typed_storage": typed_storage.typed_storage, "storage_type": typed_storage.storage_type,
+        "share_memory_": typed_storage.share_memory_, "is_shared": typed_storage.is_shared,
         "where": indexing._where_method, "repeat": publics["_repeat_method"],
         "swapaxes_": shape_in_place.transpose_, "swapdims_": shape_in_place.transpose_,
         "_backward_hooks": property(hooks.hooks_of),

@@ -23,6 +23,7 @@ _EXPORTED_WHOLE = (
     "retrograd.amp.state", "retrograd.ops.creation", "retrograd.ops.conversion", "retrograd.ops.foreach",
     "retrograd.ops.legacy", "retrograd.ops.sampling", "retrograd.layout", "retrograd.printing", "retrograd.random",
     "retrograd.serialization", "retrograd.settings", "retrograd.ops.rare_factories", "retrograd.ops.view_copies",
+    "retrograd.typed_storage",
 )  # fmt: skip
 """Modules of functions that are no operators: their `__all__` is exported."""
 

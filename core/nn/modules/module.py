@@ -456,7 +456,17 @@ class Module:
                 parameter.grad.zero_()
 
     def share_memory(self: T) -> T:
-        """PyTorch's name; the parameter server shares weights by messages, so nothing is done."""
+        """Move parameters, their gradients and buffers into memory that other processes may see, in place.
+
+        Raises
+        ------
+        RuntimeError
+            On a backend whose arrays cannot be written to, as JAX's.
+        """
+        for each in (*self.parameters(), *self.buffers()):
+            each.share_memory_()
+            if each.grad is not None:
+                each.grad.share_memory_()
         return self
 
     def to(self: T, *args: Any, **kwargs: Any) -> T:

@@ -1,0 +1,160 @@
+"""The memory of a storage as what it is made of: its bytes on the host, as other elements, and moved elsewhere.
+
+What sharing memory means is in `retrograd.storage`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from retrograd.dtypes import DTYPES, dtype
+from retrograd.storage import Storage
+from retrograd.tensor import Tensor
+from retrograd.views import AsStrided, Chain, Layout, Step, contiguous_strides, in_memory_order, links_to
+
+__all__ = ["Reinterpret", "extent", "host_bytes", "look_at", "move", "new_memory", "type_of", "write_bytes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reinterpret(Step):
+    """A vector's memory as elements of another type, by its name."""
+
+    type_: str
+
+    def apply(self, K: Any, x: Any) -> Any:
+        size = DTYPES[self.type_].itemsize
+        have = DTYPES[K.names[x.dtype]].itemsize
+        return K.reinterpret(x[: x.shape[0] * have // size * size // have], K.dtypes[self.type_])
+
+    def restride(self, layout: Layout) -> Layout:
+        return layout
+
+
+def type_of(shared: Storage, k: Any) -> dtype:
+    """The type of the array that holds the memory."""
+    return DTYPES[k.names[shared.array.dtype]]
+
+
+def extent(layout: Layout) -> int:
+    """How many elements a memory has at least, in which there is such a view."""
+    if 0 in layout.shape:
+        return 0
+    return layout.offset + 1 + sum((n - 1) * s for n, s in zip(layout.shape, layout.strides, strict=True))
+
+
+def host_bytes(shared: Storage, k: Any) -> Any:
+    """All bytes, in the order in which they lie in memory, as a NumPy array; that memory itself where it can be."""
+    array = k.to_host(shared.array)
+    if not array.flags.c_contiguous:
+        steps = [step // array.itemsize for step in array.strides]
+        count = extent(Layout(tuple(array.shape), tuple(steps)))
+        array = np.lib.stride_tricks.as_strided(array, (count,), (array.itemsize,))
+    return array.reshape(-1).view("uint8")
+
+
+def write_bytes(shared: Storage, k: Any, place: Any, value: Any) -> None:
+    """Write bytes at a subscript; all aliases see them."""
+    host = host_bytes(shared, k)
+    if k.mutable and host.flags.writeable:
+        host[place] = value
+        if shared.mirror is not None and (mirror := shared.mirror()) is not None:
+            mirror.reflect(k, shared.array, False)
+        return
+    host = host.copy()
+    host[place] = value
+    made = host.view(k.to_host(shared.array).dtype).reshape(tuple(shared.array.shape))
+    if k.mutable:
+        k.assign(shared.array, k.from_host(made))
+    else:
+        shared.write(k, None, k.from_host(made))
+
+
+def new_memory(array: Any, k: Any) -> Storage:
+    """A storage that nobody looks at, of an array."""
+    return Storage(Tensor._restore(array, k, None, None))
+
+
+def _in_order(shared: Storage, k: Any, as_vector: bool) -> Chain | None:
+    """The steps from the array of a storage to its elements in the order in which they lie in memory."""
+    array, chain = shared.array, None
+    shape = tuple(array.shape)
+    steps: list[Step] = in_memory_order(Layout(shape, k.strides(array) if k.mutable else contiguous_strides(shape)))
+    if as_vector and len(shape) != 1:
+        steps.append(AsStrided((prod(shape),), (1,), 0))
+    for step in steps:
+        chain = Chain(chain, step, tuple(array.shape))
+        array = step.apply(k, array)
+    return chain
+
+
+def look_at(tensor: Tensor, shared: Storage, k: Any, type_: dtype, layout: Layout) -> None:
+    """Let a tensor, which must have left its own, look at a part of a memory that is as large.
+
+    Raises
+    ------
+    RuntimeError
+        If the backend cannot see the memory as elements of that type.
+    """
+    recasts = type_ is not type_of(shared, k)
+    chain = _in_order(shared, k, recasts)
+    if recasts:
+        if k.reinterpret is not None:
+            chain = Chain(chain, Reinterpret(type_.name), (prod(shared.array.shape),))
+        elif any(True for _ in shared.live()):
+            raise RuntimeError(
+                f"on backend {k.backend!r} a memory of elements of {type_of(shared, k)} cannot be seen as of {type_}"
+            )
+        else:  # nobody will notice
+            flat = host_bytes(shared, k)
+            native = k.to_host(k.zeros((0,), k.dtypes[type_.name])).dtype
+            shared.array = k.from_host(flat[: flat.size // native.itemsize * native.itemsize].view(native).copy())
+            chain = None
+    array = shared.array
+    for link in links_to(chain):
+        array = link.step.apply(k, array)
+    step = AsStrided(*_tuple(layout))
+    tensor._kernels = k
+    meta = tensor._own_meta()
+    meta.storage, meta.chain = shared, Chain(chain, step, tuple(array.shape))
+    tensor._set_array(step.apply(k, array))
+    shared.add(tensor)
+
+
+def _tuple(layout: Layout) -> tuple[Any, ...]:
+    return layout.shape, layout.strides, layout.offset
+
+
+def move(shared: Storage, k: Any, vector: Any) -> None:
+    """Let a storage and all that look at it have their memory in another array, a vector of elements of its type.
+
+    Those that go beyond it are left where they are, until the memory is large enough for them again.
+    """
+    if shared.mirror is not None and shared.mirror() is not None:
+        raise RuntimeError("memory of which there are conjugates cannot be moved")
+    old = shared.array
+    shape = tuple(old.shape)
+    base = AsStrided(shape, k.strides(old) if k.mutable else contiguous_strides(shape), 0)
+    shared.array = vector
+    for alias in list(shared.live()):
+        meta = alias._own_meta()
+        steps = [link.step for link in links_to(meta.chain)]
+        if len(shape) != 1 or not steps or not isinstance(steps[0], AsStrided | Reinterpret):
+            steps.insert(0, base)
+        chain: Chain | None = None
+        array: Any = vector
+        for step in steps:
+            chain = Chain(chain, step, tuple(array.shape) if array is not None else ())
+            fits = array is not None and (not isinstance(step, AsStrided) or _fits(step, prod(array.shape)))
+            array = step.apply(k, array) if fits else None
+        meta.chain = chain
+        if array is not None:
+            same = array.dtype == alias._array.dtype
+            alias._set_array(array if same else k.reinterpret(array, alias._array.dtype))
+
+
+def _fits(step: AsStrided, size: int) -> bool:
+    return extent(Layout(step.shape, step.strides, step.offset)) <= size
