@@ -93,12 +93,13 @@ def test_integers_and_bools_take_a_short_path_too(name: str) -> None:
 # -- writes and views ----------------------------------------------------------------------------
 
 WRITES: dict[str, tuple[Callable[[Any, Any], Any], int]] = {
-    "add_": (lambda x, y: x.add_(y), 13),
-    "a number": (lambda x, y: x.mul_(2.0), 12),
-    "alpha": (lambda x, y: x.add_(y, alpha=-0.1), 23),
-    "copy_": (lambda x, y: x.copy_(y), 16),
-    "fill_": (lambda x, y: x.fill_(1.0), 22),
-    "zero_": (lambda x, y: x.zero_(), 16),
+    "add_": (lambda x, y: x.add_(y), 5),
+    "a number": (lambda x, y: x.mul_(2.0), 5),
+    "alpha": (lambda x, y: x.add_(y, alpha=-0.1), 10),
+    "copy_": (lambda x, y: x.copy_(y), 7),
+    "fill_": (lambda x, y: x.fill_(1.0), 11),
+    "zero_": (lambda x, y: x.zero_(), 7),
+    "div_": (lambda x, y: x.__itruediv__(y), 6),
     "an element": (lambda x, y: x.__setitem__(0, 1.0), 12),
     "a part": (lambda x, y: x.__setitem__((slice(0, 2), 1), 1.0), 17),
 }
@@ -112,6 +113,14 @@ def test_an_ordinary_write_enters_few_frames(name: str) -> None:
     entered = frames_entered(lambda: write(x, y))
     assert len(entered) <= most, entered
     assert x._version == 2
+
+
+def test_a_step_of_a_parameter_enters_few_frames() -> None:
+    p, y = retrograd.nn.Parameter(retrograd.ones(4, 4)), retrograd.ones(4, 4)
+    with retrograd.no_grad():
+        p -= y
+        entered = frames_entered(lambda: p.__isub__(y))
+    assert len(entered) <= 4, entered
 
 
 VIEWS: dict[str, tuple[Callable[[Any], Any], int]] = {

@@ -6,7 +6,6 @@ first input, and the graph is rebased (see Note [Rebase] in `retrograd.autograd.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,9 +29,8 @@ from retrograd.ops import dispatch, specialise
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.declare import Array, Op, op, op_of
 from retrograd.ops.mapped_writes import at_level_of, whole
-from retrograd.ops.old_order import ONE_FACTOR, in_new_order
 from retrograd.ops.options import as_number, c_name, described, fill_number
-from retrograd.ops.plain_writes import fits, wrote
+from retrograd.ops.plain_writes import fits, leave_break, wrote
 from retrograd.overrides import _disabled_torch_function_impl
 from retrograd.storage import overwrite, refuse_overlap, sign, write
 from retrograd.tensor import Tensor, own_edge, side_of, wrap_array
@@ -74,7 +72,8 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
     check_writable(target, mode, records)
     edges = tuple(getattr(each, "_edge", None) for each in inputs) if records else ()
     arrays = dispatch.promoted(op, inputs, k)
-    if (op.name not in _OF_ONE_VALUE or target.is_conj()) and not (op is _copy_op and rest[0] is target):
+    in_memory = not target._kernels.sparse and not (op is _copy_op and rest[0] is target)
+    if in_memory and (op.name not in _OF_ONE_VALUE or target.is_conj()):
         refuse_overlap(target, rest[:-1] if op.name in _OF_A_NUMBER else rest)
     (result,) = dispatch.forward(op, (target, *rest), arrays, k)
     if k.sparse:
@@ -196,25 +195,19 @@ dispatch.in_place[Target] = call_inplace
 
 def in_place_of(op: Op) -> Callable[..., Tensor]:
     """The in-place variant of an operator: `mul_` of `mul`."""
-    made = _named(specialise.in_place_function(op), op.written_name, f"In-place version of `{op.name}`.")
-    if op.name not in ONE_FACTOR:
-        return made
-    positional = len(op.signature.parameters) - len(op.keywords)
-
-    @functools.wraps(made)
-    def in_place(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if len(args) >= positional:
-            inputs, factors = in_new_order(op.name, (self, *args), in_place=True)
-            args, kwargs = tuple(inputs[1:]), kwargs | factors
-        return made(self, *args, **kwargs)
-
-    return in_place
+    return _named(specialise.in_place_function(op), op.written_name, f"In-place version of `{op.name}`.")
 
 
-def in_place_of_composite(name: str, function: Callable[..., Any]) -> Callable[..., Tensor]:
-    """The in-place variant of a function that chooses among operators: `div_` of `div`."""
+def in_place_of_composite(name: str, function: Callable[..., Any], ordinary: Op | None) -> Callable[..., Tensor]:
+    """The in-place variant of a function that chooses among operators: `div_` of `div`.
+
+    Called with the inputs alone it is that of the `ordinary` one, if there is one.
+    """
+    chosen = None if ordinary is None else specialise.in_place_function(ordinary)
 
     def in_place(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if chosen is not None and len(args) == 1 and not kwargs:
+            return chosen(self, *args)
         mode = current_mode()
         if (
             self._tensor_meta is not None and self._tensor_meta.view is not None
@@ -293,6 +286,7 @@ def _copy(K, self: Array, src: Array) -> Array:
 
 _copy_op = op_of(_copy)
 _copy_op.node_class.prefix = UNGENERATED
+_copied = specialise.in_place_function(_copy_op)
 
 
 def _back_to(K: Any, g: Any, shape: Any, dtype: Any) -> Any:
@@ -319,6 +313,8 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     >>> retrograd.zeros(2).copy_(retrograd.tensor(3))
     tensor([3., 3.])
     """
+    if isinstance(src, Tensor) and src._kernels is self._kernels and src._array.shape == self._array.shape:
+        return _copied(self, src)
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
     if src._kernels is not self._kernels and src._kernels.base is not self._kernels.base:
@@ -355,7 +351,8 @@ def _zero(K, self: Array) -> Array:
     return K.zeros_like(self)
 
 
-_fill_op, _fill_tensor_op, _zero_op = op_of(_fill), op_of(_fill_tensor), op_of(_zero)
+_fill_op, _fill_tensor_op = op_of(_fill), op_of(_fill_tensor)
+_filled = specialise.in_place_function(_fill_op)
 
 
 def fill_(self: Tensor, value: Any) -> Tensor:
@@ -367,7 +364,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
             )
         return call_inplace(_fill_tensor_op, self, value)
     if fits(value, self._kernels, self._array.dtype):
-        return call_inplace(_fill_op, self, value)
+        return _filled(self, value)
     if not isinstance(value, (bool, int, float, complex)) and not hasattr(value, "item"):
         got = described(value)
         raise TypeError(
@@ -380,9 +377,5 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     return call_inplace(_fill_op, self, fill_number(as_number("fill_", value, "value", 1), self.dtype))
 
 
-def zero_(self: Tensor) -> Tensor:
-    """Write zero into every element."""
-    return call_inplace(_zero_op, self)
-
-
-specialise.link(call_out=call_out, call_inplace=call_inplace)
+zero_ = _named(specialise.in_place_function(op_of(_zero)), "zero_", "Write zero into every element.")
+specialise.link(call_out=call_out, call_inplace=call_inplace, leave_break=leave_break)

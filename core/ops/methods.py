@@ -24,7 +24,7 @@ from retrograd.ops import (
     shape_in_place,
     subscript,
 )
-from retrograd.ops.declare import publics
+from retrograd.ops.declare import op_of, publics
 from retrograd.ops.inplace import in_place_of, in_place_of_composite
 from retrograd.ops.specialise import public_function
 from retrograd.read_only import seal
@@ -169,7 +169,8 @@ def _attach_in_place() -> None:
         wanted = name in _WITH_IN_PLACE_VARIANT or (declared is not None and declared.promote is not None)
         if name.startswith("_") or not wanted or hasattr(Tensor, name + "_") or not _is_method(function):
             continue
-        made = in_place_of(declared) if declared is not None else in_place_of_composite(name, function)
+        ordinary = op_of(publics["true_divide"]) if name in ("div", "divide") else None
+        made = in_place_of(declared) if declared is not None else in_place_of_composite(name, function, ordinary)
         if name in _FOLDED:
             made = expanded.folding(made, *_FOLDED[name])
         setattr(Tensor, name + "_", made)

@@ -11,7 +11,7 @@ from typing import Any
 
 from retrograd.autograd.cautions import warn_of_old_order
 
-__all__ = ["ONE_FACTOR", "call_in_old_order", "in_new_order"]
+__all__ = ["ONE_FACTOR", "call_in_old_order", "in_new_order", "write_in_old_order"]
 
 _PARTS = {
     "add": ("alpha", "other"), "sub": ("alpha", "other"), "addcmul": ("value", "tensor1 tensor2"),
@@ -49,6 +49,12 @@ def _warn(name: str, given: list[str], factors: list[str], tensors: list[str], i
     defaults = ", ".join(f"Number {each} = 1" for each in factors)
     old_text = ", ".join(old + [f"Tensor {each}" for each in tensors]) + ("" if in_place else f", *{out}")
     warn_of_old_order(name + "_" * in_place, old_text, f"{new}, *, {defaults}{out}")
+
+
+def write_in_old_order(method: Callable[..., Any], name: str, *arguments: Any) -> Any:
+    """Call a method that writes to its first argument with its arguments in their old order."""
+    inputs, factors = in_new_order(name, arguments, in_place=True)
+    return method(*inputs, **factors)
 
 
 def call_in_old_order(function: Callable[..., Any], *arguments: Any, **kwargs: Any) -> Any:

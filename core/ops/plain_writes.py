@@ -13,18 +13,16 @@ from retrograd.autograd.explaining import NOT_RECORDED, break_at
 from retrograd.autograd.modes import GRAD, NO_GRAD, Mode, current_mode
 from retrograd.levels import births
 from retrograd.ops.declare import Op
+from retrograd.ops.specialise import LARGE
 from retrograd.parameter import Parameter
 from retrograd.storage import bump, sign
 from retrograd.tensor import Tensor
 
-__all__ = ["assigned", "fits", "is_plain", "wrote"]
+__all__ = ["assigned", "fits", "is_plain", "leave_break", "wrote"]
 
 _PLAIN = (Tensor, Parameter)
 _SMALL = 65504
 """The largest number of the smallest floating-point type."""
-
-_LARGE = 1 << 15
-"""Elements from which a result is not made apart and then copied."""
 
 
 def is_plain(target: Tensor, mode: Mode) -> bool:
@@ -51,7 +49,7 @@ def wrote(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> bool:
     if op.check is not None and (array.dtype not in k.floats or array.dtype in k.halves):
         return False  # of other types it may not be
     kernel: Any = getattr(k, op.kernel) if alone else None  # type: ignore[arg-type]  # it has one
-    large = math.prod(array.shape) >= _LARGE and kernel in k.takes_out
+    large = math.prod(array.shape) >= LARGE and kernel in k.takes_out
     try:
         if large and all(getattr(each, "shape", ()) in (array.shape, ()) for each in inputs):
             with k.quiet():  # a warning that a program has made an error would be raised after the write
@@ -63,7 +61,7 @@ def wrote(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> bool:
             k.assign(array, result)
     except Exception:  # of whatever kind: the general path finds it again and says it in PyTorch's words
         return False
-    _leave_break(op.written_name, target, rest)
+    leave_break(op.written_name, target, rest)
     bump(target)
     sign(target._cell, op.written_name, None, None)
     return True
@@ -90,7 +88,7 @@ def assigned(target: Tensor, key: Any, value: Any) -> bool:
         k.assign(k.slice(array, key if type(key) is tuple else (key,)), given)
     except Exception:  # as in `wrote`
         return False
-    _leave_break(name, target, (value,))
+    leave_break(name, target, (value,))
     bump(target)
     sign(target._cell, name, None, None)
     return True
@@ -152,7 +150,7 @@ def _computed(op: Op, k: Any, array: Any, rest: tuple[Any, ...]) -> Any:
     return op.forward_for(k)(k, array, *(each._array if type(each) in _PLAIN else each for each in rest))
 
 
-def _leave_break(name: str, target: Tensor, rest: tuple[Any, ...]) -> None:
+def leave_break(name: str, target: Tensor, rest: tuple[Any, ...]) -> None:
     """See Note [Breaks] in `retrograd.autograd.explaining`."""
     if target._edge is None and target._break is None:
         for each in rest:

@@ -20,13 +20,17 @@ from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode
 from retrograd.autograd.node import next_sequence_number
 from retrograd.levels import births, note_birth
 from retrograd.ops import dispatch
-from retrograd.ops.old_order import ONE_FACTOR, call_in_old_order
+from retrograd.ops.old_order import ONE_FACTOR, call_in_old_order, write_in_old_order
 from retrograd.ops.plan import CONSTANT, is_transposed
+from retrograd.storage import sign
 
 if TYPE_CHECKING:
     from retrograd.ops.declare import Op
 
-__all__ = ["public_function", "scope"]
+__all__ = ["LARGE", "public_function", "scope"]
+
+LARGE = 1 << 15
+"""Elements from which a result is not made apart and then copied."""
 
 scope: dict[str, Any] = {
     "GRAD": GRAD,
@@ -38,6 +42,8 @@ scope: dict[str, Any] = {
     "note_birth": note_birth,
     "call": dispatch.call,
     "call_in_old_order": call_in_old_order,
+    "write_in_old_order": write_in_old_order,
+    "sign": sign,
     "is_transposed": is_transposed,
     "call_or_decline": dispatch.call_or_decline,
     "unrecorded": unrecorded,
@@ -83,11 +89,72 @@ def _public_source(op: Op, out: bool, declines: bool) -> str:
 def in_place_function(op: Op) -> Callable[..., Any]:
     """The method that writes the operator's result into its first input."""
     parameters = _parameters(op, out=False)
+    if op.name in ONE_FACTOR:
+        place = len(op.signature.parameters) - len(op.keywords)
+        parameters.insert(place, Parameter("old", Parameter.POSITIONAL_OR_KEYWORD, default=None))
 
     def source() -> str:
-        return f"def {op.name}_({_signature(parameters)}):\n    return call_inplace(op, {_arguments(op)})\n"
+        lines = [f"def {op.name}_({_signature(parameters)}):"]
+        if op.name in ONE_FACTOR:
+            given = ", ".join(map(spelled, op.inputs))
+            lines += [
+                "    if old is not None:",
+                f"        return write_in_old_order({op.name}_, {op.name!r}, {given}, old)",
+            ]
+        if set(op.kinds.values()) == {"tensor"} and len(op.inputs) <= 3 and op.outputs == 1 and not op.raw:
+            lines += _written(op)
+        return "\n".join([*lines, f"    return call_inplace(op, {_arguments(op)})", ""])
 
-    return _deferred(f"<operator {op.name}_>", f"{op.name}_", parameters, source, op=op, defaults=op.defaults)
+    return _deferred(
+        f"<operator {op.name}_>", f"{op.name}_", parameters, source,
+        op=op, forwards=op._forwards, forward_for=op.forward_for, defaults=op.defaults,
+    )  # fmt: skip
+
+
+def _written(op: Op) -> list[str]:
+    """The ordinary write of small floats, as `retrograd.ops.plain_writes.wrote` does it, in straight-line code."""
+    inputs = [spelled(name) for name in op.inputs]
+    body = [
+        "    mode = current_mode()",
+        "    if (type(input) is Tensor or type(input) is Parameter) and (",
+        "        mode is NO_GRAD or mode is GRAD and input._edge is None",
+        "    ) and not births:",
+        "        k = input._kernels; a0 = input._array; d = a0.dtype; meta = input._tensor_meta; cell = input._cell",
+        f"        if {_is_floats(op)} and k.mutable and a0.size < {LARGE} and type(cell) is list and (",
+        "            meta is None or meta.storage is None or meta.chain is None and not meta.storage.has_views",
+        "        ):",
+    ]
+    if len(inputs) == 1:
+        return [*body, *_indent(_write(op, []), 12)]
+    tests = [
+        f"(type({name}) is Tensor or type({name}) is Parameter) and {name}._kernels is k"
+        f" and {name}._array.dtype is d and ({name}._edge is None or mode is NO_GRAD)"
+        for name in inputs[1:]
+    ]
+    body.append(f"            if {' and '.join(tests)}:")
+    body.append("                " + "; ".join(f"a{i} = {name}._array" for i, name in enumerate(inputs[1:], 1)))
+    body += _indent(_write(op, inputs[1:]), 16)
+    if len(inputs) == 2 and op.promote is not None:
+        body.append(f"            elif type({inputs[1]}) is float or type({inputs[1]}) is int:")
+        body += [f"                a1 = {inputs[1]}", *_indent(_write(op, []), 16)]
+    return body
+
+
+def _write(op: Op, others: list[str]) -> list[str]:
+    """Compute the result and put it into the memory of `input`; `others` are those inputs that are tensors, too."""
+    lines = [
+        "try:",
+        f"    y = {_kernel_call(op)}",
+        "    written = y.shape == a0.shape and y.dtype is d",
+        "    if written: k.assign(a0, y)",
+        "except Exception: written = False",  # the general path finds it again, and says it in PyTorch's words
+        "if written:",
+    ]
+    if others:
+        breaks = " or ".join(f"{name}._break or {name}._edge" for name in others)
+        lines.append(f"    if input._edge is None and input._break is None and ({breaks}):")
+        lines.append(f"        leave_break({op.written_name!r}, input, ({', '.join(others)},))")
+    return [*lines, "    cell[0] += 1", f"    sign(cell, {op.written_name!r}, None, None)", "    return input"]
 
 
 # Note [Written when it is called]
