@@ -73,6 +73,7 @@ from retrograd.autograd.anomaly import (  # noqa: E402
 from retrograd import sparse as sparse  # noqa: E402
 from retrograd.ops import return_types as return_types  # noqa: E402
 from retrograd.sparse.construction import sparse_coo_tensor as sparse_coo_tensor  # noqa: E402
+from retrograd.sparse.products import hspmm as hspmm, smm as smm, sspaddmm as sspaddmm  # noqa: E402
 from retrograd.version import __version__ as __version__  # noqa: E402
 
 # PyTorch's names

@@ -23,6 +23,9 @@ __all__ = ["copied", "deep_copied", "reduced", "without_attributes"]
 
 def copied(tensor: Tensor) -> Tensor:
     """Another leaf with the same memory and a version of its own."""
+    if tensor._kernels.sparse:
+        rebuild, arguments = reduced(tensor)
+        return rebuild(*arguments)
     made = type(tensor)._restore(tensor._array, tensor._kernels, None, None)
     share(tensor, made)
     made._break = tensor._break
@@ -95,6 +98,8 @@ def without_attributes(tensor: Tensor) -> tuple[Callable[..., Tensor], tuple[Any
     if is_mapped(tensor):
         raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage")
     warn_if_has_hooks(tensor)
+    if tensor._kernels.sparse:
+        return tensor._array.reduced(type(tensor), tensor.requires_grad)
     meta, k, layout = tensor._tensor_meta, tensor._kernels, None
     array = tensor._array
     if tensor.is_conj():

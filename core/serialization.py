@@ -58,6 +58,8 @@ class _Encoder:
             return int(value)
         if isinstance(value, float):
             return float(value) if math.isfinite(value) else {"float": str(float(value))}
+        if isinstance(value, Tensor) and value._kernels.sparse:
+            return {"sparse": self._sparse(value, path)}
         if isinstance(value, Tensor):
             return {"tensor": self._tensor(value, path)}
         encode = _ENCODERS.get(type(value))
@@ -78,6 +80,14 @@ class _Encoder:
             [self.encode(key, f"the key {key!r} of {path}"), self.encode(each, f"{path}[{key!r}]")]
             for key, each in value.items()
         ]
+
+    def _sparse(self, tensor: Tensor, path: str) -> list[Any]:
+        """The parts of a sparse tensor, by name or in order."""
+        if type(tensor) not in (Tensor, Parameter):
+            raise TypeError(_unsupported(tensor, path))
+        parts = [self.encode(part, f"{path}.{name}()") for name, part in tensor._array.parts()]
+        is_parameter, shape = type(tensor) is Parameter, list(tensor.shape)
+        return [tensor.layout.name, parts, shape, tensor._array.coalesced, is_parameter, tensor.requires_grad]
 
     def _tensor(self, tensor: Tensor, path: str) -> int:
         if type(tensor) not in (Tensor, Parameter):
@@ -245,6 +255,8 @@ class _Decoder:
         kind = next(iter(value))
         if kind == "tensor":
             return self._tensor(value[kind])
+        if kind == "sparse":
+            return self._sparse(*value[kind])
         if kind == "OrderedDict":
             made = OrderedDict(self._pairs(value[kind]))
             if "metadata" in value:
@@ -255,6 +267,12 @@ class _Decoder:
         if kind in _SEQUENCES:
             return _SEQUENCES[kind](self.decode(each) for each in value[kind])
         return _DECODERS[kind](value[kind])
+
+    def _sparse(self, layout: str, parts: Any, shape: Any, coalesced: bool, parameter: bool, requires: bool) -> Tensor:
+        from retrograd.sparse.construction import of_parts
+
+        cls = Parameter if parameter else Tensor
+        return of_parts(layout, [self.decode(each) for each in parts], tuple(shape), coalesced, cls, requires)
 
     def _pairs(self, pairs: Any) -> list[tuple[Any, Any]]:
         return [(self.decode(key), self.decode(value)) for key, value in pairs]

@@ -36,6 +36,8 @@ def check_grad(tensor: Tensor, value: Any) -> None:
             "grad_dtype with caution. Diverging the dtypes of a tensor and its gradient may break downstream systems "
             "that assume they match."
         )
+    if tensor._kernels.sparse and not value._kernels.sparse:
+        raise RuntimeError("attempting to assign a gradient to a tensor that has data of a different type")
     if value._kernels.dense is not tensor._kernels.dense:
         raise RuntimeError(
             f"attempting to assign a gradient with device type '{value.device}' to a tensor with device type "

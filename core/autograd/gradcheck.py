@@ -434,7 +434,7 @@ def gradcheck(
     fast_mode
         Compare products with random vectors instead of whole Jacobians.
     masked
-        For PyTorch's sake; there are no sparse tensors here whose missing elements it would mask.
+        Of sparse inputs: whether derivatives by elements that they do not store are left out.
 
     Returns
     -------
@@ -468,9 +468,18 @@ def gradcheck(
         if wanted and not needed:
             raise AssertionError(f"Setting {names[0]}=True requires {names[1]} to be True")
     given = as_tuple(inputs)
+    if any(isinstance(each, Tensor) and each._kernels.sparse for each in given):
+        from retrograd.sparse.checking import on_dense
+
+        func, given = on_dense(func, given, bool(masked))
     _check_inputs(given)
     tolerance = Tolerance(eps, atol, rtol, nondet_tol, check_grad_dtypes)
     case = Case(func, given, as_tuple(func(*given)), tolerance)
+    if any(isinstance(each, Tensor) and each._kernels.sparse for each in case.values):
+        raise ValueError(
+            "Sparse output is not supported at gradcheck yet. Please call to_dense(masked_grad=...) on the output of "
+            "fn for gradcheck."
+        )
     compare = _check_fast if fast_mode else _check_slowly
     try:
         for each in _backward_cases(case) if check_backward_ad else ():

@@ -421,7 +421,8 @@ def stale_error(node: Node, plan: Plan, index: int, array: Any, cell: list[Any],
         if edge is not None and edge[0].outputs != 1 and isinstance(edge[0].plan, MultiViewPlan):
             return note_stale(multi_view_error(edge), node, plan.names[index], cell)
         edge = edge_now(edge, cell)
-    error = stale_message(type_name, tuple(array.shape), edge, cell[0], expected)
+    sparse = "sparse." if hasattr(array, "side") else ""
+    error = stale_message(type_name, tuple(array.shape), edge, cell[0], expected, sparse)
     return note_stale(error, node, plan.names[index], cell)
 
 
@@ -445,8 +446,10 @@ def edge_now(edge: Any, cell: list[Any]) -> Any:
     return object.__new__(cell[1].node), 0
 
 
-def stale_message(type_name: str, shape: tuple[int, ...], edge: Any, found: int, expected: int) -> RuntimeError:
-    """PyTorch's sentence about a saved tensor that was written to."""
+def stale_message(
+    type_name: str, shape: tuple[int, ...], edge: Any, found: int, expected: int, sparse: str = ""
+) -> RuntimeError:
+    """PyTorch's sentence about a saved tensor that was written to; `sparse` stands before the type of one that is."""
     from retrograd.autograd.node import AccumulateGrad, short_name
     from retrograd.dtypes import DTYPES
 
@@ -465,6 +468,6 @@ def stale_message(type_name: str, shape: tuple[int, ...], edge: Any, found: int,
         )
     return RuntimeError(
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
-        f"[retrograd.{DTYPES[type_name].type_name}Tensor {list(shape)}]{origin} is at version {found}; "
+        f"[retrograd.{sparse}{DTYPES[type_name].type_name}Tensor {list(shape)}]{origin} is at version {found}; "
         f"expected version {expected} instead. {hint}"
     )

@@ -139,6 +139,9 @@ class Adam(RuleOptimizer):
         param += change
         return (param, exp_avg, exp_avg_sq, *largest)
 
+    def _step_sparse(self, p: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+        raise RuntimeError("Adam does not support sparse gradients, please consider SparseAdam instead")
+
 
 class AdamW(Adam):
     """Adam with decoupled weight decay: each step takes `lr * weight_decay` of the weight off.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from retrograd.autograd.modes import no_grad
 from retrograd.optim.adam import Numbers
 from retrograd.optim.optimizer import ParamsT
 from retrograd.optim.rule import RuleOptimizer, check, check_lr, lerp, number
 from retrograd.optim.sgd import check_fused, gradient
+from retrograd.sparse.construction import with_values
 from retrograd.tensor import Tensor
 
 __all__ = ["ASGD", "Adadelta", "Adagrad", "RMSprop", "Rprop"]
@@ -147,6 +149,21 @@ class Adagrad(RuleOptimizer):
         total += grad * grad
         param += grad * minus_lr / (K.sqrt(total) + eps)
         return param, total
+
+    @no_grad()
+    def _step_sparse(self, p: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+        """The same formula for the rows that the gradient has."""
+        if group["weight_decay"] != 0:
+            raise RuntimeError("weight_decay option is not compatible with sparse gradients")
+        state = self.state_of(p, group)
+        step, total = state["step"], state["sum"]
+        step += 1
+        grad = (-grad if group["maximize"] else grad).coalesce()
+        values = grad.values()
+        total.add_(with_values(grad, values * values))
+        root = total.sparse_mask(grad)._values().sqrt() + group["eps"]
+        rate = number(group["lr"]) / (1 + (step.item() - 1) * group["lr_decay"])
+        p.add_(with_values(grad, values / root), alpha=-rate)
 
 
 class RMSprop(RuleOptimizer):

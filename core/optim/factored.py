@@ -12,6 +12,7 @@ from retrograd.ops.creation import tensor, zeros, zeros_like
 from retrograd.ops.linalg import addmm
 from retrograd.optim.optimizer import Optimizer, ParamsT
 from retrograd.optim.rule import number
+from retrograd.sparse.construction import with_values
 from retrograd.tensor import Tensor
 
 __all__ = ["Adafactor", "Muon", "SparseAdam"]
@@ -30,6 +31,8 @@ def _check_lr(lr: float | Tensor) -> None:
 class _Stepping(Optimizer):
     """An optimizer that changes one parameter after the other."""
 
+    _takes_sparse = False
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Do one step; see `Optimizer.step`."""
         loss = None
@@ -42,6 +45,8 @@ class _Stepping(Optimizer):
                     if param.grad is not None:
                         if param.is_complex():
                             raise RuntimeError(f"{type(self).__name__} does not support complex parameters")
+                        if param.grad._kernels.sparse and not self._takes_sparse:
+                            raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
                         self._change(param, param.grad, self.state[param], group)
         return loss
 
@@ -189,17 +194,33 @@ def _orthogonalized(grad: Tensor, coefficients: tuple[float, float, float], step
 
 
 class SparseAdam(_Stepping):
-    """Adam for sparse gradients, of which there are none here: a step with a dense one is refused, as in PyTorch.
+    r"""Adam for sparse gradients: averages and parameters change only where the gradient has elements.
+
+    .. math::
+        m \leftarrow m + (1 - \beta_1) (g - m),\quad v \leftarrow v + (1 - \beta_2) (g^2 - v),\quad
+        w \leftarrow w - \eta \frac{\sqrt{1 - \beta_2^t}}{1 - \beta_1^t} \frac{m}{\sqrt{v} + \epsilon}
 
     Raises
     ------
     ValueError
-        If an option is out of range.
+        If an option is out of range, or a parameter is sparse.
     RuntimeError
-        In `step`, for every gradient.
+        In `step`, for a dense gradient.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.SparseAdam.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> table = retrograd.nn.Embedding.from_pretrained(retrograd.ones(2, 1), freeze=False, sparse=True)
+    >>> optimizer = retrograd.optim.SparseAdam(table.parameters(), lr=0.5)
+    >>> table(retrograd.tensor([1])).sum().backward()
+    >>> optimizer.step()
+    >>> table.weight.tolist()
+    [[1.0], [0.5]]
     """
+
+    _takes_sparse = True
 
     def __init__(
         self, params: ParamsT, lr: float | Tensor = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
@@ -211,6 +232,30 @@ class SparseAdam(_Stepping):
         for i, beta in enumerate(betas):
             _check(0.0 <= beta < 1.0, f"Invalid beta parameter at index {i}: {beta}")
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "maximize": maximize})
+        places = [(i, j) for i, group in enumerate(self.param_groups) for j in range(len(group["params"]))]
+        sparse = [[i, j] for i, j in places if self.param_groups[i]["params"][j]._kernels.sparse]
+        _check(not sparse, f"Sparse params at indices {sparse}: SparseAdam requires dense parameter tensors")
 
     def _change(self, param: Tensor, grad: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-        raise RuntimeError("SparseAdam does not support dense gradients, please consider Adam instead")
+        if not grad._kernels.sparse:
+            raise RuntimeError("SparseAdam does not support dense gradients, please consider Adam instead")
+        if not state:
+            state.update(step=0, exp_avg=zeros_like(param), exp_avg_sq=zeros_like(param))
+        state["step"] += 1
+        grad = (-grad if group["maximize"] else grad).coalesce()
+        if not grad._nnz():
+            return
+        values, (beta1, beta2) = grad._values(), group["betas"]
+        mean = _moved_to(state["exp_avg"], grad, values, beta1)
+        square = _moved_to(state["exp_avg_sq"], grad, values * values, beta2)
+        step: int = state["step"]
+        rate = number(group["lr"]) * math.sqrt(1 - beta2**step) / (1 - beta1**step)
+        param.add_(with_values(grad, mean / (square.sqrt() + group["eps"]) * -rate))
+
+
+def _moved_to(average: Tensor, grad: Tensor, values: Tensor, beta: float) -> Tensor:
+    """Move a running average towards `values`, where the gradient has elements; what it is there then."""
+    before = average.sparse_mask(grad)._values()
+    change = (values - before) * (1 - beta)
+    average.add_(with_values(grad, change))
+    return change + before

@@ -140,8 +140,22 @@ class RuleOptimizer(Optimizer):
         apply = self._apply_recorded if group.get("differentiable") else self._apply
         for p in group["params"]:
             grad = None if p._tensor_meta is None else p._tensor_meta.grad
-            if grad is not None:
+            if grad is None:
+                continue
+            if grad._kernels is not p._kernels:
+                self._step_sparse(p, grad, group)
+            else:
                 apply(p, grad, self.state_of(p, group), names, flags, options)
+
+    def _step_sparse(self, p: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+        """A step along a sparse gradient, which most rules do not know.
+
+        Raises
+        ------
+        RuntimeError
+            If this is such a rule.
+        """
+        raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
 
     def state_of(self, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
         """The state of a parameter, made with its first step."""

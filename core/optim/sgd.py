@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from retrograd.autograd.modes import no_grad
 from retrograd.optim.optimizer import ParamsT
 from retrograd.optim.rule import RuleOptimizer, check, check_lr, number
 from retrograd.storage import announce, bump, write
@@ -118,11 +119,30 @@ class SGD(RuleOptimizer):
             grad = None if p._tensor_meta is None else p._tensor_meta.grad
             if grad is None:
                 continue
+            if grad._kernels is not p._kernels:
+                self._step_sparse(p, grad, group)
+                continue
             state: dict[str, Any] = self.state[p] if names else {}
             is_first = bool(names) and state.get("momentum_buffer") is None
             if is_first:
                 state["momentum_buffer"] = wrap_array(self.initial("momentum_buffer", p, group), p._kernels)
             apply(p, grad, state, names, (*flags, is_first), options)
+
+    @no_grad()
+    def _step_sparse(self, p: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+        """The same formula on tensors; the buffer is sparse, too."""
+        grad = -grad if group["maximize"] else grad
+        if group["weight_decay"]:
+            grad = grad.add(p, alpha=group["weight_decay"])  # which is refused, as in PyTorch
+        if group["momentum"]:
+            state: dict[str, Any] = self.state[p]
+            buffer = state.get("momentum_buffer")
+            if buffer is None:
+                buffer = state["momentum_buffer"] = grad.detach().clone()
+            else:
+                buffer.mul_(group["momentum"]).add_(grad, alpha=1 - group["dampening"])
+            grad = grad.add(buffer, alpha=group["momentum"]) if group["nesterov"] else buffer
+        p.add_(grad, alpha=-number(group["lr"]))
 
     @staticmethod
     def advance(scalars: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -179,6 +199,10 @@ def _descend(params: list[Tensor], minus_lr: float) -> None:
     for p in params:
         meta = p._tensor_meta
         if meta is None or meta.grad is None:
+            continue
+        if meta.grad._kernels is not p._kernels:
+            with no_grad():
+                p.add_(meta.grad, alpha=minus_lr)
             continue
         announce(p)
         k, array = p._kernels, p._array

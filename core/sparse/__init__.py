@@ -13,12 +13,13 @@ from retrograd.sparse import (
     methods as _methods,
     views as _views,  # noqa: F401 - and kernels
 )
+from retrograd.sparse.checking import as_sparse_gradcheck
 from retrograd.sparse.invariants import check_sparse_tensor_invariants
 from retrograd.sparse.products import addmm, mm
 from retrograd.sparse.reductions import log_softmax, softmax, sum
 from retrograd.tensor import Tensor as _Tensor
 
-__all__ = ["addmm", "check_sparse_tensor_invariants", "log_softmax", "mm", "softmax", "sum"]
+__all__ = ["addmm", "as_sparse_gradcheck", "check_sparse_tensor_invariants", "log_softmax", "mm", "softmax", "sum"]
 
 for _name, _method in _methods.METHODS.items():
     setattr(_Tensor, _name, _method)

@@ -16,7 +16,7 @@ from retrograd.sparse.kernels import empty_coo
 from retrograd.sparse.table import coo_of, sparse_side, takes_sparse
 from retrograd.tensor import Tensor, wrap_array
 
-__all__ = ["coo_tensor", "empty_sparse", "sparse_coo_tensor"]
+__all__ = ["coo_tensor", "empty_sparse", "sparse_coo_tensor", "with_values"]
 
 
 def _values_gradient(K: Any, g: Any, result: Any) -> Any:
@@ -49,11 +49,42 @@ def coo_tensor(indices: Tensor, values: Tensor, shape: Sequence[int], coalesced:
     return made
 
 
+def with_values(like: Tensor, values: Tensor) -> Tensor:
+    """A sparse tensor of these values at the coordinates of another."""
+    array = like._array
+    return coo_tensor(array.indices, values, array.shape, array.coalesced)
+
+
 def empty_sparse(shape: Sequence[int], native: Any, k: Any, requires_grad: bool = False) -> Tensor:
     """A sparse tensor of zeros, none of which is stored."""
     side = sparse_side(k)
     made = wrap_array(empty_coo(side, tuple(shape), native), side)
     return made.requires_grad_() if requires_grad else made
+
+
+def rebuilt(
+    cls: type[Tensor], requires_grad: bool, indices: Tensor, values: Tensor, shape: tuple[int, ...], coalesced: bool
+) -> Any:
+    """What a copy is made of. Only of a parameter it requires a gradient, as in PyTorch."""
+    made = coo_tensor(indices, values, shape, coalesced)
+    if cls is Tensor:
+        return made
+    return cls._restore(made._array, made._kernels, None, None)._set_requires_grad(requires_grad)
+
+
+def of_parts(
+    layout: str,
+    parts: Sequence[Tensor],
+    shape: tuple[int, ...],
+    coalesced: bool,
+    cls: type[Tensor],
+    requires_grad: bool,
+) -> Any:
+    """A sparse tensor that was saved."""
+    if layout != "sparse_coo":
+        raise ValueError(f"a tensor of layout {layout!r}, which this version does not know")
+    indices, values = parts
+    return rebuilt(cls, requires_grad, indices, values, shape, coalesced)
 
 
 def sparse_coo_tensor(

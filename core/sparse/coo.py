@@ -115,6 +115,12 @@ class Coo:
     def __array__(self, *args: Any, **options: Any) -> Any:
         raise NotImplementedError("Could not run this operator with a gradient from the 'SparseCPU' backend.")
 
+    def reduced(self, cls: type[Tensor], requires_grad: bool) -> tuple[Any, ...]:
+        """A function that makes a tensor of this again, and its arguments: what `pickle` keeps."""
+        from retrograd.sparse.construction import rebuilt
+
+        return rebuilt, (cls, requires_grad, self.indices, self.values, self.shape, self.coalesced)
+
     def copy(self) -> Coo:
         return Coo(self.side, self.indices.clone(), self.values.clone(), self.shape, self.coalesced)
 

@@ -10,7 +10,8 @@ import cmath
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Number
 from typing import Any, NoReturn
 
@@ -26,6 +27,7 @@ from retrograd.dtypes import (
     int64,
     promote_types,
 )
+from retrograd.layout import sparse_csr
 from retrograd.ops.creation import as_tensor, tensor
 from retrograd.ops.declare import publics
 from retrograd.tensor import Tensor
@@ -297,6 +299,9 @@ def _allowed(tolerance: float, exact: bool) -> str:
 
 def _compare_tensors(actual: Tensor, expected: Tensor, path: Path, rules: _Rules) -> None:
     _compare_attributes(actual, expected, path, rules)
+    if actual._kernels.sparse or expected._kernels.sparse:
+        _compare_sparse(actual, expected, path, rules)
+        return
     rtol, atol = rules.tolerances(actual.dtype, expected.dtype)
     actual, expected = _at_one_place(actual, expected)
     matches = publics["isclose"](actual, expected, rtol=rtol, atol=atol, equal_nan=rules.equal_nan)
@@ -305,6 +310,31 @@ def _compare_tensors(actual: Tensor, expected: Tensor, path: Path, rules: _Rules
     if actual.numel() == 1 and not actual.shape:
         rules.fail(_scalar_text(actual.item(), expected.item(), rtol, atol), path)
     rules.fail(_tensor_text(actual, expected, matches, rtol, atol), path)
+
+
+def _compare_sparse(actual: Tensor, expected: Tensor, path: Path, rules: _Rules) -> None:
+    """Sparse tensors by their parts, one and a dense one as dense ones."""
+    if actual.layout != expected.layout:
+        _compare_tensors(actual.to_dense(), expected.to_dense(), path, rules)
+        return
+    name = "CSR" if actual.layout is sparse_csr else "COO"
+    if actual._nnz() != expected._nnz():
+        rules.fail(
+            f"The number of specified values in sparse {name} tensors does not match: {actual._nnz()} != "
+            f"{expected._nnz()}",
+            path,
+        )
+    parts = zip(actual._array.parts(), expected._array.parts(), strict=True)
+    for (part, one), (_, other) in parts:
+        told = replace(rules, msg=partial(_told_of_part, rules, f"Sparse {name} {part}"))
+        within = told if part == "values" else replace(told, rtol=0.0, atol=0.0)
+        _compare_tensors(one.detach(), other.detach(), path, within)
+
+
+def _told_of_part(rules: _Rules, part: str, text: str) -> str:
+    """The text about a part of sparse tensors, as the caller's `msg` makes it."""
+    text = text.replace("Tensor-likes", part)
+    return text if rules.msg is None else rules.msg(text) if callable(rules.msg) else rules.msg
 
 
 def _compare_attributes(actual: Tensor, expected: Tensor, path: Path, rules: _Rules) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from retrograd.autograd.modes import no_grad
 from retrograd.nn.old_names import old_name
+from retrograd.sparse.table import no_kernel
 from retrograd.tensor import Tensor
 
 __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
@@ -62,7 +63,15 @@ def get_total_norm(
 
 
 def _norm(tensor: Tensor, order: float) -> Tensor:
-    """The vector norm of all elements."""
+    """The vector norm of all elements.
+
+    Raises
+    ------
+    NotImplementedError
+        For a sparse tensor, as in PyTorch.
+    """
+    if tensor._kernels.sparse:
+        raise no_kernel("linalg_vector_norm")
     size = tensor.abs()
     if order == math.inf:
         return size.max()
