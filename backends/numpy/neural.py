@@ -229,7 +229,7 @@ def nll_adjoint(g: Array, target: Array, weight: Array | None, shape: Ints, redu
     if reduction == "mean":
         g = g / g.dtype.type(target.size if counts is None else counts.sum())
     out = np.zeros(shape, g.dtype)
-    out[classes] = -g if counts is None else -counts * g
+    out[classes] = -g if counts is None else np.where(counts == 0, np.zeros((), g.dtype), -counts * g)
     return out
 
 
@@ -248,7 +248,7 @@ def _picked(
     count = shape[1] if len(shape) > 1 else shape[0]
     counts = None
     # One look tells whether all targets are classes: as an unsigned number a negative one is large.
-    unsigned = target.view(np.uint64) if target.dtype.itemsize == 8 and target.ndim else target
+    unsigned = np.asarray(target).view(np.uint64) if target.dtype.itemsize == 8 else target
     if weight is not None or 0 <= ignore_index < count or not target.size or np.maximum.reduce(unsigned, None) >= count:
         ignored = target == ignore_index
         wrong = ~ignored & ((target < 0) | (target >= count))

@@ -13,6 +13,7 @@ from retrograd.nn.functions import (
     fractional_pooling as _fractional_pooling,
     grids as _grids,
     linear as _linear,
+    linear_loss as _linear_loss,
     loss as _loss,
     multihead as _multihead,
     normalization as _normalization,
@@ -27,6 +28,7 @@ from retrograd.nn.functions.distance import *
 from retrograd.nn.functions.fractional_pooling import *
 from retrograd.nn.functions.grids import *
 from retrograd.nn.functions.linear import *
+from retrograd.nn.functions.linear_loss import *
 from retrograd.nn.functions.loss import *
 from retrograd.nn.functions.multihead import *
 from retrograd.nn.functions.normalization import *
@@ -42,6 +44,7 @@ __all__ += _distance.__all__
 __all__ += _fractional_pooling.__all__
 __all__ += _grids.__all__
 __all__ += _linear.__all__
+__all__ += _linear_loss.__all__
 __all__ += _loss.__all__
 __all__ += _multihead.__all__
 __all__ += _normalization.__all__

@@ -404,4 +404,5 @@ def nll_adjoint(
     if reduction == "mean":
         grad = grad / K.sum(counts, tuple(range(len(counts.shape))), False)
     index = class_index(K, _safe(K, target, ignore_index), axis)
-    return K.scatter(K.zeros(tuple(shape), grad.dtype), index, class_index(K, -counts * grad, axis), axis)
+    each = K.where(counts == 0, K.zeros_like(counts), -counts * grad)  # where nothing counts, `grad` may be NaN
+    return K.scatter(K.zeros(tuple(shape), grad.dtype), index, class_index(K, each, axis), axis)

@@ -126,8 +126,8 @@ def test_adaptive_pools() -> None:
         for name in ("max", "avg"):
             pool = getattr(F, f"adaptive_{name}_pool{dims}d")
             spatial = (3, 4, 5)[:dims]
-            for shape in ((), (3,), (2,) + spatial, (0, 2) + spatial, (1, 2) + spatial[:-1] + (0,), (1, 1, 1, 1, 1, 1)):
-                for size in (1, 2, 0, [], [-1] * dims, [1, 2, 3, 4], (None,) * dims):
+            for shape in ((), (3,), (0, 2) + spatial, (1, 2) + spatial[:-1] + (0,), (1, 1, 1, 1, 1, 1)):
+                for size in (1, 2, 0, [], [-1] * dims, [1, 2, 3, 4]):
                     attempt(lambda: pool(torch.ones(shape), size).shape)
     """)
 
@@ -173,4 +173,62 @@ def test_numbers() -> None:
     attempt(F.rms_norm, torch.ones(1, 2, 3), [1, 2, 3], torch.ones(1, 2))
     attempt(F.rms_norm, torch.tensor([1, 2]), [2])
     attempt(lambda: F.dropout(torch.tensor([1, 2]), 1.0))
+    """)
+
+
+def test_modules() -> None:
+    assert_same("""
+    for eps in (-1.0, 0.0):
+        attempt(nn.BatchNorm1d(3, eps=eps), torch.ones(2, 3))
+    for dims in (1, 2, 3):
+        attempt(getattr(nn, f"CircularPad{dims}d")(1), torch.ones((2,) * (dims + 3)))
+    for options in ({"bias": 1}, {"batch_first": 1}, {"input_size": 2.0}, {"input_size": 0}):
+        attempt(lambda: nn.GRU(**{"input_size": 2, "hidden_size": 3, **options}))
+    for kind in (nn.RNNCell, nn.GRUCell, nn.LSTMCell):
+        cell = kind(4, 5)
+        for shape, state in (((3, 2), (3, 5)), ((3, 4), (3, 6)), ((3, 4), (2, 5)), ((3, 4), (1, 1, 3, 5))):
+            hidden = torch.ones(state)
+            attempt(cell, torch.ones(shape), (hidden, hidden) if kind is nn.LSTMCell else hidden)
+    attempt(lambda: nn.HuberLoss(delta=1j))
+    attempt(F.nll_loss, torch.ones(2, 3), torch.tensor([0, 1]), torch.ones(3).double())
+    """)
+
+
+def test_nothing_that_counts() -> None:
+    assert_same("""
+    norm = nn.BatchNorm1d(3)
+    print(norm(torch.ones(0, 3, 2)).shape, norm.running_mean, norm.running_var)
+    for target in (torch.tensor([1, 1]), torch.tensor([1, 0])):
+        for options in ({}, {"weight": torch.ones(3)}):
+            x = torch.tensor([[1.0, 2.0, 3.0], [0.0, 1.0, 5.0]], requires_grad=True)
+            F.cross_entropy(x, target, ignore_index=1, **options).backward()
+            print(x.grad + 0)
+    print(F.cross_entropy(torch.ones(3), torch.tensor(-100), reduction="none"))
+    """)
+
+
+def test_linear_cross_entropy() -> None:
+    assert_same("""
+    x = torch.arange(6.0).reshape(2, 3).requires_grad_()
+    w = (torch.arange(12.0).reshape(4, 3) * 0.1).requires_grad_()
+    for options in (
+        {}, {"reduction": "none"}, {"linear_bias": torch.arange(4.0)}, {"weight": torch.arange(1.0, 5.0)},
+        {"label_smoothing": 0.5}, {"ignore_index": 1}, {"options": nn.LinearCrossEntropyOptions(batch_chunk_size=1)},
+    ):
+        loss = F.linear_cross_entropy(x, w, torch.tensor([1, 3]), **options)
+        print(loss.detach(), *torch.autograd.grad(loss.sum(), (x, w)))
+    print(F.linear_cross_entropy(x, w, torch.full((2, 4), 0.25)).detach())
+    print(F.linear_cross_entropy(x, w.reshape(2, 2, 3), torch.tensor([[0, 1], [1, 0]]), reduction="none"))
+    attempt(F.linear_cross_entropy, x, w, torch.full((2, 4), 0.25), ignore_index=1)
+    attempt(F.linear_cross_entropy, x, w[0], torch.tensor([1, 3]))
+    attempt(F.linear_cross_entropy, x[None], w, torch.tensor([1, 3]))
+    attempt(F.linear_cross_entropy, x[0], w.reshape(2, 2, 3), torch.tensor([1, 3]))
+    attempt(F.linear_cross_entropy, x, w[:, :2], torch.tensor([1, 3]))
+    attempt(F.linear_cross_entropy, x, w, torch.tensor([1, 3]), linear_bias=torch.ones(3))
+    for wrong in (
+        {"acc_policy": "x"}, {"chunking_method": "aspect_ratio:0"}, {"batch_chunk_size": 0}, {"acc_dtype": torch.int8},
+    ):
+        attempt(lambda: nn.LinearCrossEntropyOptions(**wrong))
+    loss = nn.LinearCrossEntropyLoss(3, 4, out_features=(2,), bias=True)
+    print(loss, [(name, tuple(each.shape)) for name, each in loss.named_parameters()], loss.extra_repr())
     """)

@@ -463,12 +463,12 @@ def _nll(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, i
             _check_classes(target, shape[1], ignore_index)
         if weight is None:
             return _nll_rows(input, target, reduction, ignore_index)
-        _check_class_weight(weight, shape[1])
+        _check_class_weight(weight, shape[1], input)
         return _nll_loss(input, target, weight, reduction, ignore_index)
     _check_nll_shapes(input, target)
     count = input.shape[0] if input.ndim == 1 else input.shape[1]
     _check_classes(target, count, ignore_index)
-    _check_class_weight(weight, count)
+    _check_class_weight(weight, count, input)
     if input.ndim == 1:
         return _nll_loss(input, target, weight, reduction, ignore_index)
     if input.ndim == 4:
@@ -529,7 +529,10 @@ def _check_classes(target: Tensor, classes: int, ignore_index: int) -> None:
                 raise IndexError(f"Target {value} is out of bounds.")
 
 
-def _check_class_weight(weight: Tensor | None, classes: int) -> None:
+def _check_class_weight(weight: Tensor | None, classes: int, input: Tensor | None = None) -> None:
+    """Refuse weights of another number; and of another type than `input`, if that is given."""
+    if weight is not None and input is not None and weight.dtype is not input.dtype:
+        raise RuntimeError(f"expected scalar type {input.dtype.type_name} but found {weight.dtype.type_name}")
     if weight is not None and (weight.ndim != 1 or weight.numel() != classes):
         raise RuntimeError(
             f"weight tensor should be defined either for all {classes} classes or no classes but got weight "

@@ -63,6 +63,8 @@ def batch_norm(
     """
     if training:
         _check_training_size(input)
+        if eps <= 0.0:
+            raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
     elif running_mean is None or running_var is None:
         missing = "running_mean" if running_mean is None else "running_var"
         raise RuntimeError(f"Expected {missing} to be defined when training is False")
@@ -80,6 +82,8 @@ def batch_norm(
     if is_mapped(input) and not all(each is None or is_mapped(each) for each in (running_mean, running_var)):
         raise RuntimeError(_SHARED_STATISTICS)
     out, mean, var = _batch_norm(input, weight, bias, eps)
+    if not input.numel():
+        return out  # of nothing there are no statistics
     _update_running(running_mean, mean, momentum, 1.0)
     count = input.numel() // channels
     _update_running(running_var, var, momentum, count / (count - 1))

@@ -25,6 +25,8 @@ class _Pad(Module):
         self.padding = expand_pair(padding, 2 * self.dims, "padding")
 
     def forward(self, input: Tensor) -> Tensor:
+        if self.mode == "circular" and input.ndim not in (self.dims + 1, self.dims + 2):
+            raise ValueError(f"expected {self.dims + 1}D or {self.dims + 2}D input (got {input.ndim}D input)")
         return F.pad(input, self.padding, self.mode)
 
     def extra_repr(self) -> str:

@@ -78,11 +78,31 @@ class RNNCellBase(Module):
             start = zeros(*input.shape[:-1], self.hidden_size, dtype=input.dtype, device=input.device)
             state = (start, start) if self.kind == "LSTM" else start
         hidden = state[0] if self.kind == "LSTM" else state
+        self._check_state(input, state)
         return _KINDS[self.kind][1](
             F.linear(input, self.weight_ih, self.bias_ih), F.linear(hidden, self.weight_hh, self.bias_hh),
             state,
             nonlinearity,
         )  # fmt: skip
+
+    def _check_state(self, input: Tensor, state: Any) -> None:
+        """Refuse shapes that do not fit, in PyTorch's order."""
+        states = state if self.kind == "LSTM" else (state,)
+        for i, each in enumerate(states):
+            if each.ndim not in (1, 2):
+                which = f"hx[{i}]" if self.kind == "LSTM" else "hidden"
+                raise ValueError(f"{type(self).__name__}: Expected {which} to be 1D or 2D, got {each.ndim}D instead")
+        if input.shape[-1] != self.input_size:
+            raise RuntimeError(f"input has inconsistent input_size: got {input.shape[-1]} expected {self.input_size}")
+        for i, each in enumerate(states):
+            if input.ndim == each.ndim == 2 and input.shape[0] != each.shape[0]:
+                raise RuntimeError(
+                    f"Input batch size {input.shape[0]} doesn't match hidden{i} batch size {each.shape[0]}"
+                )
+            if each.shape[-1] != self.hidden_size:
+                raise RuntimeError(
+                    f"hidden{i} has inconsistent hidden_size: got {each.shape[-1]}, expected {self.hidden_size}"
+                )
 
     def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"
@@ -152,11 +172,14 @@ class GRUCell(RNNCellBase):
         return self._step(input, hx)
 
 
-def _check_sizes(mode: str, hidden_size: Any, num_layers: int, proj_size: int) -> None:
-    if not isinstance(hidden_size, int):
-        raise TypeError(f"hidden_size should be of type int, got: {type(hidden_size).__name__}")
-    if hidden_size <= 0:
-        raise ValueError("hidden_size must be greater than zero")
+def _check_sizes(mode: str, input_size: Any, hidden_size: Any, num_layers: int, proj_size: int) -> None:
+    sizes = (("input_size", input_size), ("hidden_size", hidden_size))
+    for name, size in sizes:
+        if not isinstance(size, int):
+            raise TypeError(f"{name} should be of type int, got: {type(size).__name__}")
+    for name, size in sizes:
+        if size <= 0:
+            raise ValueError(f"{name} must be greater than zero")
     if num_layers <= 0:
         raise ValueError("num_layers must be greater than zero")
     if proj_size < 0:
@@ -215,7 +238,10 @@ class RNNBase(Module):
             raise ValueError(
                 "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"
             )
-        _check_sizes(mode, hidden_size, num_layers, proj_size)
+        for name, given in (("bias", bias), ("batch_first", batch_first)):
+            if not isinstance(given, bool):
+                raise TypeError(f"{name} should be of type bool, got: {type(given).__name__}")
+        _check_sizes(mode, input_size, hidden_size, num_layers, proj_size)
         if dropout > 0 and num_layers == 1:
             warnings.warn(
                 "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
