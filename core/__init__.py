@@ -66,11 +66,11 @@ from retrograd.ops import namespace as _namespace  # noqa: E402 - operators need
 globals().update(_namespace.load())
 
 # isort: split
+from retrograd import sparse as sparse  # noqa: E402
 from retrograd.autograd.anomaly import (  # noqa: E402
     is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled,
     is_anomaly_enabled as is_anomaly_enabled,
 )
-from retrograd import sparse as sparse  # noqa: E402
 from retrograd.ops import return_types as return_types  # noqa: E402
 from retrograd.sparse.construction import sparse_coo_tensor as sparse_coo_tensor  # noqa: E402
 from retrograd.sparse.products import hspmm as hspmm, smm as smm, sspaddmm as sspaddmm  # noqa: E402

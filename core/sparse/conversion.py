@@ -291,8 +291,8 @@ def sparse_mask(self: Tensor, mask: Tensor) -> Tensor:
     --------
     >>> import retrograd
     >>> mask = retrograd.sparse_coo_tensor([[1]], [1.0], (3,))
-    >>> retrograd.tensor([4.0, 5.0, 6.0]).sparse_mask(mask).values()
-    tensor([5.])
+    >>> retrograd.tensor([4.0, 5.0, 6.0]).sparse_mask(mask).to_dense()
+    tensor([0., 5., 0.])
     """
     if self.shape != mask.shape:
         raise RuntimeError(

@@ -34,6 +34,11 @@ def _right(g: Tensor, mat1: Tensor, alpha: float) -> Tensor:
         "mat1": lambda K, g, mat2, mat1, alpha: on_tensors(K, _masked_product, g, mat2, mat1, alpha),
         "mat2": lambda K, g, mat1, alpha: on_tensors(K, _right, g, mat1, alpha),
     },
+    jvp={
+        "self": lambda K, t, beta: t * beta,
+        "mat1": lambda K, t, mat2, alpha: on_tensors(K, lambda t, mat2: t.matmul(mat2) * alpha, t, mat2),
+        "mat2": lambda K, t, mat1, alpha: on_tensors(K, lambda t, mat1: mat1.matmul(t) * alpha, t, mat1),
+    },
 )
 def _sparse_addmm(K: Any, self: Array, mat1: Array, mat2: Array, beta: float, alpha: float) -> Array:
     """``beta * self + alpha * (mat1 @ mat2)``."""

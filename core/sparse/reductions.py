@@ -152,9 +152,17 @@ def _softmax_gradient(g: Tensor, result: Tensor, dim: int, is_log: bool) -> Tens
     return coo_tensor(array.indices.clone(), values, array.shape, array.coalesced)
 
 
+def _log_softmax_tangent(t: Tensor, result: Tensor, dim: int) -> Tensor:
+    from retrograd.sparse.construction import with_values
+
+    arrived = values_of(masked_as(t, result))
+    moved = arrived - _sums_in_rows(result._array, arrived * values_of(result).exp(), dim)
+    return with_values(result, moved)
+
+
 @op(name="_sparse_softmax", node="SparseSoftmaxBackward0", vjp={
     "self": lambda K, g, result, dim: on_tensors(K, _softmax_gradient, g, result, dim, False)
-})  # fmt: skip
+}, jvp={"self": lambda K, t, result, dim: on_tensors(K, _softmax_gradient, t, result, dim, False)})  # fmt: skip
 def _sparse_softmax(K: Any, self: Array, dim: int) -> Array:
     """`softmax`."""
     return _normalized(self, dim, False)
@@ -162,7 +170,7 @@ def _sparse_softmax(K: Any, self: Array, dim: int) -> Array:
 
 @op(name="_sparse_log_softmax", node="SparseLogSoftmaxBackward0", vjp={
     "self": lambda K, g, result, dim: on_tensors(K, _softmax_gradient, g, result, dim, True)
-})  # fmt: skip
+}, jvp={"self": lambda K, t, result, dim: on_tensors(K, _log_softmax_tangent, t, result, dim)})  # fmt: skip
 def _sparse_log_softmax(K: Any, self: Array, dim: int) -> Array:
     """`log_softmax`."""
     return _normalized(self, dim, True)
@@ -215,6 +223,7 @@ def _norm_gradient(g: Tensor, self: Tensor, order: float) -> Tensor:
     name="_sparse_norm",
     node="NormBackward1",
     vjp={"self": lambda K, g, self, order: on_tensors(K, _norm_gradient, g, self, order)},
+    jvp={"self": lambda K, t, self, order: on_tensors(K, lambda t, self: sum(_norm_gradient(t, self, order)), t, self)},
 )
 def _sparse_norm(K: Any, self: Array, order: float) -> Array:
     """Of all elements."""
