@@ -16,7 +16,17 @@ from retrograd.storage import Storage
 from retrograd.tensor import Tensor
 from retrograd.views import AsStrided, Chain, Layout, Step, contiguous_strides, in_memory_order, links_to
 
-__all__ = ["Reinterpret", "extent", "host_bytes", "look_at", "move", "new_memory", "type_of", "write_bytes"]
+__all__ = [
+    "Reinterpret",
+    "extent",
+    "host_bytes",
+    "look_at",
+    "memory_of",
+    "move",
+    "new_memory",
+    "type_of",
+    "write_bytes",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +86,22 @@ def write_bytes(shared: Storage, k: Any, place: Any, value: Any) -> None:
 def new_memory(array: Any, k: Any) -> Storage:
     """A storage that nobody looks at, of an array."""
     return Storage(Tensor._restore(array, k, None, None))
+
+
+def memory_of(content: Any, type_: dtype, k: Any, swapped: bool = False) -> Storage:
+    """A storage of bytes, which must be those of whole elements; on a mutable backend that memory itself, if writable.
+
+    Parameters
+    ----------
+    swapped
+        Whether the bytes of each number are in the other order than this machine's.
+    """
+    native = k.to_host(k.zeros((0,), k.dtypes[type_.name])).dtype
+    host = np.frombuffer(content, "uint8").view(native)
+    if swapped:
+        part = type_.to_real().itemsize
+        host = host.view("uint8").reshape(-1, part)[:, ::-1].reshape(-1).view(native)
+    return new_memory(k.from_host(host, not (k.mutable and host.flags.writeable)), k)
 
 
 def _in_order(shared: Storage, k: Any, as_vector: bool) -> Chain | None:

@@ -378,6 +378,11 @@ _NAMES = {
 Storage: Any = FloatStorage
 
 
+def storage_type_of(type_: dtype) -> Any:
+    """The class of typed storages of a type; `UntypedStorage`, if it has none."""
+    return globals()[_NAMES[type_]] if type_ in _NAMES else UntypedStorage
+
+
 def is_storage(obj: Any) -> bool:
     """Whether `obj` is a storage.
 
@@ -414,7 +419,7 @@ def storage_type(self: Tensor) -> Any:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.storage_type.html
     """
-    return globals()[_NAMES[self.dtype]]
+    return storage_type_of(self.dtype)
 
 
 def share_memory_(self: Tensor) -> Tensor:
