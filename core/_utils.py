@@ -81,6 +81,9 @@ def _rebuild_sparse_tensor(layout: Any, data: tuple[Any, ...]) -> Tensor:
     """A sparse tensor of its parts."""
     import retrograd
 
+    if layout in (retrograd.sparse_csr, retrograd.sparse_csc):
+        compressed: Tensor = retrograd.sparse_compressed_tensor(*data, layout=layout, check_invariants=False)
+        return compressed
     if layout is not retrograd.sparse_coo:
         raise NotImplementedError(f"rebuilding sparse tensor for layout {layout}")
     indices, values, size, *coalesced = data

@@ -127,7 +127,9 @@ def _reduced(tensor: Tensor) -> Any:
 
 def _by_parts(tensor: Tensor) -> Any:
     if tensor.layout is not _strided():
-        parts = tensor._indices(), tensor._values(), tensor.size(), tensor.is_coalesced()
+        parts: tuple[Any, ...] = (*(part.detach() for _, part in tensor._array.parts()), tensor.size())
+        if tensor.is_sparse:
+            parts = (*parts, tensor.is_coalesced())
         return _utils._rebuild_sparse_tensor, (tensor.layout, parts)
     bits = {"conj": True} if tensor.is_conj() else {}
     if tensor.is_neg():

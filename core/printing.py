@@ -308,17 +308,17 @@ def _is_expected(dtype: dtypes.dtype, is_empty: bool) -> bool:
     return dtype in (default, default.to_complex(), dtypes.int64, dtypes.bool_)
 
 
-def _with_suffixes(text: str, suffixes: list[str], indent: int) -> str:
-    """Append the suffixes, each on a new line if it would not fit on the last one.
+def _with_suffixes(text: str, suffixes: list[str], indent: int, on_new_line: bool = False) -> str:
+    """Append the suffixes, each on a new line if it would not fit on the last one; the first perhaps in any case.
 
     A dtype counts as long as it is under PyTorch's name, so that lines break where PyTorch's do.
     """
     used = len(text) - text.rfind("\n") + 1
     for suffix in suffixes:
         length = len(suffix.replace("=retrograd.", "=torch."))
-        if used + length + 2 > _options.linewidth:
+        if on_new_line or used + length + 2 > _options.linewidth:
             text += ",\n" + " " * indent + suffix
-            used = indent + length
+            used, on_new_line = indent + length, False
         else:
             text += ", " + suffix
             used += length + 2

@@ -578,7 +578,8 @@ class Tensor:
             If the tensor requires a gradient and `force` is not set.
         """
         if self._kernels.sparse:
-            raise TypeError("can't convert Sparse layout tensor to numpy. Use Tensor.to_dense() first.")
+            name = "Sparse" if self.is_sparse else "SparseCsr"
+            raise TypeError(f"can't convert {name} layout tensor to numpy. Use Tensor.to_dense() first.")
         if self.requires_grad and not force and current_mode().grad:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         for bit, has in (("conjugate", self.is_conj()), ("negative", self.is_neg())):

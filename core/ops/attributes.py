@@ -217,6 +217,8 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     tensor([[1, 2],
             [3, 4]])
     """
+    if self._kernels.sparse:
+        raise NotImplementedError("resize_() of a sparse tensor is not offered: see sparse_resize_()")
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
     if tangents_of(self):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 from retrograd.tensor import Tensor
@@ -53,24 +52,8 @@ def resize_as(self: Tensor, tensor: Tensor) -> Tensor:
     return self.reshape(tensor.shape)
 
 
-def _of_layout(name: str, layout: str) -> Callable[..., Any]:
-    def refused(self: Tensor) -> NoReturn:
-        raise RuntimeError(f"{name} expected {layout} tensor layout but got Strided")
-
-    refused.__name__ = name
-    refused.__qualname__ = f"Tensor.{name}"
-    refused.__doc__ = f"Refused: of {layout} tensors alone."
-    return refused
-
-
-_LAYOUTS = {
-    "ccol_indices": "sparse column compressed", "row_indices": "sparse column compressed",
-    "crow_indices": "sparse row compressed", "col_indices": "sparse row compressed",
-}  # fmt: skip
-
 _DENSE = (dequantize, dim_order, pin_memory, conj_physical_, resize_as)
 DENSE: dict[str, Any] = {
-    **{name: _of_layout(name, layout) for name, layout in _LAYOUTS.items()},
     **{each.__name__: each for each in _DENSE},
     "volatile": property(lambda self: False, doc="False: PyTorch has no such variables any more."),
 }

@@ -188,6 +188,8 @@ def _check_tensor(name: str, value: Any) -> None:
 def _alike(input: Tensor, to: Any, options: Options, make: Callable[[tuple[int, ...]], Any]) -> Tensor:
     """What `make` makes of a shape, in memory in the order that the elements of `input` have."""
     shape, k = tuple(input._array.shape), to.k
+    if k.sparse and input._kernels is k:
+        return finish(k.alike(input._array, make, to.dtype), to)
     if len(shape) > 1 and k.mutable and input._kernels is k and not input.is_contiguous():
         strides = k.strides(input._array)
         asked = options.get("memory_format", preserve_format)

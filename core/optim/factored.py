@@ -216,8 +216,9 @@ class SparseAdam(_Stepping):
     >>> optimizer = retrograd.optim.SparseAdam(table.parameters(), lr=0.5)
     >>> table(retrograd.tensor([1])).sum().backward()
     >>> optimizer.step()
-    >>> table.weight.tolist()
-    [[1.0], [0.5]]
+    >>> table.weight.data
+    tensor([[1.0000],
+            [0.5000]])
     """
 
     _takes_sparse = True

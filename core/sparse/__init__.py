@@ -9,17 +9,28 @@ Source: https://docs.pytorch.org/docs/stable/sparse.html
 from __future__ import annotations
 
 from retrograd.sparse import (
+    compressed_kernels as _compressed_kernels,  # noqa: F401
     forms as _forms,  # noqa: F401 - it registers which operators take sparse operands
     methods as _methods,
     views as _views,  # noqa: F401 - and kernels
 )
 from retrograd.sparse.checking import as_sparse_gradcheck
+from retrograd.sparse.compressing import sampled_addmm
 from retrograd.sparse.invariants import check_sparse_tensor_invariants
 from retrograd.sparse.products import addmm, mm
 from retrograd.sparse.reductions import log_softmax, softmax, sum
 from retrograd.tensor import Tensor as _Tensor
 
-__all__ = ["addmm", "as_sparse_gradcheck", "check_sparse_tensor_invariants", "log_softmax", "mm", "softmax", "sum"]
+__all__ = [
+    "addmm",
+    "as_sparse_gradcheck",
+    "check_sparse_tensor_invariants",
+    "log_softmax",
+    "mm",
+    "sampled_addmm",
+    "softmax",
+    "sum",
+]
 
 for _name, _method in _methods.METHODS.items():
     setattr(_Tensor, _name, _method)

@@ -11,6 +11,7 @@ from retrograd.ops.creation import as_tensor as as_dense_tensor
 from retrograd.ops.declare import Array, op, op_of
 from retrograd.ops.dispatch import call
 from retrograd.ops.options import as_dtype, c_name
+from retrograd.sparse.compressed import Compressed
 from retrograd.sparse.invariants import check_sparse_tensor_invariants, checked_coo
 from retrograd.sparse.kernels import empty_coo
 from retrograd.sparse.table import coo_of, sparse_side, takes_sparse
@@ -52,6 +53,10 @@ def coo_tensor(indices: Tensor, values: Tensor, shape: Sequence[int], coalesced:
 def with_values(like: Tensor, values: Tensor) -> Tensor:
     """A sparse tensor of these values at the coordinates of another."""
     array = like._array
+    if isinstance(array, Compressed):
+        from retrograd.sparse.compressing import compressed_tensor
+
+        return compressed_tensor(array.starts, array.places, values, array.shape, array.by_rows)
     return coo_tensor(array.indices, values, array.shape, array.coalesced)
 
 
@@ -70,21 +75,6 @@ def rebuilt(
     if cls is Tensor:
         return made
     return cls._restore(made._array, made._kernels, None, None)._set_requires_grad(requires_grad)
-
-
-def of_parts(
-    layout: str,
-    parts: Sequence[Tensor],
-    shape: tuple[int, ...],
-    coalesced: bool,
-    cls: type[Tensor],
-    requires_grad: bool,
-) -> Any:
-    """A sparse tensor that was saved."""
-    if layout != "sparse_coo":
-        raise ValueError(f"a tensor of layout {layout!r}, which this version does not know")
-    indices, values = parts
-    return rebuilt(cls, requires_grad, indices, values, shape, coalesced)
 
 
 def sparse_coo_tensor(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from retrograd.layout import layout as layout_class, sparse_coo, sparse_csr, strided
+from retrograd.layout import layout as layout_class, sparse_coo, sparse_csc, sparse_csr, strided
 from retrograd.ops.declare import Array, op, op_of
 from retrograd.ops.dispatch import call
 from retrograd.ops.graph import G
@@ -14,8 +14,8 @@ from retrograd.sparse.table import as_tensor, coo_of, no_kernel, takes_sparse
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = [
-    "at_coordinates", "coalesce", "dense_of", "masked_as", "on_tensors", "sparse_mask", "to_dense", "to_sparse",
-    "values_of",
+    "at_coordinates", "coalesce", "dense_of", "made_sparse", "masked_as", "on_tensors", "sparse_mask", "to_dense",
+    "to_sparse", "values_of",
 ]  # fmt: skip
 
 
@@ -31,7 +31,7 @@ def on_tensors(K: Any, function: Any, *values: Any) -> Any:
 
 def _to_dense_gradient(K: Any, g: Any, self: Any, masked: bool) -> Any:
     if masked:
-        return on_tensors(K, lambda g, self: masked_as(g, coalesce(self)), g, self)
+        return on_tensors(K, lambda g, self: masked_as(g, coalesce(self) if self.is_sparse else self), g, self)
     return on_tensors(K, lambda g, self: to_sparse(g, self.sparse_dim()), g, self)
 
 
@@ -78,7 +78,7 @@ def to_dense(self: Tensor, dtype: Any = None, *, masked_grad: bool | None = None
 # -- to sparse -----------------------------------------------------------------------------------
 
 
-def _made_sparse(K: Any, array: Any, sparse_dim: int) -> Coo:
+def made_sparse(K: Any, array: Any, sparse_dim: int) -> Coo:
     dense = wrap_array(array, K.dense)
     shape = tuple(dense.shape)
     kept = dense if dense.dtype.name == "bool" else dense != 0
@@ -96,13 +96,13 @@ def _to_sparse_gradient(K: Any, g: Any) -> Any:
 @op(name="_to_sparse", jvp="linear", node="ToSparseBackward1", vjp={"self": _to_sparse_gradient})
 def _to_sparse(K: Any, self: Array) -> Array:
     """The elements that are not zero."""
-    return _made_sparse(K, self, self.ndim)
+    return made_sparse(K, self, self.ndim)
 
 
 @op(name="_to_sparse_in", jvp="linear", node="ToSparseBackward0", vjp={"self": _to_sparse_gradient})
 def _to_sparse_in(K: Any, self: Array, sparse_dim: int) -> Array:
     """What is not all zeros, along the first dimensions."""
-    return _made_sparse(K, self, sparse_dim)
+    return made_sparse(K, self, sparse_dim)
 
 
 def to_sparse(
@@ -136,8 +136,10 @@ def to_sparse(
     """
     if isinstance(sparse_dim, layout_class):
         sparse_dim, layout = None, sparse_dim
-    if layout is sparse_csr:
-        return self.to_sparse_csr()
+    if layout in (sparse_csr, sparse_csc):
+        compress = self.to_sparse_csr if layout is sparse_csr else self.to_sparse_csc
+        compressed: Tensor = compress()
+        return compressed
     if layout is not None and layout is not sparse_coo:
         raise RuntimeError(f"to_sparse: conversion from {self.layout} to {layout} is not offered")
     if self._kernels.sparse:
@@ -156,8 +158,9 @@ def to_sparse(
 
 
 def _sparse_again(self: Tensor, sparse_dim: int | None) -> Tensor:
-    if self.layout is sparse_csr:
-        return self.to_sparse_coo()
+    if not isinstance(self._array, Coo):
+        made: Tensor = self.to_sparse_coo()
+        return made
     if sparse_dim not in (None, self._array.sparse_dim):
         raise RuntimeError(
             "to_sparse: conversion from Sparse to Sparse with sparse_dim argument !=self.sparse_dim() is not supported"
@@ -184,10 +187,9 @@ def _values_of(K: Any, self: Array) -> Array:
 
 
 def _with_values(g: Tensor, like: Tensor) -> Tensor:
-    from retrograd.sparse.construction import coo_tensor
+    from retrograd.sparse.construction import with_values
 
-    array = like._array
-    return coo_tensor(array.indices.detach(), g, array.shape, True)
+    return with_values(like, g)
 
 
 def values_of(tensor: Tensor) -> Tensor:

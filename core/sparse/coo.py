@@ -13,11 +13,11 @@ Note [Sparse tensors]
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from retrograd.layout import sparse_coo
 from retrograd.ops.arrange import cat
+from retrograd.sparse.symbols import with_symbols
 from retrograd.tensor import Tensor, wrap_array
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Coo", "coordinates_of", "flat_keys", "unflattened"]
 
 
+@with_symbols
 class Coo:
     """An array of which only some elements are stored, each with its coordinates.
 
@@ -148,35 +149,3 @@ def unflattened(keys: Tensor, sizes: tuple[int, ...]) -> Tensor:
 def coordinates_of(nonzero: Tensor) -> Tensor:
     """The coordinates of what is not zero, a column for each element."""
     return nonzero.nonzero().t().contiguous()
-
-
-def _symbol(kernel: str, reverse: bool = False) -> Callable[[Any, Any], Any]:
-    if reverse:
-        return lambda self, other: getattr(self.side, kernel)(other, self)
-    return lambda self, other: getattr(self.side, kernel)(self, other)
-
-
-def _unary_symbol(kernel: str) -> Callable[[Any], Any]:
-    return lambda self: getattr(self.side, kernel)(self)
-
-
-def _plus(self: Coo, other: Any) -> Any:
-    """Of gradients: a dense one may stand on the right, too."""
-    return self.side.add(self, other) if isinstance(other, Coo) else self.side.add(other, self)
-
-
-for _name, _kernel in {
-    "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide",
-    "mod": "remainder", "pow": "pow", "matmul": "matmul",
-}.items():  # fmt: skip
-    setattr(Coo, f"__{_name}__", _symbol(_kernel))
-    setattr(Coo, f"__r{_name}__", _symbol(_kernel, reverse=True))
-for _name in ("__add__", "__radd__"):
-    setattr(Coo, _name, _plus)
-for _name, _kernel in {
-    "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal", "ne": "not_equal",
-}.items():  # fmt: skip
-    setattr(Coo, f"__{_name}__", _symbol(_kernel))
-for _name, _kernel in {"neg": "negative", "invert": "bitwise_invert", "abs": "abs"}.items():
-    setattr(Coo, f"__{_name}__", _unary_symbol(_kernel))
-Coo.__hash__ = object.__hash__  # type: ignore[method-assign]  # equality is elementwise, as a Tensor's

@@ -10,7 +10,7 @@ from typing import Any
 
 from retrograd.ops.declare import Array, Op, op, op_of
 from retrograd.sparse.conversion import on_tensors
-from retrograd.sparse.table import FORMS, ON_VALUES, no_kernel
+from retrograd.sparse.table import COMPRESSED_FORMS, FORMS, ON_VALUES, no_kernel
 
 _AS_THEY_ARE = """
     add sub mul true_divide _div_rounded floor_divide neg _to_copy _clone _clone_contiguous _conj_physical
@@ -25,6 +25,14 @@ _KEEP_ZEROS = """
 for _name in (*_AS_THEY_ARE, *_KEEP_ZEROS):
     FORMS[_name] = Op.registry[_name]
 ON_VALUES.update(_KEEP_ZEROS)
+COMPRESSED_FORMS.update(name for name in _KEEP_ZEROS if name != "nan_to_num")
+COMPRESSED_FORMS.update(
+    """
+    add mul neg _to_copy _clone _clone_contiguous _conj_physical _sum_all _sum _mm _mv _addmm copy zero relu tanh log1p
+    _to_dense _values_of _sparse_mask _sparse_mask_projection _csr_to_coo _sparse_sampled_addmm
+    _sparse_addmm _sparse_sparse_matmul _sparse_compressed_tensor
+    """.split()
+)
 
 
 def _pow_gradient(K: Any, g: Any, self: Any, exponent: Any) -> Any:
@@ -50,10 +58,10 @@ def _refused(name: str) -> Any:
 
 
 def _kept_where_positive(g: Any, result: Any) -> Any:
-    from retrograd.sparse.construction import coo_tensor
+    from retrograd.sparse.construction import with_values
 
-    array = result._array
-    return g * coo_tensor(array.indices, (array.values > 0).to(array.values.dtype), array.shape, array.coalesced)
+    values = result._array.values
+    return g * with_values(result, (values > 0).to(values.dtype))
 
 
 @op(name="_sparse_relu", node="ReluBackward0", promote="common", vjp={
@@ -72,11 +80,11 @@ def _tanh(K: Any, self: Array) -> Array:
 
 def _over_one_plus(g: Any, self: Any) -> Any:
     """``g / (1 + self)``, where `g` is stored."""
-    from retrograd.sparse.construction import coo_tensor
+    from retrograd.sparse.construction import with_values
     from retrograd.sparse.conversion import masked_as, values_of
 
     stored = values_of(masked_as(self, g)) + 1
-    return coo_tensor(g._array.indices, values_of(g) / stored, g.shape, g._array.coalesced)
+    return with_values(g, values_of(g) / stored)
 
 
 @op(name="_sparse_log1p", node="Log1PBackward0", promote="float", vjp={

@@ -9,12 +9,16 @@ from typing import Any
 from retrograd.ops.arrange import cat, stack as stacked
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.declare import publics
+from retrograd.sparse.compressed import Compressed
 from retrograd.sparse.coo import Coo, flat_keys, unflattened
 from retrograd.sparse.merging import intersection, merged
 from retrograd.sparse.table import as_tensor, coo_of, kernel
 from retrograd.tensor import Tensor, wrap_array
 
-__all__ = ["broadcast_coo", "dense_values", "empty_coo", "mask_of", "projected", "summed"]
+__all__ = [
+    "add_to_dense", "broadcast_coo", "dense_values", "empty_coo", "mask_of", "multiply_matrices", "on_values",
+    "projected", "summed",
+]  # fmt: skip
 
 Shape = tuple[int, ...]
 
@@ -28,8 +32,10 @@ def empty_coo(side: Any, shape: Sequence[int], native: Any, sparse_dim: int | No
     return Coo(side, indices, values, tuple(shape), True)
 
 
-def dense_values(array: Coo) -> Tensor:
+def dense_values(array: Coo | Compressed) -> Tensor:
     """All elements, those that are not stored as zeros."""
+    if isinstance(array, Compressed):
+        array = array.coordinates()
     sizes = array.shape[: array.sparse_dim]
     flat = array.values.new_zeros((prod(sizes), *array.shape[array.sparse_dim :]))
     keys = flat_keys(array.indices, array.shape)
@@ -40,15 +46,21 @@ def dense_values(array: Coo) -> Tensor:
     return flat.reshape(array.shape)
 
 
-def mask_of(dense: Tensor, mask: Coo) -> Coo:
+def mask_of(dense: Tensor, mask: Any) -> Any:
     """The elements of a dense tensor at the coordinates of `mask`."""
+    if isinstance(mask, Compressed):
+        return mask.with_values(mask_of(dense, mask.coordinates()).values)
     flat = dense.reshape(prod(mask.shape[: mask.sparse_dim]), *mask.shape[mask.sparse_dim :])
     values = flat.index_select(0, flat_keys(mask.indices, mask.shape))
     return Coo(mask.side, mask.indices.clone(), values, mask.shape, mask.coalesced)
 
 
-def projected(array: Coo, mask: Coo) -> Coo:
+def projected(array: Any, mask: Any) -> Any:
     """The elements of a sparse array at the coordinates of `mask`; zeros where it stores none."""
+    if isinstance(mask, Compressed):
+        return mask.with_values(projected(array, mask.coordinates()).values)
+    if isinstance(array, Compressed):
+        array = array.coordinates()
     given = array.in_order()
     wanted = flat_keys(mask.indices, mask.shape)
     if not given.nnz:
@@ -77,7 +89,7 @@ def _negative(side: Any, x: Coo) -> Coo:
 
 def _add(side: Any, a: Any, b: Any, sign: int) -> Any:
     if not isinstance(a, Coo):
-        return _dense_plus_sparse(side, as_tensor(side, a), b, sign)
+        return add_to_dense(side, as_tensor(side, a), b, sign)
     if not isinstance(b, Coo):
         raise RuntimeError("add(sparse, dense) is not supported. Use add(dense, sparse) instead.")
     if a.shape != b.shape:
@@ -92,7 +104,7 @@ def _add(side: Any, a: Any, b: Any, sign: int) -> Any:
     return merged(a, b, sign)
 
 
-def _dense_plus_sparse(side: Any, dense: Any, sparse: Coo, sign: int) -> Any:
+def add_to_dense(side: Any, dense: Any, sparse: Coo, sign: int) -> Any:
     if not isinstance(dense, Tensor):
         raise RuntimeError("add(sparse, dense) is not supported. Use add(dense, sparse) instead.")
     if tuple(dense.shape) != sparse.shape:
@@ -213,7 +225,7 @@ def _power(side: Any, a: Any, b: Any) -> Any:
     return given.with_values(given.values**exponent)
 
 
-def _on_values(name: str) -> Any:
+def on_values(name: str) -> Any:
     def rule(side: Any, x: Coo) -> Coo:
         given = x.in_order()
         return given.with_values(getattr(side.dense, name)(given.values._array))
@@ -227,7 +239,7 @@ _KEEP_ZEROS = (
 """Kernels of one operand that formulas may call."""
 
 for _name in _KEEP_ZEROS:
-    kernel(_name)(_on_values(_name))
+    kernel(_name)(on_values(_name))
 
 
 # -- types and copies ----------------------------------------------------------------------------
@@ -380,10 +392,10 @@ def _stack(side: Any, xs: Sequence[Any], axis: int) -> Coo:
 
 
 @kernel("matmul")
-def _matmul(side: Any, a: Any, b: Any) -> Any:
+def multiply_matrices(side: Any, a: Any, b: Any) -> Any:
     if not isinstance(a, Coo):
         left = side.permute_dims(b, _swapped(b.ndim))
-        made = _matmul(side, left, side.dense.permute_dims(a, _swapped(len(a.shape))))
+        made = multiply_matrices(side, left, side.dense.permute_dims(a, _swapped(len(a.shape))))
         return side.dense.permute_dims(made, _swapped(len(a.shape)))
     if isinstance(b, Coo):
         return _sparse_product(a, b)

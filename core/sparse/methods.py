@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from retrograd.layout import layout, sparse_csr, strided
+from retrograd.layout import layout, sparse_coo, sparse_csr, strided
+from retrograd.sparse.compressed import Compressed
+from retrograd.sparse.compressing import to_sparse_coo, to_sparse_csc, to_sparse_csr
 from retrograd.sparse.conversion import coalesce, sparse_mask, to_dense, to_sparse, values_of
 from retrograd.sparse.coo import Coo
 from retrograd.sparse.kernels import empty_coo
@@ -197,10 +199,37 @@ def _functions(*functions: Callable[..., Any]) -> dict[str, Any]:
     return {each.__name__: each for each in functions}
 
 
+_WORDS = {
+    "crow_indices": ("row", True, "starts"), "col_indices": ("row", True, "places"),
+    "ccol_indices": ("column", False, "starts"), "row_indices": ("column", False, "places"),
+}  # fmt: skip
+
+
+def _part(name: str) -> Callable[[Tensor], Tensor]:
+    lines, by_rows, slot = _WORDS[name]
+
+    def part(self: Tensor) -> Tensor:
+        array = self._array
+        if not isinstance(array, Compressed) or array.by_rows is not by_rows:
+            found = {strided: "Strided", sparse_coo: "Sparse", sparse_csr: "SparseCsr"}.get(self.layout, "SparseCsc")
+            raise RuntimeError(f"{name} expected sparse {lines} compressed tensor layout but got {found}")
+        held: Tensor = getattr(array, slot)
+        return held.detach()
+
+    part.__name__ = name
+    part.__qualname__ = f"Tensor.{name}"
+    part.__doc__ = f"Of a matrix in compressed {lines}s: " + (
+        f"where each {lines} begins among its elements." if slot == "starts" else "the other index of each element."
+    )
+    return part
+
+
 METHODS: dict[str, Any] = {
+    **{name: _part(name) for name in _WORDS},
     **_functions(
-        to_dense, to_sparse, coalesce, is_coalesced, indices, values, _indices, _values, _nnz, _coalesced_, sparse_dim,
-        dense_dim, sparse_mask, sparse_resize_, sparse_resize_and_clear_,
+        to_dense, to_sparse, to_sparse_coo, to_sparse_csc, to_sparse_csr, coalesce, is_coalesced, indices, values,
+        _indices, _values, _nnz, _coalesced_, sparse_dim, dense_dim, sparse_mask, sparse_resize_,
+        sparse_resize_and_clear_,
     ),
     "layout": property(_layout, doc=_layout.__doc__),
     "is_sparse_csr": property(lambda self: self.layout is sparse_csr, doc="Whether it is sparse, in rows."),

@@ -35,8 +35,7 @@ def sparse_text(tensor: Tensor) -> str:
     if tensor.dtype not in (default, default.to_complex(), int64, bool_):
         suffixes.append(f"dtype={tensor.dtype}")
     suffixes.append(f"layout={tensor.layout}")
-    text += ",\n" + " " * len(prefix) + ", ".join(suffixes[:1])
-    return _with_suffixes(text, [*suffixes[1:], *in_graph(tensor)], len(prefix))
+    return _with_suffixes(text, [*suffixes, *in_graph(tensor)], len(prefix), tensor.is_sparse)
 
 
 def _part_text(part: Tensor, indent: int) -> str:

@@ -41,7 +41,7 @@ def _spread(g: Tensor, self: Tensor, dim: tuple[int, ...]) -> Tensor:
     for each in sorted(inner):
         values = values.unsqueeze(each - count + 1)
     values = values.expand(tuple(array.values.shape))
-    return coo_tensor(array.indices.clone(), values, array.shape, array.coalesced)
+    return coo_tensor(array.indices.clone(), values, array.shape)
 
 
 def _taken(g: Tensor, indices: Tensor, rest: list[int], array: Coo) -> Tensor:

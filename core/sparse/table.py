@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 from retrograd.autograd.modes import current_mode
 from retrograd.backends.spec import Kernels
 from retrograd.ops.declare import op_of
+from retrograd.sparse.compressed import Compressed
 from retrograd.sparse.coo import Coo
 from retrograd.storage import bump
 from retrograd.tensor import Tensor, side_of, wrap_array
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from retrograd.ops.declare import Op
 
 __all__ = [
-    "FORMS", "ON_VALUES", "RULES", "SparseKernels", "as_tensor", "coo_of", "kernel", "no_kernel", "sparse_side",
-    "takes_sparse",
+    "COMPRESSED_FORMS", "COMPRESSED_RULES", "FORMS", "ON_VALUES", "RECORDS", "RULES", "SparseKernels", "as_tensor",
+    "coo_of", "kernel", "no_kernel", "sparse_side", "takes_sparse",
 ]  # fmt: skip
 
 RULES: dict[str, Callable[..., Any]] = {}
@@ -28,8 +29,18 @@ RULES: dict[str, Callable[..., Any]] = {}
 FORMS: dict[str, Op] = {}
 """The operator that runs where one of that name has a sparse operand: itself, or another of the same arguments."""
 
+COMPRESSED_RULES: dict[str, Callable[..., Any]] = {}
+"""The same for matrices in compressed rows or columns."""
+
+COMPRESSED_FORMS: set[str] = set()
+"""Those of `FORMS` that take them."""
+
 ON_VALUES: set[str] = set()
 """Operators of `FORMS` of one operand that keep zeros: they run on the stored values, once these are coalesced."""
+
+
+RECORDS = (Coo, Compressed)
+"""What sparse tensors have for arrays."""
 
 
 def kernel(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -98,7 +109,7 @@ class SparseKernels(Kernels):
 
     def as_array(self, value: Any) -> Any:
         """Arrays of either kind as they are: which side a result is on, its type says."""
-        return value if isinstance(value, Coo) else self.dense.as_array(value)
+        return value if isinstance(value, RECORDS) else self.dense.as_array(value)
 
     def to_host(self, array: Any) -> Any:
         """The elements on the host; those that are not stored are zeros."""
@@ -112,6 +123,13 @@ class SparseKernels(Kernels):
 
     empty = zeros
 
+    def alike(self, array: Any, make: Callable[[tuple[int, ...]], Any], wanted: Any) -> Any:
+        """What `make` makes, zeros or nothing in particular, in the format of another array."""
+        made = make(tuple(array.shape))
+        if not isinstance(array, Compressed):
+            return made
+        return COMPRESSED_RULES["zeros_like"](self, array).with_values(made.values)
+
     def full(self, shape: Sequence[int], value: Any, native: Any) -> Any:
         """A number, as an array of no dimension."""
         if shape == ():
@@ -120,7 +138,7 @@ class SparseKernels(Kernels):
 
     def side_for(self, array: Any, name: str) -> Any:
         """The table of what a function of that name has made, where it was to be sparse."""
-        if name in ("tensor", "new_tensor") or isinstance(array, Coo):
+        if name in ("tensor", "new_tensor") or isinstance(array, RECORDS):
             return side_of(array, self)
         raise no_kernel({"rand_like": "uniform_", "randn_like": "normal_", "randint_like": "random_"}.get(name, name))
 
@@ -133,6 +151,12 @@ class SparseKernels(Kernels):
             If there is none.
         """
         form = FORMS.get(op.name)
+        if any(isinstance(getattr(each, "_array", None), Compressed) for each in arguments):
+            if op.name in COMPRESSED_FORMS and form is not None:
+                return form
+            if op.promote is not None:
+                raise RuntimeError("unsupported tensor layout: SparseCsr")
+            raise no_kernel(_aten_name(op, arguments), "SparseCsrCPU")
         if form is None:
             raise no_kernel(_aten_name(op, arguments))
         return form
@@ -155,7 +179,7 @@ class SparseKernels(Kernels):
         RuntimeError
             If one of the two is sparse and cannot take the other.
         """
-        into, sparse = target._kernels.sparse, isinstance(result, Coo)
+        into, sparse = target._kernels.sparse, isinstance(result, RECORDS)
         if op.name == "copy" and into != inputs[1]._kernels.sparse:
             found = " and src type = ".join(each.type() for each in inputs)
             raise RuntimeError(
@@ -223,12 +247,12 @@ def as_tensor(k: Any, array: Any) -> Any:
     if isinstance(array, Tensor) or not (hasattr(array, "shape") and hasattr(array, "dtype")):
         return array
     side = side_of(array, k)
-    return wrap_array(array if isinstance(array, Coo) else side.as_array(array), side)
+    return wrap_array(array if isinstance(array, RECORDS) else side.as_array(array), side)
 
 
 def as_dense(array: Any) -> Any:
     """The raw dense array of either kind."""
-    if not isinstance(array, Coo):
+    if not isinstance(array, RECORDS):
         return array
     from retrograd.sparse.kernels import dense_values
 
@@ -246,15 +270,16 @@ def _in_memory_of(target: Coo, result: Coo) -> Coo:
 
 def _run(side: SparseKernels, name: str, *arguments: Any, **named: Any) -> Any:
     if any(map(_is_sparse, arguments)):
-        rule = RULES.get(name)
+        compressed = any(isinstance(each, Compressed) for each in arguments)
+        rule = (COMPRESSED_RULES if compressed else RULES).get(name)
         if rule is None:
-            raise no_kernel(_ATEN.get(name, name))
+            raise no_kernel(_ATEN.get(name, name), "SparseCsrCPU" if compressed else "SparseCPU")
         return rule(side, *arguments, **named)
     return getattr(side.dense, name)(*arguments, **named)
 
 
 def _is_sparse(value: Any) -> bool:
-    return isinstance(value, Coo) or (isinstance(value, (list, tuple)) and any(map(_is_sparse, value)))
+    return isinstance(value, RECORDS) or (isinstance(value, (list, tuple)) and any(map(_is_sparse, value)))
 
 
 _ATEN = {

@@ -10,6 +10,7 @@ from retrograd.autograd.modes import current_mode
 from retrograd.autograd.profiler import operator_name
 from retrograd.autograd.stale import make_view_node, view_class
 from retrograd.ops.arrange import stack
+from retrograd.sparse.compressed import Compressed
 from retrograd.sparse.coo import Coo
 from retrograd.sparse.table import kernel, no_kernel
 from retrograd.tensor import Tensor, side_of, wrap_array
@@ -34,6 +35,10 @@ def view_of(source: Tensor, name: str, steps: Sequence[Step], recorded: bool, ar
 
 
 def _applied(k: Any, step: Step, array: Any, name: str) -> Any:
+    if isinstance(array, Compressed):
+        if isinstance(step, (Permute, Slice)):
+            return step.apply(k, array)
+        raise no_kernel("as_strided", "SparseCsrCPU")
     if not isinstance(array, Coo):
         return step.apply(k.dense, array)
     if isinstance(step, Unsqueeze):
