@@ -72,7 +72,7 @@ _COPY_SLICES_PLAN_WITHOUT_TENSORS = _CopySlicesPlanWithoutTensors()
 class CopySlices(Node):
     """The node of a base that was written to through a view."""
 
-    __slots__ = ()
+    __slots__ = ("shown",)
 
     __module__ = "builtins"
     prefix = UNGENERATED
@@ -123,6 +123,7 @@ def rebase(tensor: Tensor, node: Node, by: str) -> None:
 def _copy_slices(base: Tensor, chain: Chain | None, inner: Node) -> CopySlices:
     node = CopySlices()
     node.edges = (base._edge, *inner.edges[1:])
+    node.shown = inner.shown
     node.k = base._kernels
     node.extras = None
     node.fix = None

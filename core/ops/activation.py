@@ -11,7 +11,7 @@ from typing import Any
 
 from retrograd.ops.batching import along, elementwise
 from retrograd.ops.broadcasting import sum_to
-from retrograd.ops.declare import Array, op
+from retrograd.ops.declare import Array, op, op_of
 from retrograd.ops.fused import fused
 from retrograd.ops.reducing import into
 
@@ -56,6 +56,39 @@ def _leaky_relu(K, self: Array, negative_slope: float) -> Array:
     return K.where(self > 0, self, self * negative_slope)
 
 
+@op(
+    name="_leaky_relu_",
+    node="LeakyReluBackward1",
+    vjp={
+        "self": lambda K, g, result, negative_slope: fused(_leaky_relu_backward)(
+            K, g, result, _not_negative("leakyReLu", negative_slope)
+        )
+    },
+    jvp="elementwise",
+    batch=elementwise,
+)
+def _leaky_relu_in_place(K, self: Array, negative_slope: float) -> Array:
+    """`_leaky_relu`, of which the result decides."""
+    return K.where(self > 0, self, self * negative_slope)
+
+
+def _not_negative(name: str, slope: float) -> float:
+    """A slope with which the sign of a result is that of what it was computed of."""
+    if slope < 0:
+        raise RuntimeError(
+            f"In-place {name} backward calculation is triggered with a negative slope which is not supported. This is "
+            "caused by calling in-place forward function with a negative slope, please call out-of-place version "
+            "instead." + _LEAKY_MORE * (name != "elu")
+        )
+    return slope
+
+
+_LEAKY_MORE = (
+    " File an issue at https://github.com/pytorch/pytorch if you do require supporting in-place leakRelu backward "
+    "calculation with negative slope"
+)
+
+
 def _elu_vjp(K: Any, g: Any, self: Any, alpha: float, scale: float, input_scale: float) -> Any:
     below = K.exp(_below(K, self) * input_scale) * (alpha * scale * input_scale)
     return K.where(self > 0, g * scale, g * below)
@@ -64,6 +97,12 @@ def _elu_vjp(K: Any, g: Any, self: Any, alpha: float, scale: float, input_scale:
 def _below(K: Any, x: Any) -> Any:
     """The negative part, so that `exp` of it does not overflow."""
     return K.where(x > 0, K.zeros_like(x), x)
+
+
+def _elu_of_result(K: Any, g: Any, result: Any, alpha: float, scale: float, input_scale: float) -> Any:
+    _not_negative("elu", alpha)
+    below = (result + alpha * scale) * input_scale
+    return K.where(result > 0, g * scale, g * below)
 
 
 @op(name="_elu", node="EluBackward0", vjp={"self": _elu_vjp}, jvp="elementwise", batch=elementwise)
@@ -81,6 +120,24 @@ def _elu(K, self: Array, alpha: float, scale: float, input_scale: float) -> Arra
 )
 def _celu(K, self: Array, alpha: float) -> Array:
     """``x`` where positive, else ``alpha * (exp(x / alpha) - 1)``."""
+    return K.where(self > 0, self, K.expm1(_below(K, self) * (1.0 / alpha)) * alpha)
+
+
+@op(name="_elu_", node="EluBackward1", vjp={"self": _elu_of_result}, jvp="elementwise", batch=elementwise)
+def _elu_in_place(K, self: Array, alpha: float, scale: float, input_scale: float) -> Array:
+    """`_elu`, of which the result decides."""
+    return K.where(self > 0, self * scale, K.expm1(_below(K, self) * input_scale) * (alpha * scale))
+
+
+@op(
+    name="_celu_",
+    node="CeluBackward1",
+    vjp={"self": lambda K, g, result, alpha: _elu_of_result(K, g, result, alpha, 1.0, 1.0 / alpha)},
+    jvp="elementwise",
+    batch=elementwise,
+)
+def _celu_in_place(K, self: Array, alpha: float) -> Array:
+    """`_celu`, of which the result decides."""
     return K.where(self > 0, self, K.expm1(_below(K, self) * (1.0 / alpha)) * alpha)
 
 
@@ -246,6 +303,18 @@ def _threshold(K, self: Array, threshold: float, value: float) -> Array:
     return K.where(self <= threshold, K.full((), value, self.dtype), self)
 
 
+@op(
+    name="_threshold_",
+    node="ThresholdBackward1",
+    vjp={"self": lambda K, g, self, threshold: K.where(self <= threshold, K.zeros_like(g), g)},
+    jvp="elementwise",
+    batch=elementwise,
+)
+def _threshold_in_place(K, self: Array, threshold: float, value: float) -> Array:
+    """`_threshold`."""
+    return K.where(self <= threshold, K.full((), value, self.dtype), self)
+
+
 def _halves(K: Any, x: Any, dim: int) -> tuple[Any, Any]:
     half = x.shape[dim] // 2
     before = (slice(None),) * dim
@@ -286,13 +355,63 @@ def _prelu(K, self: Array, weight: Array) -> Array:
     return K.where(self > 0, self, self * weight)
 
 
+def _rrelu_vjp(K: Any, g: Any, sign: Any, noise: Any, self_shape: Any) -> Any:
+    return sum_to(K, K.where(sign > 0, g, g * noise), self_shape)
+
+
+_OF_RRELU: Any = {"jvp": "elementwise", "batch": elementwise, "kept": ("lower", "upper", "training")}
+
+
 @op(
     name="_rrelu",
     node="RreluWithNoiseBackward0",
-    vjp={"self": lambda K, g, self, noise, self_shape: sum_to(K, K.where(self > 0, g, g * noise), self_shape)},
-    jvp="elementwise",
-    batch=elementwise,
+    vjp={"self": lambda K, g, self, noise, self_shape: _rrelu_vjp(K, g, self, noise, self_shape)},
+    **_OF_RRELU,
 )
-def _rrelu(K, self: Array, noise: Array) -> Array:
+def _rrelu(K, self: Array, noise: Array, lower: float, upper: float, training: bool) -> Array:
     """``x`` where positive, else ``noise * x``."""
     return K.where(self > 0, self, self * noise)
+
+
+@op(
+    name="_rrelu_",
+    node="RreluWithNoiseBackward1",
+    vjp={"self": lambda K, g, result, noise, self_shape: _rrelu_vjp(K, g, result, noise, self_shape)},
+    **_OF_RRELU,
+)
+def _rrelu_in_place(K, self: Array, noise: Array, lower: float, upper: float, training: bool) -> Array:
+    """`_rrelu`, of which the result decides."""
+    return K.where(self > 0, self, self * noise)
+
+
+@op(
+    name="_rrelu_fixed",
+    node="RreluWithNoiseBackward0",
+    vjp={"self": lambda K, g, self, lower, upper: fused(_leaky_relu_backward)(K, g, self, (lower + upper) / 2)},
+    **_OF_RRELU,
+)
+def _rrelu_fixed(K, self: Array, lower: float, upper: float, training: bool) -> Array:
+    """`_rrelu` outside of training: all slopes are their mean."""
+    return K.where(self > 0, self, self * ((lower + upper) / 2))
+
+
+@op(
+    name="_rrelu_fixed_",
+    node="RreluWithNoiseBackward1",
+    vjp={
+        "self": lambda K, g, result, lower, upper: fused(_leaky_relu_backward)(
+            K, g, result, _not_negative("leakyReLu", (lower + upper) / 2)
+        )
+    },
+    **_OF_RRELU,
+)
+def _rrelu_fixed_in_place(K, self: Array, lower: float, upper: float, training: bool) -> Array:
+    """`_rrelu_fixed`, of which the result decides."""
+    return K.where(self > 0, self, self * ((lower + upper) / 2))
+
+
+for _plain, _written in (
+    (_leaky_relu, _leaky_relu_in_place), (_elu, _elu_in_place), (_celu, _celu_in_place),
+    (_threshold, _threshold_in_place), (_rrelu, _rrelu_in_place), (_rrelu_fixed, _rrelu_fixed_in_place),
+):  # fmt: skip
+    op_of(_plain).written = op_of(_written)

@@ -16,6 +16,7 @@ from retrograd.ops.arrange import cat
 from retrograd.ops.declare import publics
 from retrograd.ops.dense import DENSE
 from retrograd.ops.factories import empty, zeros
+from retrograd.ops.inplace import written_over
 from retrograd.tensor import Tensor
 
 __all__ = ["ATTRIBUTES"]
@@ -166,9 +167,7 @@ def lu(self: Tensor, pivot: bool = True, get_infos: bool = False) -> tuple[Tenso
     return tuple(publics["lu"](self, pivot, get_infos))
 
 
-def mvlgamma_(self: Tensor, p: int) -> Tensor:
-    """In-place version of `mvlgamma`."""
-    return self.copy_(publics["mvlgamma"](self, p))
+mvlgamma_ = written_over("mvlgamma_", lambda self, p: publics["mvlgamma"](self, p))
 
 
 def polygamma(self: Tensor, n: int) -> Tensor:
@@ -176,9 +175,7 @@ def polygamma(self: Tensor, n: int) -> Tensor:
     return publics["polygamma"](n, self)
 
 
-def polygamma_(self: Tensor, n: int) -> Tensor:
-    """In-place version of `polygamma`."""
-    return self.copy_(polygamma(self, n))
+polygamma_ = written_over("polygamma_", polygamma)
 
 
 # -- sequences -----------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any, ClassVar, Literal
 
 from retrograd.autograd.node import UNGENERATED, Node
@@ -53,7 +54,7 @@ from retrograd.ops import batching
 from retrograd.ops.decompositions import derived
 from retrograd.ops.plan import Plan
 
-__all__ = ["Array", "Formulas", "Op", "Raw", "alias", "composite", "op", "op_of", "publics"]
+__all__ = ["Array", "Formulas", "Op", "Raw", "alias", "composite", "name_written", "op", "op_of", "publics"]
 
 Array = Any
 """Annotates an operator's differentiable inputs: an array of the backend, or a Tensor in graph mode."""
@@ -100,6 +101,8 @@ class Op:
         PyTorch's name of the operator, after that of the node: `mean`, also of `mean_all`.
     written_name
         That of the variant in place.
+    written
+        The operator of the variant in place: itself, or one of the same arguments with other formulas.
     promote
         `"common"`: inputs are brought to one type. `"float"`: to a floating-point one. None: they
         are used as they are.
@@ -116,6 +119,7 @@ class Op:
     makes_sparse = False  # of dense tensors, too: `retrograd.sparse`
     compiles = True  # whether its formulas give arrays alone, so that a backend may compile them
     public: Callable[..., Any]
+    written: Op
     cast: ClassVar[Callable[..., Any]]  # set by retrograd.ops.elementwise: promotion as an operator
 
     def __init__(
@@ -174,6 +178,7 @@ class Op:
         self.written_name = f"{self.shown_name if self.name.startswith('_') else self.name}_"
         if "*" not in self.vjp and not all(name in self.vjp for name in self.inputs):
             self.node_class.shown = tuple(i for i, name in enumerate(self.inputs) if name in self.vjp)
+        self.written = self
         self.plans = _PlanTable(self, None)
         self._by_table: dict[Any, _PlanTable] = {}
         self._forwards: dict[Any, Callable[..., Any]] = {}
@@ -419,6 +424,15 @@ def op(
 def op_of(function: Any) -> Op:
     """The declaration behind an operator's public function."""
     return function.__wrapped_op__
+
+
+def name_written(function: Any, node: str) -> None:
+    """Let the variant in place of an operator have a node of another name."""
+    declared = op_of(function)
+    written = declared.written = copy(declared)
+    written.node_class = _node_class(node, declared.outputs, declared.outputs)
+    written.plans, written._by_table, written._forwards = _PlanTable(written, None), {}, {}
+    written.written = written
 
 
 publics: dict[str, Callable[..., Any]] = {}

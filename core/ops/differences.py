@@ -14,8 +14,9 @@ from retrograd.ops.broadcasting import broadcast_shapes, sum_to
 from retrograd.ops.checks import is_half, not_implemented
 from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.factories import ones_like, zeros_like
+from retrograd.ops.grouped import one_node
 from retrograd.ops.indexing import where
-from retrograd.ops.inplace import copy_
+from retrograd.ops.inplace import written_over
 from retrograd.ops.linalg import bmm, factors, refuse_bool
 from retrograd.ops.old_order import call_in_old_order
 from retrograd.ops.shape import expand, narrow, reshape, unsqueeze
@@ -139,6 +140,11 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     >>> retrograd.dist(retrograd.tensor([3.0, 4.0]), retrograd.zeros(2))
     tensor(5.)
     """
+    return _dist(input, other, p)
+
+
+@one_node("DistBackward0", "input", "other", saves="other p result=result0 self=input")
+def _dist(input: Tensor, other: Tensor, p: float) -> Tensor:
     return (input - other).norm(p)
 
 
@@ -229,11 +235,16 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
         raise RuntimeError(f"expected scalar type {x1.dtype.type_name} but found {x2.dtype.type_name}")
     if p < 0:
         raise RuntimeError("cdist only supports non-negative p values")
-    if p == 2 and max(x1.shape[-2], x2.shape[-2]) > _MM_MODES[compute_mode]:
+    if p == 2 and max(x1.shape[-2], x2.shape[-2]) > _MM_MODES[compute_mode] and x1.numel() and x2.numel():
         lead = broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
         return _euclidean_dist(expand(x1, *lead, *x1.shape[-2:]), expand(x2, *lead, *x2.shape[-2:]))
     if is_half(x1.dtype):
         raise not_implemented("cdist", x1.dtype)
+    return _cdist(x1, x2, float(p))
+
+
+@one_node("CdistBackward0", "x1", "x2", saves="p result=result0 x1 x2")
+def _cdist(x1: Tensor, x2: Tensor, p: float) -> Tensor:
     return row_norms(unsqueeze(x1, -2) - unsqueeze(x2, -3), p)
 
 
@@ -496,15 +507,14 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
         raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm:g}")
     if input.ndim < 2:
         raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.ndim} dimensions")
-    norms = input.norm(p, [i for i in range(input.ndim) if i != at], keepdim=True)
+    return _renorm(input, p, at, maxnorm)
+
+
+@one_node("RenormBackward0", "input", saves="dim maxnorm p self=input")
+def _renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
+    norms = input.norm(p, [i for i in range(input.ndim) if i != dim], keepdim=True)
     return input * where(norms > maxnorm, maxnorm / (norms + 1e-7), ones_like(norms))
 
 
-def addbmm_(self: Tensor, batch1: Tensor, batch2: Tensor, *old: Any, beta: Any = 1, alpha: Any = 1) -> Tensor:
-    """In-place version of `addbmm`."""
-    return copy_(self, addbmm(self, batch1, batch2, *old, beta=beta, alpha=alpha))
-
-
-def renorm_(self: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
-    """In-place version of `renorm`."""
-    return copy_(self, renorm(self, p, dim, maxnorm))
+addbmm_ = written_over("addbmm_", addbmm)
+renorm_ = written_over("renorm_", renorm)

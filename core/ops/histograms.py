@@ -15,6 +15,7 @@ from retrograd.ops.checks import is_number
 from retrograd.ops.counting import searchsorted
 from retrograd.ops.declare import composite, publics
 from retrograd.ops.factories import full, linspace, ones, zeros
+from retrograd.ops.grouped import one_node
 from retrograd.ops.indexing import gather, nonzero
 from retrograd.ops.reducing import reduction
 from retrograd.ops.selection import _check_quantile, sort
@@ -211,6 +212,11 @@ def frexp(input: Tensor) -> Any:
     """
     if not input.is_floating_point():
         raise RuntimeError("torch.frexp() only supports floating-point dtypes")
+    return return_types.frexp(*_parts(input))
+
+
+@one_node("FrexpBackward0", "input", outputs=(0,), saves="exponent=result1")
+def _parts(input: Tensor) -> tuple[Tensor, Tensor]:
     with no_grad():
         size = input.detach().abs()
         ordinary = size.isfinite() & (size > 0)
@@ -220,7 +226,7 @@ def frexp(input: Tensor) -> Any:
         exponent = exponent.masked_fill(~ordinary, 0.0)
         half = (exponent / 2).floor()  # of a number near zero, one factor might overflow
         factors = [(-each).exp2().to(input.dtype) for each in (half, exponent - half)]
-    return return_types.frexp(input * factors[0] * factors[1], exponent.to(int32))
+    return input * factors[0] * factors[1], exponent.to(int32)
 
 
 @composite

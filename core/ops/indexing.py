@@ -16,6 +16,7 @@ from retrograd.ops.checks import extremes
 from retrograd.ops.declare import Array, Raw, composite, op, op_of, publics
 from retrograd.ops.dispatch import number_as, result_type
 from retrograd.ops.factories import zeros_like
+from retrograd.ops.grouped import one_node
 from retrograd.ops.inplace import check_broadcast
 from retrograd.ops.options import checked_number
 from retrograd.ops.reducing import deliver
@@ -115,7 +116,28 @@ def _written_places(input: Tensor, at: int, index: Tensor) -> Tensor:
 def of_scalar(function: Any, input: Tensor, dim: int, index: Tensor, *rest: Any, **options: Any) -> Tensor:
     """What a function that writes at `index` gives for tensors without dimensions, which count as having one."""
     wrap_dim(dim, 0)
+    if rest and isinstance(rest[0], Tensor):
+        return _of_scalar_with(input, rest[0], function, index, rest[1:], options)
+    return _of_scalar(input, function, index, rest, options)
+
+
+def _name_within(made: Tensor) -> str:
+    """That of the node of the function, of which a view without dimensions is the result."""
+    assert made._edge is not None
+    edge = made._edge[0].edges[0]
+    assert edge is not None
+    return edge[0].name()
+
+
+@one_node(_name_within, "input")
+def _of_scalar(input: Tensor, function: Any, index: Tensor, rest: Any, options: Any) -> Tensor:
     return reshape(function(reshape(input, 1), 0, reshape(index, -1), *map(_as_vector, rest), **options), ())
+
+
+@one_node(_name_within, "input", "source")
+def _of_scalar_with(input: Tensor, source: Tensor, function: Any, index: Tensor, rest: Any, options: Any) -> Tensor:
+    source, index = _as_vector(source), reshape(index, -1)
+    return reshape(function(reshape(input, 1), 0, index, source, *rest, **options), ())
 
 
 def _as_vector(value: Any) -> Any:
@@ -643,7 +665,12 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     count = int(mask.sum().item())
     if source.numel() < count:
         raise RuntimeError("masked_scatter: expected self and source to have same dtypes and enough elements")
-    copy = expand(input, shape).clone()
+    return _scattered(input if tuple(input.shape) == shape else expand(input, shape), mask, source, count)
+
+
+@one_node("MaskedScatterBackward0", "input", "source", saves="mask source_sym_sizes")
+def _scattered(input: Tensor, mask: Tensor, source: Tensor, count: int) -> Tensor:
+    copy = input.clone()
     setitem(copy, mask, reshape(source, -1)[:count])
     return copy
 

@@ -35,7 +35,9 @@ from retrograd.overrides import _disabled_torch_function_impl
 from retrograd.storage import overwrite, refuse_overlap, sign, write
 from retrograd.tensor import Tensor, own_edge, side_of, wrap_array
 
-__all__ = ["Target", "call_inplace", "call_out", "check_broadcast", "in_place_of", "in_place_of_composite"]
+__all__ = [
+    "Target", "call_inplace", "call_out", "check_broadcast", "in_place_of", "in_place_of_composite", "written_over",
+]  # fmt: skip
 
 
 def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
@@ -53,6 +55,7 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
     if mode.profiler is not None:
         name = operator_name(op.node_class.__name__) + "_"
         return mode.profiler.call(name, call_inplace, op, target, *rest)
+    op = op.written
     if op.numbers:
         rest = dispatch.with_numbers(op, op.written_name, (target, *rest))[1:]
     if births:
@@ -219,6 +222,25 @@ def in_place_of_composite(name: str, function: Callable[..., Any], ordinary: Op 
         return self
 
     return _named(in_place, name + "_", f"In-place version of `{name}`.")
+
+
+def written_over(name: str, function: Callable[..., Any]) -> Callable[..., Tensor]:
+    """The in-place variant of a function that computes anew: its node is that of the result."""
+
+    def in_place(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        mode = current_mode()
+        check_writable(self, mode, mode.grad and self.requires_grad)
+        if not mode.grad or mode.dual or self._kernels.level:
+            return copy_(self, function(self, *args, **kwargs))
+        result = function(_kept(self._kernels, self._array, self), *args, **kwargs)
+        if result._edge is None or result.shape != self.shape or result.dtype is not self.dtype:
+            return copy_(self, result)
+        check_writable(self, mode, True)
+        write(self, result._array)
+        rebase(self, result._edge[0], name)
+        return self
+
+    return _named(in_place, name, f"In-place version of `{name.removesuffix('_')}`.")
 
 
 def _named(function: Callable[..., Any], name: str, doc: str) -> Callable[..., Any]:

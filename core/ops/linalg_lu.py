@@ -10,6 +10,7 @@ from retrograd.ops import return_types
 from retrograd.ops.creation import tensor
 from retrograd.ops.factories import eye
 from retrograd.ops.factorizations import _linalg_lu
+from retrograd.ops.grouped import one_node
 from retrograd.ops.linalg_checks import implemented, of_linalg, zero_pivots
 from retrograd.tensor import Tensor
 
@@ -98,9 +99,14 @@ def lu(A: Tensor, *, pivot: bool = True) -> Any:
     tensor([[1., 2.],
             [2., 2.]])
     """
+    return return_types.linalg_lu(*_lu(A, pivot))
+
+
+@one_node("LinalgLuBackward0", "A", outputs=(1, 2), saves="L=result1 P=result0 U=result2 pivot")
+def _lu(A: Tensor, pivot: bool) -> tuple[Tensor, Tensor, Tensor]:
     packed, _, order = _factors("linalg.lu", A, pivot)
     n, m = A.shape[-2:]
     least = min(n, m)
     one = eye(n, dtype=A.dtype, device=A.device)
     low = packed[..., :, :least].tril(-1) + one[:, :least]
-    return return_types.linalg_lu(one[order].mT, low, packed[..., :least, :].triu())
+    return one[order].mT.clone(), low, packed[..., :least, :].triu()

@@ -13,6 +13,7 @@ from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.creation import empty, tensor
 from retrograd.ops.declare import publics
 from retrograd.ops.factories import eye
+from retrograd.ops.grouped import one_node
 from retrograd.ops.indexing import gather
 from retrograd.ops.linalg_checks import of_linalg
 from retrograd.ops.linalg_lu import lu_factor, lu_factor_ex
@@ -90,8 +91,17 @@ def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoin
     tensor([[1., 1.]])
     """
     _check(LU, pivots, B, left)
+    return _solve_by_factors(LU, pivots, B, left, adjoint)
+
+
+@one_node("LinalgLuSolveBackward0", "LU", "B", saves="LU adjoint left pivots result=result0")
+def _solve_by_factors(LU: Tensor, pivots: Tensor, B: Tensor, left: bool, adjoint: bool) -> Tensor:
     if not left:
-        return lu_solve(LU, pivots, B.mH, adjoint=not adjoint).mH
+        return _from_left(LU, pivots, B.mH, not adjoint).mH
+    return _from_left(LU, pivots, B, adjoint)
+
+
+def _from_left(LU: Tensor, pivots: Tensor, B: Tensor, adjoint: bool) -> Tensor:
     lead = broadcast_shapes(tuple(LU.shape[:-2]), tuple(B.shape[:-2]))
     n = LU.shape[-1]
     factors, right = expand(LU, (*lead, n, n)), expand(B, (*lead, *B.shape[-2:]))
@@ -157,17 +167,22 @@ def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpa
             "torch.lu_unpack: LU_pivots is expected to be a contiguous tensor of retrograd.int32 dtype.\n"
             "Note: this function is intended to be used with the output produced by torch.linalg.lu_factor"
         )
+    return return_types.lu_unpack(*_unpacked(LU_data, LU_pivots, unpack_data, unpack_pivots))
+
+
+@one_node("LuUnpackBackward0", "LU_data", outputs=(1, 2))
+def _unpacked(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool, unpack_pivots: bool) -> tuple[Tensor, ...]:
     rows, columns = LU_data.shape[-2:]
     least = min(rows, columns)
     options: Any = {"dtype": LU_data.dtype, "device": LU_data.device}
     P, L, U = (empty(0, **options) for _ in range(3))
     one = eye(rows, **options)
     if unpack_pivots:
-        P = one[_order(LU_pivots, rows)].mT
+        P = one[_order(LU_pivots, rows)].mT.clone()
     if unpack_data:
         L = LU_data[..., :, :least].tril(-1) + one[:, :least]
         U = LU_data[..., :least, :].triu()
-    return return_types.lu_unpack(P, L, U)
+    return P, L, U
 
 
 publics["lu"] = _lu

@@ -10,6 +10,7 @@ from retrograd.ops.batching import each_leading, leading
 from retrograd.ops.declare import Array, composite, op, publics
 from retrograd.ops.factorizations import _cholesky, _h, _linalg_slogdet, _triangle
 from retrograd.ops.graph import G
+from retrograd.ops.grouped import one_node
 from retrograd.ops.linalg_checks import check_floating, check_square, implemented
 from retrograd.ops.linalg_solving import equally_many, factorized
 from retrograd.tensor import Tensor
@@ -89,7 +90,12 @@ def cholesky(input: Tensor, upper: bool = False) -> Tensor:
     """
     check_square("cholesky", input)
     implemented("cholesky_cpu", input)
-    return factorized("cholesky", input, upper, _cholesky)
+    return factorized("cholesky", input, upper, (_cholesky, _upper_cholesky))
+
+
+@one_node("CholeskyBackward0", "A", saves="result=result0 upper")
+def _upper_cholesky(A: Tensor, upper: bool = True) -> Tensor:
+    return _cholesky(A.mH).mH
 
 
 def _check_equation(name: str, b: Tensor, A: Tensor) -> None:

@@ -24,6 +24,7 @@ from retrograd.ops.factorizations import (
     _linalg_solve,
     _linalg_solve_triangular,
 )
+from retrograd.ops.grouped import one_node
 from retrograd.ops.linalg import matmul
 from retrograd.ops.linalg_checks import (
     check_floating,
@@ -157,12 +158,18 @@ def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = N
         check_square("linalg.pinv", A)
     low, ratio = tolerance(A, atol, rcond if rtol is None else rtol)
     if not A.numel():
-        return A.mT.conj().clone()
+        return _pinv_of_nothing(A)
     if isinstance(low, Tensor) or isinstance(ratio, Tensor):
         return _pinv_each(A, low, ratio)
     return _linalg_pinv(A, low, ratio, hermitian)
 
 
+@one_node("LinalgPinvBackward0", "A", saves="result=result0 self=A")
+def _pinv_of_nothing(A: Tensor) -> Tensor:
+    return A.mT.conj().clone()
+
+
+@one_node("LinalgPinvBackward0", "A", saves="result=result0 self=A")
 def _pinv_each(A: Tensor, low: Any, ratio: Any) -> Tensor:
     """With a tolerance for each matrix."""
     u, s, vh = svd(A, full_matrices=False)
@@ -249,8 +256,17 @@ def _solved(name: str, A: Tensor, B: Tensor, left: bool) -> tuple[Tensor, Tensor
     _check_solvable(name, A, right, left)
     implemented("lu_cpu", A)
     first, second = equally_many(A, right)
+    if left and first is A and second is B:
+        return _linalg_solve(A, B), A, B
+    return _solved_otherwise(A, B, left, is_vector), first, second
+
+
+@one_node("LinalgSolveExBackward0", "A", "B", saves="A left result=result0")
+def _solved_otherwise(A: Tensor, B: Tensor, left: bool, is_vector: bool) -> Tensor:
+    """From the right, of vectors, or of stacks that are to be expanded."""
+    first, second = equally_many(A, unsqueeze(B, -1) if is_vector else B)
     found = _linalg_solve(first, second) if left else _linalg_solve(first.mT, second.mT).mT
-    return (squeeze(found, -1) if is_vector else found), first, second
+    return squeeze(found, -1) if is_vector else found
 
 
 @of_linalg
@@ -318,7 +334,12 @@ def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, un
     first, second = equally_many(A, B)
     if left:
         return _linalg_solve_triangular(first, second, upper, unitriangular)
-    return _linalg_solve_triangular(first.mT, second.mT, not upper, unitriangular).mT
+    return _solved_from_right(first, second, upper, unitriangular)
+
+
+@one_node("LinalgSolveTriangularBackward0", "A", "B", saves="left result=result0 self=A unitriangular upper")
+def _solved_from_right(A: Tensor, B: Tensor, upper: bool, unitriangular: bool, left: bool = False) -> Tensor:
+    return _linalg_solve_triangular(A.mT, B.mT, not upper, unitriangular).mT
 
 
 _DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
@@ -372,28 +393,37 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     driver = driver or "gelsy"
     right = _check_lstsq(A, B, driver)
     implemented("linalg_lstsq_cpu", A)
-    first, second = equally_many(A, right)
     n, m = A.shape[-2:]
-    if n >= m:
+    with no_grad():
+        values = svdvals(A)
+        limit = finfo(A.dtype).eps * max(n, m) if rcond is None else rcond
+        rank = (values > limit * values[..., :1]).sum(-1)
+    overdetermined = n > m and driver != "gelsy" and bool((bare(rank) == m).all())
+    found, residuals = _least_squares(A, B, right is not B, overdetermined)
+    nothing = tensor([], dtype=int64, device=A.device)
+    return return_types.linalg_lstsq(
+        found,
+        residuals,
+        nothing if driver == "gels" else rank,
+        values if driver in ("gelsd", "gelss") else values.reshape(-1)[:0],
+    )
+
+
+@one_node("LinalgLstsqBackward0", "A", "B", saves="b=B self=A solution=result0")
+def _least_squares(A: Tensor, B: Tensor, is_vector: bool, overdetermined: bool) -> tuple[Tensor, Tensor]:
+    """The solutions and, if asked for, the squares of what remains."""
+    first, second = equally_many(A, unsqueeze(B, -1) if is_vector else B)
+    if A.shape[-2] >= A.shape[-1]:
         q, r = qr(first)
         found = _linalg_solve_triangular(r, matmul(q.mH, second), True, False)
     else:
         q, r = qr(first.mH)
         found = matmul(q, _linalg_solve_triangular(r.mH, second, False, False))
-    with no_grad():
-        values = svdvals(A)
-        limit = finfo(A.dtype).eps * max(n, m) if rcond is None else rcond
-        rank = (values > limit * values[..., :1]).sum(-1)
-    residuals = values[:0] if values.ndim == 1 else values.reshape(-1)[:0]
-    if n > m and driver != "gelsy" and bool((bare(rank) == m).all()):
-        residuals = (matmul(first, found) - second).abs().square().sum(-2)
-    nothing = tensor([], dtype=int64, device=A.device)
-    return return_types.linalg_lstsq(
-        squeeze(found, -1) if right is not B else found,
-        residuals,
-        nothing if driver == "gels" else rank,
-        values if driver in ("gelsd", "gelss") else values.reshape(-1)[:0],
-    )
+    if overdetermined:
+        left = (matmul(first, found) - second).abs().square().sum(-2)
+    else:
+        left = zeros((0,), dtype=A.dtype.to_real(), device=A.device)
+    return squeeze(found, -1) if is_vector else found, left
 
 
 def _product(shape: Any) -> int:
@@ -538,16 +568,25 @@ def _minors(factors: Tensor, A: Tensor) -> list[int]:
     return found
 
 
-def factorized(name: str, A: Tensor, upper: bool, factorize: Callable[[Tensor], Tensor] = _linalg_cholesky) -> Tensor:
+Factorize = Callable[[Tensor], Tensor]
+
+
+def factorized(name: str, A: Tensor, upper: bool, kinds: tuple[Factorize, Factorize] | None = None) -> Tensor:
     """The Cholesky factor, or the error for the first matrix that has none."""
     check_square(name, A)
     check_floating(name, A)
     implemented("cholesky_cpu", A)
-    source = A.mH if upper else A
-    found = factorize(source)
+    lower, adjoint = kinds or (_linalg_cholesky, _upper)
+    found = adjoint(A) if upper else lower(A)
     if not is_finite(found):
-        raise_for_element(name, A, _minors(found, source), _INDEFINITE)
-    return found.mH if upper else found
+        below = found.mH if upper else found
+        raise_for_element(name, A, _minors(below, A.mH if upper else A), _INDEFINITE)
+    return found
+
+
+@one_node("LinalgCholeskyExBackward0", "A", saves="L=result0 upper")
+def _upper(A: Tensor, upper: bool = True) -> Tensor:
+    return _linalg_cholesky(A.mH).mH
 
 
 @of_linalg
@@ -602,9 +641,9 @@ def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -
     check_square("linalg.cholesky", A)
     check_floating("linalg.cholesky", A)
     implemented("cholesky_cpu", A)
-    source = A.mH if upper else A
-    found = _linalg_cholesky(source)
-    return return_types.linalg_cholesky_ex(found.mH if upper else found, _infos(A, _minors(found, source)))
+    found = _upper(A) if upper else _linalg_cholesky(A)
+    minors = _minors(found.mH, A.mH) if upper else _minors(found, A)
+    return return_types.linalg_cholesky_ex(found, _infos(A, minors))
 
 
 # -- functions of a matrix -----------------------------------------------------------------------

@@ -25,7 +25,7 @@ from retrograd.ops import (
     subscript,
 )
 from retrograd.ops.declare import op_of, publics
-from retrograd.ops.inplace import in_place_of, in_place_of_composite
+from retrograd.ops.inplace import in_place_of, in_place_of_composite, written_over
 from retrograd.ops.specialise import public_function
 from retrograd.read_only import seal
 from retrograd.tensor import Tensor
@@ -51,7 +51,7 @@ _IN_PLACE = {
 
 _WITH_IN_PLACE_VARIANT = """
     clamp clamp_max clamp_min clip div divide true_divide floor_divide pow remainder round masked_fill
-    masked_scatter scatter scatter_add scatter_reduce index_reduce put index_add index_fill index_copy tril triu
+    scatter scatter_add scatter_reduce index_reduce put index_add index_fill index_copy tril triu
     addmm addmv addr baddbmm cumsum cumprod float_power lerp addcmul addcdiv nan_to_num eq ne lt le gt ge
     logical_and logical_or logical_xor logical_not logit bitwise_and bitwise_or bitwise_xor bitwise_not
     bitwise_left_shift bitwise_right_shift arctan2 fmod copysign xlogy square
@@ -124,6 +124,7 @@ def attach() -> None:
         setattr(Tensor, name, getattr(inplace, name))
     Tensor.set_ = memory.set_  # type: ignore[attr-defined]
     Tensor.addbmm_ = differences.addbmm_  # type: ignore[attr-defined]
+    Tensor.masked_scatter_ = written_over("masked_scatter_", indexing.masked_scatter)  # type: ignore[attr-defined]
     Tensor.fill_diagonal_, Tensor.renorm_ = scattering.fill_diagonal_, differences.renorm_  # type: ignore[attr-defined]
     for name in ("squeeze_", "unsqueeze_", "transpose_", "t_", "as_strided_"):
         setattr(Tensor, name, getattr(shape_in_place, name))

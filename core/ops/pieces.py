@@ -14,6 +14,7 @@ from retrograd.ops.arrange import cat
 from retrograd.ops.broadcasting import broadcast_shapes as common_shape
 from retrograd.ops.declare import Array, composite, op
 from retrograd.ops.factories import empty, zeros
+from retrograd.ops.grouped import one_node
 from retrograd.ops.shape import chunk_sizes, narrow, reshape, split_views, tensor_split, unsqueeze
 from retrograd.size import Size
 from retrograd.storage import INFERENCE, share
@@ -160,6 +161,11 @@ def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
         from retrograd.sparse.choosing import narrow_copy as of_sparse
 
         return of_sparse(input, dim, start, length)
+    return _narrow_copy(input, dim, start, length)
+
+
+@one_node("NarrowCopyBackward0", "input", saves="dim length self_sym_sizes=input_sym_sizes start")
+def _narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     return narrow(input, dim, start, length).clone(memory_format=contiguous_format)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from retrograd.ops.plan import Plan
     from retrograd.tensor import Tensor
 
-__all__ = ["SavedTensor", "raw_saved_names", "raw_saved_value", "saved_names", "saved_value"]
+__all__ = ["SavedTensor", "presented", "raw_saved_names", "raw_saved_value", "saved_names", "saved_value"]
 
 _TABLE: Final = """
 AdaptiveAvgPool2D0: self
@@ -52,6 +52,7 @@ Cummin0: dim indices=result1 self
 Cumprod0: dim result self
 Cumsum0: dim
 DiagonalScatter0: dim1 dim2 offset/unsigned
+Diagonal0_copy: dim1 dim2 offset self_sym_sizes
 Embedding0: indices padding_idx=padding/unsigned scale_grad_by_freq=@false sparse=@false \
 weight_sym_argsize_0=weight_shape/0
 Embedding0@_embedding_as: indices padding_idx=padding/unsigned scale_grad_by_freq sparse \
@@ -65,6 +66,7 @@ self_sym_argsize_minus_2=self_shape/-2 stride=settings/3
 IndexAdd0: alpha dim index source source_dim=source_shape/count
 IndexCopy0: dim=places/ahead index=places/last source source_dim=source_shape/count
 IndexFill0: dim=places/ahead index=places/last
+IndexFill1: dim=places/ahead index=places/last
 Index0: indices=@indices self_sym_sizes
 IndexPut0: accumulate indices=@indices
 IndexReduce0: dim include_self reduce result self source=src
@@ -72,11 +74,13 @@ IndexSelect0: dim index self_sym_sizes
 Kthvalue0: dim indices=result1 keepdim self_sym_sizes
 LinalgCholeskyEx0: L=result upper=@false
 LinalgDet0: A=self result
+LinalgEig0: eigenvalues=result0 eigenvectors=result1
 LinalgEigh0: eigenvalues=result0 eigenvectors=result1
 LinalgInvEx0: inverse=result
 LinalgLuFactorEx0: LU=result0 pivot=@true pivots=result1/from_one
 LinalgQr0: Q=result0 R=result1 mode
 LinalgSlogdet0: A=self sign=result0
+LinalgSolveEx0: A=self left=@true result
 LinalgSolveTriangular0: left=@true result self unitriangular upper
 LinalgSvd0: S=result1 S_sym_argsize_minus_1=result1/width U=result0 Vh=result2 full_matrices=full
 LinalgVectorNorm0: dim keepdim ord result self
@@ -125,7 +129,7 @@ Rsub0: alpha
 Rsub1: alpha
 Sgn0: result self
 SliceScatter0: dim=index/ahead end=index/stop start=index/start step=index/step
-SmoothL1Loss0: beta=number reduction self target
+SmoothL1Loss0: beta=number/float reduction self target
 SoftMarginLoss0: reduction self target
 Sort0: dim indices=result1 self_sym_sizes
 Sort1: dim indices=result1 self_sym_sizes
@@ -331,6 +335,13 @@ def _reading_of_shape(plan: Plan, owner: str, what: str) -> Callable[[Node], Any
     return readings[what]
 
 
+def presented(name: str, value: Any) -> Any:
+    """An argument as PyTorch shows it under this name."""
+    if isinstance(value, str) and name == "reduction":
+        return _REDUCTIONS[value]
+    return _unsigned(given(value)) if name in _COUNTED else value
+
+
 def _presented(value: Any, shown: _Shown, node: Node) -> Any:
     """As PyTorch shows it: numbers that stand for tensors as tensors, dimensions as given and without a sign."""
     from retrograd.tensor import Tensor, wrap_array
@@ -342,13 +353,12 @@ def _presented(value: Any, shown: _Shown, node: Node) -> Any:
     if shown.part in ("array", "last"):
         return None if value is None else wrap_array(value[-1] if shown.part == "last" else value, node.k)
     if shown.part:
-        return _part(value, shown.part)
-    if isinstance(value, str) and shown.name == "reduction":
-        return _REDUCTIONS[value]
-    if shown.name == "dim":
-        return _unsigned(given(value))
+        value = _part(value, shown.part)
+        return _unsigned(value) if shown.name in _COUNTED else value
     if value is None or isinstance(value, Tensor):
         return value
+    if shown.name == "reduction" or shown.name in _COUNTED:
+        return presented(shown.name, value)
     if shown.source not in node.plan.op.inputs:
         return value
     k = node.k
@@ -356,6 +366,10 @@ def _presented(value: Any, shown: _Shown, node: Node) -> Any:
         return wrap_array(value, k)
     type_ = "float64" if isinstance(value, float) else "complex128" if isinstance(value, complex) else "int64"
     return wrap_array(k.full((), value, k.dtypes[type_]), k)
+
+
+_COUNTED: Final = frozenset("dim dim1 dim2 dims offset diagonal shifts pad padding divisor_override k".split())
+"""What PyTorch shows without its sign."""
 
 
 def _unsigned(value: Any) -> Any:
@@ -377,13 +391,13 @@ def _part(value: Any, part: str) -> Any:
         return value % 2**64
     if part == "one":
         value = given(value)
-        return _unsigned(value[0] if isinstance(value, tuple) and value else value or None)
+        return _unsigned(None if value == () else value[0] if isinstance(value, tuple) else value)
     if part in _PARTS:
         return _PARTS[part](value)
     if part == "flat":
         return value.reshape(-1)
     if part == "pairs":
-        return value.reshape(value.shape[0], -1)
+        return value.reshape(value.shape[0], prod(value.shape[1:]))
     return value[int(part)]
 
 

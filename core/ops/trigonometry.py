@@ -7,7 +7,7 @@ from typing import Any
 
 from retrograd.dtypes import Category
 from retrograd.ops.checks import implemented_for, no_complex
-from retrograd.ops.declare import Array, alias, op
+from retrograd.ops.declare import Array, alias, name_written, op
 
 __all__: list[str] = []
 
@@ -291,3 +291,7 @@ for _name, _function in {
     "arctanh": atanh,
 }.items():
     alias(_name, _function)
+
+
+for _function, _node in ((acosh, "AcoshBackward1"), (asinh, "AsinhBackward1"), (atanh, "AtanhBackward1")):
+    name_written(_function, _node)

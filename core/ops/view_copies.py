@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from retrograd.ops.declare import publics
+from retrograd.ops.grouped import one_node
 from retrograd.tensor import Tensor
 
 __all__ = [
@@ -18,17 +19,29 @@ __all__ = [
 ]  # fmt: skip
 
 
+def _name_of_view(made: Any) -> str:
+    """That of the node of a copy: `ViewBackward0_copy`, of what has been copied."""
+    copy = made[0] if isinstance(made, tuple) else made
+    (edge,) = copy._edge[0].edges
+    return f"{edge[0].name()}_copy"
+
+
 def _copying(name: str) -> Callable[..., Any]:
-    def copied(input: Tensor, *args: Any, **kwargs: Any) -> Any:
+    @one_node(_name_of_view, "input")
+    def copy(input: Tensor, args: Any, kwargs: Any) -> Any:
         function = getattr(Tensor, name, None) or publics[name]
         made = function(input, *args, **kwargs)
-        return made.clone() if isinstance(made, Tensor) else type(made)(each.clone() for each in made)
+        return made.clone() if isinstance(made, Tensor) else tuple(each.clone() for each in made)
+
+    def copied(input: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return copy(input, args, kwargs)
 
     copied.__name__ = copied.__qualname__ = f"{name}_copy"
     copied.__doc__ = f"What `{name}` shows, in memory of its own."
     return copied
 
 
+@one_node("AliasBackward0_copy", "input")
 def alias_copy(input: Tensor) -> Tensor:
     """A copy."""
     return input.clone()
@@ -46,6 +59,11 @@ def slice_copy(input: Tensor, dim: int = 0, start: int | None = None, end: int |
     >>> retrograd.slice_copy(retrograd.arange(6), 0, 1, None, 2)
     tensor([1, 3, 5])
     """
+    return _slice_copy(input, dim, start, end, step)
+
+
+@one_node("SliceBackward0_copy", "input")
+def _slice_copy(input: Tensor, dim: int, start: int | None, end: int | None, step: int) -> Tensor:
     before = dim + input.ndim if dim < 0 else dim
     return input[(*(slice(None) for _ in range(before)), slice(start, end, step))].clone()
 

@@ -13,9 +13,12 @@ from opinfo_places import PLACE_OPS
 import retrograd
 
 MISSING = """
+EmbeddingBag0 mode offsets padding_idx result1 result2 result3 scale_grad_by_freq sparse weight weight_sym_argsize_0
 IndexReduce0 index
 LinalgDet0 LU pivots
 LinalgSlogdet0 LU pivots
+LinalgSolveEx0 LU pivots
+MultilabelMarginLoss0 is_target
 NativeBatchNorm0 running_mean running_var
 """
 """What PyTorch's nodes keep and show, and ours do not keep: what has another form here, or is changed meanwhile."""
@@ -25,9 +28,7 @@ Addmm0 mat1_sym_strides mat2_sym_strides
 AsStridedScatter0 storage_offset
 Cat0 dim
 Convolution0 output_padding padding
-DiagEmbed0 dim1 dim2
 Div0 other
-Flip0 dims
 Ldexp0 result
 Mul0 other
 Pow1 exponent

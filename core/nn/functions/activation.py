@@ -36,7 +36,9 @@ SELU_SCALE = 1.0507009873554804934193349852946
 _ALSO_OF = {"silu": (Category.COMPLEX,), "hardtanh": (Category.INTEGER,), "threshold": (Category.INTEGER,)}
 """What functions take besides floating-point numbers."""
 
-_KERNELS = {"celu": "elu_cpu", "gelu": "GeluKernelImpl", "softshrink": "softshrink_check"}
+_KERNELS = {
+    "celu": "elu_cpu", "gelu": "GeluKernelImpl", "rrelu_fixed": "leaky_relu_cpu", "softshrink": "softshrink_check",
+}  # fmt: skip
 """Those that PyTorch's errors name, where it is not the function with `_cpu`."""
 
 
@@ -77,7 +79,7 @@ def relu_(input: Tensor) -> Tensor:
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """``min(max(x, 0), 6)``."""
-    return hardtanh(input, 0.0, 6.0, inplace)
+    return hardtanh(input, 0, 6, inplace)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
@@ -104,7 +106,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.elu.html
     """
-    return _apply(activation._elu, inplace, input, alpha, 1.0, 1.0)
+    return _apply(activation._elu, inplace, input, alpha, 1, 1)
 
 
 def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
@@ -117,7 +119,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
 
     Source: Klambauer et al., "Self-normalizing neural networks", 2017
     """
-    return _apply(activation._elu, inplace, input, SELU_ALPHA, SELU_SCALE, 1.0)
+    return _apply(activation._elu, inplace, input, SELU_ALPHA, SELU_SCALE, 1)
 
 
 def selu_(input: Tensor) -> Tensor:
@@ -340,12 +342,13 @@ def rrelu(
     if lower > upper:
         raise RuntimeError("Lower bound should be less than or equal to the upper bound")
     if not training:
-        return leaky_relu(input, (lower + upper) / 2, inplace)
+        return _apply(activation._rrelu_fixed, inplace, input, lower, upper, False)
     if not input.dtype.is_floating_point:
         raise not_implemented("rrelu_with_noise_out_cpu", input.dtype)
     k = random.drawing_level(input._kernels)
     uniform = random.uniform_array(k, tuple(input._array.shape), input._array.dtype)
-    return _apply(activation._rrelu, inplace, input, wrap_array(uniform * (upper - lower) + lower, k))
+    noise = wrap_array(uniform * (upper - lower) + lower, k)
+    return _apply(activation._rrelu, inplace, input, noise, lower, upper, True)
 
 
 def rrelu_(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Tensor:

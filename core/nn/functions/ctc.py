@@ -12,6 +12,7 @@ from retrograd.ops.arrange import stack
 from retrograd.ops.autocasting import in_float32
 from retrograd.ops.creation import tensor
 from retrograd.ops.factories import full, zeros
+from retrograd.ops.grouped import one_node
 from retrograd.ops.indexing import where
 from retrograd.tensor import Tensor
 
@@ -140,6 +141,7 @@ def _split(targets: list[Any], lengths: list[int]) -> list[list[int]]:
     return [targets[end - length : end] for end, length in zip(ends, lengths, strict=True)]
 
 
+@one_node("CtcLossBackward0", "log_probs", saves="blank log_probs result0 zero_infinity")
 def _losses(log_probs: Tensor, labels: list[list[int]], inputs: list[int], blank: int, zero_infinity: bool) -> Tensor:
     """The loss of each sample."""
     options: dict[str, Any] = {"dtype": log_probs.dtype, "device": log_probs.device}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from retrograd.dtypes import promote_types
 from retrograd.ops.checks import is_half, not_implemented
 from retrograd.ops.differences import row_norms
+from retrograd.ops.factories import triu_indices
+from retrograd.ops.grouped import one_node
 from retrograd.ops.shape import broadcast_tensors
 from retrograd.tensor import Tensor
 
@@ -38,13 +40,16 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.pairwise_distance.html
     """
-    return (x1 - x2 + eps).norm(p, -1, keepdim=keepdim)
+    return _norm(x1 - x2 + eps, float(p), -1, keepdim)
+
+
+@one_node("NormBackward1", "input", saves="keepdim p result=result0 self=input")
+def _norm(input: Tensor, p: float, dim: int, keepdim: bool) -> Tensor:
+    return input.norm(p, dim, keepdim=keepdim)
 
 
 def pdist(input: Tensor, p: float = 2) -> Tensor:
     """The p-norm distances between all pairs of rows, in one vector."""
-    from retrograd.ops.factories import triu_indices
-
     if not input.dtype.is_floating_point:
         raise RuntimeError("pdist only supports floating-point dtypes")
     if input.ndim != 2:
@@ -53,5 +58,10 @@ def pdist(input: Tensor, p: float = 2) -> Tensor:
         raise RuntimeError("pdist only supports non-negative p values")
     if is_half(input.dtype):
         raise not_implemented("pdist", input.dtype)
+    return _pdist(input, float(p))
+
+
+@one_node("PdistBackward0", "input", saves="p result=result0 self=input")
+def _pdist(input: Tensor, p: float) -> Tensor:
     first, second = triu_indices(input.shape[0], input.shape[0], 1, device=input.device)
     return row_norms(input[first] - input[second], p)

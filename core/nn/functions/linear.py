@@ -14,9 +14,11 @@ from retrograd.autograd.stale import make_view_node, view_class
 from retrograd.dtypes import bfloat16, bool_, complex64, complex128, dtype, get_default_dtype, int32, int64
 from retrograd.levels import births, is_mapped, note_birth
 from retrograd.ops import linalg, neural, shape
+from retrograd.ops.arrange import stack
 from retrograd.ops.autocasting import lowered
 from retrograd.ops.checks import check_castable, extremes, not_implemented
 from retrograd.ops.declare import op_of
+from retrograd.ops.grouped import one_node
 from retrograd.ops.linalg import _addmm
 from retrograd.parameter import Parameter
 from retrograd.tensor import Tensor, wrap_array
@@ -283,8 +285,6 @@ def embedding_bag(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.embedding_bag.html
     """
-    from retrograd.ops.arrange import stack
-
     if mode not in ("sum", "mean", "max"):
         raise ValueError("mode has to be one of sum, mean or max")
     if per_sample_weights is not None and mode != "sum":
@@ -299,25 +299,44 @@ def embedding_bag(
     if mode == "max" and (sparse or scale_grad_by_freq):
         what = "sparse weights" if sparse else "scaling the gradient by the frequency"
         raise ValueError(f"max mode does not support {what}")
-    if input.ndim == 2:
-        rows = embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
-        if per_sample_weights is not None:
-            rows = rows * per_sample_weights.unsqueeze(-1)
-        kept = None if padding_idx is None else (input != padding_idx % weight.shape[0]).unsqueeze(-1)
-        return _bags(rows, kept, mode)
-    if offsets is None:
-        raise ValueError("offsets has to be a 1D Tensor but got None")
-    _check_index_type(offsets, "embedding_bag")
-    if offsets.numel() and (first := offsets[0].item()) != 0:
-        raise RuntimeError(
-            "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. However, "
-            f"got {first}"
-        )
-    edges = [*offsets.tolist()] + ([] if include_last_offset else [input.numel()])
-    rows = embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
+    edges = None
+    if input.ndim != 2:
+        if offsets is None:
+            raise ValueError("offsets has to be a 1D Tensor but got None")
+        _check_index_type(offsets, "embedding_bag")
+        if offsets.numel() and (first := offsets[0].item()) != 0:
+            raise RuntimeError(
+                "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. "
+                f"However, got {first}"
+            )
+        edges = [*offsets.tolist()] + ([] if include_last_offset else [input.numel()])
+    if max_norm is not None:
+        _shorten(weight, input, max_norm, norm_type)
+    options = (padding_idx, scale_grad_by_freq, sparse)
+    if per_sample_weights is not None and input.ndim == 2:
+        per_sample_weights = per_sample_weights.reshape(-1)
+    bags = tuple(input.shape) if edges is None else edges
+    return _embedding_bag(weight, input.reshape(-1), bags, options, mode, per_sample_weights)
+
+
+@one_node("EmbeddingBagBackward0", "weight", "per_sample_weights", saves="indices=input per_sample_weights")
+def _embedding_bag(
+    weight: Tensor,
+    input: Tensor,
+    edges: list[int] | tuple[int, ...],
+    options: Any,
+    mode: str,
+    per_sample_weights: Tensor | None,
+) -> Tensor:
+    """The bags between `edges`, or, if that is a shape, one of each of its rows."""
+    padding_idx, scale_grad_by_freq, sparse = options
+    rows = embedding(input, weight, padding_idx, None, 2.0, scale_grad_by_freq, sparse)
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.unsqueeze(-1)
     kept = None if padding_idx is None else (input != padding_idx % weight.shape[0]).unsqueeze(-1)
+    if isinstance(edges, tuple):
+        bags = rows.reshape(*edges, rows.shape[-1])
+        return _bags(bags, None if kept is None else kept.reshape(*edges, 1), mode)
     return stack([
         _bags(rows[None, start:end], None if kept is None else kept[None, start:end], mode)[0]
         for start, end in pairwise(edges)

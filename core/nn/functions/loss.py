@@ -15,6 +15,7 @@ from retrograd.ops.autocasting import unites, widened
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.checks import check_castable, everywhere, extremes, implemented_for
 from retrograd.ops.factories import full_like
+from retrograd.ops.grouped import one_node
 from retrograd.ops.indexing import where
 from retrograd.ops.losses import (
     _bce,
@@ -707,6 +708,11 @@ def multilabel_margin_loss(
     _check_multilabel((input,))
     _check_is_long(target)
     _check_range(target, -1, input.shape[-1] if input.ndim else 1, "argument #2 'target' is out of range")
+    return _multilabel_margin(input, target, reduction)
+
+
+@one_node("MultilabelMarginLossBackward0", "input", saves="reduction self=input target")
+def _multilabel_margin(input: Tensor, target: Tensor, reduction: str) -> Tensor:
     if not input.ndim:
         input, target = input.reshape(1), target.reshape(1)
     counts = (target >= 0).long().cumprod(-1)  # the labels in front of the first -1

@@ -22,6 +22,7 @@ from retrograd.nn.functions.pool_checks import (
     settings,
 )
 from retrograd.ops.arguments import expand_pair
+from retrograd.ops.grouped import one_node
 from retrograd.ops.neural import (
     _adaptive_avg_pools,
     _adaptive_max_pools,
@@ -135,10 +136,22 @@ def _max_unpool(
             raise ValueError(f'invalid output_size "{tuple(size)}" (dim {i} must be between {near - s} and {near + s})')
     if dims == 1:  # as an image of width one, as in PyTorch
         size = [*size, 1]
-        check_unpool(input.unsqueeze(-1), indices.unsqueeze(-1), tuple(size), (*strides, 1))
-        return _unpool(input, indices, (*input.shape[:-1], size[0]), 1, True)
+        input, indices, strides = input.unsqueeze(-1), indices.unsqueeze(-1), (*strides, 1)
+        check_unpool(input, indices, tuple(size), strides)
+        return _unpooled_images(input, indices, (*input.shape[:-2], *size)).squeeze(-1)
     check_unpool(input, indices, tuple(size), strides)
-    return _unpool(input, indices, (*input.shape[:-dims], *size), dims, True)
+    unpooled = _unpooled_images if dims == 2 else _unpooled_volumes
+    return unpooled(input, indices, (*input.shape[:-dims], *size))
+
+
+@one_node("MaxUnpool2DBackward0", "input", saves="indices")
+def _unpooled_images(input: Tensor, indices: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return _unpool(input, indices, shape, 2, True)
+
+
+@one_node("MaxUnpool3DBackward0", "input", saves="indices")
+def _unpooled_volumes(input: Tensor, indices: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return _unpool(input, indices, shape, 3, True)
 
 
 def max_unpool1d(

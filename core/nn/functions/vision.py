@@ -13,6 +13,7 @@ from retrograd.layout import channels_last
 from retrograd.ops import arrange, neural
 from retrograd.ops.arguments import expand_pair
 from retrograd.ops.checks import is_half, not_implemented
+from retrograd.ops.grouped import one_node
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = [
@@ -295,13 +296,20 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
         raise RuntimeError(
             f"pixel_shuffle expects input to have at least 3 dimensions, but got input with {input.ndim} dimension(s)"
         )
-    *lead, c, h, w = input.shape
+    c = input.shape[-3]
     if c % (r * r):
         raise RuntimeError(
             "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of "
             "upscale_factor, "
             f"but input.size(-3)={c} is not divisible by {r * r}"
         )
+    return _pixels_shuffled(input, r)
+
+
+@one_node("PixelShuffleBackward0", "input", saves="upscale_factor")
+def _pixels_shuffled(input: Tensor, upscale_factor: int) -> Tensor:
+    r = upscale_factor
+    *lead, c, h, w = input.shape
     n = len(lead)
     parts = input.reshape(*lead, c // (r * r), r, r, h, w)
     moved = parts.permute(*range(n), n, n + 3, n + 1, n + 4, n + 2)
@@ -311,13 +319,19 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """The inverse of `pixel_shuffle`."""
     r = downscale_factor
-    *lead, c, h, w = input.shape
-    for name, size in (("height", h), ("width", w)):
+    for name, size in zip(("height", "width"), input.shape[-2:], strict=True):
         if size % r:
             raise RuntimeError(
                 f"pixel_unshuffle expects {name} to be divisible by downscale_factor, but input.size("
                 f"{-2 if name == 'height' else -1})={size} is not divisible by {r}"
             )
+    return _pixels_unshuffled(input, r)
+
+
+@one_node("PixelUnshuffleBackward0", "input", saves="downscale_factor")
+def _pixels_unshuffled(input: Tensor, downscale_factor: int) -> Tensor:
+    r = downscale_factor
+    *lead, c, h, w = input.shape
     n = len(lead)
     parts = input.reshape(*lead, c, h // r, r, w // r, r)
     moved = parts.permute(*range(n), n, n + 2, n + 4, n + 1, n + 3)
@@ -328,11 +342,17 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """Divide the channels into groups and deal them out again one from each group."""
     if input.ndim <= 2:
         raise RuntimeError(f"channel_shuffle expects input with > 2 dims, but got input with sizes {list(input.shape)}")
-    n, c, *spatial = input.shape
+    c = input.shape[1]
     if groups <= 0:
         raise RuntimeError(f"Number of groups to divide channels in must be positive. Value of groups:{groups}")
     if c % groups:
         raise RuntimeError(f"Number of channels must be divisible by groups. Got {c} channels and {groups} groups.")
+    return _channels_shuffled(input, groups)
+
+
+@one_node("ChannelShuffleBackward0", "input", saves="groups")
+def _channels_shuffled(input: Tensor, groups: int) -> Tensor:
+    n, c, *spatial = input.shape
     return input.reshape(n, groups, c // groups, *spatial).transpose(1, 2).reshape(n, c, *spatial)
 
 
