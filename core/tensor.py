@@ -605,6 +605,8 @@ class Tensor:
         return as_tensor(array)
 
     def __dlpack__(self, **arguments: Any) -> Any:
+        if self._kernels.sparse:
+            raise BufferError("Can't export tensors with layout other than retrograd.strided")
         if self._edge is not None:
             raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
         if is_mapped(self):

@@ -14,7 +14,7 @@ from retrograd.sparse.table import COMPRESSED_FORMS, FORMS, ON_VALUES, no_kernel
 
 _AS_THEY_ARE = """
     add sub mul true_divide _div_rounded floor_divide neg _to_copy _clone _clone_contiguous _conj_physical
-    _sum_all _sum _sum_as _mm _bmm _mv _addmm _cat _stack copy zero
+    _sum_all _sum _sum_as _mm _bmm _mv _addmm _cat _stack copy zero ldexp
 """.split()
 
 _KEEP_ZEROS = """
