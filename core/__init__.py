@@ -89,8 +89,8 @@ cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _LAZY = """
-    _C amp backends compiler cpu cuda distributed distributions fft func functional jit linalg masked multiprocessing
-    nn optim overrides profiler quasirandom random special testing types utils version
+    _C amp backends compiler cpu cuda distributed distributions fft func functional futures hub jit linalg masked
+    multiprocessing nn optim overrides profiler quasirandom random signal special testing types utils version
 """.split()
 
 _OF_NN = """
@@ -134,6 +134,8 @@ if _TYPE_CHECKING:  # without `distributed`, which no module of the core knows
         fft as fft,
         func as func,
         functional as functional,
+        futures as futures,
+        hub as hub,
         jit as jit,
         linalg as linalg,
         masked as masked,
@@ -144,6 +146,7 @@ if _TYPE_CHECKING:  # without `distributed`, which no module of the core knows
         profiler as profiler,
         quasirandom as quasirandom,
         random as random,
+        signal as signal,
         special as special,
         testing as testing,
         types as types,
