@@ -83,7 +83,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None, out
         )
     tensors = list(tensors)
     if not tensors:
-        raise ValueError("expected a non-empty list of Tensors")
+        raise ValueError("retrograd.cat(): expected a non-empty list of Tensors")
     if out is None and (shape := _alike(tensors)) not in (None, (), (0,)):
         return _cat(tensors, wrap_dim(dim, len(shape)))
     for i, each in enumerate(tensors):
@@ -180,9 +180,15 @@ def _each_at_least(tensors: tuple[Any, ...], ndim: int) -> Any:
     return made if len(made) > 1 or is_sequence else made[0]
 
 
+def _check_some(name: str, tensors: Sequence[Tensor]) -> None:
+    if not len(tensors):
+        raise RuntimeError(f"{name} expects a non-empty TensorList")
+
+
 @composite
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Join along the second dimension, or the first of 1-d tensors."""
+    _check_some("hstack", tensors)
     parts = [_at_least(each, 1) for each in tensors]
     return cat(parts, 0 if parts[0].ndim == 1 else 1)
 
@@ -190,6 +196,7 @@ def hstack(tensors: Sequence[Tensor]) -> Tensor:
 @composite
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
     """Join along the first dimension; 1-d tensors are rows."""
+    _check_some("vstack", tensors)
     return cat([_at_least(each, 2) for each in tensors], 0)
 
 
@@ -199,6 +206,7 @@ alias("row_stack", vstack)
 @composite
 def column_stack(tensors: Sequence[Tensor]) -> Tensor:
     """Join along the second dimension; 1-d tensors are columns."""
+    _check_some("column_stack", tensors)
     return cat([each.reshape(-1, 1) if each.ndim < 2 else each for each in tensors], 1)
 
 
@@ -239,12 +247,16 @@ def flip(input: Tensor, *args: Any, dims: Sequence[int] | None = None) -> Tensor
 @composite
 def fliplr(input: Tensor) -> Tensor:
     """`flip` of the second dimension."""
+    if input.ndim < 2:
+        raise RuntimeError("Input must be >= 2-d.")
     return flip(input, 1)
 
 
 @composite
 def flipud(input: Tensor) -> Tensor:
     """`flip` of the first dimension."""
+    if input.ndim < 1:
+        raise RuntimeError("Input must be >= 1-d.")
     return flip(input, 0)
 
 
@@ -464,6 +476,8 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     """Matrices whose diagonal is the last dimension of `input`."""
     ndim = input.ndim + 1
     axis1, axis2 = wrap_dim(dim1, ndim), wrap_dim(dim2, ndim)
+    if axis1 == axis2:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
     size = input._array.shape[-1] + abs(offset)
     rest = iter(input._array.shape[:-1])
     shape = tuple(size if i in (axis1, axis2) else next(rest) for i in range(ndim))

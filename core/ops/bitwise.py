@@ -118,7 +118,7 @@ def bitwise_right_shift(self: Array, other: Array) -> Array:
     """
 
 
-@op("gcd", promote="common", check=implemented_for("gcd_cpu", INTEGER))
+@op("gcd", promote="common", as_numbers=(), check=implemented_for("gcd_cpu", INTEGER))
 def gcd(self: Array, other: Array) -> Array:
     """The greatest common divisor of each pair of integers; ``gcd(0, 0)`` is 0.
 
@@ -132,7 +132,7 @@ def gcd(self: Array, other: Array) -> Array:
     """
 
 
-@op(promote="common", check=implemented_for("lcm_cpu", INTEGER))
+@op(promote="common", as_numbers=(), check=implemented_for("lcm_cpu", INTEGER))
 def lcm(K, self: Array, other: Array) -> Array:
     """The least common multiple of each pair of integers.
 

@@ -11,6 +11,7 @@ from retrograd.ops.checks import implemented_for, is_bool, is_number, joined_wit
 from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.dispatch import plain_number
 from retrograd.ops.fused import fused
+from retrograd.ops.overloads import wrong_argument
 from retrograd.ops.reducing import deliver
 
 __all__: list[str] = []
@@ -38,6 +39,7 @@ def _share(K: Any, g: Any, wins: Any, ties: Any) -> Any:
 @op(
     "maximum",
     promote="common",
+    as_numbers=(),
     check=no_complex("maximum not implemented for complex tensors.", RuntimeError),
     vjp={
         "self": lambda K, g, self, other: _share(K, g, ~(self < other), self == other),
@@ -60,6 +62,7 @@ def maximum(self: Array, other: Array) -> Array:
 @op(
     "minimum",
     promote="common",
+    as_numbers=(),
     check=no_complex("minimum not implemented for complex tensors.", RuntimeError),
     vjp={
         "self": lambda K, g, self, other: _share(K, g, ~(self > other), self == other),
@@ -81,6 +84,7 @@ def minimum(self: Array, other: Array) -> Array:
 
 @op(
     promote="common",
+    as_numbers=(),
     check=no_complex("fmax not implemented for complex tensors.", RuntimeError),
     vjp={
         "self": lambda K, g, self, other: _masked(K, (self >= other) | (other != other), g),
@@ -103,6 +107,7 @@ def fmax(K, self: Array, other: Array) -> Array:
 
 @op(
     promote="common",
+    as_numbers=(),
     check=no_complex("fmin not implemented for complex tensors.", RuntimeError),
     vjp={
         "self": lambda K, g, self, other: _masked(K, (self <= other) | (other != other), g),
@@ -213,6 +218,7 @@ def _clamp_min_number(K, self: Array, min: Any) -> Array:
     "maximum",
     node="ClampMinBackward1",
     promote="common",
+    as_numbers=(),
     check=implemented_for("maximum_cpu", BOOL, INTEGER, FLOAT),
     vjp={
         "self": lambda K, g, self, min: _masked(K, self >= min, g),
@@ -236,6 +242,8 @@ def clamp_min(input: Array, min: Any) -> Array:
     tensor([1., 1., 2.])
     """
     if is_number(min):
+        if is_number(input):
+            raise wrong_argument("clamp_min", "self", 0, (input, min))
         return _clamp_min_number(joined_with(input, min), plain_number(min))
     return _clamp_min(input, min)
 
@@ -255,6 +263,7 @@ def _clamp_max_number(K, self: Array, max: Any) -> Array:
     "minimum",
     node="ClampMaxBackward1",
     promote="common",
+    as_numbers=(),
     check=implemented_for("minimum_cpu", BOOL, INTEGER, FLOAT),
     vjp={
         "self": lambda K, g, self, max: _masked(K, self <= max, g),
@@ -278,6 +287,8 @@ def clamp_max(input: Array, max: Any) -> Array:
     tensor([-1.0000,  0.5000,  1.0000])
     """
     if is_number(max):
+        if is_number(input):
+            raise wrong_argument("clamp_max", "self", 0, (input, max))
         return _clamp_max_number(joined_with(input, max), plain_number(max))
     return _clamp_max(input, max)
 
@@ -515,6 +526,7 @@ def _no_derivative(K: Any, g: Any) -> Any:
 @op(
     node="NotImplemented",
     promote="common",
+    as_numbers=(),
     check=_check_heaviside,
     vjp={"self": _no_derivative, "values": _no_derivative},
 )
@@ -547,6 +559,7 @@ def _copysign_vjp(K: Any, g: Any, self: Any, result: Any) -> Any:
     "copysign",
     node="CopysignBackward0",
     promote="float",
+    as_numbers=(),
     check=implemented_for("copysign_cpu", BOOL, INTEGER, FLOAT),
     vjp={"self": _copysign_vjp, "other": lambda K, g: K.zeros_like(g)},
 )
@@ -583,6 +596,7 @@ def copysign(input: Array, other: Any) -> Array:
 @op(
     "nextafter",
     promote="common",
+    as_numbers=(),
     check=implemented_for("nextafter_cpu", FLOAT),
     vjp={
         "self": lambda K, g, self, other: K.where(self == other, K.zeros_like(g), g),

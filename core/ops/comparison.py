@@ -10,6 +10,8 @@ from retrograd.levels import is_mapped
 from retrograd.ops.batching import elementwise
 from retrograd.ops.checks import implemented_for
 from retrograd.ops.declare import Array, alias, composite, op
+from retrograd.ops.overloads import wrong_argument
+from retrograd.tensor import Tensor
 
 __all__: list[str] = []
 
@@ -20,7 +22,7 @@ def _category(K: Any, x: Any) -> Category:
     return DTYPES[K.names[x.dtype]].category
 
 
-@op("equal", promote="common")
+@op("equal", promote="common", as_numbers=("other",))
 def eq(self: Array, other: Array) -> Array:
     """Whether each element is equal: ``input == other``.
 
@@ -34,7 +36,7 @@ def eq(self: Array, other: Array) -> Array:
     """
 
 
-@op("not_equal", promote="common")
+@op("not_equal", promote="common", as_numbers=("other",))
 def ne(self: Array, other: Array) -> Array:
     """Whether each element is different: ``input != other``.
 
@@ -48,7 +50,7 @@ def ne(self: Array, other: Array) -> Array:
     """
 
 
-@op("less", promote="common", check=implemented_for("lt_cpu", BOOL, INTEGER, FLOAT))
+@op("less", promote="common", as_numbers=("other",), check=implemented_for("lt_cpu", BOOL, INTEGER, FLOAT))
 def lt(self: Array, other: Array) -> Array:
     """Whether each element is smaller: ``input < other``.
 
@@ -62,7 +64,7 @@ def lt(self: Array, other: Array) -> Array:
     """
 
 
-@op("less_equal", promote="common", check=implemented_for("le_cpu", BOOL, INTEGER, FLOAT))
+@op("less_equal", promote="common", as_numbers=("other",), check=implemented_for("le_cpu", BOOL, INTEGER, FLOAT))
 def le(self: Array, other: Array) -> Array:
     """Whether each element is smaller or equal: ``input <= other``.
 
@@ -76,7 +78,7 @@ def le(self: Array, other: Array) -> Array:
     """
 
 
-@op("greater", promote="common", check=implemented_for("gt_cpu", BOOL, INTEGER, FLOAT))
+@op("greater", promote="common", as_numbers=("other",), check=implemented_for("gt_cpu", BOOL, INTEGER, FLOAT))
 def gt(self: Array, other: Array) -> Array:
     """Whether each element is greater: ``input > other``.
 
@@ -90,7 +92,7 @@ def gt(self: Array, other: Array) -> Array:
     """
 
 
-@op("greater_equal", promote="common", check=implemented_for("ge_cpu", BOOL, INTEGER, FLOAT))
+@op("greater_equal", promote="common", as_numbers=("other",), check=implemented_for("ge_cpu", BOOL, INTEGER, FLOAT))
 def ge(self: Array, other: Array) -> Array:
     """Whether each element is greater or equal: ``input >= other``.
 
@@ -161,6 +163,9 @@ def isclose(input: Array, other: Array, rtol: float = 1e-05, atol: float = 1e-08
     >>> retrograd.isclose(retrograd.tensor([1.0, 2.0]), retrograd.tensor([1.0, 2.1]))
     tensor([ True, False])
     """
+    for position, (name, each) in enumerate((("input", input), ("other", other))):
+        if not isinstance(each, Tensor):
+            raise wrong_argument("isclose", name, position, (input, other))
     _same_types(input, other)
     for name, value in (("rtol", rtol), ("atol", atol)):
         if value < 0:
@@ -323,7 +328,7 @@ def signbit(K, self: Array) -> Array:
 # -- logic -------------------------------------------------------------------------------------
 
 
-@op("logical_and", promote="common")
+@op("logical_and", promote="common", as_numbers=())
 def logical_and(self: Array, other: Array) -> Array:
     """The logical and of each pair of elements; what is not zero counts as true.
 
@@ -337,7 +342,7 @@ def logical_and(self: Array, other: Array) -> Array:
     """
 
 
-@op("logical_or", promote="common")
+@op("logical_or", promote="common", as_numbers=())
 def logical_or(self: Array, other: Array) -> Array:
     """The logical or of each pair of elements; what is not zero counts as true.
 
@@ -351,7 +356,7 @@ def logical_or(self: Array, other: Array) -> Array:
     """
 
 
-@op("logical_xor", promote="common")
+@op("logical_xor", promote="common", as_numbers=())
 def logical_xor(self: Array, other: Array) -> Array:
     """The logical xor of each pair of elements; what is not zero counts as true.
 

@@ -338,6 +338,7 @@ def _check_parts(inputs: Sequence[Any]) -> None:
 
 @op(
     promote="common",
+    as_numbers=(),
     check=_check_parts,
     vjp={"real": lambda K, g: K.real(g), "imag": lambda K, g: K.imag(g)},
     jvp="linear",
@@ -373,6 +374,7 @@ def _polar_angle_vjp(K: Any, g: Any, abs: Any, angle: Any) -> Any:
 
 @op(
     promote="common",
+    as_numbers=(),
     check=_check_parts,
     vjp={"abs": _polar_abs_vjp, "angle": _polar_angle_vjp},
     jvp={

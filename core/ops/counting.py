@@ -93,17 +93,17 @@ def searchsorted(
     tensor([0, 1, 3])
     """
     if side is not None and side not in ("left", "right"):
-        raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
+        raise RuntimeError(f"retrograd.searchsorted(): side can only be 'left' or 'right' but got {side}")
     if side == "left" and right:
         raise RuntimeError(
-            "torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True"
+            "retrograd.searchsorted(): side and right can't be set to opposites, got side of left while right was True"
         )
     values = input if isinstance(input, Tensor) else full_like(reshape(sorted_sequence, -1)[:1].sum(), input)
     if sorted_sequence.ndim != 1 and tuple(sorted_sequence.shape[:-1]) != tuple(values.shape[:-1]):
         raise RuntimeError(
-            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
-            f"tensor and input value tensor must match, but we got boundaries tensor {list(sorted_sequence.shape)} and "
-            f"input value tensor {list(values.shape)}"
+            "retrograd.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of "
+            "boundaries tensor and input value tensor must match, but we got boundaries tensor "
+            f"{list(sorted_sequence.shape)} and input value tensor {list(values.shape)}"
         )
     with no_grad():
         if sorter is not None:
@@ -225,9 +225,9 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     tensor([0., 2., 1., 0.])
     """
     if bins <= 0:
-        raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
+        raise RuntimeError(f"retrograd.histogram(): bins must be > 0, but got {bins} for dimension 0")
     if max < min:
-        raise RuntimeError("torch.histc: max must be larger than min")
+        raise RuntimeError("retrograd.histc: max must be larger than min")
     with no_grad():
         values = reshape(input, -1)
         low, high = float(min), float(max)
@@ -236,7 +236,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
         if low == high:
             low, high = low - 1, high + 1
         if not (math.isfinite(low) and math.isfinite(high)):
-            raise RuntimeError(f"torch.histc: range of [{low}, {high}] is not finite")
+            raise RuntimeError(f"retrograd.histc: range of [{low}, {high}] is not finite")
         values = values[(values >= low) & (values <= high)]
         places = ((values - low) / (high - low) * bins).floor().long().clamp(max=bins - 1)
         return zeros(bins, dtype=input.dtype, device=input.device).scatter_add(0, places, ones_like(values))

@@ -89,6 +89,8 @@ class Op:
         Name and kind of all arguments, in order; the kind of one that is no input is None.
     numbers
         Name and place of each argument that is a real number, for which a tensor without dimensions may stand.
+    as_numbers
+        The inputs for which a Python number may stand, if the operator promotes.
     vjp, needs
         The formula of each input and the names it asks for; key `"*"` is one formula for all.
     kept
@@ -138,6 +140,7 @@ class Op:
         check: Callable[[Sequence[Any]], None] | None = None,
         batch: batching.Rule | None = None,
         kept: Kept = (),
+        as_numbers: tuple[str, ...] | None = None,
     ) -> None:
         has_body = next(iter(inspect.signature(function).parameters), "") == "K"
         self.function = function
@@ -154,6 +157,7 @@ class Op:
         parameters = self.signature.parameters
         self.kinds = {n: kind for n, p in parameters.items() if (kind := _kind(p.annotation))}
         self.inputs = tuple(self.kinds)
+        self.as_numbers = frozenset(self.inputs if as_numbers is None else as_numbers)
         broadcasts = promote is not None and set(self.kinds.values()) == {"tensor"}
         self.batch = batching.elementwise if batch is None and broadcasts else batch
         self.keeps_type = promote is not None or self.batch is batching.elementwise
@@ -359,6 +363,7 @@ def op(
     check: Callable[[Sequence[Any]], None] | None = None,
     batch: batching.Rule | None = None,
     kept: Kept = (),
+    as_numbers: tuple[str, ...] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare an operator; see the module's text. Returns its public function.
 
@@ -397,6 +402,8 @@ def op(
     kept
         What PyTorch's node keeps and shows although no formula here names it, in the words of formulas;
         a dict if it depends on which input has a gradient.
+    as_numbers
+        Of an operator that promotes, the inputs for which a Python number may stand, if not for all.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -405,7 +412,7 @@ def op(
 
         declared = Op(
             function, kernel, name=name, node=node, promote=promote, vjp=vjp or {}, jvp=jvp, holomorphic=holomorphic,
-            outputs=outputs, differentiable=differentiable, check=check, batch=batch, kept=kept,
+            outputs=outputs, differentiable=differentiable, check=check, batch=batch, kept=kept, as_numbers=as_numbers,
         )  # fmt: skip
         public = declared.public = public_function(declared, out=out or promote is not None)
         publics.setdefault(declared.name, public)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
-from retrograd.dtypes import bool_, get_default_dtype
+from retrograd.dtypes import Category, bool_, get_default_dtype
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.arrange import cat, roll
 from retrograd.ops.autocasting import in_float32, in_lower_type
 from retrograd.ops.batching import each_leading
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
-from retrograd.ops.checks import is_half, not_implemented
+from retrograd.ops.checks import everywhere, is_half, not_implemented
 from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.factories import ones_like, zeros_like
 from retrograd.ops.grouped import one_node
@@ -395,6 +395,28 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
 # -- statistics ----------------------------------------------------------------------------------
 
 
+def _check_observation_weights(name: str, weights: Tensor | None, kind: str, count: int) -> None:
+    if weights is None:
+        return
+    if weights.ndim > 1:
+        raise RuntimeError(
+            f"cov(): expected {name} to have one or fewer dimensions but got {name} with {weights.ndim} dimensions"
+        )
+    category = Category.FLOAT if kind == "floating point" else Category.INTEGER
+    if weights.dtype.category is not category:
+        raise RuntimeError(
+            f"cov(): expected {name} to have {kind} dtype but got {name} with {weights.dtype.type_name} dtype"
+        )
+    if weights.numel() != count:
+        raise RuntimeError(
+            f"cov(): expected {name} to have the same numel as there are observations in the input but got "
+            f"{weights.numel()} != {count}"
+        )
+    k = weights._kernels
+    if k.base.compile is None and not everywhere(k, k.logical_not(weights._array < 0)):
+        raise RuntimeError(f"cov(): {name} cannot be negative")
+
+
 @composite
 def cov(
     input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None
@@ -431,6 +453,8 @@ def cov(
     if input.dtype is bool_:
         raise RuntimeError("cov(): bool dtype is not supported for input")
     rows = input if input.ndim == 2 else reshape(input, (1, -1))
+    _check_observation_weights("fweights", fweights, "integral", rows.shape[1])
+    _check_observation_weights("aweights", aweights, "floating point", rows.shape[1])
     weights = fweights
     if aweights is not None:
         weights = aweights if fweights is None else fweights * aweights

@@ -17,6 +17,7 @@ from retrograd.autograd.node import Node, next_sequence_number
 from retrograd.autograd.profiler import operator_name
 from retrograd.dtypes import DTYPES, Category, bool_, dtype, get_default_dtype, int64, promote_types
 from retrograd.ops.broadcasting import broadcast_shapes
+from retrograd.ops.overloads import wrong_argument
 from retrograd.overrides import overridden
 from retrograd.storage import INFERENCE
 
@@ -181,17 +182,19 @@ def _split(op: Op, arguments: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]
                 inputs.append(each)
         elif isinstance(argument, Tensor) or (kind == "optional" and argument is None):
             inputs.append(argument)
-        elif op.promote is not None and isinstance(argument, _NUMBERS):
+        elif op.promote is not None and isinstance(argument, _NUMBERS) and name in op.as_numbers:
             inputs.append(plain_number(argument))
         elif op.promote is not None and hasattr(argument, "__array__") and getattr(argument, "ndim", 1) == 0:
             inputs.append(argument.__array__().item())  # a NumPy scalar is a number, and so is an array of one
         else:
-            raise TypeError(
-                f"{op.name.strip('_')}(): argument '{'input' if name == 'self' else name}' "
-                f"(position {position + 1}) must be Tensor, "
-                f"not {type(argument).__name__}"
-            )
+            raise wrong_argument(op.name, name, position, _inputs_of(op, arguments))
+    if op.promote is not None and not any(isinstance(each, Tensor) for each in inputs):
+        raise wrong_argument(op.name, op.inputs[0], 0, _inputs_of(op, arguments))
     return inputs, values
+
+
+def _inputs_of(op: Op, arguments: Sequence[Any]) -> list[Any]:
+    return [arguments[place] for place in op.input_places]
 
 
 def common_kernels(name: str, inputs: Sequence[Any]) -> Any:

@@ -162,7 +162,7 @@ _RSUB_VJP: Formulas = {
 }
 
 
-@op(node="RsubBackward0", promote="common", check=_check_subtraction, vjp=_RSUB_VJP)
+@op(node="RsubBackward0", promote="common", as_numbers=("other",), check=_check_subtraction, vjp=_RSUB_VJP)
 def _rsub(K, self: Array, other: Array, alpha: float = 1) -> Array:
     """``other - alpha * self`` of two tensors."""
     return K.subtract(other, _scaled(K, self, alpha))
@@ -393,6 +393,7 @@ def _check_fmod(inputs: Sequence[Any]) -> None:
     "fmod",
     node="FmodBackward1",
     promote="common",
+    as_numbers=(),
     check=_check_fmod,
     vjp={
         "self": lambda K, g: g,

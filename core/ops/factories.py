@@ -370,12 +370,13 @@ def _spaced_dtype(*numbers: Any) -> dtype:
 
 
 def _spacing(name: str, start: Any, end: Any, steps: Any) -> tuple[Any, Any, int]:
-    for each, value in (("start", start), ("end", end)):
+    for value in (start, end):
         if isinstance(value, Tensor) and value.ndim:
-            raise RuntimeError(
-                f"{name} only supports 0-dimensional start and end tensors, but got {each} with {value.ndim} "
-                "dimension(s)."
-            )
+            shown = " and ".join(
+                f"{which} with {one.ndim} dimension(s)" for which, one in (("start", start), ("end", end))
+                if isinstance(one, Tensor)
+            )  # fmt: skip
+            raise RuntimeError(f"{name} only supports 0-dimensional start and end tensors, but got {shown}.")
     if isinstance(steps, bool) or not hasattr(steps, "__index__"):
         raise TypeError(f"{name}(): argument 'steps' (position 3) must be int, not {type(steps).__name__}")
     count = steps.__index__()

@@ -41,11 +41,18 @@ def gradient(
     """
     axes = _axes(input, dim)
     if edge_order not in (1, 2):
-        raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
+        raise RuntimeError("retrograd.gradient only supports edge_order=1 and edge_order=2.")
+    spacing = 1 if spacing is None else spacing
     if isinstance(spacing, (list, tuple)):
+        if len(spacing) != len(axes) and dim is not None:
+            raise RuntimeError(
+                "retrograd.gradient expected spacing to be unspecified, a scalar or it's spacing and dim arguments to "
+                f"have the same length, but got a spacing argument of length {len(spacing)} and a dim argument of "
+                f"length {len(axes)}."
+            )
         if len(spacing) != len(axes):
             raise RuntimeError(
-                "torch.gradient expected spacing to be unspecified, a scalar, or a list of length equal to "
+                "retrograd.gradient expected spacing to be unspecified, a scalar, or a list of length equal to "
                 f"'self.dim() = {len(axes)}', since dim argument was not given, but got a list of length {len(spacing)}"
             )
         spacings = list(spacing)
@@ -53,7 +60,7 @@ def gradient(
         spacings = [spacing] * len(axes)
     for axis in axes:
         if input.shape[axis] < edge_order + 1:
-            raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
+            raise RuntimeError("retrograd.gradient expected each dimension size to be at least edge_order+1")
     x = input if input.is_floating_point() or input.is_complex() else input.float()
     return tuple(_slopes(x, axis, each, edge_order) for axis, each in zip(axes, spacings, strict=True))  # type: ignore[return-value]
 
@@ -76,7 +83,7 @@ def _slopes(x: Tensor, axis: int, spacing: Any, edge_order: int) -> Tensor:
         one: Any = spacing
     else:
         if spacing.shape[0] != size:
-            raise RuntimeError("torch.gradient expected coordinates for every element of a dimension")
+            raise RuntimeError("retrograd.gradient expected coordinates for every element of a dimension")
         steps = (spacing[1:] - spacing[:-1]).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
         one = None
 

@@ -32,14 +32,15 @@ def _edges(values: Tensor, bins: Any, bounds: tuple[float, float] | None, dimens
     if isinstance(bins, Tensor):
         return bins
     if bins <= 0:
-        raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension {dimension}")
+        raise RuntimeError(f"retrograd.histogram(): bins must be > 0, but got {bins} for dimension {dimension}")
     if bounds is None:
         low, high = (float(values.min()), float(values.max())) if values.numel() else (0.0, 1.0)
     else:
         low, high = bounds
     if low > high:
         raise RuntimeError(
-            f"torch.histogramdd: min should not exceed max, but got min {low:g} max {high:g} for dimension {dimension}"
+            f"retrograd.histogramdd: min should not exceed max, but got min {low:g} max {high:g} for "
+            f"dimension {dimension}"
         )
     if low == high:
         low, high = low - 0.5, high + 0.5
@@ -140,7 +141,7 @@ def histogramdd(
         each = [bins] * points.shape[1] if isinstance(bins, int) else list(bins)
         if len(each) != points.shape[1]:
             raise RuntimeError(
-                "torch.histogramdd: The size of bins must be equal to the innermost dimension of the input."
+                "retrograd.histogramdd: The size of bins must be equal to the innermost dimension of the input."
             )
         edges = []
         for axis, one in enumerate(each):
@@ -211,7 +212,7 @@ def frexp(input: Tensor) -> Any:
     (tensor([0.5000, 0.6250]), tensor([1, 4], dtype=retrograd.int32))
     """
     if not input.is_floating_point():
-        raise RuntimeError("torch.frexp() only supports floating-point dtypes")
+        raise RuntimeError("retrograd.frexp() only supports floating-point dtypes")
     return return_types.frexp(*_parts(input))
 
 

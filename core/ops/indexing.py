@@ -283,8 +283,8 @@ def _scatter_zeros(K, self: Array, shape: tuple[int, ...], dim: int, index: Arra
     return K.scatter_add(K.zeros(shape, self.dtype), index, self, dim)
 
 
-def checked_positions(name: str, input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """The index of a gather or scatter, if it fits."""
+def checked_positions(name: str, input: Tensor, dim: int, index: Tensor, src: Any = None) -> Tensor:
+    """The index of a gather or scatter (of `src`, a tensor or not), if it fits."""
     if index.dtype is dtypes.int32 or not index.numel():
         index = index.long()
     elif index.dtype is not dtypes.int64:
@@ -293,6 +293,8 @@ def checked_positions(name: str, input: Tensor, dim: int, index: Tensor) -> Tens
         raise RuntimeError(
             f"Index tensor must have the same number of dimensions as {'input' if name == 'gather' else 'self'} tensor"
         )
+    if isinstance(src, Tensor) and src.ndim != index.ndim and index.numel():
+        raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
     size = input._array.shape[dim] if input.ndim else 1
     if index.numel():
         low, high = extremes(index)
@@ -386,7 +388,7 @@ def scatter(
     if not input.ndim and index.ndim:
         return of_scalar(scatter, input, dim, index, src, reduce=reduce)
     at = wrap_dim(dim, input.ndim)
-    index = checked_positions("scatter", input, at, index)
+    index = checked_positions("scatter", input, at, index, src)
     if not isinstance(src, Tensor):
         if reduce is None:
             return _scatter_value(input, at, index, checked_number(src, input.dtype))
@@ -426,7 +428,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     at = wrap_dim(dim, input.ndim)
     if src.dtype is not input.dtype:
         raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
-    return _scatter_add(input, at, checked_positions("scatter", input, at, index), src)
+    return _scatter_add(input, at, checked_positions("scatter", input, at, index, src), src)
 
 
 @composite
@@ -601,7 +603,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         if value.ndim:
             raise RuntimeError(
-                "masked_fill only supports a 0-dimensional value tensor, but got tensor with "
+                "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
                 f"{value.ndim} dimension(s)."
             )
         if not is_mapped(value):
@@ -657,6 +659,10 @@ def _masked_select(K, self: Array, places: Raw) -> Array:
 @composite
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """A copy with the elements where `mask` holds replaced by those of `source`, in order."""
+    if mask.dtype is not dtypes.bool_:
+        raise RuntimeError(
+            f"masked_scatter_ only supports boolean masks, but got mask with dtype {mask.dtype.type_name}"
+        )
     if source.dtype is not input.dtype:
         kinds = f"{input.dtype.type_name} and {source.dtype.type_name}"
         raise RuntimeError(f"masked_scatter: expected self and source to have same dtypes but got{kinds}")

@@ -30,6 +30,7 @@ from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.declare import Array, Op, op, op_of
 from retrograd.ops.mapped_writes import at_level_of, whole
 from retrograd.ops.options import as_number, c_name, described, fill_number
+from retrograd.ops.out_types import check_out_type
 from retrograd.ops.plain_writes import fits, leave_break, wrote
 from retrograd.overrides import _disabled_torch_function_impl
 from retrograd.storage import overwrite, refuse_overlap, sign, write
@@ -276,10 +277,7 @@ def call_out(op: Op, out: Tensor, *arguments: Any) -> Tensor:
     refuse_overlap(out, inputs)
     (result,) = dispatch.forward(op, arguments, dispatch.promoted(op, inputs, k), k)
     result_type = wrap_array(result, k).dtype
-    if not can_cast(result_type, out.dtype):
-        raise RuntimeError(
-            f"result type {result_type.type_name} can't be cast to the desired output type {out.dtype.type_name}"
-        )
+    check_out_type(op.bare_name, result_type, out.dtype)
     if tuple(result.shape) != tuple(out._array.shape):
         overwrite(out, k.astype(result, out._array.dtype))
     else:

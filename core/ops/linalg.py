@@ -9,6 +9,7 @@ from retrograd.autograd.modes import current_mode
 from retrograd.dtypes import Category, bool_, cpp_name, dtype, promote_types
 from retrograd.ops.autocasting import lowered, unites
 from retrograd.ops.broadcasting import broadcast_shapes
+from retrograd.ops.checks import not_implemented
 from retrograd.ops.declare import Array, Formulas, alias, composite, op
 from retrograd.ops.graph import graph_kernel
 from retrograd.ops.old_order import call_in_old_order
@@ -319,15 +320,15 @@ def mv(input: Tensor, vec: Tensor, *, out: Any = None) -> Tensor:
 def _check_vectors(input: Tensor, tensor: Tensor) -> None:
     if input.ndim != 1 or tensor.ndim != 1:
         raise RuntimeError(f"1D tensors expected, but got {input.ndim}D and {tensor.ndim}D tensors")
-    if input.shape != tensor.shape:
-        raise RuntimeError(
-            f"inconsistent tensor size, expected tensor [{input.shape[0]}] and src [{tensor.shape[0]}] to have the "
-            f"same number of elements, but got {input.shape[0]} and {tensor.shape[0]} elements respectively"
-        )
     if input.dtype is not tensor.dtype:
         raise RuntimeError(
             f"dot : expected both vectors to have same dtype, but found {input.dtype.type_name} and "
             f"{tensor.dtype.type_name}"
+        )
+    if input.shape != tensor.shape:
+        raise RuntimeError(
+            f"inconsistent tensor size, expected tensor [{input.shape[0]}] and src [{tensor.shape[0]}] to have the "
+            f"same number of elements, but got {input.shape[0]} and {tensor.shape[0]} elements respectively"
         )
     refuse_bool("dot", input)
 
@@ -604,7 +605,9 @@ def trace(input: Tensor) -> Tensor:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.trace.html
     """
     if input.ndim != 2:
-        raise RuntimeError("trace: expected a matrix")
+        raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.ndim}")
+    if input.dtype is bool_:
+        raise not_implemented("trace", bool_)
     return _trace(input)
 
 

@@ -57,8 +57,8 @@ def _linalg_ldl_solve(LD: Array, pivots: Array, B: Array, hermitian: bool) -> Ar
 
 
 def _factors(A: Tensor, hermitian: bool) -> tuple[Tensor, Tensor, Tensor]:
-    check_square("torch.linalg.ldl_factor_ex", A)
-    check_floating("torch.linalg.ldl_factor_ex", A)
+    check_square("retrograd.linalg.ldl_factor_ex", A)
+    check_floating("retrograd.linalg.ldl_factor_ex", A)
     implemented("ldl_factor_kernel_cpu", A)
     packed, pivots, info = _linalg_ldl_factor_ex(A, hermitian)
     return packed, pivots, info
@@ -67,7 +67,7 @@ def _factors(A: Tensor, hermitian: bool) -> tuple[Tensor, Tensor, Tensor]:
 def _check_info(name: str, info: Tensor) -> None:
     for each in bare(info).reshape(-1).tolist():
         if each:
-            raise RuntimeError(f"torch.linalg.{name}: Unknown error code: {each}.")
+            raise RuntimeError(f"retrograd.linalg.{name}: Unknown error code: {each}.")
 
 
 @of_linalg
@@ -126,7 +126,7 @@ def ldl_factor_ex(input: Tensor, *, hermitian: bool = False, check_errors: bool 
 
 
 def _check_equation(LD: Tensor, pivots: Tensor, B: Tensor) -> None:
-    name = "torch.linalg.ldl_solve"
+    name = "retrograd.linalg.ldl_solve"
     check_square(name, LD)
     check_floating(name, LD)
     if B.dtype is not LD.dtype:

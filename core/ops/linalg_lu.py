@@ -44,12 +44,13 @@ def lu_factor(A: Tensor, *, pivot: bool = True) -> Any:
     >>> retrograd.linalg.lu_factor(retrograd.tensor([[1.0, 2.0], [2.0, 2.0]])).pivots
     tensor([2, 2], dtype=retrograd.int32)
     """
-    packed, pivots, _ = _factors("torch.lu_factor", A, pivot)
+    packed, pivots, _ = _factors("retrograd.lu_factor", A, pivot)
     for element, info in enumerate(zero_pivots(A)):
         if info:
             where = f"(Batch element {element}): " if bare(A).ndim > 2 else ""
             raise RuntimeError(
-                f"torch.linalg.lu_factor: {where}U[{info},{info}] is zero and using it on lu_solve would result in a "
+                f"retrograd.linalg.lu_factor: {where}U[{info},{info}] is zero and using it on lu_solve would result in "
+                "a "
                 "division by zero. If you still want to perform the factorization, consider calling "
                 "linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)"
             )
@@ -75,7 +76,7 @@ def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -
     """
     if check_errors:
         lu_factor(A, pivot=pivot)
-    packed, pivots, _ = _factors("torch.lu_factor", A, pivot)
+    packed, pivots, _ = _factors("retrograd.lu_factor", A, pivot)
     info = tensor(zero_pivots(A), dtype=int32, device=A.device).reshape(bare(A).shape[:-2])
     return return_types.linalg_lu_factor_ex(packed, pivots, info)
 

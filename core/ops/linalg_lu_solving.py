@@ -164,8 +164,8 @@ def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpa
     """
     if unpack_pivots and LU_pivots.dtype is not int32:
         raise RuntimeError(
-            "torch.lu_unpack: LU_pivots is expected to be a contiguous tensor of retrograd.int32 dtype.\n"
-            "Note: this function is intended to be used with the output produced by torch.linalg.lu_factor"
+            "retrograd.lu_unpack: LU_pivots is expected to be a contiguous tensor of retrograd.int32 dtype.\n"
+            "Note: this function is intended to be used with the output produced by retrograd.linalg.lu_factor"
         )
     return return_types.lu_unpack(*_unpacked(LU_data, LU_pivots, unpack_data, unpack_pivots))
 

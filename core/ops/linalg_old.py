@@ -297,7 +297,7 @@ def triangular_solve(
     for which, each in (("b", input), ("A", A)):
         if each.ndim < 2:
             raise RuntimeError(
-                f"torch.triangular_solve: Expected {which} to have at least 2 dimensions, but it has {each.ndim} "
+                f"retrograd.triangular_solve: Expected {which} to have at least 2 dimensions, but it has {each.ndim} "
                 "dimensions instead"
             )
     _check_equation("triangular_solve", input, A)

@@ -256,7 +256,7 @@ def geqrf(input: Tensor) -> Any:
     """
     check_tensors("geqrf", input=input)
     if input.ndim < 2:
-        raise RuntimeError("torch.geqrf: input must have at least 2 dimensions.")
+        raise RuntimeError("retrograd.geqrf: input must have at least 2 dimensions.")
     implemented("geqrf_cpu", input)
     return return_types.geqrf(*_geqrf(input))
 
@@ -311,7 +311,7 @@ def householder_product(input: Tensor, tau: Tensor) -> Tensor:
     tensor([[ 0.],
             [-1.]])
     """
-    name = "torch.linalg.householder_product"
+    name = "retrograd.linalg.householder_product"
     if input.ndim < 2:
         raise RuntimeError(f"{name}: input must have at least 2 dimensions.")
     if input.shape[-2] < input.shape[-1]:
@@ -340,7 +340,7 @@ def orgqr(input: Tensor, input2: Tensor) -> Tensor:
 
 
 def _check_ormqr(input: Tensor, tau: Tensor, other: Tensor, left: bool) -> None:
-    name, side = "torch.ormqr", -2 if left else -1
+    name, side = "retrograd.ormqr", -2 if left else -1
     for which, each in (("input", input), ("other", other)):
         if each.ndim < 2:
             raise RuntimeError(f"{name}: {which} must have at least 2 dimensions.")

@@ -235,7 +235,7 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     found, first, _ = _solved("linalg.solve", A, B, left)
     if not is_finite(found):
         text = "The solver failed because the input matrix is singular."
-        raise_for_element("torch.linalg.solve", first, zero_pivots(first), text)
+        raise_for_element("retrograd.linalg.solve", first, zero_pivots(first), text)
     return found
 
 
@@ -290,7 +290,7 @@ def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = Fa
     infos = zero_pivots(first)
     if check_errors and any(infos):
         text = "The solver failed because the input matrix is singular."
-        raise_for_element("torch.linalg.solve_ex", first, infos, text)
+        raise_for_element("retrograd.linalg.solve_ex", first, infos, text)
     return return_types.linalg_solve_ex(found, _infos(first, infos))
 
 
@@ -347,7 +347,7 @@ _DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
 
 def _check_lstsq(A: Tensor, B: Tensor, driver: str) -> Tensor:
     """The right side as matrices."""
-    name = "torch.linalg.lstsq"
+    name = "retrograd.linalg.lstsq"
     if A.ndim < 2:
         raise RuntimeError(f"{name}: input must have at least 2 dimensions.")
     if A.dtype is not B.dtype:

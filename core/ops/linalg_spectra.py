@@ -77,7 +77,7 @@ def _factors(A: Tensor, full: bool) -> tuple[Tensor, Tensor, Tensor]:
 def _check_driver(driver: Any) -> None:
     if driver is not None:
         raise RuntimeError(
-            "torch.linalg.svd: keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER backend."
+            "retrograd.linalg.svd: keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER backend."
         )
 
 
@@ -288,7 +288,7 @@ def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: An
     tensor(1)
     """
     if A.ndim < 2:
-        raise RuntimeError("torch.linalg.matrix_rank: The input tensor input must have at least 2 dimensions.")
+        raise RuntimeError("retrograd.linalg.matrix_rank: The input tensor input must have at least 2 dimensions.")
     if A.dtype.category < Category.FLOAT or is_low(A):
         raise RuntimeError("This function doesn't handle types other than float and double")
     with no_grad():

@@ -40,11 +40,13 @@ _METHODS = """
 """Methods that PyTorch's namespace has too."""
 
 _TAKE_OUT = """
-    addbmm addmv addr bernoulli bincount bucketize chain_matmul cholesky cholesky_inverse cholesky_solve
-    clamp_max clamp_min column_stack copysign cross diag diff dist dstack float_power fmod gather geqrf ger
-    hstack index_add index_copy index_fill index_select inner inverse isin kron lerp masked_fill masked_scatter
-    masked_select matrix_power msort multinomial narrow_copy nonzero orgqr ormqr outer remainder renorm round row_stack
-    scatter scatter_add scatter_reduce searchsorted square take take_along_dim tensordot vdot vstack xlogy
+    addbmm addmv addr bernoulli bincount bucketize chain_matmul cholesky cholesky_inverse cholesky_solve clamp_max
+    clamp_min column_stack conj_physical copysign cross diag diff dist dstack float_power fmod frexp gather geqrf ger
+    histc histogram hstack index_add index_copy index_fill index_reduce index_select inner inverse isin isneginf
+    isposinf kron lerp lu lu_solve lu_unpack masked_fill masked_scatter masked_select matrix_power msort multinomial
+    mvlgamma narrow_copy nonzero orgqr ormqr outer qr remainder renorm round row_stack scatter scatter_add
+    scatter_reduce searchsorted signbit slice_scatter square svd take take_along_dim tensordot triangular_solve vdot
+    vstack xlogy
 """.split()
 """Functions of the namespace that take `out=`, which their methods do not. Others see to it themselves."""
 

@@ -15,6 +15,7 @@ from retrograd.ops.broadcasting import broadcast_shapes as common_shape
 from retrograd.ops.declare import Array, composite, op
 from retrograd.ops.factories import empty, zeros
 from retrograd.ops.grouped import one_node
+from retrograd.ops.overloads import wrong_argument
 from retrograd.ops.shape import chunk_sizes, narrow, reshape, split_views, tensor_split, unsqueeze
 from retrograd.size import Size
 from retrograd.storage import INFERENCE, share
@@ -25,19 +26,22 @@ __all__: list[str] = []
 # -- cutting -------------------------------------------------------------------------------------
 
 
-def _cut(name: str, input: Tensor, where: int | Sequence[int], dim: int, least: int) -> tuple[Tensor, ...]:
+def _cut(name: str, input: Tensor, where: Any, dim: int, least: int) -> tuple[Tensor, ...]:
     if input.ndim < least:
         raise RuntimeError(
-            f"torch.{name} requires a tensor with at least {least} dimension, but got a tensor with {input.ndim} "
+            f"retrograd.{name} requires a tensor with at least {least} dimension, but got a tensor with {input.ndim} "
             "dimensions!"
         )
     if isinstance(where, int):
         size = input.shape[dim]
         if where <= 0 or size % where:
             raise RuntimeError(
-                f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension {size} is not "
+                f"retrograd.{name} attempted to split along dimension {dim}, but the size of the dimension {size} is "
+                "not "
                 f"divisible by the split_size {where}!"
             )
+    if isinstance(where, str):
+        raise wrong_argument(name, "indices_or_sections", 1, (input, where))
     return tensor_split(input, where, dim)
 
 
@@ -242,7 +246,8 @@ def block_diag(*tensors: Tensor) -> Tensor:
     for i, each in enumerate(tensors):
         if each.ndim > 2:
             raise RuntimeError(
-                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has {each.ndim} dimensions"
+                f"retrograd.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has "
+                f"{each.ndim} dimensions"
             )
         blocks.append(each if each.ndim == 2 else reshape(each, (1, each.numel())))
     width = sum(each.shape[1] for each in blocks)

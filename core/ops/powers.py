@@ -10,6 +10,7 @@ from retrograd.dtypes import DTYPES, Category, float64
 from retrograd.ops.checks import implemented_for, is_number, joined_with
 from retrograd.ops.declare import Array, Op, composite, op
 from retrograd.ops.graph import G
+from retrograd.ops.overloads import wrong_argument
 from retrograd.ops.reducing import deliver
 
 __all__: list[str] = []
@@ -155,6 +156,8 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Array:
     if out is not None:
         return deliver("pow", out, pow(input, exponent))
     if is_number(exponent):
+        if is_number(input):
+            raise wrong_argument("pow", "self", 0, (input, exponent))
         if isinstance(exponent, int) and exponent < 0 and input.dtype.category <= INTEGER:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
         return _pow_number(joined_with(input, exponent), exponent)
@@ -175,6 +178,9 @@ def float_power(input: Any, exponent: Any) -> Array:
     >>> retrograd.float_power(retrograd.tensor([1, 2, 3]), 2)
     tensor([1., 4., 9.], dtype=retrograd.float64)
     """
+    given = (input, exponent)
+    if all(map(is_number, given)) or not all(is_number(each) or hasattr(each, "_kernels") for each in given):
+        raise wrong_argument("float_power", "self", 0, given)
     complex_ = any(
         isinstance(each, complex) or (not is_number(each) and each.is_complex()) for each in (input, exponent)
     )
@@ -301,6 +307,7 @@ def log1p(self: Array) -> Array:
 
 @op(
     promote="float",
+    as_numbers=(),
     vjp={
         "self": lambda K, g, other: g * 2.0**other,
         "other": lambda K, g, result: g * (result * LN2),

@@ -10,9 +10,9 @@ from retrograd.autograd.modes import current_mode
 from retrograd.autograd.tangents import refuse_out
 from retrograd.dtypes import DTYPES, Category, dtype, int64
 from retrograd.ops.batching import leading
-from retrograd.ops.checks import check_castable
 from retrograd.ops.declare import composite
 from retrograd.ops.graph import graph_kernel
+from retrograd.ops.out_types import check_out_type
 from retrograd.overrides import overridden
 from retrograd.storage import overwrite, refuse_overlap, sign
 
@@ -33,6 +33,8 @@ __all__ = [
 
 _NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input"}
 _HALVES = frozenset(("float16", "bfloat16"))
+_APART = frozenset(("gather", "index_select", "kthvalue", "masked_select", "take"))
+"""Functions that read their inputs at other places than they write: `out` may not be one of them."""
 _UNUSUAL = frozenset((*_NUMPY_NAMES, "out"))
 
 
@@ -62,23 +64,35 @@ def _unusually(function: Callable[..., Any], args: Any, out: Any = None, **kwarg
     result = function(*args, **{_NUMPY_NAMES.get(name, name): value for name, value in kwargs.items()})
     if out is None:
         return result
-    if not isinstance(result, tuple):
-        return deliver(function.__name__, out, result)
-    return type(result)(*map(functools.partial(deliver, function.__name__), out, result))
+    if not isinstance(result, (tuple, list)):
+        return deliver(function.__name__, out, result, args)
+    written = [deliver(function.__name__, *pair, args, several=True) for pair in zip(out, result, strict=True)]
+    return type(result)(*written) if hasattr(result, "_fields") else type(result)(written)
 
 
-def deliver(name: str, out: Any, result: Any) -> Any:
-    """Write a result into `out`, which is resized if its shape differs."""
+def deliver(name: str, out: Any, result: Any, inputs: Any = (), several: bool = False) -> Any:
+    """Write a result, or one of `several`, into `out`, which is resized if its shape differs.
+
+    Raises
+    ------
+    RuntimeError
+        If the types do not fit, one requires a gradient, or `out` shares memory with itself or `inputs`.
+    """
     if current_mode().grad and (out._edge is not None or result._edge is not None):
         raise RuntimeError(
             f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of "
             "the arguments requires grad."
         )
     refuse_out(name, (out, result))
-    check_castable(result.dtype, out.dtype)
+    check_out_type(name, result.dtype, out.dtype, several)
+    if name in _APART and any(each is out for each in inputs):
+        raise RuntimeError(
+            "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
+            "memory location. Please clone() the tensor before performing the operation."
+        )
+    refuse_overlap(out, inputs)
     array = as_dtype(out._kernels, result._array, out._array.dtype)
     if tuple(array.shape) == tuple(out._array.shape):
-        refuse_overlap(out, ())
         out._write(array)
     else:
         overwrite(out, array)

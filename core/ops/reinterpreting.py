@@ -16,7 +16,7 @@ def of_type(input: Tensor, type_: dtype) -> Tensor:
     k = input._kernels
     if input.is_conj():
         raise RuntimeError(
-            "torch.Tensor.view is not supported for conjugate view tensors when converting to a different dtype."
+            "retrograd.Tensor.view is not supported for conjugate view tensors when converting to a different dtype."
         )
     if k.reinterpret is None:
         raise RuntimeError(

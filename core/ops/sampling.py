@@ -19,6 +19,7 @@ from retrograd.ops.declare import Array, Op, op, op_of, publics
 from retrograd.ops.inplace import call_inplace
 from retrograd.ops.mapped_writes import refuse_write
 from retrograd.ops.options import Destination, Options, as_number, as_size, destination, finish, fresh
+from retrograd.ops.reducing import deliver
 from retrograd.random import (
     Generator,
     bernoulli_mask,
@@ -352,7 +353,9 @@ def normal(
     """
     source = _source("normal", generator)
     if isinstance(mean, Tensor) or isinstance(std, Tensor):
-        return _normal_by_tensors(mean, std, source)
+        made = _normal_by_tensors(mean, std, source)
+        out = options.get("out")
+        return made if out is None else deliver("normal", out, made)
     _check_std("normal", std)
     if size is None:
         raise TypeError('normal() missing 1 required positional arguments: "size"')
@@ -432,7 +435,7 @@ def multinomial(
     weights = k.reshape(k.astype(input._array, wide), (-1, input._array.shape[-1]))
     rows, categories = weights.shape
     last = input.ndim - 1
-    _check_totals(k, weights)
+    _check_totals(k, weights, replacement and num_samples > 1)
     if replacement:
         places = uniform_array(k, (rows, num_samples, 1), wide, source)
         sums = k.cumsum(weights, 1)
@@ -457,11 +460,20 @@ def _check_weights(input: Tensor, count: int, replacement: bool) -> None:
         raise RuntimeError("cannot sample n_sample <= 0 samples")
     if not replacement and count > input.shape[-1]:
         raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+    if input.shape[-1] > 2**24:
+        raise RuntimeError("number of categories cannot exceed 2^24")
 
 
-def _check_totals(k: Any, weights: Any) -> None:
+def _check_totals(k: Any, weights: Any, one_by_one: bool) -> None:
+    """Refuse weights that are none; PyTorch says more where it looks at them one by one."""
+    if one_by_one and not everywhere(k, weights >= 0):
+        raise RuntimeError("invalid multinomial distribution (encountering probability entry < 0)")
     if not everywhere(k, k.logical_and(weights >= 0, k.isfinite(weights))):
-        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+        raise RuntimeError(
+            "invalid multinomial distribution (encountering probability entry = infinity or NaN)"
+            if one_by_one
+            else "probability tensor contains either `inf`, `nan` or element < 0"
+        )
     if not everywhere(k, k.sum(weights, (1,), False) > 0):
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
 

@@ -19,8 +19,10 @@ from retrograd.ops.batching import along
 from retrograd.ops.checks import everywhere, is_number
 from retrograd.ops.creation import tensor
 from retrograd.ops.declare import Array, composite, op, publics
+from retrograd.ops.overloads import wrong_argument
 from retrograd.ops.reducing import category, reduction, restored
 from retrograd.ops.scans import running_maximum, shifted
+from retrograd.tensor import Tensor
 
 __all__: list[str] = []
 
@@ -140,6 +142,8 @@ def _of_one_or_two(
 ) -> Any:
     """The three overloads of `max` and `min`."""
     second = dim if other is None else other
+    if not isinstance(input, Tensor) or not (second is None or isinstance(second, (int, Tensor))):
+        raise wrong_argument(name, "self", 0, (input,) if second is None else (input, second))
     if second is not None and not isinstance(second, int):
         return publics[of_two](input, second)
     if dim is None:
@@ -309,6 +313,8 @@ def aminmax(input: Array, *, dim: int | None = None, keepdim: bool = False) -> A
         raise RuntimeError(
             "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."
         )
+    if dim is not None and input.ndim and input._array.shape[at := wrap_dim(dim, input.ndim)] == 0:
+        raise IndexError(f"aminmax: Expected reduction dim {at} to have non-zero size.")
     return return_types.aminmax(*_aminmax(input, wrap_dims(dim, input.ndim), keepdim))
 
 

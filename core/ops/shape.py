@@ -20,7 +20,7 @@ from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import UNTRACKED
 from retrograd.autograd.profiler import operator_name
 from retrograd.autograd.stale import make_view_node, make_views_node, view_class
-from retrograd.dtypes import dtype
+from retrograd.dtypes import Category, dtype
 from retrograd.ops.arguments import INT, as_ints, infer_size, wrap_dim
 from retrograd.ops.batching import leading_shaped
 from retrograd.ops.broadcasting import broadcast_shapes
@@ -198,11 +198,12 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
             "movedim: Invalid source or destination dims: source "
             f"({list(sources)} dims) should contain the same number of dims as destination ({list(targets)} dims)"
         )
+    as_given = sources, targets
     sources = tuple(wrap_dim(each, input.ndim) for each in sources)
     targets = tuple(wrap_dim(each, input.ndim) for each in targets)
-    for what, dims in (("source", sources), ("destination", targets)):
+    for what, dims, shown in zip(("source", "destination"), (sources, targets), as_given, strict=True):
         if len(set(dims)) != len(dims):
-            raise RuntimeError(f"movedim: repeated dim in `{what}` ({list(dims)})")
+            raise RuntimeError(f"movedim: repeated dim in `{what}` ({list(shown)})")
     rest = iter(i for i in range(input.ndim) if i not in sources)
     placed = dict(zip(targets, sources, strict=True))
     return permute(input, *(placed[i] if i in placed else next(rest) for i in range(input.ndim)))
@@ -578,6 +579,8 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     at = wrap_dim(dim, input.ndim)
     size = input._array.shape[at]
+    if isinstance(start, Tensor) and (start.ndim or start.dtype.category is not Category.INTEGER):
+        raise RuntimeError("start must be an 0-dim integral Tensor.")
     first = int(start)
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")

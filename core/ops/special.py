@@ -276,6 +276,7 @@ _check_logaddexp = implemented_for("logaddexp_cpu", Category.FLOAT, Category.COM
 @op(
     "logaddexp",
     promote="common",
+    as_numbers=(),
     check=_check_logaddexp,
     vjp={
         "self": lambda K, g, self, result: g * K.exp(self - result),
@@ -298,6 +299,7 @@ def logaddexp(K, self: Array, other: Array) -> Array:
 
 @op(
     promote="common",
+    as_numbers=(),
     check=implemented_for("logaddexp2_cpu", Category.FLOAT),
     vjp={
         "self": lambda K, g, self, result: g * K.exp((self - result) * LN2),

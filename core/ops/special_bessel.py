@@ -220,6 +220,7 @@ def _undefined(name: str) -> Any:
 
 @op(
     promote="float",
+    as_numbers=(),
     check=implemented_for("igamma_cpu", Category.FLOAT),
     vjp={"self": _undefined("igamma"), "other": _density},
     jvp={"self": lambda K, t: _undefined("igamma")(K, t), "other": _density},
@@ -245,6 +246,7 @@ def igamma(K, self: Array, other: Array) -> Array:
 
 @op(
     promote="float",
+    as_numbers=(),
     check=implemented_for("igammac_cpu", Category.FLOAT),
     vjp={"self": _undefined("igammac"), "other": lambda K, g, self, other: -_density(K, g, self, other)},
     jvp={

@@ -134,7 +134,7 @@ def _written(op: Op) -> list[str]:
     body.append(f"            if {' and '.join(tests)}:")
     body.append("                " + "; ".join(f"a{i} = {name}._array" for i, name in enumerate(inputs[1:], 1)))
     body += _indent(_write(op, inputs[1:]), 16)
-    if len(inputs) == 2 and op.promote is not None:
+    if len(inputs) == 2 and op.promote is not None and op.inputs[1] in op.as_numbers:
         body.append(f"            elif type({inputs[1]}) is float or type({inputs[1]}) is int:")
         body += [f"                a1 = {inputs[1]}", *_indent(_write(op, []), 16)]
     return body
@@ -264,7 +264,7 @@ def _fast_path(op: Op) -> list[str]:
     same = " and ".join(f"a{i}.dtype is d" for i in must[1:]) or "True"
     body += [f"                {arrays}", f"                if {same}:"]
     body += _indent(_compute(op, (True,) * len(inputs)), 20)
-    if len(inputs) == 2 and op.promote is not None:
+    if len(inputs) == 2 and op.promote is not None and op.inputs[1] in op.as_numbers:
         body.append(f"            elif type({inputs[1]}) is float or type({inputs[1]}) is int:")
         body.append(f"                a1 = {inputs[1]}")
         body += _indent(_compute(op, (True, False)), 16)
@@ -285,7 +285,7 @@ def _discrete_path(op: Op, tests: str, same: str, arrays: str = "") -> list[str]
         return [*body, *_indent(_compute_discrete(op, inputs), 12)]
     body += [f"            if {tests}:", f"                {arrays}", f"                if {same}:"]
     body += _indent(_compute_discrete(op, inputs), 20)
-    if len(inputs) == 2 and op.promote is not None:
+    if len(inputs) == 2 and op.promote is not None and op.inputs[1] in op.as_numbers:
         number = inputs[1]
         body.append(f"            elif type({number}) is int and d in k.counting and {_LEAST} <= {number} <= {_MOST}:")
         body.append(f"                a1 = k.full((), {number}, d)")

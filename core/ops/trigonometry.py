@@ -192,6 +192,7 @@ def atanh(self: Array) -> Array:
 @op(
     "atan2",
     promote="float",
+    as_numbers=(),
     check=implemented_for("atan2_cpu", Category.BOOL, Category.INTEGER, Category.FLOAT),
     vjp={
         "self": lambda K, g, self, other: g * _over_square(K, other, self, other),
@@ -262,6 +263,7 @@ def rad2deg(K, self: Array) -> Array:
 @op(
     "hypot",
     promote="common",
+    as_numbers=(),
     check=implemented_for("hypot_cpu", Category.FLOAT),
     vjp={
         "self": lambda K, g, self, result: g * (self / result),

@@ -10,6 +10,7 @@ from typing import Any
 
 from retrograd.ops.declare import publics
 from retrograd.ops.grouped import one_node
+from retrograd.ops.reducing import taking_out
 from retrograd.tensor import Tensor
 
 __all__ = [
@@ -38,9 +39,10 @@ def _copying(name: str) -> Callable[..., Any]:
 
     copied.__name__ = copied.__qualname__ = f"{name}_copy"
     copied.__doc__ = f"What `{name}` shows, in memory of its own."
-    return copied
+    return taking_out(copied)
 
 
+@taking_out
 @one_node("AliasBackward0_copy", "input")
 def alias_copy(input: Tensor) -> Tensor:
     """A copy."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from retrograd.dtypes import Category, bool_, dtype, int64
+from retrograd.dtypes import Category, bool_, cpp_name, dtype, int64
 from retrograd.nn.functions.vision import pad
 from retrograd.ops import arrange
 from retrograd.ops.arguments import expand_pair
@@ -45,9 +45,8 @@ def _check_ranks(name: str, input: Any, weight: Any, dims: int) -> bool:
 def _check_types(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     for what, each in (("weight", weight), ("bias", bias)):
         if each is not None and each.dtype is not input.dtype and not unites(input, each):
-            raise RuntimeError(
-                f"Input type ({input.dtype.type_name}) and {what} type ({each.dtype.type_name}) should be the same"
-            )
+            kinds = cpp_name(input.dtype), cpp_name(each.dtype)
+            raise RuntimeError(f"Input type ({kinds[0]}) and {what} type ({kinds[1]}) should be the same")
 
 
 def _check_channels(

@@ -1,0 +1,109 @@
+"""What operators refuse, as PyTorch does: numbers for tensors, types, sizes, and what `out=` may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from programs import assert_same
+
+import retrograd
+
+
+@pytest.fixture(params=["numpy", "jax"], autouse=True)
+def _backend(request: pytest.FixtureRequest) -> Iterator[None]:
+    with retrograd.use_backend(request.param):
+        yield
+
+
+def test_numbers_for_tensors() -> None:
+    assert_same("""
+    x = torch.tensor([1, 2, 3])
+    for name in (
+        "atan2 fmax fmin gcd lcm heaviside hypot igamma ldexp logaddexp logical_and maximum minimum nextafter isclose "
+        "complex polar eq lt ge copysign fmod remainder pow float_power xlogy rsub bitwise_and bitwise_left_shift max "
+        "clamp_max clamp_min"
+    ).split():
+        function = getattr(torch, name)
+        if name not in ("eq", "lt", "ge", "copysign", "fmod", "rsub", "clamp_max", "clamp_min", "max"):
+            attempt(function, 2, 3)
+        if name not in ("remainder", "pow", "float_power", "xlogy", "bitwise_and", "bitwise_left_shift"):
+            attempt(function, 2, x)
+        attempt(function, x, "a")
+    for name in ("atan2", "maximum", "logical_or", "nextafter"):
+        attempt(getattr(torch, name), x.float(), 2)
+    attempt(torch.hsplit, x, "a")
+    print(torch.special.zeta(2, x.float()), torch.eq(x, 2), torch.bitwise_and(3, x), x.float().fmod(2))
+    """)
+
+
+def test_types_of_out() -> None:
+    assert_same("""
+    x, m = torch.tensor([1.5, -2.5]), torch.ones(2, 2)
+    calls = {
+        "add": lambda out: torch.add(x, x, out=out), "abs": lambda out: torch.abs(x, out=out),
+        "mm": lambda out: torch.mm(m, m, out=out), "dot": lambda out: torch.dot(x, x, out=out),
+        "amax": lambda out: torch.amax(x, 0, out=out), "all": lambda out: torch.all(x, 0, out=out),
+        "gather": lambda out: torch.gather(x, 0, torch.tensor([1]), out=out),
+        "take": lambda out: torch.take(x, torch.tensor([1]), out=out),
+        "masked_select": lambda out: torch.masked_select(x, x > 0, out=out),
+        "cummax": lambda out: torch.cummax(x, 0, out=(out, torch.empty(2).long()))[0],
+        "softmax": lambda out: torch.softmax(x, 0, out=out), "pow": lambda out: torch.float_power(x, 2, out=out),
+        "argmax": lambda out: torch.argmax(x, 0, out=out), "stack": lambda out: torch.stack([x, x], out=out),
+        "det": lambda out: torch.linalg.det(m, out=out), "where": lambda out: torch.where(x > 0, x, x, out=out),
+        "signbit": lambda out: torch.signbit(x, out=out), "cumsum": lambda out: torch.cumsum(x, 0, out=out),
+        "complex": lambda out: torch.complex(x, x, out=out),
+        "t_copy": lambda out: torch.t_copy(m, out=out),
+        "sort": lambda out: torch.sort(x, out=(out, torch.empty(2).long()))[0],
+    }
+    for name, call in calls.items():
+        for type_ in (torch.float64, torch.int64, torch.float32):
+            attempt(lambda: (name, call(torch.empty(0, dtype=type_))))
+    """)
+
+
+def test_memory_of_out() -> None:
+    assert_same("""
+    x = torch.arange(3.0)
+    places = torch.tensor([0, 1, 2])
+    attempt(torch.gather, x, 0, places, out=x)
+    attempt(torch.take, x, places, out=x)
+    attempt(torch.index_select, x, 0, places, out=x)
+    attempt(torch.masked_select, x, x > 0, out=x)
+    attempt(torch.index_select, torch.ones(3, 6), 1, places[:2], out=torch.zeros(1).expand(3, 2))
+    print(torch.normal(torch.zeros(2), 0.0, out=(out := torch.ones(2))), out)
+    print(torch.signbit(x - 1, out=torch.empty(3, dtype=torch.bool)))
+    """)
+
+
+def test_arguments() -> None:
+    assert_same("""
+    x = torch.arange(5.0)
+    for options in (
+        {"fweights": torch.ones(5, 5)}, {"aweights": torch.ones(5, 5)}, {"fweights": torch.ones(5)},
+        {"aweights": torch.ones(2).long()}, {"fweights": torch.ones(1).long()}, {"aweights": torch.ones(1)},
+        {"fweights": -torch.ones(5).long()}, {"aweights": -torch.ones(5)},
+    ):
+        if min(next(iter(options.values())).reshape(-1).tolist()) >= 0:  # JAX is not waited for
+            attempt(torch.cov, x, **options)
+    attempt(torch.fliplr, x)
+    attempt(torch.flipud, x[0])
+    attempt(torch.hstack, [])
+    attempt(torch.vstack, [])
+    attempt(torch.diag_embed, torch.ones(2, 2), dim1=1, dim2=1)
+    attempt(torch.dot, torch.ones(1), torch.ones(3).half())
+    attempt(torch.trace, torch.ones(2, 2, 2))
+    attempt(torch.movedim, torch.ones(1, 1, 1), (0, -3), (0, 1))
+    attempt(torch.reshape, x[:1], (0, -1))
+    attempt(torch.narrow, x, 0, torch.tensor([1]), 2)
+    attempt(torch.narrow, x, 0, torch.tensor(True), 2)
+    attempt(torch.gradient, torch.ones(3, 3), spacing=[0.1], dim=[1, 0])
+    print(torch.gradient(x, spacing=None))
+    attempt(torch.aminmax, torch.ones(5, 0), dim=1)
+    attempt(x[None].masked_scatter, torch.ones(1, 5), x)
+    attempt(torch.ones(3, 5).scatter, 0, torch.full((2, 2), 34), torch.ones(2, 5, 2))
+    for bad in ([-1.0, 1.0], [math.nan, 1.0], [math.inf, 1.0]):
+        attempt(torch.multinomial, torch.tensor(bad), 2, True)
+        attempt(torch.multinomial, torch.tensor(bad), 1)
+    attempt(torch.linspace, torch.ones(1), torch.ones(2), 3)
+    """)
