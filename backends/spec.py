@@ -106,6 +106,9 @@ class Kernels:
     searchsorted
         None, or a function of a sorted vector, values of its type and a bool: where each would be put, in front of or
         behind what is equal, as int64. NaN is greater than all numbers.
+    assign_at
+        None, or of a mutable library a function of an array, an array of bools of its shape or of integers, and a
+        value: writes it to the elements, or the parts along the first axis, that these name. Raises before it writes.
     sliding
         None, or of a mutable library a function of an array, an axis, a size and a step: the view of all windows, with
         the window as the last axis.
@@ -142,6 +145,7 @@ class Kernels:
     takes_out: frozenset[Any] = frozenset()
     is_contiguous: Callable[[Any], bool] | None = None
     searchsorted: Callable[[Any, Any, bool], Any] | None = None
+    assign_at: Callable[[Any, Any, Any], None] | None = None
     sliding: Callable[[Any, int, int, int], Any] | None = None
     reinterpret: Callable[[Any, Any], Any] | None = None
     compile: Callable[..., Any] | None = None

@@ -400,6 +400,39 @@ PROGRAMS = {
             print(x[mask], x[:, None][mask, 0], x[mask.bool()])
         print([str(each.message).partition(" (Triggered")[0] for each in caught], caught[0].category)
     """,
+    "values_of_another_type": """
+        mask, places = torch.tensor([True, False, True]), torch.tensor([0, 2])
+        for into in (torch.float32, torch.int64, torch.complex64, torch.bool):
+            for of in (torch.float32, torch.int64, torch.bool):
+                for key in (mask, places, [0, 2], slice(0, 2), (Ellipsis, places), torch.tensor(1)):
+                    for value in (torch.ones(2), torch.tensor(1.0), torch.ones(1)):
+                        x = torch.zeros(3, dtype=into)
+                        attempt(lambda: x.__setitem__(key, value.to(of)))
+                        print(x, x._version)
+                for key in (mask, places):
+                    attempt(lambda: torch.zeros(3, dtype=into).index_put((key,), torch.tensor(1.0).to(of)))
+    """,
+    "writes_by_masks_and_places": """
+        x = torch.arange(12.0).reshape(4, 3)
+        v = x[1:3]
+        x[x > 8] = 0
+        v[v == 4] = torch.tensor(-1.0)
+        x[torch.tensor([0, -1, 0])] = torch.arange(9.0).reshape(3, 3)
+        x[torch.tensor([[0, 1]])] = 7.0
+        x.t()[torch.tensor([1])] = 5
+        print(x, v, x._version)
+        for key in (torch.tensor([4]), torch.tensor([-5, 0]), x[:2] > 0):
+            attempt(lambda: x.__setitem__(key, 1.0))
+        print(x, x._version)
+        y = torch.zeros(3, requires_grad=True) * 1
+        y[torch.tensor([0, 1])] = torch.ones(2, requires_grad=True)
+        print(y)
+        x[x > 0] = torch.tensor(2.0, requires_grad=True)
+        print(x)
+        e = torch.zeros(1).expand(3)
+        e[e == 0] = 1.0
+        print(e)
+    """,
 }
 
 

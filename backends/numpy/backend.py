@@ -61,6 +61,11 @@ def assign(array: Array, value: Any) -> None:
         array[...] = value
 
 
+def assign_at(array: Array, index: Array, value: Any) -> None:
+    """Write `value` to the elements of `array`, or to its parts along the first axis, that `index` names."""
+    array[index] = value
+
+
 def astype(x: Array, dtype: Any) -> Array:
     """A copy of `x` in another type; a complex number keeps its real part in a real type."""
     if x.dtype.kind == "c" and np.dtype(dtype).kind not in "cb":
@@ -264,6 +269,7 @@ _OWN = {
     "as_complex": as_complex,
     "as_real": as_real,
     "assign": assign,
+    "assign_at": assign_at,
     "astype": astype,
     "arange": np.arange,
     "broadcast_to": np.broadcast_to,

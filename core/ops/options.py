@@ -31,7 +31,7 @@ from retrograd.tensor import Tensor, wrap_array
 
 __all__ = [
     "Destination", "Options", "as_dtype", "as_number", "as_size", "c_name", "checked_number", "described",
-    "destination", "dtype_of_number", "fill_number", "finish", "fresh",
+    "destination", "dtype_of_number", "fill_number", "finish", "fresh", "shown_type",
 ]  # fmt: skip
 
 
@@ -255,6 +255,14 @@ def described(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"{type(value).__name__} of [{', '.join(type(each).__name__ for each in value)}]"
     return c_name(value)
+
+
+_OLD_TYPES = frozenset("Byte Char Short Int Long Half Float Double".split())
+
+
+def shown_type(of: dtype) -> str:
+    """How some of PyTorch's texts name a tensor's type: the younger ones by the name that they have in C++."""
+    return f"retrograd.{of.type_name}Tensor" if of.type_name in _OLD_TYPES else f"CPU{of.type_name}Type"
 
 
 def fill_number(value: bool | int | float | complex, to: dtype) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 from retrograd.autograd.explaining import NOT_RECORDED, break_at
 from retrograd.autograd.modes import GRAD, NO_GRAD, Mode, current_mode
+from retrograd.dtypes import bool_, int64
 from retrograd.levels import births
 from retrograd.ops.declare import Op
 from retrograd.ops.specialise import LARGE
@@ -68,11 +69,20 @@ def wrote(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> bool:
 
 
 def assigned(target: Tensor, key: Any, value: Any) -> bool:
-    """`target[key] = value` for ints and slices, if that is an ordinary write; whether it was, and is done."""
+    """`target[key] = value`, if that is an ordinary write; whether it was, and is done.
+
+    For ints and slices, and for a mask of the target's shape or integers that count along its first dimension.
+    """
     mode = current_mode()
-    if not is_plain(target, mode) or not all(map(_is_basic, key if type(key) is tuple else (key,))):
+    if not is_plain(target, mode):
         return False
-    k, array, name = target._kernels, target._array, "fill_"
+    k, array, name, at = target._kernels, target._array, "fill_", None
+    if type(key) is Tensor:
+        at = key._array
+        if key._kernels is not k or k.assign_at is None or not (_is_mask_of(array, key) or _counts_along(array, key)):
+            return False
+    elif not all(map(_is_basic, key if type(key) is tuple else (key,))):
+        return False
     if type(value) in _PLAIN:
         meta, own, name = value._tensor_meta, target._tensor_meta, "copy_"
         shares = own is not None and own.storage is not None and meta is not None and meta.storage is own.storage
@@ -80,18 +90,37 @@ def assigned(target: Tensor, key: Any, value: Any) -> bool:
         if value._kernels is not k or value._array.dtype is not array.dtype or shares or records:
             return False
         given = value._array
+        if at is not None and given.shape not in ((), _shape_at(array, at)):
+            return False
     elif fits(value, k, array.dtype):
         given = value
     else:
         return False
     try:
-        k.assign(k.slice(array, key if type(key) is tuple else (key,)), given)
+        if at is not None:
+            name = "index_put_"
+            k.assign_at(array, at, given)
+        else:
+            k.assign(k.slice(array, key if type(key) is tuple else (key,)), given)
     except Exception:  # as in `wrote`
         return False
     leave_break(name, target, (value,))
     bump(target)
     sign(target._cell, name, None, None)
     return True
+
+
+def _is_mask_of(array: Any, key: Tensor) -> bool:
+    return key.dtype is bool_ and key._array.shape == array.shape != ()
+
+
+def _counts_along(array: Any, key: Tensor) -> bool:
+    return key.dtype is int64 and array.shape != () and key._array.shape != ()
+
+
+def _shape_at(array: Any, at: Any) -> tuple[int, ...] | None:
+    """The shape of the parts that integers name; None if it depends on how many elements a mask names."""
+    return None if at.dtype == bool else (*at.shape, *array.shape[1:])
 
 
 def _is_basic(index: Any) -> bool:

@@ -27,6 +27,7 @@ from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.conversion import contiguous
 from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.graph import graph_kernel
+from retrograd.ops.options import shown_type
 from retrograd.ops.reinterpreting import of_type
 from retrograd.ops.view_arguments import sizes_or_type
 from retrograd.storage import View, share
@@ -481,7 +482,7 @@ def expand(input: Tensor, *sizes: Any, size: Sequence[int] | None = None) -> Ten
     lead = len(wanted) - len(shape)
     if lead < 0:
         raise RuntimeError(
-            f"expand(retrograd.{input.dtype.type_name}Tensor{{{list(shape)}}}, size={list(wanted)}): the number of "
+            f"expand({shown_type(input.dtype)}{{{list(shape)}}}, size={list(wanted)}): the number of "
             f"sizes provided ({len(wanted)}) must be greater or equal to the number of dimensions in the tensor "
             f"({len(shape)})"
         )

@@ -11,13 +11,14 @@ from retrograd.ops.autocasting import in_float32
 from retrograd.ops.complex_numbers import view_as_real
 from retrograd.ops.creation import arange, ones, zeros
 from retrograd.ops.declare import composite
+from retrograd.ops.options import shown_type
 from retrograd.tensor import Tensor
 
 __all__: list[str] = []
 
 
 def _shown(window: Tensor | None) -> str:
-    return "None" if window is None else f"retrograd.{window.dtype.type_name}Tensor{{{list(window.shape)}}}"
+    return "None" if window is None else f"{shown_type(window.dtype)}{{{list(window.shape)}}}"
 
 
 def _window(window: Tensor | None, length: int, n_fft: int, like: Tensor) -> Tensor:

@@ -126,7 +126,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         viewed, indices, masks = _view_part(self, key)
     if any(each is not None for each in indices):
         put = value if isinstance(value, Tensor) else constant(self, value)
-        _put_at(viewed, list(indices), masks, put.to(viewed.dtype), False)
+        _put_at(viewed, list(indices), masks, put, False)
     else:
         _copy_to(viewed, value)
 
@@ -504,6 +504,7 @@ def index_put_(self: Tensor, indices: Sequence[Tensor | None], values: Tensor, a
 
 
 def _put_at(self: Tensor, indices: list[Tensor | None], masks: Masks, values: Tensor, accumulate: bool) -> Tensor:
+    values = _fill_value(self, indices, masks, values, accumulate)
     raw = raw_indices(self, indices)
     _check_values(self, raw, values)
     dims = expanded_dims(self)
@@ -519,6 +520,14 @@ def _put_at(self: Tensor, indices: list[Tensor | None], masks: Masks, values: Te
         put = self
     inplace.call_inplace(op_of(index_put_raw), put, raw, values, accumulate, masks)
     return self
+
+
+def _fill_value(
+    self: Tensor, indices: Sequence[Tensor | None], masks: Masks, values: Tensor, accumulate: bool
+) -> Tensor:
+    """The values; a single one for a single mask, which is `masked_fill` to PyTorch, in the type of `self`."""
+    alone = len(masks) == 1 and sum(each is not None for each in indices) == masks[0][1] and not accumulate
+    return values.to(self.dtype) if alone and values.numel() == 1 else values
 
 
 def _put_folded(
@@ -592,6 +601,7 @@ def _indexed_shape(shape: tuple[int, ...], raw: Any) -> tuple[int, ...]:
 def index_put(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False) -> Tensor:
     """`index_put_` on a copy."""
     found, masks = _as_indices(input, indices)
+    values = _fill_value(input, found, masks, values, accumulate)
     source = lifted_to(input, [*found, values])
     raw = raw_indices(source, found)
     _check_values(source, raw, values)
