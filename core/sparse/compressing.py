@@ -212,7 +212,7 @@ def _check(starts: Tensor, places: Tensor, values: Tensor, shape: tuple[int, ...
 def _back(g: Tensor, self: Tensor) -> Tensor:
     """A gradient in the layout of what was converted."""
     if self.is_sparse:
-        return to_sparse_coo(g) if g._kernels.sparse else g
+        return to_sparse_coo(g) if g._kernels.sparse else g.to_sparse(self.sparse_dim())
     return dense_of(g)
 
 

@@ -9,6 +9,7 @@ from retrograd.ops.arrange import cat
 from retrograd.sparse.construction import coo_tensor
 from retrograd.sparse.conversion import on_tensors
 from retrograd.sparse.coo import Coo
+from retrograd.sparse.table import coo_of
 from retrograd.tensor import Tensor, side_of, wrap_array
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def _own(array: Coo) -> Coo:
     shared = getrefcount(array.indices) > 2 or getrefcount(array.values) > 2
     if shared or not array.values.is_contiguous():
         return array.copy()
-    return Coo(array.side, array.indices, array.values, array.shape, False)
+    return coo_of(array.indices, array.values, array.shape)
 
 
 def rows_gradient(K: Any, g: Any, indices: Any, rows: int, padding: int) -> Any:

@@ -57,7 +57,10 @@ def _long() -> Any:
 
 
 def intersection(a: Coo, b: Coo) -> Coo:
-    """``a * b``, at the coordinates of the factor that stores fewer, or is not coalesced."""
+    """``a * b``, at the coordinates of the factor that stores fewer, or is not coalesced.
+
+    Of two that are coalesced, at those that both store.
+    """
     from retrograd.sparse.kernels import empty_coo, projected
 
     if a.ndim != b.ndim or a.sparse_dim != b.sparse_dim or a.shape[: a.sparse_dim] != b.shape[: b.sparse_dim]:
@@ -71,5 +74,19 @@ def intersection(a: Coo, b: Coo) -> Coo:
         table, source = (a, b) if a.coalesced else (b, a)
     else:
         table, source = (a, b) if a.nnz >= b.nnz else (b, a)
+    if a.coalesced and b.coalesced:
+        source = _common(source, table)
     values = source.values * projected(table, source).values
     return Coo(source.side, source.indices.clone(), values, source.shape, source.coalesced)
+
+
+def _common(source: Coo, table: Coo) -> Coo:
+    """What one stores at the coordinates of the other."""
+    stored = table.values.new_ones(table.nnz)
+    from retrograd.sparse.kernels import projected
+
+    marks = Coo(table.side, table.indices, stored, table.shape[: table.sparse_dim], True)
+    wanted = Coo(source.side, source.indices, source.values, source.shape[: source.sparse_dim], True)
+    places = projected(marks, wanted).values.nonzero().reshape(-1)
+    indices, values = source.indices.index_select(1, places), source.values.index_select(0, places)
+    return Coo(source.side, indices, values, source.shape, True)

@@ -17,7 +17,7 @@ def _masked_product(g: Tensor, mat2: Tensor, mat1: Tensor, alpha: float) -> Tens
     """The gradient of the left factor, at the coordinates that it stores."""
     product = g.matmul(mat2.conj().t()) if mat2.is_complex() else g.matmul(mat2.t())
     if mat1._kernels.sparse:
-        product = masked_as(product, mat1.coalesce() if mat1.is_sparse else mat1)
+        product = _at(product, mat1)
     return product if alpha == 1 else product * alpha
 
 
@@ -56,16 +56,21 @@ def _to_shape(g: Tensor, shape: tuple[int, ...], beta: float) -> Tensor:
     node="SparseSparseMatmulBackward0",
     vjp={
         "self": lambda K, g, self, other: on_tensors(
-            K, lambda g, self, other: _product(g, other.t()).sparse_mask(self), g, self, other
+            K, lambda g, self, other: _at(_product(g, other.t()), self), g, self, other
         ),
         "other": lambda K, g, self, other: on_tensors(
-            K, lambda g, self, other: _product(self.t(), g).sparse_mask(other), g, self, other
+            K, lambda g, self, other: _at(_product(self.t(), g), other), g, self, other
         ),
     },
 )
 def _sparse_sparse_matmul(K: Any, self: Array, other: Array) -> Array:
     """Product of two sparse matrices."""
     return K.matmul(self, other)
+
+
+def _at(product: Tensor, factor: Tensor) -> Tensor:
+    """The gradient of a factor at the coordinates that it stores, each once."""
+    return masked_as(product, factor.coalesce() if factor.is_sparse else factor)
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:

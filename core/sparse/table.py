@@ -238,8 +238,9 @@ def sparse_side(k: Any) -> SparseKernels:
 
 
 def coo_of(indices: Tensor, values: Tensor, shape: Sequence[int], coalesced: bool = False) -> Coo:
-    """The record of these parts."""
-    return Coo(sparse_side(values._kernels), indices, values, tuple(shape), coalesced)
+    """The record of these parts; of less than two elements they are in order."""
+    in_order = coalesced or values._array.shape[0] < 2
+    return Coo(sparse_side(values._kernels), indices, values, tuple(shape), in_order)
 
 
 def as_tensor(k: Any, array: Any) -> Any:

@@ -75,6 +75,23 @@ c.t()
     )
 
 
+def test_gradients_at_coordinates_that_are_stored_twice() -> None:
+    assert_same("""
+    x = torch.sparse_coo_tensor([[0, 0, 1], [1, 1, 0]], [1.0, 2.0, 3.0], (3, 2)).requires_grad_()
+    m = torch.arange(4.0).reshape(2, 2).to_sparse().requires_grad_()
+    for f in (
+        lambda: torch.sparse.sum(x, 0), lambda: torch.sparse.sum(x, 1), lambda: torch.sparse.sum(x, (0, 1)),
+        lambda: torch.sparse.mm(x, m), lambda: torch.sparse.mm(x, m.to_dense()), lambda: x.to_dense(),
+        lambda: (x * x).coalesce(), lambda: torch.sparse.softmax(x, 0), lambda: x.to_sparse_csr().to_dense(),
+    ):
+        x.grad = None
+        y = f()
+        g = torch.arange(1.0, y.numel() + 1).reshape(y.shape)
+        y.backward(g if y.layout == torch.strided else g.to_sparse())
+        print(y.layout, x.grad.layout, x.grad.to_dense())
+    """)
+
+
 def test_gradients_of_sums_products_and_rows() -> None:
     assert_same(
         SHOWING

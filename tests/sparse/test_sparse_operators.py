@@ -352,6 +352,20 @@ x.unsqueeze_(0)
     )
 
 
+def test_whose_coordinates_a_result_has() -> None:
+    assert_same("""
+    def parts(x):
+        return x.is_coalesced(), x._indices().tolist(), x._values().tolist()
+    for one, in_order in (([0, 0], True), ([0, 0], False), ([0], False), ([1, 0], False)):
+        for other, ordered in (([0, 1], True), ([1, 0, 1], False), ([1], False), ([0, 1, 1], True)):
+            a = torch.sparse_coo_tensor([one], torch.arange(1.0, len(one) + 1), (3,))
+            b = torch.sparse_coo_tensor([other], torch.arange(1.0, len(other) + 1) * 10, (3,))
+            a, b = a.coalesce() if in_order else a, b.coalesce() if ordered else b
+            print(one, other, parts(a * b), parts(b * a), parts(a + b), parts(a.sparse_mask(b)))
+            print(parts(torch.arange(1.0, 4).sparse_mask(b)), parts(a.to_dense().to_sparse()))
+    """)
+
+
 @pytest.mark.parametrize("name", ["cos", "exp", "sigmoid", "argmax", "cumsum", "tril", "sort", "unique"])
 def test_operators_without_a_sparse_form_are_refused(backend: str, name: str) -> None:
     x = retrograd.tensor([[0.0, 1.0]]).to_sparse()
