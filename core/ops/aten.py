@@ -5,8 +5,8 @@ PyTorch's is asked about `torch.ops.aten.mm.default`. An operator of ours has th
 (`MmBackward0`); where PyTorch counts several forms as one operator, the overload tells them apart (`sum.default`,
 `sum.dim_IntList`).
 
-What has no node of its own is here too, if it is a function or a method (`view`, `add_`, `detach`): a policy may name
-it, but is never asked about it.
+What has no node of its own is here too, if it is a function or a method (`view`, `add_`, `detach`). Of views and of
+writes in place policies are asked under these names.
 
     >>> import retrograd
     >>> retrograd.ops.aten.mm.default
@@ -25,7 +25,7 @@ from typing import Any
 from retrograd.ops.declare import Op, publics
 from retrograd.tensor import Tensor
 
-__all__ = ["OpOverload", "OpOverloadPacket", "overload_of"]
+__all__ = ["OpOverload", "OpOverloadPacket", "overload_of", "view_arguments", "view_form", "written_form"]
 
 _NAMES = {
     "smooth_l1loss": "smooth_l1_loss", "nll_loss": "nll_loss_forward", "nll_loss2d": "nll_loss2d_forward",
@@ -72,6 +72,14 @@ _OF_NUMBER = dict.fromkeys("eq ne lt le gt ge bitwise_and bitwise_or bitwise_xor
     ("bitwise_left_shift", "bitwise_right_shift"), "Tensor_Scalar"
 )
 """The overload of operators whose second argument may be a number, if it is one."""
+
+_OF_VIEWS = {
+    "select": "int", "slice": "Tensor", "split": "Tensor", "transpose": "int", "unbind": "int",
+}  # fmt: skip
+"""The overload of views, if it is not `default`; that of `squeeze` follows from its node's number."""
+
+_LAST_OF_VIEWS = {"as_strided": (0,), "diagonal": (0, 0, 1), "slice": (1,), "split": (0,), "unbind": (0,)}
+"""The last arguments of views, as they are if they are not given."""
 
 _UNASKED = ("default", "Tensor", "Scalar", "int", "memory_format")
 """Overloads of what is a function or method but has no node of its own."""
@@ -161,7 +169,7 @@ def _packet(name: str) -> OpOverloadPacket | None:
     if name in _packets:
         return _packets[name]
     operators = [op for op in Op.registry.values() if _name_of(op) == name]
-    function = publics.get(name) or getattr(Tensor, name, None)
+    function = publics.get(name) or getattr(Tensor, name, None) or (_slice if name == "slice" else None)
     if not operators and not callable(function):
         return None
     made = _packets[name] = OpOverloadPacket(name, function or operators[0].public)
@@ -171,7 +179,46 @@ def _packet(name: str) -> OpOverloadPacket | None:
             made._form(_OF_NUMBER[op.name])
     for overload in () if operators else _UNASKED:
         made._form(overload)
+    for overload in ("dim", "dims") if name == "squeeze" else ():
+        made._form(overload)
     return made
+
+
+def _slice(input: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Tensor:
+    before = dim + input.ndim if dim < 0 else dim
+    found: Tensor = input[(*(slice(None) for _ in range(before)), slice(start, end, step))]
+    return found
+
+
+def view_form(node_name: str) -> OpOverload:
+    """The form of the call that makes a view, from the name of its node."""
+    base, _, number = node_name.rpartition("Backward")
+    name = re.sub(r"(?<!^)(?<!\d)(?=[A-Z])", "_", base).lower()
+    packet = _packet("view" if name == "reshape_alias" else name)
+    assert packet is not None  # it is a method
+    if name == "squeeze":
+        return packet._form({"1": "dim", "2": "dims"}.get(number, "default"))
+    return packet._form(_OF_VIEWS.get(name, "default"))
+
+
+def view_arguments(form: OpOverload, made: Any, arguments: dict[str, Any]) -> list[Any]:
+    """The arguments of that call besides the tensor, from what the node shows."""
+    if form.overloadpacket.__name__ in ("view", "expand"):
+        return [list(made.shape)]
+    names = ("split_size", "dim") if "split_size" in arguments else tuple(arguments)
+    found = [arguments[name] for name in names if not name.startswith("self_")]
+    for default in reversed(_LAST_OF_VIEWS.get(form.overloadpacket.__name__, ())):
+        if found[-1] != default:
+            break
+        found.pop()
+    return found
+
+
+def written_form(op: Op, arguments: Sequence[Any]) -> OpOverload:
+    """The form of a call in place: `add_.Tensor`."""
+    form = overload_of(op, arguments)
+    packet = _packet(f"{form.overloadpacket.__name__}_")
+    return form if packet is None else packet._form(form._overloadname)
 
 
 def overload_of(op: Op, arguments: Sequence[Any] = ()) -> OpOverload:

@@ -79,7 +79,8 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
     in_memory = not target._kernels.sparse and not (op is _copy_op and rest[0] is target)
     if in_memory and (op.name not in _OF_ONE_VALUE or target.is_conj()):
         refuse_overlap(target, rest[:-1] if op.name in _OF_A_NUMBER else rest)
-    (result,) = dispatch.forward(op, (target, *rest), arrays, k)
+    known = None if mode.results is None else mode.results.find(op, in_place=True)
+    (result,) = dispatch.forward(op, (target, *rest), arrays, k) if known is None else known
     if k.sparse:
         result = k.written(op, target, inputs, result)
     result = whole(target, _fitting(op, target, result, k))
@@ -102,6 +103,8 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
         push_write(target, tangents)
         if records:
             node.plan.keep_tangents(node, inputs, [target])
+    if mode.results is not None:
+        mode.results.keep_written(op, (target, *rest))
     return target
 
 

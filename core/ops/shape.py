@@ -99,6 +99,8 @@ def make_view(
             made._break = source._break
     if mode.dual:
         tangents.push_view(source, made, name, steps)
+    if mode.results is not None and creation != "multi":
+        mode.results.see_view(name, source, made, arguments)
     return made
 
 
@@ -126,6 +128,8 @@ def make_views(source: Tensor, name: str, steps: Sequence[Step], **arguments: An
         node = make_views_node(view_class(name, outputs), tuple(steps), source._array, edge, source._kernels, arguments)
         for position, view in enumerate(views):
             view._edge = (node, position)
+    if mode.results is not None:
+        mode.results.see_view(name, source, views, arguments)
     return tuple(views)
 
 

@@ -5,8 +5,9 @@ Note [Selective checkpoint]
     wants; the second run's context is asked before each operator's kernel runs. Both work below the
     graph: in the second run the operator makes its node as always, only its result is taken from
     the first. Operators are told apart by their declaration and counted, so that the n-th call of
-    one gets the n-th result; policies are told their names in `retrograd.ops.aten`. Views and in-place
-    operators are not seen and always run.
+    one gets the n-th result; in place it is another one, whose result is what was written to. Policies
+    are told their names in `retrograd.ops.aten`. They are asked of views, too, but whatever they say,
+    views are made again: that takes no time.
 
 `retrograd.utils.checkpoint` exports what is here.
 """
@@ -61,6 +62,7 @@ class SelectiveCheckpointContext:
 
 
 Policy = Callable[..., CheckpointPolicy | bool]
+_Key = tuple["Op", bool]  # an operator, and whether it writes in place
 _RECOMPUTE, _CONSUMED = object(), object()
 _MISMATCH = (
     "This can happen if the operations in the checkpointed region are nondeterministic or depend on global "
@@ -99,17 +101,23 @@ class _Context(ModeContext):
     def changes(self) -> dict[str, Any]:
         return {"results": self}
 
-    def next_call(self, op: Op) -> int:
-        index = self.counts[op]
-        self.counts[op] += 1
+    def next_call(self, key: _Key) -> int:
+        index = self.counts[key]
+        self.counts[key] += 1
         return index
 
-    def find(self, op: Op) -> tuple[Any, ...] | None:
+    def find(self, op: Op, in_place: bool = False) -> tuple[Any, ...] | None:
         """The result to use instead of running the kernel."""
         return None
 
     def keep(self, op: Op, arguments: Sequence[Any], result: Any) -> None:
         """Called with the result when the operator has run."""
+
+    def see_view(self, node_name: str, source: Any, made: Any, arguments: dict[str, Any]) -> None:
+        """Called with each view, or the views of one call, and with what its node shows."""
+
+    def keep_written(self, op: Op, arguments: Sequence[Any]) -> None:
+        """Called with the tensor that has been written to, and the rest."""
 
 
 class _Keeping(_Context):
@@ -121,9 +129,38 @@ class _Keeping(_Context):
 
     def keep(self, op: Op, arguments: Sequence[Any], result: Any) -> None:
         context = SelectiveCheckpointContext(is_recompute=False, op_output=result)
-        policy = self.policy(context, overload_of(op, arguments), *arguments)
+        args, kwargs = _as_called(op, arguments)
+        policy = self.policy(context, overload_of(op, arguments), *args, **kwargs)
+        self._store((op, False), policy, result)
+
+    def _store(self, key: _Key, policy: CheckpointPolicy | bool, result: Any) -> None:
         saves = policy is True or policy in (CheckpointPolicy.MUST_SAVE, CheckpointPolicy.PREFER_SAVE)
-        self.storage[op][self.next_call(op)] = _Kept(result) if saves else _RECOMPUTE
+        self.storage[key][self.next_call(key)] = _Kept(result) if saves else _RECOMPUTE
+
+    def see_view(self, node_name: str, source: Any, made: Any, arguments: dict[str, Any]) -> None:
+        if node_name != "AliasBackward0":  # which functions make for themselves
+            form = aten.view_form(node_name)
+            context = SelectiveCheckpointContext(is_recompute=False, op_output=made)
+            self.policy(context, form, source, *aten.view_arguments(form, made, arguments))
+
+    def keep_written(self, op: Op, arguments: Sequence[Any]) -> None:
+        context = SelectiveCheckpointContext(is_recompute=False, op_output=arguments[0])
+        args, kwargs = _as_called(op, arguments)
+        policy = self.policy(context, aten.written_form(op, arguments), *args, **kwargs)
+        self._store((op, True), policy, arguments[0])
+
+
+def _as_called(op: Op, arguments: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+    """All arguments in declared order as PyTorch passes them on: without those that are as by default."""
+    split = len(op.signature.parameters) - len(op.keywords)
+    names = list(op.signature.parameters)
+    args = list(arguments[:split])
+    while args and (name := names[len(args) - 1]) in op.defaults and name not in op.kinds:
+        if args[-1] is not op.defaults[name] and args[-1] != op.defaults[name]:
+            break
+        args.pop()
+    given = zip(op.keywords, arguments[split:], strict=True)
+    return args, {name: value for name, value in given if value != op.defaults.get(name)}
 
 
 class _Replaying(_Context):
@@ -133,11 +170,12 @@ class _Replaying(_Context):
         super().__init__(storage)
         self.allow_mutation = allow_mutation
 
-    def find(self, op: Op) -> tuple[Any, ...] | None:
-        index = self.next_call(op)
-        if op not in self.storage:
+    def find(self, op: Op, in_place: bool = False) -> tuple[Any, ...] | None:
+        key = (op, in_place)
+        index = self.next_call(key)
+        if key not in self.storage:
             raise RuntimeError(f"{op.name} encountered during backward but not found in storage. {_MISMATCH}")
-        entry = self.storage[op].get(index)
+        entry = self.storage[key].get(index)
         if entry is None:
             raise RuntimeError(
                 f"{op.name} invocation index {index} encountered during backward but not found in storage. {_MISMATCH}"
@@ -149,7 +187,7 @@ class _Replaying(_Context):
             )
         if entry is _RECOMPUTE:
             return None
-        self.storage[op][index] = _CONSUMED
+        self.storage[key][index] = _CONSUMED
         arrays: tuple[Any, ...] = entry.arrays(self.allow_mutation)
         return arrays
 
@@ -195,7 +233,7 @@ def _policy_of_list(items: Sequence[Any]) -> Policy:
             )
         forms += found
 
-    def policy(context: SelectiveCheckpointContext, op: OpOverload, *args: Any) -> CheckpointPolicy:
+    def policy(context: SelectiveCheckpointContext, op: OpOverload, *args: Any, **kwargs: Any) -> CheckpointPolicy:
         return CheckpointPolicy.MUST_SAVE if op in forms else CheckpointPolicy.PREFER_RECOMPUTE
 
     return policy
@@ -219,7 +257,7 @@ def create_selective_checkpoint_contexts(
     ----------
     policy_fn_or_list
         A list of operators whose results are kept: `retrograd.ops.aten.mm.default`, or the function
-        `retrograd.mm`, with all forms that it has. Or a function, called as `policy(context, op, *args)`
+        `retrograd.mm`, with all forms that it has. Or a function, called as `policy(context, op, *args, **kwargs)`
         after each operator of the first run, that returns a `CheckpointPolicy`; `op` is what
         `retrograd.ops.aten` has.
     allow_cache_entry_mutation

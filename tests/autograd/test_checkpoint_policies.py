@@ -107,3 +107,43 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_same_as_pytorch(name: str, backend: str) -> None:
     assert_same(_PRELUDE + PROGRAMS[name])
+
+
+def test_policies_are_asked_of_views_and_writes_as_in_pytorch(backend: str) -> None:
+    assert_same(
+        """
+        from functools import partial
+        tools = torch.utils.checkpoint
+        functions = (
+            lambda a: a.view(-1).sin(), lambda a: a.reshape(4, 1).sin(), lambda a: a.t().sin(), lambda a: a.mT.sin(),
+            lambda a: a[:1].sin(), lambda a: a[0, 1:].sin(), lambda a: a[None].squeeze(0).sin(),
+            lambda a: a.squeeze().sin(), lambda a: a.transpose(0, 1).permute(1, 0).sin(),
+            lambda a: a.expand(3, 2, 2).sin(), lambda a: a.unbind(0)[0].sin(), lambda a: a.unbind(1)[0].sin(),
+            lambda a: a.split(1)[0].sin(), lambda a: a.split(1, 1)[0].sin(), lambda a: a.diagonal().sin(),
+            lambda a: a.unfold(0, 2, 1).sin(), lambda a: a.as_strided((2,), (1,)).sin(),
+            lambda a: a.sin().add_(1).cos(), lambda a: a.sin().relu_().cos(), lambda a: a.sin().zero_() + a.cos(),
+            lambda a: a.sin().copy_(a) + a, lambda a: a.sin().fill_(2) + a, lambda a: torch.add(a, a, alpha=2).sin(),
+            lambda a: a.sin() + a.detach(),
+        )
+        for function in functions:
+            asked = []
+            def policy(context, op, *args, **kwargs):
+                asked.append((str(op), len(args), sorted(kwargs), context.is_recompute))
+                return tools.CheckpointPolicy.PREFER_SAVE
+            a = torch.arange(4.0).reshape(2, 2).requires_grad_()
+            contexts = partial(tools.create_selective_checkpoint_contexts, policy, allow_cache_entry_mutation=True)
+            tools.checkpoint(function, a, use_reentrant=False, context_fn=contexts).sum().backward()
+            print(asked, a.grad + 0.0)
+        products = [torch.ops.aten.mm.default, torch.ops.aten.view.default, torch.ops.aten.slice.Tensor]
+        runs = []
+        def products_of_views(a):
+            runs.append(1)
+            return (a @ a.view(-1).reshape(2, 2))[:1].sin()
+        a = torch.arange(4.0).reshape(2, 2).requires_grad_()
+        contexts = partial(tools.create_selective_checkpoint_contexts, products)
+        tools.checkpoint(products_of_views, a, use_reentrant=False, context_fn=contexts).sum().backward()
+        print(len(runs), a.grad)
+        attempt(tools.create_selective_checkpoint_contexts, [torch.ops.aten.mm])
+        attempt(tools.create_selective_checkpoint_contexts, 3)
+        """
+    )
