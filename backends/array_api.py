@@ -33,7 +33,7 @@ Axes = tuple[int, ...]
 Shape = tuple[int, ...]
 
 _NAMES = """
-    bool uint8 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64 complex128
+    bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64 complex128
 """.split()
 _OF_MUTABLE = {"address", "offset", "owns", "strides"}
 _REAL = ("float16", "bfloat16", "float32", "float64")

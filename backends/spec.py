@@ -65,7 +65,7 @@ Their arguments are those of the functions in `retrograd.ops.decompositions`, af
 
 
 _REAL = ("float16", "bfloat16", "float32", "float64")
-_INTEGERS = ("uint8", "int8", "int16", "int32", "int64")
+_INTEGERS = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
 
 
 class Kernels:

@@ -52,6 +52,9 @@ from retrograd.dtypes import (
     promote_types as promote_types,
     set_default_dtype as set_default_dtype,
     uint8 as uint8,
+    uint16 as uint16,
+    uint32 as uint32,
+    uint64 as uint64,
 )
 from retrograd.parameter import Parameter as Parameter
 from retrograd.size import Size as Size

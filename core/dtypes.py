@@ -12,7 +12,7 @@ from typing import Final
 __all__ = [
     "DTYPES", "Category", "bfloat16", "bool_", "can_cast", "complex64", "complex128", "dtype", "finfo",
     "float16", "float32", "float64", "get_default_dtype", "iinfo", "int8", "int16", "int32", "int64",
-    "promote_types", "set_default_dtype", "uint8",
+    "promote_types", "set_default_dtype", "uint8", "uint16", "uint32", "uint64",
 ]  # fmt: skip
 
 
@@ -99,6 +99,7 @@ class dtype(Constant):
 _CPP_NAMES = {
     "float32": "float", "float64": "double", "int64": "long int", "int32": "int", "float16": "c10::Half",
     "bfloat16": "c10::BFloat16", "bool": "bool", "uint8": "unsigned char", "int8": "signed char",
+    "uint16": "short unsigned int", "uint32": "unsigned int", "uint64": "long unsigned int",
     "int16": "short int", "complex64": "c10::complex<float>", "complex128": "c10::complex<double>",
 }  # fmt: skip
 
@@ -114,6 +115,9 @@ def _by_name(name: str) -> dtype:
 
 bool_: Final = dtype("bool", 1, Category.BOOL, "Bool", is_signed=False)
 uint8: Final = dtype("uint8", 1, Category.INTEGER, "Byte", is_signed=False)
+uint16: Final = dtype("uint16", 2, Category.INTEGER, "UInt16", is_signed=False)
+uint32: Final = dtype("uint32", 4, Category.INTEGER, "UInt32", is_signed=False)
+uint64: Final = dtype("uint64", 8, Category.INTEGER, "UInt64", is_signed=False)
 int8: Final = dtype("int8", 1, Category.INTEGER, "Char")
 int16: Final = dtype("int16", 2, Category.INTEGER, "Short")
 int32: Final = dtype("int32", 4, Category.INTEGER, "Int")
@@ -128,7 +132,7 @@ complex128: Final = dtype("complex128", 16, Category.COMPLEX, "ComplexDouble")
 DTYPES: Final[dict[str, dtype]] = {
     each.name: each
     for each in (
-        bool_, uint8, int8, int16, int32, int64,
+        bool_, uint8, uint16, uint32, uint64, int8, int16, int32, int64,
         float16, bfloat16, float32, float64, complex64, complex128,
     )
 }  # fmt: skip
@@ -147,6 +151,8 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
     """
     if type1 is type2:
         return type1
+    if type1 in _LARGE_UNSIGNED or type2 in _LARGE_UNSIGNED:
+        return _promote_unsigned(type1, type2)
     low, high = sorted((type1, type2), key=lambda each: (each.category, each.itemsize))
     if low.category is not high.category:
         return _join_real_and_complex(low, high) if high.is_complex else high
@@ -155,6 +161,19 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
     if low.itemsize == high.itemsize:  # float16 and bfloat16: neither holds the other
         return float32
     return high
+
+
+_LARGE_UNSIGNED: Final = frozenset((uint16, uint32, uint64))
+
+
+def _promote_unsigned(type1: dtype, type2: dtype) -> dtype:
+    for each in (type1, type2):
+        if each.is_floating_point:
+            return each
+    raise RuntimeError(
+        "Promotion for uint16, uint32, uint64 types is not supported, attempted to promote "
+        f"{type1.type_name} and {type2.type_name}"
+    )
 
 
 def _join_real_and_complex(real: dtype, complex_: dtype) -> dtype:
@@ -231,7 +250,7 @@ class iinfo:
         self.max = 2 ** (self.bits - 1) - 1 if type.is_signed else 2**self.bits - 1
 
     def __repr__(self) -> str:
-        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
+        return f"iinfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype})"
 
 
 # name: (bits of the mantissa, largest exponent of two)

@@ -28,7 +28,9 @@ def through(obj: Any, **arguments: Any) -> Any:
 
 @pytest.mark.parametrize(
     "dtype",
-    "bool uint8 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64 complex128".split(),
+    (
+        "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64 complex128"
+    ).split(),
 )
 @pytest.mark.parametrize("shape", [(), (0,), (2, 3), (2, 0, 3)])
 def test_every_type_and_shape(dtype: str, shape: tuple[int, ...], backend: str) -> None:
@@ -414,6 +416,16 @@ def test_each_library_reads_the_other_s_files(name: str, new: bool) -> None:
         assert _values(reader, made) == _values(writer, obj)
         if isinstance(obj, OrderedDict):
             assert made._metadata == obj._metadata
+
+
+def test_types_without_typed_storages_are_exchanged() -> None:
+    torch = pytest.importorskip("torch")
+    for writer, reader in ((torch, retrograd), (retrograd, torch)):
+        file = io.BytesIO()
+        writer.save([writer.tensor([1, 65535], dtype=writer.uint16), writer.tensor(2, dtype=writer.uint64)], file)
+        file.seek(0)
+        one, other = reader.load(file)
+        assert (one.dtype, one.tolist(), other.dtype, other.item()) == (reader.uint16, [1, 65535], reader.uint64, 2)
 
 
 def test_views_of_the_other_s_files_share_memory() -> None:

@@ -23,7 +23,9 @@ Array = np.ndarray[Any, Any]
 
 _DTYPES = {
     name: np.dtype(name)
-    for name in "bool uint8 int8 int16 int32 int64 float16 float32 float64 complex64 complex128".split()
+    for name in (
+        "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 float32 float64 complex64 complex128"
+    ).split()
 }
 _DTYPES["bfloat16"] = np.dtype(ml_dtypes.bfloat16)
 

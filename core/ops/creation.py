@@ -22,6 +22,7 @@ from retrograd.dtypes import (
     get_default_dtype,
     int64,
     promote_types,
+    uint64,
 )
 from retrograd.ops import factories
 from retrograd.ops.factories import *  # noqa: F403 - one import for all creation functions
@@ -172,6 +173,8 @@ def _pack(numbers: list[Any], to: dtype) -> HostArray:
 
 
 def _pack_integers(numbers: list[int], to: dtype) -> HostArray:
+    if to is uint64:
+        return _pack_largest(numbers)
     try:
         wide = np.array(numbers, np.int64)
     except OverflowError:
@@ -181,6 +184,14 @@ def _pack_integers(numbers: list[int], to: dtype) -> HostArray:
     for extreme in (int(wide.min()), int(wide.max())):
         checked_number(extreme, to, to.name)
     return wide.astype(to.name)
+
+
+def _pack_largest(numbers: list[int]) -> HostArray:
+    if any(each < 0 for each in numbers):
+        raise OverflowError("can't convert negative int to unsigned")
+    if any(each >= 2**64 for each in numbers):
+        raise OverflowError("int too big to convert")
+    return np.array(numbers, np.uint64)
 
 
 def _round(wide: HostArray, to: dtype) -> HostArray:
@@ -202,7 +213,10 @@ def _host_type(type_: dtype) -> Any:
 
 # -- from NumPy --------------------------------------------------------------------------------
 
-_SUPPORTED = "float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint8, and bool"
+_SUPPORTED = (
+    "float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, uint8, "
+    "and bool"
+)
 
 
 _of_host: dict[Any, dtype] = {}  # NumPy composes a type's name anew each time
