@@ -160,6 +160,8 @@ class Door:
         self._socket.listen(_MOST_STRANGERS)
         self.descriptor = self._socket.fileno()
         self._promises: dict[bytes, Promise] = {}
+        self.is_open = True
+        """Whether it is a door; else it is only there to be closed."""
 
     def promise(self, peer: bytes, user: str | None) -> str:
         """A token for the lane of a peer, good for one."""
@@ -173,7 +175,10 @@ class Door:
         """Who has come, and has yet to show a token; ``None`` if there is nobody, or nobody of ours."""
         try:
             connection, _ = self._socket.accept()
-        except OSError:
+        except (BlockingIOError, ConnectionAbortedError):
+            return None
+        except OSError:  # there are no descriptors left, as a rule, and whoever has come stays at the door
+            self.is_open = False
             return None
         if _is_ours(connection):
             return Lane(connection)
@@ -216,10 +221,13 @@ class Lanes:
         """All for which somebody must wait."""
         return [*self._lanes, *([] if self._door is None else [self._door.descriptor])]
 
-    def offer(self, peer: bytes, user: str | None, port: int) -> LaneOffer:
-        """What a peer needs to open a lane to this server, which listens at `port`."""
+    def offer(self, peer: bytes, user: str | None, port: int) -> LaneOffer | None:
+        """What a peer needs to open a lane to this server, which listens at `port`; ``None`` if there can be none."""
         if self._door is None:
-            self._door = Door()
+            try:
+                self._door = Door()
+            except OSError:
+                return None
             self._register(self._door.descriptor)
         return LaneOffer(self._door.name, self._door.promise(peer, user), port)
 
@@ -250,6 +258,8 @@ class Lanes:
             if len(strangers) >= _MOST_STRANGERS:
                 self._drop(strangers[0])
             self._add(came)
+        if self._door is not None and not self._door.is_open:
+            self._shut()
         for descriptor in ready.keys() & self._lanes.keys():
             self._take(self._lanes[descriptor])  # type: ignore[index]  # it is one of its keys
 
@@ -285,6 +295,9 @@ class Lanes:
         """Close all of them, and let nobody in any more."""
         for lane in list(self._lanes.values()):
             self._drop(lane)
+        self._shut()
+
+    def _shut(self) -> None:
         if self._door is not None:
             for poller in self._pollers:
                 poller.unregister(self._door.descriptor)

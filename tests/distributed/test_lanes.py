@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zmq
 from hypothesis import given, settings, strategies as st
 from ps_harness import SGD, Learner, LiveServer, all_of, clients, serving, start, starting_again, wait_until
 
 from retrograd.distributed import messages, transport
-from retrograd.distributed.lanes import Door, Lane, are_available, lane_of, owner_of
+from retrograd.distributed.lanes import Door, Lane, Lanes, are_available, lane_of, owner_of
 from retrograd.distributed.messages import LaneOffer, TensorSpec
 
 pytestmark = pytest.mark.skipif(not are_available(), reason="this system has no lanes")
@@ -164,6 +166,24 @@ def test_a_run_without_shared_memory_has_none() -> None:
         start(client)
         assert client.links[0].welcome.lane is None
         assert server.within(lambda: server.channel._lanes.descriptors) == []
+
+
+def test_a_server_without_descriptors_goes_on_without_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: Any) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    lanes = Lanes([poller := zmq.Poller()])
+    offer = lanes.offer(b"peer", None, 1)
+    assert offer is not None
+    mine = Lane.open(offer)
+    assert mine is not None
+    monkeypatch.setattr(socket.socket, "accept", none_left)
+    lanes.sort(dict.fromkeys(lanes.descriptors, zmq.POLLIN))
+    assert lanes.descriptors == poller.sockets == []  # else to wait for messages would be to turn in circles
+    monkeypatch.setattr(socket, "socket", none_left)
+    assert lanes.offer(b"peer", None, 1) is None
+    lanes.close()
+    mine.close()
 
 
 # ---- training ----------------------------------------------------------------------------------------------
