@@ -31,7 +31,8 @@ def file_of(name: str) -> ModuleType:
     return module
 
 
-going_back, security, writing_beside = map(file_of, ("test_going_back", "test_security", "test_writing_beside"))
+going_back, lanes = map(file_of, ("test_going_back", "test_lanes"))
+security, writing_beside = map(file_of, ("test_security", "test_writing_beside"))
 stranger, disk = security.stranger, writing_beside.disk  # fixtures
 
 Case: TypeAlias = tuple[Mutant, Callable[..., None], dict[str, Any]]
@@ -63,6 +64,8 @@ CASES: tuple[Case, ...] = (
     (m.refusals_are_not_told, security.test_a_client_without_a_key_is_told_to_bring_one, {}),
     (m.refusals_are_not_told, security.test_a_key_that_is_not_on_the_list_is_named, {}),
     (m.a_name_is_believed, security.test_a_name_that_a_peer_gives_itself_is_not_believed, {}),
+    (m.any_token_opens_a_lane, lanes.test_a_token_is_good_for_one_lane, {}),
+    (m.a_chosen_way_is_left, lanes.test_a_worker_whose_address_has_another_port_opens_none, {}),
 )
 
 

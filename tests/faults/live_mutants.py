@@ -9,6 +9,7 @@ import zmq
 from retrograd.distributed import handshake, recovery, transport
 from retrograd.distributed.follower import Follower
 from retrograd.distributed.keeper import Keeper
+from retrograd.distributed.lanes import Door, Lane, Promise
 from retrograd.distributed.lead import Lead
 from retrograd.distributed.security import Keyring, ServerKeys
 from retrograd.distributed.server import Server
@@ -98,3 +99,22 @@ def a_name_is_believed(patch: Patch) -> None:
         return [part.buffer for part in parts]
 
     patch.setattr(Channel, "receive", receive)
+
+
+# ---- lanes -------------------------------------------------------------------------------------------------
+
+
+def any_token_opens_a_lane(patch: Patch) -> None:
+    """Whoever comes to the door is taken for a worker."""
+
+    def admit(self: Door, lane: Lane, room: bytearray) -> Promise | None:
+        lane.receive(room)
+        lane.promise = Promise(b"peer", "user")
+        return lane.promise
+
+    patch.setattr(Door, "admit", admit)
+
+
+def a_chosen_way_is_left(patch: Patch) -> None:
+    """A worker takes a lane although its address leads elsewhere, as through a proxy."""
+    patch.setattr(Channel, "follow_lane", lambda self, offer: self._lanes.follow(offer))
