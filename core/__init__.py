@@ -97,25 +97,29 @@ _LAZY = """
 """.split()
 
 _OF_NN = """
-    adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d bilinear celu celu_ channel_shuffle conv1d
-    conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d cosine_similarity dropout feature_alpha_dropout
+    adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d bilinear celu celu_ channel_shuffle conv1d conv2d
+    conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d cosine_similarity dropout feature_alpha_dropout
     group_norm hardshrink layer_norm max_pool1d max_pool2d max_pool3d pairwise_distance pdist pixel_shuffle
-    pixel_unshuffle prelu rms_norm rrelu selu selu_ threshold threshold_
+    pixel_unshuffle prelu rms_norm rrelu rrelu_ selu selu_ threshold threshold_
 """.split()
 """Functions of `nn.functional` that PyTorch has in its namespace too."""
 
 _OF_FORMS = """
     alpha_dropout_ batch_norm binary_cross_entropy_with_logits constant_pad_nd convolution cosine_embedding_loss
-    ctc_loss dropout_ embedding embedding_bag feature_alpha_dropout_ feature_dropout feature_dropout_ gru_cell
-    hinge_embedding_loss instance_norm kl_div lstm_cell margin_ranking_loss max_pool1d_with_indices native_batch_norm
-    native_channel_shuffle native_dropout native_group_norm native_layer_norm norm_except_dim poisson_nll_loss
-    rnn_relu_cell rnn_tanh_cell triplet_margin_loss
+    ctc_loss dropout_ embedding embedding_bag embedding_renorm_ feature_alpha_dropout_ feature_dropout
+    feature_dropout_ gru_cell hinge_embedding_loss instance_norm kl_div lstm_cell margin_ranking_loss
+    max_pool1d_with_indices native_batch_norm native_channel_shuffle native_dropout native_group_norm
+    native_layer_norm norm_except_dim poisson_nll_loss rnn_relu_cell rnn_tanh_cell triplet_margin_loss
 """.split()
 """Functions of layers that PyTorch's namespace has in forms of its own."""
 
 _OF_RNN = ["gru", "lstm", "rnn_relu", "rnn_tanh"]
 
+_OF_GRIDS = ["affine_grid_generator", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d"]
+
 _FROM = {
+    "_chunk_cat": "ops.segments",
+    **dict.fromkeys(_OF_GRIDS, "ops.grids"),
     **dict.fromkeys(_OF_FORMS, "nn.functions.in_namespace"),
     **dict.fromkeys(_OF_RNN, "nn.modules.rnn_functions"),
 }

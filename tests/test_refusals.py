@@ -107,3 +107,43 @@ def test_arguments() -> None:
         attempt(torch.multinomial, torch.tensor(bad), 1)
     attempt(torch.linspace, torch.ones(1), torch.ones(2), 3)
     """)
+
+
+def test_random_numbers_of_other_types() -> None:
+    assert_same("""
+    for type_ in (torch.complex64, torch.int64, torch.bool):
+        x = torch.ones(3).to(type_)
+        for name, arguments in (
+            ("cauchy_", ()), ("log_normal_", ()), ("geometric_", (0.5,)), ("random_", ()), ("random_", (1,)),
+            ("bernoulli_", (0.5,)), ("bernoulli_", (torch.ones(3),)), ("exponential_", ()),
+        ):
+            attempt(lambda: getattr(x.clone(), name)(*arguments).dtype)
+        attempt(lambda: torch.ones(3).bernoulli_(x).dtype)
+        attempt(torch.bernoulli, x)
+        attempt(torch.randint_like, x, 1)
+        attempt(F.gumbel_softmax, x)
+    attempt(torch.normal, torch.ones(3), torch.ones(3) + 0j)
+    attempt(torch.ones(2).to(torch.complex64).abs_)
+    """)
+
+
+def test_types_of_kernels() -> None:
+    assert_same("""
+    for type_ in (torch.complex64, torch.int64, torch.bool, torch.float16):
+        x, at = torch.ones(3).to(type_), torch.tensor([0])
+        for function in (
+            lambda: torch.mvlgamma(x + x + x, 2) * 0, lambda: torch.trapezoid(x), lambda: torch.cumulative_trapezoid(x),
+            lambda: torch.isin(x, x), lambda: torch.linalg.vander(x), lambda: torch.clamp(x, x, x),
+            lambda: torch.linalg.cross(x, x), lambda: torch.addcmul(x, x, x, value=1.5),
+            lambda: torch.round(x, decimals=1) if type_ is not torch.float16 else 0,
+        ):
+            attempt(function)
+        for reduce in ("prod", "mean", "amax"):
+            attempt(x.index_reduce, 0, at, x[:1], reduce)
+            attempt(x.scatter_reduce, 0, at, x[:1], reduce)
+    for type_ in (torch.complex64, torch.int64, torch.bool):
+        attempt(torch.histc, torch.ones(3).to(type_), 2)
+        attempt(torch.bucketize, torch.ones(3).to(type_), torch.ones(2).to(type_))
+    attempt(torch.polar, torch.ones(2).half(), torch.ones(2).half())
+    attempt(torch.linalg.pinv, torch.ones(2, 2), rtol=torch.tensor(1j))
+    """)

@@ -145,6 +145,8 @@ def _check_clamp(inputs: Any) -> None:
     _no_complex_input(inputs[:1])
     one_bound = len(inputs) == 3 and inputs[2] is None
     implemented_for("maximum_cpu" if one_bound else "clamp_cpu", BOOL, INTEGER, FLOAT)(inputs)
+    if len(inputs) == 3 and not one_bound and inputs[1] is not None:
+        implemented_for("clamp_cpu", INTEGER, FLOAT)(inputs)  # both bounds are tensors
 
 
 @op(
@@ -431,7 +433,7 @@ def _round(K, self: Array) -> Array:
 @op(
     node="RoundBackward1",
     promote="common",
-    check=implemented_for("round_vml_cpu", FLOAT),
+    check=implemented_for("round_cpu", FLOAT),
     vjp={"self": lambda K, g: K.zeros_like(g)},
 )
 def _round_decimals(K, self: Array, decimals: int) -> Array:

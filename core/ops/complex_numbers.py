@@ -10,11 +10,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from retrograd.dtypes import DTYPES, float16, float32, float64
+from retrograd.dtypes import DTYPES, Category, float16, float32, float64
 from retrograd.mirror import Mirror
 from retrograd.ops.autocasting import in_float32
 from retrograd.ops.batching import elementwise, leading
-from retrograd.ops.checks import is_number
+from retrograd.ops.checks import implemented_for, is_number
 from retrograd.ops.declare import Array, composite, op
 from retrograd.ops.graph import graph_kernel
 from retrograd.ops.shape import make_view
@@ -364,6 +364,14 @@ def complex(K, real: Array, imag: Array) -> Array:
     return K.complex(real, imag)
 
 
+def _check_polar(inputs: Sequence[Any]) -> None:
+    _check_parts(inputs)
+    implemented_for("polar_cpu", Category.FLOAT, halves=False)(inputs)
+
+
+_check_polar.refuses_halves = True  # type: ignore[attr-defined]
+
+
 def _polar_abs_vjp(K: Any, g: Any, angle: Any) -> Any:
     return K.real(g) * K.cos(angle) + K.imag(g) * K.sin(angle)
 
@@ -375,7 +383,7 @@ def _polar_angle_vjp(K: Any, g: Any, abs: Any, angle: Any) -> Any:
 @op(
     promote="common",
     as_numbers=(),
-    check=_check_parts,
+    check=_check_polar,
     vjp={"abs": _polar_abs_vjp, "angle": _polar_angle_vjp},
     jvp={
         "abs": lambda K, t, angle: K.complex(t * K.cos(angle), t * K.sin(angle)),

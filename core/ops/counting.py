@@ -12,6 +12,7 @@ from retrograd.levels import is_mapped
 from retrograd.ops.arguments import as_ints
 from retrograd.ops.arrange import cat
 from retrograd.ops.batching import refuse_dynamic
+from retrograd.ops.checks import not_implemented
 from retrograd.ops.declare import composite
 from retrograd.ops.factories import full_like, ones, ones_like, zeros, zeros_like
 from retrograd.ops.indexing import gather, where
@@ -99,6 +100,9 @@ def searchsorted(
             "retrograd.searchsorted(): side and right can't be set to opposites, got side of left while right was True"
         )
     values = input if isinstance(input, Tensor) else full_like(reshape(sorted_sequence, -1)[:1].sum(), input)
+    for each in (sorted_sequence, values):
+        if each.is_complex() or sorted_sequence.dtype is values.dtype is dtypes.bool_:
+            raise not_implemented("searchsorted_out_cpu", each.dtype)
     if sorted_sequence.ndim != 1 and tuple(sorted_sequence.shape[:-1]) != tuple(values.shape[:-1]):
         raise RuntimeError(
             "retrograd.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of "
@@ -156,6 +160,9 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     from retrograd.ops.creation import tensor
 
     elements, tested = (each if isinstance(each, Tensor) else tensor(each) for each in (elements, test_elements))
+    for each in (elements, tested):
+        if each.is_complex() or each.dtype is dtypes.bool_:
+            raise RuntimeError(f"Unsupported input type encountered for isin(): {each.dtype.type_name}")
     with no_grad():
         known = reshape(tested, -1).sort()[0]
         if not known.numel():
@@ -228,6 +235,9 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
         raise RuntimeError(f"retrograd.histogram(): bins must be > 0, but got {bins} for dimension 0")
     if max < min:
         raise RuntimeError("retrograd.histc: max must be larger than min")
+    kernels = {"BOOL": "linspace_cpu", "INTEGER": "histogram_cpu", "COMPLEX": "aminmax_cpu"}
+    if (kernel := kernels.get(input.dtype.category.name)) is not None:
+        raise not_implemented(kernel, input.dtype)
     with no_grad():
         values = reshape(input, -1)
         low, high = float(min), float(max)
@@ -285,6 +295,8 @@ def unique_consecutive(
     """
     if is_mapped(input):
         refuse_dynamic("unique_consecutive")
+    if input.is_complex():
+        raise not_implemented("unique", input.dtype)
     with no_grad():
         slices = reshape(input, -1) if dim is None else movedim(input, dim, 0)
         count = slices.shape[0]

@@ -74,6 +74,9 @@ def diff(
 def _areas(name: str, y: Tensor, x: Tensor | None, dx: Any, dim: int) -> Tensor:
     """The areas of the trapezoids between neighbours, doubled."""
     at = wrap_dim(dim, y.ndim)
+    if y.dtype is bool_ or (x is not None and x.dtype is bool_):
+        which = "`y`" if x is None else "`x` or `y`"
+        raise RuntimeError(f"{name}: received a bool input for {which}, but bool is not supported")
     low, high = _neighbours(y, at)
     if x is None:
         return (low + high) * (1 if dx is None else dx)

@@ -217,7 +217,10 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     for i, j in zip(ours, theirs, strict=True):
         if a.shape[i] != b.shape[j]:
             if 1 in (a.shape[i], b.shape[j]):  # it stands for each of the other's
-                a, b = (t.sum(each, keepdim=True) if t.shape[each] != 1 else t for t, each in ((a, i), (b, j)))
+                a, b = (
+                    t.sum(each, keepdim=True, dtype=t.dtype) if t.shape[each] != 1 else t
+                    for t, each in ((a, i), (b, j))
+                )
                 b_labels[j] = a_labels[i]
                 continue
             raise RuntimeError(

@@ -595,6 +595,8 @@ def addcmul(K, self: Array, tensor1: Array, tensor2: Array, *, value: float = 1)
     >>> retrograd.addcmul(x, x, x, value=10)
     tensor([11., 42.])
     """
+    if isinstance(value, float) and _category(K, tensor1) <= INTEGER:
+        value = int(value)
     return K.add(self, K.multiply(_scaled(K, tensor1, value), tensor2))
 
 

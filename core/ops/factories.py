@@ -13,6 +13,7 @@ from typing import Any, Unpack
 from retrograd.dtypes import Category, bool_, dtype, float64, get_default_dtype, int64
 from retrograd.layout import preserve_format
 from retrograd.ops.options import (
+    Destination,
     Options,
     as_number,
     as_size,
@@ -147,10 +148,12 @@ def scalar_tensor(s: Any, **options: Unpack[Options]) -> Tensor:
 def empty_strided(size: Sequence[int], stride: Sequence[int], **options: Unpack[Options]) -> Tensor:
     """A tensor of a given shape and strides, its elements whatever its memory held.
 
+    Elements may overlap in memory, or leave holes.
+
     Raises
     ------
-    ValueError
-        If the strides are not those of a permuted row-major tensor: elements would overlap or leave holes.
+    RuntimeError
+        If there are not as many strides as sizes, or one is negative.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.empty_strided.html
 
@@ -166,15 +169,24 @@ def empty_strided(size: Sequence[int], stride: Sequence[int], **options: Unpack[
             f"dimensionality of sizes ({len(shape)}) must match dimensionality of strides ({len(strides)})"
         )
     order = sorted(range(len(shape)), key=lambda i: (-strides[i], -shape[i]))
-    expected = 1
+    expected, is_dense = 1, True
     for i in reversed(order):
-        if shape[i] != 1 and strides[i] != expected and 0 not in shape:
-            raise ValueError(f"empty_strided: size {shape} with stride {strides} is not dense")
+        is_dense = is_dense and (shape[i] == 1 or strides[i] == expected or 0 in shape)
         expected *= shape[i]
     to = destination("empty_strided", options)
+    if not is_dense:
+        return _with_strides(shape, strides, to)
     inverse = tuple(order.index(i) for i in range(len(shape)))
     array = to.k.empty(tuple(shape[i] for i in order), to.native())
     return finish(to.k.permute_dims(array, inverse), to)
+
+
+def _with_strides(shape: tuple[int, ...], strides: tuple[int, ...], to: Destination) -> Tensor:
+    """Of elements that overlap or leave holes: in memory that reaches to the last of them."""
+    length = 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+    flat = finish(to.k.empty((length,), to.native()), to._replace(requires_grad=False))
+    made: Tensor = flat.set_(flat.untyped_storage(), 0, shape, strides)  # type: ignore[attr-defined]
+    return made.requires_grad_(to.requires_grad) if to.requires_grad else made
 
 
 # -- like another ------------------------------------------------------------------------------

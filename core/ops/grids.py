@@ -19,7 +19,7 @@ from retrograd.ops.declare import Array, op
 from retrograd.ops.fused import fused
 from retrograd.tensor import Tensor
 
-__all__ = ["affine_grid_generator", "grid_sampler"]
+__all__ = ["affine_grid_generator", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d"]
 
 BILINEAR, NEAREST, BICUBIC = 0, 1, 2
 ZEROS, BORDER, REFLECTION = 0, 1, 2
@@ -293,6 +293,20 @@ def grid_sampler(input: Tensor, grid: Tensor, mode: int, padding_mode: int, alig
             f"\"grid_sampler_{axes}d_cpu_kernel_impl\" not implemented for '{input.dtype.type_name}'"
         )
     return _samplers[axes](input, grid, mode, padding_mode, align_corners)
+
+
+def grid_sampler_2d(
+    input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool
+) -> Tensor:
+    """`grid_sampler` of pictures."""
+    return grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners)
+
+
+def grid_sampler_3d(
+    input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool
+) -> Tensor:
+    """`grid_sampler` of volumes."""
+    return grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners)
 
 
 # -- grids of affine maps ------------------------------------------------------------------------

@@ -144,6 +144,8 @@ def _tangents(op: Op, inputs: Sequence[Any], values: dict[str, Any]) -> dict[Lev
 def _fitting(op: Op, target: Tensor, result: Any, k: Any) -> Any:
     """The result in the target's shape and type, or an error."""
     own = target._array
+    if op.name == "abs" and target.is_complex():
+        raise RuntimeError("In-place abs is not supported for complex tensors.")
     if tuple(result.shape) != tuple(own.shape):
         raise RuntimeError(
             f"output with shape {list(own.shape)} doesn't match the broadcast shape {list(result.shape)}"

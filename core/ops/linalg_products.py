@@ -6,11 +6,12 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from retrograd.dtypes import Category, cpp_name, int64
+from retrograd.dtypes import Category, bool_, cpp_name, int64
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.arrange import cat
 from retrograd.ops.autocasting import in_lower_type
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
+from retrograd.ops.checks import is_half, not_implemented
 from retrograd.ops.declare import Array, op, publics
 from retrograd.ops.factories import ones_like
 from retrograd.ops.linalg import matmul
@@ -137,6 +138,8 @@ def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
     """
     if input.ndim != other.ndim:
         raise RuntimeError("linalg.cross: inputs must have the same number of dimensions.")
+    if input.dtype is bool_ and other.dtype is bool_:
+        raise not_implemented("cross", bool_)
     at = wrap_dim(dim, input.ndim)
     if input.shape[at] != 3 or other.shape[at] != 3:
         raise RuntimeError(
@@ -169,6 +172,10 @@ def vander(x: Tensor, N: int | None = None) -> Tensor:
     count = (x.shape[-1] if x.ndim else 1) if N is None else N
     if count <= 1:
         raise RuntimeError("N must be greater than 1.")
+    if x.dtype is bool_ or is_half(x.dtype):
+        raise RuntimeError(
+            f"linalg.vander supports floating point, complex, and integer tensors, but got {x.dtype.type_name}"
+        )
     if x.dtype.category < Category.FLOAT:
         x = x.to(int64)
     column = unsqueeze(x if x.ndim else unsqueeze(x, 0), -1)

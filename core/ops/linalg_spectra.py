@@ -251,6 +251,10 @@ def eigvals(A: Tensor) -> Tensor:
 
 def tolerance(A: Tensor, atol: Any, rtol: Any) -> tuple[Any, Any]:
     """Below what singular values count as zero: absolutely, and as a part of the greatest; numbers or tensors."""
+    for name, each in (("atol", atol), ("rtol", rtol)):
+        if isinstance(each, Tensor) and each.is_complex():
+            kind = each.dtype.type_name
+            raise RuntimeError(f"retrograd.linalg.pinv: {name} tensor of complex type is not supported. Got {kind}")
     precise = finfo(float64 if A.dtype.name in ("float64", "complex128") else float32).eps * max(A.shape[-2:])
     if isinstance(atol, Tensor) and rtol is None:
         return atol, publics["where"](atol > 0, 0.0, precise)

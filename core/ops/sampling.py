@@ -11,10 +11,10 @@ from typing import Any, Unpack
 
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.rebase import check_writable
-from retrograd.dtypes import Category, bool_, dtype, finfo, get_default_dtype, iinfo, int64
+from retrograd.dtypes import Category, bool_, cpp_name, dtype, finfo, get_default_dtype, iinfo, int64
 from retrograd.levels import innermost_vmap, is_mapped
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
-from retrograd.ops.checks import everywhere
+from retrograd.ops.checks import everywhere, not_implemented
 from retrograd.ops.declare import Array, Op, op, op_of, publics
 from retrograd.ops.inplace import call_inplace
 from retrograd.ops.mapped_writes import refuse_write
@@ -198,6 +198,17 @@ def randint_like(input: Tensor, *bounds: int, generator: Generator | None = None
     return _integers_of(to, to.dtype or int64, tuple(input._array.shape), low, high, source)
 
 
+def _check_kind(kernel: str, type_: dtype, *categories: Category) -> None:
+    """Refuse a type that is of none of these categories, in the name of PyTorch's kernel."""
+    if type_.category not in categories:
+        raise not_implemented(kernel, type_)
+
+
+def _check_real(kernel: str, type_: dtype) -> None:
+    if type_.is_complex:
+        raise not_implemented(kernel, type_)
+
+
 def _integers(name: str, *values: Any) -> tuple[int, ...]:
     for each in values:
         if not hasattr(each, "__index__"):
@@ -214,6 +225,8 @@ _C_TYPE = {
 def _check_bounds(chosen: dtype, low: int, high: int) -> None:
     if low >= high:
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+    if chosen.is_complex:
+        raise RuntimeError("check_random_bounds handles only integral, floating-point and boolean types")
     if chosen.category > Category.INTEGER:
         return
     smallest, largest = (0, 1) if chosen is bool_ else (iinfo(chosen).min, iinfo(chosen).max)
@@ -319,8 +332,8 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = Non
     (input,) = _at_drawing_level(input) if p is None else (input,)
     k, shape = drawing_level(input._kernels), tuple(input._array.shape)
     if p is None:
-        if not input.is_floating_point():
-            raise NotImplementedError(f"\"bernoulli_tensor_cpu_p_\" not implemented for '{input.dtype.type_name}'")
+        _check_real("bernoulli_tensor_cpu_self_", input.dtype)
+        _check_kind("bernoulli_tensor_cpu_p_", input.dtype, Category.FLOAT)
         coins = _coins(input, k, shape, source)
     else:
         _check_p(p)
@@ -374,6 +387,8 @@ def _normal_by_tensors(mean: Any, std: Any, source: Generator) -> Tensor:
     leader: Tensor = mean if isinstance(mean, Tensor) else std
     k = leader._kernels
     if isinstance(std, Tensor):
+        if std.is_complex():
+            raise RuntimeError("normal expects standard deviation to be non-complex")
         if not everywhere(k, k.logical_not(std._array < 0)):
             raise RuntimeError("normal expects all elements of std >= 0.0")
     else:
@@ -590,6 +605,7 @@ def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator:
     source = _source("log_normal_", generator)
     if not std > 0:
         raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std:g}")
+    _check_kind("log_normal_cpu", self.dtype, Category.FLOAT)
     k, shape = _begin(self)
     drawn = normal_array(k, shape, k.dtypes["float64"], source)
     return _overwrite(self, "log_normal", k.exp(drawn * float(std) + float(mean)))
@@ -621,7 +637,7 @@ def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator:
     if not self.is_floating_point():
         raise RuntimeError(
             "Cauchy distribution is a continuous probability distribution. dtype must be a floating point "
-            f"but you specified {self.dtype.type_name}"
+            f"but you specified {cpp_name(self.dtype)}"
         )
     if not sigma > 0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma:g}")
@@ -635,6 +651,7 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
     source = _source("geometric_", generator)
     if not 0 < p < 1:
         raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p:g}")
+    _check_kind("geometric_cpu", self.dtype, Category.INTEGER, Category.FLOAT)
     k, shape = _begin(self)
     uniform = open_uniform_array(k, shape, k.dtypes["float64"], source)
     tosses = k.ceil(k.log(uniform) / math.log1p(-p))
@@ -651,6 +668,9 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
         (p,) = _at_drawing_level(p)
         if not is_mapped(self):
             refuse_write("inplace bernoulli", "in a vmap")
+    _check_real("bernoulli_tensor_cpu_self_" if isinstance(p, Tensor) else "bernoulli_scalar_cpu_", self.dtype)
+    if isinstance(p, Tensor):
+        _check_kind("bernoulli_tensor_cpu_p_", p.dtype, Category.FLOAT)
     k, shape = _begin(self)
     if isinstance(p, Tensor):
         return _overwrite(self, "bernoulli_tensor", _coins(_lifted_to(self, p), k, shape, source))
@@ -671,6 +691,7 @@ def random_(
     source = _source("random_", generator)
     name = "random" if from_ is None else "random_to" if to is None else "random_from"
     if from_ is None:
+        _check_real("random_kernel_cpu", self.dtype)
         low, high = 0, _integer_limit(self.dtype) + 1
     elif to is None:
         low, high = _integers("random_", 0, from_)

@@ -14,7 +14,7 @@ from typing import Any
 
 from retrograd import dtypes
 from retrograd.ops.arguments import wrap_dim
-from retrograd.ops.checks import extremes
+from retrograd.ops.checks import extremes, not_implemented
 from retrograd.ops.conversion import contiguous
 from retrograd.ops.declare import Array, Raw, composite, op
 from retrograd.ops.factories import ones_like
@@ -188,6 +188,8 @@ def scatter_reduce(
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
     if src.dtype is not input.dtype:
         raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
+    if (input.is_complex() and reduce in ("amax", "amin")) or (input.dtype is dtypes.bool_ and reduce == "mean"):
+        raise not_implemented(f"scatter_gather_tensor_cpu_reduce_{reduce}", input.dtype)
     if not input.ndim:
         whole = (reshape(each, 1) for each in (input, index, src))
         x, positions, values = whole
@@ -262,6 +264,8 @@ def index_reduce(
     if source.dtype is not input.dtype:
         kinds = f"self ({input.dtype.type_name}) and source ({source.dtype.type_name})"
         raise RuntimeError(f"index_reduce_(): {kinds} must have the same scalar type")
+    if input.is_complex() or input.dtype is dtypes.bool_:
+        raise not_implemented("index_func_", input.dtype)
     if index.numel() != source.shape[at]:
         raise RuntimeError(
             f"index_reduce_(): Number of indices ({index.numel()}) should be equal to source.size(dim): "

@@ -88,6 +88,8 @@ def stft(
         f"{'None' if onesided is None else int(onesided)}, return_complex="
         f"{'None' if return_complex is None else int(return_complex)}, align_to_window=None) : expected "
     )
+    if not input.dtype.is_differentiable:
+        raise RuntimeError(f"{call}a tensor of floating point or complex values")
     if window is None:
         _warn_of_none(" This is known to cause spectral leakage; pass a window such as retrograd.hann_window's.")
     if return_complex is None and not (input.is_complex() or (window is not None and window.is_complex())):

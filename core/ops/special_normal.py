@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from retrograd.dtypes import Category, get_default_dtype
-from retrograd.ops.checks import implemented_for, is_number
+from retrograd.dtypes import Category, bool_, get_default_dtype
+from retrograd.ops.checks import implemented_for, is_number, not_implemented
 from retrograd.ops.declare import Array, composite, op
 from retrograd.tensor import Tensor
 
@@ -208,6 +208,10 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
     >>> retrograd.mvlgamma(retrograd.tensor([2.0]), 2)
     tensor([0.4516])
     """
+    if input.is_complex():
+        raise not_implemented("arange_cpu", input.dtype)
+    if input.dtype is bool_:
+        raise RuntimeError("The input tensor may not be a boolean tensor.")
     if p < 1:
         raise RuntimeError("p has to be greater than or equal to 1")
     return _mvlgamma(input if input.is_floating_point() else input.to(get_default_dtype()), p)

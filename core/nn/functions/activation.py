@@ -401,6 +401,11 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.gumbel_softmax.html
     """
+    if not logits.is_floating_point():
+        raise RuntimeError(
+            "Exponential distribution is a continuous probability distribution. dtype must be a floating point but you "
+            f"specified {logits.dtype.type_name}"
+        )
     k = random.drawing_level(logits._kernels)
     uniform = wrap_array(random.uniform_array(k, tuple(logits._array.shape), logits._array.dtype), k)
     tiny = 2.0**-24

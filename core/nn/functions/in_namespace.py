@@ -22,11 +22,11 @@ from retrograd.tensor import Tensor
 
 __all__ = [
     "alpha_dropout_", "batch_norm", "binary_cross_entropy_with_logits", "constant_pad_nd", "convolution",
-    "cosine_embedding_loss", "ctc_loss", "dropout_", "embedding", "embedding_bag", "feature_alpha_dropout_",
-    "feature_dropout", "feature_dropout_", "gru_cell", "hinge_embedding_loss", "instance_norm", "kl_div", "lstm_cell",
-    "margin_ranking_loss", "max_pool1d_with_indices", "native_batch_norm", "native_channel_shuffle", "native_dropout",
-    "native_group_norm", "native_layer_norm", "norm_except_dim", "poisson_nll_loss", "rnn_relu_cell", "rnn_tanh_cell",
-    "triplet_margin_loss",
+    "cosine_embedding_loss", "ctc_loss", "dropout_", "embedding", "embedding_bag", "embedding_renorm_",
+    "feature_alpha_dropout_", "feature_dropout", "feature_dropout_", "gru_cell", "hinge_embedding_loss",
+    "instance_norm", "kl_div", "lstm_cell", "margin_ranking_loss", "max_pool1d_with_indices", "native_batch_norm",
+    "native_channel_shuffle", "native_dropout", "native_group_norm", "native_layer_norm", "norm_except_dim",
+    "poisson_nll_loss", "rnn_relu_cell", "rnn_tanh_cell", "triplet_margin_loss",
 ]  # fmt: skip
 
 _REDUCTIONS = ("none", "mean", "sum")
@@ -124,6 +124,13 @@ def embedding_bag(
     )  # fmt: skip
     unused = empty(0, dtype=indices.dtype, device=weight.device)
     return made, unused, unused.clone(), unused.clone()
+
+
+def embedding_renorm_(input: Tensor, indices: Tensor, max_norm: float, norm_type: float) -> Tensor:
+    """Rows of `input` that `indices` name shortened to a norm of at most `max_norm`, in place."""
+    _linear._check_indices(indices, input.shape[0])
+    _linear._shorten(input, indices, max_norm, norm_type)
+    return input
 
 
 # -- normalization -------------------------------------------------------------------------------
