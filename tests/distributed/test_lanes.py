@@ -6,7 +6,7 @@ import errno
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -122,27 +122,26 @@ def test_what_does_not_fit_and_what_is_not_taken_is_not_on_its_way(ends: tuple[L
 # ---- who is let in -----------------------------------------------------------------------------------------
 
 
-def entered(door: Door, offer: LaneOffer) -> tuple[Lane, Lane]:
+def entered(door: Door, offer: LaneOffer, stack: ExitStack) -> tuple[Lane, Lane]:
     mine = Lane.open(offer)
     assert mine is not None
+    stack.callback(mine.close)
     theirs = door.enter()
     assert theirs is not None
+    stack.callback(theirs.close)
     door.admit(theirs, ROOM)
     return mine, theirs
 
 
 def test_a_token_is_good_for_one_lane() -> None:
-    door = Door()
-    offer = LaneOffer(door.name, door.promise(b"peer", "user"), 1)
-    first, second = entered(door, offer), entered(door, offer)
-    third = entered(door, LaneOffer(door.name, "0" * 32, 1))
-    promise = first[1].promise
-    assert promise is not None
-    assert (promise.peer, promise.user) == (b"peer", "user")
-    assert [pair[1].is_open for pair in (first, second, third)] == [True, False, False]
-    for lane in (*first, *second, *third):
-        lane.close()
-    door.close()
+    with closing(Door()) as door, ExitStack() as stack:
+        offer = LaneOffer(door.name, door.promise(b"peer", "user"), 1)
+        first, second = entered(door, offer, stack), entered(door, offer, stack)
+        third = entered(door, LaneOffer(door.name, "0" * 32, 1), stack)
+        promise = first[1].promise
+        assert promise is not None
+        assert (promise.peer, promise.user) == (b"peer", "user")
+        assert [pair[1].is_open for pair in (first, second, third)] == [True, False, False]
     assert Lane.open(offer) is None
 
 
@@ -151,14 +150,12 @@ def test_the_way_of_a_lane_leads_back_to_its_owner() -> None:
 
 
 def test_a_worker_whose_address_has_another_port_opens_none() -> None:
-    door = Door()
-    with serving() as [server], clients(server) as [client]:
+    with closing(Door()) as door, serving() as [server], clients(server) as [client]:
         channel = client.channels[0]
         with client._lock:
             port = int(server.address.rpartition(":")[2])
             channel.follow_lane(LaneOffer(door.name, door.promise(b"", None), port % 65_535 + 1))
             assert channel._lanes._by_way == {}
-    door.close()
 
 
 def test_a_run_without_shared_memory_has_none() -> None:
