@@ -213,7 +213,6 @@ class Lanes:
         self._lanes: dict[int, Lane] = {}
         self._by_way: dict[bytes, Lane] = {}
         self._door: Door | None = None
-        self._offer: LaneOffer | None = None
         self._room = bytearray()
 
     @property
@@ -232,12 +231,9 @@ class Lanes:
         return LaneOffer(self._door.name, self._door.promise(peer, user), port)
 
     def follow(self, offer: LaneOffer | None) -> None:
-        """Have the lane that the server offers now, and none of a former offer."""
-        if offer is self._offer:
-            return
+        """Have the lane that a server offers, and none of a former offer."""
         for lane in list(self._lanes.values()):
             self._drop(lane)
-        self._offer = offer
         if offer is not None and (opened := Lane.open(offer)) is not None:
             self._add(opened)
             self._by_way[b""] = opened

@@ -129,6 +129,7 @@ class Channel:
         self._poller = zmq.Poller()  # kept: to register takes longer than to poll
         self._pollers: list[zmq.Poller] = []
         self._lanes = Lanes(self._pollers)
+        self._offer: LaneOffer | None = None
         self.join(self._poller)
 
     def send(self, message: Message, arrays: Sequence[Array] = (), *, to: bytes | None = None) -> Flight:
@@ -206,7 +207,9 @@ class Channel:
 
     def follow_lane(self, offer: LaneOffer | None) -> None:
         """On a client: take the lane that the server offers now, if it leads where this channel does."""
-        self._lanes.follow(offer if offer is not None and offer.port == port_of(self.address) else None)
+        if offer is not self._offer:
+            self._offer = offer
+            self._lanes.follow(offer if offer is not None and offer.port == port_of(self.address) else None)
 
     def join(self, poller: zmq.Poller) -> None:
         """Have a poller wait for messages of this channel, from now on also for those of new lanes."""
