@@ -82,3 +82,18 @@ def test_views_of_results_of_three_dimensions(backend: str) -> None:
         ):
             print(result.is_contiguous(), result.view(-1)[:2].dtype)
     """)
+
+
+def test_copies_of_views_and_what_is_drawn_are_row_major(backend: str) -> None:
+    assert_same(
+        """
+        x = torch.arange(24.0).reshape(2, 3, 4)
+        for each in (
+            torch.permute_copy(x, (2, 0, 1)), torch.transpose_copy(x, 0, 2), torch.unfold_copy(x, 2, 2, 1),
+            torch.as_strided_copy(x, (2, 2), (1, 2)), torch.t_copy(x[0]), torch.unbind_copy(x, 2)[1],
+            torch.alias_copy(x.permute(2, 0, 1)), torch.multinomial(torch.ones(3, 10), 3),
+            F.bilinear(torch.ones(8, 3), torch.ones(8, 4), torch.ones(5, 3, 4), torch.ones(5)),
+        ):
+            print(each.stride(), each.view(-1).shape)
+        """
+    )

@@ -462,7 +462,7 @@ def multinomial(
         with k.quiet():
             arrivals = -k.log(open_uniform_array(k, (rows, categories), wide, source)) / weights
         order = k.argsort(arrivals, 1, False, True)
-        chosen = k.slice(order, (slice(None), slice(0, num_samples)))
+        chosen = k.row_major(k.slice(order, (slice(None), slice(0, num_samples))))
     return fresh(k.reshape(chosen, (num_samples,) if last == 0 else (rows, num_samples)), k)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from retrograd.layout import contiguous_format
 from retrograd.ops.declare import publics
 from retrograd.ops.grouped import one_node
 from retrograd.ops.reducing import taking_out
@@ -27,12 +28,16 @@ def _name_of_view(made: Any) -> str:
     return f"{edge[0].name()}_copy"
 
 
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.clone(memory_format=contiguous_format)
+
+
 def _copying(name: str) -> Callable[..., Any]:
     @one_node(_name_of_view, "input")
     def copy(input: Tensor, args: Any, kwargs: Any) -> Any:
         function = getattr(Tensor, name, None) or publics[name]
         made = function(input, *args, **kwargs)
-        return made.clone() if isinstance(made, Tensor) else tuple(each.clone() for each in made)
+        return _copy(made) if isinstance(made, Tensor) else tuple(map(_copy, made))
 
     def copied(input: Tensor, *args: Any, **kwargs: Any) -> Any:
         return copy(input, args, kwargs)
@@ -46,7 +51,7 @@ def _copying(name: str) -> Callable[..., Any]:
 @one_node("AliasBackward0_copy", "input")
 def alias_copy(input: Tensor) -> Tensor:
     """A copy."""
-    return input.clone()
+    return _copy(input)
 
 
 detach_copy = alias_copy

@@ -168,7 +168,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     a = input1.reshape(1, -1, input1.shape[-1])
     b = input2.reshape(1, -1, input2.shape[-1])
     product = (linalg.matmul(a, weight) * b).sum(-1)
-    result = product.t().reshape(*lead, weight.shape[0])
+    result = product.t().contiguous().reshape(*lead, weight.shape[0])
     return result if bias is None else result + bias
 
 
