@@ -8,6 +8,7 @@ Source: https://docs.pytorch.org/docs/stable/sparse.html
 
 from __future__ import annotations
 
+from retrograd.read_only import seal as _seal
 from retrograd.sparse import (
     compressed_kernels as _compressed_kernels,  # noqa: F401
     forms as _forms,  # noqa: F401 - it registers which operators take sparse operands
@@ -34,3 +35,4 @@ __all__ = [
 
 for _name, _method in _methods.METHODS.items():
     setattr(_Tensor, _name, _method)
+_seal(_Tensor, "retrograd._C.TensorBase")
