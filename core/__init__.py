@@ -92,8 +92,8 @@ cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _LAZY = """
-    _C amp backends compiler cpu cuda distributed distributions fft func functional futures hub jit linalg masked
-    multiprocessing nn optim overrides profiler quasirandom random signal special testing types utils version
+    _C amp backends compiler cpu cuda distributed distributions fft func functional futures hub jit library linalg
+    masked multiprocessing nn optim overrides profiler quasirandom random signal special testing types utils version
 """.split()
 
 _OF_NN = """
@@ -144,6 +144,7 @@ if _TYPE_CHECKING:  # without `distributed`, which no module of the core knows
         futures as futures,
         hub as hub,
         jit as jit,
+        library as library,
         linalg as linalg,
         masked as masked,
         multiprocessing as multiprocessing,

@@ -46,6 +46,7 @@ MAP_LOCATION: TypeAlias = Callable[[Any, str], Any] | device | str | Mapping[str
 
 FileLike: TypeAlias = str | os.PathLike[str] | IO[bytes]
 
+DEFAULT_PROTOCOL: Final = 2
 _ALIGNMENT: Final = 64
 
 # -- options -----------------------------------------------------------------------------------
@@ -156,7 +157,7 @@ def save(
     obj: object,
     f: FileLike,
     pickle_module: Any = None,
-    pickle_protocol: int = 2,
+    pickle_protocol: int = DEFAULT_PROTOCOL,
     _use_new_zipfile_serialization: bool = True,
     _disable_byteorder_record: bool = False,
 ) -> None:

@@ -1,18 +1,12 @@
-"""Modules on several devices or in several processes, as a program of one process sees them.
-
-Training in many processes is in `retrograd.distributed`, with names of its own.
-
-Source: https://docs.pytorch.org/docs/stable/nn.html#dataparallel-layers-multi-gpu-distributed
-"""
+"""Modules in several processes, as a program of one process sees them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from retrograd.nn.modules.module import Module
-from retrograd.nn.modules.parallel import DataParallel
 
-__all__ = ["DataParallel", "DistributedDataParallel"]
+__all__ = ["DistributedDataParallel"]
 
 
 class DistributedDataParallel(Module):
