@@ -75,6 +75,7 @@ from retrograd.autograd.anomaly import (  # noqa: E402
     is_anomaly_enabled as is_anomaly_enabled,
 )
 from retrograd.ops import return_types as return_types  # noqa: E402
+from retrograd.read_only import seal as _seal  # noqa: E402
 from retrograd.sparse.compressing import (  # noqa: E402
     sparse_compressed_tensor as sparse_compressed_tensor,
     sparse_csc_tensor as sparse_csc_tensor,
@@ -83,6 +84,8 @@ from retrograd.sparse.compressing import (  # noqa: E402
 from retrograd.sparse.construction import sparse_coo_tensor as sparse_coo_tensor  # noqa: E402
 from retrograd.sparse.products import hspmm as hspmm, smm as smm, sspaddmm as sspaddmm  # noqa: E402
 from retrograd.version import __version__ as __version__  # noqa: E402
+
+_seal(Tensor, "retrograd._C.TensorBase")  # now that it has all its attributes
 
 # PyTorch's names
 bool = _dtypes.bool_

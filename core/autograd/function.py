@@ -21,6 +21,7 @@ from retrograd.autograd.modes import current_mode, enable_grad, no_grad, set_mod
 from retrograd.autograd.node import UNGENERATED, AccumulateGrad, Node, next_sequence_number
 from retrograd.autograd.rebase import check_writable, rebase
 from retrograd.levels import transforms
+from retrograd.read_only import seal
 from retrograd.storage import OWN, bump
 from retrograd.tensor import Tensor, has_node, wrap_array
 
@@ -62,6 +63,19 @@ class BackwardCFunction(Node):
         raise TypeError(f"'{type(self).__name__}' object is not callable")
 
     @property
+    def saved_tensors(self) -> tuple[Tensor | None, ...]:
+        return self.ctx.saved_tensors
+
+    @property
+    def saved_variables(self) -> tuple[Tensor | None, ...]:
+        return self.ctx.saved_tensors
+
+    # In PyTorch all of these are of the base of nodes and `ctx`, which their refusals name.
+    next_functions = property(Node.next_functions.fget)  # type: ignore[attr-defined]
+    metadata = property(Node.metadata.fget)  # type: ignore[attr-defined]
+    requires_grad = property(Node.requires_grad.fget)  # type: ignore[attr-defined]
+
+    @property
     def _forward_cls(self) -> type[Function]:
         return self.function
 
@@ -87,6 +101,9 @@ class BackwardCFunction(Node):
 
 
 FunctionCtx.register(BackwardCFunction)
+
+
+seal(BackwardCFunction, "retrograd._C._FunctionBase")
 
 
 class _FunctionPlan:

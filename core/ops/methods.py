@@ -27,7 +27,6 @@ from retrograd.ops import (
 from retrograd.ops.declare import op_of, publics
 from retrograd.ops.inplace import in_place_of, in_place_of_composite, written_over
 from retrograd.ops.specialise import public_function
-from retrograd.read_only import seal
 from retrograd.tensor import Tensor
 
 __all__ = ["attach"]
@@ -130,7 +129,6 @@ def attach() -> None:
         setattr(Tensor, name, getattr(shape_in_place, name))
     for name, made in (_renamed() | attributes.ATTRIBUTES).items():
         setattr(Tensor, name, made)
-    seal(Tensor, "retrograd._C.TensorBase")
 
 
 def _renamed() -> dict[str, Any]:

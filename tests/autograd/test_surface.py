@@ -29,7 +29,10 @@ PROGRAMS = {
             def backward(ctx, g, h):
                 print(ctx.saved_tensors[0].shape, g, h)
                 return g
-        Keeps.apply(x)[0].sum().backward()
+        kept = Keeps.apply(x)[0]
+        for name in ("saved_tensors", "saved_variables", "next_functions", "metadata", "requires_grad"):
+            attempt(setattr, kept.grad_fn, name, None)
+        kept.sum().backward()
         names = (
             "grad_fn is_leaf shape dtype device ndim T mT H _version layout name output_nr is_sparse _base itemsize "
             "nbytes retains_grad is_cuda is_quantized"
