@@ -29,6 +29,8 @@ class FunctionCtx(metaclass=ABCMeta):
         For each input of `forward`, whether its gradient is wanted.
     """
 
+    __module__ = "retrograd.autograd.function"
+
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors (inputs, outputs or others; None is allowed) for `backward`, under version control."""
         self._to_save = tensors
