@@ -28,7 +28,8 @@ class device:
     """A backend and one of its devices: `numpy:cpu`, `jax:gpu:0`.
 
     Written as `"jax"` (its default device), `"jax:gpu"`, `"jax:gpu:0"`, or in PyTorch's words: `"cpu"`
-    is the current backend's CPU.
+    is the current backend's CPU. Devices of PyTorch's that are not here, as `"meta"` and `"mps"`, can be named and
+    compared; making a tensor on one raises.
 
     Examples
     --------
@@ -44,7 +45,11 @@ class device:
     def __init__(self, type: str | device | Kernels = "", index: int | None = None) -> None:
         if isinstance(type, str) and index is not None:
             type = f"{type}:{index}"
-        self._kernels = kernels_of(type)
+        given: Any = type
+        if _is_absent(given):
+            self._kernels: Kernels = _absent(given)  # type: ignore[assignment]  # which `kernels_of` refuses
+        else:
+            self._kernels = given._kernels if isinstance(given, device) else kernels_of(given)
 
     @property
     def backend(self) -> str:
@@ -60,26 +65,48 @@ class device:
         return int(number) if number else None
 
     def __str__(self) -> str:
-        return f"{self._kernels.backend}:{self._kernels.device}"
+        return f"{self._kernels.backend}:{self._kernels.device}".removeprefix(":")
 
     def __repr__(self) -> str:
         index = self.index
-        return f"device(type='{self.backend}:{self.type}'{'' if index is None else f', index={index}'})"
+        name = f"{self.backend}:{self.type}".removeprefix(":")
+        return f"device(type='{name}'{'' if index is None else f', index={index}'})"
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, str):
-            return self._kernels is kernels_of(other)
+            return self._kernels is (_absent(other) if _is_absent(other) else kernels_of(other))
         return isinstance(other, device) and self._kernels is other._kernels
 
     def __hash__(self) -> int:
         return hash(self._kernels)
 
     def __enter__(self) -> device:
-        _entered.set((*_entered.get(), self._kernels))
+        _entered.set((*_entered.get(), kernels_of(self)))
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         _entered.set(_entered.get()[:-1])
+
+
+class _Absent:
+    """What a device that is not here has in place of kernels."""
+
+    backend = ""
+
+    def __init__(self, name: str) -> None:
+        self.device = name
+
+
+_ABSENT = ("meta", "mps", "xpu", "xla", "hpu", "ipu", "mtia", "vulkan", "maia", "privateuseone")
+
+
+def _is_absent(name: Any) -> bool:
+    return isinstance(name, str) and name.partition(":")[0] in _ABSENT
+
+
+@functools.cache
+def _absent(name: str) -> _Absent:
+    return _Absent(name)
 
 
 # The blocks that this thread or task is in, innermost last. A tuple: tasks share what the variable holds.
@@ -100,7 +127,8 @@ def kernels_of(where: Any) -> Kernels:
     if isinstance(where, Kernels):
         return where.base
     if isinstance(where, device):
-        return where._kernels
+        k: Any = where._kernels
+        return _by_name(k.device, None) if type(k) is _Absent else k  # the former raises
     if not isinstance(where, str):
         raise TypeError(f"device must be a string or a retrograd.device, not {type(where).__name__}")
     return _by_name(where, current_kernels() if where.partition(":")[0] in _OF_CURRENT_BACKEND else None)
