@@ -13,6 +13,7 @@ from retrograd.sparse import (
     compressed_kernels as _compressed_kernels,  # noqa: F401
     forms as _forms,  # noqa: F401 - it registers which operators take sparse operands
     methods as _methods,
+    multiplying as _multiplying,  # noqa: F401
     views as _views,  # noqa: F401 - and kernels
 )
 from retrograd.sparse.checking import as_sparse_gradcheck

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from retrograd.layout import sparse_csc, sparse_csr
 from retrograd.ops.arrange import cat, stack
-from retrograd.sparse.coo import Coo
+from retrograd.sparse.coo import Coo, counted
 from retrograd.sparse.symbols import with_symbols
 from retrograd.tensor import Tensor, wrap_array
 
@@ -99,7 +99,7 @@ class Compressed:
     def coordinates(self) -> Coo:
         """The same matrix by coordinates."""
         counts = self.starts[1:] - self.starts[:-1]
-        lines = counts.new_tensor(range(int(counts.shape[0]))).repeat_interleave(counts)
+        lines = counted(int(counts.shape[0]), counts).repeat_interleave(counts)
         pair = (lines, self.places) if self.by_rows else (self.places, lines)
         indices = stack([each.long() for each in pair])
         return Coo(self.side, indices, self.values, self.shape, self.by_rows)

@@ -7,8 +7,9 @@ from typing import Any
 
 from retrograd.sparse.compressed import Compressed, compressed_from
 from retrograd.sparse.coo import Coo
-from retrograd.sparse.kernels import _has_shape, add_to_dense, mask_of, multiply_matrices, on_values
+from retrograd.sparse.kernels import _has_shape, add_to_dense, mask_of, on_values
 from retrograd.sparse.merging import intersection, merged
+from retrograd.sparse.multiplying import multiply_matrices
 from retrograd.sparse.table import COMPRESSED_RULES, as_tensor
 from retrograd.sparse.views import selected
 

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from retrograd.layout import sparse_coo
 from retrograd.ops.arrange import cat
+from retrograd.ops.factories import arange
 from retrograd.sparse.symbols import with_symbols
 from retrograd.tensor import Tensor, wrap_array
 
 if TYPE_CHECKING:
     from retrograd.sparse.table import SparseKernels
 
-__all__ = ["Coo", "coordinates_of", "flat_keys", "unflattened"]
+__all__ = ["Coo", "coordinates_of", "counted", "flat_keys", "unflattened"]
 
 
 @with_symbols
@@ -127,6 +128,12 @@ class Coo:
 
     def __repr__(self) -> str:
         return f"Coo(indices={self.indices!r}, values={self.values!r}, shape={self.shape})"
+
+
+def counted(count: int, like: Tensor) -> Tensor:
+    """The numbers from 0 on, where `like` is."""
+    numbers: Tensor = arange(count, device=like.device)
+    return numbers
 
 
 def flat_keys(indices: Tensor, shape: tuple[int, ...]) -> Tensor:

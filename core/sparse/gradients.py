@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from retrograd.ops.arrange import cat
 from retrograd.sparse.construction import coo_tensor
 from retrograd.sparse.conversion import on_tensors
-from retrograd.sparse.coo import Coo
+from retrograd.sparse.coo import Coo, counted
 from retrograd.sparse.table import coo_of
 from retrograd.tensor import Tensor, side_of, wrap_array
 
@@ -79,7 +79,7 @@ def _gathered(g: Tensor, shape: tuple[int, ...], dim: int, index: Tensor) -> Ten
         if axis == dim:
             rows.append(index.reshape(1, -1))
             continue
-        counted = index.new_tensor(range(size)).reshape(*(1,) * axis, size, *(1,) * (len(sizes) - axis - 1))
-        rows.append(counted.expand(sizes).reshape(1, -1))
+        numbers = counted(size, index).reshape(*(1,) * axis, size, *(1,) * (len(sizes) - axis - 1))
+        rows.append(numbers.expand(sizes).reshape(1, -1))
     indices = cat(rows) if rows else index.new_zeros((0, 1))
     return coo_tensor(indices, g.reshape(-1), shape)

@@ -10,13 +10,13 @@ from retrograd.ops.arrange import cat, stack as stacked
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.declare import publics
 from retrograd.sparse.compressed import Compressed
-from retrograd.sparse.coo import Coo, flat_keys, unflattened
+from retrograd.sparse.coo import Coo, counted, flat_keys
 from retrograd.sparse.merging import intersection, merged
-from retrograd.sparse.table import as_tensor, coo_of, kernel
+from retrograd.sparse.table import as_tensor, kernel
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = [
-    "add_to_dense", "broadcast_coo", "dense_values", "empty_coo", "mask_of", "multiply_matrices", "on_values",
+    "add_to_dense", "broadcast_coo", "dense_values", "empty_coo", "mask_of", "on_values",
     "projected", "summed",
 ]  # fmt: skip
 
@@ -181,11 +181,11 @@ def broadcast_coo(array: Coo, shape: Shape, in_order: bool = False) -> Coo:
 def _repeated(indices: Tensor, values: Tensor, axis: int, size: int) -> tuple[Tensor, Tensor]:
     """Each element once for every index of a dimension in which all are at 0."""
     n = int(indices.shape[1])
-    places = indices.new_tensor(range(n)).repeat_interleave(size)
+    places = counted(n, indices).repeat_interleave(size)
     indices = indices.index_select(1, places)
-    counted = indices.new_tensor(range(size)).repeat(n)
+    numbers = counted(size, indices).repeat(n)
     rows = [*indices.unbind(0)]
-    rows[axis] = counted
+    rows[axis] = numbers
     return stacked(rows), values.index_select(0, places)
 
 
@@ -386,57 +386,3 @@ def _stack(side: Any, xs: Sequence[Any], axis: int) -> Coo:
     from retrograd.sparse.views import unsqueezed
 
     return _concat(side, [unsqueezed(each, axis) if isinstance(each, Coo) else each for each in xs], axis)
-
-
-# -- products ------------------------------------------------------------------------------------
-
-
-@kernel("matmul")
-def multiply_matrices(side: Any, a: Any, b: Any) -> Any:
-    if not isinstance(a, Coo):
-        left = side.permute_dims(b, _swapped(b.ndim))
-        made = multiply_matrices(side, left, side.dense.permute_dims(a, _swapped(len(a.shape))))
-        return side.dense.permute_dims(made, _swapped(len(a.shape)))
-    if isinstance(b, Coo):
-        return _sparse_product(a, b)
-    return _sparse_times_dense(a, as_tensor(side, b))._array
-
-
-def _swapped(ndim: int) -> Shape:
-    return (*range(ndim - 2), ndim - 1, ndim - 2)
-
-
-def _sparse_times_dense(a: Coo, b: Tensor) -> Tensor:
-    """Of matrices, or of stacks of them: each stored element times a row, added to another."""
-    if a.dense_dim:
-        raise RuntimeError("mm: expected a matrix without dense dimensions")
-    lead = int(a.ndim == 3)
-    rows, inner = a.shape[-2:]
-    columns = int(b.shape[-1])
-    row_keys, inner_keys = a.indices[lead], a.indices[lead + 1]
-    count = rows
-    if lead:
-        batch = a.indices[0]
-        row_keys, inner_keys, count = batch * rows + row_keys, batch * inner + inner_keys, a.shape[0] * rows
-        b = b.reshape(-1, columns)
-    products = a.values.unsqueeze(1) * b.index_select(0, inner_keys)
-    made = products.new_zeros((count, columns))
-    made = made.index_add(0, row_keys, products) if a.nnz else made
-    return made.reshape(*a.shape[:lead], rows, columns)
-
-
-def _sparse_product(a: Coo, b: Coo) -> Coo:
-    """Every stored element of one times every one of the other that it meets; only what is not cancelled is known."""
-    one, other = a.in_order(), b.in_order()
-    rows, columns = one.shape[0], other.shape[1]
-    # Those of `other` lie in order of their rows: row i begins at `begins[i]` and has `lengths[i]` of them.
-    lengths = other.indices[0].bincount(minlength=other.shape[0])
-    begins = lengths.cumsum(0) - lengths
-    met = lengths.index_select(0, one.indices[1])
-    left = met.new_tensor(range(one.nnz)).repeat_interleave(met)
-    offset = met.new_tensor(range(int(left.numel()))) - (met.cumsum(0) - met).index_select(0, left)
-    right = begins.index_select(0, one.indices[1].index_select(0, left)) + offset
-    values = one.values.index_select(0, left) * other.values.index_select(0, right)
-    keys = one.indices[0].index_select(0, left) * columns + other.indices[1].index_select(0, right)
-    made = coo_of(unflattened(keys, (rows, columns)), values, (rows, columns))
-    return made.in_order()

@@ -11,11 +11,22 @@ from retrograd.tensor import Tensor
 __all__ = ["intersection", "merged"]
 
 
+_MANY = 1 << 14
+"""Elements from which two arrays that are in no order are put one behind the other."""
+
+
 def merged(a: Coo, b: Coo, sign: int) -> Coo:
-    """``a + sign * b``: the coordinates of both, merged as PyTorch merges them, equal neighbours added."""
+    """``a + sign * b``: the coordinates of both, merged as PyTorch merges them, equal neighbours added.
+
+    PyTorch merges arrays that are in no order as if they were, which takes a step for each element: many are not
+    merged here.
+    """
     if a.values.dtype is not b.values.dtype:
         raise TypeError("merged() adds arrays of one type")
     values = b.values if sign > 0 else -b.values
+    if (a.coalesced and b.coalesced) or a.nnz + b.nnz > _MANY:
+        both = Coo(a.side, cat([a.indices, b.indices], 1), cat([a.values, values]), a.shape, False)
+        return both.in_order() if a.coalesced and b.coalesced else both
     one, other = flat_keys(a.indices, a.shape).tolist(), flat_keys(b.indices, b.shape).tolist()
     keys, from_a, from_b = _merge(one, other)
     indices = a.indices.new_tensor(keys)

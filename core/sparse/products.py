@@ -7,6 +7,7 @@ from typing import Any
 from retrograd.ops.declare import Array, op, op_of
 from retrograd.ops.dispatch import call
 from retrograd.sparse.conversion import masked_as, on_tensors
+from retrograd.sparse.coo import counted
 from retrograd.sparse.table import as_tensor, no_kernel, takes_sparse
 from retrograd.tensor import Tensor
 
@@ -187,7 +188,7 @@ def sspaddmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1.0, al
     columns = int(mat2.shape[1])
     product = given.matmul(mat2.detach()).index_select(0, rows) * alpha
     places = cat([
-        rows.repeat_interleave(columns).unsqueeze(0), rows.new_tensor(range(columns)).repeat(rows.numel()).unsqueeze(0)
+        rows.repeat_interleave(columns).unsqueeze(0), counted(columns, rows).repeat(rows.numel()).unsqueeze(0)
     ])  # fmt: skip
     start = input.detach()
     indices = cat([start._indices(), places], 1)

@@ -7,6 +7,7 @@ from programs import assert_same
 from sparse_expressions import SHOWING
 
 import retrograd
+from retrograd.sparse import merging, multiplying
 
 
 def test_elementwise_operators() -> None:
@@ -364,6 +365,25 @@ def test_whose_coordinates_a_result_has() -> None:
             print(one, other, parts(a * b), parts(b * a), parts(a + b), parts(a.sparse_mask(b)))
             print(parts(torch.arange(1.0, 4).sparse_mask(b)), parts(a.to_dense().to_sparse()))
     """)
+
+
+@pytest.mark.parametrize(("at_once", "dense"), [(1 << 21, 16), (40, 0), (40, 16), (1, 0)])
+def test_large_products_are_those_of_dense_matrices(monkeypatch: pytest.MonkeyPatch, at_once: int, dense: int) -> None:
+    monkeypatch.setattr(multiplying, "_AT_ONCE", at_once)
+    monkeypatch.setattr(multiplying, "_DENSE", dense)
+    a = retrograd.arange(48.0).reshape(8, 6) % 5
+    b = retrograd.arange(42.0).reshape(6, 7) % 3
+    product = retrograd.sparse.mm(a.to_sparse(), b.to_sparse())
+    assert product.is_coalesced()
+    assert retrograd.equal(product.to_dense(), a @ b)
+    assert retrograd.equal(a.to_sparse() @ b, a @ b)
+
+
+def test_many_elements_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = retrograd.sparse_coo_tensor([[2, 0, 2]], [1.0, 2.0, 3.0], (3,))
+    monkeypatch.setattr(merging, "_MANY", 4)
+    assert (x + x).to_dense().tolist() == [4.0, 0.0, 8.0]
+    assert (x.coalesce() + x.coalesce()).values().tolist() == [4.0, 8.0]
 
 
 @pytest.mark.parametrize("name", ["cos", "exp", "sigmoid", "argmax", "cumsum", "tril", "sort", "unique"])
