@@ -11,12 +11,11 @@ from retrograd.ops.declare import Op
 from retrograd.ops.dispatch import result_type
 
 __all__ = [
-    "check_castable", "check_norm_type", "everywhere", "extremes", "fits", "implemented_for", "is_half", "is_number",
-    "joined_with", "no_bool", "no_complex", "no_zero_divisor", "not_implemented",
+    "check_castable", "check_norm_type", "computes_ahead", "everywhere", "extremes", "fits", "implemented_for",
+    "is_half", "is_number", "joined_with", "no_bool", "no_complex", "no_zero_divisor", "not_implemented",
 ]  # fmt: skip
 
 BOOL, INTEGER, FLOAT, COMPLEX = Category
-_ALL = frozenset(Category)
 
 
 def is_number(value: Any) -> bool:
@@ -29,6 +28,12 @@ def everywhere(k: Any, condition: Any) -> bool:
     while k.level:
         k, condition = k.lower, k.of(condition).value._array
     return bool(k.to_host(k.all(condition, tuple(range(len(condition.shape))), False)))
+
+
+def computes_ahead(tensor: Any) -> bool:
+    """Whether it is on a device that computes ahead, and would have to be waited for to look at its elements."""
+    k = tensor._kernels.base
+    return k.compile is not None and not k.device.startswith("cpu")
 
 
 def extremes(tensor: Any) -> tuple[int, int]:

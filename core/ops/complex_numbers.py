@@ -323,6 +323,11 @@ def angle(K, self: Array) -> Array:
     return K.where(K.isnan(self), self, K.where(K.less(self, 0), zero + math.pi, zero))
 
 
+def _as_part(K: Any, part: Any, dtype: Any) -> Any:
+    """A part of a complex number in the type of what was one: there are no complex numbers of 16-bit parts."""
+    return part if part.dtype == dtype else K.astype(part, dtype)
+
+
 def _check_parts(inputs: Sequence[Any]) -> None:
     first, second = inputs[0].dtype, inputs[1].dtype
     if any(each not in (float16, float32, float64) for each in (first, second)):
@@ -340,7 +345,10 @@ def _check_parts(inputs: Sequence[Any]) -> None:
     promote="common",
     as_numbers=(),
     check=_check_parts,
-    vjp={"real": lambda K, g: K.real(g), "imag": lambda K, g: K.imag(g)},
+    vjp={
+        "real": lambda K, g, real_dtype: _as_part(K, K.real(g), real_dtype),
+        "imag": lambda K, g, imag_dtype: _as_part(K, K.imag(g), imag_dtype),
+    },
     jvp="linear",
     holomorphic=False,
     kept=("real", "imag"),

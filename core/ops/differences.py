@@ -11,7 +11,7 @@ from retrograd.ops.arrange import cat, roll
 from retrograd.ops.autocasting import in_float32, in_lower_type
 from retrograd.ops.batching import each_leading
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
-from retrograd.ops.checks import everywhere, is_half, not_implemented
+from retrograd.ops.checks import computes_ahead, everywhere, is_half, not_implemented
 from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.factories import ones_like, zeros_like
 from retrograd.ops.grouped import one_node
@@ -416,7 +416,7 @@ def _check_observation_weights(name: str, weights: Tensor | None, kind: str, cou
             f"{weights.numel()} != {count}"
         )
     k = weights._kernels
-    if k.base.compile is None and not everywhere(k, k.logical_not(weights._array < 0)):
+    if not computes_ahead(weights) and not everywhere(k, k.logical_not(weights._array < 0)):
         raise RuntimeError(f"cov(): {name} cannot be negative")
 
 

@@ -185,7 +185,7 @@ def _with_strides(shape: tuple[int, ...], strides: tuple[int, ...], to: Destinat
     """Of elements that overlap or leave holes: in memory that reaches to the last of them."""
     length = 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
     flat = finish(to.k.empty((length,), to.native()), to._replace(requires_grad=False))
-    made: Tensor = flat.set_(flat.untyped_storage(), 0, shape, strides)  # type: ignore[attr-defined]
+    made: Tensor = flat.set_(flat.untyped_storage(), 0, shape, strides)
     return made.requires_grad_(to.requires_grad) if to.requires_grad else made
 
 

@@ -103,12 +103,13 @@ def _corners(K: Any, grid: Any, spatial: Ints, mode: int, padding: int, align: b
         for (position, _, _), n in zip(taps, spatial, strict=True):
             here = (position >= 0) & (position <= n - 1)
             inside = here if inside is None else inside & here
-            whole = K.where(here, position, K.zeros_like(position))
+            # Whole numbers: floating-point ones of 16 bits do not tell the places of a larger picture apart.
+            whole = K.astype(K.where(here, position, K.zeros_like(position)), _int64(K, position))
             place = whole if place is None else place * n + whole
         weights = [_product([w for _, w, _ in taps])]
         weights += [_product([s if i == j else w for j, (_, w, s) in enumerate(taps)]) for i in range(axes)]
         zero = K.zeros_like(weights[0])
-        yield K.astype(place, _int64(K, place)), [K.where(inside, each, zero) for each in weights]
+        yield place, [K.where(inside, each, zero) for each in weights]
 
 
 def _int64(K: Any, like: Any) -> Any:

@@ -83,7 +83,7 @@ def _check_lengths(lengths: Tensor, size: int) -> None:
 
 def _reduced(data: Tensor, reduce: str, sizes: list[Any], are_offsets: bool, at: int, initial: float | None) -> Tensor:
     if at:
-        rows = zip(data.unbind(0), sizes, strict=True)  # type: ignore[attr-defined]
+        rows = zip(data.unbind(0), sizes, strict=True)
         return stack([_reduced(row, reduce, own, are_offsets, at - 1, initial) for row, own in rows])
     edges = sizes if are_offsets else [0, *accumulate(sizes)]
     return stack([_piece(data[begin:end], reduce, initial) for begin, end in pairwise(edges)])

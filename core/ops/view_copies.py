@@ -5,7 +5,7 @@ Source: https://docs.pytorch.org/docs/stable/generated/torch.view_copy.html
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from retrograd.layout import contiguous_format
@@ -54,6 +54,17 @@ def alias_copy(input: Tensor) -> Tensor:
     return _copy(input)
 
 
+@taking_out
+def as_strided_copy(
+    input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
+) -> Tensor:
+    """What `as_strided` shows, in memory of its own.
+
+    It reads the memory that `input` is a view of, and so its gradient goes through that.
+    """
+    return input.as_strided(size, stride, storage_offset).clone()
+
+
 detach_copy = alias_copy
 
 
@@ -75,7 +86,6 @@ def _slice_copy(input: Tensor, dim: int, start: int | None, end: int | None, ste
     return input[(*(slice(None) for _ in range(before)), slice(start, end, step))].clone()
 
 
-as_strided_copy = _copying("as_strided")
 diagonal_copy = _copying("diagonal")
 expand_copy = _copying("expand")
 permute_copy = _copying("permute")

@@ -13,7 +13,7 @@ from retrograd.nn._reduction import legacy_get_string
 from retrograd.nn.functions.distance import pairwise_distance
 from retrograd.ops.autocasting import unites, widened
 from retrograd.ops.broadcasting import broadcast_shapes
-from retrograd.ops.checks import check_castable, everywhere, extremes, implemented_for
+from retrograd.ops.checks import check_castable, computes_ahead, everywhere, extremes, implemented_for
 from retrograd.ops.factories import full_like
 from retrograd.ops.grouped import one_node
 from retrograd.ops.indexing import where
@@ -511,16 +511,10 @@ def _check_target_type(target: Tensor) -> None:
         raise RuntimeError(f"expected target dtype to be Long or Byte, but got {target.dtype.type_name}")
 
 
-def _is_ahead(tensor: Tensor) -> bool:
-    """Whether it is on a device that computes ahead, and would have to be waited for."""
-    k = tensor._kernels.base
-    return k.compile is not None and not k.device.startswith("cpu")
-
-
 def _check_classes(target: Tensor, classes: int, ignore_index: int) -> None:
     """Refuse what is no class."""
     _check_target_type(target)
-    if _is_ahead(target) or 0 in target._array.shape:
+    if computes_ahead(target) or 0 in target._array.shape:
         return
     target = bare(target)
     array = target._kernels.to_host(target._array)
@@ -657,7 +651,7 @@ def _check_is_long(target: Tensor) -> None:
 
 def _check_range(target: Tensor, first: int, end: int, message: str) -> None:
     """Refuse labels that are not within, where that costs no wait for a device."""
-    if not target.numel() or _is_ahead(target):
+    if not target.numel() or computes_ahead(target):
         return
     smallest, largest = extremes(target)
     if smallest < first or largest >= end:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrograd.dtypes import Category, int64
-from retrograd.ops.checks import extremes, not_implemented
+from retrograd.ops.checks import computes_ahead, extremes, not_implemented
 from retrograd.tensor import Tensor
 
 __all__ = [
@@ -227,7 +227,7 @@ def check_unpool(input: Tensor, indices: Tensor, size: Ints, stride: Ints) -> No
     if dims == 3 and min(stride) <= 0:
         raise RuntimeError(f"strides should be greater than zero, but got stride: {list(stride)}")
     check_type(f"max_unpool{dims}d", input)
-    if indices.numel() and indices._kernels.base.device.startswith("cpu"):
+    if indices.numel() and not computes_ahead(indices):
         least, largest = extremes(indices)
         if least < 0 or largest >= math.prod(size):
             wrong = least if least < 0 else largest
