@@ -539,7 +539,7 @@ def _median(K: Any, x: Any, dim: int, keepdim: bool, skip_nan: bool) -> tuple[An
     n = x.shape[dim]
     nans = K.sum(K.astype(K.isnan(x), K.dtypes["int64"]), (dim,), True)
     if skip_nan:
-        rank = K.maximum(n - nans - 1, 0) // 2
+        rank = K.clip(n - nans - 1, 0, None) // 2
     else:
         rank = K.where(nans > 0, n - nans, (n - 1) // 2)  # NaN is sorted last
     return _ranked(K, x, rank, dim, keepdim)
