@@ -154,7 +154,8 @@ class GradScaler:
             for grad in grads:
                 if grad.device not in found:
                     found[grad.device] = full((), 0.0, dtype=float32, device=grad.device)
-                if not grad.isfinite().all().item():
+                held = grad._values() if grad.is_sparse else grad
+                if not held.isfinite().all().item():
                     found[grad.device].fill_(1.0)
                 grad.mul_(inverse.to(grad.device))
         return found

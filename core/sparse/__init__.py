@@ -19,20 +19,27 @@ from retrograd.sparse import (
 from retrograd.sparse.checking import as_sparse_gradcheck
 from retrograd.sparse.compressing import sampled_addmm
 from retrograd.sparse.invariants import check_sparse_tensor_invariants
+from retrograd.sparse.old_forms import (
+    BFloat16Tensor,
+    ByteTensor,
+    CharTensor,
+    DoubleTensor,
+    FloatTensor,
+    HalfTensor,
+    IntTensor,
+    LongTensor,
+    ShortTensor,
+    spdiags,
+)
 from retrograd.sparse.products import addmm, mm
 from retrograd.sparse.reductions import log_softmax, softmax, sum
 from retrograd.tensor import Tensor as _Tensor
 
 __all__ = [
-    "addmm",
-    "as_sparse_gradcheck",
-    "check_sparse_tensor_invariants",
-    "log_softmax",
-    "mm",
-    "sampled_addmm",
-    "softmax",
-    "sum",
-]
+    "BFloat16Tensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor",
+    "LongTensor", "ShortTensor", "addmm", "as_sparse_gradcheck", "check_sparse_tensor_invariants", "log_softmax",
+    "mm", "sampled_addmm", "softmax", "spdiags", "sum",
+]  # fmt: skip
 
 for _name, _method in _methods.METHODS.items():
     setattr(_Tensor, _name, _method)

@@ -140,3 +140,68 @@ def test_comparisons_of_sparse_tensors() -> None:
         attempt(torch.testing.assert_close, x, other, check_layout=False, check_dtype=False)
     attempt(torch.testing.assert_close, x, x * 2, msg="other")
     """)
+
+
+def test_hooks_and_functions_meet_sparse_tensors() -> None:
+    assert_same("""
+    def made():
+        return torch.sparse_coo_tensor([[0, 1], [1, 0]], [1.0, 2.0], (2, 2)).coalesce().requires_grad_()
+
+    class Double(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x.to_dense() * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return (g * 2).sparse_mask(x)
+
+    x, seen = made(), []
+    y = x * 3
+    y.retain_grad()
+    y.register_hook(lambda g: (seen.append(g.layout), g * 2)[1])
+    (y.to_dense().sum() + Double.apply(x).sum()).backward()
+    print(seen, y.grad.to_dense(), x.grad.to_dense())
+    x = made()
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: (seen.append(t.layout), t)[1], lambda t: t):
+        z = (x * x).to_dense().sum()
+    z.backward(retain_graph=True)
+    z.backward()
+    print(seen, x.grad.to_dense())
+    attempt(z.backward)
+    (g,) = torch.autograd.grad((x * x * x).to_dense().sum(), x, create_graph=True)
+    print(torch.autograd.grad(torch.sparse.sum(g), x)[0].to_dense())
+    attempt(x.mul_, 2)
+    y = torch.utils.checkpoint.checkpoint(lambda t: torch.sparse.mm(t, torch.ones(2, 2)), x, use_reentrant=False)
+    print(torch.autograd.grad(y.sum(), x))
+    """)
+
+
+def test_scaled_losses_and_shortened_rows() -> None:
+    assert_same("""
+    table = nn.Embedding(3, 2, sparse=True, max_norm=1.0)
+    with torch.no_grad():
+        table.weight.copy_(torch.arange(6.0).reshape(3, 2))
+    optimizer, scaler = torch.optim.SGD(table.parameters(), lr=0.1), torch.amp.GradScaler("cpu")
+    scaler.scale(table(torch.tensor([0, 2, 0])).sum()).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    print(table.weight.data, table.weight.grad)
+    """)
+
+
+def test_old_constructors_and_diagonals() -> None:
+    assert_same("""
+    S, i = torch.sparse, torch.tensor([[0, 1]])
+    x = S.FloatTensor(i, torch.tensor([1.0, 2.0]), (3,))
+    print(x, S.FloatTensor(2, 3), S.DoubleTensor(torch.Size([2])), S.FloatTensor())
+    print(isinstance(x, S.FloatTensor), isinstance(x, S.DoubleTensor), isinstance(torch.ones(2), S.FloatTensor))
+    attempt(S.FloatTensor, (2, 3))
+    rows = torch.arange(6.0).reshape(2, 3)
+    for offsets, shape in (([0, -1], (3, 3)), ([2, -1], (4, 4)), ([0, 0], (3, 3)), ([0], (3, 3)), ([1, 0], (3,))):
+        attempt(S.spdiags, rows, torch.tensor(offsets), shape)
+    attempt(S.spdiags, rows, 0, (3, 3))
+    print(S.spdiags(rows[0], torch.tensor([-1]), (3, 4), layout=torch.sparse_csr))
+    """)
