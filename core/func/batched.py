@@ -228,6 +228,8 @@ class BatchedKernels(Kernels):
         """A tensor from outside the mapped function, for use inside."""
         if tensor._kernels is self:
             return tensor
+        if tensor._kernels.sparse:
+            raise RuntimeError("expand is unsupported for Sparse tensors")
         if tensor._kernels is not self.lower:
             if tensor._kernels.level:
                 tensor._kernels.check_open()

@@ -205,3 +205,15 @@ def test_old_constructors_and_diagonals() -> None:
     attempt(S.spdiags, rows, 0, (3, 3))
     print(S.spdiags(rows[0], torch.tensor([-1]), (3, 4), layout=torch.sparse_csr))
     """)
+
+
+def test_transforms_meet_sparse_tensors() -> None:
+    assert_same("""
+    x = torch.sparse_coo_tensor([[0, 1], [1, 0]], [1.0, 2.0], (2, 2))
+    for product in torch.mm, torch.sparse.mm:
+        print(torch.func.grad(lambda w: product(x, w).sum())(torch.ones(2, 2)))
+    print(torch.func.vjp(lambda w: x @ w, torch.ones(2, 2))[1](torch.ones(2, 2)))
+    print(torch.func.grad(lambda t: torch.sparse.mm(t, torch.ones(2, 2)).sum())(x))
+    print(torch.func.grad(lambda w: F.embedding(torch.tensor([1]), w, sparse=True).sum())(torch.ones(2, 2)))
+    attempt(torch.vmap(lambda w: x @ w), torch.ones(3, 2, 2))
+    """)
