@@ -178,7 +178,9 @@ class ServerOptimizer(rg.optim.Optimizer):
         from . import bridge
 
         gradients = {
-            index: total for index, p in enumerate(self._parameters()) if (total := self._total(index, p)) is not None
+            index: total.to_dense() if total.is_sparse else total  # of which the rows that are not zero travel
+            for index, p in enumerate(self._parameters())
+            if (total := self._total(index, p)) is not None
         }
         self._sums.clear()
         groups = bridge.plain_groups(self.param_groups)

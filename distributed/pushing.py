@@ -55,7 +55,7 @@ class Departures:
                     p.register_post_accumulate_grad_hook(partial(self._depart, index))
 
     def _depart(self, index: int, p: rg.Tensor) -> None:
-        if p.grad is None:
+        if p.grad is None or p.grad.is_sparse:  # which changes its form before it leaves
             return
         self._bytes += p.grad.nbytes if index not in self._bucket else 0
         self._bucket[index] = p.grad

@@ -260,9 +260,10 @@ def test_weights_on_another_backend_are_written_there(monkeypatch: pytest.Monkey
             np.testing.assert_allclose(found[name], p.detach().numpy(), rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-def test_of_an_embedding_only_rows_travel(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("sparse", [False, True])
+def test_of_an_embedding_only_rows_travel(sparse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     with joined(monkeypatch, 1, shared=False):
-        embedding = rg.nn.Embedding(10_000, 64)
+        embedding = rg.nn.Embedding(10_000, 64, sparse=sparse)
         optimizer = dist.ServerOptimizer(rg.optim.SGD, embedding.parameters(), lr=0.5)
         client = dist.worker.current().client
         before = embedding.weight.detach().numpy().copy()
