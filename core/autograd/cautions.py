@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 
-__all__ = ["warn_of_conversion", "warn_of_non_leaf_grad", "warn_of_old_order"]
+__all__ = ["level_of_caller", "warn_of_conversion", "warn_of_non_leaf_grad", "warn_of_old_order"]
 
 _warned: set[str] = set()
+
+
+def level_of_caller() -> int:
+    """The `stacklevel` with which whoever calls this warns at the first line outside of this library."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("retrograd."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def warn_of_conversion() -> None:
@@ -40,5 +49,5 @@ def warn_of_old_order(name: str, old: str, new: str) -> None:
             f"This overload of {name} is deprecated:\n\t{name}({old})\n"
             f"Consider using one of the following signatures instead:\n\t{name}({new})",
             UserWarning,
-            stacklevel=5,
+            stacklevel=level_of_caller(),
         )

@@ -6,13 +6,13 @@ So they run on the first of these positions alone, with a mask or indices that t
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from functools import wraps
 from math import prod
 from typing import Any
 
+from retrograd.autograd.cautions import level_of_caller
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.rebase import check_writable
 from retrograd.ops.shape import narrow
@@ -74,12 +74,9 @@ def once(target: Tensor, dims: Sequence[int], value: Any) -> Tensor:
 
 def warn(name: str, key: str) -> None:
     """PyTorch's warning, at the line outside of this library."""
-    frame, level = sys._getframe(), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("retrograd."):
-        frame, level = frame.f_back, level + 1
     warnings.warn(
         f"Use of {name} on expanded tensors is deprecated. Please clone() the tensor before performing this "
         f"operation. This also applies to advanced indexing e.g. tensor[{key}",
         UserWarning,
-        stacklevel=level,
+        stacklevel=level_of_caller(),
     )

@@ -114,11 +114,12 @@ def in_place_function(op: Op) -> Callable[..., Any]:
 def _written(op: Op) -> list[str]:
     """The ordinary write of small floats, as `retrograd.ops.plain_writes.wrote` does it, in straight-line code."""
     inputs = [spelled(name) for name in op.inputs]
+    ready = "".join(f" and (type({name}) is int or type({name}) is float)" for name, _ in op.numbers)
     body = [
         "    mode = current_mode()",
         "    if (type(input) is Tensor or type(input) is Parameter) and (",
         "        mode is NO_GRAD or mode is GRAD and input._edge is None",
-        "    ) and not births:",
+        f"    ) and not births{ready}:",
         "        k = input._kernels; a0 = input._array; d = a0.dtype; meta = input._tensor_meta; cell = input._cell",
         f"        if {_is_floats(op)} and k.mutable and a0.size < {LARGE} and type(cell) is list and (",
         "            meta is None or meta.storage is None or meta.chain is None and not meta.storage.has_views",
