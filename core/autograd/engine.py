@@ -31,8 +31,10 @@ Note [Watched nodes]
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +56,8 @@ _by_sequence = attrgetter("seq")
 _current_task: ContextVar[_Task | None] = ContextVar("retrograd.backward", default=None)
 
 Grad = Any  # a raw array, or a Tensor in graph mode
+_DEEP = 32  # passes within each other in one thread
+
 Captures = dict[Node, list[tuple[int, int]]]  # node -> (output number, slot of the result)
 
 
@@ -84,11 +88,20 @@ def run_backward(
     -------
     The gradients of `inputs`, None where there is no path; empty if `accumulate`.
     """
+    within = _current_task.get()
+    if within is not None and within.depth % _DEEP == _DEEP - 1 and not within.in_new_thread:
+        within.in_new_thread = True
+        try:
+            options = {"retain_graph": retain_graph, "create_graph": create_graph, "accumulate": accumulate}
+            return _in_new_thread(partial(run_backward, roots, inputs=inputs, **options))
+        finally:
+            within.in_new_thread = False
     order, pending = _walk(edge[0] for edge, _ in roots)
     outer = current_mode()
     # A gradient of a level of `vmap` that the graph is not of: its arrays are not for the nodes' kernels.
     on_tensors = create_graph or bool(outer.dual) or any(_is_of_others(edge[0].k, grad) for edge, grad in roots)
     task = _Task(retain_graph, on_tensors, pending)
+    task.depth = 0 if within is None else within.depth + 1
     task.freed.root, task.freed.accumulates = type(roots[0][0][0]), accumulate
     if inputs is not None:
         task.restrict(order, inputs, accumulate)
@@ -110,6 +123,25 @@ def run_backward(
         _current_task.reset(token)
         set_mode(outer)
     return task.captured
+
+
+def _in_new_thread(call: Callable[[], list[Tensor | None]]) -> list[Tensor | None]:
+    """Call in a thread with an empty stack, and wait: passes within passes may be deeper than Python recurses."""
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.extend((call(), None))
+        except BaseException as error:
+            outcome.extend((None, error))
+
+    thread = threading.Thread(target=copy_context().run, args=(run,), name="retrograd-backward")
+    thread.start()
+    thread.join()
+    found, error = outcome
+    if error is not None:
+        raise error
+    return found
 
 
 def active_task() -> _Task | None:
@@ -151,8 +183,9 @@ class _Task:
     """The state of one backward pass."""
 
     __slots__ = (
-        "__weakref__", "accumulate", "buffers", "callbacks", "captured", "captures", "check_nan", "evaluated", "freed",
-        "needed", "on_tensors", "order", "own", "pending", "profiler", "reached", "retain_graph", "running", "watched",
+        "__weakref__", "accumulate", "buffers", "callbacks", "captured", "captures", "check_nan", "depth", "evaluated",
+        "freed", "in_new_thread", "needed",
+        "on_tensors", "order", "own", "pending", "profiler", "reached", "retain_graph", "running", "watched",
     )  # fmt: skip
 
     def __init__(self, retain_graph: bool, on_tensors: bool, pending: dict[Node, int]) -> None:
@@ -174,6 +207,8 @@ class _Task:
         self.watched = self.check_nan or self.profiler is not None
         self.callbacks: list[Callable[[], Any]] = []
         self.freed = Freed()
+        self.depth = 0  # passes in whose midst this one has begun
+        self.in_new_thread = False  # whether one within this one runs in a thread of its own
         if mode.anomaly:
             self.freed.stack = anomaly.stack_of_caller()
 
@@ -277,15 +312,22 @@ class _Task:
         extras = node.extras
         if extras is not None and extras.shapes:
             arrived = fit_gradients(G if self.on_tensors else node.k, node, arrived, self.order)
+        came = arrived
         if extras is not None and (extras.pre_hooks or extras.retain):
             arrived = self.call_tensor_hooks(node, arrived)
         if not self.accumulate:  # else `backward` has told the tensor to retain its gradient
+            leads_on = self.leads_on(node)
+            given = came if leads_on else arrived  # PyTorch calls the hooks of what it passes on after it has captured
             for position, slot in self.captures.get(node, ()):
-                self.captured[slot] = self.wrap(node.output_kernels(position), arrived[position])
-            if not self.leads_on(node):
+                self.captured[slot] = self.wrap(node.output_kernels(position), given[position])
+            if not leads_on:
                 return ()
         if extras is not None and extras.pre_hooks:
             arrived = self.call_node_pre_hooks(node, arrived)
+        if extras is not None and extras.indices and type(node.saved) is not Freed:
+            from retrograd.ops.plan import check_indices
+
+            check_indices(node, extras.indices)
         grads = self.gradients(node, arrived)
         if extras is not None and extras.post_hooks:
             self.running = node
@@ -415,6 +457,8 @@ class _Task:
         told_off = variable is not None and not variable.requires_grad  # since the graph was made
         if grad is None or told_off:
             return grad
+        if variable is not None and not variable.is_leaf:
+            raise RuntimeError("leaf variable has been moved into the graph interior")
         event = None if self.profiler is None else self.profiler.begin_node(leaf, grad)
         adds = leaf.meta.grad is not None
         # In a pass on tensors that is not recorded, `.grad` is a plain one: without a tangent, as in PyTorch.

@@ -57,6 +57,8 @@ class Extras:
     stack: str | None = None
     shapes: dict[int, tuple[int, ...]] | None = None
     """See `retrograd.autograd.resized`."""
+    indices: tuple[tuple[list[Any], int, str, tuple[int, ...]], ...] = ()
+    """Of the indices that were given: cell, version, type and shape. What the formulas have are arrays."""
     induced_by: tuple[str, str | None, Any] | None = None
     """In anomaly mode, of a node recorded by a backward pass: name, stack and own inducer of the node that ran."""
 

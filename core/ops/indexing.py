@@ -22,7 +22,7 @@ from retrograd.ops.options import checked_number
 from retrograd.ops.reducing import deliver
 from retrograd.ops.shape import expand, reshape
 from retrograd.ops.slice_checks import check_added, check_copied
-from retrograd.ops.subscript import constant, lifted_to, raw_indices, setitem
+from retrograd.ops.subscript import constant, lifted_to, raw_indices, setitem, watching
 from retrograd.tensor import Tensor, wrap_array
 
 
@@ -203,7 +203,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     if not input.ndim:
         places = _filled_places(reshape(input, 1), 0, index)
         return reshape(fill(lifted_to(reshape(input, 1), (index, values)), places, values), ())
-    return fill(lifted_to(input, (index, values)), _filled_places(input, at, index), values)
+    return watching(fill(lifted_to(input, (index, values)), _filled_places(input, at, index), values), (index,))
 
 
 def _filled_places(input: Tensor, at: int, index: Tensor) -> Any:
@@ -232,7 +232,7 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     if not input.ndim:
         return of_scalar(index_copy, input, dim, index, source)
     places = (None,) * at + (_written_places(input, at, reshape(index, -1))._array,)
-    return _index_copy(lifted_to(input, (index, source)), places, source)
+    return watching(_index_copy(lifted_to(input, (index, source)), places, source), (index,))
 
 
 # -- gather and scatter ------------------------------------------------------------------------
@@ -439,8 +439,8 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     """
     if index.dtype is not dtypes.int64:
         raise RuntimeError(f"take(): Expected a long tensor for index, but got {index.dtype.type_name}")
-    index = flat_positions("take(): tried to take from an", index, input.numel())
-    return _take(lifted_to(input, (index,)), (index._array,))
+    flat = flat_positions("take(): tried to take from an", index, input.numel())
+    return watching(_take(lifted_to(input, (flat,)), (flat._array,)), (index,))
 
 
 def flat_positions(doing: str, index: Tensor, count: int) -> Tensor:
@@ -641,7 +641,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     source = input if tuple(input._array.shape) == shape else expand(input, shape)
     if mask._kernels.base is not input._kernels.base:
         mask = mask.to(input.device)
-    return _masked_select(source, mask._kernels.nonzero(expand(mask, shape)._array))
+    return watching(_masked_select(source, mask._kernels.nonzero(expand(mask, shape)._array)), (mask,))
 
 
 @op(

@@ -261,9 +261,11 @@ def described(value: Any) -> str:
 _OLD_TYPES = frozenset("Byte Char Short Int Long Half Float Double".split())
 
 
-def shown_type(of: dtype) -> str:
+def shown_type(of: dtype, sparse: str = "") -> str:
     """How some of PyTorch's texts name a tensor's type: the younger ones by the name that they have in C++."""
-    return f"retrograd.{of.type_name}Tensor" if of.type_name in _OLD_TYPES else f"CPU{of.type_name}Type"
+    return (
+        f"retrograd.{sparse}{of.type_name}Tensor" if sparse or of.type_name in _OLD_TYPES else f"CPU{of.type_name}Type"
+    )
 
 
 def fill_number(value: bool | int | float | complex, to: dtype) -> Any:

@@ -426,6 +426,13 @@ def stale_error(node: Node, plan: Plan, index: int, array: Any, cell: list[Any],
     return note_stale(error, node, plan.names[index], cell)
 
 
+def check_indices(node: Node, indices: Sequence[tuple[list[Any], int, str, tuple[int, ...]]]) -> None:
+    """Raise where the memory of an index was written to, which a formula may have as it is."""
+    for cell, version, type_name, shape in indices:
+        if cell[0] != version:
+            raise note_stale(stale_message(type_name, shape, None, cell[0], version), node, "indices", cell)
+
+
 def hooked_twice() -> RuntimeError:
     """PyTorch's error for a saved tensor that has hooks already."""
     return RuntimeError(
@@ -452,6 +459,7 @@ def stale_message(
     """PyTorch's sentence about a saved tensor that was written to; `sparse` stands before the type of one that is."""
     from retrograd.autograd.node import AccumulateGrad, short_name
     from retrograd.dtypes import DTYPES
+    from retrograd.ops.options import shown_type
 
     origin = ""
     if edge is not None and type(edge[0]) is not AccumulateGrad:
@@ -468,6 +476,6 @@ def stale_message(
         )
     return RuntimeError(
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
-        f"[retrograd.{sparse}{DTYPES[type_name].type_name}Tensor {list(shape)}]{origin} is at version {found}; "
+        f"[{shown_type(DTYPES[type_name], sparse)} {list(shape)}]{origin} is at version {found}; "
         f"expected version {expected} instead. {hint}"
     )

@@ -21,7 +21,7 @@ from retrograd.ops.factories import ones_like
 from retrograd.ops.graph import graph_kernel
 from retrograd.ops.indexing import corner, flat_positions, in_corner, of_scalar, where
 from retrograd.ops.shape import diagonal, expand, reshape, select, slice_assign, slice_dim
-from retrograd.ops.subscript import lifted_to
+from retrograd.ops.subscript import lifted_to, watching
 from retrograd.tensor import Tensor, wrap_array
 from retrograd.views import Diagonal
 
@@ -336,7 +336,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
             f"{source.numel()}, index.numel() = {index.numel()}"
         )
     flat = reshape(flat_positions("put_(): Tried to put elements into an", index, input.numel()), -1)
-    return _put(lifted_to(input, (flat, source)), flat._array, source, accumulate)
+    return watching(_put(lifted_to(input, (flat, source)), flat._array, source, accumulate), (index,))
 
 
 # -- a part of a tensor --------------------------------------------------------------------------

@@ -430,11 +430,13 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
 
 
 @composite
-def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+def squeeze(input: Tensor, dim: int | Sequence[int] | None = None, *more: int) -> Tensor:
     """A view without dimensions of size 1: all of them, or those in `dim`.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.squeeze.html
     """
+    if more:
+        dim = (dim, *more)  # type: ignore[arg-type]  # of several each is a number, or is refused below
     shape, number = squeezed(input, dim)
     return make_view(input, f"SqueezeBackward{number}", Reshape(shape), **named_dim(dim))
 
@@ -531,9 +533,9 @@ def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 @composite
-def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
+def broadcast_to(input: Tensor, *sizes: Any, size: Sequence[int] | None = None) -> Tensor:
     """`expand` to `size`."""
-    return expand(input, tuple(size))
+    return expand(input, *sizes, size=size)
 
 
 # -- parts -------------------------------------------------------------------------------------

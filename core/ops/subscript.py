@@ -7,7 +7,7 @@ tensors among the indices become one `index` (reading) or `index_put_` (writing)
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from operator import index as as_index
 from typing import Any, NoReturn
@@ -36,6 +36,7 @@ __all__ = [
     "lifted_to",
     "raw_indices",
     "setitem",
+    "watching",
 ]
 
 Indices = tuple[Tensor | None, ...]
@@ -61,10 +62,10 @@ def getitem(self: Tensor, key: Any) -> Tensor:
         viewed = _selected(self, key)
         return alias_of(self) if viewed is self else viewed
     if type(key) is Tensor and (picked := _picked(self, key)) is not None:
-        return picked
+        return watching(picked, (key,))
     viewed, indices, masks = _view_part(self, key)
     if any(each is not None for each in indices):
-        return index(viewed, indices, masks)
+        return watching(index(viewed, indices, masks), key if type(key) is tuple else (key,))
     return alias_of(self) if viewed is self else viewed
 
 
@@ -127,6 +128,8 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     if any(each is not None for each in indices):
         put = value if isinstance(value, Tensor) else constant(self, value)
         _put_at(viewed, list(indices), masks, put, False)
+        if not viewed._is_view():
+            watching(viewed, key if type(key) is tuple else (key,))
     else:
         _copy_to(viewed, value)
 
@@ -416,7 +419,20 @@ def index(input: Tensor, indices: Sequence[Tensor | None], masks: Masks = ()) ->
         If a position is out of range or the index tensors do not broadcast.
     """
     source = lifted_to(input, indices)
-    return _index(source, raw_indices(source, indices), masks)
+    return watching(_index(source, raw_indices(source, indices), masks), indices)
+
+
+def watching(result: Tensor, indices: Iterable[Any]) -> Tensor:
+    """`result`, whose node will not go on if one of the indices is written to before that: it has them as they are."""
+    if result._edge is not None and current_mode().grad:
+        watched = tuple(
+            (each._cell, each._cell[0], each._kernels.names[each._array.dtype], tuple(each._array.shape))
+            for each in indices
+            if isinstance(each, Tensor) and type(each._cell) is list
+        )
+        if watched:
+            result._edge[0]._extras().indices = watched
+    return result
 
 
 def lifted_to(input: Tensor, others: Sequence[Tensor | None]) -> Tensor:
@@ -518,7 +534,10 @@ def _put_at(self: Tensor, indices: list[Tensor | None], masks: Masks, values: Te
         put, raw, values = _put_folded(self, dims, raw, values, accumulate)
     else:
         put = self
-    inplace.call_inplace(op_of(index_put_raw), put, raw, values, accumulate, masks)
+    if put._is_view() and current_mode().grad:  # then the node of the write is not that of the tensor
+        raw = tuple(None if each is None else put._kernels.copy(each) for each in raw)
+        indices = []
+    watching(inplace.call_inplace(op_of(index_put_raw), put, raw, values, accumulate, masks), indices)
     return self
 
 
@@ -605,4 +624,4 @@ def index_put(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, a
     source = lifted_to(input, [*found, values])
     raw = raw_indices(source, found)
     _check_values(source, raw, values)
-    return index_put_raw(source, raw, values, accumulate, masks)
+    return watching(index_put_raw(source, raw, values, accumulate, masks), indices)
