@@ -84,7 +84,8 @@ def deliver(name: str, out: Any, result: Any, inputs: Any = (), several: bool = 
             "the arguments requires grad."
         )
     refuse_out(name, (out, result))
-    check_out_type(name, result.dtype, out.dtype, several)
+    # Under autocast the result may have the lower type, which PyTorch's would not have.
+    check_out_type(name, out.dtype if current_mode().autocast is not None else result.dtype, out.dtype, several)
     if name in _APART and any(each is out for each in inputs):
         raise RuntimeError(
             "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "

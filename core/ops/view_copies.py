@@ -62,7 +62,7 @@ def as_strided_copy(
 
     It reads the memory that `input` is a view of, and so its gradient goes through that.
     """
-    return input.as_strided(size, stride, storage_offset).clone()
+    return _copy(input.as_strided(size, stride, storage_offset))
 
 
 detach_copy = alias_copy

@@ -663,6 +663,7 @@ def multi_margin_loss(
     size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """``sum(max(0, margin - x[target] + x[i])**p) / classes`` over the other classes i."""
+    input, target = widened(input, target)
     reduction = _reduction(reduction, size_average, reduce)
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")

@@ -22,6 +22,7 @@ from retrograd.nn.functions.pool_checks import (
     settings,
 )
 from retrograd.ops.arguments import expand_pair
+from retrograd.ops.autocasting import widened
 from retrograd.ops.grouped import one_node
 from retrograd.ops.neural import (
     _adaptive_avg_pools,
@@ -254,6 +255,7 @@ def avg_pool3d(
     count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
     """The mean of each window in three dimensions; see `avg_pool2d`."""
+    (input,) = widened(input)
     return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
