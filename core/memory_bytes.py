@@ -60,6 +60,8 @@ def host_bytes(shared: Storage, k: Any) -> Any:
     """All bytes, in the order in which they lie in memory, as a NumPy array; that memory itself where it can be."""
     array = k.to_host(shared.array)
     if not array.flags.c_contiguous:
+        if not k.mutable:  # then tensors are laid out row by row, however the library has the array
+            return array.copy(order="C").reshape(-1).view("uint8")
         steps = [step // array.itemsize for step in array.strides]
         count = extent(Layout(tuple(array.shape), tuple(steps)))
         array = np.lib.stride_tricks.as_strided(array, (count,), (array.itemsize,))
