@@ -260,14 +260,17 @@ class Lanes:
             self._take(self._lanes[descriptor])  # type: ignore[index]  # it is one of its keys
 
     def _take(self, lane: Lane) -> None:
-        if self._door is None:
+        promise = lane.promise
+        if promise is not None:  # on a server, also when its door is shut
+            if (frames := lane.receive(self._room)) is not None:
+                self.inbox.append((promise.user, [lane_of(promise.peer), *frames]))
+        elif lane is self._by_way.get(b""):
             if (frames := lane.receive(self._room)) is not None:
                 self.inbox.append((None, frames))
-        elif lane.promise is None:
-            if (promise := self._door.admit(lane, self._room)) is not None:
-                self._by_way[lane_of(promise.peer)] = lane
-        elif (frames := lane.receive(self._room)) is not None:
-            self.inbox.append((lane.promise.user, [lane_of(lane.promise.peer), *frames]))
+        elif self._door is None:
+            lane.is_open = False  # a stranger, whose token nobody knows any more
+        elif (promise := self._door.admit(lane, self._room)) is not None:
+            self._by_way[lane_of(promise.peer)] = lane
         if not lane.is_open:
             self._drop(lane)
 

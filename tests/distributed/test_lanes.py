@@ -174,13 +174,24 @@ def test_a_server_without_descriptors_goes_on_without_lanes(monkeypatch: pytest.
     assert offer is not None
     mine = Lane.open(offer)
     assert mine is not None
+    for _ in range(2):  # it comes in, and shows its token
+        lanes.sort(dict.fromkeys(lanes.descriptors, zmq.POLLIN))
+    stranger = Lane.open(offer)
+    assert stranger is not None
+    lanes.sort(dict.fromkeys(lanes.descriptors, zmq.POLLIN))
     monkeypatch.setattr(socket.socket, "accept", none_left)
     lanes.sort(dict.fromkeys(lanes.descriptors, zmq.POLLIN))
-    assert lanes.descriptors == poller.sockets == []  # else to wait for messages would be to turn in circles
+    mine.send([b"message"])
+    lanes.sort(dict.fromkeys(lanes.descriptors, zmq.POLLIN))
+    assert lanes.descriptors == [each for each, _ in poller.sockets]  # else to wait would be to turn in circles
+    assert len(lanes.descriptors) == 1  # the worker's lane stays, the door and the stranger's are gone
+    ((user, (way, frame)),) = lanes.inbox
+    assert (user, way, bytes(frame)) == (None, lane_of(b"peer"), b"message")
+    assert lanes.send([b"answer"], way)
     monkeypatch.setattr(socket, "socket", none_left)
     assert lanes.offer(b"peer", None, 1) is None
-    lanes.close()
-    mine.close()
+    for each in (lanes, mine, stranger):
+        each.close()
 
 
 # ---- training ----------------------------------------------------------------------------------------------
