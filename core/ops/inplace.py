@@ -217,8 +217,8 @@ def in_place_of_composite(name: str, function: Callable[..., Any], ordinary: Op 
     def in_place(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if chosen is not None and len(args) == 1 and not kwargs:
             return chosen(self, *args)
-        mode = current_mode()
-        if self._is_view():  # refused before it is asked where it comes from
+        mode, meta = current_mode(), self._tensor_meta
+        if meta is not None and meta.view is not None:  # refused before it is asked where it comes from
             check_writable(self, mode, mode.grad and self.requires_grad)
         result = function(Target.of(self, mode.grad), *args, **kwargs)
         if result is not self:
