@@ -106,6 +106,8 @@ class Job:
         self._starting: _Member | None = None
         self._given_up: set[int] = set()
         """Workers that have died for good, in a run that goes on without them."""
+        self._lonely_since: float | None = None
+        """When nobody was left but workers that the run has gone on without."""
 
     def run(self) -> int:
         """Run to the end; the exit code for the launcher's own process."""
@@ -196,12 +198,33 @@ class Job:
             for member in failed:
                 if not self._is_let_go(member) and not self._restart(member):
                     return self._fail(member)
+            self._end_the_lost()
             if all(worker.code is not None for worker in self._workers):
                 return self._finish()
 
     def _is_let_go(self, member: _Member) -> bool:
         """Whether the run goes on without a worker that has died."""
         return member.rank in self._given_up
+
+    def _end_the_lost(self) -> None:
+        """End workers that were given up, stand still, and are all that is left of a run that went on without them."""
+        status = None if self._monitor is None else self._monitor.status
+        lost = set() if status is None else {each.rank for each in status.workers if each.state == "lost"}
+        running = [worker for worker in self._workers if worker.code is None]
+        now = time.monotonic()
+        if not running or any(worker.rank not in lost for worker in running):
+            self._lonely_since = None
+            return
+        self._lonely_since = self._lonely_since or now
+        if now - self._lonely_since < self._timeout:
+            return  # one that goes on joins again by itself
+        for worker in running:
+            assert worker.rank is not None
+            self._given_up.add(worker.rank)
+            self._display.say(
+                f"{worker.process.name} was lost and has not come back; it is ended, since all others are done"
+            )
+            worker.process.kill()
 
     def _restart(self, member: _Member) -> bool:
         """Start a process again that has died, if that can help; whether the run goes on."""
@@ -302,8 +325,19 @@ class Job:
         self._show_failure(culprit)
         if self._monitor and self._monitor.status and self._monitor.status.failure:
             self._display.say(f"The run has failed: {self._monitor.status.failure}")
+        if culprit.rank is None and (advice := self._advice(culprit)):
+            self._display.say(advice)
         code = culprit.code or 1
         return code if code > 0 else 128 - code
+
+    def _advice(self, server: _Member) -> str:
+        """Why a server that has died is not started again, if more of an option would have helped."""
+        if not server.code or self._server_says_it_failed():
+            return ""
+        if self.options.fields.get("folder") is None:
+            return "Its weights are gone with it: a run with --snapshots DIR would have started it again"
+        again = self.options.restarts
+        return f"Processes were started again {again} times, which is what --restarts allows" if again else ""
 
     def _hear(self, enough: Callable[[Status], bool]) -> None:
         """Ask until the server's answer is `enough`: one that is under way may be older than what has happened."""

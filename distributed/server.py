@@ -721,6 +721,8 @@ class Server:
     def lose(self, member: Member, why: str) -> None:
         """End the run because a worker is lost; or, if the run is meant to, go on without it."""
         if not self.office.judges:
+            if self.failure is not None:  # nobody waits for it any more, and this server not for its goodbye
+                self.roster.remove(member, "lost")
             return
         self.roster.remove(member, "lost")
         if self.options.on_loss == "fail":

@@ -212,6 +212,20 @@ def test_a_server_that_is_gone_ends_the_run(gone: int) -> None:
         assert "has given no sign of life for 1 s" in str(other.failure.error)
 
 
+def test_a_server_that_came_back_where_no_worker_looks_for_it_ends_with_the_run(tmp_path: Path) -> None:
+    with serving(1, 2, timeout=1.0, folder=tmp_path, durable=True) as servers, clients(*servers) as [worker]:
+        start(worker)
+        worker.learn()
+        servers[1].stop()
+        again = LiveServer(replace(servers[1].options, bind="tcp://127.0.0.1:*"))
+        try:
+            worker.close(say_goodbye=False)
+            wait_until(lambda: again._stopped, "it to give up")
+            assert "lost worker 0" in str(again.failure.error)
+        finally:
+            again.stop()
+
+
 @pytest.mark.parametrize(
     ("fields", "text"),
     [

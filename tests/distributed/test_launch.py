@@ -224,6 +224,7 @@ def test_a_server_that_is_killed_ends_the_run(tmp_path: Path) -> None:
         code, output = launch.end()
         assert code == 137
         assert "server was killed by signal 9 (SIGKILL)" in output
+        assert "a run with --snapshots DIR would have started it again" in output
         launch.assert_nobody_is_left()
 
 

@@ -112,6 +112,16 @@ def test_without_restarts_the_others_go_on(tmp_path: Path) -> None:
     assert not (tmp_path / "w-1.npy").exists()
 
 
+def test_a_worker_that_stands_still_for_good_does_not_keep_a_run_that_is_done(tmp_path: Path) -> None:
+    act = "if step == 6 and dist.rank() == 1: os.kill(os.getpid(), signal.SIGSTOP)"
+    (tmp_path / "go").touch()
+    command = ["launch", "--workers", "2", "--on-loss", "continue", script(tmp_path, act), tmp_path]
+    done = run_launcher(*command, RETROGRAD_TIMEOUT="2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "worker 1 was lost and has not come back; it is ended, since all others are done" in done.stdout
+    assert (tmp_path / "w-0.npy").exists()
+
+
 def test_a_run_goes_on_from_the_snapshots_of_another_if_it_is_told_to(tmp_path: Path) -> None:
     (tmp_path / "go").touch()
     kept = ["--servers", "2", "--snapshots", str(tmp_path / "kept"), "--every", "1000", "--slice-bytes", "64"]
@@ -165,6 +175,7 @@ def test_a_server_that_is_killed_while_it_is_started_again_is_started_once_more(
     else:
         assert code == 128 + signal.SIGKILL, screen.getvalue()
         assert len(tries) == 3
+        assert "Processes were started again 3 times, which is what --restarts allows" in screen.getvalue()
         assert not list(tmp_path.glob("w-*.npy"))
     assert psutil.Process().children(recursive=True) == []
 
@@ -176,7 +187,7 @@ def test_a_server_may_be_seen_to_end_before_its_workers(
     """One that nobody watches, since it has just come back, ends by itself as soon as all workers have left."""
     job: Any = object.__new__(Job)
     server, worker = SimpleNamespace(rank=None, code=None), SimpleNamespace(rank=0, code=None)
-    job._servers, job._workers, job._starting, job._given_up = [server], [worker], None, set()
+    job._servers, job._workers, job._starting, job._given_up, job._monitor = [server], [worker], None, set(), None
     turns = iter([(0, None), (0, last)])
 
     def turn() -> None:
