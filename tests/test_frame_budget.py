@@ -139,3 +139,21 @@ def test_a_view_enters_few_frames(name: str) -> None:
     view(x)
     entered = frames_entered(lambda: view(x))
     assert len(entered) <= most, entered
+
+
+# -- layers --------------------------------------------------------------------------------------
+
+
+def test_a_step_of_an_lstm_enters_few_frames() -> None:
+    layer = retrograd.nn.LSTM(3, 4)
+
+    def frames(steps: int) -> int:
+        x = retrograd.ones(steps, 2, 3)
+
+        def run() -> None:
+            layer(x)[0].sum().backward()
+
+        run()
+        return len(frames_entered(run))
+
+    assert (frames(12) - frames(2)) / 10 <= 56

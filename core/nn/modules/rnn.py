@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from retrograd.autograd.modes import current_mode
+from retrograd.dtypes import float32
 from retrograd.nn import functional as F, init
 from retrograd.nn.modules.module import Module
 from retrograd.nn.utils.rnn import PackedSequence
@@ -18,6 +19,7 @@ from retrograd.ops.arrange import cat, stack
 from retrograd.ops.autocasting import lowered
 from retrograd.ops.factories import empty, zeros
 from retrograd.ops.recurrent import gru_gates, lstm_gates
+from retrograd.ops.recurrent_layers import lstm_layer
 from retrograd.parameter import Parameter
 from retrograd.tensor import Tensor
 
@@ -42,6 +44,14 @@ def _gru(gates: Tensor, hidden_gates: Tensor, state: State, _: str) -> State:
 
 
 _KINDS = {"RNN_TANH": (1, _elman), "RNN_RELU": (1, _elman), "LSTM": (4, _lstm), "GRU": (3, _gru)}
+
+
+def _is_whole(*given: Tensor) -> bool:
+    """Whether an LSTM on these is one operator: as in PyTorch of 32-bit numbers; and where a formula is not compiled.
+
+    A compiler would take its time for the loop over the steps again for each number of these.
+    """
+    return given[0].numel() > 0 and all(each.dtype is float32 and each._kernels.compile is None for each in given)
 
 
 def _reset(module: Module, hidden_size: int) -> None:
@@ -396,7 +406,12 @@ class RNNBase(Module):
         bias_hh = getattr(self, f"bias_hh_{suffix}") if self.bias else None
         weight_hh = getattr(self, f"weight_hh_{suffix}")
         weight_hr = getattr(self, f"weight_hr_{suffix}") if self.proj_size else None
-        gates = F.linear(steps, getattr(self, f"weight_ih_{suffix}"), bias_ih)
+        weight_ih = getattr(self, f"weight_ih_{suffix}")
+        plain = self.mode == "LSTM" and sizes is None and weight_hr is None
+        if plain and _is_whole(steps, *state, weight_ih, weight_hh):
+            output, *end, _ = lstm_layer(steps, weight_ih, weight_hh, bias_ih, bias_hh, *state, backwards)
+            return output, tuple(end)
+        gates = F.linear(steps, weight_ih, bias_ih)
         pieces = gates.unbind(0) if sizes is None else gates.split(sizes)
         cell, nonlinearity = _KINDS[self.mode][1], self.mode.removeprefix("RNN_").lower()
         taking_part = None if sizes is None else _TakingPart(self, state)
