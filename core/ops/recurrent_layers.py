@@ -56,15 +56,15 @@ class _Moments:
 def _gradients_of_gates(K: Any, grads: Any, workspace: Any, cx: Any, weight_hh: Any, reverse: bool) -> Any:
     """Of the sums in front of the gates' functions, at all steps, and of the state before the first."""
     grad_output, grad_h, grad_c, grad_workspace = grads
-    at, (batch, size) = _Moments(K, workspace, cx, reverse), cx.shape
+    at, steps, (batch, size) = _Moments(K, workspace, cx, reverse), workspace.shape[0], cx.shape
     by_c = K.concat([k * s for k, s in zip((at.g, at.before, at.i), at.slopes[:3], strict=True)], 2)
-    by_c = K.reshape(by_c, (len(at.c), batch, 3, size))
+    by_c = K.reshape(by_c, (steps, batch, 3, size))
     by_h = at.c * at.slopes[3]
     extra = None if grad_workspace is None else K.concat(at.slopes, 2) * _columns(K, grad_workspace, 0, 4 * size)
     grad_h = K.zeros_like(cx) if grad_h is None else grad_h
     grad_c = K.zeros_like(cx) if grad_c is None else grad_c
     made = []
-    for t in range(len(at.c)) if reverse else range(len(at.c) - 1, -1, -1):
+    for t in range(steps) if reverse else range(steps - 1, -1, -1):
         if grad_output is not None:
             grad_h = grad_h + _step(K, grad_output, t)
         grad_c = grad_c + grad_h * _step(K, at.through_h, t)
@@ -97,13 +97,13 @@ def _layer_jvp(
     reverse: bool,
 ) -> tuple[Any, ...]:  # fmt: skip
     *_, along_h, along_c = tangents
-    at, size = _Moments(K, result3, cx, reverse), cx.shape[1]
+    at, steps, size = _Moments(K, result3, cx, reverse), input.shape[0], cx.shape[1]
     slopes = K.concat(at.slopes, 2)
     moved = _moved_sums(K, tangents, input, weight_ih, _before(K, hx, result0, reverse))
     along_h = K.zeros_like(hx) if along_h is None else along_h
     along_c = K.zeros_like(cx) if along_c is None else along_c
     states, kept = [], []
-    for t in range(len(at.c) - 1, -1, -1) if reverse else range(len(at.c)):
+    for t in range(steps - 1, -1, -1) if reverse else range(steps):
         sums = K.matmul(along_h, weight_hh.mT)
         gates = (sums if moved is None else sums + K.reshape(_step(K, moved, t), sums.shape)) * _step(K, slopes, t)
         i, f, g, o = (_columns(K, gates, n * size, (n + 1) * size) for n in range(4))
