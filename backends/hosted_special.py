@@ -14,6 +14,8 @@ Host = np.ndarray[Any, Any]
 
 def special(K: Any, function: str, *arrays: Any) -> Any:
     """SciPy's function, or one of ours, of arrays of one floating-point type."""
+    if K.meta:
+        return K.special(function, *arrays)
     import scipy.special
 
     found = _OWN.get(function) or getattr(scipy.special, function)

@@ -122,12 +122,15 @@ class Kernels:
     level, base
         0, and the table itself; `vmap` makes tables of higher levels on top of a backend's own, which is
         the `base` of them all.
+    meta
+        Whether its arrays have no elements (`retrograd.meta`): what asks for their values is left out or refused.
     sparse, dense
         Whether it is a table of sparse tensors (`retrograd.sparse.table`), and the table of dense ones at its side:
         itself, if it is not.
     """
 
     level = 0
+    meta = False
     sparse = False
 
     backend: str

@@ -58,6 +58,20 @@ def _rebuild_tensor_v3(
     return _finished(_on(untyped, dtype, storage_offset, size, stride), requires_grad, metadata)
 
 
+def meta_arguments(tensor: Tensor) -> tuple[Any, ...]:
+    """What `_rebuild_meta_tensor_no_storage` makes a tensor of the device `meta` of."""
+    return tensor.dtype, tuple(tensor.shape), tuple(tensor.stride()), tensor.requires_grad
+
+
+def _rebuild_meta_tensor_no_storage(
+    dtype: dtype_, size: Sequence[int], stride: Sequence[int], requires_grad: bool
+) -> Tensor:
+    """A tensor of the device `meta`."""
+    from retrograd.ops.factories import empty_strided
+
+    return empty_strided(tuple(size), tuple(stride), dtype=dtype, device="meta", requires_grad=requires_grad)
+
+
 def _rebuild_parameter(data: Tensor, requires_grad: bool, backward_hooks: Any) -> Any:
     """A parameter."""
     return Parameter(data, requires_grad)

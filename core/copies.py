@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from retrograd._utils import _rebuild_meta_tensor_no_storage, meta_arguments
 from retrograd.device import kernels_of
 from retrograd.levels import is_mapped
 from retrograd.parameter import Parameter
@@ -100,6 +101,8 @@ def without_attributes(tensor: Tensor) -> tuple[Callable[..., Tensor], tuple[Any
     warn_if_has_hooks(tensor)
     if tensor._kernels.sparse:
         return tensor._array.reduced(type(tensor), tensor.requires_grad)
+    if tensor._kernels.meta:
+        return _rebuilt_meta, (type(tensor), *meta_arguments(tensor))
     meta, k, layout = tensor._tensor_meta, tensor._kernels, None
     array = tensor._array
     if tensor.is_conj():
@@ -114,6 +117,11 @@ def without_attributes(tensor: Tensor) -> tuple[Callable[..., Tensor], tuple[Any
 
 def _is_row_major(array: Any, k: Any) -> bool:
     return not k.mutable or tuple(k.strides(array)) == contiguous_strides(tuple(array.shape))
+
+
+def _rebuilt_meta(cls: type[Tensor], *arguments: Any) -> Any:
+    made = _rebuild_meta_tensor_no_storage(*arguments)
+    return cls._restore(made._array, made._kernels, None, None)._set_requires_grad(made.requires_grad)
 
 
 def _rebuilt(cls: type[Tensor], requires_grad: bool, host: Any, where: str, placed: Any = None) -> Any:

@@ -19,7 +19,7 @@ from retrograd.backends.spec import Kernels
 from retrograd.ops.decompositions import complete
 
 __all__ = [
-    "current_kernels", "device", "get_default_backend", "get_default_device", "kernels_of",
+    "current_kernels", "device", "get_default_backend", "get_default_device", "host_kernels", "kernels_of",
     "set_default_backend", "set_default_device", "use_backend",
 ]  # fmt: skip
 
@@ -28,8 +28,8 @@ class device:
     """A backend and one of its devices: `numpy:cpu`, `jax:gpu:0`.
 
     Written as `"jax"` (its default device), `"jax:gpu"`, `"jax:gpu:0"`, or in PyTorch's words: `"cpu"`
-    is the current backend's CPU. Devices of PyTorch's that are not here, as `"meta"` and `"mps"`, can be named and
-    compared; making a tensor on one raises.
+    is the current backend's CPU. On `"meta"` tensors have shapes, types and strides, and no elements. Devices of
+    PyTorch's that are not here, as `"mps"`, can be named and compared; making a tensor on one raises.
 
     Examples
     --------
@@ -65,11 +65,15 @@ class device:
         return int(number) if number else None
 
     def __str__(self) -> str:
-        return f"{self._kernels.backend}:{self._kernels.device}".removeprefix(":")
+        return f"{self._prefix()}{self._kernels.device}"
+
+    def _prefix(self) -> str:
+        k: Any = self._kernels
+        return "" if type(k) is _Absent or k.meta else f"{k.backend}:"
 
     def __repr__(self) -> str:
         index = self.index
-        name = f"{self.backend}:{self.type}".removeprefix(":")
+        name = f"{self._prefix()}{self.type}"
         return f"device(type='{name}'{'' if index is None else f', index={index}'})"
 
     def __eq__(self, other: object) -> bool:
@@ -97,7 +101,7 @@ class _Absent:
         self.device = name
 
 
-_ABSENT = ("meta", "mps", "xpu", "xla", "hpu", "ipu", "mtia", "vulkan", "maia", "privateuseone")
+_ABSENT = ("mps", "xpu", "xla", "hpu", "ipu", "mtia", "vulkan", "maia", "privateuseone")
 
 
 def _is_absent(name: Any) -> bool:
@@ -131,7 +135,7 @@ def kernels_of(where: Any) -> Kernels:
         return _by_name(k.device, None) if type(k) is _Absent else k  # the former raises
     if not isinstance(where, str):
         raise TypeError(f"device must be a string or a retrograd.device, not {type(where).__name__}")
-    return _by_name(where, current_kernels() if where.partition(":")[0] in _OF_CURRENT_BACKEND else None)
+    return _by_name(where, host_kernels() if where.partition(":")[0] in _OF_CURRENT_BACKEND else None)
 
 
 @functools.lru_cache(maxsize=256)
@@ -139,6 +143,10 @@ def _by_name(where: str, current: Kernels | None) -> Kernels:
     if current is not None:
         return complete(registry.kernels(current.backend, where.replace("cuda", "gpu")))
     backend, _, name = where.partition(":")
+    if where == "meta" or where == "meta:0":
+        from retrograd.meta import TABLE  # which a program may never need
+
+        return TABLE
     return complete(registry.kernels(backend, name))
 
 
@@ -149,6 +157,14 @@ def current_kernels() -> Kernels:
     """The kernels of the backend that new tensors go to now."""
     entered = _entered.get()
     return entered[-1] if entered else _default or _configured()
+
+
+def host_kernels() -> Kernels:
+    """The same, but of the innermost that has elements: where a program on `meta` means the CPU to be."""
+    for k in reversed((_default, *_entered.get())):
+        if k is not None and not k.meta:
+            return k
+    return _configured()
 
 
 @functools.cache

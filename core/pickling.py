@@ -131,6 +131,8 @@ def _by_parts(tensor: Tensor) -> Any:
         if tensor.is_sparse:
             parts = (*parts, tensor.is_coalesced())
         return _utils._rebuild_sparse_tensor, (tensor.layout, parts)
+    if tensor._kernels.meta:
+        return _utils._rebuild_meta_tensor_no_storage, _utils.meta_arguments(tensor)
     bits = {"conj": True} if tensor.is_conj() else {}
     if tensor.is_neg():
         tensor = tensor.resolve_neg()

@@ -21,7 +21,7 @@ import numpy as np
 from retrograd import dtypes
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.tangents import tangent_of
-from retrograd.device import current_kernels
+from retrograd.device import host_kernels
 from retrograd.overrides import kind_of
 
 if TYPE_CHECKING:
@@ -253,6 +253,8 @@ def tensor_text(tensor: Tensor) -> str:
         return sparse_text(tensor)
     kind = kind_of(tensor)
     prefix = "tensor(" if kind is Tensor or kind is Parameter else f"{kind.__name__}("
+    if tensor._kernels.meta:
+        return _with_suffixes(prefix + "...", _suffixes(tensor), len(prefix))
     content = _content(np.asarray(tensor._kernels.to_host(tensor._array)), len(prefix))
     return _with_suffixes(prefix + content, _suffixes(tensor), len(prefix))
 
@@ -267,12 +269,12 @@ def _level_text(tensor: Tensor) -> str:
 
 def _suffixes(tensor: Tensor) -> list[str]:
     found = []
-    if tensor._kernels is not current_kernels():
+    if tensor._kernels.meta or tensor._kernels is not host_kernels():
         found.append(f"device='{tensor.device}'")
     shape = tuple(tensor._array.shape)
-    if (0 in shape and len(shape) != 1) or (0 not in shape and not _options.edgeitems):
+    if tensor._kernels.meta or (0 in shape and len(shape) != 1) or (0 not in shape and not _options.edgeitems):
         found.append(f"size={shape}")
-    if not _is_expected(tensor.dtype, 0 in shape):
+    if not _is_expected(tensor.dtype, tensor._kernels.meta or 0 in shape):
         found.append(f"dtype={tensor.dtype}")
     return found + in_graph(tensor)
 

@@ -135,6 +135,8 @@ class Generator:
 
     def bits(self, k: Any, count: int) -> Any:
         """The next `count` words, as an array of 32-bit unsigned ints of the library of `k`."""
+        if k.meta:
+            return k.random_bits((0, 0), 0, count)  # of which nothing is taken
         with self._lock:
             offset = self._offset
             self._offset = (offset + -(-count // WORDS)) % 2**64

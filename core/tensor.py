@@ -580,6 +580,11 @@ class Tensor:
         if self._kernels.sparse:
             name = "Sparse" if self.is_sparse else "SparseCsr"
             raise TypeError(f"can't convert {name} layout tensor to numpy. Use Tensor.to_dense() first.")
+        if self._kernels.meta:
+            raise TypeError(
+                "can't convert meta device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory "
+                "first."
+            )
         if self.requires_grad and not force and current_mode().grad:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         for bit, has in (("conjugate", self.is_conj()), ("negative", self.is_neg())):
@@ -611,6 +616,8 @@ class Tensor:
             raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
         if is_mapped(self):
             raise RuntimeError(_NO_STORAGE)
+        if self._kernels.meta:
+            raise BufferError("Cannot pack tensors on meta")
         return self._array.__dlpack__(**arguments)
 
     def __dlpack_device__(self) -> Any:
@@ -628,6 +635,8 @@ class Tensor:
             if self._kernels.level:
                 self._kernels.to_host(self._array)  # refused under `vmap`, which is the first thing to say
             raise RuntimeError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
+        if self._kernels.meta:
+            raise RuntimeError("Tensor.item() cannot be called on meta tensors")
         value = self._kernels.to_host(self._array).reshape(()).item()
         return float(value) if self.dtype.is_floating_point else value
 

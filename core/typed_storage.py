@@ -157,9 +157,10 @@ class TypedStorage:
 
     @_deprecated
     def __repr__(self) -> str:
-        rows = "\n ".join(map(str, self._values().tolist()))
+        is_meta = self._untyped_storage._kernels.meta
+        text = "..." if is_meta else " " + "\n ".join(map(str, self._values().tolist()))
         kind = f"{type(self).__module__}.{type(self).__name__}"
-        return f" {rows}\n[{kind}(dtype={self.dtype}, device={self.device}) of size {self._size()}]"
+        return f"{text}\n[{kind}(dtype={self.dtype}, device={self.device}) of size {self._size()}]"
 
     # -- elements ----------------------------------------------------------------------------------
 

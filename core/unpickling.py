@@ -107,7 +107,7 @@ def _allowed() -> dict[str, Any]:
     }  # fmt: skip
     for name in (
         "_rebuild_parameter _rebuild_parameter_with_state _rebuild_sparse_tensor _rebuild_tensor _rebuild_tensor_v2 "
-        "_rebuild_tensor_v3"
+        "_rebuild_tensor_v3 _rebuild_meta_tensor_no_storage"
     ).split():
         allowed[f"torch._utils.{name}"] = getattr(_utils, name)
     allowed |= {f"torch.{name}": type_ for name, type_ in DTYPES.items()}

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from retrograd import dtypes
 from retrograd.device import device, kernels_of
 from retrograd.dtypes import dtype
-from retrograd.memory_bytes import host_bytes, look_at, move, new_memory, type_of, write_bytes
+from retrograd.memory_bytes import extent, host_bytes, look_at, move, new_memory, type_of, write_bytes
 from retrograd.shared_memory import is_in_shared_memory, shared_copy
 from retrograd.storage import Storage
 from retrograd.tensor import Tensor
@@ -74,6 +74,8 @@ class UntypedStorage:
 
     def nbytes(self) -> int:
         """Its size in bytes."""
+        if self._kernels.meta:
+            return extent(self._shared.array.layout) * type_of(self._shared, self._kernels).itemsize
         return int(host_bytes(self._shared, self._kernels).size)
 
     size = __len__ = nbytes
@@ -119,8 +121,8 @@ class UntypedStorage:
         return hash(self._shared)
 
     def __repr__(self) -> str:
-        rows = "\n ".join(map(str, self.tolist()))
-        return f" {rows}\n[{type(self).__module__}.{type(self).__name__}(device={self.device}) of size {self.nbytes()}]"
+        text = "..." if self._kernels.meta else " " + "\n ".join(map(str, self.tolist()))
+        return f"{text}\n[{type(self).__module__}.{type(self).__name__}(device={self.device}) of size {self.nbytes()}]"
 
     def __sizeof__(self) -> int:
         return object.__sizeof__(self) + self.nbytes()
@@ -228,9 +230,11 @@ class UntypedStorage:
 
     def to(self, *, device: Any, non_blocking: bool = False) -> UntypedStorage:
         """A copy on a device; itself, if it is there."""
-        if kernels_of(device) is self._kernels:
+        k = kernels_of(device)
+        if k is self._kernels:
             return self
-        return type(self)(self.nbytes(), device=device).copy_(self)
+        made = type(self)(self.nbytes(), device=device)
+        return made if k.meta else made.copy_(self)
 
     def cpu(self) -> UntypedStorage:
         """Itself, or a copy on NumPy's."""

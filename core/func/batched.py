@@ -22,6 +22,7 @@ from retrograd.ops.batching import kernel_rules
 from retrograd.ops.dispatch import call
 from retrograd.ops.graph import G
 from retrograd.storage import share
+from retrograd.symbols import with_symbols
 from retrograd.tensor import Tensor, wrap_array
 from retrograd.views import Chain, Layout, Step
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Batched", "BatchedKernels"]
 
 
+@with_symbols("table")
 class Batched:
     """An array of the mapped function: `value` with its leading dimension hidden if `mapped`.
 
@@ -74,32 +76,6 @@ class Batched:
 
     def __repr__(self) -> str:
         return f"Batched({self.value!r}, mapped={self.mapped})"
-
-
-def _symbol(kernel: str, reverse: bool = False) -> Callable[[Any, Any], Any]:
-    if reverse:
-        return lambda self, other: getattr(self.table, kernel)(other, self)
-    return lambda self, other: getattr(self.table, kernel)(self, other)
-
-
-def _unary_symbol(kernel: str) -> Callable[[Any], Any]:
-    return lambda self: getattr(self.table, kernel)(self)
-
-
-for _name, _kernel in {
-    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide",
-    "mod": "remainder", "pow": "pow", "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or",
-    "xor": "bitwise_xor",
-}.items():  # fmt: skip
-    setattr(Batched, f"__{_name}__", _symbol(_kernel))
-    setattr(Batched, f"__r{_name}__", _symbol(_kernel, reverse=True))
-for _name, _kernel in {
-    "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal", "ne": "not_equal",
-}.items():  # fmt: skip
-    setattr(Batched, f"__{_name}__", _symbol(_kernel))
-for _name, _kernel in {"neg": "negative", "invert": "bitwise_invert", "abs": "abs"}.items():
-    setattr(Batched, f"__{_name}__", _unary_symbol(_kernel))
-Batched.__hash__ = object.__hash__  # type: ignore[method-assign]  # equality is elementwise, as a Tensor's
 
 
 class BatchedKernels(Kernels):

@@ -360,6 +360,8 @@ def _counts(repeats: Any, n: int, output_size: int | None) -> list[int]:
     is_number = isinstance(repeats, int)
     if not is_number and repeats.dtype not in (int32, int64):
         raise NotImplementedError(f"\"repeat_interleave_cpu\" not implemented for '{repeats.dtype.type_name}'")
+    if not is_number and repeats._kernels.meta:
+        return _counts_on_meta(n, output_size)
     counts = [repeats] if is_number else [int(each) for each in repeats.reshape(-1).tolist()]
     counts = counts * n if len(counts) == 1 else counts
     if len(counts) != n:
@@ -373,6 +375,13 @@ def _counts(repeats: Any, n: int, output_size: int | None) -> list[int]:
             else "allocated size does not match required size"
         )
     return counts
+
+
+def _counts_on_meta(n: int, output_size: int | None) -> list[int]:
+    """Any that have the sum."""
+    if output_size is None:
+        raise RuntimeError("cannot repeat_interleave a meta tensor without output_size")
+    return [output_size, *[0] * (n - 1)]
 
 
 @composite

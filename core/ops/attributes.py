@@ -33,15 +33,13 @@ def _never(name: str) -> property:
     return property(lambda self: False, doc=f"False: there are no such tensors here (`{name}`).")
 
 
-_KINDS = (
-    "is_cuda is_ipu is_maia is_meta is_mkldnn is_mps is_mtia is_nested is_quantized is_vulkan is_xla is_xpu"
-).split()
+_KINDS = ("is_cuda is_ipu is_maia is_mkldnn is_mps is_mtia is_nested is_quantized is_vulkan is_xla is_xpu").split()
 """What PyTorch's tensors can be and these cannot. A GPU is a device of a backend: `device.type` names it."""
 
 
 def get_device(self: Tensor) -> int:
     """The number of the tensor's device; -1 on a CPU."""
-    return -1 if _is_cpu(self) else self.device.index or 0
+    return -1 if _is_cpu(self) or self._kernels.meta else self.device.index or 0
 
 
 def is_pinned(self: Tensor, device: Any = None) -> bool:
@@ -261,6 +259,7 @@ ATTRIBUTES: dict[str, Any] = {
     **DENSE,
     "_cdata": property(id, doc="A number that no other tensor has as long as this one is there."),
     "is_cpu": property(_is_cpu),
+    "is_meta": property(lambda self: self._kernels.meta),
     "name": property(lambda self: None, doc="None: tensors have no names."),
     "__reversed__": _reversed,
     "__delitem__": _delete_item,

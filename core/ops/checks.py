@@ -24,22 +24,26 @@ def is_number(value: Any) -> bool:
 
 
 def everywhere(k: Any, condition: Any) -> bool:
-    """Whether an array of bools is true throughout; inside `vmap`, for all samples."""
+    """Whether an array of bools is true throughout; inside `vmap`, for all samples. One without elements is."""
     while k.level:
         k, condition = k.lower, k.of(condition).value._array
+    if k.meta:
+        return True
     return bool(k.to_host(k.all(condition, tuple(range(len(condition.shape))), False)))
 
 
 def computes_ahead(tensor: Any) -> bool:
-    """Whether it is on a device that computes ahead, and would have to be waited for to look at its elements."""
+    """Whether its elements are not to be looked at: on a device that would have to be waited for, or that has none."""
     k = tensor._kernels.base
-    return k.compile is not None and not k.device.startswith("cpu")
+    return k.meta or (k.compile is not None and not k.device.startswith("cpu"))
 
 
 def extremes(tensor: Any) -> tuple[int, int]:
     """The least and the greatest of a tensor of integers; inside `vmap`, of all samples."""
     values = bare(tensor)
     k, array = values._kernels, values._array
+    if k.meta:
+        return 0, -1  # of no elements: nothing is out of range
     axes = tuple(range(len(array.shape)))
     return int(k.to_host(k.min(array, axes, False))), int(k.to_host(k.max(array, axes, False)))
 

@@ -75,8 +75,11 @@ def _move(x: Tensor, k: Kernels, type_name: str) -> Tensor:
         return sparse
     source, array = x._kernels, x._array
     native = source.dtypes[type_name]
-    cast = array if array.dtype == native else source.astype(array, native)
-    moved = fresh(k.from_host(source.to_host(cast), True), k)
+    if k.meta:
+        moved = fresh(k.like(tuple(array.shape), x.stride(), k.dtypes[type_name]), k)
+    else:
+        cast = array if array.dtype == native else source.astype(array, native)
+        moved = fresh(k.from_host(source.to_host(cast), True), k)
     if mode.grad and x._edge is not None and moved.dtype.is_differentiable:
         node = ToCopyBackward0()
         node.edges, node.saved, node.plan = (x._edge,), (source, array.dtype), _MOVE_PLAN
@@ -195,7 +198,7 @@ def type_as(self: Tensor, other: Tensor) -> Tensor:
 
 def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
     """This tensor in its backend's CPU memory; itself if it is there."""
-    return to(self, f"{self._kernels.backend}:cpu")
+    return to(self, "cpu" if self._kernels.meta else f"{self._kernels.backend}:cpu")
 
 
 def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
@@ -207,7 +210,7 @@ def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_fo
         If its backend has none here.
     """
     number = "" if device is None else f":{str(device).rpartition(':')[2]}"
-    return to(self, f"{self._kernels.backend}:gpu{number}")
+    return to(self, f"gpu{number}" if self._kernels.meta else f"{self._kernels.backend}:gpu{number}")
 
 
 # -- copies ------------------------------------------------------------------------------------
@@ -356,10 +359,11 @@ def result_type(tensor1: Any, tensor2: Any) -> dtypes.dtype:
 def typename(obj: Any) -> str:
     """The name of a tensor's type, `retrograd.FloatTensor`, or the qualified name of another object's."""
     if isinstance(obj, Tensor):
-        return f"retrograd.{'sparse.' if obj.is_sparse else ''}{obj.dtype.type_name}Tensor"
-    kind = obj if isinstance(obj, type) else type(obj)
-    module = "" if kind.__module__ in ("builtins", "__builtin__") else f"{kind.__module__}."
-    return f"{module}{kind.__qualname__}"
+        kind = "sparse." if obj.is_sparse else "meta." if obj._kernels.meta else ""
+        return f"retrograd.{kind}{obj.dtype.type_name}Tensor"
+    class_ = obj if isinstance(obj, type) else type(obj)
+    module = "" if class_.__module__ in ("builtins", "__builtin__") else f"{class_.__module__}."
+    return f"{module}{class_.__qualname__}"
 
 
 # -- on the class ------------------------------------------------------------------------------

@@ -211,6 +211,8 @@ def common_kernels(name: str, inputs: Sequence[Any]) -> Any:
             if own.base is k.base:  # one of them is sparse
                 k = own if own.sparse else k
                 continue
+            if k.meta or own.meta:
+                return _meta_kernels(inputs)
             raise RuntimeError(
                 f"Expected all tensors to be on the same device, but found at least two devices, "
                 f"{k.backend}:{k.device} and {own.backend}:{own.device}! {name}() computes on one "
@@ -224,6 +226,26 @@ def common_kernels(name: str, inputs: Sequence[Any]) -> Any:
     return k
 
 
+def _meta_kernels(inputs: Sequence[Any]) -> Any:
+    """The kernels of `meta`, of whose tensors and others these are; the latter are numbers, or it is an error."""
+    tables = [each._kernels for each in inputs if hasattr(each, "_kernels")]
+    for each in inputs:
+        if hasattr(each, "_kernels") and not each._kernels.meta and each.ndim:
+            raise RuntimeError(f"Tensor on device {each.device} is not on the expected device meta!")
+    return next(k for k in tables if k.meta)
+
+
+def lifted_onto_meta(inputs: list[Any], target: Tensor) -> list[Any]:
+    """The inputs, some of which are on `meta`, of an operator that writes to `target`."""
+    if not target._kernels.meta:
+        raise RuntimeError(f"Tensor on device meta is not on the expected device {target.device}!")
+    return lifted(inputs, target._kernels)
+
+
+def _on_meta(value: Any, k: Any) -> Any:
+    return value.to("meta") if getattr(value, "_kernels", k) is not k else value
+
+
 def sparse_form(op: Op, inputs: Sequence[Any], k: Any) -> tuple[Op, Any]:
     """The operator that runs for a call of `op` with sparse operands or results, and their table."""
     from retrograd.sparse.table import sparse_side
@@ -234,7 +256,7 @@ def sparse_form(op: Op, inputs: Sequence[Any], k: Any) -> tuple[Op, Any]:
 def lifted(inputs: list[Any], k: Any) -> list[Any]:
     """The inputs at the level of `k`, the table that `common_kernels` found."""
     if k.level == 0:
-        return inputs
+        return [_on_meta(each, k) for each in inputs] if k.meta else inputs
     return [each if getattr(each, "_kernels", k) is k else k.lift(each) for each in inputs]
 
 

@@ -202,8 +202,8 @@ def _alike(input: Tensor, to: Any, options: Options, make: Callable[[tuple[int, 
     shape, k = tuple(input._array.shape), to.k
     if k.sparse and input._kernels is k:
         return finish(k.alike(input._array, make, to.dtype), to)
-    if len(shape) > 1 and k.mutable and input._kernels is k and not input.is_contiguous():
-        strides = k.strides(input._array)
+    if len(shape) > 1 and k.mutable and not input._kernels.sparse and not input.is_contiguous():
+        strides = input.stride()
         asked = options.get("memory_format", preserve_format)
         if asked is preserve_format and not Layout(shape, strides).overlaps_itself():
             order = sorted(range(len(shape)), key=lambda axis: (-strides[axis], -shape[axis]))
@@ -498,8 +498,11 @@ def _triangle_indices(name: str, row: int, col: int, offset: int, options: Optio
     if chosen.category is not Category.INTEGER:
         raise NotImplementedError(f"\"{name}\" not implemented for '{chosen.type_name}'")
     k = to.k
-    triangle, diagonal = (k.tril, offset) if name == "tril_indices" else (k.triu, offset)
-    rows, columns = k.nonzero(triangle(k.ones((row, col), k.dtypes["bool"]), diagonal))
+    if k.meta:
+        below = sum(min(max(i + offset + (name == "tril_indices"), 0), col) for i in range(row))
+        return finish(k.zeros((2, below if name == "tril_indices" else row * col - below), to.native(chosen)), to)
+    triangle = k.tril if name == "tril_indices" else k.triu
+    rows, columns = k.nonzero(triangle(k.ones((row, col), k.dtypes["bool"]), offset))
     return finish(k.astype(k.stack([rows, columns], 0), to.native(chosen)), to)
 
 

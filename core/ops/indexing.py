@@ -606,7 +606,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
                 "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
                 f"{value.ndim} dimension(s)."
             )
-        if not is_mapped(value):
+        if not is_mapped(value) and not value._kernels.meta:
             checked_number(value.detach().item(), input.dtype)
         return _masked_fill_tensor(input, mask, value.to(input.device).to(input.dtype))
     broadcast_shapes(tuple(input._array.shape), tuple(mask._array.shape))

@@ -70,6 +70,8 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
     if k.level or op.raw:
         inputs = at_level_of(op, target, inputs, [each for name in op.raw for each in values[name]])
         k = target._kernels
+    elif k.meta:
+        inputs = dispatch.lifted_onto_meta(inputs, target)
     tangents = _tangents(op, inputs, values) if mode.dual else {}
     records = mode.grad and bool(op.vjp) and target.dtype.is_differentiable
     records = records and any(getattr(each, "requires_grad", False) for each in inputs)
@@ -278,6 +280,7 @@ def call_out(op: Op, out: Tensor, *arguments: Any) -> Tensor:
             "ops."
         )
     refuse_overlap(out, inputs)
+    inputs = dispatch.lifted_onto_meta(inputs, out) if k.meta else inputs
     (result,) = dispatch.forward(op, arguments, dispatch.promoted(op, inputs, k), k)
     result_type = wrap_array(result, k).dtype
     check_out_type(op.bare_name, result_type, out.dtype)

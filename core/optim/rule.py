@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 
 from retrograd.autograd.anomaly import stack_of_caller
 from retrograd.autograd.modes import current_mode, enable_grad
+from retrograd.device import host_kernels
 from retrograd.ops.graph import G
 from retrograd.optim.optimizer import Optimizer
 from retrograd.storage import announce, bump, sign, write
@@ -162,8 +163,10 @@ class RuleOptimizer(Optimizer):
         state: dict[str, Any] = self.state[p]
         if not state:
             k = p._kernels
+            counting = host_kernels() if k.meta else k
             for name in self.scalars:
-                state[name] = wrap_array(k.full((), self.initial_scalar(name, group), k.dtypes["float32"]), k)
+                value = counting.full((), self.initial_scalar(name, group), counting.dtypes["float32"])
+                state[name] = wrap_array(value, counting)
             for name in self.slots(group):
                 state[name] = wrap_array(self.initial(name, p, group), k)
         return state

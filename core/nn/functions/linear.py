@@ -304,12 +304,13 @@ def embedding_bag(
         if offsets is None:
             raise ValueError("offsets has to be a 1D Tensor but got None")
         _check_index_type(offsets, "embedding_bag")
-        if offsets.numel() and (first := offsets[0].item()) != 0:
+        starts = [0] * offsets.numel() if offsets._kernels.meta else offsets.tolist()
+        if starts and (first := starts[0]) != 0:
             raise RuntimeError(
                 "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. "
                 f"However, got {first}"
             )
-        edges = [*offsets.tolist()] + ([] if include_last_offset else [input.numel()])
+        edges = starts + ([] if include_last_offset else [input.numel()])
     if max_norm is not None:
         _shorten(weight, input, max_norm, norm_type)
     options = (padding_idx, scale_grad_by_freq, sparse)
@@ -384,6 +385,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         )
     else:
         smallest, largest = extremes(tensor)
+        if num_classes == -1 and largest < 0:
+            raise RuntimeError("Tensor.item() cannot be called on meta tensors")
         if smallest < 0:
             raise RuntimeError("Class values must be non-negative.")
         if num_classes == -1:

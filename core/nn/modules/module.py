@@ -501,6 +501,11 @@ class Module:
 
         def convert(tensor: Tensor) -> Tensor:
             if where is not None and kernels_of(where) is not tensor._kernels:
+                if tensor._kernels.meta:
+                    raise NotImplementedError(
+                        "Cannot copy out of meta tensor; no data! Please use retrograd.nn.Module.to_empty() instead of "
+                        "retrograd.nn.Module.to() when moving module from meta to a different device."
+                    )
                 tensor = tensor.to(where)
             if type_ is not None and tensor.dtype.is_differentiable:
                 tensor = tensor.to(type_)
