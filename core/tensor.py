@@ -577,6 +577,8 @@ class Tensor:
         RuntimeError
             If the tensor requires a gradient and `force` is not set.
         """
+        if type(force) is not bool:
+            raise TypeError(f"numpy(): argument 'force' must be bool, not {type(force).__name__}")
         if self._kernels.sparse:
             name = "Sparse" if self.is_sparse else "SparseCsr"
             raise TypeError(f"can't convert {name} layout tensor to numpy. Use Tensor.to_dense() first.")

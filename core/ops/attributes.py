@@ -16,6 +16,7 @@ from retrograd.ops.arrange import cat
 from retrograd.ops.declare import publics
 from retrograd.ops.dense import DENSE
 from retrograd.ops.factories import empty, zeros
+from retrograd.ops.flags import flagged, told
 from retrograd.ops.inplace import written_over
 from retrograd.tensor import Tensor
 
@@ -157,6 +158,8 @@ def prelu(self: Tensor, weight: Tensor) -> Tensor:
     return functional.prelu(self, weight)
 
 
+@flagged
+@told(pivot=("_lu_with_info", 0), get_infos=None)
 def lu(self: Tensor, pivot: bool = True, get_infos: bool = False) -> tuple[Tensor, ...]:
     """`lu`, whose result is a plain tuple here; deprecated.
 

@@ -10,6 +10,7 @@ from retrograd.levels import is_mapped
 from retrograd.ops.batching import elementwise
 from retrograd.ops.checks import implemented_for
 from retrograd.ops.declare import Array, alias, composite, op
+from retrograd.ops.flags import flagged
 from retrograd.ops.overloads import wrong_argument
 from retrograd.tensor import Tensor
 
@@ -147,6 +148,7 @@ def _isclose(K, self: Array, other: Array, rtol: float, atol: float, equal_nan: 
 
 
 @composite
+@flagged
 def isclose(input: Array, other: Array, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Array:
     """Whether each pair of elements is close: ``abs(input - other) <= atol + rtol * abs(other)``.
 
@@ -174,6 +176,7 @@ def isclose(input: Array, other: Array, rtol: float = 1e-05, atol: float = 1e-08
 
 
 @composite
+@flagged
 def allclose(input: Array, other: Array, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
     """Whether all pairs of elements are close; see `isclose`.
 

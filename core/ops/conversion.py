@@ -23,6 +23,7 @@ from retrograd.layout import contiguous_format, preserve_format
 from retrograd.ops import dispatch, elementwise
 from retrograd.ops.batching import leading
 from retrograd.ops.declare import Array, op
+from retrograd.ops.flags import flagged, no_flag
 from retrograd.ops.options import as_dtype, fresh
 from retrograd.tensor import Tensor
 
@@ -126,8 +127,16 @@ def _wanted(args: tuple[Any, ...], options: dict[str, Any]) -> _Wanted:
             f"({', '.join([*given, *sorted(unknown)])}); expected a tensor, a dtype, or a device and a "
             "dtype, then non_blocking and copy"
         )
+    _check_flags(flags, len(args) - len(rest) + 1, options)
     k = None if where is None else kernels_of(where)
-    return _Wanted(k, as_dtype("to", type_), bool(flags.get("copy", False)))
+    return _Wanted(k, as_dtype("to", type_), flags.get("copy", False))
+
+
+def _check_flags(flags: dict[str, Any], position: int, keywords: dict[str, Any]) -> None:
+    """Refuse a `non_blocking` or `copy` that is no bool; by position the first can stand at `position`."""
+    for place, name in enumerate(("non_blocking", "copy"), position):
+        if name in flags and type(flags[name]) is not bool:
+            raise no_flag("to", name, flags[name], 0 if name in keywords else place)
 
 
 def _is_type(value: Any) -> bool:
@@ -201,6 +210,7 @@ def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
     return to(self, "cpu" if self._kernels.meta else f"{self._kernels.backend}:cpu")
 
 
+@flagged
 def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
     """This tensor on its backend's GPU.
 

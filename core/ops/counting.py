@@ -15,6 +15,7 @@ from retrograd.ops.batching import refuse_dynamic
 from retrograd.ops.checks import not_implemented
 from retrograd.ops.declare import composite
 from retrograd.ops.factories import full_like, ones, ones_like, zeros, zeros_like
+from retrograd.ops.flags import flagged
 from retrograd.ops.indexing import gather, where
 from retrograd.ops.shape import movedim, narrow, reshape
 from retrograd.tensor import Tensor, wrap_array
@@ -60,6 +61,7 @@ def _search(sequence: Tensor, values: Tensor, right: bool) -> Tensor:
 
 
 @composite
+@flagged
 def searchsorted(
     sorted_sequence: Tensor,
     input: Any,
@@ -117,6 +119,7 @@ def searchsorted(
 
 
 @composite
+@flagged
 def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
     """The number of the interval between `boundaries`, which are sorted, that each value lies in.
 
@@ -139,6 +142,7 @@ def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right:
 
 
 @composite
+@flagged
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
     """Whether each element is among others.
 
@@ -273,6 +277,7 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
 
 
 @composite
+@flagged
 def unique_consecutive(
     input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:

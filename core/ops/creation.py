@@ -26,6 +26,7 @@ from retrograd.dtypes import (
 )
 from retrograd.ops import factories
 from retrograd.ops.factories import *  # noqa: F403 - one import for all creation functions
+from retrograd.ops.flags import flagged
 from retrograd.ops.options import (
     Destination,
     Options,
@@ -395,6 +396,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return _new("as_tensor", data, to)
 
 
+@flagged
 def asarray(
     obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
 ) -> Tensor:
@@ -445,6 +447,7 @@ def _asarray_of_tensor(obj: Tensor, wanted: dtype | None, device: Any, copy: boo
     return obj.clone() if copy and made is obj else made
 
 
+@flagged
 def frombuffer(buffer: Any, *, dtype: dtype, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:
     """A 1-dimensional tensor of the bytes of a Python buffer; the same memory on the NumPy backend.
 

@@ -10,6 +10,7 @@ from retrograd.levels import is_mapped
 from retrograd.ops.batching import refuse_dynamic
 from retrograd.ops.declare import Array, composite, publics
 from retrograd.ops.factories import arange, empty_like, ones_like, zeros_like
+from retrograd.ops.flags import flagged, told
 from retrograd.ops.selection import argsort, real_only
 from retrograd.tensor import Tensor, wrap_array
 
@@ -17,6 +18,8 @@ __all__: list[str] = []
 
 
 @composite
+@flagged
+@told(sorted=("_unique2", 0), return_inverse=("_unique2", 0), return_counts=("_unique2", 0))
 def unique(
     input: Array,
     sorted: bool = True,

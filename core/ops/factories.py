@@ -12,6 +12,7 @@ from typing import Any, Unpack
 
 from retrograd.dtypes import Category, bool_, dtype, float64, get_default_dtype, int64
 from retrograd.layout import preserve_format
+from retrograd.ops.flags import flagged
 from retrograd.ops.options import (
     Destination,
     Options,
@@ -590,6 +591,7 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
     return stack([grid.flatten() for grid in meshgrid(*tensors, indexing="ij")], 1)
 
 
+@flagged
 def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
     """All ways to choose `r` elements of a 1-dimensional tensor, in order of position, one a row.
 

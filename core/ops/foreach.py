@@ -15,6 +15,7 @@ from typing import Any
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.rebase import check_writable
 from retrograd.ops.declare import publics
+from retrograd.ops.flags import flagged
 from retrograd.ops.inplace import copy_, zero_
 from retrograd.ops.options import c_name
 from retrograd.tensor import Tensor
@@ -222,6 +223,7 @@ def _foreach_clone(self: Any, *, memory_format: Any = None) -> Tensors:
     return tuple(each.clone(**options) for each in _checked("_foreach_clone", self))
 
 
+@flagged
 def _foreach_copy_(self: Any, src: Any, non_blocking: bool = False) -> list[Tensor]:
     """Write to each tensor the elements of one of `src`."""
     tensors = _checked("_foreach_copy_", self)

@@ -16,6 +16,7 @@ from itertools import product
 from typing import Any
 
 from retrograd.ops.declare import Array, op
+from retrograd.ops.flags import flagged
 from retrograd.ops.fused import fused
 from retrograd.tensor import Tensor
 
@@ -258,6 +259,7 @@ def _declare(dims: int) -> Any:
 _samplers: dict[int, Any] = {dims: _declare(dims) for dims in (2, 3)}
 
 
+@flagged
 def grid_sampler(input: Tensor, grid: Tensor, mode: int, padding_mode: int, align_corners: bool) -> Tensor:
     """The picture at the places of the grid; `mode` and `padding_mode` as numbers.
 
@@ -352,6 +354,7 @@ def _affine_grid(K, theta: Array, size: Ints, align_corners: bool) -> Array:
     return K.reshape(moved, (theta.shape[0], *size[2:], theta.shape[1]))
 
 
+@flagged
 def affine_grid_generator(theta: Tensor, size: Sequence[int], align_corners: bool) -> Tensor:
     """Where each affine map takes each place of a picture of that size."""
     if size[0] != theta.shape[0]:

@@ -15,6 +15,7 @@ from retrograd.ops.checks import is_number
 from retrograd.ops.counting import searchsorted
 from retrograd.ops.declare import composite, publics
 from retrograd.ops.factories import full, linspace, ones, zeros
+from retrograd.ops.flags import flagged
 from retrograd.ops.grouped import one_node
 from retrograd.ops.indexing import gather, nonzero
 from retrograd.ops.reducing import reduction
@@ -77,6 +78,7 @@ def _refuse_integers(input: Tensor) -> None:
 
 
 @composite
+@flagged
 def histogram(
     input: Tensor, bins: Any, *, range: Sequence[float] | None = None, weight: Tensor | None = None,
     density: bool = False,
@@ -115,6 +117,7 @@ def histogram(
 
 
 @composite
+@flagged
 def histogramdd(
     input: Tensor, bins: Any, *, range: Sequence[float] | None = None, weight: Tensor | None = None,
     density: bool = False,

@@ -16,6 +16,7 @@ from retrograd.ops.checks import extremes
 from retrograd.ops.declare import Array, Raw, composite, op, op_of, publics
 from retrograd.ops.dispatch import number_as, result_type
 from retrograd.ops.factories import zeros_like
+from retrograd.ops.flags import no_flag
 from retrograd.ops.grouped import one_node
 from retrograd.ops.inplace import check_broadcast
 from retrograd.ops.options import checked_number
@@ -312,6 +313,8 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.gather.html
     """
+    if type(sparse_grad) is not bool:
+        raise no_flag("gather", "sparse_grad", sparse_grad)
     at = wrap_dim(dim, input.ndim)
     if not input.ndim and index.ndim:
         return gather(reshape(input, 1), 0, index, sparse_grad=sparse_grad)
@@ -687,6 +690,8 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nonzero.html
     """
+    if type(as_tuple) is not bool:
+        raise no_flag("nonzero", "as_tuple", as_tuple)
     if is_mapped(input):
         if as_tuple:
             raise RuntimeError(

@@ -28,6 +28,7 @@ from retrograd.levels import births
 from retrograd.ops import dispatch, specialise
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.declare import Array, Op, op, op_of
+from retrograd.ops.flags import Flags, no_flag, unflagged
 from retrograd.ops.mapped_writes import at_level_of, whole
 from retrograd.ops.options import as_number, c_name, described, fill_number
 from retrograd.ops.out_types import check_out_type
@@ -215,10 +216,14 @@ def in_place_of_composite(name: str, function: Callable[..., Any], ordinary: Op 
     Called with the inputs alone it is that of the `ordinary` one, if there is one.
     """
     chosen = None if ordinary is None else specialise.in_place_function(ordinary)
+    function = unflagged(function)
+    flags = Flags(function, f"{name}_", method=True)
 
     def in_place(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if chosen is not None and len(args) == 1 and not kwargs:
             return chosen(self, *args)
+        if flags.kinds:
+            flags.check((self, *args), kwargs)
         mode, meta = current_mode(), self._tensor_meta
         if meta is not None and meta.view is not None:  # refused before it is asked where it comes from
             check_writable(self, mode, mode.grad and self.requires_grad)
@@ -339,6 +344,8 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     >>> retrograd.zeros(2).copy_(retrograd.tensor(3))
     tensor([3., 3.])
     """
+    if type(non_blocking) is not bool:
+        raise no_flag("copy_", "non_blocking", non_blocking)
     if isinstance(src, Tensor) and src._kernels is self._kernels and src._array.shape == self._array.shape:
         return _copied(self, src)
     if not isinstance(src, Tensor):

@@ -7,6 +7,7 @@ from typing import Any
 from retrograd import dtypes
 from retrograd.ops.conversion import typename
 from retrograd.ops.creation import legacy_tensor
+from retrograd.ops.flags import no_flag
 from retrograd.tensor import Tensor
 
 __all__ = [
@@ -71,6 +72,8 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False, **_: Any)
     >>> retrograd.tensor([1]).type("retrograd.FloatTensor")
     tensor([1.])
     """
+    if type(non_blocking) is not bool:
+        raise no_flag("type", "non_blocking", non_blocking)
     if dtype is None:
         return typename(self)
     if isinstance(dtype, str):

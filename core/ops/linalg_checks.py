@@ -10,6 +10,7 @@ from typing import Any
 from retrograd.dtypes import Category
 from retrograd.levels import bare
 from retrograd.ops.checks import everywhere
+from retrograd.ops.flags import Flags
 from retrograd.ops.reducing import deliver
 from retrograd.overrides import overridden
 from retrograd.tensor import Tensor
@@ -37,6 +38,7 @@ def of_linalg(function: Callable[..., Any]) -> Callable[..., Any]:
     first = [
         each for each, parameter in signature.parameters.items() if parameter.annotation == "Tensor"
     ]  # those that must be
+    flags = Flags(function, name)
 
     @functools.wraps(function)
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
@@ -45,6 +47,8 @@ def of_linalg(function: Callable[..., Any]) -> Callable[..., Any]:
                 if (found := overridden(call, args, kwargs)) is not NotImplemented:
                     return found
                 raise _no_tensor(name, parameter, position, value)
+        if kwargs or len(args) > flags.first:
+            flags.check(args, kwargs)
         result = function(*args, **kwargs)
         if out is None:
             return result

@@ -13,6 +13,7 @@ from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.creation import empty, tensor
 from retrograd.ops.declare import publics
 from retrograd.ops.factories import eye
+from retrograd.ops.flags import told
 from retrograd.ops.grouped import one_node
 from retrograd.ops.indexing import gather
 from retrograd.ops.linalg_checks import of_linalg
@@ -128,6 +129,7 @@ def _lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
     return found
 
 
+@told(pivot=("_lu_with_info", 0), get_infos=None)
 def _lu(A: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
     """`linalg.lu_factor`, or with `get_infos` `linalg.lu_factor_ex`; deprecated.
 

@@ -9,6 +9,7 @@ from retrograd.ops.autocasting import in_float32
 from retrograd.ops.batching import each_leading, leading
 from retrograd.ops.declare import Array, composite, op, publics
 from retrograd.ops.factorizations import _cholesky, _h, _linalg_slogdet, _triangle
+from retrograd.ops.flags import flagged
 from retrograd.ops.graph import G
 from retrograd.ops.grouped import one_node
 from retrograd.ops.linalg_checks import check_floating, check_square, implemented
@@ -82,6 +83,7 @@ def logdet(input: Tensor) -> Tensor:
 
 
 @composite
+@flagged
 @in_float32
 def cholesky(input: Tensor, upper: bool = False) -> Tensor:
     """The triangular factors of positive definite matrices: `retrograd.linalg.cholesky`.
@@ -188,6 +190,7 @@ def _eye_like(K: Any, x: Any) -> Any:
 
 
 @composite
+@flagged
 @in_float32
 def cholesky_solve(input: Tensor, input2: Tensor, upper: bool = False) -> Tensor:
     """The X of ``A @ X == input``, where `input2` is the Cholesky factor of A.
@@ -214,6 +217,7 @@ def cholesky_solve(input: Tensor, input2: Tensor, upper: bool = False) -> Tensor
 
 
 @composite
+@flagged
 @in_float32
 def cholesky_inverse(input: Tensor, upper: bool = False) -> Tensor:
     """The inverses of matrices whose Cholesky factors are given.
@@ -280,6 +284,7 @@ def _triangular_solve(
 
 
 @composite
+@flagged
 @in_float32
 def triangular_solve(
     input: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False
@@ -306,6 +311,7 @@ def triangular_solve(
 
 
 @composite
+@flagged
 @in_float32
 def qr(input: Tensor, some: bool = True) -> Any:
     """QR factorizations: `retrograd.linalg.qr`, complete if not `some`.
@@ -316,6 +322,7 @@ def qr(input: Tensor, some: bool = True) -> Any:
 
 
 @composite
+@flagged
 @in_float32
 def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
     """Singular values and vectors: `retrograd.linalg.svd`, with V instead of its conjugate transpose.
@@ -378,6 +385,7 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
 
 
 @composite
+@flagged
 def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     """The matrix of powers of each element of a vector, by default from the highest to the lowest.
 
@@ -403,6 +411,7 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
 
 
 @composite
+@flagged
 def frobenius_norm(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """The norm of all elements as a vector, along dimensions: `retrograd.linalg.vector_norm`.
 
@@ -412,6 +421,7 @@ def frobenius_norm(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
 
 
 @composite
+@flagged
 def nuclear_norm(input: Tensor, dim: Any = (-2, -1), keepdim: bool = False) -> Tensor:
     """The sums of singular values: `retrograd.linalg.matrix_norm` of order `"nuc"`.
 

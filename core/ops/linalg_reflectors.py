@@ -20,6 +20,7 @@ from retrograd.ops.autocasting import in_float32
 from retrograd.ops.batching import each_leading, leading
 from retrograd.ops.declare import Array, composite, op
 from retrograd.ops.factorizations import _diagonal, _h, _keys, _plus, _standing
+from retrograd.ops.flags import flagged
 from retrograd.ops.linalg_checks import check_tensors, implemented, of_linalg
 from retrograd.tensor import Tensor
 
@@ -366,6 +367,7 @@ def _check_ormqr(input: Tensor, tau: Tensor, other: Tensor, left: bool) -> None:
 
 
 @composite
+@flagged
 @in_float32
 def ormqr(input: Tensor, input2: Tensor, input3: Tensor, left: bool = True, transpose: bool = False) -> Tensor:
     """``Q @ input3``, where Q is the square product of reflections whose vectors are in `input` and taus in `input2`.

@@ -64,4 +64,4 @@ def load() -> dict[str, Callable[..., Any]]:
     for module_name in _EXPORTED_WHOLE:
         module = import_module(module_name)
         exported |= {name: getattr(module, name) for name in module.__all__ if name not in _INTERNAL}
-    return exported | {name: taking_out(exported[name]) for name in (*_TAKE_OUT, *_OF_OTHERS)}
+    return exported | {name: taking_out(exported[name], method=False) for name in (*_TAKE_OUT, *_OF_OTHERS)}

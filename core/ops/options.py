@@ -26,6 +26,7 @@ from retrograd.dtypes import (
 )
 from retrograd.layout import layout, strided
 from retrograd.ops.arguments import as_ints
+from retrograd.ops.flags import no_flag
 from retrograd.storage import INFERENCE, overwrite, sign, write
 from retrograd.tensor import Tensor, wrap_array
 
@@ -91,8 +92,9 @@ def destination(name: str, options: Options, like: Tensor | None = None) -> Dest
     where = options.get("device")
     out = options.get("out")
     requires_grad = options.get("requires_grad", False)
-    if not isinstance(requires_grad, bool):
-        raise TypeError(f"{name}(): argument 'requires_grad' must be bool, not {type(requires_grad).__name__}")
+    for flag in ("requires_grad", "pin_memory"):
+        if type(options.get(flag, False)) is not bool:
+            raise no_flag(name, flag, options.get(flag))
     if where is not None and not isinstance(where, (str, device)):
         raise TypeError(f"{name}(): argument 'device' must be retrograd.device, not {type(where).__name__}")
     if out is not None:

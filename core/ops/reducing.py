@@ -11,6 +11,7 @@ from retrograd.autograd.tangents import refuse_out
 from retrograd.dtypes import DTYPES, Category, dtype, int64
 from retrograd.ops.batching import leading
 from retrograd.ops.declare import composite
+from retrograd.ops.flags import Flags, unflagged
 from retrograd.ops.graph import graph_kernel
 from retrograd.ops.out_types import check_out_type
 from retrograd.overrides import overridden
@@ -43,15 +44,28 @@ def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
     return composite(taking_out(function))
 
 
-def taking_out(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, which takes `out=` and NumPy's names for arguments too."""
+def taking_out(function: Callable[..., Any], method: bool = True) -> Callable[..., Any]:
+    """The same function, which takes `out=` and NumPy's names for arguments too, and for flags bools alone.
+
+    With `method` it is one of Tensor too, whose arguments are counted from the second.
+    """
+    function = unflagged(function)
+    flags = Flags(function, function.__name__, method)
+    first, last = flags.first, flags.first + 1
+    looked_at: dict[str, type | None] = {**dict.fromkeys(_UNUSUAL), **dict.fromkeys(flags.kinds, bool)}
 
     @functools.wraps(function)
     def public(*args: Any, **kwargs: Any) -> Any:
         try:
-            if not kwargs or kwargs.keys().isdisjoint(_UNUSUAL):
-                return function(*args, **kwargs)
-            return _unusually(function, args, **kwargs)
+            if len(args) <= first or (len(args) == last and type(args[first]) is bool):
+                if not kwargs:
+                    return function(*args)
+                for name in kwargs:
+                    if name in looked_at and type(kwargs[name]) is not looked_at[name]:
+                        break
+                else:
+                    return function(*args, **kwargs)
+            return _unusually(function, flags, args, **kwargs)
         except (AttributeError, TypeError):
             if (result := overridden(public, args, kwargs)) is NotImplemented:
                 raise
@@ -60,8 +74,10 @@ def taking_out(function: Callable[..., Any]) -> Callable[..., Any]:
     return public
 
 
-def _unusually(function: Callable[..., Any], args: Any, out: Any = None, **kwargs: Any) -> Any:
-    result = function(*args, **{_NUMPY_NAMES.get(name, name): value for name, value in kwargs.items()})
+def _unusually(function: Callable[..., Any], flags: Flags, args: Any, out: Any = None, **kwargs: Any) -> Any:
+    given = {_NUMPY_NAMES.get(name, name): value for name, value in kwargs.items()}
+    flags.check(args, given)
+    result = function(*args, **given)
     if out is None:
         return result
     if not isinstance(result, (tuple, list)):

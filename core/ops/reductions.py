@@ -17,6 +17,7 @@ from retrograd.ops.arguments import wrap_dim, wrap_dims
 from retrograd.ops.batching import along
 from retrograd.ops.checks import check_norm_type
 from retrograd.ops.declare import Array, Op, op
+from retrograd.ops.flags import told
 from retrograd.ops.reducing import (
     as_dtype,
     category,
@@ -629,6 +630,7 @@ def _vector_norm(K, self: Array, ord: float, dim: tuple[int, ...], keepdim: bool
 
 
 @reduction
+@told(keepdim=("linalg_vector_norm", 4))
 def norm(input: Array, p: Any = "fro", dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Array:
     """The `p`-norm of the elements, taken as one vector: ``sum(abs(input)**p)**(1/p)``.
 

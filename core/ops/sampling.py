@@ -16,6 +16,7 @@ from retrograd.levels import innermost_vmap, is_mapped
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
 from retrograd.ops.checks import everywhere, not_implemented
 from retrograd.ops.declare import Array, Op, op, op_of, publics
+from retrograd.ops.flags import flagged
 from retrograd.ops.inplace import call_inplace
 from retrograd.ops.mapped_writes import refuse_write
 from retrograd.ops.options import Destination, Options, as_number, as_size, destination, finish, fresh
@@ -421,6 +422,7 @@ def _broadcast(*values: Any) -> tuple[int, ...]:
     return broadcast_shapes(*(tuple(each._array.shape) for each in values if isinstance(each, Tensor)))
 
 
+@flagged
 def multinomial(
     input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
 ) -> Tensor:

@@ -18,6 +18,7 @@ from retrograd.ops.checks import extremes, not_implemented
 from retrograd.ops.conversion import contiguous
 from retrograd.ops.declare import Array, Raw, composite, op
 from retrograd.ops.factories import ones_like
+from retrograd.ops.flags import flagged
 from retrograd.ops.graph import graph_kernel
 from retrograd.ops.indexing import corner, flat_positions, in_corner, of_scalar, where
 from retrograd.ops.shape import diagonal, expand, reshape, select, slice_assign, slice_dim
@@ -157,6 +158,7 @@ _REDUCTIONS = ("sum", "prod", "mean", "amax", "amin")
 
 
 @composite
+@flagged
 def scatter_reduce(
     input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
 ) -> Tensor:
@@ -236,6 +238,7 @@ def _check_positions(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Non
 
 
 @composite
+@flagged
 def index_reduce(
     input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True
 ) -> Tensor:
@@ -304,6 +307,7 @@ def _put(K, self: Array, index: Raw, source: Array, accumulate: bool) -> Array:
 
 
 @composite
+@flagged
 def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
     """A copy with the elements of `source` at the positions `index` of the flattened tensor, set or added.
 
@@ -508,6 +512,7 @@ def as_strided_scatter(
 # -- the main diagonal ---------------------------------------------------------------------------
 
 
+@flagged
 def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
     """Write a number on the main diagonal, in place.
 

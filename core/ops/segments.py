@@ -15,6 +15,7 @@ from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.arrange import cat, stack
 from retrograd.ops.checks import not_implemented
 from retrograd.ops.factories import full_like, zeros
+from retrograd.ops.flags import flagged
 from retrograd.ops.shape import reshape
 from retrograd.tensor import Tensor
 
@@ -23,6 +24,7 @@ __all__ = ["segment_reduce"]
 _OF_NOTHING = {"sum": 0.0, "mean": math.nan, "max": -math.inf, "min": math.inf, "prod": 1.0}
 
 
+@flagged
 def segment_reduce(
     data: Tensor, reduce: str, *, lengths: Tensor | None = None, indices: Tensor | None = None,
     offsets: Tensor | None = None, axis: int = 0, unsafe: bool = False, initial: float | None = None,

@@ -11,6 +11,7 @@ from retrograd.ops.autocasting import in_float32
 from retrograd.ops.complex_numbers import view_as_real
 from retrograd.ops.creation import arange, ones, zeros
 from retrograd.ops.declare import composite
+from retrograd.ops.flags import flagged, told
 from retrograd.ops.options import shown_type
 from retrograd.tensor import Tensor
 
@@ -34,10 +35,12 @@ def _window(window: Tensor | None, length: int, n_fft: int, like: Tensor) -> Ten
 
 
 def _warn_of_none(text: str) -> None:
-    warnings.warn(f"A window was not provided. A rectangular window will be applied.{text}", UserWarning, stacklevel=4)
+    warnings.warn(f"A window was not provided. A rectangular window will be applied.{text}", UserWarning, stacklevel=5)
 
 
 @composite
+@flagged
+@told(center=None, align_to_window=None)
 @in_float32
 def stft(
     input: Tensor, n_fft: int, hop_length: int | None = None, win_length: int | None = None,
@@ -128,6 +131,7 @@ def _added(pieces: Tensor, hop: int) -> Tensor:
 
 
 @composite
+@flagged
 def istft(
     input: Tensor, n_fft: int, hop_length: int | None = None, win_length: int | None = None,
     window: Tensor | None = None, center: bool = True, normalized: bool = False, onesided: bool | None = None,

@@ -20,6 +20,7 @@ from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
 from retrograd.ops.checks import extremes
 from retrograd.ops.declare import Array, Raw, composite, op, op_of
+from retrograd.ops.flags import flagged
 from retrograd.ops.options import c_name, fill_number
 from retrograd.ops.plain_writes import assigned
 from retrograd.ops.shape import alias_of, expand, reshape, select, slice_dim, unsqueeze
@@ -511,6 +512,7 @@ def _index_fill_zero(K, self: Array, indices: Raw) -> Array:
     return K.index_put(self, indices, 0, False)
 
 
+@flagged
 def index_put_(self: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False) -> Tensor:
     """Write `values` at the positions `index` would read, in place; or add them, repeated positions included.
 
@@ -617,6 +619,7 @@ def _indexed_shape(shape: tuple[int, ...], raw: Any) -> tuple[int, ...]:
 
 
 @composite
+@flagged
 def index_put(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False) -> Tensor:
     """`index_put_` on a copy."""
     found, masks = _as_indices(input, indices)

@@ -8,6 +8,7 @@ from typing import Any, Unpack
 from retrograd.dtypes import get_default_dtype
 from retrograd.ops.declare import publics
 from retrograd.ops.factories import arange, ones
+from retrograd.ops.flags import no_flag
 from retrograd.ops.options import Options
 from retrograd.ops.special_bessel import i0
 from retrograd.tensor import Tensor
@@ -22,6 +23,8 @@ def _export(function: Any) -> Any:
 
 def _angles(name: str, window_length: int, periodic: bool, options: Options) -> Tensor | None:
     """``2 pi n / N`` for each place; None of a window of less than two."""
+    if type(periodic) is not bool:
+        raise no_flag(name, "periodic", periodic)
     if window_length < 0:
         raise RuntimeError(f"{name} requires non-negative window_length, got window_length={window_length}")
     options.setdefault("dtype", get_default_dtype())

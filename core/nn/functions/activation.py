@@ -17,6 +17,7 @@ from retrograd.ops import activation, bounds, inplace, special
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.checks import not_implemented
 from retrograd.ops.declare import op_of
+from retrograd.ops.flags import no_flag
 from retrograd.ops.options import fill_number
 from retrograd.ops.softmax import log_softmax as _log_softmax, softmax as _softmax
 from retrograd.ops.trigonometry import tanh as _tanh
@@ -336,6 +337,8 @@ def rrelu(
     inplace: bool = False,
 ) -> Tensor:
     """`leaky_relu` with slopes drawn from [lower, upper) while training, else with their mean."""
+    if type(training) is not bool:
+        raise no_flag("rrelu", "training", training, 4)
     for name, each in (("lower", lower), ("upper", upper)):
         if not math.isfinite(each):
             raise RuntimeError(f"rrelu: {name} bound must be finite, got {each:g}")

@@ -9,6 +9,7 @@ from retrograd.dtypes import Category, get_default_dtype
 from retrograd.nn.functions.linear import dropout
 from retrograd.ops.autocasting import in_lower_type
 from retrograd.ops.factories import full, ones, zeros
+from retrograd.ops.flags import no_flag
 from retrograd.ops.indexing import where
 from retrograd.ops.softmax import softmax
 from retrograd.tensor import Tensor
@@ -27,6 +28,10 @@ def scaled_dot_product_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
+    if type(is_causal) is not bool:
+        raise no_flag("scaled_dot_product_attention", "is_causal", is_causal)
+    if type(enable_gqa) is not bool:
+        raise no_flag("scaled_dot_product_attention", "enable_gqa", enable_gqa)
     r"""``softmax(query @ key.T * scale + mask) @ value``.
 
     Shapes: query (\*, L, E), key (\*, S, E), value (\*, S, Ev); result (\*, L, Ev).

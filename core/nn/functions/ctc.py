@@ -12,6 +12,7 @@ from retrograd.ops.arrange import stack
 from retrograd.ops.autocasting import in_float32
 from retrograd.ops.creation import tensor
 from retrograd.ops.factories import full, zeros
+from retrograd.ops.flags import no_flag
 from retrograd.ops.grouped import one_node
 from retrograd.ops.indexing import where
 from retrograd.tensor import Tensor
@@ -31,6 +32,8 @@ def ctc_loss(
     reduction: str = "mean",
     zero_infinity: bool = False,
 ) -> Tensor:
+    if type(zero_infinity) is not bool:
+        raise no_flag("ctc_loss", "zero_infinity", zero_infinity, 7)
     r"""The negative logarithm of the probability of all ways in which a sequence may be spelled.
 
     A way has one label in each step: those of the target in their order, each once or several times in a row, and

@@ -6,6 +6,7 @@ from retrograd.dtypes import promote_types
 from retrograd.ops.checks import is_half, not_implemented
 from retrograd.ops.differences import row_norms
 from retrograd.ops.factories import triu_indices
+from retrograd.ops.flags import no_flag
 from retrograd.ops.grouped import one_node
 from retrograd.ops.shape import broadcast_tensors
 from retrograd.tensor import Tensor
@@ -40,6 +41,8 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.pairwise_distance.html
     """
+    if type(keepdim) is not bool:
+        raise no_flag("pairwise_distance", "keepdim", keepdim)
     return _norm(x1 - x2 + eps, float(p), -1, keepdim)
 
 

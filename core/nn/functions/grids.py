@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from retrograd.ops.grids import affine_grid_generator, grid_sampler
 from retrograd.tensor import Tensor
@@ -14,7 +15,7 @@ _MODES = {"bilinear": 0, "nearest": 1, "bicubic": 2}
 _PADDINGS = {"zeros": 0, "border": 1, "reflection": 2}
 
 
-def _aligned(align_corners: bool | None) -> bool:
+def _aligned(align_corners: bool | None) -> Any:
     if align_corners is None:
         warnings.warn(
             "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. Please "
@@ -22,7 +23,7 @@ def _aligned(align_corners: bool | None) -> bool:
             "details.",
             stacklevel=3,
         )
-    return bool(align_corners)
+    return align_corners is not None and align_corners
 
 
 def grid_sample(

@@ -18,6 +18,7 @@ from retrograd.ops.arrange import stack
 from retrograd.ops.autocasting import lowered
 from retrograd.ops.checks import check_castable, extremes, not_implemented
 from retrograd.ops.declare import op_of
+from retrograd.ops.flags import no_flag
 from retrograd.ops.grouped import one_node
 from retrograd.ops.linalg import _addmm
 from retrograd.parameter import Parameter
@@ -238,6 +239,10 @@ def embedding(
     tensor([[0., 1.],
             [1., 0.]])
     """
+    if type(scale_grad_by_freq) is not bool:
+        raise no_flag("embedding", "scale_grad_by_freq", scale_grad_by_freq, 4)
+    if type(sparse) is not bool:
+        raise no_flag("embedding", "sparse", sparse, 5)
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
     rows = weight.shape[0]
@@ -250,7 +255,7 @@ def embedding(
         _shorten(weight, input, max_norm, norm_type)
     padding = -1 if padding_idx is None else padding_idx
     if sparse or scale_grad_by_freq:
-        return neural._embedding_as(weight, input, padding, bool(scale_grad_by_freq), bool(sparse))
+        return neural._embedding_as(weight, input, padding, scale_grad_by_freq, sparse)
     return neural._embedding(weight, input, padding)
 
 
@@ -285,6 +290,10 @@ def embedding_bag(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.embedding_bag.html
     """
+    if type(scale_grad_by_freq) is not bool:
+        raise no_flag("embedding_bag", "scale_grad_by_freq", scale_grad_by_freq, 4)
+    if type(sparse) is not bool:
+        raise no_flag("embedding_bag", "sparse", sparse, 6)
     if mode not in ("sum", "mean", "max"):
         raise ValueError("mode has to be one of sum, mean or max")
     if per_sample_weights is not None and mode != "sum":
@@ -303,6 +312,8 @@ def embedding_bag(
     if input.ndim != 2:
         if offsets is None:
             raise ValueError("offsets has to be a 1D Tensor but got None")
+        if type(include_last_offset) is not bool:
+            raise no_flag("embedding_bag", "include_last_offset", include_last_offset, 8)
         _check_index_type(offsets, "embedding_bag")
         starts = [0] * offsets.numel() if offsets._kernels.meta else offsets.tolist()
         if starts and (first := starts[0]) != 0:
@@ -429,6 +440,8 @@ def _noise(input: Tensor, p: float, shape: tuple[int, ...], scale: bool = True) 
 
 def _drop(input: Tensor, p: float, training: bool, inplace: bool, features: int | None) -> Tensor:
     """`features` counts the leading dimensions that have a noise each; None means every element."""
+    if type(training) is not bool:
+        raise no_flag(f"{'feature_' * (features is not None)}dropout{'_' * bool(inplace)}", "train", training, 3)
     _check_probability(p)
     if not training or p == 0:
         return input
@@ -483,8 +496,10 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     return _drop(input, p, training, inplace, 2)
 
 
-def _alpha_drop(input: Tensor, p: float, training: bool, inplace: bool, size: tuple[int, ...]) -> Tensor:
+def _alpha_drop(name: str, input: Tensor, p: float, training: bool, inplace: bool, size: tuple[int, ...]) -> Tensor:
     """Set to SELU's lowest value instead of zero, then bring mean and variance back."""
+    if type(training) is not bool:
+        raise no_flag(f"{name}{'_' * bool(inplace)}", "train", training, 3)
     _check_probability(p)
     if not training or p == 0:
         return input
@@ -503,10 +518,10 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace
 
     Source: Klambauer et al., "Self-normalizing neural networks", 2017
     """
-    return _alpha_drop(input, p, training, inplace, tuple(input._array.shape))
+    return _alpha_drop("alpha_dropout", input, p, training, inplace, tuple(input._array.shape))
 
 
 def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
     """`alpha_dropout` of whole channels."""
     size = tuple(input._array.shape)
-    return _alpha_drop(input, p, training, inplace, (*size[:2], *(1 for _ in size[2:])))
+    return _alpha_drop("feature_alpha_dropout", input, p, training, inplace, (*size[:2], *(1 for _ in size[2:])))

@@ -15,6 +15,7 @@ from retrograd.ops.autocasting import unites, widened
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.checks import check_castable, computes_ahead, everywhere, extremes, implemented_for
 from retrograd.ops.factories import full_like
+from retrograd.ops.flags import no_flag
 from retrograd.ops.grouped import one_node
 from retrograd.ops.indexing import where
 from retrograd.ops.losses import (
@@ -174,6 +175,10 @@ def poisson_nll_loss(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.poisson_nll_loss.html
     """
+    if type(log_input) is not bool:
+        raise no_flag("poisson_nll_loss", "log_input", log_input, 3)
+    if type(full) is not bool:
+        raise no_flag("poisson_nll_loss", "full", full, 4)
     input, target = widened(input, target)
     reduction = _reduction(reduction, size_average, reduce)
     value = input.exp() - target * input if log_input else input - target * (input + eps).log()
@@ -229,6 +234,8 @@ def kl_div(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.kl_div.html
     """
+    if type(log_target) is not bool:
+        raise no_flag("kl_div", "log_target", log_target)
     input, target = widened(input, target)
     if reduction == "mean" and size_average is None and reduce is None:
         warnings.warn(
@@ -400,6 +407,8 @@ def triplet_margin_loss(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.triplet_margin_loss.html
     """
+    if type(swap) is not bool:
+        raise no_flag("triplet_margin_loss", "swap", swap, 7)
     anchor, positive, negative = widened(anchor, positive, negative)
     reduction = _reduction(reduction, size_average, reduce)
     if margin <= 0:

@@ -10,6 +10,7 @@ from retrograd.autograd.modes import no_grad
 from retrograd.dtypes import Category, finfo
 from retrograd.levels import is_mapped
 from retrograd.ops.checks import not_implemented
+from retrograd.ops.flags import no_flag
 from retrograd.ops.normalization import _batch_norm, _fixed_batch_norm, _group_norm, _layer_norm
 from retrograd.storage import write
 from retrograd.tensor import Tensor
@@ -61,6 +62,8 @@ def batch_norm(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.batch_norm.html
     """
+    if type(training) is not bool:
+        raise no_flag("batch_norm", "training", training, 6)
     if training:
         _check_training_size(input)
         if eps <= 0.0:
@@ -113,6 +116,8 @@ def instance_norm(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.instance_norm.html
     """
+    if type(use_input_stats) is not bool:
+        raise no_flag("instance_norm", "use_input_stats", use_input_stats, 6)
     n, channels = input.shape[:2]
     if use_input_stats and math.prod(input.shape[2:]) == 1:
         raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.size()}")

@@ -23,6 +23,7 @@ from retrograd.nn.functions.pool_checks import (
 )
 from retrograd.ops.arguments import expand_pair
 from retrograd.ops.autocasting import widened
+from retrograd.ops.flags import no_flag
 from retrograd.ops.grouped import one_node
 from retrograd.ops.neural import (
     _adaptive_avg_pools,
@@ -48,6 +49,8 @@ def _max_pool(
     dims: int, input: Tensor, kernel_size: Pair, stride: Any, padding: Pair, dilation: Pair, ceil_mode: bool,
     return_indices: bool,
 ) -> Any:  # fmt: skip
+    if type(ceil_mode) is not bool:
+        raise no_flag(f"max_pool{dims}d{'_with_indices' * bool(return_indices)}", "ceil_mode", ceil_mode, 6)
     name = f"max_pool{dims}d"
     is_line = dims == 1 and not return_indices
     if is_line:
@@ -69,7 +72,7 @@ def _max_pool(
         given = strides
     check_windows(name, input.shape, kernel, strides, pads, dilations)
     check_type(f"max_pool{len(kernel)}d", input, input.dtype.category is Category.INTEGER)
-    values, places = _max_pools[len(kernel)](input, kernel, given, pads, dilations, bool(ceil_mode))
+    values, places = _max_pools[len(kernel)](input, kernel, given, pads, dilations, ceil_mode)
     if dims == 1:
         values, places = values.squeeze(-2), places.squeeze(-2)
     return (values, places) if return_indices else values
@@ -196,6 +199,10 @@ def _avg_pool(
     count_include_pad: bool,
     divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
+    if type(ceil_mode) is not bool:
+        raise no_flag(f"avg_pool{dims}d", "ceil_mode", ceil_mode)
+    if type(count_include_pad) is not bool:
+        raise no_flag(f"avg_pool{dims}d", "count_include_pad", count_include_pad)
     name = f"avg_pool{dims}d"
     if dims == 1:
         check_rank(name, input, dims)
@@ -213,7 +220,7 @@ def _avg_pool(
     check_windows(name, input.shape, kernel, strides, pads, (1,) * len(kernel))
     kernel_name = "avg_pool3d_out_frame" if dims == 3 else "avg_pool2d"
     check_type(kernel_name, input, input.dtype is int64, halves=dims != 3)
-    told = (kernel, given, pads, bool(ceil_mode), bool(count_include_pad), divisor_override)
+    told = (kernel, given, pads, ceil_mode, count_include_pad, divisor_override)
     made: Tensor = _avg_pools[len(kernel)](input, told)
     return made.squeeze(-2) if dims == 1 else made
 

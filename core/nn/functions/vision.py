@@ -13,6 +13,7 @@ from retrograd.layout import channels_last
 from retrograd.ops import arrange, neural
 from retrograd.ops.arguments import expand_pair
 from retrograd.ops.checks import is_half, not_implemented
+from retrograd.ops.flags import no_flag
 from retrograd.ops.grouped import one_node
 from retrograd.tensor import Tensor, wrap_array
 
@@ -168,6 +169,8 @@ def interpolate(
         raise ValueError(
             "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
         )
+    if recompute_scale_factor and size is not None:
+        raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
     dims = input.ndim - 2
     sizes, scales = _new_size(input, size, scale_factor, dims, bool(recompute_scale_factor))
     if mode == "area":
@@ -189,15 +192,19 @@ def interpolate(
             "nearest | linear | "
             f"bilinear | bicubic | trilinear | lanczos | area | nearest-exact (got {mode})"
         )
-    if input.dtype is uint8:
-        return _of_bytes(input, axes, sizes, scales, bool(align_corners), mode == "bicubic", antialias)
-    matrices = tuple(
-        _matrix(input, n, m, s, bool(align_corners), mode == "bicubic", antialias)
-        for n, m, s in zip(input.shape[2:], sizes, scales, strict=True)
-    )
     name = {1: "UpsampleLinear1D", 2: "UpsampleBilinear2D", 3: "UpsampleTrilinear3D"}[dims]
     name = ("UpsampleBicubic2D" if mode == "bicubic" else name) + "Aa" * antialias
-    return neural._weighted[name](input, axes, matrices, (bool(align_corners), sizes, *scales))
+    aligned: Any = align_corners is not None and align_corners
+    if type(aligned) is not bool:
+        called = name.replace("Upsample", "upsample_").removesuffix("Aa").lower()
+        raise no_flag(f"_{called}_aa" if antialias else called, "align_corners", aligned, 3)
+    if input.dtype is uint8:
+        return _of_bytes(input, axes, sizes, scales, aligned, mode == "bicubic", antialias)
+    matrices = tuple(
+        _matrix(input, n, m, s, aligned, mode == "bicubic", antialias)
+        for n, m, s in zip(input.shape[2:], sizes, scales, strict=True)
+    )
+    return neural._weighted[name](input, axes, matrices, (aligned, sizes, *scales))
 
 
 def _new_size(
