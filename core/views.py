@@ -199,7 +199,7 @@ class Slice(Step):
     index: tuple[int | tuple[int, int, int], ...]
 
     def key(self) -> tuple[Any, ...]:
-        return tuple(each if isinstance(each, int) else slice(*each) for each in self.index)
+        return tuple([each if type(each) is int else slice(*each) for each in self.index])  # type: ignore[misc]
 
     def apply(self, K: Any, x: Any) -> Any:
         return K.slice(x, self.key())

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -394,23 +395,38 @@ def _node(cls: type[Node], edge: Edge | None, k: Any, way: tuple[Any, Any], argu
 
 
 class MultiViewPlan:
-    """The gradient of an operator that returns several views: the sum of their adjoints."""
+    """The gradient of an operator that returns all pieces of a dimension: theirs side by side."""
 
     __slots__ = ()
     holds_tensors = False
 
     def raw(self, K: Any, g: Any, node: Node) -> tuple[Any]:
         steps, (shape,), _ = node.saved
-        total = None
-        for step, each in zip(steps, g if len(steps) > 1 else [g], strict=True):
-            if each is not None:
-                part = step.adjoint(K, each, shape)
-                total = part if total is None else total + part
-        return (total,)
+        parts = g if len(steps) > 1 else [g]
+        given = next((each for each in parts if each is not None), None)
+        if given is None:
+            return (None,)
+        place = steps[0].index[-1]
+        axis = len(steps[0].index) - 1
+        if type(place) is int:
+            return (K.stack([K.zeros_like(given) if each is None else each for each in parts], axis),)
+        if any(each is None for each in parts):
+            return (_sum_of_adjoints(K, steps, parts, shape),)
+        return (K.concat(parts, axis),)
 
     graph = raw
     saved_attribute = ViewPlan.saved_attribute
     saved_names = ViewPlan.saved_names
+
+
+def _sum_of_adjoints(K: Any, steps: tuple[Step, ...], parts: Sequence[Any], shape: Shape) -> Any:
+    """As one gradient, those of pieces some of which have none."""
+    total = None
+    for step, each in zip(steps, parts, strict=True):
+        if each is not None:
+            part = step.adjoint(K, each, shape)
+            total = part if total is None else total + part
+    return total
 
 
 _MULTI_VIEW_PLAN = MultiViewPlan()

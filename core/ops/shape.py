@@ -542,7 +542,7 @@ def broadcast_to(input: Tensor, *sizes: Any, size: Sequence[int] | None = None) 
 
 
 def _slice_step(shape: tuple[int, ...], dim: int, item: Any) -> Slice:
-    return Slice((*((0, n, 1) for n in shape[:dim]), item))
+    return Slice((*[(0, n, 1) for n in shape[:dim]], item) if dim else (item,))
 
 
 @composite
@@ -559,6 +559,12 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     if not -shape[at] <= index < shape[at]:
         raise IndexError(f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {at}")
     return make_view(input, "SelectBackward0", _slice_step(shape, at, index % shape[at]), dim=dim, index=index)
+
+
+def selected(input: Tensor, dim: int, index: int) -> Tensor:
+    """`select`, where both are in range."""
+    shape = input._array.shape
+    return make_view(input, "SelectBackward0", _slice_step(shape, dim, index % shape[dim]), dim=dim, index=index)
 
 
 _NO_END = 2**63 - 1

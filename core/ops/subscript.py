@@ -23,7 +23,7 @@ from retrograd.ops.declare import Array, Raw, composite, op, op_of
 from retrograd.ops.flags import flagged
 from retrograd.ops.options import c_name, fill_number
 from retrograd.ops.plain_writes import assigned
-from retrograd.ops.shape import alias_of, expand, reshape, select, slice_dim, unsqueeze
+from retrograd.ops.shape import alias_of, expand, reshape, selected, slice_dim, unsqueeze
 from retrograd.storage import expanded_dims, refuse_overlap
 from retrograd.tensor import Tensor, wrap_array
 
@@ -59,8 +59,9 @@ def getitem(self: Tensor, key: Any) -> Tensor:
         return _select_checked(self, 0, key, 0) if self._array.shape else _no_index_on_scalar(key)
     if type(key) is slice:
         return _sliced(self, 0, key) if self._array.shape else _no_slice_of_scalar()
-    if type(key) is tuple and len(key) <= len(self._array.shape) and _BASIC.issuperset(map(type, key)):
-        viewed = _selected(self, key)
+    if key is None:
+        return unsqueeze(self, 0)
+    if type(key) is tuple and _BASIC.issuperset(map(type, key)) and (viewed := _selected(self, key)) is not None:
         return alias_of(self) if viewed is self else viewed
     if type(key) is Tensor and (picked := _picked(self, key)) is not None:
         return watching(picked, (key,))
@@ -70,19 +71,27 @@ def getitem(self: Tensor, key: Any) -> Tensor:
     return alias_of(self) if viewed is self else viewed
 
 
-_BASIC = frozenset((int, slice))
+_BASIC = frozenset((int, slice, type(None), type(Ellipsis)))
 
 
-def _selected(self: Tensor, key: tuple[int | slice, ...]) -> Tensor:
-    """`_view_part` of nothing but ints and slices."""
+def _selected(self: Tensor, key: tuple[Any, ...]) -> Tensor | None:
+    """`_view_part` of nothing but ints, slices, None and one `...`; None if there are too many of them."""
+    skipped = key.count(Ellipsis)
+    unnamed = len(self._array.shape) - (len(key) - key.count(None) - skipped)
+    if unnamed < 0 or skipped > 1:
+        return None
     viewed, dim = self, 0
     for position, each in enumerate(key):
         if type(each) is int:
             viewed = _select_checked(viewed, dim, each, position)
-        else:
-            assert isinstance(each, slice)
-            viewed = viewed if _takes_all(each, viewed._array.shape[dim]) else _sliced(viewed, dim, each)
-            dim += 1
+            continue
+        if each is None:
+            viewed = unsqueeze(viewed, dim)
+        elif each is Ellipsis:
+            dim += unnamed - 1
+        elif not _takes_all(each, viewed._array.shape[dim]):
+            viewed = _sliced(viewed, dim, each)
+        dim += 1
     return viewed
 
 
@@ -307,17 +316,24 @@ def _dims_taken(item: Any) -> int:
     return 1
 
 
+_BOUNDS = frozenset((int, type(None)))
+
+
 def _bounds(item: slice) -> tuple[int | None, int | None, int]:
-    for each in (item.start, item.stop, item.step):
-        if each is not None and not hasattr(each, "__index__"):
-            raise TypeError("slice indices must be integers or None or have an __index__ method")
-    start, stop, step = (None if each is None else as_index(each) for each in (item.start, item.stop, item.step))
+    start, stop, step = item.start, item.stop, item.step
+    if not _BOUNDS.issuperset((type(start), type(stop), type(step))):
+        for each in (start, stop, step):
+            if each is not None and not hasattr(each, "__index__"):
+                raise TypeError("slice indices must be integers or None or have an __index__ method")
+        start, stop, step = (None if each is None else as_index(each) for each in (start, stop, step))
     if step == 0:
         raise ValueError("slice step cannot be zero")
     return start, stop, 1 if step is None else step
 
 
 def _takes_all(item: slice, size: int) -> bool:
+    if item.start is None and item.stop is None and item.step is None:
+        return True
     start, stop, step = _bounds(item)
     return step == 1 and not start and (stop is None or stop >= size)
 
@@ -331,7 +347,7 @@ def _select_checked(viewed: Tensor, dim: int, index: int, position: int) -> Tens
     size = viewed._array.shape[dim]
     if not -size <= index < size:
         raise IndexError(f"index {index} is out of bounds for dimension {position} with size {size}")
-    return select(viewed, dim, index)
+    return selected(viewed, dim, index)
 
 
 def _true_or_false(self: Tensor, value: bool) -> Tensor:
