@@ -14,7 +14,7 @@ are the library's own, from `Kernels.dtypes`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Protocol
@@ -103,6 +103,9 @@ class Kernels:
     is_contiguous
         None, or of a mutable library a function of an array: whether its elements lie in row-major order without
         holes, whatever the strides of dimensions of one element.
+    in_order_of
+        None, or of a mutable library whose arrays tell `flags.c_contiguous` a function of the result of an elementwise
+        kernel and of its arguments, one of which does not lie row by row: the result in PyTorch's order of axes.
     searchsorted
         None, or a function of a sorted vector, values of its type and a bool: where each would be put, in front of or
         behind what is equal, as int64. NaN is greater than all numbers.
@@ -147,6 +150,7 @@ class Kernels:
     counting: frozenset[Any]
     takes_out: frozenset[Any] = frozenset()
     is_contiguous: Callable[[Any], bool] | None = None
+    in_order_of: Callable[[Any, Sequence[Any]], Any] | None = None
     searchsorted: Callable[[Any, Any, bool], Any] | None = None
     assign_at: Callable[[Any, Any, Any], None] | None = None
     sliding: Callable[[Any, int, int, int], Any] | None = None

@@ -97,3 +97,41 @@ def test_copies_of_views_and_what_is_drawn_are_row_major(backend: str) -> None:
             print(each.stride(), each.view(-1).shape)
         """
     )
+
+
+def test_results_lie_in_the_order_of_the_first_operand_that_tells() -> None:
+    """So that what a program turns, adds to and turns back can be viewed. Only arrays of NumPy show how they lie."""
+    assert_same(
+        """
+        r = lambda *shape: torch.arange(float(torch.Size(shape).numel())).reshape(shape) / 10 - 0.5
+        turned, rows = r(3, 4, 5).permute(2, 0, 1), r(5, 3, 4)
+        print((r(2, 3, 4).transpose(1, 2) + r(4, 3)).transpose(1, 2).view(2, 12).shape)
+        pairs = {
+            "turned": (turned, rows), "rows": (rows, turned), "vector": (turned, r(4)), "before": (r(4), turned),
+            "broadcast": (turned, r(5, 1, 4)), "column": (r(5, 1, 4), turned), "matrix": (r(6, 4).t(), r(4, 6)),
+            "steps": (r(4, 8)[:, ::2], r(4, 4).t()), "expanded": (r(4, 1).expand(4, 3).t(), r(3, 4)),
+            "row": (r(4, 4).t(), r(1, 4)), "one": (r(3, 1), r(4, 1).t()),
+            "last": (r(2, 4, 4, 3).permute(0, 3, 1, 2), r(3, 1, 1)),
+            "bias": (r(1, 3, 1, 1), r(2, 4, 4, 3).permute(0, 3, 1, 2)), "double": (turned, rows.double()),
+        }
+        functions = {
+            "+": lambda x, y: x + y, "-": torch.sub, "*": torch.mul, "/": torch.div, "maximum": torch.maximum,
+            "==": lambda x, y: x == y, "where": lambda x, y: torch.where(x > 0, x, y), "clamp": torch.clamp,
+            "and": lambda x, y: (x > 0) & (y > 0), "addcmul": lambda x, y: torch.addcmul(x, y, y),
+            "lerp": lambda x, y: torch.lerp(x, y.to(x.dtype), 0.3),
+            "atan2": torch.atan2, "int": lambda x, y: (x * 9).int() + (y * 9).int(), "rsub": torch.rsub,
+            "fill": lambda x, y: torch.broadcast_tensors(x, y)[0].masked_fill(y > 0, 1.0),
+            "mse": lambda x, y: F.mse_loss(*torch.broadcast_tensors(x, y), reduction="none"),
+        }
+        for pair, (x, y) in pairs.items():
+            for name, f in functions.items():
+                for a in (x, x.clone().requires_grad_()):
+                    result = f(a, y)
+                    print(pair, name, [n for n, size in zip(result.stride(), result.shape) if size > 1])
+        for name, f in {
+            "flip": lambda x: x.flip(0), "sort": lambda x: x.sort(-1)[1], "elu": F.elu,
+            "fill": lambda x: x.index_fill(0, torch.tensor([0]), 1.0),
+        }.items():
+            print(name, f(turned).stride(), f(turned.clone().requires_grad_()).stride())
+        """
+    )

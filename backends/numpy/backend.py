@@ -14,6 +14,7 @@ import scipy.special
 
 from retrograd.backends.numpy import elementwise, fourier, indexing, linalg, neural, ordering, random, reductions
 from retrograd.backends.numpy.elementwise import in_float32
+from retrograd.backends.numpy.layouts import in_order_of
 from retrograd.backends.numpy.reductions import in_row_major
 from retrograd.backends.spec import Kernels
 
@@ -301,6 +302,7 @@ _OWN = {
     "real": lambda x: x.real,
     "reciprocal": reciprocal,
     "is_contiguous": lambda array: array.flags.c_contiguous,
+    "in_order_of": in_order_of,
     "sliding": sliding,
     "reinterpret": lambda x, dtype: x.view(dtype),
     "reshape": reshape,

@@ -229,6 +229,7 @@ def atleast_2d(*tensors: Any) -> Any:
     vjp={"self": lambda K, g, dims: K.flip(g, dims)},
     jvp="linear",
     batch=along,
+    order=("self",),
 )
 def _flip(self: Array, dims: tuple[int, ...]) -> Array:
     """Reverse the order along non-negative `dims`."""

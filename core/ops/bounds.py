@@ -169,6 +169,7 @@ def _clamp_number(K, self: Array, min: Any, max: Any) -> Array:
         "min": lambda K, g, self, min, max: _masked(K, (self < min) if max is None else (self < min) & (min < max), g),
         "max": lambda K, g, self, min, max: _masked(K, (self > max) if min is None else (self > max) | (max < min), g),
     },
+    order=("self", "min", "max"),
 )
 def _clamp(K, self: Array, min: Array | None, max: Array | None) -> Array:
     """Bounds that are tensors or None."""

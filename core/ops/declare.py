@@ -112,6 +112,8 @@ class Op:
         The `Node` subclass with PyTorch's name, made at declaration.
     check
         See `op`.
+    order
+        The places among the inputs of those whose order of axes the result takes over; see `op`.
     batch
         How it runs under `vmap`: the declared rule, or `elementwise` of an operator that promotes. None:
         its body or kernel runs on the kernels of the level.
@@ -141,6 +143,7 @@ class Op:
         batch: batching.Rule | None = None,
         kept: Kept = (),
         as_numbers: tuple[str, ...] | None = None,
+        order: Sequence[str] | None = None,
     ) -> None:
         has_body = next(iter(inspect.signature(function).parameters), "") == "K"
         self.function = function
@@ -161,6 +164,9 @@ class Op:
         broadcasts = promote is not None and set(self.kinds.values()) == {"tensor"}
         self.batch = batching.elementwise if batch is None and broadcasts else batch
         self.keeps_type = promote is not None or self.batch is batching.elementwise
+        if order is None:
+            order = self.inputs if self.batch is batching.elementwise and len(self.inputs) > 1 else ()
+        self.order = tuple(self.inputs.index(name) for name in order)
         self.params = tuple(n for n in parameters if n not in self.kinds)
         places = {name: place for place, name in enumerate(parameters)}
         self.input_places = tuple(places[name] for name in self.inputs)
@@ -364,6 +370,7 @@ def op(
     batch: batching.Rule | None = None,
     kept: Kept = (),
     as_numbers: tuple[str, ...] | None = None,
+    order: Sequence[str] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare an operator; see the module's text. Returns its public function.
 
@@ -404,6 +411,9 @@ def op(
         a dict if it depends on which input has a gradient.
     as_numbers
         Of an operator that promotes, the inputs for which a Python number may stand, if not for all.
+    order
+        The inputs whose order of axes in memory the result takes over, the first of them that tells: see
+        `in_order_of` in `retrograd.backends.spec`. If not given, all of an elementwise operator of several.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -413,6 +423,7 @@ def op(
         declared = Op(
             function, kernel, name=name, node=node, promote=promote, vjp=vjp or {}, jvp=jvp, holomorphic=holomorphic,
             outputs=outputs, differentiable=differentiable, check=check, batch=batch, kept=kept, as_numbers=as_numbers,
+            order=order,
         )  # fmt: skip
         public = declared.public = public_function(declared, out=out or promote is not None)
         publics.setdefault(declared.name, public)

@@ -140,6 +140,9 @@ def forward(op: Op, arguments: Sequence[Any], arrays: Sequence[Any], k: Any) -> 
         raise _explained(op, arrays, error) from error
     results = result if op.outputs != 1 else (result,)
     results = tuple(each if type(each) is k.array_type else k.as_array(each) for each in results)
+    if op.order and k.in_order_of:
+        leading = [arrays[place] for place in op.order]
+        results = tuple(k.in_order_of(each, leading) for each in results)
     return _narrowed(arrays, results, k) if op.keeps_type and k.widening else results
 
 

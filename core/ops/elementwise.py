@@ -162,7 +162,14 @@ _RSUB_VJP: Formulas = {
 }
 
 
-@op(node="RsubBackward0", promote="common", as_numbers=("other",), check=_check_subtraction, vjp=_RSUB_VJP)
+@op(
+    node="RsubBackward0",
+    promote="common",
+    as_numbers=("other",),
+    check=_check_subtraction,
+    vjp=_RSUB_VJP,
+    order=("other", "self"),
+)
 def _rsub(K, self: Array, other: Array, alpha: float = 1) -> Array:
     """``other - alpha * self`` of two tensors."""
     return K.subtract(other, _scaled(K, self, alpha))

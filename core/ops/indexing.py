@@ -161,6 +161,7 @@ def _filling(name: str, node: str) -> Any:
         },
         jvp="linear",
         kept={"self": ("source_shape",), "source": ("source",)} if "Copy" in node else (),
+        order=() if "Copy" in node else ("self",),
     )
     def operator(K, self: Array, places: Raw, source: Array) -> Array:
         """A copy of `self` with `source` at `places`."""
@@ -572,6 +573,7 @@ def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     vjp={"self": lambda K, g, mask, self_shape: sum_to(K, K.where(mask, K.zeros_like(g), g), self_shape)},
     jvp={"self": lambda K, t, mask: K.where(mask, K.zeros_like(t), t)},
     batch=elementwise,
+    order=(),
 )
 def _masked_fill(K, self: Array, mask: Array, value: float) -> Array:
     """`mask` is bool and broadcasts."""
@@ -587,6 +589,7 @@ def _masked_fill(K, self: Array, mask: Array, value: float) -> Array:
     },
     jvp="linear",
     batch=elementwise,
+    order=(),
 )
 def _masked_fill_tensor(K, self: Array, mask: Array, value: Array) -> Array:
     """`value`: of no dimension and of the type of `self`."""

@@ -76,6 +76,7 @@ def _two(
                 K, by_target(K, self, target, number) * t, reduction
             ),
         },
+        order=("self", "target"),
     )
     def loss(K, self: Array, target: Array, reduction: str, number: float) -> Array:
         """See the declaration."""

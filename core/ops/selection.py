@@ -386,12 +386,12 @@ def _ordered(K: Any, x: Any, dim: int, descending: bool, count: int | None = Non
     return K.gather(x, order, dim), order
 
 
-@_ordering(node="SortBackward0", batch=along)
+@_ordering(node="SortBackward0", batch=along, order=("self",))
 def _sort(K, self: Array, dim: int, descending: bool) -> Array:
     return _ordered(K, self, dim, descending)
 
 
-@_ordering(node="SortBackward1", batch=along)
+@_ordering(node="SortBackward1", batch=along, order=("self",))
 def _sort_stable(K, self: Array, dim: int, descending: bool) -> Array:
     return _ordered(K, self, dim, descending)
 

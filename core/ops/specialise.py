@@ -309,6 +309,9 @@ def _compute_discrete(op: Op, tensors: list[str]) -> list[str]:
         f"        y = {_general_call(op)}",
         f"    except Exception: {given}",
         "    if type(y) is not k.array_type: y = k.as_array(y)",
+    ]
+    lines += _indent(_ordered(op, tensors), 4)
+    lines += [
         "    out = new(Tensor); out._array = y; out._kernels = k; out._cell = [0]",
         "    out._tensor_meta = out._edge = None",
         f"    out._break = {breaks} or None",
@@ -353,8 +356,9 @@ def _compute(op: Op, tensors: tuple[bool, ...]) -> list[str]:
     else:
         lines.append(f"if mode is not GRAD and mode is not NO_GRAD: return call(op, {_arguments(op)})")
     lines += [f"try: y = {_kernel_call(op)}", f"except Exception: return call(op, {_arguments(op)})"]
+    lines += ["if type(y) is not k.array_type: y = k.as_array(y)"]
+    lines += _ordered(op, [name for name, is_tensor in zip(inputs, tensors, strict=True) if is_tensor])
     lines += [
-        "if type(y) is not k.array_type: y = k.as_array(y)",
         "out = new(Tensor); out._array = y; out._kernels = k; out._cell = [0]; out._tensor_meta = out._break = None",
         "if births: note_birth(out)",
     ]
@@ -370,6 +374,17 @@ def _compute(op: Op, tensors: tuple[bool, ...]) -> list[str]:
     lines += _record(op, tensors)
     lines += ["out._edge = (node, 0)", "return out"]
     return lines
+
+
+def _ordered(op: Op, tensors: list[str]) -> list[str]:
+    """Bring the result into PyTorch's order of axes; `tensors` are those inputs that are no numbers."""
+    places = [place for place in op.order if spelled(op.inputs[place]) in tensors]
+    if not places or len(places) < len(op.order) == 2:  # a function of an array and a number keeps the order by itself
+        return []
+    arrays = [f"a{place}" for place in places]
+    asked = arrays[:1] if len(arrays) == 2 else arrays  # where that lies by rows, two arrays give what one would
+    rows = " and ".join(f"{each}.flags.c_contiguous" for each in asked)
+    return [f"if k.in_order_of and not ({rows}): y = k.in_order_of(y, ({', '.join(arrays)},))"]
 
 
 def _kernel_call(op: Op) -> str:
