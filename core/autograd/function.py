@@ -481,6 +481,7 @@ class _Recording:
         outputs = self.outputs = output if isinstance(output, tuple) else (output,)
         self._check_marks()
         self._check_dirty(outputs)
+        self._check_saved(outputs)
         tensors = [each for each in outputs if isinstance(each, Tensor)]
         node.outputs = len(outputs)
         node.output_info = tuple(
@@ -568,6 +569,21 @@ class _Recording:
             if self.records and each.requires_grad and not has_node(each):
                 raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
             check_writable(each, current_mode(), self.records)
+
+    def _check_saved(self, outputs: tuple[Any, ...]) -> None:
+        """`setup_context` cannot save an input that is an output too: the two become different tensors."""
+        ctx, function = self.node.ctx, self.node.function
+        if not current_mode().grad or function.setup_context is Function.setup_context:
+            return
+        for each in ctx._to_save:
+            if not any(each is dirty for dirty in ctx._dirty) and all(
+                any(each is one for one in ends) for ends in (self.inputs, outputs)
+            ):
+                raise RuntimeError(
+                    "An input that has been returned as-is as output is being saved for backward. This is not "
+                    "supported if you override setup_context. You should return and save a view of the input instead, "
+                    "e.g. with x.view_as(x) or setup ctx inside the forward function itself."
+                )
 
     def _bump_dirty(self) -> None:
         """As PyTorch does, whether forward has written by operators or by other means, and is recorded or not."""

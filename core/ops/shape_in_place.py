@@ -24,10 +24,10 @@ from retrograd.autograd.stale import make_view_node, view_class
 from retrograd.levels import births
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.shape import make_view, named_dim, squeezed, swapped, unsqueezing
-from retrograd.ops.strided import strided_layout
+from retrograd.ops.strided import strided_layout, strided_view
 from retrograd.storage import announce, bump, sign
 from retrograd.tensor import Tensor, has_node
-from retrograd.views import AsStrided, Chain, Permute, Reshape, links_to
+from retrograd.views import AsStrided, Chain, Layout, Permute, Reshape, links_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +65,11 @@ def _changed(
     if mode.dual:
         _change_tangents(self, made, operator, node_name, step, arguments)
     _lead_back(self, made, step)
+    return _become(self, operator, made, edge)
+
+
+def _become(self: Tensor, operator: str, made: Tensor, edge: Edge | None) -> Tensor:
+    """Let a tensor be what `made`, a view of its memory, is; `edge` is what leads to the view, if it is recorded."""
     self._set_array(made._array)
     meta = self._own_meta()
     way, view = made._own_meta(), meta.view
@@ -72,7 +77,8 @@ def _changed(
     if view is not None:
         view.chain = way.view.chain  # type: ignore[union-attr]  # it is a view
     bump(self)
-    sign(self._cell, operator, None if edge is None else type(edge[0]), stack_of_caller() if mode.anomaly else None)
+    anomaly = current_mode().anomaly
+    sign(self._cell, operator, None if edge is None else type(edge[0]), stack_of_caller() if anomaly else None)
     if edge is not None:
         self._edge = edge
         if view is not None:
@@ -157,8 +163,7 @@ def as_strided_(self: Tensor, size: Sequence[int], stride: Sequence[int], storag
     Raises
     ------
     RuntimeError
-        If the layout goes beyond the memory, or the change would have to be recorded of a view or of a tensor that has
-        views.
+        If the layout goes beyond the memory, or the change would have to be recorded of a tensor that has views.
 
     Examples
     --------
@@ -177,5 +182,12 @@ def as_strided_(self: Tensor, size: Sequence[int], stride: Sequence[int], storag
         arguments = {"size": sizes, "stride": strides, "storage_offset": offset}
         return _change(self, "as_strided_", "AsStridedBackward1", step, **arguments)
     if self.requires_grad and current_mode().grad:
-        raise RuntimeError("as_strided_() of a view, or of a tensor that has views, is not recorded; use as_strided()")
+        if not alone:
+            raise RuntimeError("as_strided_() of a tensor that has views is not recorded; use as_strided()")
+        if births:
+            refuse_captured(self, "as_strided_")
+        place, node = Layout(sizes, strides, offset), "AsStridedBackward1"
+        announce(self)
+        made = strided_view(self, node, place, size=sizes, stride=strides, storage_offset=offset)
+        return _become(self, "as_strided_", made, made._edge)
     return memory.set_(self, self.untyped_storage(), offset, sizes, strides)

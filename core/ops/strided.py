@@ -30,7 +30,7 @@ from retrograd.views import (
     in_memory_order,
 )
 
-__all__ = ["strided_layout"]
+__all__ = ["strided_layout", "strided_view"]
 
 
 @composite
@@ -41,10 +41,10 @@ def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storag
     """
     size, stride, offset = strided_layout(input, size, stride, storage_offset)
     arguments = {"size": size, "stride": stride, "storage_offset": offset}
-    return _strided_view(input, "AsStridedBackward0", Layout(size, stride, offset), **arguments)
+    return strided_view(input, "AsStridedBackward0", Layout(size, stride, offset), **arguments)
 
 
-def _strided_view(input: Tensor, name: str, place: Layout, **arguments: Any) -> Tensor:
+def strided_view(input: Tensor, name: str, place: Layout, **arguments: Any) -> Tensor:
     """The view of the memory of `input` that lies at `place` in it."""
     base = _seen_whole(input)
     layout, before = _elements_as_of(base, input)

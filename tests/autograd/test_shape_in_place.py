@@ -327,3 +327,32 @@ def test_as_strided_in_place_of_a_dual() -> None:
         print(*fwd.unpack_dual(dual), *fwd.unpack_dual(dual * dual))
     """
     )
+
+
+def test_as_strided_of_views_is_recorded(backend: str) -> None:
+    assert_same("""
+        views = {
+            "slice": (lambda y: y[1:], (2,), (1,)), "offset": (lambda y: y[1:7], (2, 2), (1, 2), 2),
+            "turned": (lambda y: y.view(3, 4).t(), (2, 3), (4, 1), 1), "row": (lambda y: y.view(3, 4)[1], (2,), (2,)),
+            "overlaps": (lambda y: y.view(3, 4)[:, 1:], (2, 2), (1, 1), 1), "base": (lambda y: y, (2, 2), (1, 1), 1),
+        }
+        for name, (view, *place) in views.items():
+            x = torch.arange(12.0).requires_grad_()
+            y = x * 2
+            v = view(y)
+            r = v.as_strided_(*place)
+            print(name, r is v, v, v._base is y, v._version, v.grad_fn.name(), v.stride(), v.storage_offset())
+            (v * torch.arange(1.0, v.numel() + 1).view(v.shape)).sum().backward()
+            print(x.grad)
+        x = torch.arange(12.0).requires_grad_()
+        y = x * 2
+        v, w = y[2:6], y[3:]
+        z = v.exp()
+        v.as_strided_((2,), (1,), 2).mul_(10)
+        print(y, w, v)
+        (y.sum() + (v * v).sum() + w.sum()).backward(retain_graph=True)
+        print(x.grad)
+        attempt(z.sum().backward)
+        attempt(lambda: (x * 1).split(3)[0].as_strided_((2,), (1,)))
+        attempt(lambda: x[1:].as_strided_((2,), (1,)))
+    """)
