@@ -62,9 +62,12 @@ Deliver: TypeAlias = Callable[[Slice, Array, Array | None], None]
 class _Pulse:
     """The connection on which the heart beats: it must pass while the other one is full of tensors."""
 
-    def __init__(self, channel: transport.Channel) -> None:
+    def __init__(self, channel: transport.Channel, requests: transport.Channel, now: float) -> None:
         self.channel = channel
         self.asked = 0.0
+        self.hearing = transport.Hearing(channel, now)
+        self.answers = transport.Hearing(requests, now)
+        """Of the connection for requests."""
 
 
 @dataclass(slots=True)
@@ -155,7 +158,7 @@ class Client:
         try:
             self.links = [Link(place, shard, incarnation, host, now) for shard in range(len(place.servers))]
             self.channels = [self._connect(address) for address in place.servers]
-            self._pulses = [_Pulse(self._connect(address)) for address in place.servers]
+            self._pulses = [_Pulse(self._connect(each.address), each, now) for each in self.channels]
             self._watch = transport.Watch([*self.channels, *(pulse.channel for pulse in self._pulses)])
         except BaseException:
             self._destroy()
@@ -601,6 +604,7 @@ class Client:
                 for message, arrays in _received(channel):
                     link.take(message, arrays, now)
             if pulse.channel in ready:
+                pulse.hearing.heard(now)
                 for message, _ in _received(pulse.channel):
                     link.take_pulse(message, pulse.asked, now)
             channel.follow_lane(None if link.welcome is None else link.welcome.lane)
@@ -619,6 +623,11 @@ class Client:
         for each in (channel, pulse.channel):  # asking also mends a connection that ZeroMQ has given up
             if (text := each.refusal()) is not None and link.failure is None:
                 link.fail(Refused(text))
+        pulse.hearing.look(now)
+        if link.welcome is None:
+            pulse.answers.look(now)
+        else:
+            pulse.answers.heard(now)
 
     def _flush(self) -> None:
         """Send what the links have to say, as far as the connections take it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = [
     "AddressInUse",
+    "Damaged",
     "DistributedError",
     "Evicted",
     "FolderInUse",
@@ -38,6 +39,10 @@ class OptionError(DistributedError, ValueError):
 
 class ProtocolError(DistributedError, ValueError):
     """A message that is not one of ours, or that contradicts itself. It has had no effect."""
+
+
+class Damaged(ProtocolError):
+    """Bytes that were changed on their way, or never were a message. Whoever sent one may say it again."""
 
 
 class Mismatch(DistributedError, ValueError):

@@ -50,6 +50,7 @@ class Follower(Office):
         self._told: tuple[int, ...] = ()
         """The snapshots that the first server has heard of."""
         self._heard = server.now()
+        self._hearing = transport.Hearing(self._uplink, self._heard)
 
     def begin_again(self) -> None:
         super().begin_again()
@@ -111,6 +112,7 @@ class Follower(Office):
         """Do what the first server has said."""
         while self._uplink.has_message():
             frames = self._uplink.receive()
+            self._hearing.heard(self.server.now())
             try:
                 message, _ = protocol.decode(frames)
             except ProtocolError as error:
@@ -161,6 +163,7 @@ class Follower(Office):
         if now - self._reported > _REPORT:
             self._report(now)
             self._repeat_staged(now)
+            self._hearing.look(now)
         limit = self.server.options.timeout + self.server.options.recovery
         if now - self._heard > limit and self.server.failure is None and self.server.state is not None:
             self.server.fail(ServerLost(f"the first server has given no sign of life for {limit:g} s"))

@@ -247,6 +247,8 @@ class Link:
         request = self.requests.get(message.seq)
         if request is None:
             return  # to something that was repeated, and is answered twice
+        if isinstance(message, Weights) and not self.joined:
+            return  # of slices that we do not know, since READY was damaged: both come again
         if isinstance(message, Ready):
             self.slices, self.joined = message.slices, True
         elif isinstance(message, Weights):

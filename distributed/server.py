@@ -29,7 +29,7 @@ import retrograd as rg
 from . import protocol, recovery, transport
 from .allocator import keep_freed_memory
 from .answers import Answers
-from .errors import DistributedError, Mismatch, ProtocolError, Refused, Stranger, Taken, WorkerLost, from_kind
+from .errors import Damaged, DistributedError, Mismatch, ProtocolError, Refused, Stranger, Taken, WorkerLost, from_kind
 from .failpoints import failpoint
 from .follower import Follower
 from .gradients import Gradients, unpack
@@ -227,7 +227,8 @@ class Server:
             log.warning("dropped a message: %s", error)
         if self.counters.rejected == _LOGGED_REJECTIONS:
             log.warning("further dropped messages are counted and not logged")
-        self.outbox.send_error(peer, error, seq)
+        # Who is told that it is a stranger says HELLO, and then again what was damaged.
+        self.outbox.send_error(peer, Stranger(str(error)) if isinstance(error, Damaged) else error, seq)
 
     # ---- one method a message ------------------------------------------------------------------------------
 

@@ -29,10 +29,21 @@ from .errors import AddressInUse, DistributedError
 from .handshake import Authenticator, Handshakes, guard_client, guard_server, user_of
 from .lanes import Lanes, are_available as lanes_are_available, owner_of
 from .messages import Barrier, Landed, LaneOffer, Pull, Push
-from .protocol import MAX_HEADER, Array, Frame, Message, Traffic, encode
+from .protocol import MAX_HEADER, Array, Frame, Message, Traffic, encode, seal
 from .security import ClientKeys, ServerKeys, check_bind
 
-__all__ = ["COPY_THRESHOLD", "DEFAULT_MAX_FRAME", "Channel", "Flight", "Loan", "Watch", "connect", "is_gone", "listen"]
+__all__ = [
+    "COPY_THRESHOLD",
+    "DEFAULT_MAX_FRAME",
+    "Channel",
+    "Flight",
+    "Hearing",
+    "Loan",
+    "Watch",
+    "connect",
+    "is_gone",
+    "listen",
+]
 
 COPY_THRESHOLD = 65_536
 """Bytes from which a frame travels without a copy. Below it a copy is cheaper than the bookkeeping."""
@@ -49,6 +60,8 @@ _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 _NOW, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK) | int(zmq.SNDMORE)
 # What goes by a lane of a worker. Not INIT, whose answer has parts that must come one after the other.
 _BY_LANE = frozenset((Push, Pull, Landed, Barrier))
+_DEAF = 2.0  # seconds after which a connection over which no answer comes is made anew; doubles each time
+_DEAF_MOST = 16.0
 _LINGER_MS = 2000  # long enough for a BYE to leave, short enough for nobody to notice at exit
 
 
@@ -118,8 +131,10 @@ class Channel:
         *,
         authenticator: Authenticator | None = None,
         handshakes: Handshakes | None = None,
+        sealed: bool = True,
     ) -> None:
         self.socket = socket
+        self._sealed = sealed  # else encryption does what a checksum is for
         self.address = address
         self.traffic = Traffic()
         self.authenticator = authenticator
@@ -153,7 +168,7 @@ class Channel:
         return flight
 
     def _send(self, frames: Sequence[Frame], to: bytes | None) -> Flight:
-        parts = [_wire_frame(frame) for frame in frames]
+        parts = [_wire_frame(frame) for frame in (seal(frames) if self._sealed else frames)]
         send = self.socket.send  # frame by frame, which takes a third of the time of `send_multipart`
         if to is not None:
             send(to, _MORE)
@@ -234,10 +249,18 @@ class Channel:
             return None
         text = self._handshakes.refusal()
         if text is None and self._handshakes.given_up():
-            with contextlib.suppress(zmq.ZMQError):
-                self.socket.disconnect(self.address)
-            self.socket.connect(self.address)
+            self.reconnect()
         return text
+
+    def reconnect(self) -> None:
+        """On a client: begin a new connection, over which the server does not know it yet, and leave the old one.
+
+        For one over which nothing comes any more. A length that was damaged on its way has the other side wait for the
+        rest of a frame that never comes, and something between may have forgotten the connection: no end sees that.
+        """
+        with contextlib.suppress(zmq.ZMQError):
+            self.socket.disconnect(self.address)
+        self.socket.connect(self.address)
 
     def close(self) -> None:
         """Close the socket, and on a server with keys end its authenticator."""
@@ -247,6 +270,30 @@ class Channel:
         self.socket.close(_LINGER_MS)
         if self.authenticator is not None:
             self.authenticator.close()
+
+
+class Hearing:
+    """Whether answers come over a client's connection, or it is time for another one; see `Channel.reconnect`.
+
+    Parameters
+    ----------
+    channel : Channel
+    now : float
+        The time in seconds, as for all methods.
+    """
+
+    def __init__(self, channel: Channel, now: float) -> None:
+        self._channel, self._since, self._patience = channel, now, _DEAF
+
+    def heard(self, now: float) -> None:
+        """An answer has come, or none is due."""
+        self._since, self._patience = now, _DEAF
+
+    def look(self, now: float) -> None:
+        """An answer is due: make the connection anew if none has come for long."""
+        if now - self._since > self._patience:
+            self._since, self._patience = now, min(2 * self._patience, _DEAF_MOST)
+            self._channel.reconnect()
 
 
 def _wire_frame(frame: Frame) -> Frame | zmq.Frame:
@@ -279,7 +326,7 @@ def connect(context: zmq.Context[Any], address: str, keys: ClientKeys | None = N
         raise DistributedError(
             f"{address!r} is no address to connect to ({error}): it must look like tcp://127.0.0.1:5555"
         ) from None
-    return Channel(socket, address, handshakes=handshakes)
+    return Channel(socket, address, handshakes=handshakes, sealed=keys is None)
 
 
 def listen(
@@ -319,7 +366,7 @@ def listen(
             authenticator.close()
         raise _bind_error(address, error) from None
     bound = socket.getsockopt(zmq.LAST_ENDPOINT).decode().rstrip("\0")
-    return Channel(socket, bound, authenticator=authenticator)
+    return Channel(socket, bound, authenticator=authenticator, sealed=keys is None)
 
 
 def _set_limits(socket: zmq.Socket[bytes], *, max_frame: int) -> None:

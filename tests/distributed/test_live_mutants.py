@@ -31,7 +31,7 @@ def file_of(name: str) -> ModuleType:
     return module
 
 
-going_back, lanes = map(file_of, ("test_going_back", "test_lanes"))
+damaged, going_back, lanes = map(file_of, ("test_damaged_bytes", "test_going_back", "test_lanes"))
 security, writing_beside = map(file_of, ("test_security", "test_writing_beside"))
 stranger, disk = security.stranger, writing_beside.disk  # fixtures
 
@@ -64,6 +64,21 @@ CASES: tuple[Case, ...] = (
     (m.refusals_are_not_told, security.test_a_client_without_a_key_is_told_to_bring_one, {}),
     (m.refusals_are_not_told, security.test_a_key_that_is_not_on_the_list_is_named, {}),
     (m.a_name_is_believed, security.test_a_name_that_a_peer_gives_itself_is_not_believed, {}),
+    (
+        m.no_checksum_of_messages,
+        damaged.test_a_message_that_is_damaged_is_said_again,
+        {"kind": "push", "change": damaged.turn_a_bit},
+    ),
+    (
+        m.damage_is_an_error,
+        damaged.test_a_message_that_is_damaged_is_said_again,
+        {"kind": "push", "change": damaged.turn_a_bit},
+    ),
+    (
+        m.a_deaf_connection_is_kept,
+        damaged.test_a_connection_that_nothing_comes_out_of_is_made_anew,
+        {"which": 1, "direction": "to_server"},
+    ),
     (m.any_token_opens_a_lane, lanes.test_a_token_is_good_for_one_lane, {}),
     (m.a_chosen_way_is_left, lanes.test_a_worker_whose_address_has_another_port_opens_none, {}),
 )
@@ -75,6 +90,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ps_harness, "DEADLINE", 5.0)
     monkeypatch.setattr(going_back, "DEADLINE", 5.0)
     monkeypatch.setattr(writing_beside, "DEADLINE", 5.0)
+    monkeypatch.setattr(damaged, "DEADLINE", 5.0)
     monkeypatch.setattr(security, "PROMISED", 1.0)
     for module, name in ((follower_module, "_REPORT"), (client_module, "HEARTBEAT")):
         monkeypatch.setattr(module, name, 0.05)

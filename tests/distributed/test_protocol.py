@@ -141,7 +141,7 @@ def init(table: object, slices: object) -> bytes:
     ("frames", "text"),
     [
         ([], "without a frame"),
-        ([b""], "must begin with b'RGP1'"),
+        ([b""], "must begin with b'RGP1' or b'RGP2'"),
         ([b"GET / HTTP/1.1\r\n"], "begins with b'GET '"),
         ([HEADER], "no message of protocol version 3"),
         ([HEADER + b"\xff" * 20], "no message of protocol version 3"),

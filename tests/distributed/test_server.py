@@ -215,17 +215,24 @@ def test_a_push_that_never_becomes_whole_leaves_no_trace() -> None:
 
 
 @pytest.mark.parametrize(
-    "frames",
-    [[b""], [bytes(range(256))], [b"RGP1\xff"], [b"RGP1" + bytes(100), b"x" * 1000], [b"\x80\x04\x95."]],
-    ids=["empty", "noise", "half", "frames", "pickle"],
+    ("frames", "kind"),
+    [
+        ([b""], "stranger"),
+        ([bytes(range(256))], "stranger"),
+        ([b"RGP1\xff"], "protocol"),
+        ([b"RGP1" + bytes(100), b"x" * 1000], "protocol"),
+        ([b"RGP2" + bytes(100), b"x" * 1000], "stranger"),
+        ([b"\x80\x04\x95."], "stranger"),
+    ],
+    ids=["empty", "noise", "half", "frames", "damaged", "pickle"],
 )
-def test_random_bytes_are_counted_and_change_nothing(frames: list[bytes]) -> None:
+def test_random_bytes_are_counted_and_change_nothing(frames: list[bytes], kind: str) -> None:
     with serving(1) as [server], clients(server) as [client], peer_of(server) as stranger:
         client.begin(1.0)
         stranger.send_raw(*frames)
         answer, _ = stranger.receive()
         assert isinstance(answer, protocol.Error)
-        assert (answer.kind, server.counters.rejected) == ("protocol", 1)
+        assert (answer.kind, server.counters.rejected) == (kind, 1)
         w, _ = client.learn(1.0)
         np.testing.assert_array_equal(w, 0.5)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import zmq
 
-from retrograd.distributed import handshake, recovery, transport
+from retrograd.distributed import handshake, recovery, server as server_module, transport
 from retrograd.distributed.follower import Follower
 from retrograd.distributed.keeper import Keeper
 from retrograd.distributed.lanes import Door, Lane, Promise
@@ -60,6 +60,24 @@ def no_copy_is_taken(patch: Patch) -> None:
     """A snapshot is written from the very weights that training goes on to change."""
     begin = Keeper._begin
     patch.setattr(Keeper, "_begin", lambda self, server, *, copied=True: begin(self, server, copied=False))
+
+
+# ---- damaged bytes -----------------------------------------------------------------------------------------
+
+
+def no_checksum_of_messages(patch: Patch) -> None:
+    """What a message's bytes were when it was sent is not known."""
+    patch.setattr(transport, "seal", lambda frames: frames)
+
+
+def damage_is_an_error(patch: Patch) -> None:
+    """Who has sent a message that was damaged is told what is wrong with it, and not to say it again."""
+    patch.setattr(server_module, "Damaged", ())
+
+
+def a_deaf_connection_is_kept(patch: Patch) -> None:
+    """A connection over which nothing comes is waited for."""
+    patch.setattr(transport.Hearing, "look", nothing)
 
 
 # ---- keys --------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import msgspec
 Header: TypeAlias = dict[str, Any]
 
 MAGIC = b"RGP1"
+SEALED = b"RGP2"  # a checksum of four bytes follows
 CHUNK = 65_536
 _GREETING = 64
 _MORE, _LONG = 1, 2  # flags of a frame
@@ -41,10 +42,11 @@ def header_of(frame: bytes) -> Header | None:
     >>> header_of(b"RGP1" + msgspec.msgpack.encode({"type": "push"})), header_of(b"hello")
     ({'type': 'push'}, None)
     """
-    if frame[: len(MAGIC)] != MAGIC:
+    start = {MAGIC: len(MAGIC), SEALED: len(SEALED) + 4}.get(frame[: len(MAGIC)])
+    if start is None:
         return None
     try:
-        header = msgspec.msgpack.decode(frame[len(MAGIC) :])
+        header = msgspec.msgpack.decode(frame[start:])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return header if isinstance(header, dict) else None
