@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from retrograd.autograd.modes import current_mode
+from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode
 from retrograd.dtypes import Category, bool_, cpp_name, dtype, promote_types
 from retrograd.ops.autocasting import lowered, unites
 from retrograd.ops.broadcasting import broadcast_shapes
@@ -573,12 +573,22 @@ def _batched(input: Tensor, other: Tensor, left: int, right: int) -> Tensor:
             f"Expected size for first two dimensions of batch2 tensor to be: [{_count(b_shape[:-2])}, {a_shape[-1]}] "
             f"but got: [{_count(b_shape[:-2])}, {b_shape[-2]}]."
         )
+    if left > 2 and a_shape[:-2] == b_shape[:-2] and _is_plain_pair(a, b):
+        return _bmm(a, b)
     batch = broadcast_shapes(a_shape[:-2], b_shape[:-2])
     count = _count(batch)
     a = reshape(expand(a, (*batch, *a_shape[-2:])), (count, *a_shape[-2:]))
     b = reshape(expand(b, (*batch, *b_shape[-2:])), (count, *b_shape[-2:]))
     shape = (*batch, *(a_shape[-2:-1] if left > 1 else ()), *(b_shape[-1:] if right > 1 else ()))
     return unsafe_view(bmm(a, b), shape)
+
+
+def _is_plain_pair(a: Tensor, b: Tensor) -> bool:
+    """Whether nothing will show how two stacks of matrices of one type were multiplied: there is no node of it."""
+    mode, k = current_mode(), a._kernels
+    if mode is not NO_GRAD and not (mode is GRAD and a._edge is None and b._edge is None):
+        return False
+    return type(a) is type(b) is Tensor and b._kernels is k and not k.level and a._array.dtype is b._array.dtype
 
 
 def rmatmul(self: Tensor, other: Any) -> Any:

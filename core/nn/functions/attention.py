@@ -8,7 +8,7 @@ from typing import Any
 from retrograd.dtypes import Category, get_default_dtype
 from retrograd.nn.functions.linear import dropout
 from retrograd.ops.autocasting import in_lower_type
-from retrograd.ops.factories import full, ones, zeros
+from retrograd.ops.factories import full, zeros
 from retrograd.ops.flags import no_flag
 from retrograd.ops.indexing import where
 from retrograd.ops.softmax import softmax
@@ -80,9 +80,7 @@ def _bias(query: Tensor, key: Tensor, mask: Tensor | None, is_causal: bool) -> T
         raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
     options: dict[str, Any] = {"dtype": query.dtype, "device": query.device}
     if is_causal:
-        allowed = ones((query.shape[-2], key.shape[-2]), device=query.device).tril() != 0
-    elif mask is None or mask.dtype.is_floating_point:
+        return full((query.shape[-2], key.shape[-2]), -math.inf, **options).triu(1)
+    if mask is None or mask.dtype.is_floating_point:
         return mask
-    else:
-        allowed = mask
-    return where(allowed, zeros((), **options), full((), -math.inf, **options))
+    return where(mask, zeros((), **options), full((), -math.inf, **options))
