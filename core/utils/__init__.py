@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import Any
 
 _SUBMODULES = (
-    "_contextlib", "_foreach_utils", "_pytree", "checkpoint", "data", "deterministic", "dlpack", "hooks",
-    "model_zoo", "viz", "weak",
+    "_contextlib", "_foreach_utils", "_pytree", "checkpoint", "data", "deterministic", "dlpack",
+    "flop_counter", "hooks", "model_zoo", "module_tracker", "viz", "weak",
 )  # fmt: skip
 
 __all__ = [*_SUBMODULES, "swap_tensors"]
