@@ -388,6 +388,9 @@ def _large() -> Iterator[Sample]:
     yield Sample("erf", (np.linspace(-5, 5, 5000, dtype="float32"),), "many")
     yield Sample("erf", (x * np.float32(1e-3),), "many-small")
     yield Sample("erf", (x.T,), "many-transposed")
+    for name in ("log1p", "expm1", "sigmoid"):
+        yield Sample(name, (x,), "many")
+        yield Sample(name, ((x * np.float32(30)).T,), "many-transposed")
     yield Sample("logaddexp", (x, y), "many")
     yield Sample("logaddexp", (x * 100, np.zeros((), "float32")), "many-number")
     yield Sample("softplus", (x * 30, 1.0, 20.0), "many")

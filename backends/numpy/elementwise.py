@@ -1,8 +1,8 @@
 """Elementwise kernels on NumPy that are quicker than NumPy's or SciPy's own function.
 
-NumPy runs `exp`, `log1p`, `tanh` and arithmetic with the processor's vector instructions, but `where`, `logaddexp` and
-`maximum` with a number, or SciPy's `erf`, element by element. Those are composed here of the quick ones, for arrays
-that are large enough to gain by it.
+NumPy runs `exp`, `log`, `tanh` and arithmetic with the processor's vector instructions, but `where`, `logaddexp` and
+`maximum` with a number, on most processors `log1p` and `expm1`, or SciPy's `erf`, element by element. Those are composed
+here of the quick ones, for arrays that are large enough to gain by it.
 """
 
 from __future__ import annotations
@@ -67,9 +67,12 @@ def in_float32(function: Any) -> Any:
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)): where that overflows, the result is zero as it should be; `tanh` would lose the left tail."""
     one = np.asarray(1, x.dtype)
-    y = np.exp(-x)
+    y = np.negative(x)
+    if type(y) is not np.ndarray:  # but one number
+        return np.divide(one, np.exp(y) + one)
+    np.exp(y, y)
     y += one
-    return np.divide(one, y)
+    return np.divide(one, y, y)
 
 
 def clip(x: Array, low: Any, high: Any) -> Any:
@@ -88,7 +91,7 @@ def logaddexp(a: Array, b: Array) -> Any:
     top = np.maximum(a, b)
     out = np.subtract(a, b)
     np.abs(out, out)
-    np.log1p(np.exp(np.negative(out, out), out), out)
+    out = log1p(np.exp(np.negative(out, out), out))
     out += top
     return where(np.isinf(top), top, out)  # equal infinities have no difference
 
@@ -97,9 +100,63 @@ def softplus(x: Array, beta: float, threshold: float) -> Any:
     """log(1 + exp(beta * x)) / beta; `x` itself where beta * x is above the threshold."""
     scaled = x * beta
     above = scaled > threshold
-    out = np.log1p(np.exp(scaled, scaled), scaled) if isinstance(scaled, np.ndarray) else np.log1p(np.exp(scaled))
-    out = np.divide(out, np.asarray(beta, x.dtype))
+    out = log1p(np.exp(scaled, scaled) if isinstance(scaled, np.ndarray) else np.exp(scaled))
+    out = out if beta == 1 else np.divide(out, np.asarray(beta, x.dtype))
     return where(above, x, out)
+
+
+_BLOCK = 1 << 15  # elements that stay in the processor's cache from one pass to the next
+
+
+def _in_blocks(step: Any, exact: Any) -> Any:
+    """A kernel for many float32 numbers, of which `step(x, out)` computes a block; `exact` is for all others."""
+
+    def kernel(x: Array) -> Any:
+        if x.dtype != np.float32 or x.size < _MANY:
+            return exact(x)
+        out = np.empty(x.shape, x.dtype)
+        source, target = x.reshape(-1), out.reshape(-1)
+        for start in range(0, x.size, _BLOCK):
+            part = slice(start, start + _BLOCK)
+            step(source[part], target[part])
+        return out
+
+    return kernel
+
+
+_ONE, _HALF, _SIGN = np.float32(1), np.float32(0.5), np.uint32(1 << 31)
+
+
+def _log1p_of_block(x: Array, out: Array) -> None:
+    """The logarithm of what 1 + x is rounded to, and what rounding took away, as a part of that: off by 4 units."""
+    rounded = x + _ONE
+    rest = np.subtract(x, rounded - _ONE)
+    rest /= rounded
+    np.log(rounded, out)
+    infinite = np.isinf(out)
+    if infinite.any():
+        np.copyto(rest, 0, where=infinite)
+    out += rest
+    bits = out.view(np.uint32)
+    np.bitwise_or(bits, np.bitwise_and(x.view(np.uint32), _SIGN), bits)  # that of a zero, too
+
+
+def _expm1_of_block(x: Array, out: Array) -> None:
+    """By ``2 t / (1 - t)`` with ``t = tanh(x / 2)``; where that is large, as it reads: off by 5 units."""
+    t = np.tanh(x * _HALF)
+    np.subtract(_ONE, t, out)
+    t += t
+    np.divide(t, out, out)
+    large = x > _ONE
+    if large.any():
+        out[...] = where(large, np.exp(x) - _ONE, out)
+
+
+log1p = _in_blocks(_log1p_of_block, np.log1p)
+"""``log(1 + x)``: of many float32 numbers within 4 units in the last place, else NumPy's."""
+
+expm1 = _in_blocks(_expm1_of_block, np.expm1)
+"""``exp(x) - 1``: of many float32 numbers within 5 units in the last place, else NumPy's."""
 
 
 # erf(x) / x as a quotient of polynomials in x * x, for |x| up to 4, from where on the error function is one. The
@@ -111,19 +168,6 @@ _ERF_ABOVE = (
 _ERF_BELOW = (
     1.0, 0.5048571108460479, 0.11534981645575174, 0.015207194042784858, 0.001185558550782794, 3.7419694287143804e-05
 )  # fmt: skip
-_BLOCK = 1 << 15  # elements that stay in the processor's cache from one pass to the next
-
-
-def erf(x: Array) -> Any:
-    """The error function: of many float32 numbers by a rational approximation, else SciPy's."""
-    if x.dtype != np.float32 or x.size < _MANY:
-        return _exact_erf(x)
-    out = np.empty(x.shape, x.dtype)
-    source, target = x.reshape(-1), out.reshape(-1)
-    for start in range(0, x.size, _BLOCK):
-        part = slice(start, start + _BLOCK)
-        _erf_of_block(source[part], target[part])
-    return out
 
 
 def _erf_of_block(x: Array, out: Array) -> None:
@@ -144,11 +188,14 @@ def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
     return out
 
 
-_exact_erf = in_float32(scipy.special.erf)
+erf = _in_blocks(_erf_of_block, in_float32(scipy.special.erf))
+"""The error function: of many float32 numbers by a rational approximation, else SciPy's."""
 
 KERNELS = {
     "clip": clip,
     "erf": erf,
+    "expm1": expm1,
+    "log1p": log1p,
     "logaddexp": logaddexp,
     "sigmoid": sigmoid,
     "softplus": softplus,

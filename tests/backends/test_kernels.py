@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from kernel_samples import all_samples, assert_same, numbers, to_host
 
@@ -90,3 +91,16 @@ def test_host_arrays_go_in_and_come_out(table: Any) -> None:
         before = host.copy()
         host[:] = 1
         assert_same(to_host(table, array), before, exact=True)  # a copy, not a view of `host`
+
+
+@pytest.mark.parametrize(("name", "units"), [("log1p", 4), ("expm1", 5)])
+def test_what_is_computed_in_quick_passes_is_off_by_few_units_in_the_last_place(name: str, units: int) -> None:
+    random = np.random.default_rng(0)
+    sizes = np.exp(random.uniform(-60, 4, 20_000))
+    x = np.concatenate([sizes, -sizes, random.uniform(-1, 3, 20_000), [0.0, -0.0]]).astype(np.float32)
+    x = x[x > -1]
+    found = getattr(kernels_of("numpy"), name)(x)
+    exact = getattr(np, name)(x.astype(np.float64))
+    off = np.abs(found - exact) / np.spacing(np.abs(exact.astype(np.float32)))
+    assert off.max() <= units
+    assert np.array_equal(np.signbit(found), np.signbit(exact))
