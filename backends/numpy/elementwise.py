@@ -1,8 +1,8 @@
 """Elementwise kernels on NumPy that are quicker than NumPy's or SciPy's own function.
 
 NumPy runs `exp`, `log`, `tanh` and arithmetic with the processor's vector instructions, but `where`, `logaddexp` and
-`maximum` with a number, on most processors `log1p` and `expm1`, or SciPy's `erf`, element by element. Those are composed
-here of the quick ones, for arrays that are large enough to gain by it.
+`maximum` with a number, on most processors `log1p` and `expm1`, or SciPy's `erf`, element by element. Those are
+composed here of the quick ones, for arrays that are large enough to gain by it.
 """
 
 from __future__ import annotations
