@@ -99,7 +99,9 @@ def test_what_is_computed_in_quick_passes_is_off_by_few_units_in_the_last_place(
     sizes = np.exp(random.uniform(-60, 4, 20_000))
     x = np.concatenate([sizes, -sizes, random.uniform(-1, 3, 20_000), [0.0, -0.0]]).astype(np.float32)
     x = x[x > -1]
-    found = getattr(kernels_of("numpy"), name)(x)
+    table = kernels_of("numpy")
+    with table.quiet():
+        found = getattr(table, name)(x)
     exact = getattr(np, name)(x.astype(np.float64))
     off = np.abs(found - exact) / np.spacing(np.maximum(np.abs(exact), 1e-30).astype(np.float32))
     assert off.max() <= units
