@@ -120,6 +120,8 @@ class Kernels:
     compile
         None, or a function that compiles a formula over arrays (`jax.jit`): the core then calls
         whole derivative formulas through it.
+    wait
+        None, or of a library that computes ahead a function that returns when the device has done all it was asked for.
     quiet
         A context in which floating-point conditions make no warnings.
     level, base
@@ -156,6 +158,7 @@ class Kernels:
     sliding: Callable[[Any, int, int, int], Any] | None = None
     reinterpret: Callable[[Any, Any], Any] | None = None
     compile: Callable[..., Any] | None = None
+    wait: Callable[[], None] | None = None
 
     def __init__(self, backend: str, device: str, **members: Any) -> None:
         self.backend = backend

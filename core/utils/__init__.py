@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 _SUBMODULES = (
-    "_contextlib", "_foreach_utils", "_pytree", "checkpoint", "data", "deterministic", "dlpack",
+    "_contextlib", "_foreach_utils", "_pytree", "benchmark", "checkpoint", "data", "deterministic", "dlpack",
     "flop_counter", "hooks", "model_zoo", "module_tracker", "viz", "weak",
 )  # fmt: skip
 

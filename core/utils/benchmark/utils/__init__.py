@@ -1,0 +1,1 @@
+"""The modules of `retrograd.utils.benchmark`, where PyTorch has them."""
