@@ -63,7 +63,7 @@ class Follower(Office):
     def staged(self, contribution: Contribution) -> None:
         """The whole of a push has arrived here."""
         self._staged_at[contribution.source] = self.server.now()
-        self._send(Staged(contribution.source, self.is_admissible(contribution)))
+        self._send(self.staged_by(contribution))
 
     def wants_to_join(self, member: Member) -> None:
         """A worker has asked for the weights; the first server, which it has asked too, may have let it in before."""
@@ -131,8 +131,7 @@ class Follower(Office):
         elif isinstance(message, Weigh):
             # A server that has just come back may have to wait for the workers to send again; it is asked again.
             if self.server.staging.has(message.sources):
-                squares = self.squares(message.sources, message.scale)
-                self._send(Weighed(message.number, self.server.options.shard, squares))
+                self._send(self.weigh(message.number, message.sources, message.scale))
         elif isinstance(message, messages.Pulse):
             if message.boot != self._boot:
                 self._boot = message.boot

@@ -6,7 +6,9 @@ one. Rows that are absent are zero, so that both mean the same to the optimizer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -20,7 +22,9 @@ __all__ = [
     "Gradients",
     "Rows",
     "dense",
+    "fullness",
     "is_finite",
+    "overflows",
     "scaled",
     "square_norm",
     "sum_in_order",
@@ -140,16 +144,49 @@ def is_finite(gradient: Gradient) -> bool:
     >>> is_finite(np.float32([1, 3e38])), is_finite(np.float32([1, np.nan]))
     (True, False)
     """
+    return fullness(gradient) <= 1
+
+
+def fullness(gradient: Gradient) -> float:
+    """A bound of the largest magnitude of an element, as a share of what the dtype holds.
+
+    With a NaN or an infinity it is infinite; of integers it is 0. As long as the sum of several is at most 1, adding up
+    cannot overflow.
+
+    >>> fullness(np.float16([1, -65504])), fullness(np.float16([1, np.nan]))
+    (1.0, inf)
+    """
     values = _values(gradient)
-    if values.dtype.kind in "biu":
-        return True
+    if values.dtype.kind in "biu" or not values.size:
+        return 0.0
+    if values.dtype.kind == "c":
+        values = np.ascontiguousarray(values).view(values.real.dtype)
+    flat, largest = values.reshape(-1), _largest(values.dtype)
+    if values.dtype.kind != "f":
+        flat = flat.astype(np.float32)  # of bfloat16 NumPy's maximum may leave out a NaN
     if values.size > _FEW and values.dtype in (np.float32, np.float64):
-        flat = values.reshape(-1)
         # The product runs at the speed of memory. Only where it overflows does each element have to be seen.
         with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(np.dot(flat, flat)):
-                return True
-    return bool(np.isfinite(values).all())
+            if np.isfinite(square := np.dot(flat, flat)):
+                return math.sqrt(square) / largest
+    share = max(float(np.maximum.reduce(flat)), -float(np.minimum.reduce(flat))) / largest
+    return share if share <= 1 else math.inf
+
+
+@cache
+def _largest(dtype: np.dtype[Any]) -> float:
+    """The largest number of a floating-point type."""
+    if dtype.kind == "f":
+        return float(np.finfo(dtype).max)
+    import ml_dtypes
+
+    return float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
+
+
+def overflows(addends: Sequence[Gradients], scale: float) -> bool:
+    """Whether the sum of gradients that are finite, times `scale`, is not."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return not all(is_finite(scaled(each, scale)) for each in sum_in_order(addends).values())
 
 
 def square_norm(gradients: Iterable[Gradient]) -> float:

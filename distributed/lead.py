@@ -87,6 +87,7 @@ class _Gathering:
 
     shards: set[int] = field(default_factory=set)
     finite: bool = True
+    large: bool = False
 
 
 class Lead(Office):
@@ -120,8 +121,10 @@ class Lead(Office):
         """Workers that have left, and of which not all is made that they have pushed."""
         self._pending: deque[Order] = deque()
         """Orders that are decided and not given: the first waits to be weighed."""
-        self._squares: dict[int, float] = {}
+        self._weighed: dict[int, Weighed] = {}
         """What each server has answered for the first of them."""
+        self._large: set[Source] = set()
+        """Pushes the sum of which may be infinite."""
         self._asked = 0.0
         self._log: deque[Order] = deque()
         """Orders that some follower may not have carried out."""
@@ -130,7 +133,7 @@ class Lead(Office):
 
     def staged(self, contribution: Contribution) -> None:
         """The whole of a push has arrived here."""
-        self._gather(Staged(contribution.source, self.is_admissible(contribution)), 0)
+        self._gather(self.staged_by(contribution), 0)
 
     def hear(self, message: Staged | Weighed | Error, peer: bytes) -> None:
         """A follower has got the whole of a push, answers what it was asked, or cannot go on."""
@@ -143,7 +146,7 @@ class Lead(Office):
             self.server.fail(from_kind(message.kind, message.text))
         elif isinstance(message, Weighed):
             if self._pending and message.number == self._pending[0].number:
-                self._squares[shard.index] = message.squares
+                self._weighed[shard.index] = message
                 self._proceed()
         elif self.server.state is None or not self.server.state.has_settled(message.source):
             self._gather(message, shard.index)
@@ -155,8 +158,11 @@ class Lead(Office):
         gathering = self._gatherings.setdefault(message.source, _Gathering())
         gathering.shards.add(shard)
         gathering.finite &= message.finite
+        gathering.large |= message.large
         if len(gathering.shards) == self.server.options.shards:
             del self._gatherings[message.source]
+            if gathering.large and gathering.finite:
+                self._large.add(message.source)
             self._offer(self.server.staging.get(message.source), gathering.finite)
 
     def _offer(self, contribution: Contribution, finite: bool) -> None:
@@ -260,13 +266,13 @@ class Lead(Office):
     def _proceed(self) -> None:
         while self._pending:
             order = self._pending[0]
-            if self.server.options.clip and order.sources and not order.skip:
-                clip = self._weigh(order)
-                if clip is None:
+            if self._must_be_weighed(order):
+                weighed = self._weigh(order)
+                if weighed is None:
                     return
-                order = structs.replace(order, clip=clip)
+                order = weighed
             self._pending.popleft()
-            self._squares.clear()
+            self._weighed.clear()
             if not self.server.keep(order):  # before others act on it: they must not be ahead of what is kept here
                 return
             if self._shards:
@@ -274,22 +280,46 @@ class Lead(Office):
                 self._send_orders()
             self.server.carry_out(order)
             self._taken.difference_update(order.sources, order.dropped, order.refused)
+            self._large.difference_update(order.sources, order.dropped, order.refused)
 
-    def _weigh(self, order: Order) -> float | None:
-        """What brings the step's gradients within the norm that they may have, once all servers have told theirs."""
-        if 0 not in self._squares:
-            self._squares[0] = self.squares(order.sources, order.scale)
+    def _must_be_weighed(self, order: Order) -> bool:
+        clips = self.server.options.clip and order.sources
+        return not order.skip and bool(clips or not self._large.isdisjoint(order.sources))
+
+    def _weigh(self, order: Order) -> Order | None:
+        """The order, once all servers have told of their part of its sum, as it may be by what they told."""
+        if 0 not in self._weighed:
+            self._weighed[0] = self.weigh(order.number, order.sources, order.scale)
             self._ask(order)
-        if len(self._squares) < self.server.options.shards:
+        if len(self._weighed) < self.server.options.shards:
             return None
+        if any(each.overflow for each in self._weighed.values()):
+            return self._without_sum(order)
+        if not self.server.options.clip:
+            return order
         # Added up in the order of servers, so that it is the same number every time.
-        norm = sqrt(sum(self._squares[index] for index in sorted(self._squares)))
-        return min(1.0, self.server.options.clip / (norm + 1e-6))
+        norm = sqrt(sum(self._weighed[index].squares for index in sorted(self._weighed)))
+        return structs.replace(order, clip=min(1.0, self.server.options.clip / (norm + 1e-6)))
+
+    def _without_sum(self, order: Order) -> Order:
+        """An order in place of one for an update by what is not finite."""
+        self.strategy.updates -= 1
+        ranks = ", ".join(str(source.rank) for source in order.sources)
+        text = (
+            f"the gradients of workers {ranks} for step {order.frontier} are finite, and their sum is not. Divide each "
+            "worker's loss by the size of the global batch, or clip gradients before step()"
+        )
+        log.warning("step %d is left out: %s", order.frontier, text)
+        if self.server.options.nonfinite == "skip":
+            return structs.replace(order, skip=True)
+        self.strategy.refuse([source.rank for source in order.sources])
+        refused = (*order.sources, *order.refused)
+        return structs.replace(order, sources=(), refused=refused, kind="nonfinite", text=text)
 
     def _ask(self, order: Order) -> None:
         self._asked = self.server.now()
         for shard in self._shards.values():
-            if shard.peer and shard.index not in self._squares:
+            if shard.peer and shard.index not in self._weighed:
                 self.server.outbox.send(shard.peer, Weigh(order.number, order.sources, order.scale))
 
     # ---- what it tells -------------------------------------------------------------------------------------
@@ -413,7 +443,7 @@ class Lead(Office):
 
     def tick(self, now: float) -> None:
         """See whether a follower has fallen silent, or not heard a question."""
-        if self._squares and now - self._asked > _OVERDUE:
+        if self._weighed and now - self._asked > _OVERDUE:
             self._ask(self._pending[0])
         limit = self.server.options.timeout + self.server.options.recovery
         for shard in self._shards.values():

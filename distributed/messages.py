@@ -73,9 +73,9 @@ __all__ = [
     "WorkerStatus",
 ]
 
-VERSION = 3
+VERSION = 4
 """Version of the protocol. Goes up with every change of a message."""
-OLDEST_VERSION = 3
+OLDEST_VERSION = 4
 """The oldest version that this one still speaks. HELLO names the range, and the server chooses the newest
 version that both sides have."""
 
@@ -597,6 +597,8 @@ class Staged(Message, frozen=True):
 
     source: Source
     finite: bool
+    large: bool = False
+    """Whether the sum of several such may be infinite."""
 
 
 class Order(Message, frozen=True):
@@ -629,7 +631,7 @@ class Order(Message, frozen=True):
 
 
 class Weigh(Message, frozen=True):
-    """Asks a server for the norm of its part of a step's gradients, before order `number` that they go into."""
+    """Asks a server about its part of the sum of a step's gradients, before order `number` that they go into."""
 
     number: Natural
     sources: tuple[Source, ...]
@@ -637,11 +639,12 @@ class Weigh(Message, frozen=True):
 
 
 class Weighed(Message, frozen=True):
-    """Answers WEIGH: the sum of the squares of all elements."""
+    """Answers WEIGH: the sum of the squares of all elements, where norms are bounded, and whether one is infinite."""
 
     number: Natural
     shard: ShardIndex
     squares: float
+    overflow: bool = False
 
 
 AnyMessage: TypeAlias = (

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import transport
-from .gradients import square_norm, sum_in_order
-from .messages import Source
+from .gradients import overflows, square_norm, sum_in_order
+from .messages import Source, Staged, Weighed
 from .staging import Contribution
 from .strategies import strategy_for
 
@@ -71,6 +71,21 @@ class Office:
     def is_admissible(self, contribution: Contribution) -> bool:
         """Whether a push may be in a step, as far as its numbers are concerned."""
         return self.server.options.nonfinite == "allow" or contribution.is_finite()
+
+    def staged_by(self, contribution: Contribution) -> Staged:
+        """What is told of a push that is whole here."""
+        return Staged(contribution.source, self.is_admissible(contribution), self.may_overflow(contribution))
+
+    def may_overflow(self, contribution: Contribution) -> bool:
+        """Whether a push is so large that the sum that it goes into must be looked at before it is made."""
+        return self.server.options.nonfinite != "allow" and contribution.fullness * self.server.options.world_size > 1
+
+    def weigh(self, number: int, sources: Sequence[Source], scale: float) -> Weighed:
+        """What the sum of a step's gradients is, as far as they are this server's."""
+        addends = [self.server.staging.get(source).gradients for source in sources]
+        overflow = any(map(self.may_overflow, map(self.server.staging.get, sources))) and overflows(addends, scale)
+        squares = self.squares(sources, scale) if self.server.options.clip and not overflow else 0.0
+        return Weighed(number, self.server.options.shard, squares, overflow)
 
     def squares(self, sources: Sequence[Source], scale: float) -> float:
         """The sum of the squares of a step's gradients, as far as they are this server's."""

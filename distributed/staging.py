@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from .errors import ProtocolError
-from .gradients import Gradient, Gradients, Rows, is_finite
+from .gradients import Gradient, Gradients, Rows, fullness
 from .messages import Groups, Push, Source
 
 __all__ = ["Contribution", "Staging"]
@@ -24,17 +24,22 @@ class Contribution:
     version: int = 0
     groups: Groups = ()
     gradients: dict[int, Gradient] = field(default_factory=dict)
-    finite: bool | None = None
-    """Whether all numbers are finite, if somebody has looked."""
+    known_fullness: float | None = None
+    """See `fullness`; as far as somebody has looked."""
 
     @property
     def nbytes(self) -> int:
         return sum(map(_nbytes, self.gradients.values()))
 
+    @property
+    def fullness(self) -> float:
+        """The largest of its gradients'."""
+        if self.known_fullness is None:
+            self.known_fullness = max(map(fullness, self.gradients.values()), default=0.0)
+        return self.known_fullness
+
     def is_finite(self) -> bool:
-        if self.finite is None:
-            self.finite = all(map(is_finite, self.gradients.values()))
-        return self.finite
+        return self.fullness <= 1
 
 
 @dataclass(slots=True)
@@ -42,7 +47,7 @@ class _Assembly:
     """A push of which some parts have come. A slice counts as the latest part that holds it says."""
 
     gradients: dict[int, tuple[int, Gradient]] = field(default_factory=dict)
-    finite: dict[int, bool] = field(default_factory=dict)
+    fullness: dict[int, float] = field(default_factory=dict)
     seen: set[int] = field(default_factory=set)
     last: Push | None = None
 
@@ -52,7 +57,7 @@ class _Assembly:
             if index not in self.gradients or self.gradients[index][0] <= push.part:
                 self.gradients[index] = push.part, gradient
                 if looks:
-                    self.finite[index] = is_finite(gradient)
+                    self.fullness[index] = fullness(gradient)
         if push.parts:
             self.last = push
 
@@ -68,8 +73,8 @@ class _Assembly:
                 f"push {source.seq} of worker {source.rank} lacks slices {missing[:5]} that it announces"
             )
         gradients = {index: self.gradients[index][1] for index in self.last.present}
-        finite = all(self.finite[index] for index in gradients) if self.finite else None
-        return Contribution(source, self.last.step, self.last.version, self.last.groups, gradients, finite)
+        fullest = max(map(self.fullness.__getitem__, gradients)) if self.fullness and gradients else None
+        return Contribution(source, self.last.step, self.last.version, self.last.groups, gradients, fullest)
 
 
 class Staging:
@@ -78,7 +83,7 @@ class Staging:
     Parameters
     ----------
     looks : bool
-        Whether to see, part by part and while others are on their way, whether all numbers are finite.
+        Whether to see, part by part and while others are on their way, how large the numbers are.
 
     Examples
     --------

@@ -12,6 +12,7 @@ and says which updates follow. It stands on the first server alone; the others c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -124,6 +125,12 @@ class Strategy(ABC):
         if rank in self.clocks:
             self._paused[rank] = self.clocks.pop(rank)
         return self._advance()
+
+    def refuse(self, ranks: Iterable[int]) -> None:
+        """Undo that workers count as having pushed for their last steps: an update of them came to nothing."""
+        for rank in self.clocks.keys() & set(ranks):
+            self.clocks[rank] -= 1
+            self.made[rank] = max(0, self.made.get(rank, 0) - 1)
 
     def is_waiting(self, rank: int) -> bool:
         """Whether something that a worker has pushed is in no decision yet."""

@@ -17,7 +17,9 @@ from retrograd.distributed.gradients import (
     Gradient,
     Rows,
     dense,
+    fullness,
     is_finite,
+    overflows,
     scaled,
     square_norm,
     sum_in_order,
@@ -142,6 +144,26 @@ def test_large_numbers_are_finite(dtype: np.dtype) -> None:
     array = np.full((3, 3), largest, dtype)
     array[1, 1] = math.nan
     assert not is_finite(array)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_what_may_overflow_is_known_by_its_largest_magnitude(dtype: np.dtype) -> None:
+    largest = float(ml_dtypes.finfo(dtype).max)
+    for size in (1, 1 << 16):
+        array = np.zeros(size, dtype)
+        assert fullness(array) == 0
+        array[-1] = -largest / 2
+        assert fullness(array) == pytest.approx(0.5, rel=1e-2)
+        assert not overflows([{0: array}, {0: array}], 0.99)
+        assert overflows([{0: array}, {0: array}, {0: array}], 1.0)
+        assert not overflows([{0: array}, {0: -array}, {0: array}], 1.0)
+        assert overflows([{0: array}], 3.0)
+
+
+def test_numbers_far_from_overflow_are_known_to_be_so() -> None:
+    assert 1e-38 < fullness(np.ones(1 << 16, np.float32)) < 1e-30
+    assert fullness(np.array([1j * np.inf, 0], np.complex64)) == np.inf
+    assert fullness(np.array([3, -4], np.int8)) == 0
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int64"])

@@ -45,6 +45,7 @@ MUTANTS: dict[Body, tuple[m.Mutant, ...]] = {
     troubles.nan_is_rejected: (m.no_finite_check,),
     troubles.nan_is_skipped: (m.no_finite_check,),
     troubles.nan_is_allowed: (m.finite_check_always,),
+    troubles.sum_overflows: (m.sums_are_not_looked_at,),
     troubles.churn: (m.sum_of_those_who_are_left, m.the_dead_are_waited_for),
     troubles.uneven: (m.the_dead_are_waited_for, m.sum_of_those_who_are_left),
     troubles.one_worker: (m.nothing_is_applied,),

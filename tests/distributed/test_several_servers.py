@@ -22,6 +22,7 @@ from ps_harness import (
     place_in,
     serving,
     start,
+    together,
     wait_until,
     weights,
 )
@@ -249,6 +250,48 @@ def test_a_step_with_a_gradient_that_is_not_finite_is_left_out(shards: int) -> N
         assert (good.step, bad.step) == (2, 2)
         wait_until(lambda: [each.counters.skipped for each in servers] == [1] * shards, "all to have skipped it")
         assert [each.nonfinite for each in servers[0].status().workers] == [0, 1]
+
+
+def large_gradients(client: Learner) -> list[Array]:
+    """Finite gradients, two of which have a sum that is not, for one element of one tensor."""
+    gradients = [np.ones_like(each) for each in client.arrays]
+    gradients[1][...] = 2e38
+    return gradients
+
+
+@pytest.mark.parametrize("clip", [0.0, 1e30])
+@pytest.mark.parametrize("shards", [1, 2])
+def test_gradients_whose_sum_is_not_finite_are_refused(shards: int, clip: float) -> None:
+    with serving(2, shards, clip=clip) as servers, clients(*servers) as members:
+        start(*members)
+        for failure in together(*(lambda c=c: c.learn(large_gradients(c)) for c in members)):
+            with pytest.raises(NonFiniteGradient, match="workers 0, 1 for step 1 are finite, and their sum is not"):
+                raise failure
+        assert [each.state.position.version for each in servers] == [0] * shards
+        for _ in range(2):  # the first comes too late for the step, of which there is no update
+            found = all_of(*(each.learn for each in members))
+        for w, b in found:
+            np.testing.assert_array_equal(w, 0.0)
+            assert b.item() == 0.0
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_a_step_whose_sum_is_not_finite_is_left_out(shards: int) -> None:
+    with serving(2, shards, nonfinite="skip") as servers, clients(*servers) as members:
+        start(*members)
+        for w, _ in all_of(*(lambda c=c: c.learn(large_gradients(c)) for c in members)):
+            np.testing.assert_array_equal(w, 1.0)
+        for w, _ in all_of(*(each.learn for each in members)):
+            np.testing.assert_array_equal(w, 0.0)
+        assert [each.step for each in members] == [2, 2]
+        wait_until(lambda: [each.counters.skipped for each in servers] == [1] * shards, "all to have skipped it")
+
+
+def test_a_large_gradient_whose_sum_is_finite_counts() -> None:
+    with serving(2) as [server], clients(server) as [large, small]:
+        start(large, small)
+        for _, b in all_of(lambda: large.learn(large_gradients(large)), small.learn):
+            assert b.item() == np.float32(1 - 0.5 * 2e38)
 
 
 @pytest.mark.parametrize("shards", [1, 2])

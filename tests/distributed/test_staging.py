@@ -165,11 +165,12 @@ def test_what_is_not_finite_is_seen_as_it_comes_and_forgotten_when_it_is_replace
     staging.add(SOURCE, part(0), {0: filled(np.nan), 1: filled(1)})
     whole = staging.add(SOURCE, part(1, 2, (0, 1)), {0: filled(2)})
     assert whole is not None
-    assert whole.finite is True
+    assert whole.known_fullness is not None
+    assert whole.is_finite()
     other = Source(2, 1, 1)
     whole = staging.add(other, part(0, 1, (0, 1)), {0: filled(np.inf), 1: filled(1)})
     assert whole is not None
-    assert whole.finite is False
+    assert whole.known_fullness == np.inf
 
 
 def test_a_contribution_knows_whether_it_is_finite() -> None:

@@ -333,6 +333,33 @@ def nan_is_allowed(folder: Path) -> None:
         assert np.isnan(world.server.state.weights()[0][1])
 
 
+def too_large_together(worker: Worker, step: int) -> list[np.ndarray]:
+    gradients = random_gradient(worker, step)
+    if step == 3:
+        gradients[0][1] = 3e38
+    return gradients
+
+
+def sum_overflows(folder: Path) -> None:
+    """19: finite gradients whose sum is infinite: its step is left out, or all who made it are told."""
+    with World(folder / "skip", 2, gradient=too_large_together, nonfinite="skip") as world:
+        world.train(6, within=10)
+        world.check()
+        assert (world.server.counters.skipped, world.server.state.position.version) == (1, 5)
+        assert all(np.isfinite(each).all() for each in world.server.state.weights())
+    with World(folder / "reject", 2, gradient=too_large_together, staleness=0) as world:
+        world.train(2)
+        world.push(0, 1)
+        world.wait(lambda: len(world.errors()) == 2, "both workers to be told", within=5)
+        assert all(isinstance(each, NonFiniteGradient) for each in world.errors().values())
+        assert all(np.isfinite(each).all() for each in world.server.state.weights())
+        for each in world.workers.values():
+            each.error = None
+        world.gradient = random_gradient
+        world.train(6, within=10)
+        world.check()
+
+
 TARGET = 3.0
 SMALL = ({"lr": 0.05, "momentum": 0.0},)
 
@@ -428,6 +455,7 @@ FAULTS: tuple[Body, ...] = (
     nan_is_rejected,
     nan_is_skipped,
     nan_is_allowed,
+    sum_overflows,
     churn,
     uneven,
     one_worker,
