@@ -29,6 +29,7 @@ NUMPY_ALLOWED = {
     "retrograd.shared_memory",
     "retrograd.utils.data._utils.collate",
     "retrograd.utils.data._utils.worker",
+    "retrograd.utils.tensorboard.writer",
 }
 
 # Libraries that core/ never imports, at any level of any module.

@@ -7,7 +7,7 @@ from typing import Any
 
 _SUBMODULES = (
     "_contextlib", "_foreach_utils", "_pytree", "benchmark", "checkpoint", "data", "deterministic", "dlpack",
-    "flop_counter", "hooks", "model_zoo", "module_tracker", "viz", "weak",
+    "flop_counter", "hooks", "model_zoo", "module_tracker", "tensorboard", "viz", "weak",
 )  # fmt: skip
 
 __all__ = [*_SUBMODULES, "swap_tensors"]
