@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import structs
 
@@ -32,6 +32,8 @@ class Answers:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._said: tuple[State, int, int, _News] | None = None
+        """Of weights that are few: whose and which version they are, who had which, and what that was told."""
 
     def send(self, member: Member, request: Request) -> None:
         """Answer a request that nothing stands against any more."""
@@ -61,11 +63,12 @@ class Answers:
         server = self._server
         assert isinstance(request, messages.Init | messages.Push | messages.Pull)
         readable = server.office.readable(step, server.frontier)
-        weights = state.weights(readable)
         known = request.version if isinstance(request, messages.Push) and readable is None else 0
         answer = Weights((), request.seq, step, state.position.version)
-        shared = request.shared and server.is_neighbour(member) and state.nbytes >= WORTH_SHARING
-        if shared and state.is_shared(weights):
+        if readable is None and state.nbytes < WORTH_SHARING:
+            return server.outbox.send_weights(member.way, answer, *self._few(state, known))
+        weights = state.weights(readable)
+        if request.shared and server.is_neighbour(member) and state.is_shared(weights):
             assert state.segment is not None
             answer = structs.replace(answer, segment=state.segment.handle)
             slots, arrays = _news(state, state.slots(in_segment=True), weights, known)
@@ -73,8 +76,18 @@ class Answers:
             return [sent, Loan(state.segment)]
         return server.outbox.send_weights(member.way, answer, *_news(state, state.slots(), weights, known))
 
+    def _few(self, state: State, known: int) -> _News:
+        """What there is to say of few weights: the same, as a rule, to all workers."""
+        said, version = self._said, state.position.version
+        if said is None or said[0] is not state or said[1:3] != (version, known):
+            self._said = said = state, version, known, _news(state, state.slots(), state.weights(), known)
+        return said[3]
 
-def _news(state: State, slots: Sequence[Slot], weights: Sequence[Array], known: int) -> tuple[list[Slot], list[Array]]:
+
+_News: TypeAlias = tuple[list[Slot], list[Array]]
+
+
+def _news(state: State, slots: Sequence[Slot], weights: Sequence[Array], known: int) -> _News:
     """What has changed since the version that a worker has: slots, and the arrays that go with them."""
     some: list[Slot] = []
     arrays: list[Array] = []

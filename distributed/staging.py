@@ -5,8 +5,9 @@ A push that never becomes whole, since its worker died, leaves no trace in the w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+
+from msgspec import Struct
 
 from .errors import ProtocolError
 from .gradients import Gradient, Gradients, Rows, fullness
@@ -15,21 +16,20 @@ from .messages import Groups, Push, Source
 __all__ = ["Contribution", "Staging"]
 
 
-@dataclass(slots=True)
-class Contribution:
+class Contribution(Struct):
     """One worker's gradients for one step, as far as this server owns the weights."""
 
     source: Source
     step: int
     version: int = 0
     groups: Groups = ()
-    gradients: dict[int, Gradient] = field(default_factory=dict)
+    gradients: dict[int, Gradient] = {}
     known_fullness: float | None = None
     """See `fullness`; as far as somebody has looked."""
 
     @property
     def nbytes(self) -> int:
-        return sum(map(_nbytes, self.gradients.values()))
+        return _nbytes(self.gradients)
 
     @property
     def fullness(self) -> float:
@@ -42,13 +42,12 @@ class Contribution:
         return self.fullness <= 1
 
 
-@dataclass(slots=True)
-class _Assembly:
+class _Assembly(Struct):
     """A push of which some parts have come. A slice counts as the latest part that holds it says."""
 
-    gradients: dict[int, tuple[int, Gradient]] = field(default_factory=dict)
-    fullness: dict[int, float] = field(default_factory=dict)
-    seen: set[int] = field(default_factory=set)
+    gradients: dict[int, tuple[int, Gradient]] = {}
+    fullness: dict[int, float] = {}
+    seen: set[int] = set()
     last: Push | None = None
 
     def add(self, push: Push, gradients: dict[int, Gradient], *, looks: bool) -> None:
@@ -67,14 +66,18 @@ class _Assembly:
 
     def contribution(self, source: Source) -> Contribution:
         assert self.last is not None
-        missing = [index for index in self.last.present if index not in self.gradients]
-        if missing:
-            raise ProtocolError(
-                f"push {source.seq} of worker {source.rank} lacks slices {missing[:5]} that it announces"
-            )
-        gradients = {index: self.gradients[index][1] for index in self.last.present}
-        fullest = max(map(self.fullness.__getitem__, gradients)) if self.fullness and gradients else None
-        return Contribution(source, self.last.step, self.last.version, self.last.groups, gradients, fullest)
+        whole = _whole(source, self.last, {index: gradient for index, (_, gradient) in self.gradients.items()})
+        if self.fullness and whole.gradients:
+            whole.known_fullness = max(map(self.fullness.__getitem__, whole.gradients))
+        return whole
+
+
+def _whole(source: Source, last: Push, gradients: Mapping[int, Gradient]) -> Contribution:
+    """A push of which this is the last part, and these the slices that have come."""
+    if missing := [index for index in last.present if index not in gradients]:
+        raise ProtocolError(f"push {source.seq} of worker {source.rank} lacks slices {missing[:5]} that it announces")
+    present = {index: gradients[index] for index in last.present}
+    return Contribution(source, last.step, last.version, last.groups, present)
 
 
 class Staging:
@@ -108,12 +111,19 @@ class Staging:
         if self._assemblies:
             for former in [each for each in self._assemblies if _is_former(each, source)]:
                 del self._assemblies[former]
-        assembly = self._assemblies.pop(source, None) or _Assembly()
-        assembly.add(push, gradients, looks=self._looks)
-        if not assembly.is_whole:
-            self._assemblies[source] = assembly
-            return None
-        contribution = self._whole[source] = assembly.contribution(source)
+        assembly = self._assemblies.pop(source, None)
+        if push.parts == 1:
+            contribution = _whole(source, push, gradients)
+            if self._looks:
+                contribution.is_finite()
+        else:
+            assembly = assembly or _Assembly()
+            assembly.add(push, gradients, looks=self._looks)
+            if not assembly.is_whole:
+                self._assemblies[source] = assembly
+                return None
+            contribution = assembly.contribution(source)
+        self._whole[source] = contribution
         return contribution
 
     def put(self, contribution: Contribution) -> None:
@@ -144,20 +154,23 @@ class Staging:
     def bytes_of(self, rank: int) -> int:
         """What is staged of one worker."""
         parts = sum(
-            _nbytes(gradient)
+            _size(gradient)
             for source, assembly in self._assemblies.items()
             if source.rank == rank
             for _, gradient in assembly.gradients.values()
         )
-        return parts + sum(each.nbytes for each in self._whole.values() if each.source.rank == rank)
+        return parts + self._whole_of(rank)
 
     def bytes_with(self, source: Source, gradients: Gradients) -> int:
         """What will be staged of a worker when a part of a push is added, which may replace earlier parts."""
-        size = sum(map(_nbytes, gradients.values()))
+        size = _nbytes(gradients)
         if (assembly := self._assemblies.get(source)) is not None:
             earlier = assembly.gradients.items()
-            size += sum(_nbytes(gradient) for index, (_, gradient) in earlier if index not in gradients)
-        return size + sum(each.nbytes for each in self._whole.values() if each.source.rank == source.rank)
+            size += sum(_size(gradient) for index, (_, gradient) in earlier if index not in gradients)
+        return size + self._whole_of(source.rank)
+
+    def _whole_of(self, rank: int) -> int:
+        return sum([each.nbytes for each in self._whole.values() if each.source.rank == rank])
 
     @property
     def nbytes(self) -> int:
@@ -169,7 +182,11 @@ def _is_former(source: Source, other: Source) -> bool:
     return source.rank == other.rank and source.incarnation == other.incarnation and source.seq < other.seq
 
 
-def _nbytes(gradient: Gradient) -> int:
+def _nbytes(gradients: Gradients) -> int:
+    return sum(map(_size, gradients.values()))
+
+
+def _size(gradient: Gradient) -> int:
     if isinstance(gradient, Rows):
         return gradient.numbers.nbytes + gradient.values.nbytes
     return gradient.nbytes

@@ -162,20 +162,22 @@ class State:
     ) -> Gradient | None:
         if not gradients:
             return None  # as for a parameter whose `.grad` is None
-        total = scaled(summed(gradients, self._out(index)), scale)
+        out, tensor = self._out(index)
+        total = scaled(summed(gradients, out), scale)
         parameter, optimizer = self._parameters[index], self._optimizers[index]
         bridge.set_hyperparameters(optimizer.param_groups, [groups[self._group_of[index]]], rate)
-        parameter.grad = bridge.tensor_of(dense(total), self._backend)
+        parameter.grad = tensor if total is tensor._array else bridge.tensor_of(dense(total), self._backend)
         optimizer.step()
         parameter.grad = None
         return total
 
-    def _out(self, index: int) -> Array:
-        """Memory for the sum of a slice's gradients, which is free again after its update."""
-        buffers: dict[Any, Array] = self._scratch.__dict__
+    def _out(self, index: int) -> tuple[Array, rg.Tensor]:
+        """Memory for the sum of a slice's gradients, which is free again after its update, and a tensor of it."""
+        buffers: dict[Any, tuple[Array, rg.Tensor]] = self._scratch.__dict__
         frame = self._frames[index]
         if frame not in buffers:
-            buffers[frame] = np.empty(frame.shape, dtype_of(frame.dtype))
+            array = np.empty(frame.shape, dtype_of(frame.dtype))
+            buffers[frame] = array, bridge.tensor_of(array, self._backend)
         return buffers[frame]
 
     def settle(self, sources: Sequence[Source]) -> None:

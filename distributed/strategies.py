@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from math import inf
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from .errors import DistributedError, Mismatch, ProtocolError
 from .messages import Groups, Source
@@ -28,8 +29,7 @@ NonFinite: TypeAlias = Literal["reject", "skip", "allow"]
 """What to do with a NaN or an infinity in a gradient: refuse the push, leave the step out, or go on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """A push that has arrived at every server, as far as consistency is concerned."""
 
     source: Source
@@ -40,8 +40,7 @@ class Claim:
     finite: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """What is to be done next; see the fields of the same names in `messages.Order`."""
 
     frontier: int
