@@ -21,12 +21,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 import zmq
+from msgspec import Struct, field
 
 from . import messages, protocol, transport
 from .allocator import keep_freed_memory
@@ -70,8 +70,7 @@ class _Pulse:
         """Of the connection for requests."""
 
 
-@dataclass(slots=True)
-class _Call:
+class _Call(Struct, eq=False):
     """What the program waits for: an answer of each server that was asked."""
 
     inbox: deque[tuple[int, Any, list[Array]]] = field(default_factory=deque)
@@ -84,14 +83,13 @@ class _Call:
         self.inbox.append((-1, error, []))
 
 
-@dataclass(slots=True)
-class _Push:
+class _Push(Struct, eq=False):
     """A push that has begun, perhaps before its step is over."""
 
     requests: list[Request]
     call: _Call
     parts: list[int]
-    sent: dict[tuple[int, int], int] = field(default_factory=dict)
+    sent: dict[tuple[int, int], int] = {}
     """Of each slice, by server and index, the state of the gradient that was sent."""
 
 

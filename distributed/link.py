@@ -14,9 +14,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from .environment import Environment
 from .errors import DistributedError, Evicted, ServerLost, Stranger, Taken, from_kind
@@ -52,18 +51,17 @@ _ASLEEP = 1.0  # a longer pause than this between two ticks is ours, and no sile
 Answer = Callable[[AnyMessage, list[Array]], None]
 
 
-@dataclass(slots=True)
-class Request:
+class Request(Struct, eq=False):
     """Something that was asked, and is answered once by `deliver` or `fail`."""
 
     seq: int
     deliver: Answer
     fail: Callable[[DistributedError], None]
-    messages: list[tuple[Message, Sequence[Array]]] = field(default_factory=list)
+    messages: list[tuple[Message, Sequence[Array]]] = []
     """All that it consists of: one message, or the parts of a push."""
     is_complete: bool = True
     """Whether the last part is among them."""
-    parts_seen: set[int] = field(default_factory=set)
+    parts_seen: set[int] = set()
     sent: float = 0.0
     patience: float = 0.0
     """After how many seconds it is said again."""
