@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import zmq
 
 from . import messages, protocol, transport
-from .errors import DistributedError, ProtocolError, ServerLost, Stranger, from_kind, kind_of
+from .errors import DistributedError, ProtocolError, ServerLost, Stranger, Taken, from_kind, kind_of
 from .messages import Error, Follow, Order, Rewind, Source, Staged, Weigh, Weighed
 from .office import Office
 from .roster import Member
@@ -24,6 +24,7 @@ __all__ = ["Follower"]
 log = logging.getLogger("retrograd.distributed.server")
 
 _REPORT = 0.5  # seconds between two reports
+_TAKEN = 3.0  # seconds after which whoever has this server's place is no former life of it, at least
 _OVERDUE = 1.0  # seconds after which a message to the first server is taken for lost, and sent again
 
 
@@ -50,6 +51,8 @@ class Follower(Office):
         self._told: tuple[int, ...] = ()
         """The snapshots that the first server has heard of."""
         self._heard = server.now()
+        self._taken_since: float | None = None
+        """Since when the first server has another in this one's place."""
         self._hearing = transport.Hearing(self._uplink, self._heard)
 
     def begin_again(self) -> None:
@@ -136,6 +139,7 @@ class Follower(Office):
             if message.boot != self._boot:
                 self._boot = message.boot
                 self._staged_at = dict.fromkeys(self._staged_at, 0.0)
+            self._taken_since = None
             self.server.keeper.pin(message.common)
             if not self.may_speak:
                 self.may_speak = True
@@ -148,8 +152,17 @@ class Follower(Office):
             error = from_kind(message.kind, message.text)
             if isinstance(error, Stranger):
                 self._introduce()
+            elif isinstance(error, Taken):
+                self._wait_for_place(error)
             else:
                 self.server.fail(error)
+
+    def _wait_for_place(self, error: Taken) -> None:
+        """Another process has this one's place: it may be its former life, which is given up soon."""
+        now = self.server.now()
+        self._taken_since = self._taken_since or now
+        if now - self._taken_since > max(self.server.options.timeout, _TAKEN):
+            self.server.fail(error)
 
     def _introduce(self) -> None:
         """The connection is a new one: say who this is, and once more what the first server may not have heard."""
@@ -165,7 +178,9 @@ class Follower(Office):
             self._hearing.look(now)
         limit = self.server.options.timeout + self.server.options.recovery
         if now - self._heard > limit and self.server.failure is None and self.server.state is not None:
-            self.server.fail(ServerLost(f"the first server has given no sign of life for {limit:g} s"))
+            self.server.fail(
+                ServerLost(f"the first server, at {self._uplink.address}, has given no sign of life for {limit:g} s")
+            )
 
     def _repeat_staged(self, now: float) -> None:
         for contribution in self.server.staging.whole():

@@ -6,6 +6,7 @@ more: pushes are staged, orders are carried out, and the weights come out with t
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Iterator
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["Keeper"]
 
 log = logging.getLogger("retrograd.distributed.server")
+
+_ADDRESS = "address"  # the name of a file
 
 Record: TypeAlias = tuple[Contribution | None, Order | None]
 
@@ -94,6 +97,20 @@ class Keeper:
                 self._journal = Journal(folder / "journal", server=options.shard)
             except JournalError as error:
                 raise _damaged(error, folder / "journal") from None
+
+    @property
+    def former_address(self) -> str:
+        """Where a former life of this server listened, as far as that is known."""
+        try:
+            return "" if self._store is None else (self._store.folder / _ADDRESS).read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    def note_address(self, address: str) -> None:
+        """Keep where this server listens, for its next life."""
+        if self._store is not None:
+            with contextlib.suppress(OSError):  # which helps people, and is no reason to end
+                (self._store.folder / _ADDRESS).write_text(address + "\n", encoding="ascii")
 
     @property
     def age(self) -> float:

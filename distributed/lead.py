@@ -35,6 +35,7 @@ from .errors import (
     Refused,
     ServerLost,
     Stranger,
+    Taken,
     from_kind,
     kind_of,
 )
@@ -53,6 +54,7 @@ __all__ = ["Lead"]
 log = logging.getLogger("retrograd.distributed.server")
 
 _REPORT = 0.5  # seconds between two reports of a follower
+_ASLEEP = 1.5  # seconds without a report after which another process may be that server
 _OVERDUE = 1.0  # seconds after which a message among servers is taken for lost, and sent again
 
 
@@ -351,6 +353,11 @@ class Lead(Office):
                 f"upgrade retrograd on the side of {older}"
             )
         now = self.server.now()
+        if shard.peer != peer and shard.boot not in (0, message.boot) and now - shard.heard < _ASLEEP:
+            raise Taken(
+                f"server {message.shard} is another process, which has said so first and is running: end one of the "
+                "two, or give each a --shard of its own"
+            )
         if shard.peer != peer or (shard.sent > message.number and now - shard.sent_at > _OVERDUE):
             shard.peer, shard.sent = peer, message.number
         came_back = shard.boot not in (0, message.boot)

@@ -21,11 +21,15 @@ PART_BYTES = 4 << 20
 else passes on its connection, and the other side can do nothing with it."""
 
 
+_LOGGED = 10  # who comes and goes all day must not fill the log
+
+
 class Outbox:
     """Sends a server's messages. A peer that has gone is no error: if it lives it asks again."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
+        self._in_vain = 0
 
     def send(self, peer: bytes, message: Message, arrays: Sequence[Array] = ()) -> Flight:
         """Send one message to a peer."""
@@ -34,7 +38,10 @@ class Outbox:
         except zmq.ZMQError as error:
             if not transport.is_gone(error):
                 raise
-            log.info("a peer went away before its %s: %s", type(message).__name__.upper(), error)
+            self._in_vain += 1
+            if self._in_vain <= _LOGGED:
+                more = "; further ones are not logged" if self._in_vain == _LOGGED else ""
+                log.info("a peer went away before its %s: %s%s", type(message).__name__.upper(), error, more)
             return Flight()
 
     def send_error(self, peer: bytes, error: DistributedError, seq: int, incarnation: int = 0) -> None:

@@ -2,18 +2,54 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from . import transport
+from .addresses import names_a_port
+from .errors import AddressInUse
 from .roster import Member
 from .state import Position
 
 if TYPE_CHECKING:
+    import zmq
+
+    from .security import ServerKeys
     from .server import Server
 
-__all__ = ["former_member", "restore"]
+__all__ = ["former_member", "listen", "note_address", "restore"]
 
 log = logging.getLogger("retrograd.distributed.server")
+
+
+def listen(server: Server, context: zmq.Context[Any], keys: ServerKeys | None) -> transport.Channel:
+    """A server's channel, where it was told to listen; if no port was given, at its former one, which others know."""
+    options, former = server.options, server.keeper.former_address
+
+    def at(address: str) -> transport.Channel:
+        return transport.listen(context, address, keys=keys, insecure=options.insecure, max_frame=options.max_frame)
+
+    if not options.resume and not names_a_port(options.bind) and _host(former) == _host(options.bind):
+        with contextlib.suppress(AddressInUse):
+            return at(former)
+    return at(options.bind)
+
+
+def _host(address: str) -> str:
+    host = address.rpartition(":")[0]
+    return "tcp://0.0.0.0" if host == "tcp://*" else host
+
+
+def note_address(server: Server) -> None:
+    """Keep where a server listens, and warn if the workers of its former life do not know."""
+    former, here = server.keeper.former_address, server.address
+    if former not in ("", here) and server.state is not None and not server.options.resume:
+        log.warning(
+            "the other processes of this run look for this server at %s, where it listened before, and it listens at "
+            "%s: start it with --bind %s, unless something leads them here", former, here, former,
+        )  # fmt: skip
+    server.keeper.note_address(here)
 
 
 def restore(server: Server, *, anew: bool = False) -> None:

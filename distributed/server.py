@@ -136,14 +136,13 @@ class Server:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             self._keys = None if options.keys is None else ServerKeys.read(options.keys)
-            self.channel = channel or transport.listen(
-                self._context, options.bind, keys=self._keys, insecure=options.insecure, max_frame=options.max_frame
-            )
+            self.channel = channel or recovery.listen(self, self._context, self._keys)
             self.outbox = Outbox(self.channel)
             self.answers = Answers(self)
             self.office: Lead | Follower = Lead(self) if options.shard == 0 else Follower(self, self._context)
             self._watch = transport.Watch([self.channel, *self.office.channels])
             recovery.restore(self)
+            recovery.note_address(self)
         except BaseException:
             self._context.destroy(linger=0)
             raise

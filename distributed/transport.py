@@ -62,6 +62,7 @@ _NOW, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK) | int(zmq.SNDMORE)
 _BY_LANE = frozenset((Push, Pull, Landed, Barrier))
 _DEAF = 2.0  # seconds after which a connection over which no answer comes is made anew; doubles each time
 _DEAF_MOST = 16.0
+_ASLEEP = 1.0
 _LINGER_MS = 2000  # long enough for a BYE to leave, short enough for nobody to notice at exit
 
 
@@ -283,14 +284,20 @@ class Hearing:
     """
 
     def __init__(self, channel: Channel, now: float) -> None:
-        self._channel, self._since, self._patience = channel, now, _DEAF
+        self._channel, self._since, self._patience, self._looked = channel, now, _DEAF, now
 
     def heard(self, now: float) -> None:
         """An answer has come, or none is due."""
-        self._since, self._patience = now, _DEAF
+        self._since, self._patience, self._looked = now, _DEAF, now
 
     def look(self, now: float) -> None:
-        """An answer is due: make the connection anew if none has come for long."""
+        """An answer is due: make the connection anew if none has come for long.
+
+        To be called at least once in a second. A longer pause is this process's own, which has asked nothing meanwhile.
+        """
+        if now - self._looked > _ASLEEP:
+            self._since += now - self._looked
+        self._looked = now
         if now - self._since > self._patience:
             self._since, self._patience = now, min(2 * self._patience, _DEAF_MOST)
             self._channel.reconnect()

@@ -41,6 +41,8 @@ from retrograd.distributed.server import Server, ServerOptions
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was lost is said again soon."""
     monkeypatch.setattr(lead_module, "_OVERDUE", 0.2)
+    monkeypatch.setattr(lead_module, "_ASLEEP", 0.3)
+    monkeypatch.setattr(follower_module, "_TAKEN", 0.6)
     monkeypatch.setattr(follower_module, "_OVERDUE", 0.2)
     monkeypatch.setattr(follower_module, "_REPORT", 0.1)
     monkeypatch.setattr(link_module, "_REPEAT", 0.1)
@@ -217,13 +219,72 @@ def test_a_server_that_came_back_where_no_worker_looks_for_it_ends_with_the_run(
         start(worker)
         worker.learn()
         servers[1].stop()
-        again = LiveServer(replace(servers[1].options, bind="tcp://127.0.0.1:*"))
+        again = LiveServer(replace(servers[1].options, bind="tcp://127.0.0.2:*"))
         try:
             worker.close(say_goodbye=False)
             wait_until(lambda: again._stopped, "it to give up")
             assert "lost worker 0" in str(again.failure.error)
         finally:
             again.stop()
+
+
+def test_a_server_that_is_started_twice_ends_and_the_run_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(1, 2, timeout=1.0) as servers, clients(*servers) as [worker]:
+        start(worker)
+        twin = LiveServer(servers[1].options)
+        try:
+            wait_until(lambda: twin._stopped, "the second to give up")
+            assert "server 1 is another process, which has said so first and is running" in str(twin.failure.error)
+            w, _ = worker.learn()
+            np.testing.assert_array_equal(w, 0.5)
+            assert [each.failure for each in servers] == [None, None]
+        finally:
+            twin.stop()
+
+
+def test_a_server_that_is_started_again_at_once_waits_for_its_place(tmp_path: Path) -> None:
+    with serving(1, 2, folder=tmp_path, durable=True, timeout=3.0) as servers, clients(*servers) as [worker]:
+        start(worker)
+        worker.learn()
+        with starting_again(servers[1], worker) as again:
+            w, _ = worker.learn()
+            np.testing.assert_array_equal(w, 0.0)
+            assert again.failure is None
+
+
+def test_a_server_without_a_port_of_its_own_comes_back_where_it_was(tmp_path: Path) -> None:
+    with serving(1, folder=tmp_path, durable=True) as [server], clients(server) as [worker]:
+        start(worker)
+        worker.learn()
+        server.stop()
+        assert server.options.bind == "tcp://127.0.0.1:*"
+        again = LiveServer(server.options)
+        try:
+            assert again.address == server.address
+            w, _ = worker.learn()
+            np.testing.assert_array_equal(w, 0.0)
+        finally:
+            worker.close()
+            again.stop()
+
+
+def test_a_server_that_comes_back_elsewhere_says_where_it_is_looked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(1, folder=tmp_path, durable=True) as [server]:
+        with clients(server) as [worker]:
+            start(worker)
+            worker.close(say_goodbye=False)
+        server.stop()
+        other = LiveServer(replace(server.options, bind="tcp://127.0.0.2:*"))
+        other.stop()
+        expected = (
+            f"look for this server at {server.address}, where it listened before, and it listens at {other.address}"
+        )
+        assert expected in caplog.text
+        caplog.clear()
+        LiveServer(replace(server.options, resume=True)).stop()
+        assert "look for this server" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import zmq
 
-from retrograd.distributed import handshake, recovery, server as server_module, transport
+from retrograd.distributed import handshake, lead as lead_module, recovery, server as server_module, transport
 from retrograd.distributed.follower import Follower
 from retrograd.distributed.keeper import Keeper
 from retrograd.distributed.lanes import Door, Lane, Promise
@@ -60,6 +60,14 @@ def no_copy_is_taken(patch: Patch) -> None:
     """A snapshot is written from the very weights that training goes on to change."""
     begin = Keeper._begin
     patch.setattr(Keeper, "_begin", lambda self, server, *, copied=True: begin(self, server, copied=False))
+
+
+# ---- twins -------------------------------------------------------------------------------------------------
+
+
+def twins_share_a_place(patch: Patch) -> None:
+    """Whoever says that it is a server of the run is one."""
+    patch.setattr(lead_module, "_ASLEEP", 0.0)
 
 
 # ---- damaged bytes -----------------------------------------------------------------------------------------
