@@ -12,7 +12,7 @@ from __future__ import annotations
 import math as _math
 from typing import TYPE_CHECKING as _TYPE_CHECKING, Any
 
-from retrograd import autograd as autograd, dtypes as _dtypes
+from retrograd import autograd as autograd, dtypes as _dtypes, places as _places
 from retrograd.autograd.inference import (
     inference_mode as inference_mode,
     is_inference as is_inference,
@@ -87,6 +87,8 @@ from retrograd.version import __version__ as __version__  # noqa: E402
 
 _seal(Tensor, "retrograd._C.TensorBase")  # now that it has all its attributes
 
+_places.install()
+
 # PyTorch's names
 bool = _dtypes.bool_
 half, float, double = float16, float32, float64
@@ -95,8 +97,9 @@ cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _LAZY = """
-    _C amp backends compiler cpu cuda distributed distributions fft func functional futures hub jit library linalg
-    masked multiprocessing nn optim overrides profiler quasirandom random signal special testing types utils version
+    _C accelerator amp backends compiler cpu cuda distributed distributions fft func functional futures hub jit library
+    linalg masked multiprocessing nn optim overrides profiler quasirandom random signal special testing types utils
+    version
 """.split()
 
 _OF_NN = """
@@ -135,6 +138,7 @@ _OF_AMP = """
 
 if _TYPE_CHECKING:  # without `distributed`, which no module of the core knows
     from retrograd import (
+        accelerator as accelerator,
         amp as amp,
         backends as backends,
         compiler as compiler,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from retrograd.dtypes import dtype as dtype_
@@ -137,6 +137,22 @@ def _flatten_dense_tensors(tensors: Sequence[Tensor]) -> Tensor:
 
     made: Tensor = cat([each.reshape(-1) for each in tensors])
     return made
+
+
+def _take_tensors(tensors: Iterable[Tensor], size_limit: int) -> Iterator[list[Tensor]]:
+    """Groups of tensors of one type, in order, each of at most so many bytes if it is not a single one."""
+    groups: dict[Any, list[Tensor]] = {}
+    sizes: dict[Any, int] = {}
+    for each in tensors:
+        parts = (each._indices(), each._values()) if each.is_sparse else (each,)
+        size = sum(part.numel() * part.element_size() for part in parts)
+        kind = each.type()
+        if sizes.get(kind) and sizes[kind] + size > size_limit:
+            yield groups[kind]
+            groups[kind], sizes[kind] = [], 0
+        groups.setdefault(kind, []).append(each)
+        sizes[kind] = sizes.get(kind, 0) + size
+    yield from groups.values()
 
 
 def _unflatten_dense_tensors(flat: Tensor, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:

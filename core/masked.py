@@ -21,6 +21,7 @@ from retrograd.linalg import vector_norm
 from retrograd.ops.creation import ones
 from retrograd.tensor import Tensor
 
+__path__: list[str] = []  # PyTorch has a package here: its modules are found by `retrograd.places`
 __all__ = [
     "amax", "amin", "argmax", "argmin", "cumprod", "cumsum", "log_softmax", "logaddexp", "logsumexp", "mean", "median",
     "norm", "normalize", "prod", "softmax", "softmin", "std", "sum", "var",

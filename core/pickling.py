@@ -2,7 +2,8 @@
 
 Note [Names in files]
     A file names classes and functions as PyTorch does, so that either library reads the other's: `torch` stands for
-    `retrograd`, at the beginning of the name of a module, for everything there is. Who reads it goes the other way.
+    `retrograd`, at the beginning of the name of a module, for everything there is, and the module is the one that
+    PyTorch has it in (`retrograd.places`). Who reads it goes the other way.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class Pickler(pickle._Pickler):
             return
         named = name or getattr(obj, "__qualname__", None) or obj.__name__
         _check_found(obj, found, named)
-        self.write(pickle.GLOBAL + f"{as_torch(found)}\n{named}\n".encode())  # type: ignore[attr-defined]
+        self.write(pickle.GLOBAL + f"{as_torch(found, named)}\n{named}\n".encode())  # type: ignore[attr-defined]
         self.memoize(obj)  # type: ignore[attr-defined]
 
     dispatch[FunctionType] = save_global

@@ -20,6 +20,7 @@ from retrograd.autograd import profiler as _profiler
 from retrograd.autograd.profiler import record_function
 from retrograd.autograd.profiler_util import EventList
 
+__path__: list[str] = []  # PyTorch has a package here: its modules are found by `retrograd.places`
 __all__ = [
     "ProfilerAction", "ProfilerActivity", "kineto_available", "profile", "record_function", "schedule",
     "supported_activities", "tensorboard_trace_handler",

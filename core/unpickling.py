@@ -18,6 +18,7 @@ from typing import IO, Any, Final
 
 from retrograd.dtypes import DTYPES
 from retrograd.parameter import Parameter
+from retrograd.places import home_of
 from retrograd.size import Size
 from retrograd.tensor import Tensor
 
@@ -81,9 +82,9 @@ class safe_globals:
         _marked.difference_update(self.safe_globals)
 
 
-def as_torch(module: str) -> str:
-    """The name that files have for a module: PyTorch's."""
-    first, dot, rest = module.partition(".")
+def as_torch(module: str, name: str) -> str:
+    """The name that files have for the module in which `name` is: PyTorch's, that has it perhaps elsewhere."""
+    first, dot, rest = home_of(module, name).partition(".")
     return f"torch{dot}{rest}" if first == "retrograd" else module
 
 
@@ -122,7 +123,7 @@ def _marked_by_name() -> dict[str, Any]:
     found = {}
     for each in _marked:
         if not isinstance(each, tuple):
-            found[f"{as_torch(each.__module__)}.{each.__qualname__}"] = each
+            found[f"{as_torch(each.__module__, each.__qualname__)}.{each.__qualname__}"] = each
             continue
         if len(each) != 2:
             raise ValueError(

@@ -44,6 +44,14 @@ class RemovableHandle:
         for each in (self._hooks, *self._extra):
             each.pop(self.id, None)
 
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self._hooks, self.id, tuple(self._extra)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        hooks, self.id, *extra = state
+        self._hooks = {} if hooks is None else hooks
+        self._extra = extra[0] if extra and extra[0] is not None else ()
+
     def __enter__(self) -> RemovableHandle:
         return self
 

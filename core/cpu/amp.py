@@ -10,6 +10,7 @@ import warnings
 from retrograd import amp
 from retrograd.dtypes import bfloat16, dtype as DType
 
+__path__: list[str] = []  # PyTorch has a package here: its modules are found by `retrograd.places`
 __all__ = ["GradScaler", "autocast"]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from retrograd import amp
 from retrograd.dtypes import dtype as DType, float16
 
+__path__: list[str] = []  # PyTorch has a package here: its modules are found by `retrograd.places`
 __all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd"]
 
 

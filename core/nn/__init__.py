@@ -25,7 +25,10 @@ from retrograd.nn import (
 from retrograd.nn.modules import *
 from retrograd.nn.modules import __all__ as _modules
 from retrograd.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
+from retrograd.places import settle as _settle
 
 __all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter"]
 __all__ += ["attention", "functional", "grad", "init", "modules", "parallel", "parameter", "utils"]
 __all__ += _modules
+
+_settle(__name__)

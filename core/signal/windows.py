@@ -16,6 +16,7 @@ from retrograd.ops.factories import arange, empty, linspace, ones
 from retrograd.ops.special_bessel import i0
 from retrograd.tensor import Tensor
 
+__path__: list[str] = []  # PyTorch has a package here: its modules are found by `retrograd.places`
 __all__ = [
     "bartlett", "blackman", "cosine", "exponential", "gaussian", "general_cosine", "general_hamming", "hamming", "hann",
     "kaiser", "nuttall",

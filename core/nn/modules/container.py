@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from retrograd.nn.modules.module import Module, _indented
+from retrograd.nn.modules.module import Module, _addindent
 from retrograd.nn.modules.registration import type_name
 from retrograd.parameter import Parameter
 from retrograd.tensor import Tensor
@@ -214,7 +214,7 @@ class ModuleList(_Numbered):
         lines = []
         for first, last in runs:
             head = f"({first})" if first == last else f"({first}-{last}): {last - first + 1} x"
-            lines.append(_indented(f"{head}{':' if first == last else ''} {texts[first]}"))
+            lines.append(_addindent(f"{head}{':' if first == last else ''} {texts[first]}"))
         return self._get_name() + "(\n  " + "\n  ".join(lines) + "\n)"
 
 

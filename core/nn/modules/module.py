@@ -773,7 +773,7 @@ class Module:
 
     def __repr__(self) -> str:
         extra = self.extra_repr().split("\n") if self.extra_repr() else []
-        parts = [f"({name}): " + _indented(repr(module)) for name, module in self._modules.items()]
+        parts = [f"({name}): " + _addindent(repr(module)) for name, module in self._modules.items()]
         lines = extra + parts
         if not lines:
             return self._get_name() + "()"
@@ -807,6 +807,6 @@ def _parse_to(*args: Any, **kwargs: Any) -> tuple[Any, dtype | None]:
     return where, type_
 
 
-def _indented(text: str) -> str:
-    """All lines but the first moved in by two blanks."""
-    return text.replace("\n", "\n  ")
+def _addindent(s_: str, numSpaces: int = 2) -> str:
+    """All lines but the first moved in by some blanks."""
+    return s_.replace("\n", "\n" + " " * numSpaces)
