@@ -6,7 +6,6 @@ Which functions become methods follows from their declarations: all whose first 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +23,7 @@ from retrograd.ops import (
     shape_in_place,
     subscript,
 )
-from retrograd.ops.declare import op_of, publics
+from retrograd.ops.declare import op_of, parameter_names, publics
 from retrograd.ops.inplace import in_place_of, in_place_of_composite, written_over
 from retrograd.ops.specialise import public_function
 from retrograd.tensor import Tensor
@@ -152,7 +151,7 @@ def _renamed() -> dict[str, Any]:
 
 
 def _is_method(function: Callable[..., Any]) -> bool:
-    first = next(iter(inspect.signature(function).parameters), "")
+    first = next(iter(parameter_names(function)), "")
     return first == "input"
 
 
