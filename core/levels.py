@@ -28,7 +28,8 @@ def transforms() -> tuple[Any, ...]:
 
 def innermost_vmap() -> Any:
     """The kernel table of the innermost `vmap` that is running, or None."""
-    return next((each for each in reversed(_running.get()) if not isinstance(each, str)), None)
+    running = _running.get()
+    return next((each for each in reversed(running) if not isinstance(each, str)), None) if running else None
 
 
 def is_mapped(tensor: Any) -> bool:

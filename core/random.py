@@ -26,6 +26,7 @@ from retrograd.backends.philox import WORDS
 from retrograd.device import current_kernels, device
 from retrograd.dtypes import DTYPES, uint8
 from retrograd.levels import innermost_vmap
+from retrograd.ops.reducing import into
 from retrograd.tensor import Tensor
 
 __all__ = [
@@ -285,7 +286,7 @@ def uniform_array(k: Any, shape: Sequence[int], native_dtype: Any, generator: Ge
     else:
         words = source.bits(k, count) >> (32 - digits)
         # Exact: the integers fit in float32's significand, the results in the type's own.
-        numbers = k.astype(words, k.dtypes["float32"]) * 2.0**-digits
+        numbers = into(k, "multiply", k.astype(words, k.dtypes["float32"]), 2.0**-digits)
         numbers = numbers if numbers.dtype == native_dtype else k.astype(numbers, native_dtype)
     return k.reshape(numbers, tuple(shape))
 
@@ -308,7 +309,7 @@ def _open_uniform(k: Any, source: Generator, count: int, native: Any) -> Any:
     if k.names[native] == "float64":
         return 1.0 - _uniform53(k, source, count)
     words = k.astype(source.bits(k, count), k.dtypes["float64"])
-    return (words + 1.0) * 2.0**-32
+    return into(k, "multiply", into(k, "add", words, 1.0), 2.0**-32)
 
 
 @_by_level
@@ -334,10 +335,12 @@ def normal_array(k: Any, shape: Sequence[int], native_dtype: Any, generator: Gen
     pairs = (count + 1) // 2
     uniform = _open_uniform(k, source, 2 * pairs, native_dtype)
     working = k.dtypes["float64" if k.names[native_dtype] == "float64" else "float32"]
-    radius = k.astype(k.sqrt(k.log(k.slice(uniform, (slice(0, pairs),))) * -2.0), working)
-    angle = k.astype(k.slice(uniform, (slice(pairs, 2 * pairs),)) * (2.0 * math.pi), working)
-    both = k.concat([radius * k.cos(angle), radius * k.sin(angle)], 0)
-    return k.reshape(k.astype(k.slice(both, (slice(0, count),)), native_dtype), tuple(shape))
+    radius = into(k, "multiply", into(k, "log", k.slice(uniform, (slice(0, pairs),))), -2.0)
+    radius = k.astype(into(k, "sqrt", radius), working)
+    angle = k.astype(into(k, "multiply", k.slice(uniform, (slice(pairs, 2 * pairs),)), 2.0 * math.pi), working)
+    parts = (into(k, "multiply", turned, radius) for turned in (k.cos(angle), k.sin(angle)))
+    both = k.slice(k.concat(list(parts), 0), (slice(0, count),))
+    return k.reshape(both if native_dtype == working else k.astype(both, native_dtype), tuple(shape))
 
 
 @_by_level

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -163,46 +164,70 @@ def max_pool(
 
     NaN counts as the largest; of equal elements the first is taken. Padding is never taken.
     """
-    spatial = x.shape[x.ndim - len(kernel) :]
-    out = pooled(spatial, kernel, stride, padding, dilation, ceil_mode)
-    around = ceil_padding(spatial, out, kernel, stride, padding, dilation)
-    padded = _padded(x, around, _lowest(x.dtype))
+    ways = _ways(x.shape[x.ndim - len(kernel) :], kernel, stride, padding, dilation, ceil_mode)
+    padded = _padded(x, ways.around, _lowest(x.dtype)) if ways.pads else x
     has_nan = x.dtype.kind in "fV" and bool(np.isnan(x).any())
-    places = [taps(offset, out, stride) for offset in offsets(kernel, dilation)]
-    value = padded[(..., *places[0])].copy()
-    chosen = np.zeros(value.shape, np.min_scalar_type(len(places)))  # the number of the largest tap
-    for number, place in enumerate(places[1:], 1):
+    value = padded[(..., *ways.places[0])].copy()
+    chosen = np.zeros(value.shape, ways.number)  # the number of the largest tap
+    for number, place in enumerate(ways.places[1:], 1):
         seen = padded[(..., *place)]
         better = np.greater(seen, value)
         if has_nan:
             better |= np.isnan(seen)
         np.maximum(value, seen, out=value)
         np.copyto(chosen, number, where=better)
-    if any(before or after for before, after in around):
-        _avoid_padding(value, chosen, spatial, around, places)
-    return value, _flat_positions(chosen, spatial, out, kernel, stride, padding, dilation)
+    if ways.pads:
+        _avoid_padding(value, chosen, ways)
+    positions = ways.within.take(chosen)
+    for start in ways.starts:
+        positions += start
+    return value, positions
 
 
-def _avoid_padding(value: Array, chosen: Array, spatial: Ints, around: Around, places: list[tuple[slice, ...]]) -> None:
+class _Ways:
+    """What the windows of a pool are, whatever is in them.
+
+    Attributes
+    ----------
+    around, pads
+        What is put around the input, for each axis before and behind it, and whether that is anything.
+    places
+        What each tap sees of the padded input.
+    number
+        The type of the number of a tap.
+    within, starts
+        Positions in the flattened input: of each tap in its window, and, by axis, of the windows.
+    """
+
+    __slots__ = ("around", "number", "pads", "places", "spatial", "starts", "within")
+
+    def __init__(
+        self, spatial: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool
+    ) -> None:
+        out = pooled(spatial, kernel, stride, padding, dilation, ceil_mode)
+        self.spatial = spatial
+        self.around = ceil_padding(spatial, out, kernel, stride, padding, dilation)
+        self.pads = any(before or after for before, after in self.around)
+        self.places = [taps(offset, out, stride) for offset in offsets(kernel, dilation)]
+        self.number = np.min_scalar_type(len(self.places))
+        steps = [math.prod(spatial[axis + 1 :]) for axis in range(len(spatial))]
+        self.within = np.array(list(offsets(kernel, dilation)), np.int64) @ np.array(steps, np.int64)
+        self.starts = []
+        for axis, (m, s, p, step) in enumerate(zip(out, stride, padding, steps, strict=True)):
+            starts = (np.arange(m, dtype=np.int64) * s - p) * step
+            self.starts.append(starts.reshape((m,) + (1,) * (len(out) - axis - 1)))
+
+
+_ways = lru_cache(64)(_Ways)  # as many as there are pools in a program
+
+
+def _avoid_padding(value: Array, chosen: Array, ways: _Ways) -> None:
     """Where nothing is larger than the padding, choose the first tap that is not in it."""
     lowest = value == _lowest(value.dtype)
     if lowest.any():
-        inside = _padded(np.ones(spatial, np.bool_), around, False)
-        first = np.argmax(np.stack([inside[place] for place in places]), axis=0)
+        inside = _padded(np.ones(ways.spatial, np.bool_), ways.around, False)
+        first = np.argmax(np.stack([inside[place] for place in ways.places]), axis=0)
         np.copyto(chosen, first.astype(chosen.dtype), where=lowest)
-
-
-def _flat_positions(
-    chosen: Array, spatial: Ints, out: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints
-) -> Array:
-    """Positions in the flattened input from the numbers of the chosen taps."""
-    steps = [math.prod(spatial[axis + 1 :]) for axis in range(len(spatial))]
-    within = np.array(list(offsets(kernel, dilation)), np.int64) @ np.array(steps, np.int64)
-    positions = np.take(within, chosen)
-    for axis, (m, s, p, step) in enumerate(zip(out, stride, padding, steps, strict=True)):
-        starts = (np.arange(m, dtype=np.int64) * s - p) * step
-        positions += starts.reshape((m,) + (1,) * (len(out) - axis - 1))
-    return positions
 
 
 def _lowest(dtype: Any) -> Any:

@@ -31,14 +31,15 @@ def argsort(x: Array, axis: int, descending: bool, stable: bool) -> Array:
     if not descending:
         return in_row_major(_order(x, axis))
     # Reversed twice, so that equal elements stay in order.
-    return np.flip(x.shape[axis] - 1 - _order(np.flip(x, axis), axis), axis).copy()
+    backwards = (*[slice(None)] * axis, slice(None, None, -1))
+    return np.subtract(x.shape[axis] - 1, _order(x[backwards], axis)[backwards], order="C")
 
 
 def _order(x: Array, axis: int) -> Array:
     if x.dtype == np.uint32 and x.ndim == 1 and x.size >= _MANY:
         return _order_by_halves(x)
     if x.size < _MANY or x.dtype.kind != "f" or x.shape[axis] < 2:
-        return np.argsort(x, axis, kind="stable").astype(np.int64, copy=False)
+        return x.argsort(axis, "stable").astype(np.int64, copy=False)
     rows = _rows(x, axis)
     order = np.argsort(rows, -1)
     values = np.take_along_axis(rows, order, -1)

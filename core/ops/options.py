@@ -190,7 +190,7 @@ def as_size(name: str, size: tuple[Any, ...], argument: str = "size") -> tuple[i
         shape = as_ints(size)
     except (TypeError, AttributeError):
         raise _bad_size(name, size, argument) from None
-    if any(n < 0 for n in shape):
+    if shape and min(shape) < 0:
         bad = next(n for n in shape if n < 0)
         if name == "zeros":
             raise RuntimeError("zeros: Dimension size must be non-negative.")

@@ -144,12 +144,12 @@ def widened(K: Any, x: Any) -> Any:
     return K.astype(x, K.dtypes["float32"]) if K.names[x.dtype] in _HALVES else x
 
 
-def into(K: Any, operation: str, x: Any, y: Any) -> Any:
-    """`x`, which nobody else has, combined with `y`, which broadcasts to it: in the memory of `x`, if kernels can."""
+def into(K: Any, operation: str, x: Any, *others: Any) -> Any:
+    """An operation on `x`, which nobody else has, and what broadcasts to it: in the memory of `x`, if kernels can."""
     kernel = getattr(K, operation)
     if kernel in getattr(K, "takes_out", ()) and type(x) is K.array_type and x.dtype in K.floats:
-        return kernel(x, y, x)
-    return kernel(x, y)
+        return kernel(x, *others, x)
+    return kernel(x, *others)
 
 
 def counted(shape: tuple[int, ...], dims: Iterable[int]) -> int:

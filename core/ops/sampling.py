@@ -56,7 +56,8 @@ def _destination(name: str, options: Options, like: Tensor | None = None) -> Des
             "vmap: We do not support calling out variants of random operations inside of vmap. Please use non-out "
             "variants as a workaround"
         )
-    return to._replace(k=drawing_level(to.k))
+    k = drawing_level(to.k)
+    return to if k is to.k else to._replace(k=k)
 
 
 def _at_drawing_level(*tensors: Any) -> Any:

@@ -453,8 +453,8 @@ def msort(input: Array) -> Array:
 
 
 @_ordering(node="TopkBackward0")
-def _topk(K, self: Array, k: int, dim: int, largest: bool) -> Array:
-    return _ordered(K, self, dim, largest, k)
+def _topk(K, self: Array, count: int, dim: int, largest: bool) -> Array:
+    return _ordered(K, self, dim, largest, count)
 
 
 @reduction

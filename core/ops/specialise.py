@@ -15,7 +15,7 @@ from inspect import Parameter, Signature
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from retrograd.autograd.explaining import NOT_RECORDED, break_at, unrecorded
+from retrograd.autograd.explaining import NOT_RECORDED, break_at, remember_break, unrecorded
 from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode
 from retrograd.autograd.node import next_sequence_number
 from retrograd.levels import births, note_birth
@@ -47,6 +47,7 @@ scope: dict[str, Any] = {
     "is_transposed": is_transposed,
     "call_or_decline": dispatch.call_or_decline,
     "unrecorded": unrecorded,
+    "remember_break": remember_break,
 }
 """What generated code refers to; `retrograd.tensor` adds `Tensor` and `Parameter`."""
 
@@ -79,6 +80,10 @@ def _public_source(op: Op, out: bool, declines: bool) -> str:
         lines += ["    if out is not None:", f"        return call_out(op, out, {_arguments(op)})"]
     if set(op.kinds.values()) == {"tensor"} and len(op.inputs) <= 3 and op.outputs == 1:
         lines += _fast_path(op)
+    elif {"tensor", "optional"}.issuperset(op.kinds.values()) and not (
+        op.promote or op.order or _LOCAL.intersection(op.params)
+    ):
+        lines += _several_path(op)
     elif list(op.kinds.values()) == ["list"] and op.promote is None and op.check is None and op.outputs == 1:
         lines += _list_path(op)
     lines.append(f"    return call(op, {_arguments(op)})")
@@ -242,10 +247,17 @@ def _is_floats(op: Op) -> str:
     return "d in k.floats and d not in k.halves" if getattr(op.check, "refuses_halves", False) else "d in k.floats"
 
 
+def _typed(op: Op) -> list[int]:
+    """The places of the inputs that are of one type.
+
+    One that never has a gradient (conditions, positions, targets) may be of any, where nothing is promoted.
+    """
+    return [i for i, name in enumerate(op.inputs) if op.promote is not None or "*" in op.vjp or name in op.vjp] or [0]
+
+
 def _fast_path(op: Op) -> list[str]:
     inputs = [spelled(name) for name in op.inputs]
-    # An input that never has a gradient (conditions, positions, targets) may be of any type, where nothing is promoted.
-    must = [i for i, name in enumerate(op.inputs) if op.promote is not None or "*" in op.vjp or name in op.vjp] or [0]
+    must = _typed(op)
     lead = must[0]
     first = inputs[lead]
     body = [f"    if type({first}) is Tensor or type({first}) is Parameter:"]
@@ -319,6 +331,77 @@ def _compute_discrete(op: Op, tensors: list[str]) -> list[str]:
         "    return out",
     ]
     return ["mode = current_mode()", *lines]
+
+
+_LOCAL = frozenset(("d", "k", "mask", "mode", "node", "out", "outs", "place", "plan", "y", "ys"))
+"""Names that `_several_path` has for what is its own."""
+
+
+def _several_path(op: Op) -> list[str]:
+    """Several results, or inputs that may be None or are many: floating-point numbers of one type."""
+    inputs = [spelled(name) for name in op.inputs]
+    must = _typed(op)
+    first = inputs[must[0]]
+    tests = [_is_floats(op), *(f"(type({name}) is float or type({name}) is int)" for name, _ in op.numbers)]
+    for i, name in enumerate(inputs):
+        test = f"(type({name}) is Tensor or type({name}) is Parameter) and {name}._kernels is k"
+        test += f" and {name}._array.dtype is d" if i in must else ""
+        tests.append(f"({name} is None or {test})" if op.kinds[op.inputs[i]] == "optional" else test)
+    every = range(len(inputs))
+    body = [
+        "mode = current_mode()",
+        "; ".join(f"a{i} = {_of(op, i, '_array')}" for i in every),
+        "if mode is GRAD: " + "; ".join(f"e{i} = {_of(op, i, '_edge')}" for i in every),
+        f"elif mode is NO_GRAD: {' = '.join(f'e{i}' for i in every)} = None",
+        f"else: return call(op, {_arguments(op)})",
+        f"try: ys = {_general_call(op)}",
+        f"except Exception: return call(op, {_arguments(op)})",
+        *_several_results(op, inputs),
+    ]
+    return [
+        f"    if type({first}) is Tensor or type({first}) is Parameter:",
+        f"        k = {first}._kernels; d = {first}._array.dtype",
+        f"        if {' and '.join(tests)}:",
+        *_indent(body, 12),
+    ]
+
+
+def _of(op: Op, place: int, attribute: str) -> str:
+    """An attribute of an input, which may be None."""
+    name = spelled(op.inputs[place])
+    found = f"{name}.{attribute}"
+    return f"None if {name} is None else {found}" if op.kinds[op.inputs[place]] == "optional" else found
+
+
+def _several_results(op: Op, inputs: list[str]) -> list[str]:
+    """Make tensors of what the kernel gave, and record."""
+    edges, arrays = [f"e{i}" for i in range(len(inputs))], [f"a{i}" for i in range(len(inputs))]
+    given = f"({', '.join(inputs)},)"
+    lines = [
+        "outs = []",
+        f"for y in {'ys' if op.outputs > 1 else '(ys,)'}:",
+        "    if type(y) is not k.array_type: y = k.as_array(y)",
+        "    out = new(Tensor); out._array = y; out._kernels = k; out._cell = [0]",
+        "    out._edge = out._tensor_meta = out._break = None; outs.append(out)",
+        "    if births: note_birth(out)",
+    ]
+    if op.vjp:
+        lines += [
+            f"if {' or '.join(f'{each} is not None' for each in edges)}:",
+            "    node = Node(); node.k = k; node.extras = node.fix = None; node.seq = next_seq()",
+            f"    node.edges = ({', '.join(edges)},)",
+            f"    mask = ({', '.join(f'{each} is not None' for each in edges)},)",
+            "    node.plan = plan = (plans if k.compile is None else op.plans_for(k))[mask]",
+            f"    node.saved = plan.save({given}, ({', '.join(arrays)},), outs, {_values(op)})",
+            "    for place, out in enumerate(outs):",
+            "        if out._array.dtype in k.floats: out._edge = (node, place)",
+            f"    if outs[-1]._edge is None: remember_break({op.shown_name!r}, {given}, outs, True, True)",
+            "else:",
+            f"    remember_break({op.shown_name!r}, {given}, outs, False, mode is GRAD)",
+        ]
+    else:
+        lines.append(f"remember_break({op.shown_name!r}, {given}, outs, False, mode is GRAD)")
+    return [*lines, "return tuple(outs)" if op.outputs > 1 else "return out"]
 
 
 def _list_path(op: Op) -> list[str]:
