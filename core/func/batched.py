@@ -11,14 +11,13 @@ tensors as on any others, and vmap, grad and jvp nest freely.
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from retrograd.backends.spec import OPTIONAL, REQUIRED, Kernels
 from retrograd.func import rules
 from retrograd.ops import decompositions
-from retrograd.ops.batching import kernel_rules
+from retrograd.ops.batching import kernel_rules, warn_of_loop
 from retrograd.ops.dispatch import call
 from retrograd.ops.graph import G
 from retrograd.storage import share
@@ -281,12 +280,7 @@ _DETACH = _Detach()
 
 def _looped(table: BatchedKernels, name: str, *arguments: Any) -> Any:
     """A kernel without a rule: run sample by sample, and say so."""
-    warnings.warn(
-        f"There is a performance drop because we have not yet implemented the batching rule for {name}. Please file us "
-        "an issue on GitHub so that we can prioritize its implementation.",
-        UserWarning,
-        stacklevel=2,
-    )
+    warn_of_loop(name, 2)
     if not table.size:
         raise RuntimeError("The fallback path does not support vmap over dims of size 0.")
     kernel = getattr(G, name)

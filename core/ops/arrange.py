@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrograd.dtypes import int32, int64
+from retrograd.levels import bare, is_mapped
 from retrograd.ops.arguments import as_ints, as_shape, wrap_dim, wrap_dims
 from retrograd.ops.batching import along, joined, leading, leading_shaped
+from retrograd.ops.checks import extremes
 from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.graph import graph_kernel
 from retrograd.ops.reducing import deliver
@@ -378,6 +380,26 @@ def _counts(repeats: Any, n: int, output_size: int | None) -> list[int]:
     return counts
 
 
+def _repeated(repeats: Tensor, n: int, output_size: int | None) -> Tensor:
+    """Which element each is that `repeat_interleave` gives, inside `vmap`."""
+    from retrograd.ops.counting import searchsorted
+    from retrograd.ops.creation import arange
+
+    ends = (repeats if repeats.numel() == n else repeats.expand(n)).cumsum(0)
+    if repeats.numel() and extremes(repeats)[0] < 0:
+        raise RuntimeError("repeats can not be negative")
+    totals = bare(ends[-1]).reshape(-1).tolist() if n else [0]
+    for entry, total in enumerate(totals):
+        if total != totals[0]:
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got [{totals[0]}] at entry 0 and [{total}] at entry "
+                f"{entry}"
+            )
+    if output_size is not None and output_size != totals[0]:
+        raise RuntimeError("allocated size does not match required size")
+    return searchsorted(ends, arange(totals[0], device=repeats.device), right=True)
+
+
 def _counts_on_meta(n: int, output_size: int | None) -> list[int]:
     """Any that have the sum."""
     if output_size is None:
@@ -411,6 +433,8 @@ def repeat_interleave(
     if dim is None:
         input, dim = flatten(input), 0
     at = wrap_dim(dim, input.ndim)
+    if isinstance(repeats, Tensor) and is_mapped(repeats):
+        return input.index_select(at, _repeated(repeats, input._array.shape[at], output_size))
     counts = _counts(repeats, input._array.shape[at], output_size)
     positions = tensor([i for i, count in enumerate(counts) for _ in range(count)], device=input.device)
     return input.index_select(at, positions.long())

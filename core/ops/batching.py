@@ -23,12 +23,15 @@ returns NotImplemented leaves a call to the body.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from retrograd.levels import below
+
 __all__ = [
     "Rule", "along", "each_leading", "elementwise", "folded", "joined", "kernel_rules", "leading", "leading_shaped",
-    "refuse_dynamic", "shared",
+    "refuse_dynamic", "sample_by_sample", "shared", "warn_of_loop",
 ]  # fmt: skip
 
 Rule = Callable[..., Any]
@@ -134,3 +137,55 @@ def refuse_dynamic(name: str) -> NoReturn:
         f"vmap: We do not support batching operators that can output dynamic shape. Attempted to vmap over aten::{name}"
         ". Please file an issue at https://github.com/pytorch/pytorch/issues if you need this feature."
     )
+
+
+def warn_of_loop(name: str, stacklevel: int) -> None:
+    """Say that an operator runs once for each sample."""
+    warnings.warn(
+        f"There is a performance drop because we have not yet implemented the batching rule for {name}. Please file us "
+        "an issue on GitHub so that we can prioritize its implementation.",
+        UserWarning,
+        stacklevel=stacklevel + 1,
+    )
+
+
+def sample_by_sample(name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """The results of a function without a gradient, called for each sample at the level below.
+
+    Its tensors are among `args` and `kwargs`, not within them, and one of them is mapped. A warning tells that the
+    operator of that `name` does so; none if there is no name.
+
+    Raises
+    ------
+    RuntimeError
+        If the results of two samples differ in shape, or there are no samples.
+    """
+    from retrograd.ops.arrange import stack
+    from retrograd.tensor import Tensor, wrap_array
+
+    tensors = [each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)]
+    table = max((each._kernels for each in tensors), key=lambda k: int(k.level))
+
+    def sample(value: Any, i: int) -> Any:
+        if not isinstance(value, Tensor) or value._kernels is not table:
+            return value
+        array = value._array
+        return array.value[i] if array.mapped else array.value
+
+    def result(i: int) -> Any:
+        return function(*(sample(each, i) for each in args), **{key: sample(each, i) for key, each in kwargs.items()})
+
+    def wrapped(column: Any) -> Tensor:
+        return wrap_array(table.wrap(stack(list(column), 0) if mapped else column[0], mapped), table)
+
+    mapped = any(each._kernels is table and each._array.mapped for each in tensors)
+    if mapped:
+        if name:
+            warn_of_loop(f"aten::{name}", 3)
+        if not table.size:
+            lacking = f"Batching rule not implemented for aten::{name}. " if name else ""
+            raise RuntimeError(f"{lacking}The fallback path does not support vmap over dims of size 0.")
+    with below(table):
+        rows = [result(i) for i in range(table.size if mapped else 1)]
+        first = rows[0]
+        return type(first)(*map(wrapped, zip(*rows, strict=True))) if isinstance(first, tuple) else wrapped(rows)

@@ -11,7 +11,7 @@ from retrograd.autograd.modes import no_grad
 from retrograd.levels import is_mapped
 from retrograd.ops.arguments import as_ints
 from retrograd.ops.arrange import cat
-from retrograd.ops.batching import refuse_dynamic
+from retrograd.ops.batching import refuse_dynamic, sample_by_sample
 from retrograd.ops.checks import not_implemented
 from retrograd.ops.declare import composite
 from retrograd.ops.factories import full_like, ones, ones_like, zeros, zeros_like
@@ -199,8 +199,9 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     >>> retrograd.bincount(retrograd.tensor([1, 1, 3]))
     tensor([0, 2, 0, 1])
     """
-    if is_mapped(input):
-        refuse_dynamic("bincount")
+    if is_mapped(input) or (weights is not None and is_mapped(weights)):
+        counted: Tensor = sample_by_sample("bincount", bincount, input, weights, minlength)
+        return counted
     if input.dtype.category is not dtypes.Category.INTEGER:
         raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{input.dtype.type_name}'")
     if minlength < 0:
@@ -242,6 +243,9 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     kernels = {"BOOL": "linspace_cpu", "INTEGER": "histogram_cpu", "COMPLEX": "aminmax_cpu"}
     if (kernel := kernels.get(input.dtype.category.name)) is not None:
         raise not_implemented(kernel, input.dtype)
+    if is_mapped(input):
+        counted: Tensor = sample_by_sample("histc", histc, input, bins, min, max)
+        return counted
     with no_grad():
         values = reshape(input, -1)
         low, high = float(min), float(max)

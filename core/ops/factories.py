@@ -12,6 +12,9 @@ from typing import Any, Unpack
 
 from retrograd.dtypes import Category, bool_, dtype, float64, get_default_dtype, int64
 from retrograd.layout import preserve_format
+from retrograd.levels import is_mapped
+from retrograd.ops.batching import sample_by_sample
+from retrograd.ops.dispatch import result_type
 from retrograd.ops.flags import flagged
 from retrograd.ops.options import (
     Destination,
@@ -369,12 +372,25 @@ def linspace(start: Any, end: Any, steps: int, **options: Unpack[Options]) -> Te
     >>> retrograd.linspace(0, 1, 5)
     tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
+    if _is_mapped(start) or _is_mapped(end):
+        made: Tensor = sample_by_sample("", linspace, start, end, steps, **_with_type(options, start, end))
+        return made
     first, last, count = _spacing("linspace", start, end, steps)
     to = destination("linspace", options)
     chosen = to.dtype or _spaced_dtype(first, last)
     if chosen is bool_:
         raise NotImplementedError("\"linspace_cpu\" not implemented for 'Bool'")
     return finish(_spaced(to.k, first, last, count, chosen), to)
+
+
+def _is_mapped(bound: Any) -> bool:
+    return isinstance(bound, Tensor) and is_mapped(bound)
+
+
+def _with_type(options: Options, start: Any, end: Any) -> Options:
+    """The options, with the type that bounds inside `vmap` have where none is given."""
+    type_ = result_type(start, end)
+    return options if type_.category < Category.FLOAT else {"dtype": type_, **options}
 
 
 def _spaced_dtype(*numbers: Any) -> dtype:
@@ -423,6 +439,9 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, **options: Un
     >>> retrograd.logspace(0, 2, 3)
     tensor([  1.,  10., 100.])
     """
+    if _is_mapped(start) or _is_mapped(end):
+        made: Tensor = sample_by_sample("", logspace, start, end, steps, base, **_with_type(options, start, end))
+        return made
     first, last, count = _spacing("logspace", start, end, steps)
     to = destination("logspace", options)
     chosen = to.dtype or _spaced_dtype(first, last, base)

@@ -7,10 +7,12 @@ from typing import Any
 
 from retrograd.autograd.modes import no_grad
 from retrograd.dtypes import float32, float64, int32, int64
+from retrograd.levels import is_mapped
 from retrograd.ops import return_types
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.arrange import cat
 from retrograd.ops.autocasting import in_float32
+from retrograd.ops.batching import sample_by_sample
 from retrograd.ops.checks import is_number
 from retrograd.ops.counting import searchsorted
 from retrograd.ops.declare import composite, publics
@@ -110,6 +112,9 @@ def histogram(
     tensor([0., 2., 1., 0.])
     """
     _refuse_integers(input)
+    if any(isinstance(each, Tensor) and is_mapped(each) for each in (input, bins, weight)):
+        name = f"histogram.{'bins_tensor' if isinstance(bins, Tensor) else 'bin_ct'}"
+        return sample_by_sample(name, histogram, input, bins, range=range, weight=weight, density=density)
     with no_grad():
         points = input.detach().reshape(-1, 1)
         edges = _edges(points, bins, None if range is None else (range[0], range[1]), 0)
@@ -252,6 +257,9 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     """
     if size < 0:
         raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
+    if is_mapped(input):
+        found: Tensor = sample_by_sample("nonzero_static", nonzero_static, input, size=size, fill_value=fill_value)
+        return found
     places = nonzero(input)[:size]
     rest = full((size - places.shape[0], input.ndim), fill_value, dtype=int64, device=input.device)
     return cat([places, rest])

@@ -10,7 +10,7 @@ from retrograd.autograd.explaining import remember_break
 from retrograd.autograd.modes import current_mode
 from retrograd.levels import is_mapped
 from retrograd.ops.arguments import wrap_dim
-from retrograd.ops.batching import elementwise, refuse_dynamic
+from retrograd.ops.batching import elementwise, refuse_dynamic, sample_by_sample
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
 from retrograd.ops.checks import extremes
 from retrograd.ops.declare import Array, Raw, composite, op, op_of, publics
@@ -674,10 +674,23 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
         raise RuntimeError(f"masked_scatter: expected self and source to have same dtypes but got{kinds}")
     shape = broadcast_shapes(tuple(input._array.shape), tuple(mask._array.shape))
     mask = expand(mask, shape)
+    if any(map(is_mapped, (input, mask, source))):
+        return _scattered_by_rank(input, mask, reshape(source, -1))
     count = int(mask.sum().item())
     if source.numel() < count:
-        raise RuntimeError("masked_scatter: expected self and source to have same dtypes and enough elements")
+        raise RuntimeError("Number of elements of source < number of ones in mask")
     return _scattered(input if tuple(input.shape) == shape else expand(input, shape), mask, source, count)
+
+
+def _scattered_by_rank(input: Tensor, mask: Tensor, elements: Tensor) -> Tensor:
+    """As `_scattered`, inside `vmap`: each place takes the element whose number is how many are taken before it."""
+    rank = reshape(mask, -1).cumsum(0) - 1
+    if rank.numel() and extremes(rank)[1] >= elements.shape[0]:
+        raise RuntimeError("Number of elements of source < number of ones in mask")
+    if not elements.shape[0]:
+        return expand(input, mask.shape).clone()
+    taken = elements.index_select(0, rank.clamp(0))
+    return where(mask, reshape(taken, mask.shape), input)
 
 
 @one_node("MaskedScatterBackward0", "input", "source", saves="mask source_sym_sizes")
@@ -714,4 +727,6 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 @composite
 def argwhere(input: Tensor) -> Tensor:
     """The coordinates of the non-zero elements, a row each."""
+    if is_mapped(input):
+        return sample_by_sample("argwhere", nonzero, input)
     return nonzero(input)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
-from retrograd.dtypes import Category
+from retrograd.dtypes import Category, int32
 from retrograd.levels import bare
 from retrograd.ops.checks import everywhere
 from retrograd.ops.flags import Flags
 from retrograd.ops.reducing import deliver
 from retrograd.overrides import overridden
-from retrograd.tensor import Tensor
+from retrograd.tensor import Tensor, wrap_array
 
 __all__ = [
-    "LinAlgError", "check_floating", "check_matrices", "check_square", "check_tensors", "implemented", "is_finite",
-    "of_linalg", "raise_for_element", "zero_pivots",
+    "LinAlgError", "check_floating", "check_matrices", "check_square", "check_tensors", "implemented", "infos_of",
+    "is_finite", "of_linalg", "raise_for_element", "zero_pivots",
 ]  # fmt: skip
 
 
@@ -118,6 +119,23 @@ def zero_pivots(A: Tensor) -> list[int]:
     pivots = A._kernels.to_host(A._kernels.diagonal(packed, 0, A.ndim - 2, A.ndim - 1))
     rows = pivots.reshape(-1, pivots.shape[-1]).tolist() if pivots.size else []
     return [next((i for i, each in enumerate(row, 1) if each == 0), 0) for row in rows]
+
+
+def infos_of(A: Tensor, infos: list[int]) -> Tensor:
+    """One number a matrix as a tensor; inside `vmap`, those of each sample."""
+    from retrograd.ops.creation import tensor
+
+    shape = bare(A).shape[:-2]
+    host = infos if A.numel() else [0] * math.prod(shape)
+    return _at_level_of(A, tensor(host, dtype=int32, device=A.device).reshape(shape))
+
+
+def _at_level_of(A: Tensor, made: Tensor) -> Tensor:
+    """What has been made for all samples of `A`, with a sample's share to be seen where `A` is."""
+    k = A._kernels
+    if not k.level:
+        return made
+    return wrap_array(k.wrap(_at_level_of(A._array.value, made), A._array.mapped), k)
 
 
 def raise_for_element(name: str, A: Tensor, found: list[int], text: str) -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from retrograd.dtypes import int32
 from retrograd.levels import bare
 from retrograd.ops import return_types
-from retrograd.ops.creation import tensor
 from retrograd.ops.factories import eye
 from retrograd.ops.factorizations import _linalg_lu
 from retrograd.ops.grouped import one_node
-from retrograd.ops.linalg_checks import implemented, of_linalg, zero_pivots
+from retrograd.ops.linalg_checks import implemented, infos_of, of_linalg, zero_pivots
 from retrograd.tensor import Tensor
 
 __all__ = ["lu", "lu_factor", "lu_factor_ex"]
@@ -77,8 +75,7 @@ def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -
     if check_errors:
         lu_factor(A, pivot=pivot)
     packed, pivots, _ = _factors("retrograd.lu_factor", A, pivot)
-    info = tensor(zero_pivots(A), dtype=int32, device=A.device).reshape(bare(A).shape[:-2])
-    return return_types.linalg_lu_factor_ex(packed, pivots, info)
+    return return_types.linalg_lu_factor_ex(packed, pivots, infos_of(A, zero_pivots(A)))
 
 
 @of_linalg

@@ -7,15 +7,16 @@ import warnings
 from typing import Any
 
 from retrograd.dtypes import int32, int64
+from retrograd.levels import is_mapped
 from retrograd.ops import return_types
 from retrograd.ops.autocasting import in_float32
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.creation import empty, tensor
 from retrograd.ops.declare import publics
-from retrograd.ops.factories import eye
+from retrograd.ops.factories import arange, eye
 from retrograd.ops.flags import told
 from retrograd.ops.grouped import one_node
-from retrograd.ops.indexing import gather
+from retrograd.ops.indexing import gather, where
 from retrograd.ops.linalg_checks import of_linalg
 from retrograd.ops.linalg_lu import lu_factor, lu_factor_ex
 from retrograd.ops.linalg_solving import solve_triangular
@@ -27,6 +28,8 @@ __all__ = ["lu_solve"]
 
 def _order(pivots: Tensor, rows: int) -> Tensor:
     """Which row of the matrix each row of its factors is, from the exchanges that made them."""
+    if is_mapped(pivots):
+        return _order_by_exchanges(pivots.long() - 1, rows)
     flat = pivots.reshape(math.prod(pivots.shape[:-1]), pivots.shape[-1])
     orders = []
     for exchanges in flat.tolist():
@@ -35,6 +38,17 @@ def _order(pivots: Tensor, rows: int) -> Tensor:
             order[row], order[other - 1] = order[other - 1], order[row]
         orders.append(order)
     return tensor(orders, dtype=int64, device=pivots.device).reshape(*pivots.shape[:-1], rows)
+
+
+def _order_by_exchanges(others: Tensor, rows: int) -> Tensor:
+    """As `_order`, without a look at the elements: `others` has the row, from 0, with which each is exchanged."""
+    places = arange(rows, device=others.device)
+    order = expand(places, (*others.shape[:-1], rows))
+    for row in range(others.shape[-1]):
+        other = others[..., row : row + 1]
+        its, own = gather(order, -1, other), order[..., row : row + 1]
+        order = where(places == row, its, where(places == other, own, order))
+    return order
 
 
 def _rows(B: Tensor, order: Tensor) -> Tensor:

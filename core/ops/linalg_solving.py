@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from retrograd.autograd.modes import no_grad
-from retrograd.dtypes import Category, finfo, float32, int32, int64
+from retrograd.dtypes import Category, finfo, float32, int64
 from retrograd.levels import bare
 from retrograd.ops import return_types
 from retrograd.ops.autocasting import in_float32
@@ -31,6 +31,7 @@ from retrograd.ops.linalg_checks import (
     check_matrices,
     check_square,
     implemented,
+    infos_of,
     is_finite,
     is_low,
     of_linalg,
@@ -86,14 +87,6 @@ def inv(A: Tensor) -> Tensor:
     return found
 
 
-def _infos(A: Tensor, infos: list[int]) -> Tensor:
-    """One number a matrix as a tensor."""
-    shape = bare(A).shape[:-2]
-    if not A.numel():
-        return zeros(shape, dtype=int32, device=A.device)
-    return tensor(infos, dtype=int32, device=A.device).reshape(shape)
-
-
 @of_linalg
 @in_float32
 def inv_ex(A: Tensor, *, check_errors: bool = False) -> Any:
@@ -116,7 +109,7 @@ def inv_ex(A: Tensor, *, check_errors: bool = False) -> Any:
     infos = zero_pivots(A)
     if check_errors:
         raise_for_element("linalg.inv_ex", A, infos, _SINGULAR)
-    return return_types.linalg_inv_ex(_linalg_inv(A), _infos(A, infos))
+    return return_types.linalg_inv_ex(_linalg_inv(A), infos_of(A, infos))
 
 
 @of_linalg
@@ -291,7 +284,7 @@ def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = Fa
     if check_errors and any(infos):
         text = "The solver failed because the input matrix is singular."
         raise_for_element("retrograd.linalg.solve_ex", first, infos, text)
-    return return_types.linalg_solve_ex(found, _infos(first, infos))
+    return return_types.linalg_solve_ex(found, infos_of(first, infos))
 
 
 @of_linalg
@@ -643,7 +636,7 @@ def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -
     implemented("cholesky_cpu", A)
     found = _upper(A) if upper else _linalg_cholesky(A)
     minors = _minors(found.mH, A.mH) if upper else _minors(found, A)
-    return return_types.linalg_cholesky_ex(found, _infos(A, minors))
+    return return_types.linalg_cholesky_ex(found, infos_of(A, minors))
 
 
 # -- functions of a matrix -----------------------------------------------------------------------

@@ -23,15 +23,15 @@ from retrograd.ops import decompositions
 from retrograd.ops.batching import kernel_rules
 from retrograd.ops.declare import Array, Op, op, publics
 
-# Operators that cannot be mapped over, for which PyTorch has errors: tests/func/test_vmap.py.
+# Operators that cannot be mapped over, for which PyTorch has errors: tests/func/test_vmap.py; or that warn.
 REFUSED = {
     "allclose": "one answer for all elements",
     "equal": "one answer for all elements",
     "is_complex": "no tensor",
     "is_floating_point": "no tensor",
     "numel": "no tensor",
-    "bincount": "the result's shape depends on the data",
-    "histc": "by default the bounds depend on the data",
+    "bincount": "sample by sample",
+    "histc": "sample by sample",
     "unique": "the result's shape depends on the data",
     "unique_consecutive": "the result's shape depends on the data",
     "nn.functional.gaussian_nll_loss": "looks at the variances, in Python, as PyTorch's",
