@@ -335,7 +335,7 @@ REDUCTIONS = [
     op("median", s(X), s(X, 1), s(X, 0, True), s(A(values=[[1.0, np.nan, 2.0]]), 1), fd=False),
     op("nanmedian", s(X), s(X, 1), s(A(values=[[1.0, np.nan, 2.0]]), 1), fd=False),
     op("mode", s(A(values=[[2.0, 1.0, 2.0, 1.0, 3.0]])), s(X, 0, True), fd=False),
-    op("quantile", s(X, 0.3), s(X, 0.6, 1, True), s(X, A(values=[0.1, 0.5], grad=False), 0), node=False),
+    op("quantile", s(X, 0.3), s(X, 0.6, 1, True), s(X, A(values=[0.1, 0.5], grad=False), 0)),
     op("cumsum", s(X, 1), s(X, 0), s(A(), 0)),
     op("cumprod", s(X, 1), s(A(values=[2.0, 0.0, 3.0, 0.0]), 0), s(A(values=[2.0, 0.0, 3.0]), 0)),
     op("cummax", s(X, 1), s(A(values=[1.0, 1.0, np.nan, 3.0]), 0), fd=False),

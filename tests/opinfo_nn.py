@@ -54,8 +54,8 @@ ACTIVATIONS = [
     f("log_softmax", s(X, 1)),
     f("normalize", s(X), s(X, 1.0, -1), s(X, 3.0, 0)),
     f("cosine_similarity", s(A((3, 4)), A((3, 4))), s(A((3, 4)), A((3, 4)), 0)),
-    f("pairwise_distance", s(A((3, 4)), A((3, 4))), s(A((3, 4)), A((3, 4)), 1.0, keepdim=True), node=False),
-    f("pdist", s(A((4, 3))), node=False, second=False),
+    f("pairwise_distance", s(A((3, 4)), A((3, 4))), s(A((3, 4)), A((3, 4)), 1.0, keepdim=True)),
+    f("pdist", s(A((4, 3))), second=False),
 ]
 
 LINEAR = [
@@ -69,7 +69,7 @@ LINEAR = [
         s(A((4,)), A((2, 4))),
         s(A((3, 4)), A((4,))),
     ),
-    f("bilinear", s(A((3, 4)), A((3, 2)), A((5, 4, 2)), A((5,))), node=False),
+    f("bilinear", s(A((3, 4)), A((3, 2)), A((5, 4, 2)), A((5,)))),
     f(
         "embedding",
         s(A(values=[[0, 2], [2, 1]], dtype="int64"), A((4, 3))),
@@ -86,13 +86,11 @@ LINEAR = [
         s(A(values=[[0, 2], [2, 1]], dtype="int64"), A((4, 3))),
         s(A(values=[0, 2, 2, 1], dtype="int64"), A((4, 3)), A(values=[0, 3], dtype="int64"), mode="sum"),
         second=False,
-        node=False,
     ),
-    f("scaled_dot_product_attention", s(A((2, 3, 4)), A((2, 5, 4)), A((2, 5, 2))), node=False, second=False),
+    f("scaled_dot_product_attention", s(A((2, 3, 4)), A((2, 5, 4)), A((2, 5, 2))), second=False),
     f(
         "scaled_dot_product_attention",
         s(A((2, 3, 4)), A((2, 3, 4)), A((2, 3, 4)), is_causal=True),
-        node=False,
         second=False,
     ),
 ]
@@ -163,7 +161,7 @@ NORMS = [
     f("layer_norm", s(A((3, 4)), (4,)), s(A((2, 3, 4)), (3, 4), A((3, 4)), A((3, 4))), rtol=1e-7),
     f("group_norm", s(A((2, 4, 3)), 2), s(A((2, 4, 3)), 4, A((4,)), A((4,))), rtol=1e-7),
     f("instance_norm", s(A((2, 3, 4))), s(A((2, 3, 4)), None, None, A((3,)), A((3,))), rtol=1e-7),
-    f("rms_norm", s(A((3, 4)), (4,)), s(A((3, 4)), (4,), A((4,))), rtol=1e-7, node=False),
+    f("rms_norm", s(A((3, 4)), (4,)), s(A((3, 4)), (4,), A((4,))), rtol=1e-7),
     f("local_response_norm", s(A((2, 5, 3)), 3), rtol=1e-7),
 ]
 
@@ -195,9 +193,9 @@ VISION = [
         s(IMAGE, (3, 4), mode="area"),
         s(VOLUME, scale_factor=2, mode="trilinear"),
     ),
-    f("pixel_shuffle", s(A((1, 8, 2, 3)), 2), node=False),
-    f("pixel_unshuffle", s(A((1, 2, 4, 6)), 2), node=False),
-    f("channel_shuffle", s(A((1, 4, 2, 2)), 2), node=False),
+    f("pixel_shuffle", s(A((1, 8, 2, 3)), 2)),
+    f("pixel_unshuffle", s(A((1, 2, 4, 6)), 2)),
+    f("channel_shuffle", s(A((1, 4, 2, 2)), 2)),
 ]
 
 PAIR = (A((3, 4)), A((3, 4)))
@@ -257,13 +255,11 @@ LOSSES = [
         *reductions(LOGITS, A((4, 5), 0.0, 1.0)),
         s(LOGITS, A((4, 5), 0.0, 1.0), WEIGHT, label_smoothing=0.1),
         s(A((3,)), A((3,), 0.0, 1.0)),
-        node=False,
     ),
     f("multi_margin_loss", *reductions(LOGITS, CLASSES), s(LOGITS, CLASSES, 2, 0.7, WEIGHT), second=False),
     f(
         "multilabel_margin_loss",
         *reductions(A((2, 4)), A(values=[[3, 0, -1, 1], [1, -1, 0, 0]], dtype="int64")),
-        node=False,
         second=False,
     ),
     f("multilabel_soft_margin_loss", *reductions(A((3, 4)), PROBABILITY)),

@@ -82,34 +82,32 @@ PIECES = [
     op("unsafe_chunk", s(A(M), 2), s(A(M), 3, 1)),
     op("dstack", s([A((3,)), A((3,))]), s([A(M), A(M)])),
     op("atleast_3d", s(A(())), s(A((3,))), s(A(M))),
-    op("block_diag", s(A(M), A((2,)), A(())), s(A(M), A((2, 0))), node=False),
-    op("kron", s(A(M), A((2, 2))), s(A((2,)), A(M)), s(A(()), A((3,))), node=False),
-    op("rot90", *(s(A(M), k) for k in (0, 1, 2, 3, -1)), s(A((2, 3, 2)), 1, [2, 0]), node=False),
-    op("narrow_copy", s(A(M), 1, 1, 2), node=False),
+    op("block_diag", s(A(M), A((2,)), A(())), s(A(M), A((2, 0)))),
+    op("kron", s(A(M), A((2, 2))), s(A((2,)), A(M)), s(A(()), A((3,)))),
+    op("rot90", *(s(A(M), k) for k in (0, 1, 2, 3, -1)), s(A((2, 3, 2)), 1, [2, 0])),
+    op("narrow_copy", s(A(M), 1, 1, 2)),
 ]
 
 DIFFERENCES = [
-    op("diff", s(A(M)), s(A(M), 2, 0), s(A((4,)), 1, -1, A((1,)), A((2,))), s(A((3,)), 5), node=False),
-    op("trapezoid", s(A(M)), s(A(M), A((4,))), s(A(M), A(M), dim=0), s(A(M), dx=0.5), node=False),
-    op("cumulative_trapezoid", s(A(M)), s(A(M), A((4,))), s(A(M), dx=0.5, dim=0), node=False),
-    op("dist", s(A(M), A(M)), s(A(M), A((4,)), 1), s(A(M), A(M), 3), node=False),
+    op("diff", s(A(M)), s(A(M), 2, 0), s(A((4,)), 1, -1, A((1,)), A((2,))), s(A((3,)), 5)),
+    op("trapezoid", s(A(M)), s(A(M), A((4,))), s(A(M), A(M), dim=0), s(A(M), dx=0.5)),
+    op("cumulative_trapezoid", s(A(M)), s(A(M), A((4,))), s(A(M), dx=0.5, dim=0)),
+    op("dist", s(A(M), A(M)), s(A(M), A((4,)), 1), s(A(M), A(M), 3)),
     op(
         "cdist",
         s(A(M), A((2, 4))),
         s(A((2, 3, 4)), A((1, 2, 4)), 1.0),
         s(A(M), A(M), 3.0),
         s(A(M), A(M), 0.0),
-        node=False,
         second=False,
     ),
-    op("cross", s(A((3,)), A((3,)), 0), s(A((2, 3)), A((2, 3)), -1), s(A((3, 3)), A((1, 3)), 1), node=False),
+    op("cross", s(A((3,)), A((3,)), 0), s(A((2, 3)), A((2, 3)), -1), s(A((3, 3)), A((1, 3)), 1)),
     op(
         "addbmm",
         s(A((2, 3)), A((4, 2, 5)), A((4, 5, 3))),
         s(A((3,)), A((2, 2, 2)), A((2, 2, 3)), beta=2, alpha=0.5),
-        node=False,
     ),
-    op("vander", s(A((3,))), s(A((3,)), 4, True), s(A((3,)), 1), node=False, differentiable=False),
+    op("vander", s(A((3,))), s(A((3,)), 4, True), s(A((3,)), 1), differentiable=False),
     op(
         "cov",
         s(A(M)),
@@ -118,10 +116,9 @@ DIFFERENCES = [
         s(A(M), fweights=index([1, 2, 1, 1])),
         s(A(M), aweights=A((4,), 0.5, 1.0, grad=False)),
         s(A(M), fweights=index([1, 2, 1, 1]), aweights=A((4,), 0.5, 1.0, grad=False)),
-        node=False,
     ),
-    op("corrcoef", s(A(M)), node=False, rtol=1e-5, fd=False, second=False),
-    op("renorm", s(A(M), 2, 0, 1.5), s(A(M), 1, 1, 2.0), node=False, fd=False),
+    op("corrcoef", s(A(M)), rtol=1e-5, fd=False, second=False),
+    op("renorm", s(A(M), 2, 0, 1.5), s(A(M), 1, 1, 2.0), fd=False),
 ]
 
 COUNTS = [

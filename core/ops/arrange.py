@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrograd.dtypes import int32, int64
+from retrograd.layout import contiguous_format
 from retrograd.levels import bare, is_mapped
 from retrograd.ops.arguments import as_ints, as_shape, wrap_dim, wrap_dims
 from retrograd.ops.batching import along, joined, leading, leading_shaped
@@ -436,6 +437,10 @@ def repeat_interleave(
     if isinstance(repeats, Tensor) and is_mapped(repeats):
         return input.index_select(at, _repeated(repeats, input._array.shape[at], output_size))
     counts = _counts(repeats, input._array.shape[at], output_size)
+    if isinstance(repeats, int) and input.ndim:
+        shape = tuple(input._array.shape)
+        wide = unsqueeze(input, at + 1).expand(*shape[: at + 1], repeats, *shape[at + 1 :])
+        return flatten(wide.clone(memory_format=contiguous_format), at, at + 1)
     positions = tensor([i for i, count in enumerate(counts) for _ in range(count)], device=input.device)
     return input.index_select(at, positions.long())
 

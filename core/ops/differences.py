@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
-from retrograd.dtypes import Category, bool_, get_default_dtype
+from retrograd.dtypes import Category, bool_
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.arrange import cat, roll
 from retrograd.ops.autocasting import in_float32, in_lower_type
@@ -13,13 +13,14 @@ from retrograd.ops.batching import each_leading
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
 from retrograd.ops.checks import computes_ahead, everywhere, is_half, not_implemented
 from retrograd.ops.declare import Array, alias, composite, op
+from retrograd.ops.elementwise import _div_number, _mul_number
 from retrograd.ops.factories import ones_like, zeros_like
 from retrograd.ops.grouped import one_node
 from retrograd.ops.indexing import where
 from retrograd.ops.inplace import written_over
 from retrograd.ops.linalg import bmm, factors, refuse_bool
 from retrograd.ops.old_order import call_in_old_order
-from retrograd.ops.shape import expand, narrow, reshape, unsqueeze
+from retrograd.ops.shape import expand, narrow, reshape, select, unsqueeze
 from retrograd.tensor import Tensor
 
 __all__: list[str] = []
@@ -71,15 +72,13 @@ def diff(
     return found
 
 
-def _areas(name: str, y: Tensor, x: Tensor | None, dx: Any, dim: int) -> Tensor:
-    """The areas of the trapezoids between neighbours, doubled."""
-    at = wrap_dim(dim, y.ndim)
+def _widths(name: str, y: Tensor, x: Tensor | None, dx: Any, at: int) -> Tensor | None:
+    """The distances between neighbours, if they were given."""
     if y.dtype is bool_ or (x is not None and x.dtype is bool_):
         which = "`y`" if x is None else "`x` or `y`"
         raise RuntimeError(f"{name}: received a bool input for {which}, but bool is not supported")
-    low, high = _neighbours(y, at)
     if x is None:
-        return (low + high) * (1 if dx is None else dx)
+        return None
     if dx is not None:
         raise TypeError(
             f"{name}() received an invalid combination of arguments - got (Tensor, Tensor, dx={type(dx).__name__}), "
@@ -88,10 +87,15 @@ def _areas(name: str, y: Tensor, x: Tensor | None, dx: Any, dim: int) -> Tensor:
             " * (Tensor y, *, Number dx = 1, int dim = -1)\n"
         )
     if x.ndim == 1:
-        steps = reshape(diff(x), (1,) * at + (-1,) + (1,) * (y.ndim - at - 1))
-    else:
-        steps = diff(x, dim=dim)
-    return (low + high) * steps
+        x = reshape(x, (1,) * at + (-1,) + (1,) * (y.ndim - at - 1)) if y.ndim > 1 else x
+        return diff(x, dim=at)
+    return diff(x, dim=at - y.ndim)
+
+
+def _sums(y: Tensor, at: int) -> Tensor:
+    """Of neighbours."""
+    low, high = _neighbours(y, at)
+    return low + high
 
 
 @composite
@@ -113,7 +117,14 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = 
     >>> retrograd.trapezoid(retrograd.tensor([1.0, 5.0, 10.0]), dx=2)
     tensor(21.)
     """
-    return _areas("trapezoid", y, x, dx, dim).sum(dim) / 2
+    at = wrap_dim(dim, y.ndim)
+    widths = _widths("trapezoid", y, x, dx, at)
+    if widths is not None:
+        return _div_number((_sums(y, at) * widths).sum(at), 2)
+    if not y.shape[at]:
+        return _mul_number(y.sum(at), 0)
+    ends = select(y, at, 0) + select(y, at, -1)
+    return _mul_number(y.sum(at) - _mul_number(ends, 0.5), 1 if dx is None else dx)
 
 
 alias("trapz", trapezoid)
@@ -125,7 +136,11 @@ def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, 
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.cumulative_trapezoid.html
     """
-    return _areas("cumulative_trapezoid", y, x, dx, dim).cumsum(dim) / 2
+    at = wrap_dim(dim, y.ndim)
+    widths = _widths("cumulative_trapezoid", y, x, dx, at)
+    if widths is not None:
+        return _div_number((_sums(y, at) * widths).cumsum(at), 2)
+    return _mul_number(_sums(y, at), (1 if dx is None else dx) / 2).cumsum(at)
 
 
 # -- distances -----------------------------------------------------------------------------------
@@ -465,18 +480,16 @@ def cov(
     if weights is None:
         count = rows.shape[1]
         freedom: Any = max(count - correction, 0)
-        inexact = None if input.dtype.is_differentiable else get_default_dtype()
-        centred = rows - rows.mean(1, keepdim=True, dtype=inexact)
+        centred = rows - unsqueeze(rows.sum(1) / count, 1)
         weighted = centred
     else:
         count = weights.sum()
         lost = correction if aweights is None else correction * (weights * aweights).sum() / count
         freedom = (count - lost).clamp(min=0)
-        centred = rows - (rows * weights).sum(1, keepdim=True) / count
+        centred = rows - unsqueeze((rows * weights).sum(1) / count, 1)
         weighted = centred * weights
     conjugated = weighted.conj() if weighted.is_complex() else weighted
-    found = centred @ conjugated.t() / freedom
-    return found if input.ndim == 2 and input.shape[0] != 1 else found.squeeze()
+    return (centred @ conjugated.t() / freedom).squeeze()
 
 
 @composite
@@ -504,8 +517,8 @@ def corrcoef(input: Tensor) -> Tensor:
     found = cov(input)
     if not found.ndim:
         return found / found
-    deviations = found.diag().sqrt()
-    scaled = found / unsqueeze(deviations, 1) / unsqueeze(deviations, 0)
+    deviations = found.diagonal().sqrt()
+    scaled = found / deviations.view(-1, 1) / deviations.view(1, -1)
     return scaled if scaled.is_complex() else scaled.clamp(-1, 1)
 
 

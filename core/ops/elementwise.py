@@ -250,6 +250,39 @@ def true_divide(self: Array, other: Array) -> Array:
     """
 
 
+# PyTorch's functions of several operators have nodes of one edge for arithmetic with a number.
+
+
+@op("add", node="AddBackward1", promote="common", vjp={"self": lambda K, g: g})
+def _add_number(self: Array, other: Array) -> Array:
+    """``self + other``, where `other` is a number."""
+
+
+@op("subtract", node="SubBackward1", promote="common", check=_check_subtraction, vjp={"self": lambda K, g: g})
+def _sub_number(self: Array, other: Array) -> Array:
+    """``self - other``, where `other` is a number."""
+
+
+@op(
+    "multiply",
+    node="MulBackward1",
+    promote="common",
+    vjp={"self": lambda K, g, other: g * other},
+)
+def _mul_number(self: Array, other: Array) -> Array:
+    """``self * other``, where `other` is a number."""
+
+
+@op(
+    "divide",
+    node="DivBackward1",
+    promote="float",
+    vjp={"self": lambda K, g, other: g / other},
+)
+def _div_number(self: Array, other: Array) -> Array:
+    """``self / other``, where `other` is a number."""
+
+
 def _truncated_quotient(K: Any, self: Any, other: Any) -> Any:
     if _category(K, self) >= FLOAT:
         return K.trunc(K.divide(self, other))

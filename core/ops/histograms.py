@@ -9,19 +9,17 @@ from retrograd.autograd.modes import no_grad
 from retrograd.dtypes import float32, float64, int32, int64
 from retrograd.levels import is_mapped
 from retrograd.ops import return_types
-from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.arrange import cat
 from retrograd.ops.autocasting import in_float32
 from retrograd.ops.batching import sample_by_sample
-from retrograd.ops.checks import is_number
 from retrograd.ops.counting import searchsorted
-from retrograd.ops.declare import composite, publics
+from retrograd.ops.declare import composite
 from retrograd.ops.factories import full, linspace, ones, zeros
 from retrograd.ops.flags import flagged
 from retrograd.ops.grouped import one_node
-from retrograd.ops.indexing import gather, nonzero
+from retrograd.ops.indexing import nonzero
 from retrograd.ops.reducing import reduction
-from retrograd.ops.selection import _check_quantile, sort
+from retrograd.ops.selection import _check_quantile, _quantiles
 from retrograd.tensor import Tensor
 
 __all__: list[str] = []
@@ -177,28 +175,8 @@ def nanquantile(
     tensor(1.5000)
     """
     _check_quantile(input, q, interpolation)
-    if not input.ndim:
-        dim, keepdim = None, False
-    at = 0 if dim is None else wrap_dim(dim, input.ndim)
-    ordered = sort(input.reshape(-1) if dim is None else input, at).values
-    single = is_number(q) or not q.ndim
-    given = full((1,), q, dtype=input.dtype, device=input.device) if is_number(q) else q.reshape(-1)
-    shares = given.reshape([-1 if i == at else 1 for i in range(ordered.ndim)])
-    last = (~ordered.isnan()).sum(at, keepdim=True) - 1
-    found = _at_ranks(ordered, at, shares * last.clamp(min=0).to(input.dtype), interpolation).movedim(at, 0)
-    if keepdim:
-        found = found.reshape((-1, *(1,) * input.ndim)) if dim is None else found.unsqueeze(at + 1)
-    return found.squeeze(0) if single else found
-
-
-def _at_ranks(ordered: Tensor, dim: int, rank: Tensor, interpolation: str) -> Tensor:
-    """The elements at places between two along `dim`."""
-    if interpolation in ("nearest", "lower", "higher"):
-        chosen = {"nearest": rank.round, "lower": rank.floor, "higher": rank.ceil}[interpolation]()
-        return gather(ordered, dim, chosen.long())
-    low, high = (gather(ordered, dim, each.long()) for each in (rank.floor(), rank.ceil()))
-    made: Tensor = publics["lerp"](low, high, 0.5 if interpolation == "midpoint" else rank - rank.floor())
-    return made
+    found: Tensor = _quantiles(input, q, dim, keepdim, interpolation, True)
+    return found
 
 
 @composite

@@ -14,9 +14,9 @@ from retrograd.ops.broadcasting import broadcast_shapes, sum_to
 from retrograd.ops.checks import is_half, not_implemented
 from retrograd.ops.declare import Array, op, publics
 from retrograd.ops.factories import ones_like
-from retrograd.ops.linalg import matmul
+from retrograd.ops.linalg import matmul, vdot
 from retrograd.ops.linalg_checks import check_floating, of_linalg
-from retrograd.ops.shape import diagonal as _diagonal, expand, squeeze, unsqueeze
+from retrograd.ops.shape import diagonal as _diagonal, expand, unsqueeze, view
 from retrograd.tensor import Tensor
 
 __all__ = ["cross", "diagonal", "multi_dot", "vander", "vecdot"]
@@ -94,8 +94,10 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
         return matmul(product(i, split[i, j]), product(split[i, j] + 1, j))
 
     found = product(0, len(chain) - 1)
-    found = squeeze(found, -1) if last.ndim == 1 else found
-    return squeeze(found, 0) if first.ndim == 1 else found
+    if first.ndim == last.ndim == 2:
+        return found
+    made: Tensor = view(found, (*first.shape[:-1], *last.shape[1:]))
+    return made
 
 
 def _vector_product(K: Any, a: Any, b: Any, dim: int) -> Any:
@@ -207,6 +209,8 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
             f"linalg.vecdot: Expected x and y to have the same dtype, but found x of type {x.dtype.type_name} and y of "
             f"type {y.dtype.type_name} instead"
         )
+    if x.ndim == 1 and y.ndim == 1:
+        return vdot(x, y)
     return ((x.conj() if x.is_complex() else x) * y).sum(dim)
 
 

@@ -672,6 +672,8 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
     if n == 0:
         one = eye(A.shape[-1], dtype=A.dtype, device=A.device)
         return A.clone().copy_(expand(one, tuple(A.shape)))
+    if n == 3:
+        return matmul(matmul(A, A), A)
     result, square = None, A
     while n:
         if n & 1:

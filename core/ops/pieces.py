@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,10 +14,11 @@ from retrograd.ops.arguments import as_ints, wrap_dim
 from retrograd.ops.arrange import cat
 from retrograd.ops.broadcasting import broadcast_shapes as common_shape
 from retrograd.ops.declare import Array, composite, op
-from retrograd.ops.factories import empty, zeros
+from retrograd.ops.dispatch import result_type
+from retrograd.ops.factories import empty
 from retrograd.ops.grouped import one_node
 from retrograd.ops.overloads import wrong_argument
-from retrograd.ops.shape import chunk_sizes, narrow, reshape, split_views, tensor_split, unsqueeze
+from retrograd.ops.shape import chunk_sizes, narrow, reshape, split_views, tensor_split, unsafe_view, unsqueeze
 from retrograd.size import Size
 from retrograd.storage import INFERENCE, share
 from retrograd.tensor import Tensor
@@ -222,6 +224,33 @@ def dstack(tensors: Sequence[Tensor]) -> Tensor:
     return cat(list(atleast_3d(*tensors)) if len(tensors) > 1 else [atleast_3d(tensors[0])], 2)
 
 
+def _as_matrix(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(shape) if len(shape) == 2 else (1, math.prod(shape))
+
+
+def _blocks(K: Any, g: Any, shapes: Any) -> list[Any]:
+    grads, top, left = [], 0, 0
+    for shape in shapes:
+        height, width = _as_matrix(shape)
+        block = K.slice(g, (slice(top, top + height), slice(left, left + width)))
+        grads.append(K.reshape(block, tuple(shape)))
+        top, left = top + height, left + width
+    return grads
+
+
+@op(node="BlockDiagBackward0", vjp={"*": lambda K, g, tensors_shapes: _blocks(K, g, tensors_shapes)}, jvp="linear")
+def _block_diag(K, tensors: list[Array]) -> Array:
+    """Of at most two dimensions each, and of one type."""
+    blocks = [K.reshape(each, _as_matrix(tuple(each.shape))) for each in tensors]
+    width = sum(each.shape[1] for each in blocks)
+    rows, left = [], 0
+    for each in blocks:
+        own = each.shape[1]
+        rows.append(K.pad(each, ((0, 0), (left, width - left - own)), 0))
+        left += own
+    return K.concat(rows, 0)
+
+
 @composite
 def block_diag(*tensors: Tensor) -> Tensor:
     """A matrix with the given matrices, rows and numbers along its diagonal, and zeros elsewhere.
@@ -242,23 +271,14 @@ def block_diag(*tensors: Tensor) -> Tensor:
     """
     if not tensors:
         return empty(1, 0)
-    blocks = []
     for i, each in enumerate(tensors):
         if each.ndim > 2:
             raise RuntimeError(
                 f"retrograd.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has "
                 f"{each.ndim} dimensions"
             )
-        blocks.append(each if each.ndim == 2 else reshape(each, (1, each.numel())))
-    width = sum(each.shape[1] for each in blocks)
-    rows, left = [], 0
-    for each in blocks:
-        height, own = each.shape
-        sides = (zeros(height, n, dtype=each.dtype, device=each.device) for n in (left, width - left - own))
-        before, after = sides
-        rows.append(cat([before, each, after], 1))
-        left += own
-    return cat(rows, 0)
+    common = result_type(*tensors)
+    return _block_diag([each if each.dtype is common else each.to(common) for each in tensors])
 
 
 @composite
@@ -276,9 +296,10 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
     ndim = max(input.ndim, other.ndim)
     own = (1,) * (ndim - input.ndim) + tuple(input.shape)
     others = (1,) * (ndim - other.ndim) + tuple(other.shape)
-    first = reshape(input, tuple(n for size in own for n in (size, 1)))
-    second = reshape(other, tuple(n for size in others for n in (1, size)))
-    return reshape(first * second, tuple(n * m for n, m in zip(own, others, strict=True)))
+    first = unsafe_view(input, tuple(n for size in own for n in (size, 1)))
+    second = unsafe_view(other, tuple(n for size in others for n in (1, size)))
+    made: Tensor = unsafe_view(first * second, tuple(n * m for n, m in zip(own, others, strict=True)))
+    return made
 
 
 def _turned(K: Any, x: Any, turns: int, dims: tuple[int, ...]) -> Any:

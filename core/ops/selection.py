@@ -19,6 +19,7 @@ from retrograd.ops.batching import along
 from retrograd.ops.checks import everywhere, is_number
 from retrograd.ops.creation import tensor
 from retrograd.ops.declare import Array, composite, op, publics
+from retrograd.ops.factories import full_like
 from retrograd.ops.overloads import wrong_argument
 from retrograd.ops.reducing import category, reduction, restored
 from retrograd.ops.scans import running_maximum, shifted
@@ -689,17 +690,35 @@ def quantile(
     tensor(1.5000)
     """
     _check_quantile(input, q, interpolation)
-    if not input.ndim:
-        dim, keepdim = None, False
-    at = 0 if dim is None else wrap_dim(dim, input.ndim)
-    ordered = sort(input.reshape(-1) if dim is None or not input.ndim else input, at).values
-    hole = ordered.isnan().any(at, keepdim=True)
-    single = is_number(q) or not q.ndim
-    shares = tensor([q], dtype=input.dtype, device=input.device) if is_number(q) else q.reshape(-1)
-    found = publics["where"](hole, float("nan"), _at_shares(ordered, at, shares, interpolation)).movedim(at, 0)
-    if keepdim:
-        found = found.reshape((-1, *(1,) * input.ndim)) if dim is None else found.unsqueeze(at + 1)
-    return found.squeeze(0) if single else found
+    return _quantiles(input, q, dim, keepdim, interpolation, False)
+
+
+def _quantiles(input: Any, q: Any, dim: int | None, keepdim: bool, interpolation: str, skip_nan: bool) -> Any:
+    """The quantiles, in the order of operators that PyTorch's has."""
+    shape = () if not input.ndim else _reduced_shape(tuple(input.shape), dim, keepdim)
+    if dim is None or not input.ndim:
+        ordered = sort(input.flatten(), 0).values
+    elif wrap_dim(dim, input.ndim) == input.ndim - 1:
+        ordered = sort(input, -1).values
+    else:
+        ordered = sort(input.unsqueeze(-1).transpose(wrap_dim(dim, input.ndim), -1), -1).values
+    ordered = ordered.reshape(*shape, ordered.shape[-1])
+    shares = tensor(q, dtype=input.dtype, device=input.device) if is_number(q) else q
+    holes = ordered.detach().isnan()
+    if skip_nan:
+        rank = shares * (holes.logical_not().sum(-1, keepdim=True) - 1).clamp(min=0).to(input.dtype)
+    else:
+        last = ordered.shape[-1] - 1
+        rank = publics["masked_fill"](shares * last, holes.any(-1, keepdim=True), last)
+    found = _at_ranks(ordered, rank, interpolation)
+    return found.squeeze_(-1) if not shares.ndim else found.unsqueeze_(0).transpose_(0, -1).squeeze_(-1)
+
+
+def _reduced_shape(shape: tuple[int, ...], dim: int | None, keepdim: bool) -> tuple[int, ...]:
+    if dim is None:
+        return (1,) * len(shape) if keepdim else ()
+    at = wrap_dim(dim, len(shape))
+    return (*shape[:at], *((1,) if keepdim else ()), *shape[at + 1 :])
 
 
 def _check_quantile(input: Any, q: Any, interpolation: str) -> None:
@@ -721,14 +740,12 @@ def _check_quantile(input: Any, q: Any, interpolation: str) -> None:
         )
 
 
-def _at_shares(ordered: Any, dim: int, shares: Any, interpolation: str) -> Any:
-    """The quantiles of elements in order, one along `dim` for each of `shares`."""
-    rank = shares * (ordered.shape[dim] - 1)
+def _at_ranks(ordered: Any, rank: Any, interpolation: str) -> Any:
+    """The elements at places between two of the last dimension."""
+    gather = publics["gather"]
     if interpolation in ("nearest", "lower", "higher"):
         chosen = {"nearest": rank.round, "lower": rank.floor, "higher": rank.ceil}[interpolation]()
-        return ordered.index_select(dim, chosen.long())
-    low, high = (ordered.index_select(dim, each.long()) for each in (rank.floor(), rank.ceil()))
-    if interpolation == "midpoint":
-        return publics["lerp"](low, high, 0.5)
-    weight = (rank - rank.floor()).reshape((-1,) + (1,) * (ordered.ndim - dim - 1))
+        return gather(ordered, -1, chosen.long())
+    low, high = (gather(ordered, -1, each.long()) for each in (rank.floor(), rank.ceil()))
+    weight = full_like(rank, 0.5) if interpolation == "midpoint" else rank - rank.floor()
     return publics["lerp"](low, high, weight)

@@ -62,6 +62,18 @@ def _softmax(self: Array, dim: int) -> Array:
     """Along one dimension, in the input's type."""
 
 
+@op("softmax", node="SafeSoftmaxBackward0", vjp={"self": _softmax_vjp}, jvp={"self": _softmax_vjp}, batch=along)
+def _softmax_of_finite(self: Array, dim: int) -> Array:
+    """As `_safe_softmax`, of scores of which none is minus infinity."""
+
+
+@op(node="SafeSoftmaxBackward0", vjp={"self": _softmax_vjp}, jvp={"self": _softmax_vjp}, batch=along)
+def _safe_softmax(K, self: Array, dim: int) -> Array:
+    """Along one dimension; zeros instead of NaN where all is minus infinity."""
+    made = K.softmax(self, dim)
+    return K.where(K.all(K.equal(self, -math.inf), (dim,), True), K.zeros_like(made), made)
+
+
 def _refuse(name: str, type_: dtype, is_last: bool) -> None:
     """Refuse elements that are no floating-point numbers; PyTorch has another kernel for the last dimension."""
     if type_.category is not FLOAT:

@@ -9,6 +9,7 @@ from typing import Any
 from retrograd.dtypes import Category, bool_, get_default_dtype
 from retrograd.ops.checks import implemented_for, is_number, not_implemented
 from retrograd.ops.declare import Array, composite, op
+from retrograd.ops.elementwise import _add_number, _mul_number
 from retrograd.tensor import Tensor
 
 __all__: list[str] = []
@@ -62,8 +63,8 @@ def ndtr(input: Tensor) -> Tensor:
     >>> retrograd.special.ndtr(retrograd.tensor([-1.0, 0.0, 1.0]))
     tensor([0.1587, 0.5000, 0.8413])
     """
-    x = input * _ROOT_HALF
-    return (x * -1).erfc() * 0.5
+    made: Tensor = _mul_number(_add_number(_mul_number(input, _ROOT_HALF).erf(), 1), 0.5)
+    return made
 
 
 def _far_left(K: Any, x: Any) -> Any:

@@ -8,10 +8,11 @@ from typing import Any
 from retrograd.dtypes import Category, get_default_dtype
 from retrograd.nn.functions.linear import dropout
 from retrograd.ops.autocasting import in_lower_type
+from retrograd.ops.elementwise import _mul_number
 from retrograd.ops.factories import full, zeros
 from retrograd.ops.flags import no_flag
 from retrograd.ops.indexing import where
-from retrograd.ops.softmax import softmax
+from retrograd.ops.softmax import _safe_softmax, _softmax_of_finite
 from retrograd.tensor import Tensor
 
 __all__ = ["scaled_dot_product_attention"]
@@ -28,10 +29,6 @@ def scaled_dot_product_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    if type(is_causal) is not bool:
-        raise no_flag("scaled_dot_product_attention", "is_causal", is_causal)
-    if type(enable_gqa) is not bool:
-        raise no_flag("scaled_dot_product_attention", "enable_gqa", enable_gqa)
     r"""``softmax(query @ key.T * scale + mask) @ value``.
 
     Shapes: query (\*, L, E), key (\*, S, E), value (\*, S, Ev); result (\*, L, Ev).
@@ -57,6 +54,10 @@ def scaled_dot_product_attention(
     Source: Vaswani et al., "Attention is all you need", 2017;
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.scaled_dot_product_attention.html
     """
+    if type(is_causal) is not bool:
+        raise no_flag("scaled_dot_product_attention", "is_causal", is_causal)
+    if type(enable_gqa) is not bool:
+        raise no_flag("scaled_dot_product_attention", "enable_gqa", enable_gqa)
     if query.dtype.category < Category.FLOAT:
         kinds = get_default_dtype().type_name, query.dtype.type_name
         raise RuntimeError("expected scalar type {} but found {}".format(*kinds))
@@ -65,12 +66,10 @@ def scaled_dot_product_attention(
         key, value = (each.repeat_interleave(repeats, -3) for each in (key, value))
     bias = _bias(query, key, attn_mask, is_causal)
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    scores = (query * factor) @ key.transpose(-2, -1)
-    weights = softmax(scores if bias is None else scores + bias, -1)
-    if bias is not None and attn_mask is not None:
-        # A row that may attend to nothing gives zeros and not NaN.
-        empty = (bias == -math.inf).all(-1, keepdim=True)
-        weights = where(empty, zeros((), dtype=weights.dtype, device=weights.device), weights)
+    root = math.sqrt(factor) if factor >= 0 else math.nan
+    scores = _mul_number(query, root) @ _mul_number(key.transpose(-2, -1), root)
+    last = scores.ndim - 1
+    weights = _softmax_of_finite(scores, last) if bias is None else _safe_softmax(scores + bias, last)
     return dropout(weights, dropout_p) @ value
 
 

@@ -32,8 +32,6 @@ def ctc_loss(
     reduction: str = "mean",
     zero_infinity: bool = False,
 ) -> Tensor:
-    if type(zero_infinity) is not bool:
-        raise no_flag("ctc_loss", "zero_infinity", zero_infinity, 7)
     r"""The negative logarithm of the probability of all ways in which a sequence may be spelled.
 
     A way has one label in each step: those of the target in their order, each once or several times in a row, and
@@ -72,6 +70,8 @@ def ctc_loss(
     >>> (-loss).exp()  # six of the eight sequences of three labels spell the target
     tensor(0.7500)
     """
+    if type(zero_infinity) is not bool:
+        raise no_flag("ctc_loss", "zero_infinity", zero_infinity, 7)
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction")
     inputs, lengths = _counts(input_lengths, "input_lengths"), _counts(target_lengths, "target_lengths")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from retrograd.dtypes import promote_types
 from retrograd.ops.checks import is_half, not_implemented
 from retrograd.ops.differences import row_norms
+from retrograd.ops.elementwise import _add_number
 from retrograd.ops.factories import triu_indices
 from retrograd.ops.flags import no_flag
 from retrograd.ops.grouped import one_node
@@ -43,7 +44,7 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     """
     if type(keepdim) is not bool:
         raise no_flag("pairwise_distance", "keepdim", keepdim)
-    return _norm(x1 - x2 + eps, float(p), -1, keepdim)
+    return _norm(_add_number(x1 - x2, eps), float(p), -1, keepdim)
 
 
 @one_node("NormBackward1", "input", saves="keepdim p result=result0 self=input")

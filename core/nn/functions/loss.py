@@ -14,6 +14,7 @@ from retrograd.nn.functions.distance import pairwise_distance
 from retrograd.ops.autocasting import unites, widened
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.checks import check_castable, computes_ahead, everywhere, extremes, implemented_for
+from retrograd.ops.elementwise import _add_number, _div_number, _mul_number, _sub_number
 from retrograd.ops.factories import full_like
 from retrograd.ops.flags import no_flag
 from retrograd.ops.grouped import one_node
@@ -181,9 +182,9 @@ def poisson_nll_loss(
         raise no_flag("poisson_nll_loss", "full", full, 4)
     input, target = widened(input, target)
     reduction = _reduction(reduction, size_average, reduce)
-    value = input.exp() - target * input if log_input else input - target * (input + eps).log()
+    value = input.exp() - target * input if log_input else input - target * _add_number(input, eps).log()
     if full:
-        stirling = target * target.log() - target + 0.5 * (target * (2 * math.pi)).log()
+        stirling = target * target.log() - target + _mul_number(_mul_number(target, 2 * math.pi).log(), 0.5)
         value = value + stirling.masked_fill(target <= 1, 0)
     return _reduced(value, reduction)
 
@@ -348,7 +349,8 @@ def soft_margin_loss(
         return _reduced(value, reduction)
     input, target = _promoted(input, target)
     shape = broadcast_shapes(tuple(input.shape), tuple(target.shape))
-    return _soft_margin_loss(input.expand(shape), target.expand(shape), reduction, 0.0)
+    both = (each if tuple(each.shape) == shape else each.expand(shape) for each in (input, target))
+    return _soft_margin_loss(*both, reduction, 0.0)
 
 
 def hinge_embedding_loss(
@@ -376,7 +378,7 @@ def margin_ranking_loss(
             f"input1: {input1.size()}, input2: {input2.size()}, target: {target.size()} "
         )
     apart = input1 - input2
-    return _reduced((-target * apart + float(margin)).clamp_min(0), reduction)
+    return _reduced(_add_number(-target * apart, float(margin)).clamp_min(0), reduction)
 
 
 def cosine_embedding_loss(
@@ -391,11 +393,11 @@ def cosine_embedding_loss(
     dim = target.ndim
     small = 1e-12
     dots = (input1 * input2).sum(dim)
-    lengths = ((input1 * input1).sum(dim) + small) * ((input2 * input2).sum(dim) + small)
-    cosine = dots / lengths.sqrt()
+    first, second = (_add_number((each * each).sum(dim), small) for each in (input1, input2))
+    cosine = dots / (first * second).sqrt()
     zeros = cosine.detach() * 0
-    together = where(target == 1, 1 - cosine, zeros)
-    apart = where(target == -1, (cosine - margin).clamp_min(0), zeros)
+    together = where(target == 1, (zeros + 1) - cosine, zeros)
+    apart = where(target == -1, _sub_number(cosine, margin).clamp_min(0), zeros)
     return _reduced(together + apart, reduction)
 
 
@@ -413,10 +415,12 @@ def triplet_margin_loss(
     reduction = _reduction(reduction, size_average, reduce)
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
-    return triplet_margin_with_distance_loss(
-        anchor, positive, negative, distance_function=lambda a, b: pairwise_distance(a, b, p, eps),
-        margin=margin, swap=swap, reduction=reduction,
+    _check_triplet(anchor, positive, negative)
+    value = _triplet(
+        (anchor, positive, negative), lambda a, b: pairwise_distance(a, b, p, eps),
+        lambda near: _add_number(near, margin), swap,
     )  # fmt: skip
+    return _reduced(value, reduction)
 
 
 def triplet_margin_with_distance_loss(
@@ -429,17 +433,32 @@ def triplet_margin_with_distance_loss(
         raise ValueError(f"{reduction} is not a valid value for reduction")
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
+    _check_triplet(anchor, positive, negative)
+    distance = pairwise_distance if distance_function is None else distance_function
+    return _reduced(_triplet((anchor, positive, negative), distance, lambda near: near + margin, swap), reduction)
+
+
+def _check_triplet(anchor: Tensor, positive: Tensor, negative: Tensor) -> None:
     if not anchor.ndim == positive.ndim == negative.ndim:
         raise RuntimeError(
             "The anchor, positive, and negative tensors are expected to have the same number of dimensions, "
             "but got: "
             f"anchor {anchor.ndim}D, positive {positive.ndim}D, and negative {negative.ndim}D inputs"
         )
-    distance = pairwise_distance if distance_function is None else distance_function
+
+
+def _triplet(
+    tensors: tuple[Tensor, Tensor, Tensor],
+    distance: Callable[..., Tensor],
+    with_margin: Callable[[Tensor], Tensor],
+    swap: bool,
+) -> Tensor:
+    """How much less than the margin each negative is further away than the positive."""
+    anchor, positive, negative = tensors
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = far.minimum(distance(positive, negative))
-    return _reduced((near - far + margin).clamp_min(0), reduction)
+    return (with_margin(near) - far).clamp_min(0)
 
 
 # -- of several classes ------------------------------------------------------------------------
@@ -612,12 +631,12 @@ def _cross_entropy_of_probabilities(
     _check_class_weight(weight, input.shape[axis])
     logs = _log_softmax(input, axis)
     if smoothing:
-        target = target * (1 - smoothing) + smoothing / input.shape[axis]
+        target = _add_number(_mul_number(target, 1 - smoothing), smoothing / input.shape[axis])
     value = logs * target
     if weight is not None:
         value = value * _class_shape(weight, input.ndim)
     if reduction == "mean":
-        return -value.sum() / (input.numel() // input.shape[axis])
+        return _div_number(-value.sum(), input.numel() // input.shape[axis])
     return -value.sum() if reduction == "sum" else -value.sum(axis)
 
 
@@ -639,7 +658,7 @@ def _smoothed(
         spread = spread.sum() / count
     elif reduction == "sum":
         spread = spread.sum()
-    return sharp * (1 - smoothing) + spread * (smoothing / classes)
+    return _mul_number(sharp, 1 - smoothing) + _mul_number(spread, smoothing / classes)
 
 
 _check_multi_margin = implemented_for("multi_margin_loss_cpu_kernel", Category.FLOAT, halves=False)

@@ -10,6 +10,7 @@ from retrograd.autograd.modes import no_grad
 from retrograd.dtypes import Category, finfo
 from retrograd.levels import is_mapped
 from retrograd.ops.checks import not_implemented
+from retrograd.ops.elementwise import _add_number
 from retrograd.ops.flags import no_flag
 from retrograd.ops.normalization import _batch_norm, _fixed_batch_norm, _group_norm, _layer_norm
 from retrograd.storage import write
@@ -97,6 +98,8 @@ def _update_running(running: Tensor | None, now: Tensor, momentum: float, correc
     if running is None:
         return
     k, array = running._kernels, running._array
+    while now._kernels.level > k.level:  # the same for all samples, as `running` is
+        now = now._array.value
     now = k.lift(now) if k.level else now
     fresh = k.astype(k.reshape(now._array, tuple(array.shape)), array.dtype)
     write(running, fresh * (momentum * correction) + array * (1 - momentum))
@@ -201,7 +204,7 @@ def rms_norm(
     dims = tuple(range(-len(shape), 0))
     x = input.float() if input.dtype.itemsize == 2 else input  # squares of float16 numbers soon overflow
     small = finfo(x.dtype).eps if eps is None else eps
-    out = x * (x.pow(2).mean(dims, keepdim=True) + small).rsqrt()
+    out = x * _add_number(x.pow(2).mean(dims, keepdim=True), small).rsqrt()
     return (out if weight is None else out * weight).to(input.dtype)
 
 
