@@ -64,7 +64,7 @@ def _softmax(self: Array, dim: int) -> Array:
 
 @op("softmax", node="SafeSoftmaxBackward0", vjp={"self": _softmax_vjp}, jvp={"self": _softmax_vjp}, batch=along)
 def _softmax_of_finite(self: Array, dim: int) -> Array:
-    """As `_safe_softmax`, of scores of which none is minus infinity."""
+    """As `_safe_softmax`, where never all is minus infinity."""
 
 
 @op(node="SafeSoftmaxBackward0", vjp={"self": _softmax_vjp}, jvp={"self": _softmax_vjp}, batch=along)

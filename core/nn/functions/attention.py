@@ -68,8 +68,8 @@ def scaled_dot_product_attention(
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     root = math.sqrt(factor) if factor >= 0 else math.nan
     scores = _mul_number(query, root) @ _mul_number(key.transpose(-2, -1), root)
-    last = scores.ndim - 1
-    weights = _softmax_of_finite(scores, last) if bias is None else _safe_softmax(scores + bias, last)
+    weigh = _softmax_of_finite if attn_mask is None else _safe_softmax
+    weights = weigh(scores if bias is None else scores + bias, scores.ndim - 1)
     return dropout(weights, dropout_p) @ value
 
 
