@@ -15,7 +15,7 @@ from retrograd.autograd.rebase import check_writable
 from retrograd.autograd.resized import note_shape
 from retrograd.autograd.tangents import tangents_of
 from retrograd.dtypes import cpp_name
-from retrograd.memory_bytes import extent, host_bytes, look_at
+from retrograd.memory_bytes import bytes_in, extent, look_at
 from retrograd.ops.options import described
 from retrograd.storage import bump, leave, share, sign
 from retrograd.tensor import Tensor, own_edge
@@ -109,7 +109,7 @@ def _place(
     if size is None and isinstance(source, Tensor):
         return None
     shared = shared_of(source) if isinstance(source, Tensor) else source._shared
-    nbytes = host_bytes(shared, self._kernels).size
+    nbytes = bytes_in(shared, self._kernels)
     if size is None:
         return Layout((nbytes // type_.itemsize,), (1,))
     sizes = tuple(size)

@@ -18,6 +18,7 @@ from retrograd.views import AsStrided, Chain, Layout, Step, contiguous_strides, 
 
 __all__ = [
     "Reinterpret",
+    "bytes_in",
     "extent",
     "host_bytes",
     "look_at",
@@ -66,6 +67,13 @@ def host_bytes(shared: Storage, k: Any) -> Any:
         count = extent(Layout(tuple(array.shape), tuple(steps)))
         array = np.lib.stride_tricks.as_strided(array, (count,), (array.itemsize,))
     return array.reshape(-1).view("uint8")
+
+
+def bytes_in(shared: Storage, k: Any) -> int:
+    """How many bytes there are."""
+    if k.meta:
+        return extent(shared.array.layout) * type_of(shared, k).itemsize
+    return int(host_bytes(shared, k).size)
 
 
 def write_bytes(shared: Storage, k: Any, place: Any, value: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from retrograd import dtypes
 from retrograd.device import device, kernels_of
 from retrograd.dtypes import dtype
-from retrograd.memory_bytes import extent, host_bytes, look_at, move, new_memory, type_of, write_bytes
+from retrograd.memory_bytes import bytes_in, host_bytes, look_at, move, new_memory, type_of, write_bytes
 from retrograd.shared_memory import is_in_shared_memory, shared_copy
 from retrograd.storage import Storage
 from retrograd.tensor import Tensor
@@ -74,9 +74,7 @@ class UntypedStorage:
 
     def nbytes(self) -> int:
         """Its size in bytes."""
-        if self._kernels.meta:
-            return extent(self._shared.array.layout) * type_of(self._shared, self._kernels).itemsize
-        return int(host_bytes(self._shared, self._kernels).size)
+        return bytes_in(self._shared, self._kernels)
 
     size = __len__ = nbytes
 
@@ -192,11 +190,14 @@ class UntypedStorage:
         """
         if size < 0:
             raise RuntimeError(f"retrograd.UntypedStorage: size must be non-negative, but got {size}")
-        k = self._kernels
+        k, type_ = self._kernels, type_of(self._shared, self._kernels)
+        if size % type_.itemsize:
+            raise RuntimeError(f"a memory of elements of {type_} cannot be made {size} bytes long")
+        if k.meta:
+            move(self._shared, k, k.zeros((size // type_.itemsize,), k.dtypes[type_.name]))
+            return self
         old = host_bytes(self._shared, k)
         native = k.to_host(self._shared.array).dtype
-        if size % native.itemsize:
-            raise RuntimeError(f"a memory of elements of {type_of(self._shared, k)} cannot be made {size} bytes long")
         made = k.to_host(k.zeros((size,), k.dtypes["uint8"])).copy()
         kept = min(size, old.size)
         made[:kept] = old[:kept]

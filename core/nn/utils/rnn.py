@@ -174,7 +174,8 @@ def pack_padded_sequence(
     batch = steps.shape[1]
     rows = [step * batch + place for step, size in enumerate(sizes[: len(steps)]) for place in range(size)]
     data = steps.flatten(0, 1).index_select(0, tensor(rows, device=input.device))
-    return PackedSequence(data, tensor(sizes, device=input.device), order)
+    # How long the sequences are is asked, also where tensors have no elements.
+    return PackedSequence(data, tensor(sizes, device="cpu" if input.is_meta else input.device), order)
 
 
 def _check_lengths(steps: Tensor, lengths: list[int]) -> None:
