@@ -14,6 +14,9 @@ Note [Version cell]
     `Signature` behind the int, so that an error can say who wrote. A third entry, which few have, is
     explained in Note [Captured tensors] in `retrograd.levels`; then the second may be None.
 
+    `detach_` adds `PARTED`, so that nodes look more closely (`retrograd.ops.plan.is_stale`): PyTorch reads the history
+    of what a node has saved when it is used, and raises where it is gone. `VERSION` masks the number of writes.
+
 Note [Inference cell]
     A tensor made in inference mode has no version, so no node may save it. That must cost nothing
     where it does not happen, which is at every call of an operator. But whoever saves a tensor reads
@@ -48,6 +51,8 @@ if TYPE_CHECKING:
 __all__ = [
     "INFERENCE",
     "OWN",
+    "PARTED",
+    "VERSION",
     "Meta",
     "Signature",
     "Storage",
@@ -65,6 +70,11 @@ __all__ = [
     "unsavable",
     "write",
 ]
+
+
+PARTED: Final = 1 << 40
+VERSION: Final = PARTED - 1
+"""See Note [Version cell]."""
 
 
 class _InferenceCell:

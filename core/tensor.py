@@ -28,7 +28,7 @@ from retrograd.autograd.node import LEAVES, AccumulateGrad, Edge, Node, changed_
 from retrograd.device import device
 from retrograd.levels import births, is_mapped, note_birth, transforms
 from retrograd.size import Size, size_of
-from retrograd.storage import Meta, share, write
+from retrograd.storage import PARTED, VERSION, Meta, share, write
 from retrograd.views import Layout, contiguous_strides, strides_along
 
 __all__ = ["Tensor", "has_node", "own_edge", "rebuild", "side_of", "wrap_array"]
@@ -359,7 +359,7 @@ class Tensor:
         """How many in-place writes its memory has seen."""
         if self.is_inference():
             raise RuntimeError("Inference tensors do not track version counter.")
-        return self._cell[0]
+        return self._cell[0] & VERSION
 
     def is_inference(self) -> bool:
         """Whether it was made in inference mode; see Note [Inference cell] in `retrograd.storage`."""
@@ -473,6 +473,8 @@ class Tensor:
             from retrograd.autograd.captured import refuse_captured
 
             refuse_captured(self, "detach_")
+        if has_node(self) and type(self._cell) is list:
+            self._cell[0] += PARTED
         self._break = explaining.taken_out(own_edge(self), self._break, explaining.DETACHED)
         self._edge = None
         if meta is not None:

@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from retrograd.autograd.explaining import note_stale
 from retrograd.autograd.modes import current_mode, no_grad
-from retrograd.ops.plan import PACKED, Packed, check_unpacked, edge_now, hooked_twice, stale_message, without_cycle
-from retrograd.storage import share
+from retrograd.ops.plan import (
+    PACKED,
+    Packed,
+    check_unpacked,
+    edge_now,
+    hooked_twice,
+    is_stale,
+    stale_message,
+    without_cycle,
+)
+from retrograd.storage import VERSION, share
 from retrograd.tensor import Tensor, wrap_array
 
 if TYPE_CHECKING:
@@ -94,12 +103,12 @@ def unpack(node: BackwardCFunction, index: int, entry: Any) -> Tensor | None:
         unpacked = array.unpack(array.value)
         check_unpacked(unpacked)
         return _rebuilt(node, (unpacked._array, cell, version, k, origin, tangents))
-    if cell[0] != version:
+    if is_stale(cell, version, None):  # in PyTorch, too, what a Function has saved may have been detached since
         edge: Any
         if type(origin) is int:
             edge = (node, origin)
         else:
             edge = None if isinstance(origin, Tensor) else edge_now(origin, cell)
-        error = stale_message(k.names[array.dtype], tuple(array.shape), edge, cell[0], version)
+        error = stale_message(k.names[array.dtype], tuple(array.shape), edge, cell[0] & VERSION, version & VERSION)
         raise note_stale(error, node, f"saved_tensors[{index}]", cell)
     return _rebuilt(node, entry)

@@ -35,7 +35,7 @@ from retrograd.autograd.node import (
     next_sequence_number,
     short_name,
 )
-from retrograd.storage import Meta, View
+from retrograd.storage import VERSION, Meta, View
 from retrograd.tensor import Tensor, has_node, own_edge
 from retrograd.views import Chain, Layout, Shape, Step, contiguous_strides, links_from, links_to
 
@@ -154,7 +154,7 @@ def _found_anew(view_tensor: Tensor) -> Edge | None:
     own, base = own_edge(view_tensor), view.base
     if not has_node(view_tensor) and base._edge is None:
         return own
-    version = view_tensor._cell[0]
+    version = view_tensor._cell[0] & VERSION
     if version != view.version:
         if view.creation is not None:
             refuse_write(view, own, "its base or another view of its base has been")

@@ -20,7 +20,7 @@ from retrograd.autograd.engine import run_backward
 from retrograd.autograd.explaining import freed_error, note_stale
 from retrograd.autograd.modes import current_mode, is_grad_enabled
 from retrograd.autograd.node import Edge, Freed, Node, next_sequence_number
-from retrograd.ops.plan import edge_now, stale_message
+from retrograd.ops.plan import edge_now, is_stale, stale_message
 from retrograd.ops.saved_names import presented
 from retrograd.ops.shape import alias_of
 from retrograd.tensor import Tensor, rebuild, wrap_array
@@ -164,7 +164,7 @@ class _GroupedPlan:
     def graph(self, G: Any, g: Any, node: Grouped) -> list[Any]:
         inner, aliases, shown = node.saved
         for name, each in shown.items():
-            if isinstance(each, _Shown) and each.cell[0] != each.version:
+            if isinstance(each, _Shown) and is_stale(each.cell, each.version, _edge_of(node, name, each)):
                 raise _stale(node, name, each)
         grads = g if isinstance(g, list) else [g]
         roots = [(edge, grad) for edge, grad in zip(inner, grads, strict=True) if edge is not None and grad is not None]
@@ -196,13 +196,17 @@ class _GroupedPlan:
         value = shown[name]
         if not isinstance(value, _Shown):
             return presented(name, value)
-        if value.cell[0] != value.version:
+        if is_stale(value.cell, value.version, _edge_of(node, name, value)):
             raise _stale(node, name, value)
         edge = (node, 0) if source.startswith("result") else value.edge
         made = rebuild(value.array, value.k, edge)
         if not made.dtype.is_differentiable:
             made._edge = None
         return made
+
+
+def _edge_of(node: Grouped, name: str, shown: _Shown) -> Edge | None:
+    return None if dict(node.shows)[name].startswith("result") else shown.edge
 
 
 def _stale(node: Grouped, name: str, shown: _Shown) -> RuntimeError:

@@ -26,19 +26,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from retrograd.autograd.explaining import freed_error, note_stale
 from retrograd.autograd.modes import current_mode
-from retrograd.autograd.node import Freed
+from retrograd.autograd.node import LEAVES, Freed
 from retrograd.dtypes import DTYPES
 from retrograd.ops import saved_names
 from retrograd.ops.broadcasting import broadcast_shapes
-from retrograd.storage import share
+from retrograd.storage import PARTED, VERSION, share
 
 if TYPE_CHECKING:
-    from retrograd.autograd.node import Node
+    from retrograd.autograd.node import Edge, Node
     from retrograd.ops.declare import Op
     from retrograd.tensor import Tensor
 
 __all__ = [
-    "CONSTANT", "PACKED", "Packed", "Plan", "check_unpacked", "edge_now", "hooked_twice", "stale_error",
+    "CONSTANT", "PACKED", "Packed", "Plan", "check_unpacked", "edge_now", "hooked_twice", "is_stale", "stale_error",
 ]  # fmt: skip
 
 Tangents = dict[int, "Tensor"]
@@ -171,6 +171,11 @@ class Plan:
     def _is_result(self, index: int) -> bool:
         return self.sources[index][0] == "result"
 
+    def _edge_of(self, node: Node, index: int) -> Edge | None:
+        """Where a saved input came from; None of a result."""
+        kind, position, _ = self.sources[index]
+        return None if kind == "result" else node.edges[position]
+
     def pack(
         self, node: Node, inputs: Sequence[Any] = (), outputs: Sequence[Any] = (), results: bool | None = None
     ) -> None:
@@ -270,7 +275,7 @@ class Plan:
         tangents = None
         if type(value) is Dual:
             value, cell, version, tangents = value.array, value.cell, value.version, value.tangents
-        if cell[0] != version:
+        if cell[0] != version and is_stale(cell, version, self._edge_of(node, index)):
             raise stale_error(node, self, index, value, cell, version)
         if not as_tensor or (cell is CONSTANT and not (node.k.level and hasattr(value, "shape"))):
             return value  # a number too, which any backend's arithmetic takes as it is; that of `vmap` takes tensors
@@ -408,12 +413,29 @@ def check_unpacked(value: Any) -> None:
         )
 
 
+def is_stale(cell: list[Any], version: int, edge: Edge | None) -> bool:
+    """Whether what a node has saved cannot be used: its memory was written to, or it lost the history it had.
+
+    `edge` leads to that history; None: it had none, or has the node's own, being a result.
+    """
+    return _counted(cell[0], edge) != _counted(version, edge)
+
+
+def _counted(version: int, edge: Edge | None) -> int:
+    """A version without what `detach_` added, of a tensor that cannot have lost its history: views keep theirs."""
+    from retrograd.autograd.stale import MultiViewPlan, ViewPlan
+
+    can_lose = edge is not None and type(edge[0]) not in LEAVES
+    return version if can_lose and not isinstance(edge[0].plan, (ViewPlan, MultiViewPlan)) else version & VERSION  # type: ignore[index]
+
+
 def stale_error(node: Node, plan: Plan, index: int, array: Any, cell: list[Any], expected: int) -> RuntimeError:
     """The error for a saved tensor that was written to; PyTorch's sentence."""
     from retrograd.autograd.stale import MultiViewPlan, multi_view_error
 
     type_name = node.k.names[array.dtype]
     kind, position, _ = plan.sources[index]
+    found = _counted(cell[0], plan._edge_of(node, index))
     if kind == "result":
         edge: Any = (node, position)
     else:
@@ -422,7 +444,7 @@ def stale_error(node: Node, plan: Plan, index: int, array: Any, cell: list[Any],
             return note_stale(multi_view_error(edge), node, plan.names[index], cell)
         edge = edge_now(edge, cell)
     sparse = "sparse." if hasattr(array, "side") else ""
-    error = stale_message(type_name, tuple(array.shape), edge, cell[0], expected, sparse)
+    error = stale_message(type_name, tuple(array.shape), edge, found, expected, sparse)
     return note_stale(error, node, plan.names[index], cell)
 
 
@@ -461,6 +483,12 @@ def stale_message(
     from retrograd.dtypes import DTYPES
     from retrograd.ops.options import shown_type
 
+    if found - expected >= PARTED:
+        return RuntimeError(
+            "Trying to use a saved tensor that has been detached in-place, i.e. with .detach_()."
+            "This is not supported, please use out-of-place `.detach()` instead"
+        )
+    found, expected = found & VERSION, expected & VERSION
     origin = ""
     if edge is not None and type(edge[0]) is not AccumulateGrad:
         origin = f", which is output {edge[1]} of {short_name(edge[0].name())},"

@@ -30,7 +30,7 @@ from retrograd.ops.graph import graph_kernel
 from retrograd.ops.options import shown_type
 from retrograd.ops.reinterpreting import of_type
 from retrograd.ops.view_arguments import sizes_or_type
-from retrograd.storage import View, share
+from retrograd.storage import VERSION, View, share
 from retrograd.tensor import Tensor, own_edge
 from retrograd.views import (
     Chain,
@@ -108,7 +108,7 @@ def _view_of(source: Tensor, chain: Chain | None, creation: str | None, name: st
     own = None if source._tensor_meta is None else source._tensor_meta.view
     if not mode.grad:
         creation = "inference" if mode.inference else "no_grad"
-    version = 0 if source.is_inference() else source._cell[0]
+    version = 0 if source.is_inference() else source._cell[0] & VERSION
     if own is None:
         return View(source, chain, creation, name, version)
     made = View(own.base, chain, creation or own.creation, name, version)

@@ -25,7 +25,7 @@ from retrograd.levels import births
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.shape import make_view, named_dim, squeezed, swapped, unsqueezing
 from retrograd.ops.strided import strided_layout, strided_view
-from retrograd.storage import announce, bump, sign
+from retrograd.storage import VERSION, announce, bump, sign
 from retrograd.tensor import Tensor, has_node
 from retrograd.views import AsStrided, Chain, Layout, Permute, Reshape, links_to
 
@@ -82,7 +82,7 @@ def _become(self: Tensor, operator: str, made: Tensor, edge: Edge | None) -> Ten
     if edge is not None:
         self._edge = edge
         if view is not None:
-            view.version = self._cell[0]
+            view.version = self._cell[0] & VERSION
     return self
 
 

@@ -574,3 +574,54 @@ def test_in_anomaly_mode_an_optimizers_step_is_named(backend: str) -> None:
             text = notes(loss.backward)
         assert f"last written to by {kind.__name__}.step()" in text
         assert "kind([w], lr=0.1).step()" in text
+
+
+def test_what_was_saved_of_a_tensor_is_refused_once_that_is_detached_in_place(backend: str) -> None:
+    """Not what was saved of a result, of a view, of a leaf, of a constant, or by a custom Function."""
+    assert_same("""
+        class Keeps(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, a):
+                ctx.save_for_backward(a)
+                return a.exp()
+
+            @staticmethod
+            def backward(ctx, grad):
+                return grad * ctx.saved_tensors[0]
+
+        def attempt_after_detaching(build, change=lambda a, b: None):
+            x = torch.ones(3, requires_grad=True)
+            a = x.clone()
+            b = build(a)
+            a.detach_()
+            change(a, b)
+            attempt(lambda: (b.sum().backward(), x.grad, a._version, a.is_leaf))
+
+        for build in (
+            torch.sin, torch.exp, lambda a: a * a, lambda a: a + a, lambda a: a * 2, lambda a: a @ a, lambda a: a**3,
+            lambda a: a.softmax(0), lambda a: F.linear(a, torch.ones(2, 3)), F.gelu, lambda a: a.norm(),
+            lambda a: a.std(),
+            lambda a: torch.where(a > 0, a * a, a), lambda a: a[[0, 1]] * a[:2], lambda a: (a * a.detach()).exp(),
+            lambda a: F.cross_entropy(a, torch.tensor(1)), Keeps.apply,
+        ):
+            attempt_after_detaching(build)
+        attempt_after_detaching(torch.sin, lambda a, b: a.mul_(2))
+        attempt_after_detaching(lambda a: (a.detach() * a.detach().requires_grad_()).sin() + a, lambda a, b: None)
+        for detach, write in ((True, False), (False, True), (True, True)):
+            x = torch.ones(3, requires_grad=True)
+            b = x.clone().exp()
+            c = b * 2
+            if detach:
+                b.detach_()
+            if write:
+                b.add_(1)
+            attempt(lambda: (c.sum().backward(), x.grad))
+        a = torch.ones(3, requires_grad=True).clone()
+        a.detach_().requires_grad_()
+        (a * a).sum().backward()
+        print(a.grad)
+        x = torch.ones(3, requires_grad=True)
+        y = x.sin()
+        x.detach_()
+        attempt(lambda: (y.sum().backward(), x.grad))
+    """)

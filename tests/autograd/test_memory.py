@@ -127,13 +127,13 @@ class Several(Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.save_for_backward(*inputs, *output)
+        ctx.save_for_backward(inputs[1], *output[:2])
         ctx.save_for_forward(*inputs, *output)
         ctx.mark_non_differentiable(output[1])
 
     @staticmethod
     def backward(ctx: Any, grad: Any, _: Any, other: Any) -> Any:
-        return grad * ctx.saved_tensors[1] + other, grad
+        return grad * ctx.saved_tensors[0] + other, grad
 
 
 def views(x: Any) -> Any:
