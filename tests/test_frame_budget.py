@@ -157,3 +157,22 @@ def test_a_step_of_an_lstm_enters_few_frames() -> None:
         return len(frames_entered(run))
 
     assert (frames(12) - frames(2)) / 10 <= 56
+
+
+SEVERAL: dict[str, tuple[Callable[[Any], Any], int]] = {
+    "max": (lambda x: x.max(1), 33),
+    "topk": (lambda x: x.topk(2, 1), 28),
+    "layer_norm": (lambda x: retrograd.nn.functional.layer_norm(x, (4,)), 24),
+    "x[None]": (lambda x: x[None], 20),
+    "x[..., 0]": (lambda x: x[..., 0], 25),
+    "stacks": (lambda x: x.view(1, 4, 4) @ x.view(1, 4, 4), 46),
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_operators_of_several_results_and_new_axes_take_a_short_path(name: str) -> None:
+    call, most = SEVERAL[name]
+    x = retrograd.rand(4, 4)
+    call(x)
+    entered = frames_entered(lambda: call(x))
+    assert len(entered) <= most, (len(entered), entered)
