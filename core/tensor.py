@@ -187,9 +187,12 @@ class Tensor:
         """The shape, or the size of dimension `dim`."""
         if dim is None:
             return size_of(self._array.shape)
+        shape = self._array.shape
+        if type(dim) is int and -len(shape) <= dim < len(shape):
+            return shape[dim]
         from retrograd.ops.arguments import wrap_dim
 
-        return self._array.shape[wrap_dim(dim, self.ndim)]
+        return shape[wrap_dim(dim, len(shape))]
 
     def numel(self) -> int:
         """The number of elements."""

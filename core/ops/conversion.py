@@ -18,7 +18,7 @@ from retrograd.autograd.anomaly import remember_call
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import Node, next_sequence_number
 from retrograd.backends.spec import Kernels
-from retrograd.device import kernels_of
+from retrograd.device import device, kernels_of
 from retrograd.layout import contiguous_format, preserve_format
 from retrograd.ops import dispatch, elementwise
 from retrograd.ops.batching import leading
@@ -143,6 +143,9 @@ def _is_type(value: Any) -> bool:
     return isinstance(value, (dtypes.dtype, type))
 
 
+_PLACES = (str, device)
+
+
 def to(self: Tensor, *args: Any, **options: Any) -> Tensor:
     """This tensor as another type or on another backend; itself if nothing has to change.
 
@@ -167,6 +170,8 @@ def to(self: Tensor, *args: Any, **options: Any) -> Tensor:
     >>> retrograd.tensor([1.0]).to("numpy", retrograd.float64)
     tensor([1.], dtype=retrograd.float64)
     """
+    if len(args) == 1 and not options and type(args[0]) in _PLACES and kernels_of(args[0]).base is self._kernels.base:
+        return self
     wanted = _wanted(args, options)
     type_ = wanted.dtype or self.dtype
     if wanted.k is not None and wanted.k.base is not self._kernels.base:

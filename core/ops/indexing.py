@@ -64,7 +64,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         return of_sparse(input, at, index)
     if index.dtype not in (dtypes.int32, dtypes.int64):
         raise RuntimeError(f"index_select(): Expected dtype int32 or int64 for index, but got {index.dtype.type_name}")
-    vector = reshape(index, -1)
+    vector = index if index.ndim else reshape(index, -1)
     if not input.ndim and vector.numel() != 1:
         raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {vector.numel()} value(s)")
     size = input._array.shape[at] if input.ndim else 1

@@ -63,8 +63,9 @@ def getitem(self: Tensor, key: Any) -> Tensor:
         return unsqueeze(self, 0)
     if type(key) is tuple and _BASIC.issuperset(map(type, key)) and (viewed := _selected(self, key)) is not None:
         return alias_of(self) if viewed is self else viewed
-    if type(key) is Tensor and (picked := _picked(self, key)) is not None:
-        return watching(picked, (key,))
+    picking = key if type(key) is tuple else (key,)
+    if _TENSOR.issuperset(map(type, picking)) and (picked := _picked(self, picking)) is not None:
+        return watching(picked, picking)
     viewed, indices, masks = _view_part(self, key)
     if any(each is not None for each in indices):
         return watching(index(viewed, indices, masks), key if type(key) is tuple else (key,))
@@ -95,21 +96,27 @@ def _selected(self: Tensor, key: tuple[Any, ...]) -> Tensor | None:
     return viewed
 
 
-def _picked(self: Tensor, key: Tensor) -> Tensor | None:
-    """What one mask, or one tensor of positions that are all from the front, picks; None in any other case."""
-    k, array, shape = self._kernels, key._array, self._array.shape
-    if key._kernels is not k or k.level or not array.shape or not shape:
+_TENSOR = frozenset((Tensor,))
+
+
+def _picked(self: Tensor, key: tuple[Tensor, ...]) -> Tensor | None:
+    """What a mask, or tensors of one shape with positions from the front, pick; None in any other case."""
+    k, shape = self._kernels, self._array.shape
+    arrays = tuple([each._array for each in key])
+    if not 0 < len(key) <= len(shape) or k.level or any(each._kernels is not k for each in key):
         return None
-    if key.dtype is dtypes.bool_:
-        ndim = len(array.shape)
-        return _index(self, tuple(k.nonzero(array)), ((0, ndim),)) if array.shape == shape[:ndim] else None
-    if key.dtype is not dtypes.int64:
-        return None
-    if 0 not in array.shape:
-        low, high = extremes(key)
-        if low < 0 or high >= shape[0]:
+    common = arrays[0].shape
+    if len(key) == 1 and key[0].dtype is dtypes.bool_:
+        ndim = len(common)
+        return _index(self, tuple(k.nonzero(arrays[0])), ((0, ndim),)) if ndim and common == shape[:ndim] else None
+    for each, array, size in zip(key, arrays, shape, strict=False):
+        if each.dtype is not dtypes.int64 or array.shape != common or not common:
             return None
-    return _index(self, (array,), ())
+        if 0 not in common:
+            low, high = extremes(each)
+            if low < 0 or high >= size:
+                return None
+    return _index(self, arrays, ())
 
 
 def setitem(self: Tensor, key: Any, value: Any) -> None:

@@ -81,12 +81,15 @@ def _linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return linalg.addmm(bias, rows, shape.t(weight)).view(*input.shape[:-1], weight.shape[0])
 
 
+_WEIGHTS = (Parameter, Tensor)
+
+
 def _linear_at_once(input: Tensor, weight: Tensor, bias: Tensor, records: bool) -> Tensor | None:
     """`addmm(bias, input, weight.t())` for plain matrices, with the same nodes but without the view's tensor.
 
     A layer of a small model takes less time than that tensor. None where anything is out of the ordinary.
     """
-    if type(input) is not Tensor or type(weight) is not Parameter or type(bias) is not Parameter:
+    if type(input) is not Tensor or type(weight) not in _WEIGHTS or type(bias) not in _WEIGHTS:
         return None
     k = input._kernels
     x, w, b = input._array, weight._array, bias._array
@@ -97,10 +100,17 @@ def _linear_at_once(input: Tensor, weight: Tensor, bias: Tensor, records: bool) 
         or w.ndim != 2
         or b.ndim != 1
         or k.compile is not None
+        or k.level
     ):
         return None
     dtype = x.dtype
-    if w.dtype is not dtype or b.dtype is not dtype or x.shape[1] != w.shape[1] or b.shape[0] != w.shape[0]:
+    if (
+        dtype not in k.floats
+        or w.dtype is not dtype
+        or b.dtype is not dtype
+        or x.shape[1] != w.shape[1]
+        or b.shape[0] != w.shape[0]
+    ):
         return None
     transposed = w.T
     y = k.matmul(x, transposed)
