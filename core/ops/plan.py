@@ -186,13 +186,21 @@ class Plan:
         """
         pack, unpack = current_mode().saved_hooks[-1]
         saved = list(node.saved or ())
-        for position, index in self._tensor_positions():
+        for position, index in self._in_order_of_packing(node):
             if saved[position + 1] is not CONSTANT and results in (None, self._is_result(index)):
                 kind, number, _ = self.sources[index]
                 call = inputs if kind == "input" else outputs if kind == "result" else ()
                 given = call[number] if number < len(call) else None
                 saved[position : position + 3] = self._packed(node, index, saved[position], pack, unpack, given)
         node.saved = tuple(saved)
+
+    def _in_order_of_packing(self, node: Node) -> list[tuple[int, int]]:
+        """PyTorch's: inputs before results, each by the names under which they are shown."""
+        shown = saved_names.names_by_source(self, node)
+        return sorted(
+            self._tensor_positions(),
+            key=lambda entry: (self._is_result(entry[1]), shown.get(self.names[entry[1]], self.names[entry[1]])),
+        )
 
     def pack_one(self, node: Node, index: int, pack: Callable[..., Any], unpack: Callable[..., Any]) -> None:
         """The same for one saved tensor of a node that is there already."""

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from retrograd.ops.plan import Plan
     from retrograd.tensor import Tensor
 
-__all__ = ["SavedTensor", "presented", "raw_saved_names", "raw_saved_value", "saved_names", "saved_value"]
+__all__ = [
+    "SavedTensor", "names_by_source", "presented", "raw_saved_names", "raw_saved_value", "saved_names", "saved_value",
+]  # fmt: skip
 
 _TABLE: Final = """
 AdaptiveAvgPool2D0: self
@@ -211,6 +213,11 @@ def _is_result(plan: Plan, name: str) -> bool:
 def saved_names(plan: Plan, node: Node) -> list[str]:
     """The names under which a node shows what it has saved."""
     return [each.name for each in _shown(plan, node) if _reading(plan, each) is not None]
+
+
+def names_by_source(plan: Plan, node: Node) -> dict[str, str]:
+    """Under which name each thing is shown that a node has saved."""
+    return {each.source.removesuffix("?"): each.name for each in _shown(plan, node)}
 
 
 def saved_value(plan: Plan, node: Node, name: str) -> Any:

@@ -279,8 +279,8 @@ _check_logaddexp = implemented_for("logaddexp_cpu", Category.FLOAT, Category.COM
     as_numbers=(),
     check=_check_logaddexp,
     vjp={
-        "self": lambda K, g, self, result: g * K.exp(self - result),
-        "other": lambda K, g, other, result: g * K.exp(other - result),
+        "self": lambda K, g, self, other: g * K.sigmoid(self - other),
+        "other": lambda K, g, self, other: g * K.sigmoid(other - self),
     },
 )
 def logaddexp(K, self: Array, other: Array) -> Array:
@@ -302,8 +302,8 @@ def logaddexp(K, self: Array, other: Array) -> Array:
     as_numbers=(),
     check=implemented_for("logaddexp2_cpu", Category.FLOAT),
     vjp={
-        "self": lambda K, g, self, result: g * K.exp((self - result) * LN2),
-        "other": lambda K, g, other, result: g * K.exp((other - result) * LN2),
+        "self": lambda K, g, self, other: g * K.sigmoid((self - other) * LN2),
+        "other": lambda K, g, self, other: g * K.sigmoid((other - self) * LN2),
     },
 )
 def logaddexp2(K, self: Array, other: Array) -> Array:

@@ -428,3 +428,38 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_same_as_pytorch(name: str, backend: str) -> None:
     assert_same(PROGRAMS[name], given=SQUARE)
+
+
+def test_inputs_are_packed_before_results_each_by_their_names() -> None:
+    assert_same(
+        """
+        def packed(call):
+            seen = []
+            def pack(tensor):
+                seen.append((tuple(tensor.shape), str(tensor.dtype)))
+                return tensor
+            with torch.autograd.graph.saved_tensors_hooks(pack, lambda kept: kept):
+                call()
+            print(seen)
+
+        def leaf(*shape):
+            return torch.rand(shape, dtype=torch.float64, requires_grad=True)
+
+        packed(lambda: torch.addmm(leaf(2, 4), leaf(2, 3), leaf(3, 4)))
+        packed(lambda: torch.baddbmm(leaf(1, 2, 4), leaf(1, 2, 3), leaf(1, 3, 4)))
+        packed(lambda: leaf(2, 3).mv(leaf(3)))
+        packed(lambda: torch.addr(leaf(2, 3), leaf(2), leaf(3)))
+        packed(lambda: leaf(2, 3) @ leaf(3, 4))
+        packed(lambda: F.linear(leaf(2, 3), leaf(4, 3), leaf(4)))
+        packed(lambda: F.conv1d(leaf(1, 2, 5), leaf(3, 2, 2)))
+        packed(lambda: F.conv_transpose1d(leaf(1, 2, 5), leaf(2, 3, 2)))
+        packed(lambda: F.layer_norm(leaf(2, 3, 4), (3, 4), leaf(3, 4), leaf(3, 4)))
+        packed(lambda: leaf(2, 3).cummax(1))
+        packed(lambda: torch.linalg.svd(leaf(3, 2), False))
+        packed(lambda: torch.linalg.eig(leaf(3, 3)))
+        packed(lambda: leaf(4, 3).scatter_reduce(0, torch.zeros(2, 3, dtype=torch.int64), leaf(2, 3), "prod"))
+        packed(lambda: torch.logaddexp(leaf(2), leaf(1)))
+        packed(lambda: torch.where(leaf(2) > 0, leaf(2), leaf(1)) * leaf(3, 1))
+        packed(lambda: leaf(2, 3).norm(3, 1))
+        """
+    )
