@@ -394,7 +394,7 @@ def _several_results(op: Op, inputs: list[str]) -> list[str]:
             "    node.plan = plan = (plans if k.compile is None else op.plans_for(k))[mask]",
             f"    node.saved = plan.save({given}, ({', '.join(arrays)},), outs, {_values(op)})",
             "    for place, out in enumerate(outs):",
-            "        if out._array.dtype in k.floats: out._edge = (node, place)",
+            "        if out._array.dtype in k.floats or out.dtype.is_differentiable: out._edge = (node, place)",
             f"    if outs[-1]._edge is None: remember_break({op.shown_name!r}, {given}, outs, True, True)",
             "else:",
             f"    remember_break({op.shown_name!r}, {given}, outs, False, mode is GRAD)",
