@@ -704,6 +704,10 @@ class Server:
         for member in self.roster.silent(now, self.options.timeout):
             self.lose(member, f"lost {member.describe(now)}: no sign of life for {self.options.timeout:g} s")
         self.office.tick(now)
+        # The largest message that may be is a LOAD, with all that an optimizer keeps of all weights.
+        most = self.budget if self.state is None else max(self.budget, 4 * self.state.nbytes)
+        if (cut := self.channel.cut_flood(most, now)) is not None:
+            log.warning("%s", cut.describe(self.roster.of_peer(cut.peer)))
         # Not by its silence: whoever stops a launcher with Ctrl-Z means to come back.
         if self.launchers and os.getppid() != self._parent:
             self.fail(DistributedError("the launcher has died: nobody is left to look after the run"))

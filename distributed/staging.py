@@ -16,6 +16,9 @@ from .messages import Groups, Push, Source
 __all__ = ["Contribution", "Staging"]
 
 
+_MOST_PARTS = 1 << 17  # of a push: also parts with nothing in them take memory
+
+
 class Contribution(Struct):
     """One worker's gradients for one step, as far as this server owns the weights."""
 
@@ -52,6 +55,8 @@ class _Assembly(Struct):
 
     def add(self, push: Push, gradients: dict[int, Gradient], *, looks: bool) -> None:
         self.seen.add(push.part)
+        if len(self.seen) > _MOST_PARTS:
+            raise ProtocolError(f"push {push.seq} has more than {_MOST_PARTS} parts")
         for index, gradient in gradients.items():
             if index not in self.gradients or self.gradients[index][0] <= push.part:
                 self.gradients[index] = push.part, gradient
@@ -109,6 +114,8 @@ class Staging:
         A worker makes one push after the other, so one that it began before this one it has given up.
         """
         if self._assemblies:
+            if any(_is_former(source, each) for each in self._assemblies):
+                return None  # of a push that was given up, and has come late
             for former in [each for each in self._assemblies if _is_former(each, source)]:
                 del self._assemblies[former]
         assembly = self._assemblies.pop(source, None)

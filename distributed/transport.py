@@ -26,6 +26,7 @@ import zmq
 
 from .addresses import checked, is_ipv6, port_of
 from .errors import AddressInUse, DistributedError
+from .floods import Cut, Floods
 from .handshake import Authenticator, Handshakes, guard_client, guard_server, user_of
 from .lanes import Lanes, are_available as lanes_are_available, owner_of
 from .messages import Barrier, Landed, LaneOffer, Pull, Push
@@ -133,6 +134,7 @@ class Channel:
         authenticator: Authenticator | None = None,
         handshakes: Handshakes | None = None,
         sealed: bool = True,
+        floods: Floods | None = None,
     ) -> None:
         self.socket = socket
         self._sealed = sealed  # else encryption does what a checksum is for
@@ -142,6 +144,7 @@ class Channel:
         self.user: str | None = None
         """On a server with keys: the name of the key that the last received message was sent with."""
         self._handshakes = handshakes
+        self._floods = floods
         self._poller = zmq.Poller()  # kept: to register takes longer than to poll
         self._pollers: list[zmq.Poller] = []
         self._lanes = Lanes(self._pollers)
@@ -196,6 +199,8 @@ class Channel:
         parts = [part := receive(_NOW, copy=False)]
         while part.more:
             parts.append(part := receive(_NOW, copy=False))
+        if self._floods is not None:
+            self._floods.note(parts[0])
         if self.authenticator is not None:  # see Note [The name comes from the handler]
             self.user = user_of(parts[0])
         return [part.buffer for part in parts]
@@ -213,6 +218,10 @@ class Channel:
             return bool(self.socket.poll(_milliseconds(timeout), zmq.POLLOUT))
         ready = dict(self._poller.poll(_milliseconds(timeout)))
         return bool(ready) and self.sort(ready)
+
+    def cut_flood(self, limit: int, now: float) -> Cut | None:
+        """On a server, every now and then: cut off whose message does not end, if that takes more than `limit`."""
+        return None if self._floods is None else self._floods.look(limit, now)
 
     # ---- lanes: see Note [Lanes] -------------------------------------------------------------------------------
 
@@ -268,6 +277,8 @@ class Channel:
         if self._handshakes is not None:
             self._handshakes.close()
         self._lanes.close()
+        if self._floods is not None:
+            self._floods.close()
         self.socket.close(_LINGER_MS)
         if self.authenticator is not None:
             self.authenticator.close()
@@ -365,15 +376,17 @@ def listen(
     _set_limits(socket, max_frame=max(max_frame, MAX_HEADER))
     if keys is not None:
         guard_server(socket, keys)
+    floods = Floods(socket)
     try:
         socket.bind(address)
     except zmq.ZMQError as error:
+        floods.close()
         socket.close(0)
         if authenticator is not None:
             authenticator.close()
         raise _bind_error(address, error) from None
     bound = socket.getsockopt(zmq.LAST_ENDPOINT).decode().rstrip("\0")
-    return Channel(socket, bound, authenticator=authenticator, sealed=keys is None)
+    return Channel(socket, bound, authenticator=authenticator, sealed=keys is None, floods=floods)
 
 
 def _set_limits(socket: zmq.Socket[bytes], *, max_frame: int) -> None:

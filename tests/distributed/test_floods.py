@@ -13,14 +13,15 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from ps_harness import DEADLINE, Learner, all_of, clients, environment, launch_command, serving, wait_until
+from ps_harness import DEADLINE, Learner, all_of, clients, environment, launch_command, peer_of, serving, wait_until
 
+from retrograd.distributed import floods, protocol
 from retrograd.distributed.environment import Environment
 
 resource = pytest.importorskip("resource")
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + bytes(32)
-READY = b"\x04\x26\x05READY\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER\x08Identity" + bytes(4)
+READY = b"\x04\x29\x05READY\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER\x08Identity" + bytes(4)
 """What ZeroMQ's protocol, version 3.1, begins with: 64 bytes, and one command."""
 
 
@@ -40,6 +41,20 @@ def says(*what: bytes) -> Callable[[socket.socket], None]:
     return act
 
 
+def talks(*what: bytes) -> Callable[[socket.socket], None]:
+    """The same after a handshake, before whose end ZeroMQ takes nothing else."""
+
+    def act(stranger: socket.socket) -> None:
+        says(GREETING, READY)(stranger)
+        heard = b""
+        while b"READY" not in heard and (more := stranger.recv(1000)):
+            heard += more
+        assert b"READY" in heard
+        says(*what)(stranger)
+
+    return act
+
+
 STRANGERS = {
     "a port scan": says(),
     "HTTP": says(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
@@ -48,10 +63,10 @@ STRANGERS = {
     "half a greeting": says(GREETING[:11]),
     "an older version": says(b"\xff" + bytes(7) + b"\x01\x7f\x01\x05" + bytes(9)),
     "another socket": says(GREETING, READY.replace(b"DEALER", b"STREAM")),
-    "messages that are none": says(GREETING, READY, b"\x00\x05hello" * 50),
-    "a frame of 2**62 bytes": says(GREETING, READY, b"\x02" + struct.pack(">Q", 1 << 62), bytes(1000)),
-    "a frame of 1 GiB that never comes": says(GREETING, READY, b"\x02" + struct.pack(">Q", 1 << 30), bytes(1000)),
-    "a message that does not end": says(GREETING, READY, b"\x01\x05hello" * 200),
+    "messages that are none": talks(b"\x00\x05hello" * 50),
+    "a frame of 2**62 bytes": talks(b"\x02" + struct.pack(">Q", 1 << 62), bytes(1000)),
+    "a frame of 1 GiB that never comes": talks(b"\x02" + struct.pack(">Q", 1 << 30), bytes(1000)),
+    "a message that does not end": talks(b"\x01\x05hello" * 200),
 }
 
 
@@ -74,6 +89,37 @@ def test_strangers_change_nothing(stranger: str) -> None:
         assert server.within(lambda: server.failure) is None
         for each in held:
             each.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much has come over a connection")
+@pytest.mark.parametrize("known", [True, False], ids=["a worker", "a stranger"])
+def test_who_sends_a_message_that_does_not_end_is_cut_off(
+    known: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(floods, "_INTERVAL", 0.05)
+    hello = protocol.encode(protocol.Hello("", "worker", 2, 7, 1))[0]
+    frame = b"\x03" + struct.pack(">Q", 1 << 20) + bytes(1 << 20)  # one of the same message follows
+    with serving(2, on_loss="continue", budget=32 << 20) as [server], clients(server, count=1) as [client]:
+        client.begin(1.0)
+        with connect(server.address) as flood:
+            talks(*([b"\x00" + bytes([len(hello)]) + hello] if known else []))(flood)
+            if known:
+                wait_until(lambda: server.roster[1].state == "joined", "the flood to join")
+            with contextlib.suppress(OSError):
+                for _ in range(1 << 8):
+                    flood.sendall(frame)
+            who = "the connection of worker 1" if known else "a connection"
+            wait_until(lambda: f"cut off {who} from 127.0.0.1:" in caplog.text, "it to be said")
+        assert "bytes of a message have come that does not end, and 33554432 are the most" in caplog.text
+        assert server.failure is None
+
+
+def test_large_messages_that_end_are_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(floods, "_INTERVAL", 0.0)
+    large = protocol.Echo((protocol.Slot(0, "uint8", (1 << 20,)),))
+    with serving(1, budget=2 << 20) as [server], peer_of(server) as peer:
+        for _ in range(8):
+            assert isinstance(peer.ask(large, [np.zeros(1 << 20, np.uint8)]), protocol.Echo)
 
 
 @contextlib.contextmanager

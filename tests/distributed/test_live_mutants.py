@@ -31,7 +31,7 @@ def file_of(name: str) -> ModuleType:
     return module
 
 
-among = file_of("test_among_servers")
+among, flooding = map(file_of, ("test_among_servers", "test_floods"))
 damaged, going_back, lanes = map(file_of, ("test_damaged_bytes", "test_going_back", "test_lanes"))
 security, writing_beside = map(file_of, ("test_security", "test_writing_beside"))
 stranger, disk = security.stranger, writing_beside.disk  # fixtures
@@ -81,6 +81,7 @@ CASES: tuple[Case, ...] = (
         {"which": 1, "direction": "to_server"},
     ),
     (m.twins_share_a_place, among.test_a_server_that_is_started_twice_ends_and_the_run_does_not, {}),
+    (m.a_message_need_not_end, flooding.test_who_sends_a_message_that_does_not_end_is_cut_off, {"known": False}),
     (m.any_token_opens_a_lane, lanes.test_a_token_is_good_for_one_lane, {}),
     (m.a_chosen_way_is_left, lanes.test_a_worker_whose_address_has_another_port_opens_none, {}),
 )

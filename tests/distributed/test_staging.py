@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+from retrograd.distributed import staging as staging_module
 from retrograd.distributed.errors import ProtocolError
 from retrograd.distributed.gradients import Rows
 from retrograd.distributed.messages import Array, Push, Source
@@ -70,6 +71,23 @@ def test_only_slices_that_are_present_count() -> None:
     whole = staging.add(SOURCE, part(1, 2, (1,)), {})
     assert whole is not None
     assert list(whole.gradients) == [1]  # the other had a gradient when it left, and none at the step
+
+
+def test_what_comes_late_of_a_push_that_was_given_up_is_dropped() -> None:
+    staging = Staging()
+    for seq in range(20, 10, -1):
+        staging.add(Source(1, 1, seq), Push((), seq, 1, part=0, parts=0), {0: filled(1, 5)})
+    assert staging.nbytes == 20
+
+
+def test_there_is_an_end_of_parts_with_nothing_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging_module, "_MOST_PARTS", 100)
+    staging = Staging()
+    for number in range(100):
+        staging.add(SOURCE, part(number), {})
+    with pytest.raises(ProtocolError, match="push 2 has more than 100 parts"):
+        staging.add(SOURCE, part(100), {})
+    assert staging.add(Source(1, 7, 3), part(0, 1, (), 3), {}) is not None
 
 
 def test_a_push_without_a_gradient_is_one() -> None:

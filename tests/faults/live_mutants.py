@@ -7,6 +7,7 @@ from typing import Any
 import zmq
 
 from retrograd.distributed import handshake, lead as lead_module, recovery, server as server_module, transport
+from retrograd.distributed.floods import Floods
 from retrograd.distributed.follower import Follower
 from retrograd.distributed.keeper import Keeper
 from retrograd.distributed.lanes import Door, Lane, Promise
@@ -68,6 +69,14 @@ def no_copy_is_taken(patch: Patch) -> None:
 def twins_share_a_place(patch: Patch) -> None:
     """Whoever says that it is a server of the run is one."""
     patch.setattr(lead_module, "_ASLEEP", 0.0)
+
+
+# ---- floods ------------------------------------------------------------------------------------------------
+
+
+def a_message_need_not_end(patch: Patch) -> None:
+    """Nobody looks how much of a message has come."""
+    patch.setattr(Floods, "look", nothing)
 
 
 # ---- damaged bytes -----------------------------------------------------------------------------------------

@@ -481,6 +481,9 @@ class Channel:
     def address(self) -> str:
         return f"sim://{self.to or self.endpoint.name}"
 
+    def cut_flood(self, limit: int, now: float) -> None:
+        """Messages are whole here."""
+
     def send(self, message: Any, arrays: Sequence[Any] = (), *, to: bytes | None = None) -> Landed:
         """Send a message to the server, or `to` a peer; errors are those of `Endpoint.send`."""
         target = self.to if to is None else to
