@@ -29,7 +29,8 @@ class device:
 
     Written as `"jax"` (its default device), `"jax:gpu"`, `"jax:gpu:0"`, or in PyTorch's words: `"cpu"`
     is the current backend's CPU. On `"meta"` tensors have shapes, types and strides, and no elements. Devices of
-    PyTorch's that are not here, as `"mps"`, can be named and compared; making a tensor on one raises.
+    PyTorch's that are not here, as `"mps"`, can be named and compared; making a tensor on one raises. So can `"cuda"`,
+    which is the current backend's GPU, if it has one.
 
     Examples
     --------
@@ -45,11 +46,7 @@ class device:
     def __init__(self, type: str | device | Kernels = "", index: int | None = None) -> None:
         if isinstance(type, str) and index is not None:
             type = f"{type}:{index}"
-        given: Any = type
-        if _is_absent(given):
-            self._kernels: Kernels = _absent(given)  # type: ignore[assignment]  # which `kernels_of` refuses
-        else:
-            self._kernels = given._kernels if isinstance(given, device) else kernels_of(given)
+        self._kernels: Kernels = type._kernels if isinstance(type, device) else _named(type)
 
     @property
     def backend(self) -> str:
@@ -78,7 +75,7 @@ class device:
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, str):
-            return self._kernels is (_absent(other) if _is_absent(other) else kernels_of(other))
+            return self._kernels is _named(other)
         return isinstance(other, device) and self._kernels is other._kernels
 
     def __hash__(self) -> int:
@@ -104,8 +101,17 @@ class _Absent:
 _ABSENT = ("mps", "xpu", "xla", "hpu", "ipu", "mtia", "vulkan", "maia", "privateuseone")
 
 
-def _is_absent(name: Any) -> bool:
-    return isinstance(name, str) and name.partition(":")[0] in _ABSENT
+def _named(where: Any) -> Any:
+    """What a device of this name holds: a table of kernels, or an `_Absent`, which `kernels_of` refuses."""
+    kind = where.partition(":")[0] if isinstance(where, str) else ""
+    if kind in _ABSENT:
+        return _absent(where)
+    try:
+        return kernels_of(where)
+    except registry.BackendError:
+        if kind != "cuda":
+            raise
+        return _absent(where)
 
 
 @functools.cache
@@ -132,7 +138,7 @@ def kernels_of(where: Any) -> Kernels:
         return where.base
     if isinstance(where, device):
         k: Any = where._kernels
-        return _by_name(k.device, None) if type(k) is _Absent else k  # the former raises
+        return kernels_of(k.device) if type(k) is _Absent else k  # the former raises, but where a backend has a GPU
     if not isinstance(where, str):
         raise TypeError(f"device must be a string or a retrograd.device, not {type(where).__name__}")
     return _by_name(where, host_kernels() if where.partition(":")[0] in _OF_CURRENT_BACKEND else None)

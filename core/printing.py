@@ -252,10 +252,16 @@ def tensor_text(tensor: Tensor) -> str:
 
         return sparse_text(tensor)
     kind = kind_of(tensor)
-    prefix = "tensor(" if kind is Tensor or kind is Parameter else f"{kind.__name__}("
-    if tensor._kernels.meta:
-        return _with_suffixes(prefix + "...", _suffixes(tensor), len(prefix))
-    content = _content(np.asarray(tensor._kernels.to_host(tensor._array)), len(prefix))
+    if kind is Tensor or kind is Parameter:
+        return _dense_text(tensor, "tensor(")
+    text = _dense_text(tensor, f"{kind.__name__}(")
+    return f"Parameter({text})" if isinstance(tensor, Parameter) else text
+
+
+def _dense_text(tensor: Tensor, prefix: str) -> str:
+    content = "..."
+    if not tensor._kernels.meta:
+        content = _content(np.asarray(tensor._kernels.to_host(tensor._array)), len(prefix))
     return _with_suffixes(prefix + content, _suffixes(tensor), len(prefix))
 
 

@@ -34,3 +34,19 @@ def test_nothing_is_made_there() -> None:
         with pytest.raises(retrograd.BackendError, match="unknown backend 'xla'"):
             act()
     assert retrograd.get_default_device() == before
+
+
+def test_cuda_is_named_where_there_is_none() -> None:
+    assert_same(
+        """
+        def where(x, device=torch.device("cuda")):
+            return x.device == device
+        print(where(torch.ones(1)), where(torch.ones(1), torch.device("cpu")))
+        for d in torch.device("cuda"), torch.device("cuda:1"), torch.device("cuda", 1):
+            print(d, repr(d), d.type, d.index, d == torch.device("cuda", 1), torch.device(d) == d)
+        """
+    )
+    for there in retrograd.device("cuda"), "cuda", "cuda:0":
+        with pytest.raises(retrograd.BackendError, match="backend 'numpy' has no device 'gpu"):
+            retrograd.ones(2, device=there)
+        assert retrograd.ones(2).device != there

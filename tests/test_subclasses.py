@@ -181,6 +181,24 @@ T = torch.Tensor
 """
 
 
+def test_parameters_of_other_classes_say_so() -> None:
+    assert_same(
+        """
+        class Named(nn.Parameter):
+            pass
+        class Plain(torch.Tensor):
+            pass
+        class Own(torch.Tensor):
+            def __repr__(self):
+                return "own " + super().__repr__()
+        print(repr(Named(torch.ones(2))), Named(torch.arange(30.0)))
+        print(nn.Parameter(Plain([1.0, 2.0])), nn.Parameter(torch.ones(2).as_subclass(Own)), Plain([1.0]))
+        for each in Named(torch.ones(2, device="meta")), nn.Parameter(torch.ones(2)):
+            print(torch.Tensor.__repr__(each))
+        """
+    )
+
+
 def test_methods_symbols_and_properties_are_told() -> None:
     assert_same(
         """
