@@ -360,13 +360,15 @@ def _overlaps(one: Tensor, other: Tensor) -> bool:
 
 def share(source: Tensor, alias: Tensor) -> None:
     """Make `alias`, by default the same part of it, share the storage of `source`; a view sets its `chain` next."""
-    meta = source._own_meta()
+    meta, own = source._tensor_meta, alias._tensor_meta
+    if meta is None:
+        meta = source._tensor_meta = Meta()
+    if own is None:
+        own = alias._tensor_meta = Meta()
     storage = meta.storage
     if storage is None:
         storage = meta.storage = Storage(source)
-    own = alias._own_meta()
-    own.storage = storage
-    own.chain = meta.chain
+    own.storage, own.chain = storage, meta.chain
     if meta.mirror is not None:
         own.mirror = meta.mirror
     storage.add(alias)

@@ -17,6 +17,7 @@ Note [Tensor slots]
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from retrograd import dtypes, overrides
@@ -196,7 +197,7 @@ class Tensor:
 
     def numel(self) -> int:
         """The number of elements."""
-        return size_of(self._array.shape).numel()
+        return prod(self._array.shape)
 
     nelement = numel
 

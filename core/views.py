@@ -467,7 +467,7 @@ class Chain:
         self.step = step
         self.shape = shape
         self.recast: bool = step.node_name is not None or (before is not None and before.recast)
-        self.conjugated: bool = (before is not None and before.conjugated) is not isinstance(step, Conjugate)
+        self.conjugated: bool = (before is not None and before.conjugated) is not (type(step) is Conjugate)
         self._layout: Layout | None = None
 
     def layout(self) -> Layout:

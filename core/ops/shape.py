@@ -30,6 +30,7 @@ from retrograd.ops.graph import graph_kernel
 from retrograd.ops.options import shown_type
 from retrograd.ops.reinterpreting import of_type
 from retrograd.ops.view_arguments import sizes_or_type
+from retrograd.ops.view_steps import permuting, reshaping, slicing, swapping, unsqueezing
 from retrograd.storage import VERSION, View, share
 from retrograd.tensor import Tensor, own_edge
 from retrograd.views import (
@@ -149,23 +150,7 @@ def permute(input: Tensor, *args: Any, dims: Sequence[int] | None = None) -> Ten
     retrograd.Size([5, 2, 3])
     """
     axes = as_ints(args if dims is None else (dims,))
-    if len(axes) != input.ndim:
-        raise RuntimeError(
-            "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
-            f"ordering of dimensions i.e. input.dim() = {input.ndim} is not equal to len(dims) = {len(axes)}"
-        )
-    wrapped = tuple(wrap_dim(each, input.ndim) for each in axes)
-    if len(set(wrapped)) != len(wrapped):
-        raise RuntimeError("permute(): duplicate dims are not allowed.")
-    return make_view(input, "PermuteBackward0", Permute(wrapped), dims=axes)
-
-
-def swapped(ndim: int, dim0: int, dim1: int) -> tuple[int, ...]:
-    """The order of the axes with two swapped."""
-    axes = list(range(ndim))
-    if axes:
-        axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
-    return tuple(axes)
+    return make_view(input, "PermuteBackward0", permuting(axes, len(input._array.shape)), dims=axes)
 
 
 @composite
@@ -174,8 +159,9 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.transpose.html
     """
-    axes = swapped(input.ndim, wrap_dim(dim0, input.ndim), wrap_dim(dim1, input.ndim))
-    return make_view(input, "TransposeBackward0", Permute(axes), dim0=dim0, dim1=dim1)
+    ndim = len(input._array.shape)
+    step = swapping(ndim, wrap_dim(dim0, ndim), wrap_dim(dim1, ndim))
+    return make_view(input, "TransposeBackward0", step, dim0=dim0, dim1=dim1)
 
 
 _T_STEP = Permute((1, 0))
@@ -334,7 +320,7 @@ def view(input: Tensor, *shape: Any, **named: Any) -> Tensor:
             "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
             "contiguous subspaces). Use .reshape(...) instead."
         )
-    return make_view(input, "ViewBackward0", Reshape(wanted))
+    return make_view(input, "ViewBackward0", reshaping(wanted))
 
 
 @op(
@@ -358,9 +344,9 @@ def reshape(input: Tensor, *args: Any, shape: Sequence[int] | None = None) -> Te
     sizes = as_ints(args if shape is None else (shape,))
     wanted = infer_size(sizes, input.numel())
     if input.is_contiguous():
-        return make_view(input, "ViewBackward0", Reshape(wanted))
+        return make_view(input, "ViewBackward0", reshaping(wanted))
     if view_strides(tuple(input._array.shape), input.stride(), wanted) is not None:
-        return make_view(input, "ReshapeAliasBackward0", Reshape(wanted))
+        return make_view(input, "ReshapeAliasBackward0", reshaping(wanted))
     return unsafe_view(contiguous(input), wanted)
 
 
@@ -467,14 +453,13 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.unsqueeze.html
     """
-    return make_view(input, "UnsqueezeBackward0", unsqueezing(input, dim), dim=dim)
+    return make_view(input, "UnsqueezeBackward0", unsqueezed(input, dim), dim=dim)
 
 
-def unsqueezing(input: Tensor, dim: int) -> Unsqueeze:
+def unsqueezed(input: Tensor, dim: int) -> Unsqueeze:
     """The step to a view with a new dimension of size 1 at `dim`."""
     shape = tuple(input._array.shape)
-    at = wrap_dim(dim, len(shape) + 1)
-    return Unsqueeze((*shape[:at], 1, *shape[at:]), at)
+    return unsqueezing(shape, wrap_dim(dim, len(shape) + 1))
 
 
 @composite
@@ -542,7 +527,7 @@ def broadcast_to(input: Tensor, *sizes: Any, size: Sequence[int] | None = None) 
 
 
 def _slice_step(shape: tuple[int, ...], dim: int, item: Any) -> Slice:
-    return Slice((*[(0, n, 1) for n in shape[:dim]], item) if dim else (item,))
+    return slicing(shape[:dim], item)
 
 
 @composite

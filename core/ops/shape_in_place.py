@@ -23,8 +23,9 @@ from retrograd.autograd.rebase import check_writable
 from retrograd.autograd.stale import make_view_node, view_class
 from retrograd.levels import births
 from retrograd.ops.arguments import wrap_dim
-from retrograd.ops.shape import make_view, named_dim, squeezed, swapped, unsqueezing
+from retrograd.ops.shape import make_view, named_dim, squeezed, unsqueezed
 from retrograd.ops.strided import strided_layout, strided_view
+from retrograd.ops.view_steps import swapping
 from retrograd.storage import VERSION, announce, bump, sign
 from retrograd.tensor import Tensor, has_node
 from retrograd.views import AsStrided, Chain, Layout, Permute, Reshape, links_to
@@ -139,13 +140,13 @@ def squeeze_(self: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
 def unsqueeze_(self: Tensor, dim: int) -> Tensor:
     """In-place version of `unsqueeze`."""
     _check(self)
-    return _change(self, "unsqueeze_", "UnsqueezeBackward1", unsqueezing(self, dim), dim=dim)
+    return _change(self, "unsqueeze_", "UnsqueezeBackward1", unsqueezed(self, dim), dim=dim)
 
 
 def transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
     """In-place version of `transpose`."""
     _check(self)
-    step = Permute(swapped(self.ndim, wrap_dim(dim0, self.ndim), wrap_dim(dim1, self.ndim)))
+    step = swapping(self.ndim, wrap_dim(dim0, self.ndim), wrap_dim(dim1, self.ndim))
     return _change(self, "transpose_", "TransposeBackward1", step, dim0=dim0, dim1=dim1)
 
 
