@@ -304,19 +304,19 @@ class Keeper:
             self._replaying = False
 
     def earlier_orders(self, number: int) -> list[Order]:
-        """The orders up to `number` that the journal has since the snapshot before; none if it cannot be read there.
+        """The orders up to `number` that the journal has, since the oldest snapshot from which it can be read.
 
         The state has them already. Other servers may not.
         """
-        before = [clock for clock in self.clocks if clock < number]
-        if not before:
-            return []
-        try:
-            orders = [order for _, order in self.replay(max(before)) if order is not None and order.number <= number]
-        except JournalError as error:
-            log.warning("the orders before the snapshot cannot be read: %s", error)
-            return []
-        return orders if [each.number for each in orders] == list(range(max(before) + 1, number + 1)) else []
+        for clock in sorted(clock for clock in self.clocks if clock < number):
+            try:
+                orders = [order for _, order in self.replay(clock) if order is not None and order.number <= number]
+            except JournalError as error:
+                log.warning("the orders after order %d cannot be read: %s", clock, error)
+                continue
+            if [each.number for each in orders] == list(range(clock + 1, number + 1)):
+                return orders
+        return []
 
 
 def _damaged(error: Exception, folder: Path) -> DistributedError:

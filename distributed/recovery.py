@@ -58,8 +58,9 @@ def restore(server: Server, *, anew: bool = False) -> None:
     if state is None:
         return
     server.state = state
-    for former in server.keeper.earlier_orders(state.position.number):
-        server.office.replayed(former)
+    if server.office.judges and server.options.shards > 1:
+        for former in server.keeper.earlier_orders(state.position.number):
+            server.office.replayed(former)
     for contribution, order in server.keeper.replay(state.position.number):
         if contribution is not None:
             server.staging.put(contribution)
