@@ -69,7 +69,7 @@ def described(results: list[Any]) -> list[Any]:
 def everything(op: OpInfo, sample: Sample, device: str) -> Any:
     leaves = []
     for spec, values in zip(sample.specs(), sample.arrays(op.name), strict=True):
-        leaf = retrograd.tensor(values).to(device)
+        leaf = retrograd.tensor(values, device=device)
         leaves.append(leaf.requires_grad_(op.differentiable and spec.is_differentiable))
     args, kwargs = sample.filled(leaves)
     result = op(retrograd, args, kwargs)
@@ -101,6 +101,20 @@ def test_every_operator_makes_what_numpys_makes() -> None:
                 failures.append(f"{op}({sample}): {found} != {expected}")
     assert not failures, "\n".join(failures)
     assert refused == NEED_ELEMENTS
+
+
+@pytest.mark.filterwarnings("ignore:.*degrees of freedom is <= 0", "ignore:index_reduce.. is in beta")
+def test_operators_stay_on_their_device_where_meta_is_the_default() -> None:
+    wrong = []
+    for op in (*OPS, *NN_OPS, *PLACE_OPS):
+        sample = op.samples[0]
+        leaves = [retrograd.tensor(values, device="numpy") for values in sample.arrays(op.name)]
+        args, kwargs = sample.filled(leaves)
+        with retrograd.device("meta"):
+            result = op(retrograd, args, kwargs) if leaves else ()
+        results = result if isinstance(result, (tuple, list)) else [result]
+        wrong += [op.name for each in results if isinstance(each, retrograd.Tensor) and each.is_meta]
+    assert not wrong
 
 
 NET = """
