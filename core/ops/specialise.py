@@ -81,7 +81,9 @@ def _public_source(op: Op, out: bool, declines: bool) -> str:
     if set(op.kinds.values()) == {"tensor"} and len(op.inputs) <= 3 and op.outputs == 1:
         lines += _fast_path(op)
     elif {"tensor", "optional"}.issuperset(op.kinds.values()) and not (
-        op.promote or op.order or _LOCAL.intersection(op.params)
+        op.promote
+        or _LOCAL.intersection(op.params)
+        or any(op.kinds[op.inputs[place]] == "optional" for place in op.order)
     ):
         lines += _several_path(op)
     elif list(op.kinds.values()) == ["list"] and op.promote is None and op.check is None and op.outputs == 1:
@@ -381,6 +383,7 @@ def _several_results(op: Op, inputs: list[str]) -> list[str]:
         "outs = []",
         f"for y in {'ys' if op.outputs > 1 else '(ys,)'}:",
         "    if type(y) is not k.array_type: y = k.as_array(y)",
+        *_indent(_ordered(op, inputs), 4),
         "    out = new(Tensor); out._array = y; out._kernels = k; out._cell = [0]",
         "    out._edge = out._tensor_meta = out._break = None; outs.append(out)",
         "    if births: note_birth(out)",
