@@ -22,7 +22,7 @@ from retrograd.ops.inplace import check_broadcast
 from retrograd.ops.options import checked_number
 from retrograd.ops.reducing import deliver
 from retrograd.ops.shape import expand, reshape
-from retrograd.ops.slice_checks import check_added, check_copied
+from retrograd.ops.slice_checks import check_added, check_copied, check_positions, check_range, check_scatter
 from retrograd.ops.subscript import constant, lifted_to, raw_indices, setitem, watching
 from retrograd.tensor import Tensor, wrap_array
 
@@ -63,7 +63,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
         return of_sparse(input, at, index)
     if index.dtype not in (dtypes.int32, dtypes.int64):
-        raise RuntimeError(f"index_select(): Expected dtype int32 or int64 for index, but got {index.dtype.type_name}")
+        raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
     vector = index if index.ndim else reshape(index, -1)
     if not input.ndim and vector.numel() != 1:
         raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {vector.numel()} value(s)")
@@ -285,27 +285,6 @@ def _scatter_zeros(K, self: Array, shape: tuple[int, ...], dim: int, index: Arra
     return K.scatter_add(K.zeros(shape, self.dtype), index, self, dim)
 
 
-def checked_positions(name: str, input: Tensor, dim: int, index: Tensor, src: Any = None) -> Tensor:
-    """The index of a gather or scatter (of `src`, a tensor or not), if it fits."""
-    if index.dtype is dtypes.int32 or not index.numel():
-        index = index.long()
-    elif index.dtype is not dtypes.int64:
-        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
-    if index.ndim != max(input.ndim, index.ndim if not input.ndim else input.ndim) and index.numel():
-        raise RuntimeError(
-            f"Index tensor must have the same number of dimensions as {'input' if name == 'gather' else 'self'} tensor"
-        )
-    if isinstance(src, Tensor) and src.ndim != index.ndim and index.numel():
-        raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
-    size = input._array.shape[dim] if input.ndim else 1
-    if index.numel():
-        low, high = extremes(index)
-        if low < 0 or high >= size:
-            wrong = low if low < 0 else high
-            raise RuntimeError(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
-    return index
-
-
 @composite
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """Elements at the positions `index` along `dim`, each at its own place of the other dimensions.
@@ -327,7 +306,8 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
                 f"Size does not match at dimension {i} expected index {list(index.shape)} to be no larger than self "
                 f"{list(input.shape)} apart from dimension {at}"
             )
-    return (_gather_sparse if sparse_grad else _gather)(input, at, checked_positions("gather", input, at, index))
+    check_positions("gather", input, at, index)
+    return (_gather_sparse if sparse_grad else _gather)(input, at, index.long())
 
 
 @op(
@@ -392,19 +372,19 @@ def scatter(
     if not input.ndim and index.ndim:
         return of_scalar(scatter, input, dim, index, src, reduce=reduce)
     at = wrap_dim(dim, input.ndim)
-    index = checked_positions("scatter", input, at, index, src)
+    check_scatter(input, at, index, src)
+    if reduce not in (None, "add", "multiply"):
+        raise RuntimeError("reduce argument must be either add or multiply.")
+    check_range(input, at, index)
+    index = index.long()
     if not isinstance(src, Tensor):
         if reduce is None:
             return _scatter_value(input, at, index, checked_number(src, input.dtype))
         src = expand(constant(input, src), tuple(index.shape))
-    if src.dtype is not input.dtype:
-        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
     if reduce == "add":
         return _scatter_add(input, at, index, src)
     if reduce == "multiply":
         return publics["scatter_reduce"](input, at, index, src, "prod")
-    if reduce is not None:
-        raise RuntimeError(f"reduce argument must be either add or multiply, got {reduce}")
     return _scatter(input, at, index, src)
 
 
@@ -430,9 +410,9 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.scatter_add_.html
     """
     at = wrap_dim(dim, input.ndim)
-    if src.dtype is not input.dtype:
-        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
-    return _scatter_add(input, at, checked_positions("scatter", input, at, index, src), src)
+    check_scatter(input, at, index, src)
+    check_range(input, at, index)
+    return _scatter_add(input, at, index.long(), src)
 
 
 @composite
@@ -602,6 +582,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.masked_fill_.html
     """
+    broadcast_shapes(tuple(mask._array.shape), tuple(input._array.shape))
     if mask.dtype is not dtypes.bool_:
         raise RuntimeError(
             f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype.type_name.lower()}"
@@ -615,7 +596,6 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         if not is_mapped(value) and not value._kernels.meta:
             checked_number(value.detach().item(), input.dtype)
         return _masked_fill_tensor(input, mask, value.to(input.device).to(input.dtype))
-    broadcast_shapes(tuple(input._array.shape), tuple(mask._array.shape))
     return _masked_fill(input, mask, checked_number(value, input.dtype))
 
 
@@ -643,7 +623,9 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
             "for each batch this would return a differently shaped Tensor. Please file an issue at "
             "https://github.com/pytorch/pytorch/issues if you need this feature."
         )
-    shape = broadcast_shapes(tuple(input._array.shape), tuple(mask._array.shape)) or (1,)
+    if mask.dtype not in (dtypes.bool_, dtypes.uint8):
+        raise RuntimeError("masked_select: expected BoolTensor for mask")
+    shape = broadcast_shapes(tuple(mask._array.shape), tuple(input._array.shape)) or (1,)
     source = input if tuple(input._array.shape) == shape else expand(input, shape)
     if mask._kernels.base is not input._kernels.base:
         mask = mask.to(input.device)
@@ -665,14 +647,14 @@ def _masked_select(K, self: Array, places: Raw) -> Array:
 @composite
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """A copy with the elements where `mask` holds replaced by those of `source`, in order."""
+    shape = broadcast_shapes(tuple(mask._array.shape), tuple(input._array.shape))
+    if source.dtype is not input.dtype:
+        kinds = f"{input.dtype.type_name} and {source.dtype.type_name}"
+        raise RuntimeError(f"masked_scatter: expected self and source to have same dtypes but got{kinds}")
     if mask.dtype is not dtypes.bool_:
         raise RuntimeError(
             f"masked_scatter_ only supports boolean masks, but got mask with dtype {mask.dtype.type_name}"
         )
-    if source.dtype is not input.dtype:
-        kinds = f"{input.dtype.type_name} and {source.dtype.type_name}"
-        raise RuntimeError(f"masked_scatter: expected self and source to have same dtypes but got{kinds}")
-    shape = broadcast_shapes(tuple(input._array.shape), tuple(mask._array.shape))
     mask = expand(mask, shape)
     if any(map(is_mapped, (input, mask, source))):
         return _scattered_by_rank(input, mask, reshape(source, -1))

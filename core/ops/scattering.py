@@ -22,6 +22,7 @@ from retrograd.ops.flags import flagged
 from retrograd.ops.graph import graph_kernel
 from retrograd.ops.indexing import corner, flat_positions, in_corner, of_scalar, where
 from retrograd.ops.shape import diagonal, expand, reshape, select, slice_assign, slice_dim
+from retrograd.ops.slice_checks import check_range, check_scatter
 from retrograd.ops.subscript import lifted_to, watching
 from retrograd.tensor import Tensor, wrap_array
 from retrograd.views import Diagonal
@@ -186,10 +187,9 @@ def scatter_reduce(
     tensor([3., 4.])
     """
     at = wrap_dim(dim, input.ndim)
+    check_scatter(input, at, index, src)
     if reduce not in _REDUCTIONS:
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
-    if src.dtype is not input.dtype:
-        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
     if (input.is_complex() and reduce in ("amax", "amin")) or (input.dtype is dtypes.bool_ and reduce == "mean"):
         raise not_implemented(f"scatter_gather_tensor_cpu_reduce_{reduce}", input.dtype)
     if not input.ndim:
@@ -197,7 +197,7 @@ def scatter_reduce(
         x, positions, values = whole
         return reshape(scatter_reduce(x, 0, positions, values, reduce, include_self=include_self), ())
     wrap_dim(dim, src.ndim)
-    _check_positions(input, at, index, src)
+    check_range(input, at, index)
     return _call(_scatter_reduce, input, at, index.long(), src, reduce, include_self)
 
 
@@ -214,27 +214,6 @@ def _call(
         for own, other in ((input, src), (ones_like(input), ones_like(src)))
     )
     return total.floor_divide(where(counts == 0, ones_like(counts), counts))
-
-
-def _check_positions(input: Tensor, dim: int, index: Tensor, src: Tensor) -> None:
-    own, wanted, given = (tuple(each._array.shape) for each in (input, index, src))
-    if index.dtype not in (dtypes.int64, dtypes.int32):
-        raise RuntimeError("scatter(): Expected dtype int32/int64 for index")
-    if len(own) != len(wanted) and index.numel():
-        raise RuntimeError("Index tensor must have the same number of dimensions as self tensor")
-    if len(wanted) != len(given) and index.numel():
-        raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
-    too_long = any(n > m for i, (n, m) in enumerate(zip(wanted, own, strict=False)) if i != dim)
-    if too_long or any(n > m for n, m in zip(wanted, given, strict=False)):
-        raise RuntimeError(
-            f"Expected index {list(wanted)} to be no larger than self {list(own)} apart from dimension {dim} and to be "
-            f"no larger size than src {list(given)}"
-        )
-    if index.numel():
-        low, high = extremes(index)
-        if low < 0 or high >= own[dim]:
-            wrong = low if low < 0 else high
-            raise RuntimeError(f"index {wrong} is out of bounds for dimension {dim} with size {own[dim]}")
 
 
 @composite
@@ -273,6 +252,12 @@ def index_reduce(
         raise RuntimeError(
             f"index_reduce_(): Number of indices ({index.numel()}) should be equal to source.size(dim): "
             f"({source.shape[at]}), for dim: {at}"
+        )
+    own, given = tuple(input.shape), tuple(source.shape)
+    if (*own[:at], *own[at + 1 :]) != (*given[:at], *given[at + 1 :]):
+        raise RuntimeError(
+            "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
+            f"{list(own)} source.shape = {list(given)}"
         )
     if index.numel():
         low, high = extremes(index)

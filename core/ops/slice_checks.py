@@ -1,13 +1,16 @@
-"""What PyTorch refuses of functions that write slices of one tensor into another: `index_add`, `index_copy`."""
+"""What PyTorch refuses of functions that write one tensor into another by an index: `index_add`, `scatter`, ..."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from retrograd import dtypes
+from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.autocasting import unites
 from retrograd.ops.checks import extremes
 from retrograd.tensor import Tensor
 
-__all__ = ["check_added", "check_copied"]
+__all__ = ["check_added", "check_copied", "check_positions", "check_range", "check_scatter"]
 
 
 def _without(shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
@@ -47,6 +50,8 @@ def check_added(input: Tensor, dim: int, index: Tensor, source: Tensor) -> None:
             f"{list(own)} source.shape = {list(given)}"
         )
     if count and input.numel() and not _in_range(index, own[dim] if own else 1):
+        if len(own) == 2 and index.dtype is dtypes.int64:  # which PyTorch scatters
+            check_range(input, dim, index)
         raise IndexError("index out of range in self")
 
 
@@ -97,3 +102,60 @@ def check_copied(input: Tensor, dim: int, index: Tensor, source: Tensor) -> None
 def _in_range(index: Tensor, size: int) -> bool:
     low, high = extremes(index)
     return low >= 0 and high < size
+
+
+def check_positions(name: str, input: Tensor, dim: int, index: Tensor) -> None:
+    """Refuse the index of a gather if its type, its dimensions or its elements do not fit."""
+    if not index.numel():
+        return
+    _check_integers(name, index)
+    if input.ndim and index.ndim != input.ndim:
+        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+    check_range(input, dim, index)
+
+
+def _check_integers(name: str, index: Tensor) -> None:
+    if index.dtype not in (dtypes.int32, dtypes.int64):
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
+
+
+def check_range(input: Tensor, dim: int, index: Tensor) -> None:
+    """Refuse positions that `input` does not have along `dim`."""
+    size = input._array.shape[dim] if input.ndim else 1
+    if index.numel():
+        low, high = extremes(index)
+        if low < 0 or high >= size:
+            wrong = low if low < 0 else high
+            raise RuntimeError(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
+
+
+def check_scatter(input: Tensor, dim: int, index: Tensor, src: Any) -> None:
+    """Refuse what a scatter of `src`, a tensor or not, cannot write: by its types, then by its shapes.
+
+    Raises
+    ------
+    RuntimeError
+        If the index is not of integers, types differ, or the index is larger than one of the others.
+    """
+    if index.numel():
+        _check_integers("scatter", index)
+    if isinstance(src, Tensor) and src.dtype is not input.dtype:
+        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
+    if not index.numel():
+        return
+    own, wanted = tuple(input._array.shape) or (1,), tuple(index._array.shape) or (1,)
+    given = tuple(src._array.shape) or (1,) if isinstance(src, Tensor) else None
+    if len(own) != len(wanted):
+        raise RuntimeError("Index tensor must have the same number of dimensions as self tensor")
+    too_long = any(n > m for i, (n, m) in enumerate(zip(wanted, own, strict=True)) if i != dim)
+    if given is not None and not too_long:
+        too_long = any(n > m for n, m in zip(wanted, given, strict=False))
+        if not too_long and len(given) < len(wanted):
+            wrap_dim(len(given), len(given))  # raises, as the size of a dimension that is not there does
+    if given is not None and len(wanted) != len(given):
+        raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
+    if too_long:
+        of_src = "" if given is None else f" and to be no larger size than src {list(given)}"
+        raise RuntimeError(
+            f"Expected index {list(wanted)} to be no larger than self {list(own)} apart from dimension {dim}{of_src}"
+        )

@@ -546,8 +546,8 @@ def index_put_(self: Tensor, indices: Sequence[Tensor | None], values: Tensor, a
 
 def _put_at(self: Tensor, indices: list[Tensor | None], masks: Masks, values: Tensor, accumulate: bool) -> Tensor:
     values = _fill_value(self, indices, masks, values, accumulate)
+    _check_values(self, indices, values)
     raw = raw_indices(self, indices)
-    _check_values(self, raw, values)
     dims = expanded_dims(self)
     if not dims and (overlapping := expanded.in_memory(self)):
         memory, places = overlapping
@@ -616,25 +616,25 @@ def _as_indices(self: Tensor, indices: Any) -> tuple[list[Tensor | None], Masks]
     return found, masks
 
 
-def _check_values(self: Tensor, raw: Any, values: Tensor) -> None:
+def _check_values(self: Tensor, indices: Sequence[Tensor | None], values: Tensor) -> None:
     """The values must broadcast to the indexed shape: checked before anything is written."""
-    if values.dtype is not self.dtype:
-        raise RuntimeError(
-            f"Index put requires the source and destination dtypes match, got {self.dtype.type_name} for the "
-            f"destination and {values.dtype.type_name} for the source."
-        )
-    shape = _indexed_shape(tuple(self._array.shape), raw)
+    shape = _indexed_shape(tuple(self._array.shape), indices)
     have = tuple(values._array.shape)
     if len(have) > len(shape) or any(n not in (1, m) for n, m in zip(reversed(have), reversed(shape), strict=False)):
         raise RuntimeError(
             f"shape mismatch: value tensor of shape {list(have)} cannot be broadcast to indexing result of shape "
             f"{list(shape)}"
         )
+    if values.dtype is not self.dtype:
+        raise RuntimeError(
+            f"Index put requires the source and destination dtypes match, got {self.dtype.type_name} for the "
+            f"destination and {values.dtype.type_name} for the source."
+        )
 
 
 def _indexed_shape(shape: tuple[int, ...], raw: Any) -> tuple[int, ...]:
     where = [i for i, each in enumerate(raw) if each is not None]
-    joint = broadcast_shapes(*(tuple(raw[i].shape) for i in where))
+    joint = _joint_shape([tuple(raw[i].shape) for i in where])
     rest = [n for i, n in enumerate(shape) if i >= len(raw) or raw[i] is None]
     adjacent = where == list(range(where[0], where[-1] + 1)) if where else True
     at = where[0] if where and adjacent else 0
@@ -648,6 +648,6 @@ def index_put(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, a
     found, masks = _as_indices(input, indices)
     values = _fill_value(input, found, masks, values, accumulate)
     source = lifted_to(input, [*found, values])
+    _check_values(source, found, values)
     raw = raw_indices(source, found)
-    _check_values(source, raw, values)
     return watching(index_put_raw(source, raw, values, accumulate, masks), indices)
