@@ -17,8 +17,8 @@ from typing import Any, Final as Final, TypeVar, get_args, get_origin
 from retrograd.nn import Module
 
 __all__ = [
-    "Attribute", "Final", "ScriptModule", "annotate", "export", "ignore", "interface", "is_scripting", "is_tracing",
-    "isinstance", "script", "script_if_tracing", "script_method", "trace", "trace_module", "unused",
+    "Attribute", "Final", "ScriptModule", "TracerWarning", "annotate", "export", "ignore", "interface", "is_scripting",
+    "is_tracing", "isinstance", "script", "script_if_tracing", "script_method", "trace", "trace_module", "unused",
 ]  # fmt: skip
 
 _T = TypeVar("_T")
@@ -31,6 +31,15 @@ _UNUSED = "unused (ignored and replaced with raising of an exception)"
 
 Attribute = namedtuple("Attribute", ["value", "type"])
 """A value with the type that TorchScript would give to it."""
+
+
+class TracerWarning(Warning):
+    """What PyTorch warns with of Python that a trace does not see: a category to filter, of which there are none here.
+
+    Source: https://docs.pytorch.org/docs/stable/jit.html
+    """
+
+    __module__ = "retrograd.jit"
 
 
 class ScriptModule(Module):
@@ -67,6 +76,17 @@ def script_method(fn: _F) -> _F:
 def script_if_tracing(fn: _F) -> _F:
     """`fn` itself: nothing is traced here."""
     return fn
+
+
+_script_if_tracing = script_if_tracing
+
+
+def _overload(func: _F) -> _F:
+    """`func` itself, a signature for the compiler: what is called is the definition that follows."""
+    return func
+
+
+_overload_method = _overload
 
 
 def trace(func: _T, example_inputs: object = None, *args: object, **kwargs: object) -> _T:

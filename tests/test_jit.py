@@ -26,6 +26,7 @@ def test_scripting_gives_back_what_it_was_given() -> None:
     module, function = retrograd.nn.Linear(2, 1), retrograd.sin
     assert retrograd.jit.script(module) is retrograd.jit.trace_module(module, {"forward": ()}) is module
     assert retrograd.jit.script(function) is retrograd.jit.script_method(function) is function
+    assert retrograd.jit._script_if_tracing(function) is retrograd.jit._overload_method(function) is function
 
 
 def test_marks_of_functions() -> None:
@@ -46,4 +47,14 @@ def test_isinstance_looks_into_containers() -> None:
         print([torch.jit.isinstance(value, kind) for kind in (
             List[int], Dict[str, List[int]], Tuple[int, str], Optional[int], Union[str, int], (int, str), torch.Tensor
         )])
+    """)
+
+
+def test_warnings_of_traces_can_be_filtered() -> None:
+    assert_same("""
+    import warnings
+    print(torch.jit.TracerWarning.__mro__[1:3], torch.jit.TracerWarning.__name__)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        warnings.warn("seen once", torch.jit.TracerWarning)
     """)

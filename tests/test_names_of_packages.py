@@ -77,12 +77,35 @@ PROGRAMS = {
             getattr(attention, f"enable_{name}_sdp")(True)
             print(getattr(attention, f"{name}_sdp_enabled")())
     """,
+    "mappings_of_ones_own": """
+        pytree = torch.utils._pytree
+        class Outputs(dict):
+            pass
+        pytree.register_pytree_node(
+            Outputs, lambda x: (list(x.values()), list(x)), lambda values, keys: Outputs(zip(keys, values)),
+            serialized_type_name="Outputs", flatten_with_keys_fn=pytree._dict_flatten_with_keys,
+        )
+        found, spec = pytree.tree_flatten_with_path(Outputs(a=1, b=[2, {"c": 3}]))
+        print([(pytree.keystr(path), leaf) for path, leaf in found])
+        made = pytree.tree_map(lambda leaf: leaf + 1, Outputs(a=1, b=[2]))
+        print(made, type(made).__name__)
+    """,
+    "assertions": """
+        print(torch._assert(True, "no"), torch._assert(torch.tensor([2.0]), "no"), torch._assert([0], "no"))
+        for false in (False, torch.tensor(0), torch.tensor([False]), [], None, torch.ones(2)):
+            attempt(torch._assert, false, "said so")
+        class Asked:
+            @classmethod
+            def __torch_function__(cls, func, types, args=(), kwargs=None):
+                return func is torch._assert, args[1:]
+        print(torch._assert(Asked(), "taken over"))
+    """,
     "no_cuda": """
         for name in (
             "is_initialized current_device memory_allocated max_memory_allocated memory_reserved max_memory_reserved "
             "get_device_name get_device_capability current_stream default_stream Stream Event memory_stats "
             "is_bf16_supported get_rng_state_all init initial_seed seed seed_all ipc_collect mem_get_info "
-            "get_rng_state get_arch_list get_device_properties CUDAGraph"
+            "get_rng_state get_arch_list get_device_properties CUDAGraph is_current_stream_capturing"
         ).split():
             attempt(getattr(torch.cuda, name))
         torch.cuda.set_device(-1)

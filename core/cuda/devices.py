@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 __all__ = [
     "CUDAGraph", "Event", "Stream", "current_device", "current_stream", "default_stream", "device",
     "get_arch_list", "get_device_capability", "get_device_name", "get_device_properties", "get_rng_state",
-    "get_rng_state_all", "init", "initial_seed", "ipc_collect", "is_bf16_supported", "is_initialized",
+    "get_rng_state_all", "init", "initial_seed", "ipc_collect", "is_bf16_supported", "is_current_stream_capturing",
+    "is_initialized",
     "max_memory_allocated", "max_memory_reserved", "mem_get_info", "memory_allocated", "memory_reserved",
     "memory_stats", "seed", "seed_all", "set_device", "set_rng_state_all", "stream",
 ]  # fmt: skip
@@ -122,6 +123,11 @@ max_memory_allocated = memory_reserved = max_memory_reserved = memory_allocated
 def memory_stats(device: object = None) -> OrderedDict[str, Any]:
     """Empty."""
     return OrderedDict()
+
+
+def is_current_stream_capturing() -> NoReturn:
+    """Refused, as in PyTorch where it has no CUDA."""
+    raise RuntimeError("Tried to instantiate dummy base class _cuda_isCurrentStreamCapturing")
 
 
 def set_device(device: object) -> None:

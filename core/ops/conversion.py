@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from retrograd import dtypes
+from retrograd import dtypes, overrides
 from retrograd.autograd import tangents
 from retrograd.autograd.anomaly import remember_call
 from retrograd.autograd.modes import current_mode
@@ -28,7 +28,8 @@ from retrograd.ops.options import as_dtype, fresh
 from retrograd.tensor import Tensor
 
 __all__ = [
-    "clone", "is_complex", "is_floating_point", "is_nonzero", "is_tensor", "numel", "result_type", "typename",
+    "_assert", "clone", "is_complex", "is_floating_point", "is_nonzero", "is_tensor", "numel", "result_type",
+    "typename",
 ]  # fmt: skip
 
 # -- to another backend ------------------------------------------------------------------------
@@ -301,6 +302,23 @@ def _tensor(name: str, value: Any) -> Tensor:
     if not isinstance(value, Tensor):
         raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(value).__name__}")
     return value
+
+
+def _assert(condition: Any, message: str) -> Any:
+    """``assert condition, message``, as a function: an object that stands for a condition can take it over.
+
+    None, or what such an object gives.
+
+    Raises
+    ------
+    AssertionError
+        If `condition` is false.
+    """
+    if type(condition) is not Tensor and overrides.has_torch_function((condition,)):
+        return overrides.handle_torch_function(_assert, (condition,), condition, message)
+    if not condition:
+        raise AssertionError(message)
+    return None
 
 
 def is_tensor(obj: Any) -> bool:

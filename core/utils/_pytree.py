@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import types
 from collections import OrderedDict, defaultdict, deque, namedtuple
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pprint import pformat
 from typing import Any, NamedTuple
@@ -174,6 +174,11 @@ def _by_key(tree: Any, context: Any, i: int) -> MappingKey:
 
 def _keys_and_values(tree: Any) -> tuple[list[Any], list[Any]]:
     return list(tree.values()), list(tree)
+
+
+def _dict_flatten_with_keys(d: Mapping[Any, Any]) -> tuple[list[tuple[KeyEntry, Any]], list[Any]]:
+    """Entries with their keys, and the context; by this name packages register mappings of their own."""
+    return [(MappingKey(key), value) for key, value in d.items()], list(d)
 
 
 _add(tuple, _plain, lambda children, _: tuple(children), _by_place)
