@@ -97,9 +97,9 @@ cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _LAZY = """
-    _C accelerator amp backends compiler cpu cuda distributed distributions fft func functional futures hub jit library
-    linalg masked multiprocessing nn optim overrides profiler quasirandom random signal special testing types utils
-    version
+    _C __config__ accelerator amp backends compiler cpu cuda distributed distributions fft func functional futures hub
+    jit library linalg masked multiprocessing nn optim overrides profiler quasirandom random signal special testing types
+    utils version
 """.split()
 
 _OF_NN = """
@@ -210,5 +210,5 @@ __all__ = sorted(
         if not name.startswith("_") and name not in ("Any", "annotations")
         if type(value) is not type(_math) or name in _OWN_MODULES
     }
-    | {*_LAZY[1:], *_FROM, *_OF_AMP, *_OF_NN, "compile", "vmap"}
+    | {*_LAZY[2:], *_FROM, *_OF_AMP, *_OF_NN, "compile", "vmap"}
 )

@@ -135,6 +135,15 @@ def test_groups_of_tensors_by_size() -> None:
     )
 
 
+def test_reports_name_what_is_installed() -> None:
+    shown = retrograd.__config__.show()
+    numpy = importlib.import_module("numpy")
+    assert f"  - numpy {numpy.__version__}\n" in shown
+    assert "  - backend numpy (plugin numpy)\n" in shown
+    assert f"retrograd.get_num_threads() : {retrograd.get_num_threads()}\n" in retrograd.__config__.parallel_info()
+    assert "__config__" not in retrograd.__all__
+
+
 def test_accelerators_are_those_of_the_backend(backend: str) -> None:
     found = retrograd.accelerator
     names = [name for name in found._names() if ":cpu" not in name]
