@@ -68,6 +68,7 @@ class BackwardCFunction(Node):
 
     @property
     def saved_variables(self) -> tuple[Tensor | None, ...]:
+        warnings.warn("'saved_variables' is deprecated; use 'saved_tensors'", DeprecationWarning, stacklevel=2)
         return self.ctx.saved_tensors
 
     # In PyTorch all of these are of the base of nodes and `ctx`, which their refusals name.

@@ -104,6 +104,7 @@ class FunctionCtx(metaclass=ABCMeta):
 
     @property
     def saved_variables(self) -> tuple[Tensor | None, ...]:
+        warnings.warn("'saved_variables' is deprecated; use 'saved_tensors'", DeprecationWarning, stacklevel=2)
         return self.saved_tensors
 
     @property

@@ -16,12 +16,11 @@ from retrograd.autograd.hooks import RemovableHandle, register_tensor_hook
 from retrograd.autograd.modes import ModeContext, current_mode
 from retrograd.autograd.mutation import allow_mutation_on_saved_tensors
 from retrograd.autograd.node import Node
-from retrograd.autograd.rebase import CopySlices
 from retrograd.storage import bump
 from retrograd.tensor import Tensor
 
 __all__ = [
-    "CopySlices", "GradientEdge", "Node", "allow_mutation_on_saved_tensors", "disable_saved_tensors_hooks",
+    "GradientEdge", "Node", "allow_mutation_on_saved_tensors", "disable_saved_tensors_hooks",
     "get_gradient_edge", "increment_version", "region_activation_memory_budget", "register_multi_grad_hook",
     "save_on_cpu", "saved_tensors_hooks", "set_override_stale_capture_stream",
     "set_warn_on_accumulate_grad_stream_mismatch",

@@ -12,6 +12,26 @@ from programs import assert_same
 import retrograd
 
 PROGRAMS = {
+    "an_old_name_of_saved_tensors": """
+        import warnings
+        class Keeps(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, a):
+                ctx.save_for_backward(a)
+                return a * 2
+            @staticmethod
+            def backward(ctx, g):
+                print(ctx.saved_variables)
+                return g
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            kept = Keeps.apply(torch.ones(2, requires_grad=True))
+            print(kept.grad_fn.saved_variables)
+            kept.sum().backward()
+            attempt(getattr, kept.grad_fn, "saved_variables")
+        print(*((each.category.__name__, str(each.message)) for each in told))
+        print(sorted(torch.autograd.graph.__all__))
+    """,
     "what_cannot_be_set": """
         x = torch.ones(3, requires_grad=True)
         y = x * 2
