@@ -1,18 +1,20 @@
 """The arithmetic of sliding windows: sizes and paddings that convolutions and pools of every backend share.
 
-All arguments are tuples with one int per spatial axis.
+All arguments are tuples with one int per spatial axis. What follows from them is kept: a program has few windows.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import lru_cache
 
 __all__ = ["ceil_padding", "convolved", "offsets", "pooled", "taps"]
 
 Ints = tuple[int, ...]
 
 
+@lru_cache(1024)
 def convolved(spatial: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints) -> Ints:
     """The spatial shape of a convolution's result.
 
@@ -28,6 +30,7 @@ def convolved(spatial: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation
     )
 
 
+@lru_cache(1024)
 def pooled(spatial: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool) -> Ints:
     """The spatial shape of a pool's result; with `ceil_mode` a last window may hang over the end.
 
@@ -42,6 +45,7 @@ def pooled(spatial: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: I
     return tuple(shape)
 
 
+@lru_cache(1024)
 def ceil_padding(
     spatial: Ints, out: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints
 ) -> tuple[tuple[int, int], ...]:
@@ -57,6 +61,7 @@ def offsets(kernel: Ints, dilation: Ints) -> Iterator[Ints]:
     return itertools.product(*(range(0, k * d, d) for k, d in zip(kernel, dilation, strict=True)))
 
 
+@lru_cache(1024)
 def taps(offset: Ints, out: Ints, stride: Ints) -> tuple[slice, ...]:
     """What one tap sees of the padded input, over all windows: an index for the spatial axes."""
     return tuple(slice(o, o + (m - 1) * s + 1, s) for o, m, s in zip(offset, out, stride, strict=True))
