@@ -97,9 +97,9 @@ cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _LAZY = """
-    _C __config__ accelerator amp backends compiler cpu cuda distributed distributions fft func functional futures hub
-    jit library linalg masked multiprocessing nn optim overrides profiler quasirandom random signal special testing types
-    utils version
+    _C __config__ accelerator amp backends compiler cpu cuda distributed distributions fft func functional futures
+    hub jit library linalg masked multiprocessing nn optim overrides profiler quasirandom random signal special
+    testing types utils version
 """.split()
 
 _OF_NN = """
