@@ -618,8 +618,9 @@ class Client:
         pulse.asked = now
         with contextlib.suppress(zmq.Again):  # not connected: the silence speaks for itself
             pulse.channel.send(messages.Heartbeat(self.place.rank, link.incarnation, self._report()))
+        patience = self.place.timeout if link.boot else 0.0
         for each in (channel, pulse.channel):  # asking also mends a connection that ZeroMQ has given up
-            if (text := each.refusal()) is not None and link.failure is None:
+            if (text := each.refusal(patience)) is not None and link.failure is None:
                 link.fail(Refused(text))
         pulse.hearing.look(now)
         if link.welcome is None:

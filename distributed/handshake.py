@@ -188,6 +188,7 @@ class Handshakes:
         self._refusal: str | None = None
         self._failed = 0  # handshakes in a row
         self._disconnected: float | None = None
+        self._refused_since: float | None = None
         endpoint = f"inproc://retrograd.handshakes.{next(_serial)}"
         socket.monitor(endpoint, self._EVENTS)
         self._events: zmq.Socket[bytes] = socket.context.socket(zmq.PAIR)
@@ -196,13 +197,21 @@ class Handshakes:
         self._events.setsockopt(zmq.LINGER, 0)
         self._events.connect(endpoint)
 
-    def refusal(self) -> str | None:
-        """Why the server does not let this client in, and what to do; ``None`` while it may still."""
+    def refusal(self, patience: float = 0.0) -> str | None:
+        """Why the server does not let this client in, and what to do; ``None`` while it may still.
+
+        With `patience` for that many seconds: one that was let in before may have had its bytes damaged.
+        """
         if self._refusal is None:
             self._read()
         if self._refusal is None and self._failed >= _UNEXPLAINED:
             self._refusal = self._explain()
             self._failed = 0
+        if self._refusal is not None:
+            now = time.monotonic()
+            self._refused_since = self._refused_since or now
+            if now - self._refused_since < patience:
+                self._refusal, self._disconnected = None, now - _RETRY_GRACE  # so that it is tried again
         return self._refusal
 
     def given_up(self) -> bool:
@@ -227,7 +236,7 @@ class Handshakes:
 
     def _note(self, event: int, value: int) -> None:
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-            self._failed, self._disconnected = 0, None
+            self._failed, self._disconnected, self._refused_since = 0, None, None
         elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
             self._failed += 1
         elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:

@@ -248,7 +248,7 @@ class Channel:
             self._lanes.sort(ready)
         return self.socket in ready or bool(self._lanes.inbox)
 
-    def refusal(self) -> str | None:
+    def refusal(self, patience: float = 0.0) -> str | None:
         """On a client, why the server does not let it in and what to do about that; ``None`` if it may.
 
         To be asked every now and then while an answer or a connection is waited for. Asking also makes a
@@ -257,7 +257,7 @@ class Channel:
         """
         if self._handshakes is None:
             return None
-        text = self._handshakes.refusal()
+        text = self._handshakes.refusal(patience)
         if text is None and self._handshakes.given_up():
             self.reconnect()
         return text

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,21 @@ def test_a_message_among_servers_that_is_damaged_is_said_again(kind: str) -> Non
             learner.close()
             follower.stop()
             lead.stop()
+
+
+def test_a_handshake_that_is_damaged_is_no_refusal_of_one_that_was_let_in(folder: Path) -> None:
+    with serving(1, keys=folder) as [server], FaultProxy(server.address) as proxy:
+        learner = Learner(replace(place_in(server), servers=(proxy.address,), keys=str(folder)))
+        try:
+            start(learner)
+            learner.learn(1.0)
+            fault = proxy.corrupt(120, direction="to_worker")  # in the first command, after the greeting
+            proxy.cut()
+            fault.wait_hit()
+            w, _ = learner.learn(1.0)
+            assert w[0] == 0
+        finally:
+            learner.close()
 
 
 # ---- connections that swallow -----------------------------------------------------------------------------
