@@ -133,5 +133,9 @@ def test_results_lie_in_the_order_of_the_first_operand_that_tells() -> None:
             "fill": lambda x: x.index_fill(0, torch.tensor([0]), 1.0),
         }.items():
             print(name, f(turned).stride(), f(turned.clone().requires_grad_()).stride())
+        spread = r(4, 1, 5).expand(4, 3, 5).permute(2, 1, 0)
+        print(spread.clone().stride(), torch.zeros_like(spread).stride(), spread.sign().stride())
+        print(torch.xlogy(r(3, 4), r(4, 3, 5).permute(2, 1, 0)).stride())
+        print(F.binary_cross_entropy_with_logits(turned, rows, reduction="none").stride())
         """
     )

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from retrograd.backends.memory_order import axes_in_order
+
 __all__ = ["in_order_of"]
 
 Array = Any
@@ -15,9 +17,7 @@ Array = Any
 def in_order_of(result: Array, operands: Sequence[Any]) -> Array:
     """The result of an elementwise function, in memory in the order of axes that PyTorch gives it.
 
-    Of two axes that one is the outer for which the first operand takes longer steps, then, if that
-    is broadcast along one of them, the next operand. NumPy asks all operands and takes row-major
-    order where they disagree.
+    NumPy asks all operands and takes row-major order where they disagree.
 
     Parameters
     ----------
@@ -34,16 +34,7 @@ def in_order_of(result: Array, operands: Sequence[Any]) -> Array:
     if rank < 2:
         return result
     steps = [_steps(each, result.shape) for each in operands if isinstance(each, np.ndarray)]
-    axes = list(range(rank - 1, -1, -1))  # the innermost first
-    for i in range(1, rank):
-        place = i
-        for j in range(i - 1, -1, -1):
-            is_outer = _is_outer(axes[j], axes[place], steps, result.shape)
-            if is_outer is False:
-                break
-            if is_outer:
-                axes[j], axes[place], place = axes[place], axes[j], j
-    order = axes[::-1]
+    order = axes_in_order(steps, result.shape)
     inside = result.transpose(order)
     if inside.flags.c_contiguous:
         return result
@@ -56,15 +47,3 @@ def _steps(operand: Array, shape: tuple[int, ...]) -> tuple[int, ...]:
     missing = len(shape) - operand.ndim
     own = zip(operand.shape, operand.strides, shape[missing:], strict=True)
     return (0,) * missing + tuple(0 if size == 1 != whole else step for size, step, whole in own)
-
-
-def _is_outer(inner: int, outer: int, steps: Sequence[tuple[int, ...]], shape: tuple[int, ...]) -> bool | None:
-    """Whether the axis that is taken for the inner one has the longer steps; None if nothing tells."""
-    for each in steps:
-        one, other = each[inner], each[outer]
-        if one and other:
-            if one != other:
-                return one > other
-            if shape[inner] > shape[outer]:
-                return True
-    return None

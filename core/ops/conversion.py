@@ -17,6 +17,7 @@ from retrograd.autograd import tangents
 from retrograd.autograd.anomaly import remember_call
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import Node, next_sequence_number
+from retrograd.backends.memory_order import axes_in_order
 from retrograd.backends.spec import Kernels
 from retrograd.device import device, kernels_of
 from retrograd.layout import contiguous_format, preserve_format
@@ -233,12 +234,11 @@ def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_fo
 
 
 def _order_in_memory(k: Any, x: Any) -> tuple[int, ...] | None:
-    """The axes by decreasing stride, unless that is row-major order or elements overlap; then None."""
+    """The axes from the outermost to the innermost, unless that is row-major order; then None."""
     if not k.mutable or x.ndim < 2:
         return None
-    strides = k.strides(x)
-    order = sorted(range(x.ndim), key=lambda i: (-strides[i], i))
-    return None if 0 in strides or order == [*range(x.ndim)] else tuple(order)
+    order = axes_in_order([k.strides(x)], tuple(x.shape))
+    return None if order == [*range(x.ndim)] else tuple(order)
 
 
 def _copy_in_order(K: Any, x: Any) -> Any:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
+from retrograd.backends.memory_order import axes_in_order
 from retrograd.dtypes import Category, bool_, dtype, float64, get_default_dtype, int64
 from retrograd.layout import preserve_format
 from retrograd.levels import is_mapped
@@ -27,7 +28,6 @@ from retrograd.ops.options import (
     finish,
 )
 from retrograd.tensor import Tensor
-from retrograd.views import Layout
 
 __all__ = [
     "arange", "cartesian_prod", "combinations", "empty", "empty_like", "empty_strided", "eye", "full",
@@ -206,13 +206,11 @@ def _alike(input: Tensor, to: Any, options: Options, make: Callable[[tuple[int, 
     shape, k = tuple(input._array.shape), to.k
     if k.sparse and input._kernels is k:
         return finish(k.alike(input._array, make, to.dtype), to)
-    if len(shape) > 1 and k.mutable and not input._kernels.sparse and not input.is_contiguous():
-        strides = input.stride()
-        asked = options.get("memory_format", preserve_format)
-        if asked is preserve_format and not Layout(shape, strides).overlaps_itself():
-            order = sorted(range(len(shape)), key=lambda axis: (-strides[axis], -shape[axis]))
-            array = make(tuple(shape[axis] for axis in order))
-            return finish(k.permute_dims(array, tuple(order.index(axis) for axis in range(len(shape)))), to)
+    preserves = options.get("memory_format", preserve_format) is preserve_format
+    if preserves and len(shape) > 1 and k.mutable and not input._kernels.sparse and not input.is_contiguous():
+        order = axes_in_order([input.stride()], shape)
+        array = make(tuple(shape[axis] for axis in order))
+        return finish(k.permute_dims(array, tuple(order.index(axis) for axis in range(len(shape)))), to)
     return finish(make(shape), to)
 
 

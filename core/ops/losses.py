@@ -44,8 +44,9 @@ Slope = Callable[..., Any]
 
 
 def _two(
-    name: str, node: str, kernel: str | None, value: Slope, slope: Slope, target_slope: Slope | None = None
-) -> Any:
+    name: str, node: str, kernel: str | None, value: Slope, slope: Slope, target_slope: Slope | None = None,
+    order: tuple[str, ...] = ("self", "target"),
+) -> Any:  # fmt: skip
     """Declare a loss of (input, target) whose reduction is part of it.
 
     `kernel` is PyTorch's name of what computes it, for floating-point numbers alone; None: others are seen to before.
@@ -76,7 +77,7 @@ def _two(
                 K, by_target(K, self, target, number) * t, reduction
             ),
         },
-        order=("self", "target"),
+        order=order,
     )
     def loss(K, self: Array, target: Array, reduction: str, number: float) -> Array:
         """See the declaration."""
@@ -103,7 +104,7 @@ def _huber_slope(K: Any, x: Any, y: Any, delta: float) -> Any:
     return K.where(d <= -delta, d * 0 - delta, K.where(d >= delta, d * 0 + delta, d))
 
 
-_huber_loss = _two("_huber_loss", "HuberLossBackward0", "huber_cpu", _huber, _huber_slope)
+_huber_loss = _two("_huber_loss", "HuberLossBackward0", "huber_cpu", _huber, _huber_slope, order=("self",))
 
 
 def _smooth_l1(K: Any, x: Any, y: Any, beta: float) -> Any:
@@ -157,6 +158,7 @@ _bce_with_logits = _two(
     lambda K, x, t, _: _logits_value(K, x, t, None),
     lambda K, x, t, _: _logits_slope(K, x, t, None),
     lambda K, x, t, _: _logits_target_slope(K, x, t, None),
+    order=("target",),
 )
 
 
@@ -184,6 +186,7 @@ def _weighted(x: Any, weight: Any) -> Any:
             K, _weighted(_logits_target_slope(K, self, target, pos_weight) * t, weight), reduction
         ),
     },
+    order=("target",),
 )
 def _bce_with_logits_weighted(
     K, self: Array, target: Array, weight: Array | None, pos_weight: Array | None, reduction: str

@@ -468,7 +468,8 @@ def _ordered(op: Op, tensors: list[str]) -> list[str]:
     if not places or len(places) < len(op.order) == 2:  # a function of an array and a number keeps the order by itself
         return []
     arrays = [f"a{place}" for place in places]
-    asked = arrays[:1] if len(arrays) == 2 else arrays  # where that lies by rows, two arrays give what one would
+    # Where the first lies by rows, a kernel of two gives by itself what PyTorch does.
+    asked = arrays[:1] if len(arrays) == 2 and op.kernel is not None else arrays
     rows = " and ".join(f"{each}.flags.c_contiguous" for each in asked)
     return [f"if k.in_order_of and not ({rows}): y = k.in_order_of(y, ({', '.join(arrays)},))"]
 
