@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any, ClassVar
 
@@ -134,6 +135,15 @@ class Step:
         return False
 
 
+@lru_cache(1024)
+def _order_back(axes: Shape) -> Shape:
+    """The order of axes that undoes an order."""
+    back = [0] * len(axes)
+    for i, axis in enumerate(axes):
+        back[axis] = i
+    return tuple(back)
+
+
 @dataclass(frozen=True, slots=True)
 class Permute(Step):
     """Axis i of the view is axis `axes[i]` of the base."""
@@ -144,14 +154,11 @@ class Permute(Step):
         return K.permute_dims(x, self.axes)
 
     def adjoint(self, K: Any, g: Any, shape: Shape) -> Any:
-        return K.permute_dims(g, self.inverse(shape).axes)
+        return K.permute_dims(g, _order_back(self.axes))
 
     def inverse(self, shape: Shape) -> Permute:
         """The step back, to a base of that shape."""
-        axes = [0] * len(self.axes)
-        for i, axis in enumerate(self.axes):
-            axes[axis] = i
-        return Permute(tuple(axes))
+        return Permute(_order_back(self.axes))
 
     def restride(self, layout: Layout) -> Layout:
         shape = tuple(layout.shape[i] for i in self.axes)
