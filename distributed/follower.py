@@ -51,8 +51,8 @@ class Follower(Office):
         self._told: tuple[int, ...] = ()
         """The snapshots that the first server has heard of."""
         self._heard = server.now()
-        self._taken_since: float | None = None
-        """Since when the first server has another in this one's place."""
+        self._taken: tuple[float, Taken] | None = None
+        """Since when the first server has another in this one's place, and what it says."""
         self._hearing = transport.Hearing(self._uplink, self._heard)
 
     def begin_again(self) -> None:
@@ -139,7 +139,7 @@ class Follower(Office):
             if message.boot != self._boot:
                 self._boot = message.boot
                 self._staged_at = dict.fromkeys(self._staged_at, 0.0)
-            self._taken_since = None
+            self._taken = None
             self.server.keeper.pin(message.common)
             if not self.may_speak:
                 self.may_speak = True
@@ -153,16 +153,10 @@ class Follower(Office):
             if isinstance(error, Stranger):
                 self._introduce()
             elif isinstance(error, Taken):
-                self._wait_for_place(error)
+                # It may be a former life of this one, which is given up soon.
+                self._taken = self._taken or (self.server.now(), error)
             else:
                 self.server.fail(error)
-
-    def _wait_for_place(self, error: Taken) -> None:
-        """Another process has this one's place: it may be its former life, which is given up soon."""
-        now = self.server.now()
-        self._taken_since = self._taken_since or now
-        if now - self._taken_since > max(self.server.options.timeout, _TAKEN):
-            self.server.fail(error)
 
     def _introduce(self) -> None:
         """The connection is a new one: say who this is, and once more what the first server may not have heard."""
@@ -176,6 +170,8 @@ class Follower(Office):
             self._report(now)
             self._repeat_staged(now)
             self._hearing.look(now)
+        if self._taken is not None and now - self._taken[0] > max(self.server.options.timeout, _TAKEN):
+            self.server.fail(self._taken[1])
         limit = self.server.options.timeout + self.server.options.recovery
         if now - self._heard > limit and self.server.failure is None and self.server.state is not None:
             self.server.fail(
