@@ -684,7 +684,7 @@ class Tensor:
 
     def __float__(self) -> float:
         value = self._only_element()
-        if self._edge is not None and current_mode().grad:
+        if current_mode().grad and self._edge is not None:
             warn_of_conversion()
         if isinstance(value, complex):
             if value.imag:
@@ -697,7 +697,7 @@ class Tensor:
 
     def __complex__(self) -> complex:
         value = complex(self._only_element())
-        if self._edge is not None and current_mode().grad:
+        if current_mode().grad and self._edge is not None:
             warn_of_conversion()
         return value
 

@@ -82,9 +82,11 @@ def one_node(
 
         @functools.wraps(function)
         def grouped(*args: Any, **kwargs: Any) -> Any:
+            if not is_grad_enabled() or current_mode().inference:
+                return function(*args, **kwargs)
             given = [args[at] if (at := places[each]) < len(args) else kwargs.get(each) for each in inputs]
             edges = [each._edge if isinstance(each, Tensor) else None for each in given]
-            if not any(edges) or not is_grad_enabled() or current_mode().inference:
+            if not any(edges):
                 return function(*args, **kwargs)
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()

@@ -448,7 +448,7 @@ def index(input: Tensor, indices: Sequence[Tensor | None], masks: Masks = ()) ->
 
 def watching(result: Tensor, indices: Iterable[Any]) -> Tensor:
     """`result`, whose node will not go on if one of the indices is written to before that: it has them as they are."""
-    if result._edge is not None and current_mode().grad:
+    if current_mode().grad and result._edge is not None:
         watched = tuple(
             (each._cell, each._cell[0], each._kernels.names[each._array.dtype], tuple(each._array.shape))
             for each in indices

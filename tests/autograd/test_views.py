@@ -58,6 +58,25 @@ PROGRAMS = {
         attempt(lambda: (v * 2).sum().backward())
         print(x.grad, v.grad)
     """,
+    "leaf_view_nograd_written_by_positions": """
+        i, mask = torch.tensor([0, 2]), torch.tensor([True, False, True])
+        for act in (
+            lambda v: v[mask], lambda v: v[i], lambda v: v.index_copy_(0, i, torch.ones(2)).tolist(),
+            lambda v: v.__setitem__(mask, 5.0), lambda v: v.__setitem__(i, torch.ones(2)),
+            lambda v: v.index_put_((i,), torch.ones(2)).tolist(), lambda v: v.put_(i, torch.ones(2)).tolist(),
+            lambda v: v.masked_scatter_(mask, torch.ones(2)).tolist(), lambda v: float(v[:1].squeeze()),
+        ):
+            x = torch.arange(3.0, requires_grad=True)
+            with torch.no_grad():
+                v = x.view(-1)
+                x.mul_(2)
+                attempt(act, v)
+            print(x)
+        with torch.no_grad():
+            one = x[1]
+            x.mul_(2)
+            print(float(one), complex(one))
+    """,
     "leaf_view_nograd_chain": """
         x = torch.ones(3, requires_grad=True)
         with torch.no_grad():
