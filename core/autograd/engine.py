@@ -43,6 +43,7 @@ from retrograd.autograd.accumulate import add_to_leaf, cast_for_leaf
 from retrograd.autograd.modes import current_mode, set_mode
 from retrograd.autograd.node import UNTRACKED, AccumulateGrad, Edge, Freed, Node
 from retrograd.autograd.resized import fit_gradients
+from retrograd.layout import contiguous_format
 from retrograd.ops.broadcasting import settle
 from retrograd.ops.graph import G
 from retrograd.storage import OWN
@@ -483,7 +484,8 @@ def _is_of_others(k: Any, grad: Tensor) -> bool:
 
 
 def _accumulate_into(meta: Any, grad: Tensor) -> None:
-    meta.grad = grad if meta.grad is None else meta.grad + grad
+    """Keep a gradient for a tensor that is no leaf: a copy, since others (hooks, the caller) may have it, too."""
+    meta.grad = grad.clone(memory_format=contiguous_format) if meta.grad is None else meta.grad + grad
 
 
 def explain(error: Exception, node: Node, grad: Any) -> None:

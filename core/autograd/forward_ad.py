@@ -8,7 +8,6 @@ Source: https://docs.pytorch.org/docs/stable/autograd.html#forward-mode-automati
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from retrograd.autograd.modes import ModeContext, current_mode, set_mode
@@ -38,11 +37,11 @@ def enter_dual_level() -> int:
         If it has begun already: levels do not nest.
     """
     mode = current_mode()
-    if mode.dual:
+    if mode.dual or mode.dual_off:
         error = RuntimeError("Nested forward mode AD is not supported at the moment")
         error.add_note("Transforms nest: use retrograd.func.jvp.")
         raise error
-    set_mode(mode.but(dual=(Level(),)))
+    set_mode(mode.but(dual_off=(Level(),)) if mode.inference else mode.but(dual=(Level(),)))
     return 0
 
 
@@ -55,14 +54,15 @@ def exit_dual_level(*, level: int | None = None) -> None:
         If `level` is not the innermost one, or there is none.
     """
     mode = current_mode()
-    if level is not None and level != len(mode.dual) - 1:
+    levels = mode.dual or mode.dual_off
+    if level is not None and level != len(levels) - 1:
         raise RuntimeError(
             "Trying to exit a forward AD level that was not the last one that was created. This is not supported."
         )
-    if not mode.dual:
+    if not levels:
         raise RuntimeError("Dual level must be a positive number.")
-    set_mode(mode.but(dual=mode.dual[:-1]))
-    mode.dual[-1].end()
+    set_mode(mode.but(dual=mode.dual[:-1], dual_off=mode.dual_off[:-1]))
+    levels[-1].end()
 
 
 class dual_level(ModeContext):  # PyTorch's name
@@ -89,10 +89,6 @@ class dual_level(ModeContext):  # PyTorch's name
         exit_dual_level()
 
 
-_off: ContextVar[tuple[Level, ...]] = ContextVar("retrograd.forward_ad_off", default=())
-"""The levels that `_set_fwd_grad_enabled(False)` has taken out of the mode."""
-
-
 class _set_fwd_grad_enabled(ModeContext):  # PyTorch's name
     """Whether tangents are computed, from the moment this is made; as a context, until its end.
 
@@ -102,13 +98,14 @@ class _set_fwd_grad_enabled(ModeContext):  # PyTorch's name
     __slots__ = ("before",)
 
     def __init__(self, mode: bool) -> None:
-        levels, off = self.before = current_mode().dual, _off.get()
-        self._set((levels or off, ()) if mode else ((), levels or off))
+        now = current_mode()
+        self.before = now.dual, now.dual_off
+        levels = now.dual or now.dual_off
+        self._set((levels, ()) if mode else ((), levels))
 
     @staticmethod
     def _set(state: tuple[tuple[Level, ...], tuple[Level, ...]]) -> None:
-        set_mode(current_mode().but(dual=state[0]))
-        _off.set(state[1])
+        set_mode(current_mode().but(dual=state[0], dual_off=state[1]))
 
     def __enter__(self) -> None:
         pass
@@ -137,7 +134,10 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
     ...     fwAD.make_dual(retrograd.zeros(2), retrograd.tensor([1.0, 3.0])).sin()
     tensor([0., 0.], tangent=tensor([1., 3.]))
     """
-    levels = current_mode().dual
+    from retrograd.ops.shape import alias_of
+
+    mode = current_mode()
+    levels = mode.dual or mode.dual_off
     if not levels if level is None else level < 0:
         raise RuntimeError(
             "Trying to create a dual Tensor for forward AD but no level exists, make sure to enter_dual_level() first."
@@ -151,6 +151,8 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
         )
     for each in (tensor, tangent):
         each.is_floating_point()  # in PyTorch, too, what is no tensor fails at this
+    if not mode.dual:
+        return alias_of(tensor)
     _check_mapping(levels[-1], "_make_dual")
     return dual_at(levels[-1], tensor, tangent)
 

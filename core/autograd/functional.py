@@ -324,7 +324,8 @@ def _pushed(func: Function, points: Tensors, vector: Tensors | None, name: str |
         ]
         what = "outputs" if name is None else _OUTPUTS
         out_was_tuple, outputs = _tupled(func(*duals), what, name)
-    pushed = [take_tangent(each, level) for each in outputs]
+    taken = {id(each): take_tangent(each, level) for each in {id(each): each for each in outputs}.values()}
+    pushed = [taken[id(each)] for each in outputs]  # one that is returned twice has its tangent twice
     level.end()
     product = tuple(_zeros_like(output) if each is None else each for each, output in zip(pushed, outputs, strict=True))
     return out_was_tuple, outputs, product

@@ -58,7 +58,8 @@ class inference_mode(ModeContext):  # PyTorch's name
         return made
 
     def changes(self) -> dict[str, Any]:
-        off: dict[str, Any] = {"dual": ()} if self.mode else {}
+        now = current_mode()
+        off: dict[str, Any] = {"dual": (), "dual_off": now.dual or now.dual_off} if self.mode else {}
         return {"inference": self.mode, "grad": not self.mode, "asked": False, **off}
 
     def clone(self) -> inference_mode:

@@ -46,6 +46,8 @@ class Mode:
         its like have asked for, which `is_grad_enabled` repeats.
     dual
         The active levels of forward mode, outermost first: Note [Levels] in `retrograd.autograd.tangents`.
+    dual_off
+        The levels that have begun and are not active, as in inference mode.
     results
         None, or what is told of operators' results and may provide them: Note [Selective checkpoint]
         in `retrograd.utils.selective_checkpoint`.
@@ -66,6 +68,7 @@ class Mode:
     saved_hooks_disabled: str | None = None
     asked: bool = False
     dual: tuple[Any, ...] = ()
+    dual_off: tuple[Any, ...] = ()
     results: Any = None
     profiler: Any = None
     mutation: Any = None
@@ -78,7 +81,7 @@ class Mode:
         if self.inference and "inference" not in changes and "grad" in changes:
             changes["asked"] = changes.pop("grad")
         changed = replace(self, **changes)
-        if changed.dual or changed.results is not None or changed.is_special():
+        if changed.dual or changed.dual_off or changed.results is not None or changed.is_special():
             return changed
         return GRAD if changed.grad else NO_GRAD
 

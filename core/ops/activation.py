@@ -105,7 +105,7 @@ def _elu_of_result(K: Any, g: Any, result: Any, alpha: float, scale: float, inpu
     return K.where(result > 0, g * scale, g * below)
 
 
-@op(name="_elu", node="EluBackward0", vjp={"self": _elu_vjp}, jvp="elementwise", batch=elementwise, order=("self",))
+@op(name="_elu", node="EluBackward0", vjp={"self": _elu_vjp}, jvp="elementwise", batch=elementwise)
 def _elu(K, self: Array, alpha: float, scale: float, input_scale: float) -> Array:
     """``scale * x`` where positive, else ``scale * alpha * (exp(input_scale * x) - 1)``."""
     return K.where(self > 0, self * scale, K.expm1(_below(K, self) * input_scale) * (alpha * scale))
@@ -213,6 +213,7 @@ def _softplus(K, self: Array, beta: float, threshold: float) -> Array:
     vjp={"self": lambda K, g, self: g * K.sigmoid(-self)},
     jvp="elementwise",
     batch=elementwise,
+    order=(),
 )
 def _log_sigmoid(K, self: Array) -> Array:
     """``log(sigmoid(x))``, without overflow."""

@@ -177,7 +177,8 @@ class Op:
         self.batch = batching.elementwise if batch is None and broadcasts else batch
         self.keeps_type = promote is not None or self.batch is batching.elementwise
         if order is None:
-            order = self.inputs if self.batch is batching.elementwise and len(self.inputs) > 1 else ()
+            several = len(self.inputs) > 1 or self.body is not None
+            order = self.inputs if several and self.batch is batching.elementwise else ()
         self.order = tuple(self.inputs.index(name) for name in order)
         self.params = tuple(n for n in parameters if n not in self.kinds)
         places = {name: place for place, name in enumerate(parameters)}
@@ -436,7 +437,8 @@ def op(
         Of an operator that promotes, the inputs for which a Python number may stand, if not for all.
     order
         The inputs whose order of axes in memory the result takes over, the first of them that tells: see
-        `in_order_of` in `retrograd.backends.spec`. If not given, all of an elementwise operator of several.
+        `in_order_of` in `retrograd.backends.spec`. If not given, all of an elementwise operator of several inputs or
+        several kernels: one kernel of one array is taken to keep the order by itself.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:

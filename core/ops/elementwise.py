@@ -567,7 +567,7 @@ def _check_sign(inputs: Sequence[Any]) -> None:
         )
 
 
-@op(promote="common", check=_check_sign, vjp={"self": lambda K, g: K.zeros_like(g)}, order=("self",))
+@op(promote="common", check=_check_sign, vjp={"self": lambda K, g: K.zeros_like(g)})
 def sign(K, self: Array) -> Array:
     """The sign of each element: -1, 0 or 1.
 

@@ -235,7 +235,7 @@ def exp2(K, self: Array) -> Array:
     return K.pow(2.0, self)
 
 
-@op("expm1", promote="float", vjp={"self": lambda K, g, result: g * (result + 1)})
+@op("expm1", promote="float", vjp={"self": lambda K, g, result: g * (result + 1)}, order=("self",))
 def expm1(self: Array) -> Array:
     """``exp(input) - 1``, exact for small elements.
 
@@ -291,7 +291,7 @@ def log10(self: Array) -> Array:
     """
 
 
-@op("log1p", node="Log1PBackward0", promote="float", vjp={"self": lambda K, g, self: g / (self + 1)})
+@op("log1p", node="Log1PBackward0", promote="float", vjp={"self": lambda K, g, self: g / (self + 1)}, order=("self",))
 def log1p(self: Array) -> Array:
     """``log(1 + input)``, exact for small elements.
 

@@ -62,6 +62,7 @@ def logit(K, self: Array, eps: float | None = None) -> Array:
     promote="float",
     check=_real("erf_vml_cpu"),
     vjp={"self": lambda K, g, self: g * (2 / math.sqrt(math.pi) * K.exp(-(self * self)))},
+    order=("self",),
 )
 def erf(self: Array) -> Array:
     """The error function of each element: the integral of ``2 / sqrt(pi) * exp(-t**2)`` from 0.

@@ -465,3 +465,23 @@ def test_a_jvp_in_a_transform_writes_to_tangents_too(backend: str) -> None:
         attempt(torch.func.jvp, lambda x: Times.apply(x.clone()), (o,), (o,))
     """
     assert_same(program, _CALLED)
+
+
+def test_in_inference_mode_a_level_is_there_and_does_nothing(backend: str) -> None:
+    assert_same("""
+        fw = torch.autograd.forward_ad
+        one = torch.ones(2)
+        with fw.dual_level():
+            a = fw.make_dual(torch.ones(2), torch.ones(2))
+            with torch.inference_mode():
+                print(fw.make_dual(torch.ones(2), torch.ones(2)), fw.unpack_dual(a), fw.unpack_dual(a * 3))
+            print(fw.unpack_dual(a * 3))
+            with fw._set_fwd_grad_enabled(False):
+                print(fw.make_dual(one, one) is one, fw.unpack_dual(a), fw.unpack_dual(a * 2))
+                attempt(fw.enter_dual_level)
+            print(fw.unpack_dual(a))
+        with torch.inference_mode(), fw.dual_level():
+            print(fw.make_dual(torch.ones(2), torch.ones(2)))
+        attempt(fw.make_dual, one, one)
+        attempt(fw.exit_dual_level)
+    """)

@@ -245,3 +245,15 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_program_is_the_same_under_pytorch(name: str, backend: str) -> None:
     assert_same(PROGRAMS[name], SQUARE)
+
+
+def test_an_output_that_is_returned_twice_has_its_derivative_twice(backend: str) -> None:
+    assert_same("""
+        def twice(x):
+            y = x * 2
+            return y, y
+
+        print(torch.autograd.functional.jvp(twice, torch.ones(3), torch.ones(3)))
+        print(torch.autograd.functional.jvp(lambda x: (x, x), torch.ones(3), torch.ones(3)))
+        print(torch.autograd.functional.jacobian(twice, torch.ones(3), vectorize=True, strategy="forward-mode"))
+    """)

@@ -463,3 +463,36 @@ def test_inputs_are_packed_before_results_each_by_their_names() -> None:
         packed(lambda: leaf(2, 3).norm(3, 1))
         """
     )
+
+
+def test_a_retained_gradient_is_nobody_else_s(backend: str) -> None:
+    assert_same("""
+        x = torch.ones(3, requires_grad=True)
+        y, g = x * 2, torch.ones(3)
+        y.retain_grad()
+        y.backward(g, retain_graph=True)
+        y.grad.zero_()
+        x.grad = None
+        y.backward(g)
+        print(x.grad, g)
+        h = x * 2
+        o = h + 0
+        h.retain_grad(), o.retain_grad()
+        o.sum().backward()
+        h.grad.clamp_(max=0.5)
+        print(o.grad, o.grad.stride())
+        y, a = x * 2, torch.ones(3)
+        y.backward(a, inputs=[y])
+        y.grad.mul_(9)
+        print(a)
+        y, kept = x + 0, []
+        y.retain_grad()
+        y.register_hook(lambda g: kept.append(g))
+        (y * 2).sum().backward()
+        y.grad.mul_(5)
+        print(kept)
+        y = x * x
+        y.retain_grad()
+        (y * y).sum().backward(create_graph=True)
+        print(y.grad, torch.autograd.grad(y.grad.sum(), x))
+    """)
