@@ -59,8 +59,29 @@ def assign(array: Array, value: Any) -> None:
     except ValueError:
         if array.flags.writeable:
             raise
+        _writable(array)[...] = value
+
+
+def _writable(array: Array) -> Array:
+    """A read-only array with leave to write, if the memory of an array that has it is what this one lies in."""
+    try:
         array.flags.writeable = True
-        array[...] = value
+    except ValueError:  # of which NumPy loses sight where strides were set
+        base = array.base
+        while base is not None and not (isinstance(base, np.ndarray) and base.flags.writeable):
+            base = getattr(base, "base", None)
+        if base is None:
+            raise
+        place = _Place({**array.__array_interface__, "data": (array.ctypes.data, False)}, base)
+        return np.asarray(place).view(array.dtype)
+    return array
+
+
+class _Place:
+    """Where an array lies, as NumPy asks for it; `base` keeps the memory."""
+
+    def __init__(self, interface: dict[str, Any], base: Array) -> None:
+        self.__array_interface__, self.base = interface, base
 
 
 def assign_at(array: Array, index: Array, value: Any) -> None:

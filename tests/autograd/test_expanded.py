@@ -223,3 +223,14 @@ def test_dimensions_of_size_1_have_pytorch_s_strides(backend: str) -> None:
         ):
             print(tuple(view.shape), view.stride(), view.stride(0), view.is_contiguous())
     """)
+
+
+def test_parts_of_an_expanded_tensor_can_be_written_to_through_other_strides(backend: str) -> None:
+    assert_same("""
+        for type_ in (torch.float32, torch.bfloat16, torch.complex64):
+            b = torch.ones(6, dtype=type_)
+            u = b.expand(2, 6)[1].as_strided((6, 1), (1, 1))
+            u.addcmul_(torch.ones(6, 1, dtype=type_), torch.ones(6, 1, dtype=type_))
+            u[2:].mul_(3)
+            print(b, u.view(-1))
+    """)

@@ -60,3 +60,13 @@ def test_squares_beyond_the_type_do_not_overflow() -> None:
             y = F.rms_norm(x, (3,))
             print(y.grad_fn.name(), y.dtype, y.float().tolist(), F.rms_norm(x, (3,), x[0], eps=0.5).float().tolist())
     """)
+
+
+def test_a_sum_and_a_product_of_halves_are_rounded_once(backend: str) -> None:
+    assert_same("""
+        A, B, C = (((torch.arange(float(n * m)).reshape(n, m) * 0.37).sin()) for n, m in ((16, 8), (8, 24), (16, 24)))
+        for type_ in (torch.float16, torch.bfloat16):
+            a, b, c = A.to(type_), B.to(type_), C.to(type_)
+            for result in (torch.addmm(c, a, b, beta=0.5, alpha=1.5), torch.baddbmm(c[None], a[None], b[None], alpha=0.25)):
+                print(result.dtype, result.float().flatten()[::7].tolist())
+    """)
