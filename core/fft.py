@@ -280,8 +280,6 @@ def ihfft(
 def _several(name: str, input: Any, s: Ints, dim: Ints, norm: str | None, forward: bool) -> Tensor:
     x = _complex(_checked(name, input))
     axes, sizes = _axes(x, s, dim)
-    if not axes:
-        return x
     return fourier.c2c(_resized(x, axes, sizes), axes, _normalization(norm, forward), forward)
 
 

@@ -356,7 +356,12 @@ def _rounds(name: str) -> Any:
 
 def _rounded(K: Any, kernel: str, x: Any) -> Any:
     """Integers are what they are."""
-    return getattr(K, kernel)(x) if _category(K, x) >= FLOAT else x
+    return getattr(K, kernel)(x) if _category(K, x) >= FLOAT else _unchanged(K, x)
+
+
+def _unchanged(K: Any, x: Any) -> Any:
+    """A copy of integers or bools, made as elementwise kernels make results: in the same order of axes."""
+    return K.maximum(x, x)
 
 
 @op(
@@ -500,7 +505,7 @@ def nan_to_num(
     """
     category = _category(K, self)
     if category < FLOAT:
-        return self
+        return _unchanged(K, self)
     if category is COMPLEX:
         return K.complex(*(_finite(K, part, nan, posinf, neginf) for part in (K.real(self), K.imag(self))))
     return _finite(K, self, nan, posinf, neginf)

@@ -535,7 +535,7 @@ def _sign(K: Any, x: Any) -> Any:
     category = _category(K, x)
     if category is FLOAT:
         return K.where(K.isnan(x), K.zeros_like(x), K.sign(x))
-    return x if category is BOOL else K.sign(x)
+    return K.logical_or(x, x) if category is BOOL else K.sign(x)
 
 
 @op(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode
@@ -604,11 +605,13 @@ def rmatmul(self: Tensor, other: Any) -> Any:
 
 @composite
 def chain_matmul(*matrices: Tensor) -> Tensor:
-    """Product of several matrices, from left to right."""
-    product = matrices[0]
-    for each in matrices[1:]:
-        product = mm(product, each)
-    return product
+    """Product of several matrices, from left to right; of one, its copy."""
+    for each in matrices:
+        if each.ndim != 2:
+            raise RuntimeError(f"Tensor dimension is {each.ndim}, expected 2 instead.")
+    if not matrices:
+        raise RuntimeError("chain_matmul(): Expected one or more matrices")
+    return matrices[0].clone() if len(matrices) == 1 else reduce(mm, matrices)
 
 
 @composite

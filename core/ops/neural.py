@@ -622,14 +622,16 @@ def _declare_resample(node: str) -> Any:
     )
     def made(K, self: Array, axes: Ints, positions: tuple[Ints, ...], told: Told = ()) -> Array:
         """Takes element `positions[i][j]` for place j along axis `axes[i]`."""
+        shares = True
         for axis, position in zip(axes, positions, strict=True):
             before, n, after = tuple(self.shape[:axis]), self.shape[axis], tuple(self.shape[axis + 1 :])
             if (times := _repeats(position, n)) is not None:
                 spread = K.broadcast_to(K.reshape(self, (*before, n, 1, *after)), (*before, n, times, *after))
                 self = K.reshape(spread, (*before, n * times, *after))
+                shares = shares and (n == 1 or times == 1)
                 continue
-            self = K.index(self, (None,) * axis + (_index(K, position),))
-        return self
+            self, shares = K.index(self, (None,) * axis + (_index(K, position),)), False
+        return K.copy(self) if shares else self
 
     return made
 

@@ -55,7 +55,7 @@ def _cumsum_vjp(K: Any, g: Any, self_dtype: Any, dim: int) -> Any:
 @op(node="CumsumBackward0", graph="cumsum", vjp={"self": _cumsum_vjp}, jvp="linear", batch=along)
 def _cumsum(K, self: Array, dim: int, dtype: Any = None) -> Array:
     x = as_dtype(K, self, dtype)
-    return K.cumsum(x, dim) if len(x.shape) else x
+    return K.cumsum(x, dim) if len(x.shape) else K.copy(x)
 
 
 def _scanned_as(name: str, input: Any, type_: dtype | None) -> Any:
@@ -92,7 +92,7 @@ def _cumprod_vjp(K: Any, g: Any, self: Any, self_dtype: Any, dim: int) -> Any:
 def _cumprod_jvp(K: Any, t: Any, self: Any, dim: int) -> Any:
     """``s[i] = before[i] * t[i] + self[i] * s[i - 1]``."""
     if not len(t.shape) or t.shape[dim] == 0:
-        return t
+        return K.copy(t)
     before = K.cumprod(shifted(K, self, dim, -1, 1), dim)
     return _recurrence(K, self, before * t, dim, -1)
 
@@ -107,7 +107,7 @@ def _cumprod_jvp(K: Any, t: Any, self: Any, dim: int) -> Any:
 )
 def _cumprod(K, self: Array, dim: int, dtype: Any = None) -> Array:
     x = as_dtype(K, self, dtype)
-    return K.cumprod(x, dim) if len(x.shape) else x
+    return K.cumprod(x, dim) if len(x.shape) else K.copy(x)
 
 
 @reduction
@@ -142,7 +142,7 @@ def _decay(K: Any, less: Any, more: Any) -> Any:
 def _logcumsumexp_jvp(K: Any, t: Any, self: Any, result: Any, dim: int) -> Any:
     """The sum of ``t[k] * exp(self[k] - result[i])`` over k <= i, by factors that never exceed 1."""
     if not len(t.shape) or t.shape[dim] == 0:
-        return t
+        return K.copy(t)
     decay = _decay(K, shifted(K, result, dim, -1, -math.inf), result)
     return _recurrence(K, decay, _decay(K, self, result) * t, dim, -1)
 
@@ -155,7 +155,7 @@ def _logcumsumexp(K, self: Array, dim: int) -> Array:
     while step < n:
         x = log_added(K, x, shifted(K, x, dim, -step, -math.inf))
         step *= 2
-    return x
+    return x if n > 1 else K.copy(x)
 
 
 @reduction
@@ -190,11 +190,11 @@ def running_maximum(K: Any, x: Any, axis: int) -> Any:
 def _running(K: Any, x: Any, axis: int, largest: bool) -> tuple[Any, Any]:
     """Running extrema and where they are: of equal ones the latest, and a NaN from where it stands."""
     if not len(x.shape):
-        return x, K.zeros((), K.dtypes["int64"])
+        return K.copy(x), K.zeros((), K.dtypes["int64"])
     n = x.shape[axis]
     places = K.reshape(K.arange(0, n, 1, K.dtypes["int64"]), (n,) + (1,) * (len(x.shape) - axis - 1))
     places = K.broadcast_to(places, tuple(x.shape))
-    values, step = x, 1
+    values, step = x if n > 1 else K.copy(x), 1
     while step < n:
         before, where = shifted(K, values, axis, -step), shifted(K, places, axis, -step, -1)
         stays = K.greater_equal(values, before) if largest else K.less_equal(values, before)
@@ -218,7 +218,7 @@ def _running_vjp(K: Any, g: Any, result1: Any, self_shape: Any, dim: int) -> Any
 
 
 def _running_jvp(K: Any, t: Any, result1: Any, self_shape: Any, dim: int) -> Any:
-    return K.gather(t, result1, dim) if self_shape else t, None
+    return K.gather(t, result1, dim) if self_shape else K.copy(t), None
 
 
 def _extremum(node: str) -> Any:

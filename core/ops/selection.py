@@ -76,7 +76,7 @@ def _without_keepdim_vjp(K: Any, g: Any, result1: Any, self_shape: Any, dim: int
 def _selected_jvp(K: Any, t: Any, result1: Any, self_shape: Any, dim: int, keepdim: bool = True) -> Any:
     """The tangents of the selected elements; positions have none."""
     if not self_shape:
-        return t, None
+        return K.copy(t), None
     picked = K.gather(t, restored(K, result1, self_shape, (dim,), keepdim), dim)
     return K.reshape(picked, tuple(result1.shape)), None
 
@@ -93,8 +93,8 @@ _ordering = partial(
 
 
 def _scalar(K: Any, x: Any) -> tuple[Any, Any]:
-    """The selection from a 0-dimensional array: itself, at position 0."""
-    return x, K.zeros((), K.dtypes["int64"])
+    """The selection from a 0-dimensional array: its copy, at position 0."""
+    return K.copy(x), K.zeros((), K.dtypes["int64"])
 
 
 def _shared_vjp(K: Any, g: Any, self: Any, result: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from retrograd.backends import resampling
 from retrograd.dtypes import Category, bool_, uint8
-from retrograd.layout import channels_last
+from retrograd.layout import channels_last, contiguous_format
 from retrograd.ops import arrange, neural
 from retrograd.ops.arguments import expand_pair
 from retrograd.ops.checks import is_half, not_implemented
@@ -293,6 +293,11 @@ def _warn_of_old(name: str) -> None:
 # -- rearranging -------------------------------------------------------------------------------
 
 
+def _no_view(moved: Tensor) -> Tensor:
+    """What was moved, copied if it still lies where it was: by a factor of 1, or around dimensions of 1."""
+    return moved.clone(memory_format=contiguous_format) if moved._is_view() else moved
+
+
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """(\\*, C r r, H, W) as (\\*, C, H r, W r): each r by r block of pixels comes from r r channels.
 
@@ -320,7 +325,7 @@ def _pixels_shuffled(input: Tensor, upscale_factor: int) -> Tensor:
     n = len(lead)
     parts = input.reshape(*lead, c // (r * r), r, r, h, w)
     moved = parts.permute(*range(n), n, n + 3, n + 1, n + 4, n + 2)
-    return moved.reshape(*lead, c // (r * r), h * r, w * r)
+    return _no_view(moved.reshape(*lead, c // (r * r), h * r, w * r))
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
@@ -342,7 +347,7 @@ def _pixels_unshuffled(input: Tensor, downscale_factor: int) -> Tensor:
     n = len(lead)
     parts = input.reshape(*lead, c, h // r, r, w // r, r)
     moved = parts.permute(*range(n), n, n + 2, n + 4, n + 1, n + 3)
-    return moved.reshape(*lead, c * r * r, h // r, w // r)
+    return _no_view(moved.reshape(*lead, c * r * r, h // r, w // r))
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
@@ -360,7 +365,8 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
 @one_node("ChannelShuffleBackward0", "input", saves="groups")
 def _channels_shuffled(input: Tensor, groups: int) -> Tensor:
     n, c, *spatial = input.shape
-    return input.reshape(n, groups, c // groups, *spatial).transpose(1, 2).reshape(n, c, *spatial)
+    dealt = input.reshape(n, groups, c // groups, *spatial).transpose(1, 2)
+    return _no_view(dealt.reshape(n, c, *spatial))
 
 
 def unfold(input: Tensor, kernel_size: Pair, dilation: Pair = 1, padding: Pair = 0, stride: Pair = 1) -> Tensor:
