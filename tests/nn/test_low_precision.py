@@ -67,6 +67,7 @@ def test_a_sum_and_a_product_of_halves_are_rounded_once(backend: str) -> None:
         A, B, C = (((torch.arange(float(n * m)).reshape(n, m) * 0.37).sin()) for n, m in ((16, 8), (8, 24), (16, 24)))
         for type_ in (torch.float16, torch.bfloat16):
             a, b, c = A.to(type_), B.to(type_), C.to(type_)
-            for result in (torch.addmm(c, a, b, beta=0.5, alpha=1.5), torch.baddbmm(c[None], a[None], b[None], alpha=0.25)):
+            matrix = torch.addmm(c, a, b, beta=0.5, alpha=1.5)
+            for result in (matrix, torch.baddbmm(c[None], a[None], b[None], alpha=0.25)):
                 print(result.dtype, result.float().flatten()[::7].tolist())
     """)
