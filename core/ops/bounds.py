@@ -13,6 +13,7 @@ from retrograd.ops.dispatch import plain_number
 from retrograd.ops.fused import fused
 from retrograd.ops.overloads import wrong_argument
 from retrograd.ops.reducing import deliver
+from retrograd.ops.underived import no_slope, no_tangent
 
 __all__: list[str] = []
 
@@ -527,16 +528,13 @@ def _check_heaviside(inputs: Any) -> None:
         raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
 
 
-def _no_derivative(K: Any, g: Any) -> Any:
-    raise RuntimeError("derivative for aten::heaviside is not implemented")
-
-
 @op(
     node="NotImplemented",
     promote="common",
     as_numbers=(),
     check=_check_heaviside,
-    vjp={"self": _no_derivative, "values": _no_derivative},
+    vjp=dict.fromkeys(("self", "values"), no_slope("heaviside")),
+    jvp=dict.fromkeys(("self", "values"), no_tangent("heaviside")),
 )
 def heaviside(K, self: Array, values: Array) -> Array:
     """0 for a negative element, 1 for a positive one, that of `values` for 0.

@@ -1,4 +1,4 @@
-"""Where values stand among others, and how many there are: searching, counting, membership. Nothing has a gradient."""
+"""Where values stand among others, and how many there are: searching, counting, membership. None has a derivative."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from retrograd.ops.factories import full_like, ones, ones_like, zeros, zeros_lik
 from retrograd.ops.flags import flagged
 from retrograd.ops.indexing import gather, where
 from retrograd.ops.shape import movedim, narrow, reshape
+from retrograd.ops.underived import underived
 from retrograd.tensor import Tensor, wrap_array
 
 __all__: list[str] = []
@@ -183,6 +184,7 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
 
 
 @composite
+@underived("bincount", "weights")
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each of 0, 1, 2, ... occurs; or the sum of the weights where it does.
 
@@ -211,12 +213,11 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     if input.ndim != 1 or (input.numel() and int(input.min()) < 0):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     count = max(int(input.max()) + 1 if input.numel() else 0, minlength)
-    with no_grad():
-        if weights is None:
-            weights = ones_like(input, dtype=dtypes.int64)
-        elif weights.dtype is not dtypes.float32:
-            weights = weights.to(dtypes.float64)
-        return zeros(count, dtype=weights.dtype, device=input.device).scatter_add(0, input.long(), weights)
+    if weights is None:
+        weights = ones_like(input, dtype=dtypes.int64)
+    elif weights.dtype is not dtypes.float32:
+        weights = weights.to(dtypes.float64)
+    return zeros(count, dtype=weights.dtype, device=input.device).scatter_add(0, input.long(), weights)
 
 
 @composite
@@ -284,6 +285,7 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
 
 @composite
 @flagged
+@underived("unique_consecutive", "input", node="UniqueConsecutiveBackward0")
 def unique_consecutive(
     input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
@@ -308,20 +310,19 @@ def unique_consecutive(
         refuse_dynamic("unique_consecutive")
     if input.is_complex():
         raise not_implemented("unique", input.dtype)
-    with no_grad():
-        slices = reshape(input, -1) if dim is None else movedim(input, dim, 0)
-        count = slices.shape[0]
-        rows = reshape(slices, count, -1) if count else slices
-        if count:
-            differs = (narrow(rows, 0, 1, count - 1) != narrow(rows, 0, 0, count - 1)).any(1)
-            first = cat([ones(1, dtype=dtypes.bool_, device=input.device), differs])
-        else:
-            first = zeros(0, dtype=dtypes.bool_, device=input.device)
-        kept = slices[first]
-        results: list[Tensor] = [kept if dim is None else movedim(kept, 0, dim)]
-        group = first.long().cumsum(0) - 1
-        if return_inverse:
-            results.append(group.reshape(input.shape) if dim is None else group)
-        if return_counts:
-            results.append(bincount(group))
+    slices = reshape(input, -1) if dim is None else movedim(input, dim, 0)
+    count = slices.shape[0]
+    rows = reshape(slices, count, -1) if count else slices
+    if count:
+        differs = (narrow(rows, 0, 1, count - 1) != narrow(rows, 0, 0, count - 1)).any(1)
+        first = cat([ones(1, dtype=dtypes.bool_, device=input.device), differs])
+    else:
+        first = zeros(0, dtype=dtypes.bool_, device=input.device)
+    kept = slices[first]
+    results: list[Tensor] = [kept if dim is None else movedim(kept, 0, dim)]
+    group = first.long().cumsum(0) - 1
+    if return_inverse:
+        results.append(group.reshape(input.shape) if dim is None else group)
+    if return_counts:
+        results.append(bincount(group))
     return tuple(results) if len(results) > 1 else results[0]

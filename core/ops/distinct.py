@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from retrograd.autograd.modes import no_grad
 from retrograd.levels import is_mapped
 from retrograd.ops.batching import refuse_dynamic
 from retrograd.ops.declare import Array, composite, publics
 from retrograd.ops.factories import arange, empty_like, ones_like, zeros_like
 from retrograd.ops.flags import flagged, told
 from retrograd.ops.selection import argsort, real_only
+from retrograd.ops.underived import underived
 from retrograd.tensor import Tensor, wrap_array
 
 __all__: list[str] = []
@@ -27,7 +27,7 @@ def unique(
     return_counts: bool = False,
     dim: int | None = None,
 ) -> Any:
-    """The distinct elements, in order, or the distinct slices along `dim`; not differentiable.
+    """The distinct elements, in order, or the distinct slices along `dim`; without a derivative.
 
     Parameters
     ----------
@@ -49,20 +49,24 @@ def unique(
         refuse_dynamic("_unique2" if dim is None else "unique_dim")
     if dim is None:
         return _unique_elements(input, return_inverse, return_counts)
-    with no_grad():
-        rows = input.movedim(dim, 0).reshape(input.shape[dim], -1)
-        order, group = _groups(rows)
-        count = int(group[-1]) + 1 if len(group) else 0
-        inverse = empty_like(group).scatter(0, order, group)
-        first = _first_of_groups(order, group)
-        distinct = input.index_select(dim, first)
-        counts = zeros_like(first).scatter_add(0, group, ones_like(group))
-    results = [distinct]
+    return _unique_slices(input, dim, return_inverse, return_counts)
+
+
+@underived("unique_dim", "input", node="UniqueDimBackward0")
+def _unique_slices(input: Tensor, dim: int, return_inverse: bool, return_counts: bool) -> Any:
+    rows = input.movedim(dim, 0).reshape(input.shape[dim], -1)
+    order, group = _groups(rows)
+    count = int(group[-1]) + 1 if len(group) else 0
+    inverse = empty_like(group).scatter(0, order, group)
+    first = _first_of_groups(order, group)
+    counts = zeros_like(first).scatter_add(0, group, ones_like(group))
+    results = [input.index_select(dim, first)]
     results += [inverse] if return_inverse else []
     results += [counts[:count]] if return_counts else []
     return results[0] if len(results) == 1 else tuple(results)
 
 
+@underived("_unique2", "input", node="Unique2Backward0")
 def _unique_elements(input: Tensor, return_inverse: bool, return_counts: bool) -> Any:
     k = input._kernels
     size = math.prod(input._array.shape)

@@ -18,6 +18,7 @@ from retrograd.ops.declare import Array, Formulas, Op, alias, composite, op, op_
 from retrograd.ops.dispatch import call
 from retrograd.ops.graph import graph_kernel
 from retrograd.ops.reducing import deliver
+from retrograd.ops.underived import no_slope, no_tangent
 from retrograd.tensor import Tensor, wrap_array
 
 __all__: list[str] = []
@@ -340,13 +341,6 @@ def div(input: Array, other: Any, *, rounding_mode: str | None = None, out: Any 
     return _div_rounded(input, other, rounding_mode)
 
 
-def _not_differentiable(name: str) -> Any:
-    def formula(K: Any, g: Any) -> Any:
-        raise RuntimeError(f"derivative for aten::{name} is not implemented")
-
-    return formula
-
-
 def _check_floor_divide(inputs: Sequence[Any]) -> None:
     implemented_for("div_floor_cpu", INTEGER, FLOAT)(inputs)
     no_zero_divisor(inputs)
@@ -357,7 +351,8 @@ def _check_floor_divide(inputs: Sequence[Any]) -> None:
     node="NotImplemented",
     promote="common",
     check=_check_floor_divide,
-    vjp={"self": _not_differentiable("floor_divide"), "other": _not_differentiable("floor_divide")},
+    vjp=dict.fromkeys(("self", "other"), no_slope("floor_divide")),
+    jvp=dict.fromkeys(("self", "other"), no_tangent("floor_divide")),
 )
 def floor_divide(self: Array, other: Array) -> Array:
     """Divide elementwise and round down; not differentiable (`div` with a `rounding_mode` is).

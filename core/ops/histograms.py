@@ -20,6 +20,7 @@ from retrograd.ops.grouped import one_node
 from retrograd.ops.indexing import nonzero
 from retrograd.ops.reducing import reduction
 from retrograd.ops.selection import _check_quantile, _quantiles
+from retrograd.ops.underived import underived
 from retrograd.tensor import Tensor
 
 __all__: list[str] = []
@@ -79,6 +80,7 @@ def _refuse_integers(input: Tensor) -> None:
 
 @composite
 @flagged
+@underived("histogram", "input", "bins", "weight")
 def histogram(
     input: Tensor, bins: Any, *, range: Sequence[float] | None = None, weight: Tensor | None = None,
     density: bool = False,
@@ -113,10 +115,9 @@ def histogram(
     if any(isinstance(each, Tensor) and is_mapped(each) for each in (input, bins, weight)):
         name = f"histogram.{'bins_tensor' if isinstance(bins, Tensor) else 'bin_ct'}"
         return sample_by_sample(name, histogram, input, bins, range=range, weight=weight, density=density)
-    with no_grad():
-        points = input.detach().reshape(-1, 1)
-        edges = _edges(points, bins, None if range is None else (range[0], range[1]), 0)
-        return return_types.histogram(_counts(points, [edges], weight, density), edges)
+    points = input.reshape(-1, 1)
+    edges = _edges(points, bins, None if range is None else (range[0], range[1]), 0)
+    return return_types.histogram(_counts(points, [edges], weight, density), edges)
 
 
 @composite
@@ -142,18 +143,33 @@ def histogramdd(
             [1., 0., 1.]])
     """
     _refuse_integers(input)
-    with no_grad():
-        points = input.detach().reshape(-1, input.shape[-1])
-        each = [bins] * points.shape[1] if isinstance(bins, int) else list(bins)
-        if len(each) != points.shape[1]:
-            raise RuntimeError(
-                "retrograd.histogramdd: The size of bins must be equal to the innermost dimension of the input."
-            )
-        edges = []
-        for axis, one in enumerate(each):
-            bounds = None if range is None else (range[2 * axis], range[2 * axis + 1])
-            edges.append(_edges(points[:, axis], one, bounds, axis))
-        return return_types.histogramdd(_counts(points, edges, weight, density), tuple(edges))
+    coordinates = input.shape[-1]
+    each: list[Any] = [bins] * coordinates if isinstance(bins, int) else list(bins)
+    if len(each) != coordinates:
+        raise RuntimeError(
+            "retrograd.histogramdd: The size of bins must be equal to the innermost dimension of the input."
+        )
+    if each and all(isinstance(one, Tensor) for one in each):
+        return return_types.histogramdd(_counts_between(input, each, weight, density), tuple(each))
+    edges = _all_edges(input, each, range, weight)
+    return return_types.histogramdd(_counts_of_bins(input, edges, weight, density), edges)
+
+
+@underived("_histogramdd_bin_edges", "input", "weight")
+def _all_edges(
+    input: Tensor, bins: list[Any], range: Sequence[float] | None, weight: Tensor | None
+) -> tuple[Tensor, ...]:
+    points = input.reshape(-1, input.shape[-1])
+    bounds = [None if range is None else (range[2 * axis], range[2 * axis + 1]) for axis, _ in enumerate(bins)]
+    return tuple(_edges(points[:, axis], one, bounds[axis], axis) for axis, one in enumerate(bins))
+
+
+def _point_counts(input: Tensor, edges: Sequence[Tensor], weight: Tensor | None, density: bool) -> Tensor:
+    return _counts(input.reshape(-1, input.shape[-1]), list(edges), weight, density)
+
+
+_counts_of_bins = underived("_histogramdd_from_bin_cts", "input", "weight")(_point_counts)
+_counts_between = underived("_histogramdd_from_bin_tensors", "input", "edges", "weight")(_point_counts)
 
 
 # -- others --------------------------------------------------------------------------------------

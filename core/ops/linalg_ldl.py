@@ -12,19 +12,12 @@ from retrograd.ops import return_types
 from retrograd.ops.batching import each_leading, leading
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.declare import Array, op
-from retrograd.ops.elementwise import _not_differentiable
 from retrograd.ops.linalg_checks import check_floating, check_square, implemented, of_linalg
 from retrograd.ops.shape import expand
+from retrograd.ops.underived import no_slope, no_tangent
 from retrograd.tensor import Tensor
 
 __all__ = ["ldl_factor", "ldl_factor_ex", "ldl_solve"]
-
-
-def _no_tangent(name: str) -> Any:
-    def formula(K: Any, t: Any) -> Any:
-        raise NotImplementedError(f"Trying to use forward AD with aten::{name} that does not support it.")
-
-    return formula
 
 
 _FACTOR, _SOLVE = "linalg_ldl_factor_ex", "linalg_ldl_solve"
@@ -34,8 +27,8 @@ _FACTOR, _SOLVE = "linalg_ldl_factor_ex", "linalg_ldl_solve"
     "ldl",
     name=f"_{_FACTOR}",
     node="NotImplemented",
-    vjp={"self": _not_differentiable(_FACTOR)},
-    jvp={"self": _no_tangent(_FACTOR)},
+    vjp={"self": no_slope(_FACTOR)},
+    jvp={"self": no_tangent(_FACTOR)},
     outputs=3,
     differentiable=1,
     batch=leading,
@@ -48,8 +41,8 @@ def _linalg_ldl_factor_ex(self: Array, hermitian: bool) -> Array:
     "ldl_solve",
     name=f"_{_SOLVE}",
     node="NotImplemented",
-    vjp={"LD": _not_differentiable(_SOLVE), "B": _not_differentiable(_SOLVE)},
-    jvp={"LD": _no_tangent(_SOLVE), "B": _no_tangent(_SOLVE)},
+    vjp={"LD": no_slope(_SOLVE), "B": no_slope(_SOLVE)},
+    jvp={"LD": no_tangent(_SOLVE), "B": no_tangent(_SOLVE)},
     batch=each_leading,
 )
 def _linalg_ldl_solve(LD: Array, pivots: Array, B: Array, hermitian: bool) -> Array:

@@ -22,6 +22,7 @@ from retrograd.ops.declare import Array, composite, op
 from retrograd.ops.factorizations import _diagonal, _h, _keys, _plus, _standing
 from retrograd.ops.flags import flagged
 from retrograd.ops.linalg_checks import check_tensors, implemented, of_linalg
+from retrograd.ops.underived import no_slope, no_tangent
 from retrograd.tensor import Tensor
 
 __all__ = ["householder_product"]
@@ -121,24 +122,12 @@ def _below(K: Any, g_v: Any, packed: Any) -> Any:
 # -- operators -----------------------------------------------------------------------------------
 
 
-def _no_slope(K: Any, g: Any) -> Any:
-    raise NotImplementedError("the derivative for 'geqrf' is not implemented.")
-
-
-def _no_tangent(K: Any, t: Any) -> Any:
-    raise NotImplementedError(
-        "Trying to use forward AD with geqrf that does not support it because it has not been implemented yet.\n"
-        "Please file an issue to PyTorch at https://github.com/pytorch/pytorch/issues/new?template=feature-request.yml "
-        "so that we can prioritize its implementation or submit a PR adding the implementation to derivatives.yaml"
-    )
-
-
 @op(
     "geqrf",
     name="_geqrf",
     node="GeqrfBackward0",
-    vjp={"self": _no_slope},
-    jvp={"self": _no_tangent},
+    vjp={"self": no_slope("geqrf", listed=True)},
+    jvp={"self": no_tangent("geqrf", listed=True)},
     outputs=2,
     batch=leading,
 )

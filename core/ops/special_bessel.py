@@ -14,6 +14,7 @@ from typing import Any, Final
 from retrograd.dtypes import Category
 from retrograd.ops.checks import implemented_for
 from retrograd.ops.declare import Array, op
+from retrograd.ops.underived import no_slope, no_tangent
 
 __all__: list[str] = []
 
@@ -211,19 +212,12 @@ def _density(K: Any, g: Any, self: Any, other: Any) -> Any:
     return g * K.exp((self - 1) * K.log(other) - other - K.lgamma(self))
 
 
-def _undefined(name: str) -> Any:
-    def formula(K: Any, g: Any) -> Any:
-        raise NotImplementedError(f"the derivative for '{name}: input' is not implemented.")
-
-    return formula
-
-
 @op(
     promote="float",
     as_numbers=(),
     check=implemented_for("igamma_cpu", Category.FLOAT),
-    vjp={"self": _undefined("igamma"), "other": _density},
-    jvp={"self": lambda K, t: _undefined("igamma")(K, t), "other": _density},
+    vjp={"self": no_slope("igamma: input", listed=True), "other": _density},
+    jvp=dict.fromkeys(("self", "other"), no_tangent("igamma", listed=True)),
 )
 def igamma(K, self: Array, other: Array) -> Array:
     """The regularized lower incomplete gamma function ``P(input, other)``; differentiable by `other`.
@@ -248,11 +242,11 @@ def igamma(K, self: Array, other: Array) -> Array:
     promote="float",
     as_numbers=(),
     check=implemented_for("igammac_cpu", Category.FLOAT),
-    vjp={"self": _undefined("igammac"), "other": lambda K, g, self, other: -_density(K, g, self, other)},
-    jvp={
-        "self": lambda K, t: _undefined("igammac")(K, t),
-        "other": lambda K, t, self, other: -_density(K, t, self, other),
+    vjp={
+        "self": no_slope("igammac: input", listed=True),
+        "other": lambda K, g, self, other: -_density(K, g, self, other),
     },
+    jvp=dict.fromkeys(("self", "other"), no_tangent("igammac", listed=True)),
 )
 def igammac(K, self: Array, other: Array) -> Array:
     """The regularized upper incomplete gamma function, ``1 - igamma(input, other)``.

@@ -14,6 +14,7 @@ from retrograd.dtypes import Category
 from retrograd.ops.checks import implemented_for
 from retrograd.ops.declare import Array, op
 from retrograd.ops.fused import fused
+from retrograd.ops.underived import no_slope, no_tangent
 
 __all__: list[str] = []
 
@@ -132,19 +133,16 @@ def ndtri(K, self: Array) -> Array:
     return _on_host(K, "ndtri", self)
 
 
-def _zeta_has_no_slope(K: Any, g: Any) -> Any:
-    raise NotImplementedError("the derivative for 'zeta' is not implemented.")
-
-
 @op(
     name="_special_zeta",
     node="SpecialZetaBackward0",
     promote="float",
     check=_real("zeta"),
     vjp={
-        "self": _zeta_has_no_slope,
+        "self": no_slope("zeta", listed=True),
         "other": lambda K, g, self, other: g * -self * fused(zeta)(K, self + 1.0, other),
     },
+    jvp=dict.fromkeys(("self", "other"), no_tangent("special_zeta", listed=True)),
 )
 def zeta(K, self: Array, other: Array) -> Array:
     """Hurwitz's zeta function, the sum of ``(k + other) ** -input`` over k = 0, 1, ...; derived by `other` only.
