@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from expressions import check, check_error_type
+from programs import assert_same
 
 import retrograd
 
@@ -345,8 +346,39 @@ def test_an_immutable_backend_keeps_its_values(name: str) -> None:
 def test_asarray_refuses_a_copy_it_needs() -> None:
     with pytest.raises(ValueError, match="can't alias arbitrary sequence"):
         retrograd.asarray([1, 2], copy=False)
-    with pytest.raises(ValueError, match="different dtype or device"):
+    with pytest.raises(ValueError, match="can't alias tensor with dtype 'Long' into dtype 'Float'"):
         retrograd.asarray(retrograd.tensor([1]), dtype=retrograd.float32, copy=False)
+
+
+def test_asarray_of_what_requires_a_gradient(backend: str) -> None:
+    assert_same("""
+    import warnings
+    leaf = lambda: torch.ones(2, requires_grad=True)
+    for make in leaf, lambda: leaf() * 2, lambda: torch.ones(2):
+        for copy in None, True, False:
+            for dtype in None, torch.float32, torch.float64, torch.int64:
+                for flag in {"requires_grad": True}, {"requires_grad": False}, {}:
+                    x = make()
+                    def convert():
+                        with warnings.catch_warnings(action="ignore"):
+                            y = torch.asarray(x, copy=copy, dtype=dtype, **flag)
+                        print(y is x, y.grad_fn and y.grad_fn.name(), y, x.requires_grad)
+                    attempt(convert)
+    attempt(torch.asarray, torch.tensor([1]), requires_grad=True)
+    attempt(torch.asarray, [1], requires_grad=True)
+    attempt(torch.asarray, [1.0], copy=False)
+    print(torch.asarray([1.0], requires_grad=None), torch.asarray([1.0], requires_grad=True))
+    """)
+
+
+def test_asarray_warns_once_of_a_gradient_nobody_asked_for() -> None:
+    from retrograd.ops import creation
+
+    creation._warn_of_inherited.cache_clear()
+    leaf = retrograd.ones(2, requires_grad=True)
+    with pytest.warns(UserWarning, match="defaults to obj.requires_grad") as caught:
+        assert retrograd.asarray(leaf) is retrograd.asarray(leaf) is leaf
+    assert [each.filename for each in caught] == [__file__]
 
 
 def test_from_numpy_warns_of_read_only_memory() -> None:

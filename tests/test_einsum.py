@@ -40,4 +40,7 @@ def test_tensordot_and_errors() -> None:
         attempt(torch.einsum, "ij->ik", b)
         attempt(torch.einsum, "ij,ik->jk", b, torch.ones(2, 2))
         attempt(torch.tensordot, a, b, ([0], [0]))
+        for terms, *shape in ("ii->i", 1, 3), ("ii", 3, 1), ("iji->j", 2, 2, 3), ("...ii->...", 4, 2, 3), ("ii", 1, 1):
+            attempt(lambda: print(torch.einsum(terms, torch.ones(shape))))
+        attempt(torch.einsum, "ij,kk->i", b, torch.ones(1, 2))
     """)

@@ -6,6 +6,7 @@ functions that need no data are in `retrograd.ops.factories` and are exported he
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 import warnings
@@ -398,7 +399,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
 
 @flagged
 def asarray(
-    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
+    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool | None = None
 ) -> Tensor:
     """`obj` as a tensor: another tensor, a NumPy array, an array of any DLPack library, a buffer or numbers.
 
@@ -406,11 +407,16 @@ def asarray(
     ----------
     copy
         True: always copy. False: never, an error where a copy is needed. None: only where needed.
+    requires_grad
+        By default that of a tensor that is given. False: without its graph; a leaf that is not copied no longer
+        requires a gradient then.
 
     Raises
     ------
     ValueError
         If `copy` is False and a copy is needed.
+    RuntimeError
+        If elements of such a type cannot have a gradient.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.asarray.html
 
@@ -422,28 +428,55 @@ def asarray(
     """
     wanted = as_dtype("asarray", dtype)
     if isinstance(obj, Tensor):
-        made = _asarray_of_tensor(obj, wanted, device, copy)
-        if requires_grad or not obj.requires_grad:
-            return made if made.requires_grad or not requires_grad else made._set_requires_grad()
-        return made.detach()
+        if requires_grad is None and obj.requires_grad:
+            _warn_of_inherited()
+        requires_grad = obj.requires_grad if requires_grad is None else requires_grad
+        return _requiring(_asarray_of_tensor(obj, wanted, device, copy), requires_grad)
     if not isinstance(obj, np.ndarray) and hasattr(obj, "__dlpack__"):
         obj = np.asarray(np.from_dlpack(obj))
     elif isinstance(obj, (bytearray, memoryview)):
         obj = np.frombuffer(obj, _host_type(wanted or get_default_dtype()))
     can_share = isinstance(obj, np.ndarray) and wanted in (None, DTYPES.get(obj.dtype.name))
     if copy is False and not can_share:
-        raise ValueError("can't alias arbitrary sequence.")
+        if isinstance(obj, np.ndarray) and wanted is not None:
+            raise _not_shared(DTYPES[obj.dtype.name], wanted)
+        raise ValueError("can't alias arbitrary sequence into a tensor.")
     if copy is not True and can_share:
         made = as_tensor(obj, wanted, device)
     else:
         made = _new("asarray", obj, destination("asarray", {"dtype": wanted, "device": device}))
-    return made._set_requires_grad(requires_grad)
+    return _requiring(made, bool(requires_grad))
+
+
+@functools.cache
+def _warn_of_inherited() -> None:
+    """Once."""
+    warnings.warn(
+        "retrograd.asarray: unspecified requires_grad now defaults to obj.requires_grad instead of False. Pass "
+        "requires_grad=False explicitly to get the old behavior and silence this warning.",
+        stacklevel=4,
+    )
+
+
+def _requiring(made: Tensor, requires_grad: bool) -> Tensor:
+    """The tensor itself, as a leaf if it is to have no gradient."""
+    if not requires_grad:
+        return made._set_requires_grad(False) if made.is_leaf else made.detach()
+    if not made.dtype.is_differentiable:
+        raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+    return made if made.requires_grad else made._set_requires_grad()
+
+
+def _not_shared(type_: dtype, wanted: dtype) -> ValueError:
+    return ValueError(f"can't alias tensor with dtype '{type_.type_name}' into dtype '{wanted.type_name}'.")
 
 
 def _asarray_of_tensor(obj: Tensor, wanted: dtype | None, device: Any, copy: bool | None) -> Tensor:
     made = as_tensor(obj, wanted, device)
     if copy is False and made is not obj:
-        raise ValueError("can't alias tensor with a different dtype or device.")
+        if made.device != obj.device or wanted is None:
+            raise ValueError(f"can't alias tensor from device '{obj.device}' to '{made.device}'.")
+        raise _not_shared(obj.dtype, wanted)
     return obj.clone() if copy and made is obj else made
 
 

@@ -118,7 +118,7 @@ def _from_the_right(labels: Labels, spread: int) -> Labels:
 def _sizes(terms: list[Labels], tensors: Sequence[Tensor]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for position, (labels, tensor) in enumerate(zip(terms, tensors, strict=True)):
-        for label, n in zip(labels, tensor._array.shape, strict=True):
+        for label, n in _own_sizes(labels, tensor, position).items():
             have = sizes.setdefault(label, n)
             if have == 1:
                 sizes[label] = n
@@ -127,6 +127,18 @@ def _sizes(terms: list[Labels], tensors: Sequence[Tensor]) -> dict[str, int]:
                     f"einsum(): subscript {label} has size {n} for operand {position} which does not broadcast with "
                     f"previously seen size {have}"
                 )
+    return sizes
+
+
+def _own_sizes(labels: Labels, tensor: Tensor, position: int) -> dict[str, int]:
+    """Of the dimensions of one operand; those of the same label do not broadcast against each other."""
+    sizes: dict[str, int] = {}
+    for label, n in zip(labels, tensor._array.shape, strict=True):
+        if sizes.setdefault(label, n) != n:
+            raise RuntimeError(
+                f"einsum(): subscript {label} is repeated for operand {position} but the sizes don't match, "
+                f"{n} != {sizes[label]}"
+            )
     return sizes
 
 

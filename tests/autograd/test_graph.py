@@ -26,6 +26,8 @@ PROGRAMS = {
     """,
     "increment_version_of_what_is_none": """
         attempt(torch.autograd.graph.increment_version, 3)
+        attempt(torch.autograd.graph.increment_version, [3])
+        attempt(torch.autograd.graph.increment_version, "a")
         x = torch.ones(2)
         torch.autograd.graph.increment_version([x, x])
         print(x._version)
