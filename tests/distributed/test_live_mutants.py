@@ -101,7 +101,14 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(link_module, name, 0.1)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0].__name__}-{case[1].__name__}-{case[2] or ''}")
+def name_of(case: Case) -> str:
+    mutant, test, given = case
+    return "-".join(
+        [mutant.__name__, test.__name__, *(getattr(each, "__name__", str(each)) for each in given.values())]
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids=name_of)
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # whoever waits is let down
 def test_a_test_finds_a_mutant_out(case: Case, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
