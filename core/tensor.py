@@ -191,9 +191,9 @@ class Tensor:
         shape = self._array.shape
         if type(dim) is int and -len(shape) <= dim < len(shape):
             return shape[dim]
-        from retrograd.ops.arguments import wrap_dim
+        from retrograd.ops.arguments import size_at
 
-        return shape[wrap_dim(dim, len(shape))]
+        return size_at(shape, dim)
 
     def numel(self) -> int:
         """The number of elements."""

@@ -70,3 +70,34 @@ def test_what_is_joined_has_a_gradient_though_it_is_empty() -> None:
     print(joined, [type(node).__name__ for node, _ in joined.grad_fn.next_functions][:1])
     print(torch.autograd.grad(joined.sum(), (empty, rows)))
     """)
+
+
+@pytest.mark.usefixtures("_backend")
+def test_refusals() -> None:
+    assert_same("""
+    x, two = torch.tensor(2.0), torch.ones(2)
+    for sections in 2, [1], torch.tensor([1]):
+        attempt(x.tensor_split, sections)
+    for dim in 0, -1, 1:
+        attempt(x.unbind, dim)
+        attempt(x.size, dim)
+    attempt(two.unflatten, 0, ())
+    for mode in "nearest", "nearest-exact", "area", "linear", "bilinear", "trilinear", "bicubic", "other":
+        for shape in (), (2,), (2, 2), (1, 1, 2), (1, 1, 2, 2), (1, 1, 2, 2, 2), (1, 1, 1, 2, 2, 2):
+            for given in {"size": 2}, {"scale_factor": 2}, {"size": (2, 2)}, {"scale_factor": [2.0]}:
+                attempt(lambda: print(torch.nn.functional.interpolate(torch.ones(shape), mode=mode, **given).shape))
+    """)
+    with pytest.raises(RuntimeError, match="error:\nDimension specified as 0 but tensor has no dimensions"):
+        retrograd.tensor(2.0).unflatten(-1, (1, 1))
+
+
+def test_integrals_of_samples_at_places_of_another_shape() -> None:
+    assert_same("""
+    for function in torch.trapezoid, torch.cumulative_trapezoid:
+        for y in (), (0,), (2,), (3,), (2, 3):
+            attempt(function, torch.ones(y), dx=2)
+            for x in (), (0,), (1,), (2,), (3,), (2, 2), (1, 3), (2, 1):
+                for dim in 0, -1:
+                    samples = torch.arange(6.0)[:math.prod(y)].reshape(y)
+                    attempt(lambda: print(function(samples, torch.ones(x).cumsum(-1), dim=dim)))
+    """)

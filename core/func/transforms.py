@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from operator import index
 from typing import Any, Final
 
 from retrograd.autograd.api import grad as _autograd_grad
@@ -314,7 +315,7 @@ def vjp_of(func: Callable[..., Any], primals: tuple[Any, ...], has_aux: bool, ar
     outputs, out_spec = tree_flatten(output)
     _check_outputs(outputs)
 
-    def pull_back(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
+    def pull_back(cotangents: Any, retain_graph: bool | None = True, create_graph: bool | None = None) -> Any:
         given, given_spec = tree_flatten(cotangents)
         if given_spec != out_spec:
             raise RuntimeError(
@@ -324,9 +325,10 @@ def vjp_of(func: Callable[..., Any], primals: tuple[Any, ...], has_aux: bool, ar
         pairs = [(out, g) for out, g in zip(outputs, given, strict=True) if out._edge is not None]
         if not pairs:
             return tree_unflatten([zeros_like(each) for each in leaves], spec)
+        keep, _ = (each is None or bool(index(each)) for each in (retain_graph, create_graph))
         with _recording() as pulled:
             gradients = _autograd_grad(
-                [out for out, _ in pairs], leaves, [g for _, g in pairs], retain_graph=True, create_graph=True,
+                [out for out, _ in pairs], leaves, [g for _, g in pairs], retain_graph=keep, create_graph=True,
                 allow_unused=True,
             )  # fmt: skip
         return tree_unflatten(close(_materialized(gradients, leaves), leaves, pulled.bound), spec)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from operator import index
 from typing import Any
 
-__all__ = ["as_ints", "as_shape", "expand_pair", "given", "infer_size", "wrap_dim", "wrap_dims"]
+__all__ = ["as_ints", "as_shape", "expand_pair", "given", "infer_size", "size_at", "wrap_dim", "wrap_dims"]
 
 
 class _GivenDim(int):
@@ -49,6 +49,19 @@ def _wrap_dim(dim: int, ndim: int) -> int:
     made = _GivenDim(dim % limit)
     made.given = dim
     return made
+
+
+def size_at(shape: Sequence[int], dim: int) -> int:
+    """The size of a dimension; without dimensions there is none.
+
+    Raises
+    ------
+    IndexError
+        If there is no such dimension.
+    """
+    if not shape:
+        raise IndexError(f"Dimension specified as {index(dim)} but tensor has no dimensions")
+    return shape[wrap_dim(dim, len(shape))]
 
 
 def wrap_dims(dim: Any, ndim: int) -> tuple[int, ...]:

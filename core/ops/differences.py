@@ -29,6 +29,8 @@ __all__: list[str] = []
 
 
 def _neighbours(input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    if not input.ndim:
+        raise IndexError("slice() cannot be applied to a 0-dim tensor.")
     count = max(input.shape[dim] - 1, 0)
     return narrow(input, dim, 0, count), narrow(input, dim, min(1, input.shape[dim]), count)
 
@@ -87,9 +89,13 @@ def _widths(name: str, y: Tensor, x: Tensor | None, dx: Any, at: int) -> Tensor 
             " * (Tensor y, *, Number dx = 1, int dim = -1)\n"
         )
     if x.ndim == 1:
+        if x.shape[0] != y.size(at):
+            raise RuntimeError(f"{name}: There must be one `x` value for each sample point")
         x = reshape(x, (1,) * at + (-1,) + (1,) * (y.ndim - at - 1)) if y.ndim > 1 else x
-        return diff(x, dim=at)
-    return diff(x, dim=at - y.ndim)
+    elif x.ndim < y.ndim:
+        x = reshape(x, (*[1] * (y.ndim - x.ndim), *x.shape))
+    low, high = _neighbours(x, at)
+    return high - low
 
 
 def _sums(y: Tensor, at: int) -> Tensor:
@@ -117,11 +123,14 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = 
     >>> retrograd.trapezoid(retrograd.tensor([1.0, 5.0, 10.0]), dx=2)
     tensor(21.)
     """
+    if x is None:
+        y.size(dim)
     at = wrap_dim(dim, y.ndim)
-    widths = _widths("trapezoid", y, x, dx, at)
+    is_empty = not y.size(at)
+    widths = None if is_empty else _widths("trapezoid", y, x, dx, at)
     if widths is not None:
         return _div_number((_sums(y, at) * widths).sum(at), 2)
-    if not y.shape[at]:
+    if is_empty:
         return _mul_number(y.sum(at), 0)
     ends = select(y, at, 0) + select(y, at, -1)
     return _mul_number(y.sum(at) - _mul_number(ends, 0.5), 1 if dx is None else dx)

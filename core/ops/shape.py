@@ -403,8 +403,13 @@ def ravel(input: Tensor) -> Tensor:
 @composite
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Split one dimension into several."""
+    if not as_ints((sizes,)):
+        raise RuntimeError("unflatten: sizes must be non-empty")
     dim = wrap_dim(dim, input.ndim)
     shape = tuple(input._array.shape)
+    if not shape:
+        unexpected = f"Dimension specified as {dim} but tensor has no dimensions"
+        raise RuntimeError(f"unflatten got an unexpected error:\n{unexpected}")
     try:
         inner = infer_size(as_ints((sizes,)), shape[dim])
     except RuntimeError:
@@ -614,7 +619,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     shape = tuple(input._array.shape)
     at = wrap_dim(dim, len(shape))
     if not shape:
-        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+        raise IndexError(f"Dimension specified as {at} but tensor has no dimensions")
     return make_views(input, "UnbindBackward0", [_slice_step(shape, at, i) for i in range(shape[at])], dim=dim)
 
 
@@ -702,6 +707,8 @@ def tensor_split(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.tensor_split.html
     """
+    if not input.ndim:
+        raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
     at = wrap_dim(dim, input.ndim)
     n = input._array.shape[at]
     if indices_or_sections is None:

@@ -286,3 +286,16 @@ def test_a_second_derivative_through_a_batch_of_first_ones() -> None:
     """,
         _NESTED,
     )
+
+
+def test_a_pull_back_takes_one_value_and_flags() -> None:
+    assert_same("""
+    x = torch.ones(3)
+    for given in (x, x), (x, "a"), (x, 1.5), (x, True, x), (x, 1, None), (x, False, True):
+        value, pull_back = torch.func.vjp(lambda t: t * t * t, x)
+        try:
+            print(pull_back(*given))
+            print(pull_back(x))
+        except (TypeError, RuntimeError) as error:
+            print(type(error).__name__, str(error).partition("(")[0].rpartition(".")[2])
+    """)

@@ -173,6 +173,7 @@ def interpolate(
         raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
     dims = input.ndim - 2
     sizes, scales = _new_size(input, size, scale_factor, dims, bool(recompute_scale_factor))
+    _check_mode(input, mode)
     if mode == "area":
         pool = (pooling.adaptive_avg_pool1d, pooling.adaptive_avg_pool2d, pooling.adaptive_avg_pool3d)[dims - 1]
         return pool(input, sizes)
@@ -185,12 +186,6 @@ def interpolate(
         )
         return neural._resamples[f"UpsampleNearest{'Exact' if exact else ''}{dims}D"](
             input, axes, positions, (sizes, *scales)
-        )
-    if _LINEAR.get(mode) != dims:
-        raise NotImplementedError(
-            f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {input.ndim}D) for the modes: "
-            "nearest | linear | "
-            f"bilinear | bicubic | trilinear | lanczos | area | nearest-exact (got {mode})"
         )
     name = {1: "UpsampleLinear1D", 2: "UpsampleBilinear2D", 3: "UpsampleTrilinear3D"}[dims]
     name = ("UpsampleBicubic2D" if mode == "bicubic" else name) + "Aa" * antialias
@@ -207,6 +202,20 @@ def interpolate(
     return neural._weighted[name](input, axes, matrices, (aligned, sizes, *scales))
 
 
+def _check_mode(input: Tensor, mode: str) -> None:
+    """Refuse modes that are not there for so many dimensions."""
+    dims = input.ndim - 2
+    if dims in (1, 2, 3):
+        if mode in ("nearest", "area", "nearest-exact") or _LINEAR.get(mode) == dims:
+            return
+        if mode in _LINEAR and mode != "bicubic":
+            raise NotImplementedError(f"Got {input.ndim}D input, but {mode} mode needs {_LINEAR[mode] + 2}D input")
+    raise NotImplementedError(
+        f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {input.ndim}D) for the modes: nearest | "
+        f"linear | bilinear | bicubic | trilinear | lanczos | area | nearest-exact (got {mode})"
+    )
+
+
 def _new_size(
     input: Tensor, size: Any, scale_factor: Any, dims: int, recompute: bool
 ) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
@@ -216,12 +225,15 @@ def _new_size(
         raise ValueError("either size or scale_factor should be defined")
     given = size if size is not None else scale_factor
     values = tuple(given) if isinstance(given, list | tuple) else (given,) * dims
-    if len(values) != dims:
-        what = "output_size" if size is not None else "scale_factor"
+    if len(values) != dims and isinstance(given, list | tuple):
+        what = "scale_factor" if size is None else "output"
+        kind, form = ("scale_factor of shape", "scale_factor in (s1, s2, ...,sK)")
+        if size is not None:
+            kind, form = "output size of", "output size in (o1, o2, ...,oK)"
         raise ValueError(
-            f"Input and {what} must have the same number of spatial dimensions, but got input with spatial "
-            "dimensions "
-            f"of {list(input.shape[2:])} and {what} of {list(values)}."
+            f"Input and {what} must have the same number of spatial dimensions, but got input with spatial dimensions "
+            f"of {list(input.shape[2:])} and {kind} {given}. Please provide input tensor in (N, C, d1, d2, ...,dK) "
+            f"format and {form} format."
         )
     if size is not None:
         return tuple(int(each) for each in values), (None,) * dims
