@@ -124,8 +124,8 @@ def _addmm(K, self: Array, mat1: Array, mat2: Array, beta: float, alpha: float) 
 
 def _sum_and_product(K: Any, start: Any, left: Any, right: Any, beta: float, alpha: float) -> Any:
     if left.dtype in K.halves:  # the sum, too, is in float32, and rounded once
-        wide = [K.astype(each, K.dtypes["float32"]) for each in (start, left, right)]
-        return K.astype(_sum_and_product(K, *wide, beta, alpha), left.dtype)
+        c, a, b = (K.astype(each, K.dtypes["float32"]) for each in (start, left, right))
+        return K.astype(_sum_and_product(K, c, a, b, beta, alpha), left.dtype)
     total = K.add(_scaled(start, beta), _scaled(K.matmul(left, right), alpha))
     return total if total.dtype == left.dtype else K.astype(total, left.dtype)  # a number may widen bfloat16
 
