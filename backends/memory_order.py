@@ -25,7 +25,9 @@ def axes_in_order(steps: Sequence[Shape], shape: Shape) -> list[int]:
     Examples
     --------
     >>> axes_in_order([(1, 0, 4), (12, 4, 1)], (4, 3, 2))
-    [2, 0, 1]
+    [0, 1, 2]
+    >>> axes_in_order([(1, 4, 0), (1, 2, 8)], (4, 3, 2))
+    [2, 1, 0]
     """
     axes = list(range(len(shape) - 1, -1, -1))  # the innermost first
     for i in range(1, len(shape)):

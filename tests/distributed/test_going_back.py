@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -216,12 +217,14 @@ def test_one_that_was_given_up_joins_again_also_after_that(tmp_path: Path) -> No
     with serving(2, 2, **options) as servers, clients(*servers) as [first, second]:
         start(first, second)
         all_of(first.learn, second.learn)
-        servers[0].within(lambda: servers[0].lose(servers[0].roster[1], "as the test says"))  # order 4
-        wait_for_snapshot(servers, 4)
-        first.learn()
-        with starting_again(servers[1], first, second):
-            first.learn()
-            assert first.rejoined
+        with ExitStack() as stack:
+            with second._lock:  # so that it hears of nothing until all have gone back
+                servers[0].within(lambda: servers[0].lose(servers[0].roster[1], "as the test says"))  # order 4
+                wait_for_snapshot(servers, 4)
+                first.learn()
+                stack.enter_context(starting_again(servers[1], first, second))
+                first.learn()
+                assert first.rejoined
             second.learn()  # of weights that are gone
             assert second.rejoined
             for w, _ in all_of(first.learn, second.learn):
