@@ -55,6 +55,7 @@ Cumprod0: dim result self
 Cumsum0: dim
 DiagonalScatter0: dim1 dim2 offset/unsigned
 Diagonal0_copy: dim1 dim2 offset self_sym_sizes
+Div1: other/number
 Embedding0: indices padding_idx=padding/unsigned scale_grad_by_freq=@false sparse=@false \
 weight_sym_argsize_0=weight_shape/0
 Embedding0@_embedding_as: indices padding_idx=padding/unsigned scale_grad_by_freq sparse \
@@ -102,6 +103,7 @@ Min0: dim indices=result1 keepdim self_sym_sizes
 Mm0: mat2 mat2_sym_sizes mat2_sym_strides self self_sym_sizes self_sym_strides
 Mode0: dim indices=result1 keepdim self_sym_sizes
 MseLoss0: reduction self target
+Mul1: other/number
 Nanmedian1: dim indices=result1 keepdim self_sym_sizes
 Nansum0: dim keepdim self
 NativeBatchNorm0: eps input=self result1/flat result2=result2/deviation_flat training=@true weight

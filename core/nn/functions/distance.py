@@ -44,11 +44,12 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     """
     if type(keepdim) is not bool:
         raise no_flag("pairwise_distance", "keepdim", keepdim)
-    return _norm(_add_number(x1 - x2, eps), float(p), -1, keepdim)
+    apart = _add_number(x1 - x2, eps)
+    return _norm(apart, float(p), (apart.ndim - 1,), keepdim)
 
 
-@one_node("NormBackward1", "input", saves="keepdim p result=result0 self=input")
-def _norm(input: Tensor, p: float, dim: int, keepdim: bool) -> Tensor:
+@one_node("NormBackward1", "input", saves="dim keepdim p result=result0 self=input")
+def _norm(input: Tensor, p: float, dim: tuple[int, ...], keepdim: bool) -> Tensor:
     return input.norm(p, dim, keepdim=keepdim)
 
 

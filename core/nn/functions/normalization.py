@@ -201,7 +201,7 @@ def rms_norm(
         )
     if input.dtype.category < Category.FLOAT:
         raise not_implemented("rms_norm", input.dtype)
-    dims = tuple(range(-len(shape), 0))
+    dims = tuple(range(input.ndim - len(shape), input.ndim))
     x = input.float() if input.dtype.itemsize == 2 else input  # squares of float16 numbers soon overflow
     small = finfo(x.dtype).eps if eps is None else eps
     out = x * _add_number(x.pow(2).mean(dims, keepdim=True), small).rsqrt()
