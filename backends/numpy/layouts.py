@@ -33,7 +33,10 @@ def in_order_of(result: Array, operands: Sequence[Any]) -> Array:
     rank = result.ndim
     if rank < 2:
         return result
-    steps = [_steps(each, result.shape) for each in operands if isinstance(each, np.ndarray)]
+    arrays = [each for each in operands if isinstance(each, np.ndarray)]
+    if arrays and arrays[0].flags.c_contiguous and arrays[0].shape == result.shape:  # the usual case
+        return result if result.flags.c_contiguous else np.ascontiguousarray(result)
+    steps = [_steps(each, result.shape) for each in arrays]
     order = axes_in_order(steps, result.shape)
     inside = result.transpose(order)
     if inside.flags.c_contiguous:
