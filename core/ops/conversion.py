@@ -106,7 +106,7 @@ class _Wanted(NamedTuple):
     copy: bool
 
 
-def _wanted(args: tuple[Any, ...], options: dict[str, Any]) -> _Wanted:
+def wanted(args: tuple[Any, ...], options: dict[str, Any]) -> _Wanted:
     """Tell the forms of `to` apart: by a tensor, by a type, or by a device and perhaps a type."""
     rest = list(args)
     options = dict(options)
@@ -174,11 +174,11 @@ def to(self: Tensor, *args: Any, **options: Any) -> Tensor:
     """
     if len(args) == 1 and not options and type(args[0]) in _PLACES and kernels_of(args[0]).base is self._kernels.base:
         return self
-    wanted = _wanted(args, options)
-    type_ = wanted.dtype or self.dtype
-    if wanted.k is not None and wanted.k.base is not self._kernels.base:
-        return _move(self, wanted.k, type_.name)
-    if type_ is self.dtype and not wanted.copy:
+    asked = wanted(args, options)
+    type_ = asked.dtype or self.dtype
+    if asked.k is not None and asked.k.base is not self._kernels.base:
+        return _move(self, asked.k, type_.name)
+    if type_ is self.dtype and not asked.copy:
         return self
     return _cast(self, type_)
 

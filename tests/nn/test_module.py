@@ -296,3 +296,20 @@ def test_initial_values_follow_their_laws(backend: str) -> None:
 def test_gain_equals_torch(name: str) -> None:
     own, theirs = both()
     assert own.nn.init.calculate_gain(name) == theirs.nn.init.calculate_gain(name)
+
+
+def test_to_takes_what_tensors_take_and_refuses_the_rest(backend: str) -> None:
+    assert_same("""
+        m = nn.Linear(2, 1)
+        for args, options in (
+            ((torch.float64,), {}), (("cpu", torch.float32), {}), ((torch.ones(1, dtype=torch.float64),), {}),
+            ((), {"dtype": torch.float32, "non_blocking": True}), ((None,), {}), ((), {}),
+            ((torch.device("cpu"), torch.float64, True), {}), ((), {"memory_format": torch.channels_last}),
+        ):
+            print(m.to(*args, **options).weight.dtype)
+        for args, options in (((), {"garbage": 1}), ((torch.int64,), {})):
+            try:
+                m.to(*args, **options)
+            except TypeError as error:
+                print(type(error).__name__)
+    """)

@@ -11,12 +11,13 @@ from typing import Any, Final, TypeVar
 
 from retrograd.autograd.hooks import RemovableHandle
 from retrograd.autograd.modes import no_grad
-from retrograd.device import device as Device, kernels_of
+from retrograd.device import device
 from retrograd.dtypes import bfloat16, dtype, float16, float32, float64
 from retrograd.nn.modules.hooks import add_hook, call_with_hooks
 from retrograd.nn.modules.loading import load_into, raise_errors
 from retrograd.nn.modules.registration import check_name, registered, type_name
 from retrograd.nn.parameter import Buffer
+from retrograd.ops.conversion import wanted
 from retrograd.ops.factories import empty_like
 from retrograd.parameter import Parameter
 from retrograd.tensor import Tensor
@@ -486,7 +487,7 @@ class Module:
         >>> layer.weight.dtype
         retrograd.float64
         """
-        where, type_ = _parse_to(*args, **kwargs)
+        k, type_, _ = wanted(args, kwargs)
         if type_ is not None and not type_.is_differentiable:
             raise TypeError(
                 f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={type_}"
@@ -500,13 +501,13 @@ class Module:
             )
 
         def convert(tensor: Tensor) -> Tensor:
-            if where is not None and kernels_of(where) is not tensor._kernels:
+            if k is not None and k.base is not tensor._kernels.base:
                 if tensor._kernels.meta:
                     raise NotImplementedError(
                         "Cannot copy out of meta tensor; no data! Please use retrograd.nn.Module.to_empty() instead of "
                         "retrograd.nn.Module.to() when moving module from meta to a different device."
                     )
-                tensor = tensor.to(where)
+                tensor = tensor.to(device(k))
             if type_ is not None and tensor.dtype.is_differentiable:
                 tensor = tensor.to(type_)
             return tensor
@@ -792,19 +793,6 @@ _HOOK_DICTS: Final = (
 _TWO_KINDS: Final = (
     "Cannot use both regular backward hooks and full backward hooks on a single Module. Please use only one of them."
 )
-
-
-def _parse_to(*args: Any, **kwargs: Any) -> tuple[Any, dtype | None]:
-    """(where, dtype) from the arguments of `to`."""
-    where, type_ = kwargs.get("device"), kwargs.get("dtype")
-    for each in args:
-        if isinstance(each, dtype):
-            type_ = each
-        elif isinstance(each, Tensor):
-            where, type_ = each.device, each.dtype
-        elif isinstance(each, str | Device):
-            where = each
-    return where, type_
 
 
 def _addindent(s_: str, numSpaces: int = 2) -> str:
