@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 
 import zmq
+from msgspec import structs
 
 from . import transport
 from .errors import DistributedError, kind_of
@@ -53,13 +54,10 @@ class Outbox:
     ) -> list[Flight]:
         """Send weights in as many messages as they take, the first tensors first."""
         parts = list(parts_of(slots, arrays))
-        flights = []
-        for part, (some, several) in enumerate(parts):
-            message = Weights(
-                tuple(some), answer.seq, answer.step, answer.version, part, len(parts), segment=answer.segment
-            )
-            flights.append(self.send(peer, message, several))
-        return flights
+        return [
+            self.send(peer, structs.replace(answer, tensors=tuple(some), part=part, parts=len(parts)), several)
+            for part, (some, several) in enumerate(parts)
+        ]
 
 
 def parts_of(slots: Sequence[Slot], arrays: Sequence[Array]) -> Iterator[tuple[Sequence[Slot], Sequence[Array]]]:
