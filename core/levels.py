@@ -13,7 +13,7 @@ from typing import Any, Final
 
 __all__ = [
     "Derivative", "bare", "below", "births", "innermost_derivative", "innermost_vmap", "is_mapped", "note_birth",
-    "running", "transforms",
+    "refuse_in_transforms", "running", "transforms",
 ]  # fmt: skip
 
 _running: ContextVar[tuple[Any, ...]] = ContextVar("retrograd.transforms", default=())
@@ -24,6 +24,16 @@ _number: ContextVar[int] = ContextVar("retrograd.derivative", default=0)
 def transforms() -> tuple[Any, ...]:
     """The transforms that run in this thread or task, innermost last: kernel tables of `vmap`, names of others."""
     return _running.get()
+
+
+def refuse_in_transforms(call: str, perhaps: str = "") -> None:
+    """Raise if a transform runs, in which this method of tensors cannot be called; `perhaps` goes on after its name."""
+    if transforms():
+        raise RuntimeError(
+            f"You are attempting to call Tensor.{call}{perhaps} inside of a function being transformed by a functorch "
+            "transform. This is unsupported, please attempt to use the functorch transforms (e.g. grad, vjp, jacrev, "
+            f"jacfwd, hessian) or call {call} outside of a function being transformed instead."
+        )
 
 
 def innermost_vmap() -> Any:

@@ -27,7 +27,7 @@ from retrograd.autograd.explaining import Break
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import LEAVES, AccumulateGrad, Edge, Node, changed_sink
 from retrograd.device import device
-from retrograd.levels import births, is_mapped, note_birth, transforms
+from retrograd.levels import births, is_mapped, note_birth, refuse_in_transforms
 from retrograd.size import Size, size_of
 from retrograd.storage import PARTED, VERSION, Meta, share, write
 from retrograd.views import Layout, contiguous_strides, strides_along
@@ -322,7 +322,7 @@ class Tensor:
             If the type is not floating-point or complex, the tensor is no leaf, or a transform of
             `retrograd.func` is running.
         """
-        _refuse_in_transforms("requires_grad_()", " (or perhaps using retrograd.autograd.functional.* APIs)")
+        refuse_in_transforms("requires_grad_()", " (or perhaps using retrograd.autograd.functional.* APIs)")
         if type(requires_grad) is not bool:
             raise TypeError(
                 "requires_grad_(): argument 'requires_grad' (position 1) must be bool, not "
@@ -523,7 +523,7 @@ class Tensor:
         """
         if not self.requires_grad:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-        _refuse_in_transforms("retain_grad()")
+        refuse_in_transforms("retain_grad()")
         if has_node(self) and not self.retains_grad:
             edge = self._edge
             assert edge is not None
@@ -757,15 +757,6 @@ def has_node(tensor: Tensor) -> bool:
     """Whether that edge leads to the node of an operator."""
     edge = _read_edge(tensor)
     return edge is not None and type(edge[0]) not in LEAVES
-
-
-def _refuse_in_transforms(call: str, perhaps: str = "") -> None:
-    if transforms():
-        raise RuntimeError(
-            f"You are attempting to call Tensor.{call}{perhaps} inside of a function being transformed by a functorch "
-            "transform. This is unsupported, please attempt to use the functorch transforms (e.g. grad, vjp, jacrev, "
-            f"jacfwd, hessian) or call {call} outside of a function being transformed instead."
-        )
 
 
 def _plain(source: Tensor) -> Tensor:

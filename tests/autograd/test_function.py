@@ -788,39 +788,3 @@ def test_clearing_on_access_lets_a_saved_tensor_go_at_once() -> None:
 
     Clears.apply(retrograd.ones(2, requires_grad=True)).sum().backward()
     assert alive == [False]
-
-
-def test_setup_context_cannot_save_an_input_that_is_returned_as_it_is(backend: str) -> None:
-    assert_same("""
-        def function(save, forward, dirty):
-            class Returns(torch.autograd.Function):
-                forward = staticmethod(lambda a, b: forward(a, b))
-
-                @staticmethod
-                def setup_context(ctx, inputs, output):
-                    if dirty:
-                        ctx.mark_dirty(inputs[0])
-                    ctx.save_for_backward(*save(inputs, output))
-
-                @staticmethod
-                def backward(ctx, *grads):
-                    return grads[0], None
-
-            return Returns
-
-        leaf, constant = torch.ones(3, requires_grad=True), torch.ones(3)
-        for a in (leaf, leaf * 2, constant):
-            for b in (leaf.detach().requires_grad_(), constant.clone()):
-                for save, forward, dirty in (
-                    (lambda i, o: (o,), lambda a, b: a, False), (lambda i, o: (i[0],), lambda a, b: a, False),
-                    (lambda i, o: (i[1],), lambda a, b: a, False),
-                    (lambda i, o: (o,), lambda a, b: a.view_as(a), False),
-                    (lambda i, o: (o[1],), lambda a, b: (a * b, b), False),
-                    (lambda i, o: (i[0],), lambda a, b: (a * b, b), False),
-                    (lambda i, o: (o,), lambda a, b: a.mul_(2), True),
-                ):
-                    if not dirty or a is not leaf:
-                        attempt(function(save, forward, dirty).apply, a.clone() if dirty else a, b)
-        with torch.no_grad():
-            attempt(function(lambda i, o: (o,), lambda a, b: a, False).apply, leaf, constant)
-    """)
