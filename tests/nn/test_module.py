@@ -8,6 +8,7 @@ from collections import OrderedDict
 from typing import Any
 
 import pytest
+from programs import assert_same
 
 import retrograd
 from retrograd import nn
