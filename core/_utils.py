@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from retrograd.dtypes import dtype as dtype_
-from retrograd.memory_bytes import look_at
+from retrograd.memory_bytes import extent, look_at
 from retrograd.parameter import Parameter
 from retrograd.tensor import Tensor
-from retrograd.views import Layout
+from retrograd.views import Layout, outside
 
 __all__: list[str] = []
 
@@ -22,13 +22,14 @@ def _rebuild_tensor(storage: Any, storage_offset: int, size: Sequence[int], stri
 
 
 def _on(storage: Any, type_: dtype_, offset: int, size: Sequence[int], stride: Sequence[int]) -> Tensor:
-    from retrograd.memory import _check_place
+    from retrograd.memory import check_place
 
-    sizes, strides = tuple(size), tuple(stride)
-    k, itemsize = storage._kernels, type_.itemsize
-    _check_place(sizes, strides, offset, storage.nbytes(), itemsize)
+    k, place = storage._kernels, Layout(tuple(size), tuple(stride), offset)
+    check_place(place)
+    if extent(place) * type_.itemsize > storage.nbytes():
+        raise outside(place, type_.itemsize, storage.nbytes())
     made: Tensor = Tensor._restore(k.zeros((0,), k.dtypes[type_.name]), k, None, None)
-    look_at(made, storage._shared, k, type_, Layout(sizes, strides, offset))
+    look_at(made, storage._shared, k, type_, place)
     return made
 
 

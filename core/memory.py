@@ -16,14 +16,16 @@ from retrograd.autograd.resized import note_shape
 from retrograd.autograd.tangents import tangents_of
 from retrograd.dtypes import cpp_name
 from retrograd.memory_bytes import bytes_in, extent, look_at
+from retrograd.ops.mapped_writes import lost_in_vmap
 from retrograd.ops.options import described
-from retrograd.storage import bump, leave, share, sign
+from retrograd.resizing import reserve, trace_views
+from retrograd.storage import Storage, bump, leave, share, shared_of, sign
 from retrograd.tensor import Tensor, own_edge
 from retrograd.typed_storage import TypedStorage
-from retrograd.untyped_storage import UntypedStorage, shared_of
-from retrograd.views import Layout, contiguous_strides
+from retrograd.untyped_storage import UntypedStorage
+from retrograd.views import Layout, contiguous_strides, outside
 
-__all__ = ["rebind", "set_"]
+__all__ = ["check_place", "rebind", "set_"]
 
 
 # -- set_ ----------------------------------------------------------------------------------------
@@ -46,12 +48,13 @@ def set_(
     source
         A tensor of the same type on the same device, or a storage. None: empty memory.
     storage_offset, size, stride
-        Where in the memory, counted in elements. By default as `source`; a storage as a whole.
+        Where in the memory, counted in elements. By default as `source`; a storage as a whole. For a tensor that
+        takes another shape by it, a memory that is too small grows.
 
     Raises
     ------
     RuntimeError
-        If types or devices differ, the memory is too small, or the graph forbids a write.
+        If types or devices differ, the graph forbids a write, or the memory is too small and cannot grow.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.set_.html
 
@@ -68,6 +71,8 @@ def set_(
     ) != (size is None):
         raise _no_such_form(source, storage_offset)
     source = _untyped(self, source)
+    if lost_in_vmap(self, source, "set_", "set_" if source is None else "set_.source_Tensor"):
+        return self
     mode = current_mode()
     given = [self, source] if isinstance(source, Tensor) else [self]
     records = mode.grad and any(each.requires_grad for each in given)
@@ -86,6 +91,7 @@ def set_(
         self._set_array(self._kernels.zeros((0,), self._array.dtype))
     else:
         _look_at(self, source, place)
+    trace_views(self)
     stack = stack_of_caller() if mode.anomaly else None
     sign(self._cell, "set_", _NotImplemented if records else None, stack)
     if records:
@@ -108,14 +114,24 @@ def _place(
     type_ = self.dtype
     if size is None and isinstance(source, Tensor):
         return None
-    shared = shared_of(source) if isinstance(source, Tensor) else source._shared
-    nbytes = bytes_in(shared, self._kernels)
+    shared, k = _shared_of(source), self._kernels
+    nbytes = bytes_in(shared, k)
     if size is None:
         return Layout((nbytes // type_.itemsize,), (1,))
     sizes = tuple(size)
-    strides = contiguous_strides(sizes) if stride is None else tuple(stride)
-    _check_place(sizes, strides, offset, nbytes, type_.itemsize)
-    return Layout(sizes, strides, offset)
+    stays = sizes == tuple(self._array.shape) and (not stride or tuple(stride) == self.stride())
+    strides = tuple(stride) if stride else self.stride() if stays else contiguous_strides(sizes)
+    place = Layout(sizes, strides, offset)
+    check_place(place)
+    needed = extent(place) * type_.itemsize
+    if stays and needed > nbytes:
+        raise outside(place, type_.itemsize, nbytes, told=bool(stride))
+    reserve(shared, k, needed)
+    return place
+
+
+def _shared_of(source: Tensor | UntypedStorage) -> Storage:
+    return shared_of(source) if isinstance(source, Tensor) else source._shared
 
 
 def _check_type(self: Tensor, source: Any) -> None:
@@ -136,19 +152,17 @@ def _untyped(self: Tensor, source: Any) -> Any:
     return source._untyped_storage
 
 
-def _check_place(size: tuple[int, ...], stride: tuple[int, ...], offset: int, nbytes: int, itemsize: int) -> None:
+def check_place(place: Layout) -> None:
+    """Refuse sizes, strides and an offset that no memory has."""
+    size, stride = place.shape, place.strides
     if len(size) != len(stride):
         raise RuntimeError(f"unequal size length ({len(size)}) and stride length ({len(stride)})")
+    if any(each < 0 for each in size):
+        raise RuntimeError("numel: integer multiplication overflow")
     if any(each < 0 for each in stride):
         raise RuntimeError(f"Storage size calculation overflowed with sizes={list(size)} and strides={list(stride)}")
-    if offset < 0:
-        raise RuntimeError(f"Tensor: invalid storage offset {offset}")
-    needed = extent(Layout(size, stride, offset)) * itemsize
-    if needed > nbytes:
-        raise RuntimeError(
-            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and itemsize {itemsize} "
-            f"requiring a storage size of {needed} are out of bounds for storage of size {nbytes}"
-        )
+    if place.offset < 0:
+        raise RuntimeError(f"Tensor: invalid storage offset {place.offset}")
 
 
 def _look_at(self: Tensor, source: Any, place: Layout | None) -> None:
@@ -157,8 +171,7 @@ def _look_at(self: Tensor, source: Any, place: Layout | None) -> None:
         self._set_array(source._array)
         share(source, self)
         return
-    shared = shared_of(source) if isinstance(source, Tensor) else source._shared
-    type_ = self.dtype
+    shared, type_ = _shared_of(source), self.dtype
     leave(self)
     look_at(self, shared, self._kernels, type_, place)
 

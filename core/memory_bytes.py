@@ -1,4 +1,4 @@
-"""The memory of a storage as what it is made of: its bytes on the host, as other elements, and moved elsewhere.
+"""The memory of a storage as what it is made of: its bytes on the host, as other elements, resized and moved.
 
 What sharing memory means is in `retrograd.storage`.
 """
@@ -12,19 +12,34 @@ from typing import Any
 import numpy as np
 
 from retrograd.dtypes import DTYPES, dtype
-from retrograd.storage import Storage
+from retrograd.storage import Meta, Storage
 from retrograd.tensor import Tensor
-from retrograd.views import AsStrided, Chain, Layout, Step, contiguous_strides, in_memory_order, links_to
+from retrograd.views import (
+    AsComplex,
+    AsReal,
+    AsStrided,
+    Chain,
+    Conjugate,
+    Layout,
+    Reshape,
+    Step,
+    contiguous_strides,
+    in_memory_order,
+    links_to,
+    span,
+)
 
 __all__ = [
     "Reinterpret",
     "bytes_in",
+    "elements_as_of",
     "extent",
     "host_bytes",
     "look_at",
     "memory_of",
     "move",
     "new_memory",
+    "resize_memory",
     "type_of",
     "write_bytes",
 ]
@@ -54,7 +69,7 @@ def extent(layout: Layout) -> int:
     """How many elements a memory has at least, in which there is such a view."""
     if 0 in layout.shape:
         return 0
-    return layout.offset + 1 + sum((n - 1) * s for n, s in zip(layout.shape, layout.strides, strict=True))
+    return layout.offset + span(layout.shape, layout.strides)
 
 
 def host_bytes(shared: Storage, k: Any) -> Any:
@@ -127,8 +142,34 @@ def _in_order(shared: Storage, k: Any, as_vector: bool) -> Chain | None:
     return chain
 
 
-def look_at(tensor: Tensor, shared: Storage, k: Any, type_: dtype, layout: Layout) -> None:
-    """Let a tensor, which must have left its own, look at a part of a memory that is as large.
+def elements_as_of(base: Tensor, input: Tensor) -> tuple[Layout, list[Step]]:
+    """The layout of `base`, counted in elements like those of `input`, and the steps to them in the order of memory."""
+    layout = base._layout()
+    steps = in_memory_order(layout)
+    if _looks_back(input) is not _looks_back(base):
+        steps.append(Conjugate())
+    if base.is_complex() and not input.is_complex():
+        steps.append(AsReal())
+        layout = AsReal().restride(layout)
+    elif input.is_complex() and not base.is_complex():
+        pairs = Reshape((base.numel() // 2, 2))
+        steps += [pairs, AsComplex()]
+        layout = Layout((base.numel() // 2,), (1,), layout.offset // 2)
+    return layout, steps
+
+
+def _looks_back(tensor: Tensor) -> bool:
+    meta = tensor._tensor_meta
+    return meta is not None and meta.chain is not None and meta.chain.conjugated
+
+
+def look_at(tensor: Tensor, shared: Storage, k: Any, type_: dtype, layout: Layout, conjugated: bool = False) -> None:
+    """Let a tensor look at a part of a memory that is as large: its own memory, or one for which it has left its own.
+
+    Parameters
+    ----------
+    conjugated
+        Whether at the conjugates of what is in it.
 
     Raises
     ------
@@ -138,30 +179,76 @@ def look_at(tensor: Tensor, shared: Storage, k: Any, type_: dtype, layout: Layou
     recasts = type_ is not type_of(shared, k)
     chain = _in_order(shared, k, recasts)
     if recasts:
-        if k.reinterpret is not None:
-            chain = Chain(chain, Reinterpret(type_.name), (prod(shared.array.shape),))
-        elif any(True for _ in shared.live()):
-            raise RuntimeError(
-                f"on backend {k.backend!r} a memory of elements of {type_of(shared, k)} cannot be seen as of {type_}"
-            )
-        else:  # nobody will notice
-            flat = host_bytes(shared, k)
-            native = k.to_host(k.zeros((0,), k.dtypes[type_.name])).dtype
-            shared.array = k.from_host(flat[: flat.size // native.itemsize * native.itemsize].view(native).copy())
-            chain = None
+        chain = _recast(chain, shared, k, type_)
     array = shared.array
     for link in links_to(chain):
         array = link.step.apply(k, array)
-    step = AsStrided(*_tuple(layout))
-    tensor._kernels = k
     meta = tensor._own_meta()
-    meta.storage, meta.chain = shared, Chain(chain, step, tuple(array.shape))
-    tensor._set_array(step.apply(k, array))
-    shared.add(tensor)
+    if meta.storage is not shared:
+        shared.add(tensor)
+    tensor._kernels, meta.storage, meta.mirror = k, shared, None
+    step = AsStrided(*_tuple(layout))
+    meta.chain = Chain(chain, step, tuple(array.shape))
+    array = step.apply(k, array)
+    if conjugated:
+        array = _conjugate(meta, array, k)
+    tensor._set_array(array)
+
+
+def _conjugate(meta: Meta, array: Any, k: Any) -> Any:
+    """The conjugates of what a tensor looks at, at which it looks from now on."""
+    shared: Any = meta.storage
+    looked_back = meta.chain is not None and meta.chain.conjugated
+    meta.chain = Chain(meta.chain, Conjugate(), tuple(array.shape))
+    if not k.mutable:
+        return Conjugate().apply(k, array)
+    meta.mirror = shared.mirrored(k)
+    return meta.mirror.across(k, array, looked_back)
+
+
+def _recast(chain: Chain | None, shared: Storage, k: Any, type_: dtype) -> Chain | None:
+    """The steps to the elements of a memory as those of another type, after those to all of it as a vector."""
+    own, size = type_of(shared, k), prod(shared.array.shape)
+    if k.reinterpret is not None:
+        return Chain(chain, Reinterpret(type_.name), (size,))
+    if own.is_complex and type_ is own.to_real():
+        return Chain(Chain(chain, AsReal(), (size,)), Reshape((2 * size,)), (size, 2))
+    if type_.is_complex and own is type_.to_real() and size % 2 == 0:
+        return Chain(Chain(chain, Reshape((size // 2, 2)), (size,)), AsComplex(), (size // 2, 2))
+    if any(True for _ in shared.live()):
+        raise RuntimeError(f"on backend {k.backend!r} a memory of elements of {own} cannot be seen as of {type_}")
+    flat = host_bytes(shared, k)  # nobody will notice
+    native = k.to_host(k.zeros((0,), k.dtypes[type_.name])).dtype
+    shared.array = k.from_host(flat[: flat.size // native.itemsize * native.itemsize].view(native).copy())
+    return None
 
 
 def _tuple(layout: Layout) -> tuple[Any, ...]:
     return layout.shape, layout.strides, layout.offset
+
+
+def resize_memory(shared: Storage, k: Any, size: int) -> None:
+    """Make a memory `size` bytes long, which must be whole elements of its type; new bytes are 0.
+
+    A tensor that is larger then must not be used until it is large enough again.
+
+    Raises
+    ------
+    RuntimeError
+        If the memory is not this library's to resize.
+    """
+    if shared.fixed:
+        raise RuntimeError("Trying to resize storage that is not resizable")
+    type_ = type_of(shared, k)
+    if k.meta:
+        move(shared, k, k.zeros((size // type_.itemsize,), k.dtypes[type_.name]))
+        return
+    old = host_bytes(shared, k)
+    native = k.to_host(shared.array).dtype
+    made = k.to_host(k.zeros((size,), k.dtypes["uint8"])).copy()
+    kept = min(size, old.size)
+    made[:kept] = old[:kept]
+    move(shared, k, k.from_host(made.view(native), not k.mutable))
 
 
 def move(shared: Storage, k: Any, vector: Any) -> None:
@@ -169,27 +256,31 @@ def move(shared: Storage, k: Any, vector: Any) -> None:
 
     Those that go beyond it are left where they are, until the memory is large enough for them again.
     """
-    if shared.mirror is not None and shared.mirror() is not None:
-        raise RuntimeError("memory of which there are conjugates cannot be moved")
     old = shared.array
     shape = tuple(old.shape)
     base = AsStrided(shape, k.strides(old) if k.mutable else contiguous_strides(shape), 0)
-    shared.array = vector
+    shared.array, shared.mirror = vector, None
     for alias in list(shared.live()):
-        meta = alias._own_meta()
-        steps = [link.step for link in links_to(meta.chain)]
+        steps = [link.step for link in links_to(alias._own_meta().chain)]
         if len(shape) != 1 or not steps or not isinstance(steps[0], AsStrided | Reinterpret):
             steps.insert(0, base)
-        chain: Chain | None = None
-        array: Any = vector
-        for step in steps:
-            chain = Chain(chain, step, tuple(array.shape) if array is not None else ())
-            fits = array is not None and (not isinstance(step, AsStrided) or _fits(step, prod(array.shape)))
-            array = step.apply(k, array) if fits else None
-        meta.chain = chain
-        if array is not None:
-            same = array.dtype == alias._array.dtype
-            alias._set_array(array if same else k.reinterpret(array, alias._array.dtype))
+        _follow(alias, shared, k, steps)
+
+
+def _follow(alias: Tensor, shared: Storage, k: Any, steps: list[Step]) -> None:
+    """Let a tensor look at what steps lead to, if there is as much in the memory."""
+    meta, array = alias._own_meta(), shared.array
+    meta.chain = None
+    for step in steps:
+        fits = array is not None and (not isinstance(step, AsStrided) or _fits(step, prod(array.shape)))
+        if fits and k.mutable and isinstance(step, Conjugate):
+            array = _conjugate(meta, array, k)
+            continue
+        meta.chain = Chain(meta.chain, step, tuple(array.shape) if array is not None else ())
+        array = step.apply(k, array) if fits else None
+    if array is not None:
+        same = array.dtype == alias._array.dtype
+        alias._set_array(array if same else k.reinterpret(array, alias._array.dtype))
 
 
 def _fits(step: AsStrided, size: int) -> bool:

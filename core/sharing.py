@@ -16,9 +16,9 @@ from retrograd.dtypes import DTYPES
 from retrograd.memory_bytes import host_bytes, look_at, new_memory, type_of
 from retrograd.parameter import Parameter
 from retrograd.shared_memory import is_available, mapped, segment_of
-from retrograd.storage import Storage
+from retrograd.storage import Storage, shared_of
 from retrograd.tensor import Tensor
-from retrograd.untyped_storage import UntypedStorage, shared_of
+from retrograd.untyped_storage import UntypedStorage
 from retrograd.utils.hooks import warn_if_has_hooks
 from retrograd.views import Layout
 

@@ -62,10 +62,11 @@ __all__ = [
     "bump",
     "check_write",
     "expanded_dims",
+    "fix",
     "leave",
-    "overwrite",
     "refuse_overlap",
     "share",
+    "shared_of",
     "sign",
     "unsavable",
     "write",
@@ -230,14 +231,20 @@ class View:
 
 
 class Storage:
-    """See Note [Storage]."""
+    """See Note [Storage].
 
-    __slots__ = ("__weakref__", "_prune_at", "aliases", "array", "has_views", "mirror")
+    Attributes
+    ----------
+    fixed
+        Whether its size cannot change, because others than tensors share it.
+    """
+
+    __slots__ = ("__weakref__", "_prune_at", "aliases", "array", "fixed", "has_views", "mirror")
 
     def __init__(self, owner: Tensor) -> None:
         self.array = owner._array
         self.aliases: list[weakref.ref[Tensor]] = [weakref.ref(owner)]
-        self.has_views = False
+        self.has_views = self.fixed = False
         self.mirror: weakref.ref[Mirror] | None = None
         self._prune_at = 16
 
@@ -374,6 +381,20 @@ def share(source: Tensor, alias: Tensor) -> None:
     storage.add(alias)
 
 
+def shared_of(tensor: Tensor) -> Storage:
+    """The storage of a tensor, which has one from now on."""
+    meta = tensor._own_meta()
+    if meta.storage is None:
+        meta.storage = Storage(tensor)
+    return meta.storage
+
+
+def fix(tensor: Tensor) -> None:
+    """The memory of a tensor is shared with an array of the library's own, too: its size cannot change any more."""
+    if tensor._kernels.mutable:
+        shared_of(tensor).fixed = True
+
+
 def write(tensor: Tensor, value: Any) -> None:
     """Put `value`, an array of the tensor's shape and type, into its memory; one version later."""
     check_write(tensor)
@@ -407,15 +428,6 @@ def bump(tensor: Tensor) -> None:
         if meta.storage.mirror is not None and (mirror := meta.storage.mirror()) is not None:
             mirror.reflect(tensor._kernels, tensor._array, meta.chain is not None and meta.chain.conjugated)
         mark_stale(meta.storage, cell)
-
-
-def overwrite(tensor: Tensor, array: Any) -> None:
-    """As `write`, for an array of any shape: it becomes the tensor's memory; for `out=` that resizes."""
-    check_write(tensor)
-    announce(tensor)
-    leave(tensor)
-    tensor._set_array(array)
-    bump(tensor)
 
 
 def leave(tensor: Tensor) -> None:

@@ -29,7 +29,7 @@ from retrograd.autograd.node import LEAVES, AccumulateGrad, Edge, Node, changed_
 from retrograd.device import device
 from retrograd.levels import births, is_mapped, note_birth, refuse_in_transforms
 from retrograd.size import Size, size_of
-from retrograd.storage import PARTED, VERSION, Meta, share, write
+from retrograd.storage import PARTED, VERSION, Meta, fix, share, write
 from retrograd.views import Layout, contiguous_strides, strides_along
 
 __all__ = ["Tensor", "has_node", "own_edge", "rebuild", "side_of", "wrap_array"]
@@ -599,6 +599,7 @@ class Tensor:
             if has and not force:
                 way = f"tensor.resolve_{bit[: 4 if bit == 'conjugate' else 3]}().numpy()"
                 raise RuntimeError(f"Can't call numpy() on Tensor that has {bit} bit set. Use {way} instead.")
+        fix(self)
         return self._host()
 
     def _host(self) -> Any:

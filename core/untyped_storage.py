@@ -9,13 +9,13 @@ from typing import Any, NoReturn
 from retrograd import dtypes
 from retrograd.device import device, kernels_of
 from retrograd.dtypes import dtype
-from retrograd.memory_bytes import bytes_in, host_bytes, look_at, move, new_memory, type_of, write_bytes
+from retrograd.memory_bytes import bytes_in, host_bytes, look_at, move, new_memory, resize_memory, type_of, write_bytes
 from retrograd.shared_memory import is_in_shared_memory, shared_copy
-from retrograd.storage import Storage
+from retrograd.storage import Storage, shared_of
 from retrograd.tensor import Tensor
 from retrograd.views import Layout
 
-__all__ = ["UntypedStorage", "shared_of", "untyped_storage"]
+__all__ = ["UntypedStorage", "untyped_storage"]
 
 _CONVERSIONS = {
     "double": dtypes.float64, "float": dtypes.float32, "half": dtypes.float16, "bfloat16": dtypes.bfloat16,
@@ -105,8 +105,8 @@ class UntypedStorage:
         return None
 
     def resizable(self) -> bool:
-        """True."""
-        return True
+        """Whether it can be made larger or smaller: not if it is shared with an array or other processes."""
+        return not self._shared.fixed
 
     def untyped(self) -> UntypedStorage:
         """Itself."""
@@ -190,18 +190,10 @@ class UntypedStorage:
         """
         if size < 0:
             raise RuntimeError(f"retrograd.UntypedStorage: size must be non-negative, but got {size}")
-        k, type_ = self._kernels, type_of(self._shared, self._kernels)
+        type_ = type_of(self._shared, self._kernels)
         if size % type_.itemsize:
             raise RuntimeError(f"a memory of elements of {type_} cannot be made {size} bytes long")
-        if k.meta:
-            move(self._shared, k, k.zeros((size // type_.itemsize,), k.dtypes[type_.name]))
-            return self
-        old = host_bytes(self._shared, k)
-        native = k.to_host(self._shared.array).dtype
-        made = k.to_host(k.zeros((size,), k.dtypes["uint8"])).copy()
-        kept = min(size, old.size)
-        made[:kept] = old[:kept]
-        move(self._shared, k, k.from_host(made.view(native), not k.mutable))
+        resize_memory(self._shared, self._kernels, size)
         return self
 
     def byteswap(self, dtype: dtype) -> None:
@@ -285,6 +277,7 @@ class UntypedStorage:
         """
         if not self.is_shared():
             move(self._shared, self._kernels, shared_copy(self._shared, self._kernels))
+        self._shared.fixed = True
         return self
 
     def is_pinned(self, device: Any = None) -> bool:
@@ -354,14 +347,6 @@ def _rebuilt(content: bytearray, where: str) -> UntypedStorage:
     return UntypedStorage._of(new_memory(k.from_host(host, not k.mutable), k), k)
 
 
-def shared_of(tensor: Tensor) -> Storage:
-    """The storage of a tensor, which has one from now on."""
-    meta = tensor._own_meta()
-    if meta.storage is None:
-        meta.storage = Storage(tensor)
-    return meta.storage
-
-
 def untyped_storage(self: Tensor) -> UntypedStorage:
     """The memory of this tensor.
 
@@ -374,4 +359,6 @@ def untyped_storage(self: Tensor) -> UntypedStorage:
     >>> x.untyped_storage().nbytes(), x[2:].untyped_storage() == x.untyped_storage()
     (16, True)
     """
+    if self._kernels.level:
+        raise NotImplementedError("Cannot access storage of BatchedTensorImpl")
     return UntypedStorage._of(shared_of(self), self._kernels)

@@ -44,7 +44,9 @@ __all__ = [
     "in_memory_order",
     "links_from",
     "links_to",
+    "outside",
     "scatter_part",
+    "span",
     "steps_of",
     "strides_along",
 ]  # fmt: skip
@@ -102,6 +104,21 @@ def contiguous_strides(shape: Shape) -> Shape:
     for i in range(len(shape) - 2, -1, -1):
         strides[i] = strides[i + 1] * max(shape[i + 1], 1)
     return tuple(strides)
+
+
+def span(shape: Shape, strides: Shape) -> int:
+    """How many elements lie from the first to the last of a layout."""
+    return 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+
+
+def outside(place: Layout, itemsize: int, nbytes: int, told: bool = True) -> RuntimeError:
+    """The error of a view that goes beyond a memory of `nbytes` bytes; `told`: its strides were given."""
+    needed = (place.offset + span(place.shape, place.strides)) * itemsize
+    return RuntimeError(
+        f"setStorage: sizes {list(place.shape)}, strides {list(place.strides) if told else []}, storage offset "
+        f"{place.offset}, and itemsize {itemsize} requiring a storage size of {needed} are out of bounds for storage "
+        f"of size {nbytes}"
+    )
 
 
 class Step:
@@ -376,16 +393,21 @@ class Part(Step):
 
 @dataclass(frozen=True, slots=True)
 class AsStrided(Step):
-    """Any layout on the base's elements, which lie in row-major order."""
+    """Any layout on the base's elements, which lie in row-major order, and on those behind them after a resizing."""
 
     shape: Shape
     strides: Shape
     offset: int
 
     def apply(self, K: Any, x: Any) -> Any:
+        if self.offset + span(self.shape, self.strides) > (size := prod(x.shape)) and 0 not in self.shape:
+            raise outside(Layout(self.shape, self.strides, self.offset), x.dtype.itemsize, size * x.dtype.itemsize)
         return K.as_strided(x, self.shape, self.strides, self.offset)
 
     def adjoint(self, K: Any, g: Any, shape: Shape) -> Any:
+        size, needed = prod(shape), self.offset + span(self.shape, self.strides)
+        if needed > size and 0 not in self.shape:
+            return K.reshape(K.slice(K.unstride(g, (needed,), self.strides, self.offset), (slice(0, size),)), shape)
         return K.unstride(g, shape, self.strides, self.offset)
 
     def scatter(self, K: Any, base: Any, value: Any) -> Any:

@@ -1,6 +1,6 @@
 """What a tensor says of its kind, compares of its memory, and does element by element on the host.
 
-Also `resize_`, which takes memory of another size. None of these has a derivative; all are methods only.
+Also `resize_`, which changes the shape. None of these has a derivative; all are methods only.
 """
 
 from __future__ import annotations
@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from retrograd import memory
 from retrograd.autograd.tangents import tangents_of
 from retrograd.dtypes import bool_
 from retrograd.ops.arguments import as_ints
-from retrograd.ops.arrange import cat
 from retrograd.ops.declare import publics
 from retrograd.ops.dense import DENSE
-from retrograd.ops.factories import empty, zeros
 from retrograd.ops.flags import flagged, told
 from retrograd.ops.inplace import written_over
+from retrograd.ops.mapped_writes import lost_in_vmap
+from retrograd.ops.options import bad_size
+from retrograd.resizing import resize
+from retrograd.storage import announce, bump, check_write, sign
 from retrograd.tensor import Tensor
 
 __all__ = ["ATTRIBUTES"]
@@ -197,13 +198,12 @@ def _delete_item(self: Tensor, key: Any) -> None:
 def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     """Let this tensor have another shape, row-major from where it begins in its memory, without a gradient.
 
-    If the memory is too small, the tensor moves to larger memory, in which what is new is zero; other tensors stay
-    with the old.
+    If the memory is too small, it grows, for all tensors that share it; what is new is zero.
 
     Raises
     ------
     RuntimeError
-        If the tensor requires a gradient.
+        If the tensor requires a gradient, or its memory cannot grow.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.resize_.html
 
@@ -215,31 +215,40 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     tensor([[1, 2],
             [3, 4]])
     """
+    if not sizes:
+        raise TypeError('resize_() missing 1 required positional arguments: "size"')
     if self._kernels.sparse:
         raise NotImplementedError("resize_() of a sparse tensor is not offered: see sparse_resize_()")
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
     if tangents_of(self):
         raise RuntimeError("cannot resize variables that has a forward grad")
-    wanted = as_ints(sizes)
-    offset, count = self.storage_offset(), 1
-    for n in wanted:
-        count *= n
-    storage = self.untyped_storage()
-    have = storage.nbytes() // self.element_size()
-    if count and offset + count > have:
-        old = empty(0, dtype=self.dtype, device=self.device)
-        memory.set_(old, storage)
-        storage = cat([old, zeros(offset + count - have, dtype=self.dtype, device=self.device)])
-    return memory.set_(self, storage, offset, wanted)
+    try:
+        wanted = as_ints(sizes)
+    except (TypeError, AttributeError):
+        raise bad_size("resize_", sizes, "size") from None
+    if min(wanted, default=0) < 0:
+        raise RuntimeError("numel: integer multiplication overflow")
+    check_write(self)
+    if wanted != tuple(self._array.shape):
+        announce(self)
+        resize(self, wanted)
+        bump(self)
+        sign(self._cell, "resize_", None, None)
+    return self
 
 
-def resize_as_(self: Tensor, the_template: Tensor, memory_format: Any = None) -> Tensor:
+def resize_as_(self: Tensor, the_template: Any, memory_format: Any = None) -> Tensor:
     """`resize_` to the shape of another tensor.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.resize_as_.html
     """
-    return resize_(self, *the_template.shape)
+    if not isinstance(the_template, Tensor):
+        kind = type(the_template).__name__
+        raise TypeError(f"resize_as_(): argument 'the_template' (position 1) must be Tensor, not {kind}")
+    if lost_in_vmap(self, the_template, "resize_as_"):
+        return self
+    return resize_(self, tuple(the_template.shape))
 
 
 def new_empty_strided(self: Tensor, size: Any, stride: Any, **options: Any) -> Tensor:

@@ -40,7 +40,7 @@ from retrograd.ops.options import (
     finish,
 )
 from retrograd.ops.shape import alias_of
-from retrograd.storage import share
+from retrograd.storage import fix, share
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = [
@@ -301,7 +301,9 @@ def _warn_if_read_only(array: HostArray) -> None:
 def _shared(array: HostArray, to: Destination) -> Tensor:
     """A tensor in the array's own memory, where the backend can."""
     plain = np.asarray(array)
-    return finish(to.k.from_host(plain, not to.k.mutable), to)
+    made = finish(to.k.from_host(plain, not to.k.mutable), to)
+    fix(made)
+    return made
 
 
 # -- the constructors --------------------------------------------------------------------------

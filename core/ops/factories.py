@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any, Unpack
 
+from retrograd.autograd.cautions import level_of_caller
 from retrograd.backends.memory_order import axes_in_order
 from retrograd.dtypes import Category, bool_, dtype, float64, get_default_dtype, int64
 from retrograd.layout import preserve_format
@@ -308,7 +310,7 @@ def arange(*bounds: Any, **options: Any) -> Tensor:
         count = -((start - end) // step)
     else:
         count = math.ceil((end - start) / step)
-    return finish(_count(to.k, start, step, count, to.native(chosen), chosen), to)
+    return _finish_row(_count(to.k, start, step, count, to.native(chosen), chosen), to)
 
 
 def _bounds(name: str, bounds: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -334,6 +336,23 @@ def _bounds(name: str, bounds: tuple[Any, ...], options: dict[str, Any]) -> tupl
         if isinstance(value, complex):
             raise RuntimeError("value cannot be converted to type double without overflow")
     return start, end, step
+
+
+def _finish_row(array: Any, to: Destination) -> Tensor:
+    """As `finish`, but an `out` of as many elements keeps its shape."""
+    if to.out is not None:
+        shape, count = tuple(to.out._array.shape), array.shape[0]
+        if prod(shape) == count:
+            array = to.k.reshape(array, shape)
+        elif to.name == "arange" and 0 not in shape:
+            warnings.warn(
+                f"The number of elements in the out tensor of shape {list(shape)} is {prod(shape)} which does not "
+                f"match the computed number of elements {count}. Note that this may occur as a result of rounding "
+                f"error. The out tensor will be resized to a tensor of shape ({count},).",
+                UserWarning,
+                stacklevel=level_of_caller(),
+            )
+    return finish(array, to)
 
 
 def _checkrange(start: Any, end: Any, step: Any) -> None:
@@ -378,7 +397,7 @@ def linspace(start: Any, end: Any, steps: int, **options: Unpack[Options]) -> Te
     chosen = to.dtype or _spaced_dtype(first, last)
     if chosen is bool_:
         raise NotImplementedError("\"linspace_cpu\" not implemented for 'Bool'")
-    return finish(_spaced(to.k, first, last, count, chosen), to)
+    return _finish_row(_spaced(to.k, first, last, count, chosen), to)
 
 
 def _is_mapped(bound: Any) -> bool:
@@ -449,7 +468,7 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, **options: Un
     exponents = _spaced(to.k, first, last, count, wide)
     with to.k.quiet():
         powers = to.k.pow(to.k.full((count,), base, exponents.dtype), exponents)
-    return finish(to.k.astype(powers, to.native(chosen)), to)
+    return _finish_row(to.k.astype(powers, to.native(chosen)), to)
 
 
 # -- matrices and grids ------------------------------------------------------------------------
@@ -511,6 +530,8 @@ def _triangle_indices(name: str, row: int, col: int, offset: int, options: Optio
     for what, value in (("row", row), ("col", col)):
         if value < 0:
             raise RuntimeError(f"{what} must be non-negative, got{value}")
+    if "out" in options:
+        raise TypeError(f"{name}() got an unexpected keyword argument 'out'")
     to = destination(name, options)
     chosen = to.dtype or int64
     if chosen.category is not Category.INTEGER:

@@ -34,7 +34,8 @@ from retrograd.ops.options import as_number, c_name, described, fill_number
 from retrograd.ops.out_types import check_out_type
 from retrograd.ops.plain_writes import fits, leave_break, wrote
 from retrograd.overrides import _disabled_torch_function_impl
-from retrograd.storage import overwrite, refuse_overlap, sign, write
+from retrograd.resizing import put
+from retrograd.storage import refuse_overlap, sign, write
 from retrograd.tensor import Tensor, own_edge, side_of, wrap_array
 
 __all__ = [
@@ -289,10 +290,7 @@ def call_out(op: Op, out: Tensor, *arguments: Any) -> Tensor:
     (result,) = dispatch.forward(op, arguments, dispatch.promoted(op, inputs, k), k)
     result_type = wrap_array(result, k).dtype
     check_out_type(op.bare_name, result_type, out.dtype)
-    if tuple(result.shape) != tuple(out._array.shape):
-        overwrite(out, k.astype(result, out._array.dtype))
-    else:
-        write(out, k.astype(result, out._array.dtype))
+    put(out, k.astype(result, out._array.dtype))
     sign(out._cell, f"{op.name}(out=...)", None, dispatch.stack_of_caller() if mode.anomaly else None)
     return out
 

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.tangents import move_tangents, tangents_of
-from retrograd.levels import innermost_derivative
+from retrograd.levels import innermost_derivative, is_mapped
+from retrograd.ops.batching import warn_of_loop
 from retrograd.storage import Storage
 from retrograd.tensor import Tensor, own_edge, wrap_array
 
 if TYPE_CHECKING:
     from retrograd.ops.declare import Op
 
-__all__ = ["at_level_of", "refuse_write", "whole"]
+__all__ = ["at_level_of", "lost_in_vmap", "refuse_write", "whole"]
 
 # PyTorch has a text for its own batching rules of in-place operators, and two for those that have none.
 _OF_ARITHMETIC = frozenset(
@@ -122,6 +123,25 @@ def whole(target: Tensor, result: Any) -> Any:
     if k.level and target._array.mapped and not result.mapped:
         return k.wrap(k.spread(result), True)
     return result
+
+
+def lost_in_vmap(target: Tensor, other: Any, name: str, shown: str | None = None) -> bool:
+    """Whether what a function would give a tensor, other memory or another shape, is given to its samples and lost.
+
+    PyTorch runs such functions, of which one is `name`, with a view of each sample that nobody has.
+
+    Raises
+    ------
+    RuntimeError
+        If `other` differs by sample and the target does not.
+    """
+    mapped = [each for each in (target, other) if isinstance(each, Tensor) and is_mapped(each)]
+    if not mapped:
+        return False
+    warn_of_loop(f"aten::{shown or name}", 3)
+    if mapped[0] is not target:
+        refuse_write(f"aten::{name}", f"at level {other._kernels.level}")
+    return True
 
 
 def _refuse(op: Op, target: Tensor, other: Tensor | None) -> NoReturn:

@@ -27,11 +27,12 @@ from retrograd.dtypes import (
 from retrograd.layout import layout, strided
 from retrograd.ops.arguments import as_ints
 from retrograd.ops.flags import no_flag
-from retrograd.storage import INFERENCE, overwrite, sign, write
+from retrograd.resizing import put
+from retrograd.storage import INFERENCE, sign
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = [
-    "Destination", "Options", "as_dtype", "as_number", "as_size", "c_name", "checked_number", "described",
+    "Destination", "Options", "as_dtype", "as_number", "as_size", "bad_size", "c_name", "checked_number", "described",
     "destination", "dtype_of_number", "fill_number", "finish", "fresh", "shown_type",
 ]  # fmt: skip
 
@@ -155,10 +156,7 @@ def finish(array: Any, to: Destination) -> Tensor:
     if to.out is not None:
         if tangents_of(to.out):
             raise NotImplementedError(f"Trying to use forward AD with aten::{to.name} that does not support it.")
-        if tuple(to.out._array.shape) == tuple(array.shape):
-            write(to.out, array)
-        else:
-            overwrite(to.out, array)
+        put(to.out, array, cautious=False)
         sign(to.out._cell, f"{to.name}(out=...)", None, None)
         made = to.out
     else:
@@ -189,7 +187,7 @@ def as_size(name: str, size: tuple[Any, ...], argument: str = "size") -> tuple[i
     try:
         shape = as_ints(size)
     except (TypeError, AttributeError):
-        raise _bad_size(name, size, argument) from None
+        raise bad_size(name, size, argument) from None
     if shape and min(shape) < 0:
         bad = next(n for n in shape if n < 0)
         if name == "zeros":
@@ -198,7 +196,8 @@ def as_size(name: str, size: tuple[Any, ...], argument: str = "size") -> tuple[i
     return shape
 
 
-def _bad_size(name: str, size: tuple[Any, ...], argument: str) -> TypeError:
+def bad_size(name: str, size: tuple[Any, ...], argument: str) -> TypeError:
+    """The error of sizes that are no integers."""
     given = size[0] if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
     if given is size and not hasattr(size[0], "__index__"):
         return TypeError(

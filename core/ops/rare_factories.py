@@ -38,7 +38,8 @@ def range(start: float, end: float, step: float = 1, **options: Any) -> Tensor:
         raise RuntimeError(f"unsupported range: {start:g} -> {end:g}")
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
-    dtype = options.pop("dtype", None) or get_default_dtype()
+    out = options.get("out")
+    dtype = options.pop("dtype", None) or (get_default_dtype() if out is None else out.dtype)
     count = math.floor((end - start) / step) + 1
     if not dtype.is_floating_point:
         start, step = int(start), int(step)

@@ -15,7 +15,8 @@ from retrograd.ops.flags import Flags, unflagged
 from retrograd.ops.graph import graph_kernel
 from retrograd.ops.out_types import check_out_type
 from retrograd.overrides import overridden
-from retrograd.storage import overwrite, refuse_overlap, sign
+from retrograd.resizing import put
+from retrograd.storage import refuse_overlap, sign
 
 __all__ = [
     "as_dtype",
@@ -108,11 +109,10 @@ def deliver(name: str, out: Any, result: Any, inputs: Any = (), several: bool = 
             "memory location. Please clone() the tensor before performing the operation."
         )
     refuse_overlap(out, inputs)
-    array = as_dtype(out._kernels, result._array, out._array.dtype)
-    if tuple(array.shape) == tuple(out._array.shape):
-        out._write(array)
-    else:
-        overwrite(out, array)
+    k, array = out._kernels, as_dtype(out._kernels, result._array, out._array.dtype)
+    if k.mutable and result._tensor_meta is not None and array is result._array:
+        array = k.copy(array)  # it may be in the memory of another tensor
+    put(out, array)
     sign(out._cell, f"{name}(out=...)", None, None)
     return out
 

@@ -10,25 +10,13 @@ from retrograd import dtypes
 from retrograd.autograd import tangents
 from retrograd.autograd.node import UNTRACKED, AccumulateGrad
 from retrograd.autograd.stale import BoundaryPlan, MultiViewPlan, ViewPlan
+from retrograd.memory_bytes import elements_as_of
 from retrograd.ops.arguments import wrap_dim
-from retrograd.ops.complex_numbers import looks_back
 from retrograd.ops.declare import composite
 from retrograd.ops.shape import make_view
 from retrograd.storage import Storage, share
 from retrograd.tensor import Tensor
-from retrograd.views import (
-    AsComplex,
-    AsReal,
-    AsStrided,
-    Conjugate,
-    Layout,
-    Reshape,
-    Shape,
-    Slice,
-    Step,
-    Unfold,
-    in_memory_order,
-)
+from retrograd.views import AsStrided, Layout, Reshape, Slice, Step, Unfold, outside, span
 
 __all__ = ["strided_layout", "strided_view"]
 
@@ -47,31 +35,15 @@ def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storag
 def strided_view(input: Tensor, name: str, place: Layout, **arguments: Any) -> Tensor:
     """The view of the memory of `input` that lies at `place` in it."""
     base = _seen_whole(input)
-    layout, before = _elements_as_of(base, input)
+    layout, before = elements_as_of(base, input)
     begin = place.offset - layout.offset
-    within = begin >= 0 and (0 in place.shape or begin + _span(place.shape, place.strides) <= prod(layout.shape))
+    within = begin >= 0 and (0 in place.shape or begin + span(place.shape, place.strides) <= prod(layout.shape))
     if not within or not (layout.is_dense() or 0 in layout.shape):
         base, begin = _whole_memory(base), place.offset
-        layout, before = _elements_as_of(base, input)
+        layout, before = elements_as_of(base, input)
     steps = (*before, AsStrided(place.shape, place.strides, begin))
     view = None if input._tensor_meta is None else input._tensor_meta.view
     return make_view(base, name, *steps, creation=None if view is None else view.creation, **arguments)
-
-
-def _elements_as_of(base: Tensor, input: Tensor) -> tuple[Layout, list[Step]]:
-    """The layout of `base`, counted in elements like those of `input`, and the steps to them in the order of memory."""
-    layout = base._layout()
-    steps = in_memory_order(layout)
-    if looks_back(input) is not looks_back(base):
-        steps.append(Conjugate())
-    if base.is_complex() and not input.is_complex():
-        steps.append(AsReal())
-        layout = AsReal().restride(layout)
-    elif input.is_complex() and not base.is_complex():
-        pairs = Reshape((base.numel() // 2, 2))
-        steps += [pairs, AsComplex()]
-        layout = Layout((base.numel() // 2,), (1,), layout.offset // 2)
-    return layout, steps
 
 
 def _seen_whole(input: Tensor) -> Tensor:
@@ -108,11 +80,6 @@ def _seen_whole(input: Tensor) -> Tensor:
     return input
 
 
-def _span(size: Shape, stride: Shape) -> int:
-    """How many elements lie from the first to the last of a layout."""
-    return 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-
-
 def _whole_memory(tensor: Tensor) -> Tensor:
     """All of the memory that a tensor, which looks at a part of it, shares; outside of the graph."""
     if tensor.requires_grad or tangents.tangents_of(tensor):
@@ -140,13 +107,8 @@ def strided_layout(
         raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}")
     shared = None if input._tensor_meta is None else input._tensor_meta.storage
     count = input.numel() if shared is None else _elements_in(shared, input)
-    needed = offset + _span(size, stride)
-    if 0 not in size and needed > count:
-        raise RuntimeError(
-            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and itemsize "
-            f"{input.element_size()} requiring a storage size of {needed * input.element_size()} are out of "
-            f"bounds for storage of size {count * input.element_size()}"
-        )
+    if 0 not in size and offset + span(size, stride) > count:
+        raise outside(Layout(size, stride, offset), input.element_size(), count * input.element_size())
     return size, stride, offset
 
 
