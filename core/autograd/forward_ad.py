@@ -181,7 +181,7 @@ def dual_at(level: Level, tensor: Tensor, tangent: Any) -> Tensor:
     table = innermost_vmap()
     if table is not None:
         # Both belong to its level, wherever they come from: so does what is computed of them there.
-        tensor, tangent = table.lift(tensor), table.lift(tangent) if isinstance(tangent, Tensor) else tangent
+        tensor, tangent = table.enter(tensor), table.enter(tangent) if isinstance(tangent, Tensor) else tangent
     if isinstance(tangent, Tensor) and tangent_of(tangent, level) is not None:
         raise RuntimeError(
             "Setting a forward grad that itself has a forward gradient at the same level"

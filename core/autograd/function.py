@@ -254,11 +254,21 @@ class FunctionMeta(type):
 
     def __init__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> None:
         super().__init__(name, bases, attrs)
-        members = {"__module__": "retrograd.autograd.function", "__slots__": ()}
-        cls._node_class = type(name + "Backward", (BackwardCFunction,), {"function": cls, **members})
+        cls._node_class = cls._class_of_nodes(name)
         cls._backward_cls = cls._node_class
         cls._ctx_class = type(name + "Backward", (FunctionCtx,), {"__module__": "retrograd.autograd.function"})
         Node.register(BackwardCFunction.register(cls._ctx_class))
+
+    def _class_of_nodes(cls, name: str) -> Any:
+        members = {"__module__": "retrograd.autograd.function", "__slots__": ()}
+        return type(name + "Backward", (BackwardCFunction,), {"function": cls, **members})
+
+    def _class_of_derived(cls) -> Any:
+        """That of the nodes in functions which a transform differentiates: PyTorch makes a Function of the Function."""
+        made = cls.__dict__.get("_derived_class")
+        if made is None:
+            made = cls._derived_class = cls._class_of_nodes(cls.__name__ + "Generated")
+        return made
 
 
 class Function(metaclass=FunctionMeta):
@@ -409,10 +419,12 @@ class Function(metaclass=FunctionMeta):
         return output
 
     @classmethod
-    def _apply(cls, run: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The outputs of `run(ctx, *args, **kwargs)`, recorded as those of a call."""
+    def _apply(
+        cls, run: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], derived: bool = False
+    ) -> Any:
+        """The outputs of `run(ctx, *args, **kwargs)`, recorded as those of a call; `derived`, if within a transform."""
         ctx = cls._ctx_class()
-        node = cls._node_class(ctx)
+        node = (cls._class_of_derived() if derived else cls._node_class)(ctx)
         given = (*args, *kwargs.values()) if kwargs else args
         inputs = [each for each in given if isinstance(each, Tensor)]
         mode = current_mode()
@@ -482,7 +494,6 @@ class _Recording:
         outputs = self.outputs = output if isinstance(output, tuple) else (output,)
         self._check_marks()
         self._check_dirty(outputs)
-        self._check_saved(outputs)
         tensors = [each for each in outputs if isinstance(each, Tensor)]
         node.outputs = len(outputs)
         node.output_info = tuple(
@@ -571,20 +582,15 @@ class _Recording:
                 raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
             check_writable(each, current_mode(), self.records)
 
-    def _check_saved(self, outputs: tuple[Any, ...]) -> None:
+    def _check_saved(self, output: Tensor) -> None:
         """`setup_context` cannot save an input that is an output too: the two become different tensors."""
-        ctx, function = self.node.ctx, self.node.function
-        if not current_mode().grad or function.setup_context is Function.setup_context:
-            return
-        for each in ctx._to_save:
-            if not any(each is dirty for dirty in ctx._dirty) and all(
-                any(each is one for one in ends) for ends in (self.inputs, outputs)
-            ):
-                raise RuntimeError(
-                    "An input that has been returned as-is as output is being saved for backward. This is not "
-                    "supported if you override setup_context. You should return and save a view of the input instead, "
-                    "e.g. with x.view_as(x) or setup ctx inside the forward function itself."
-                )
+        ctx, apart = self.node.ctx, self.node.function.setup_context is not Function.setup_context
+        if apart and any(output is each for each in (*ctx._to_save, *ctx._saved_for_forward)):
+            raise RuntimeError(
+                "An input that has been returned as-is as output is being saved for backward. This is not supported if "
+                "you override setup_context. You should return and save a view of the input instead, e.g. with "
+                "x.view_as(x) or setup ctx inside the forward function itself."
+            )
 
     def _bump_dirty(self) -> None:
         """As PyTorch does, whether forward has written by operators or by other means, and is recorded or not."""
@@ -603,6 +609,8 @@ class _Recording:
         if dirty:
             rebase_at(output, node, position)
             return output
+        if is_input:
+            self._check_saved(output)
         if is_input or (output._edge is not None and not has_node(output) and not _is_view(output)):
             # The caller gets a view, so that the input, or a leaf that forward closed over, keeps its own history.
             output = _alias(output)
@@ -622,6 +630,7 @@ class _Recording:
             elif not _is_view(output):
                 output._edge = None
         elif is_input and not dirty:
+            self._check_saved(output)
             output = _alias(output)
         if not (is_input and dirty):
             _forbid_writes(output, self.node)
@@ -669,6 +678,8 @@ def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
         with no_grad():
             outputs = fn(ctx, *args)
         if not current_mode().grad or not any(isinstance(a, Tensor) and a._edge is not None for a in args):
+            return outputs
+        if transforms():  # to a transform around it the outputs are constants, as in PyTorch
             return outputs
         results = outputs if isinstance(outputs, tuple) else (outputs,)
         with enable_grad():

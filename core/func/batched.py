@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from retrograd.backends.spec import OPTIONAL, REQUIRED, Kernels
 from retrograd.func import rules
+from retrograd.levels import below
 from retrograd.ops import decompositions
 from retrograd.ops.batching import kernel_rules, warn_of_loop
 from retrograd.ops.dispatch import call
 from retrograd.ops.graph import G
-from retrograd.storage import share
+from retrograd.storage import Storage, share
 from retrograd.symbols import with_symbols
 from retrograd.tensor import Tensor, wrap_array
 from retrograd.views import Chain, Layout, Step
@@ -75,6 +76,19 @@ class Batched:
 
     def __repr__(self) -> str:
         return f"Batched({self.value!r}, mapped={self.mapped})"
+
+
+class _Entered(Storage):
+    """The memory of an argument of a mapped function: what is written to it is written to the caller's tensor."""
+
+    __slots__ = ()
+
+    def write(self, k: Any, chain: Any, value: Any) -> None:
+        outside: Tensor = self.array.value
+        super().write(k, chain, value)
+        with below(self.array.table):
+            outside.copy_(self.array.value)
+        self.array.value = outside
 
 
 class BatchedKernels(Kernels):
@@ -216,6 +230,23 @@ class BatchedKernels(Kernels):
                 )
             tensor = self.lower.lift(tensor)
         return wrap_array(Batched(tensor, False, self), self)
+
+    def enter(self, tensor: Tensor) -> Tensor:
+        """An argument that all samples share, as one of this level, or of one inside of it if it is of that already.
+
+        What is written to it has a graph or tangents at this level; the caller's tensor gets the values.
+        """
+        if tensor._kernels.level >= self.level or tensor._kernels.base is not self.base or tensor._kernels.sparse:
+            return self.lift(tensor)
+        if tensor._kernels is not self.lower:
+            tensor = self.lower.enter(tensor)
+        return self.entered(Batched(tensor, False, self))
+
+    def entered(self, array: Batched) -> Tensor:
+        """The tensor of an argument's array: what is written to it is written to the caller's."""
+        inside = wrap_array(array, self)
+        inside._own_meta().storage = _Entered(inside)
+        return inside
 
     def detached(self, tensor: Tensor) -> Tensor:
         """`tensor.detach()`: outside of the graphs of the levels below, too."""

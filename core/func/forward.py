@@ -15,7 +15,7 @@ from typing import Any
 from retrograd.autograd.forward_ad import dual_at, unpack_at
 from retrograd.autograd.functional import standard_basis
 from retrograd.autograd.tangents import Level, Tape, entered, tangent_of
-from retrograd.func.transforms import Argnums, close, jacrev, refuse_complex, replace, select
+from retrograd.func.transforms import Argnums, close, jacrev, others, refuse_complex, select
 from retrograd.func.vmap import vmap
 from retrograd.levels import Derivative, running
 from retrograd.ops.factories import zeros_like
@@ -70,6 +70,13 @@ def jvp(
     >>> jvp(slope, (retrograd.tensor(2.0),), (one,))
     (tensor(12.), tensor(12.))
     """
+    return _jvp_of(func, primals, tangents, strict, has_aux, primals)
+
+
+def _jvp_of(
+    func: Callable[..., Any], primals: Any, tangents: Any, strict: bool, has_aux: bool, arguments: Any
+) -> tuple[Any, Any] | tuple[Any, Any, Any]:
+    """`jvp` of a function that may write to tensors among its own `arguments`."""
     if not isinstance(primals, tuple):
         raise RuntimeError(f"{_JVP}: Expected primals to be a tuple. E.g. it should be valid to call f(*primals).")
     flat, spec = tree_flatten(primals)
@@ -83,7 +90,8 @@ def jvp(
     _only_tensors(flat, "primals")
     _only_tensors(flat_tangents, "tangents")
     level = Level()
-    outputs, out_spec, aux = _evaluate(level, func, flat, flat_tangents, spec, has_aux)
+    transform = Derivative("jvp", [*tree_flatten(arguments)[0], *flat_tangents])
+    outputs, out_spec, aux = _evaluate(level, transform, func, flat, flat_tangents, spec, has_aux)
     unpacked = [unpack_at(level, each) for each in outputs]
     level.end()
     if strict and any(each.tangent is None for each in unpacked):
@@ -106,11 +114,10 @@ def _only_tensors(leaves: Sequence[Any], what: str) -> None:
 
 
 def _evaluate(
-    level: Level, func: Callable[..., Any], primals: list[Any], tangents: Sequence[Any], spec: Any, has_aux: bool
-) -> tuple[list[Any], Any, Any]:
+    level: Level, transform: str, func: Callable[..., Any], primals: list[Any], tangents: Sequence[Any], spec: Any,
+    has_aux: bool,
+) -> tuple[list[Any], Any, Any]:  # fmt: skip
     """The leaves of what `func` returns of dual tensors, their form, and what it returns beside."""
-    # PyTorch's `linearize` does not look at what its function writes to.
-    transform = "linearize" if isinstance(level, Tape) else Derivative("jvp", primals)
     with running(transform), entered(level):
         duals = [dual_at(level, primal, tangent) for primal, tangent in zip(primals, tangents, strict=True)]
         output = func(*tree_unflatten(duals, spec))
@@ -169,7 +176,8 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
     _only_tensors(flat, "primals")
     tape = Tape()
     slots = [tape.slot() for _ in flat]
-    outputs, out_spec, _ = _evaluate(tape, func, flat, slots, spec, False)
+    # A name, and no `Derivative`: PyTorch's `linearize` does not look at what its function writes to.
+    outputs, out_spec, _ = _evaluate(tape, "linearize", func, flat, slots, spec, False)
     ends = [tangent_of(each, tape) for each in outputs]
     values = [unpack_at(tape, each).primal if isinstance(each, Tensor) else each for each in outputs]
     replays = tape.is_intact()
@@ -248,9 +256,9 @@ def jacfwd(
         flat, spec = tree_flatten(select(args, argnums))
 
         def push(*directions: Tensor) -> Any:
-            result = jvp(
-                lambda *chosen: func(*replace(args, argnums, tree_unflatten(list(chosen), spec)), **kwargs),
-                tuple(flat), directions, has_aux=has_aux,
+            result = _jvp_of(
+                lambda *chosen: func(*others(args, argnums, tree_unflatten(list(chosen), spec)), **kwargs),
+                tuple(flat), directions, False, has_aux, args,
             )  # fmt: skip
             refuse_complex("jacfwd", result[0], "outputs")
             return result[1:] if has_aux else result[1]

@@ -20,7 +20,7 @@ from retrograd.autograd.modes import current_mode, set_mode
 from retrograd.autograd.tangents import tangents_of
 from retrograd.func.batched import Batched, BatchedKernels
 from retrograd.func.vmap import enter, level_below
-from retrograd.levels import below, innermost_vmap, running
+from retrograd.levels import below, innermost_vmap, running, transforms
 from retrograd.ops.broadcasting import sum_to
 from retrograd.ops.graph import G
 from retrograd.tensor import Tensor, wrap_array
@@ -48,7 +48,7 @@ def apply_in_transform(function: type[Function], args: tuple[Any, ...], kwargs: 
             f"override the setup_context staticmethod. {_NOTES}"
         )
     if innermost_vmap() is not None:
-        _check_rule(function)
+        _check_rule(function, kwargs)
     tables = [each._kernels for each in tree_flatten(args)[0] if isinstance(each, Tensor)]
     table = max(tables, key=lambda k: k.level, default=None)
     if table is None or not table.level:
@@ -69,7 +69,7 @@ def apply_in_transform(function: type[Function], args: tuple[Any, ...], kwargs: 
         function.setup_context(ctx, operands, output)
         return output
 
-    return function._apply(run, inside, kwargs)
+    return function._apply(run, inside, kwargs, _differentiates())
 
 
 def _apply_below_all(function: type[Function], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -81,7 +81,13 @@ def _apply_below_all(function: type[Function], args: tuple[Any, ...], kwargs: di
         function.setup_context(ctx, operands, output)
         return output
 
-    return function._apply(run, args, kwargs)
+    return function._apply(run, args, kwargs, _differentiates())
+
+
+def _differentiates() -> bool:
+    """Whether the innermost transform is a derivative in reverse mode."""
+    running = transforms()
+    return bool(running) and running[-1] in ("grad", "vjp")
 
 
 def _mapped(function: type[Function], table: BatchedKernels, operands: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -102,7 +108,12 @@ def _mapped(function: type[Function], table: BatchedKernels, operands: tuple[Any
     return _wrapped(table, outputs, out_dims, values, operands)
 
 
-def _check_rule(function: type[Function]) -> None:
+def _check_rule(function: type[Function], kwargs: dict[str, Any]) -> None:
+    if any(isinstance(each, Tensor) for each in tree_flatten(kwargs)[0]):
+        raise NotImplementedError(
+            "Run vmap on autograd.Function with kwarg-only Tensor args. Please do not pass kwarg-only Tensors to "
+            f"autograd.Function. Got: {kwargs}"
+        )
     has_own = function.vmap is not Function.vmap
     if function.generate_vmap_rule and has_own:
         raise RuntimeError(

@@ -27,6 +27,7 @@ from retrograd.autograd.stale import BoundaryPlan
 from retrograd.autograd.tangents import detached, set_tangent, tangents_of
 from retrograd.func.vmap import vmap
 from retrograd.levels import Derivative, innermost_vmap, running
+from retrograd.ops.arrange import stack
 from retrograd.ops.factories import zeros_like
 from retrograd.ops.shape import alias_of
 from retrograd.storage import admitting, unsavable
@@ -81,7 +82,7 @@ def _fresh(tensor: Any) -> Any:
         raise RuntimeError("only Tensors of floating point dtype can require gradients")
     table = innermost_vmap()
     if table is not None:
-        tensor = table.lift(tensor)
+        tensor = table.enter(tensor)
     alias = alias_of(tensor) if tensor._edge is not None else detached(tensor)
     if has_node(alias):
         alias._edge[0].plan = BoundaryPlan(alias)  # type: ignore[index]
@@ -94,9 +95,14 @@ def _fresh(tensor: Any) -> Any:
     return alias
 
 
-def _own(leaf: Any) -> Any:
+def own(leaf: Any) -> Any:
     """What the function gets of an argument that is not differentiated by: a write to it is no part of its graph."""
-    return detached(leaf) if isinstance(leaf, Tensor) and leaf._edge is None else leaf
+    if not isinstance(leaf, Tensor):
+        return leaf
+    table = innermost_vmap()
+    if table is not None and leaf._kernels.level < table.level and leaf._kernels.base is table.base:
+        leaf = table.enter(leaf)
+    return detached(leaf) if leaf._edge is None else leaf
 
 
 def _parts(tensor: Tensor) -> Iterator[Tensor]:
@@ -167,17 +173,21 @@ def _close_aux(aux: Any, own: Sequence[Tensor]) -> Any:
 def select(args: tuple[Any, ...], argnums: Argnums) -> tuple[Any, ...]:
     if not isinstance(argnums, (int, tuple)):
         raise RuntimeError(f"argnums must be int or Tuple[int, ...], got: {type(argnums)}")
-    numbers = (argnums,) if isinstance(argnums, int) else argnums
+    numbers = tuple(_position(each, len(args)) for each in ((argnums,) if isinstance(argnums, int) else argnums))
     if not numbers:
         raise RuntimeError("argnums must be non-empty")
     if len(set(numbers)) != len(numbers):
-        raise RuntimeError(f"argnums elements must be unique, got {argnums}")
-    for number in numbers:
-        if not isinstance(number, int):
-            raise RuntimeError(f"argnum must be int, got: {type(number)}")
-        if not -len(args) <= number < len(args):
-            raise RuntimeError(f"Got argnum={number}, but only {len(args)} positional inputs")
+        raise RuntimeError(f"argnums elements must be unique, got {numbers}")
     return tuple(args[number] for number in numbers)
+
+
+def _position(number: Any, count: int) -> int:
+    """The number of an argument, counted from the first."""
+    if not isinstance(number, int):
+        raise RuntimeError(f"argnum must be int, got: {type(number)}")
+    if not -count <= number < count:
+        raise RuntimeError(f"Got argnum={number}, but only {count} positional inputs")
+    return number % count
 
 
 def replace(args: tuple[Any, ...], argnums: Argnums, values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -188,11 +198,11 @@ def replace(args: tuple[Any, ...], argnums: Argnums, values: tuple[Any, ...]) ->
     return tuple(replaced)
 
 
-def _others(args: tuple[Any, ...], argnums: Argnums, chosen: tuple[Any, ...]) -> tuple[Any, ...]:
+def others(args: tuple[Any, ...], argnums: Argnums, chosen: tuple[Any, ...]) -> tuple[Any, ...]:
     """The arguments of the function: those that it is differentiated by, and the others as its own."""
     if len(chosen) == len(args):
         return replace(args, argnums, chosen)
-    return replace(tree_map(_own, replace(args, argnums, (None,) * len(chosen))), argnums, chosen)
+    return replace(tree_map(own, replace(args, argnums, (None,) * len(chosen))), argnums, chosen)
 
 
 def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
@@ -214,7 +224,7 @@ def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         with _without_hooks(), _recording() as region, running(Derivative("grad", tree_flatten((args, kwargs))[0])):
             chosen = tree_map(_fresh, select(args, argnums))
-            output = func(*_others(args, argnums, chosen), **(tree_map(_own, kwargs) if kwargs else {}))
+            output = func(*others(args, argnums, chosen), **(tree_map(own, kwargs) if kwargs else {}))
             value, aux = _value_and_aux(output, has_aux)
             leaves, spec = tree_flatten(chosen)
             gradients = _gradients(value, leaves)
@@ -394,7 +404,7 @@ def jacrev(
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         refuse_complex("jacrev", args, "inputs")
         chosen = select(args, argnums)
-        result = vjp_of(lambda *c: func(*_others(args, argnums, c), **kwargs), chosen, has_aux, args)
+        result = vjp_of(lambda *c: func(*others(args, argnums, c), **kwargs), chosen, has_aux, args)
         output, pull_back = result[:2]
         refuse_complex("jacrev", output, "outputs")
         outputs, out_spec = tree_flatten(output)
@@ -407,7 +417,11 @@ def jacrev(
                 cotangents = [u if i == position else zeros_like(each) for i, each in enumerate(outputs)]
                 return tuple(tree_flatten(pull_back(tree_unflatten(cotangents, out_spec)))[0])
 
-            mapped = vmap(pull, chunk_size=chunk_size)(_unit_vectors(out))
+            basis = _unit_vectors(out)
+            if chunk_size == 1 and len(basis):  # one by one, without a level: for what `vmap` cannot map
+                mapped = [stack(each) for each in zip(*(pull(u) for u in basis), strict=True)]
+            else:
+                mapped = vmap(pull, chunk_size=chunk_size)(basis)
             return [each.reshape(*out.shape, *x.shape) for each, x in zip(mapped, flat, strict=True)]
 
         def pick(gradients: list[Any]) -> Any:

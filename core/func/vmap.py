@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from retrograd.func.batched import Batched, BatchedKernels
-from retrograd.levels import below, innermost_vmap, running
-from retrograd.storage import Storage
-from retrograd.tensor import Tensor, wrap_array
+from retrograd.levels import innermost_vmap, running
+from retrograd.tensor import Tensor
 from retrograd.utils._pytree import LEAF, TreeSpec, broadcast_leaves, tree_flatten, tree_unflatten
 
 __all__ = ["debug_unwrap", "enter", "leave", "level_below", "vmap"]
@@ -234,19 +233,6 @@ def level_below(leaves: Sequence[Any], default: Any = None) -> Any:
 # -- in and out ----------------------------------------------------------------------------------
 
 
-class _Entered(Storage):
-    """The memory of an argument of a mapped function: what is written to it is written to the caller's tensor."""
-
-    __slots__ = ()
-
-    def write(self, k: Any, chain: Any, value: Any) -> None:
-        outside: Tensor = self.array.value
-        super().write(k, chain, value)
-        with below(self.array.table):
-            outside.copy_(self.array.value)
-        self.array.value = outside
-
-
 def enter(table: BatchedKernels, leaf: Any, dim: int | None) -> Any:
     """An argument as the mapped function sees it."""
     if dim is None or not isinstance(leaf, Tensor):
@@ -256,9 +242,7 @@ def enter(table: BatchedKernels, leaf: Any, dim: int | None) -> Any:
     array = Batched(leaf if dim == 0 else leaf.movedim(dim, 0), True, table)
     if dim:
         array.given = leaf, dim
-    inside = wrap_array(array, table)
-    inside._own_meta().storage = _Entered(inside)
-    return inside
+    return table.entered(array)
 
 
 def leave(name: str, table: BatchedKernels, leaf: Any, place: int | None) -> Any:

@@ -42,7 +42,7 @@ def at_level_of(op: Op, target: Tensor, inputs: Sequence[Any], raw: Sequence[Any
     """
     _raise_if_made_inside(target, inputs)
     k = target._kernels
-    found: list[Any] = [_as_it_was(target)]
+    found: list[Any] = [_as_it_was(target, inputs)]
     for each in inputs[1:]:
         while isinstance(each, Tensor) and each._kernels.level > k.level:
             if each._array.mapped:
@@ -96,17 +96,17 @@ def _raise_to(table: Any, target: Tensor) -> None:
             each._tensor_meta.tangents = None
 
 
-def _as_it_was(target: Tensor) -> Tensor:
+def _as_it_was(target: Tensor, inputs: Sequence[Any]) -> Tensor:
     """The target for the computation of its new value.
 
-    If that is written to a tensor outside of the `vmap` too, what the graph there saves of the old one is a copy.
+    If that is written to a tensor outside of the `vmap` too, what graphs here and there save of the old one is a copy.
     """
     storage = None if target._tensor_meta is None else target._tensor_meta.storage
     if not target._kernels.level or storage is None or type(storage) is Storage or not current_mode().grad:
         return target
     array = target._array
     value = array.value
-    if not value.requires_grad:
+    if not value.requires_grad and not any(getattr(each, "requires_grad", False) for each in inputs):
         return target
     kept = wrap_array(value._kernels.copy(value._array) if value._kernels.mutable else value._array, value._kernels)
     kept._edge = value._edge

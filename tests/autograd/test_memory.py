@@ -128,7 +128,7 @@ class Several(Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         ctx.save_for_backward(inputs[1], *output[:2])
-        ctx.save_for_forward(*inputs, *output)
+        ctx.save_for_forward(inputs[1], *output[:2])
         ctx.mark_non_differentiable(output[1])
 
     @staticmethod

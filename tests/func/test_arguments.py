@@ -26,6 +26,7 @@ CALLS = (
     "fn.vjp(lambda v: (), x)", "fn.jacrev(lambda v: 3.)(x)", "fn.vjp(lambda v: (v, 3.), x)",
     "fn.vjp(lambda v: v.sum(), x, has_aux=True)", "fn.jacrev(lambda v: v, has_aux=True)(x)",
     "fn.grad(f, argnums=(0, 'a'))(x)", "fn.jacrev(f, argnums='a')(x)", "fn.jacfwd(f, argnums=3)(x)",
+    "fn.grad(f, argnums=(0, -1))(x)", "fn.jacrev(torch.mul, argnums=(1, -1))(x, x)",
     "fn.jacrev(f, chunk_size=0)(x)", "fn.jacrev(f, chunk_size=-1)(x)",
     "pull((x, {'a': x}))", "pull((x, x))", "pull([x, {'a': x}])", "pull(x)", "pull(None)", "pull((x, {'b': x}))",
     "pull(x, {'a': x})", "pull((x, {'a': None}))", "pull_one((x,))", "pull_one(x)", "pull_one({'a': [x, x]})",

@@ -75,6 +75,18 @@ ALLOWED = (
     "fn.jacfwd(fn.jacfwd(lambda x: (torch.ones(2).mul_(x) * x).sum()))(x)",
     "fn.hessian(buffer)(x)",
     "fn.jacrev(fn.jacfwd(buffer))(x)",
+    # So is an argument that is not differentiated, and a differentiated one with its tangent, of whatever level.
+    "fn.jacfwd(lambda x, y: y.copy_(x))(x, z)",
+    "fn.jacfwd(lambda x, y: [y.mul_(x), y * x])(x, z)",
+    "fn.jacfwd(lambda x, y: y.__setitem__(slice(1), x[1:]) or (y * 2, y.sum()))(x, z)",
+    "fn.jacfwd(lambda x, y: y.add_(x).sin(), argnums=(0, 1))(x, z)",
+    "fn.jacfwd(lambda x, y: y.add_(x).sin(), argnums=(1, 0))(x, z)",
+    "fn.jacfwd(lambda x, y: (x.add_(1) * y, x), argnums=(1,))(z, x)",
+    "fn.vmap(lambda t: fn.grad(lambda x, y: (y.copy_(x) * t).sum())(x, z))(torch.arange(3.))",
+    "fn.vmap(lambda t: fn.grad(lambda x, y: (y.mul_(x) * t * y).sum())(x, z))(torch.arange(3.))",
+    "fn.vmap(lambda t: fn.jacrev(lambda x, y: y.mul_(x) * t * y)(x, z))(torch.arange(3.))",
+    "fn.vmap(fn.vmap(lambda t: fn.grad(lambda x, y: (y.copy_(x) * t).sum())(x, z)))(torch.ones(2, 3))",
+    "fn.vmap(lambda t: fn.grad(lambda x, i: x[int(i[1])] * t)(x, z - 3))(torch.arange(3.))",
     "fn.jacfwd(lambda x: fn.vmap(lambda y: torch.zeros(2).add_(x) * y)(torch.ones(3, 2)))(x)",
 )
 

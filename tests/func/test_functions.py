@@ -299,6 +299,69 @@ PROGRAMS = {
                 print(in_dims, [tuple(t.shape) for t in l]); return a * l[0], 0
         attempt(lambda: vmap(lambda a: N.apply(a, [a, w]))(x))
     """,
+    "returned and saved": """
+        def saving(how, what):
+            class N(Gen):
+                @staticmethod
+                def forward(a): return a
+                @staticmethod
+                def setup_context(ctx, inputs, output): getattr(ctx, how)(output if what else inputs[0])
+                @staticmethod
+                def backward(ctx, g): return g
+                @staticmethod
+                def jvp(ctx, t): return t.view_as(t)
+            return N
+        for how in ("save_for_backward", "save_for_forward"):
+            for what in (False, True):
+                N = saving(how, what)
+                for a in (w, w.clone().requires_grad_(), torch.tensor([1])):
+                    attempt(lambda: N.apply(a))
+                    with torch.no_grad(): attempt(lambda: N.apply(a))
+                attempt(lambda: grad(lambda a: N.apply(a).sum())(w))
+                attempt(lambda: jvp(N.apply, (w,), (w,)))
+                attempt(lambda: vmap(N.apply)(w))
+    """,
+    "names of nodes inside": """
+        seen = lambda y: (print(type(y.grad_fn).__name__, y.grad_fn.name()), y.sum())[1]
+        grad(lambda a: seen(Gen.apply(a, w)))(w)
+        vjp(lambda a: seen(Gen.apply(a, w)), w)
+        grad(lambda v: seen(vmap(Gen.apply)(v, x)))(x)
+        vmap(grad(lambda a: seen(Own.apply(a, w))))(x)
+        seen(Gen.apply(w.clone().requires_grad_(), w))
+    """,
+    "once differentiable, and its cotangent": """
+        class N(Fn):
+            @staticmethod
+            def forward(a): return a ** 2
+            @staticmethod
+            def setup_context(ctx, inputs, output): ctx.save_for_backward(*inputs)
+            @staticmethod
+            @torch.autograd.function.once_differentiable
+            def backward(ctx, g): return g * 2 * ctx.saved_tensors[0]
+        attempt(lambda: grad(lambda a, g: vjp(N.apply, a)[1](g)[0].sum(), argnums=(0, 1))(w, w))
+        attempt(lambda: vjp(N.apply, w.clone().requires_grad_())[1](w.clone().requires_grad_())[0].sum().backward())
+    """,
+    "keyword tensors": """
+        class N(Fn):
+            @staticmethod
+            def forward(a, *, k): return a * k
+            @staticmethod
+            def setup_context(ctx, inputs, output): pass
+            @staticmethod
+            def vmap(info, in_dims, a, *, k): return a * k, in_dims[0]
+        attempt(lambda: vmap(N.apply)(w, k=w[0] * 0))
+    """,
+    "one row at a time": """
+        class N(Fn):
+            @staticmethod
+            def forward(a): return a * 2
+            @staticmethod
+            def setup_context(ctx, inputs, output): pass
+            @staticmethod
+            def backward(ctx, g): return N.apply(g)
+        print(jacrev(N.apply, chunk_size=1)(w))
+        attempt(lambda: jacrev(N.apply, chunk_size=2)(w))
+    """,
     "inside module": """
         lin = nn.Linear(3, 2)
         with torch.no_grad(): lin.weight.fill_(0.5); lin.bias.fill_(0.1)
