@@ -5,9 +5,12 @@ Source: https://docs.pytorch.org/docs/stable/notes/extending.html#extending-torc
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+import weakref as _weakref
+from typing import TYPE_CHECKING as _TYPE_CHECKING, Any as _Any
 
+from retrograd.autograd import delayed as _functions  # noqa: F401  # PyTorch has its classes of nodes there
 from retrograd.autograd.engine import active_task as _active_task
+from retrograd.autograd.node import Node as _Node
 from retrograd.overrides import (
     DisableTorchFunction as DisableTorchFunction,
     DisableTorchFunctionSubclass as DisableTorchFunctionSubclass,
@@ -16,7 +19,7 @@ from retrograd.overrides import (
 )
 
 if _TYPE_CHECKING:
-    from retrograd.autograd.node import Node as _Node
+    from retrograd.tensor import Tensor as _Tensor
 
 __all__ = ["DisableTorchFunction", "DisableTorchFunctionSubclass"]
 
@@ -55,3 +58,35 @@ def _current_autograd_node() -> _Node | None:
     """
     task = _active_task()
     return None if task is None else task.running
+
+
+def _will_engine_execute_node(node: _Any) -> bool:
+    """Whether the backward pass that is running runs a node, or has run it.
+
+    Raises
+    ------
+    RuntimeError
+        If it is no node, no pass is running, or it is a leaf's and `grad` has been asked for its gradient.
+    """
+    if not isinstance(node, _Node):
+        raise RuntimeError(f"_will_engine_execute_node expects an grad_fn, but got {type(node).__name__}")
+    task = _active_task()
+    if task is None:
+        raise RuntimeError("_get_should_execute_nodes should only be called during the backward pass")
+    if task.asks_for(node):
+        raise RuntimeError(
+            "A leaf node was passed to _will_engine_execute_node but we are currently running autograd.grad(). This is "
+            "currently not supported."
+        )
+    return task.will_run(node)
+
+
+class _WeakTensorRef:
+    """A weak reference to a tensor."""
+
+    def __init__(self, tensor: _Tensor) -> None:
+        self._reference = _weakref.ref(tensor)
+
+    def expired(self) -> bool:
+        """Whether the tensor is gone."""
+        return self._reference() is None

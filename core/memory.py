@@ -96,7 +96,25 @@ def set_(
     sign(self._cell, "set_", _NotImplemented if records else None, stack)
     if records:
         self._edge = (_node_without_derivative(edges, self._kernels), 0)
+    else:
+        _renew_sink(self)
     return self
+
+
+def _renew_sink(self: Tensor) -> None:
+    """Give a leaf that has become another a new node; the old one stays in the graphs that know it as it was.
+
+    Hooks of the tensor go along, those of the node do not.
+    """
+    edge = own_edge(self)
+    if edge is None or type(edge[0]) is not AccumulateGrad:
+        return
+    node = AccumulateGrad(self)
+    hooks = {} if edge[0].extras is None else edge[0].extras.pre_hooks or {}
+    of_tensor = {number: entry for number, entry in hooks.items() if entry[0] == "tensor"}
+    if of_tensor:
+        node._extras().pre_hooks = of_tensor
+    self._edge = (node, 0)
 
 
 def _place(
@@ -249,10 +267,6 @@ def rebind(self: Tensor, value: Any) -> None:
     if value.is_inference():
         self._cell = value._cell
     self._set_array(value._array)
-    edge = own_edge(self)
-    if other_kind and edge is not None and type(edge[0]) is AccumulateGrad:
-        # The old one stays in the graphs that know the leaf as it was.
-        node = AccumulateGrad(self)
-        node.extras = edge[0].extras
-        self._edge = (node, 0)
+    if other_kind:
+        _renew_sink(self)
     share(value, self)

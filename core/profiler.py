@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from retrograd.autograd import profiler as _profiler
-from retrograd.autograd.profiler import record_function
+from retrograd.autograd.profiler import kineto_available, record_function
 from retrograd.autograd.profiler_util import EventList
 
 __path__: list[str] = []  # PyTorch has a package here: its modules are found by `retrograd.places`
@@ -51,11 +51,6 @@ class ProfilerAction(Enum):
 def supported_activities() -> set[ProfilerActivity]:
     """What is measured on this machine."""
     return {ProfilerActivity.CPU}
-
-
-def kineto_available() -> bool:
-    """False: PyTorch's library that measures accelerators is not used here."""
-    return False
 
 
 def tensorboard_trace_handler(

@@ -25,7 +25,7 @@ from retrograd.autograd import explaining, hooks
 from retrograd.autograd.cautions import warn_of_conversion, warn_of_non_leaf_grad
 from retrograd.autograd.explaining import Break
 from retrograd.autograd.modes import current_mode
-from retrograd.autograd.node import LEAVES, AccumulateGrad, Edge, Node, changed_sink
+from retrograd.autograd.node import LEAVES, AccumulateGrad, Edge, Node, changed_sink, see_output
 from retrograd.device import device
 from retrograd.levels import births, is_mapped, note_birth, refuse_in_transforms
 from retrograd.size import Size, size_of
@@ -356,7 +356,10 @@ class Tensor:
     def grad_fn(self) -> Node | None:
         """The node of the operator that made it; None for a leaf."""
         edge = self._edge
-        return None if edge is None or type(edge[0]) in LEAVES else edge[0]
+        if edge is None or type(edge[0]) in LEAVES:
+            return None
+        see_output(self, edge)
+        return edge[0]
 
     @property
     def _version(self) -> int:

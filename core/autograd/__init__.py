@@ -14,6 +14,7 @@ _MODULE_OF = {
     "GradcheckError": "gradcheck",
     "NestedIOFunction": "function",
     "Variable": "variable",
+    "_calculate_shape": "api",
     "_unsafe_preserve_version_counter": "grad_mode",
     "backward": "api",
     "detect_anomaly": "anomaly",
@@ -23,6 +24,7 @@ _MODULE_OF = {
     "gradcheck": "gradcheck",
     "gradgradcheck": "gradcheck",
     "inference_mode": "inference",
+    "kineto_available": "profiler",
     "is_multithreading_enabled": "policies",
     "no_grad": "modes",
     "set_detect_anomaly": "anomaly",
@@ -30,11 +32,13 @@ _MODULE_OF = {
     "set_multithreading_enabled": "policies",
 }
 _SUBMODULES = (
-    "anomaly_mode", "forward_ad", "function", "functional", "grad_mode", "graph", "profiler", "profiler_util",
-    "variable",
+    "_functions", "anomaly_mode", "forward_ad", "function", "functional", "grad_mode", "graph", "profiler",
+    "profiler_util", "variable",
 )  # fmt: skip
 
-__all__ = sorted(name for name in (*_MODULE_OF, *_SUBMODULES) if not name.startswith("_"))
+_UNLISTED = {"kineto_available"}  # there, as in PyTorch, but not a part of the interface
+
+__all__ = sorted(name for name in {*_MODULE_OF, *_SUBMODULES} - _UNLISTED if not name.startswith("_"))
 
 
 def __getattr__(name: str) -> Any:

@@ -44,14 +44,14 @@ class set_detect_anomaly(ModeContext):  # PyTorch's name
     True
     """
 
-    __slots__ = ("check_nan", "mode")
+    __slots__ = ("_before", "check_nan", "mode")
     __module__ = "retrograd.autograd.anomaly_mode"
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
         self.mode = bool(mode)
         self.check_nan = check_nan
-        self._previous = [current_mode()]
-        set_mode(current_mode().but(**self.changes()))
+        self._before = current_mode()
+        set_mode(self._before.but(**self.changes()))
 
     def changes(self) -> dict[str, Any]:
         return {"anomaly": self.mode, "check_nan": self.check_nan}
@@ -60,13 +60,13 @@ class set_detect_anomaly(ModeContext):  # PyTorch's name
         set_mode(current_mode().but(**self.changes()))
 
     def __exit__(self, *exc_info: object) -> None:
-        set_mode(self._previous[-1])
+        self._set_back(self._before)
 
     def clone(self) -> set_detect_anomaly:
         return set_detect_anomaly(self.mode, self.check_nan)
 
     def __call__(self, function: Callable[..., Any]) -> Any:
-        set_mode(self._previous[-1])  # used as a decorator: the caller's mode stays as it was
+        self._set_back(self._before)  # used as a decorator: the caller's mode stays as it was
         return super().__call__(function)
 
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from retrograd.autograd.engine import run_backward
 from retrograd.autograd.explaining import note_without_graph
-from retrograd.autograd.metadata import InputMetadata, metadata_of, note_output
-from retrograd.autograd.node import UNTRACKED, Edge, Node
+from retrograd.autograd.metadata import InputMetadata, metadata_of
+from retrograd.autograd.node import UNTRACKED, Edge, Node, see_output
 from retrograd.levels import transforms
 from retrograd.size import Size
 from retrograd.tensor import Tensor, wrap_array
@@ -38,7 +38,7 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
     edge = tensor._edge if tensor.requires_grad else None
     if edge is None:
         raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
-    note_output(tensor, edge)
+    see_output(tensor, edge)
     return GradientEdge(*edge)
 
 
@@ -346,9 +346,19 @@ def _gradient_of(position: int, root: Any, given: Any, batched: bool) -> Any:
     return wrap_array(k.ones(tuple(what.shape), k.dtypes[what.dtype.name]), k)
 
 
+def _calculate_shape(output: Any, grad: Tensor, is_grads_batched: bool) -> tuple[Size, Size]:
+    """The shapes that must be equal: of a root, a tensor or an edge, and of its gradient."""
+    if isinstance(output, Tensor):
+        return output.shape, Size(grad.shape[1:]) if is_grads_batched else grad.shape
+    if is_grads_batched:
+        raise RuntimeError("Batched grads are not supported with GradientEdge")
+    what = metadata_of(output.node, output.output_nr)
+    return grad.shape if what is None else what.shape, grad.shape
+
+
 def _fitting(position: int, what: InputMetadata, given: Tensor, batched: bool, root: Any) -> Tensor:
     if given.shape != what.shape:
-        shape = Size(given.shape[1:]) if batched else given.shape
+        _, shape = _calculate_shape(root, given, batched)
         shapes = f"grad_output[{position}] has a shape of {shape} and output[{position}] has a shape of {what.shape}."
         if batched:
             raise RuntimeError(

@@ -26,7 +26,9 @@ Note [Watched nodes]
     The loop of `_Task.run` is the hot path: it handles inline a node with one output, no hooks and
     nobody who asks for its gradient. All else (`run_special`) is found by four cheap tests, and what
     costs something per node is done there: hooks, captures, anomaly mode, the profiler. A freed node
-    needs no test: its formula fails on unpacking `Freed`, and `explain` says what happened.
+    needs no test: its formula fails on unpacking `Freed`, and `explain` says what happened. A node that
+    has saved by `saved_tensors_hooks` has `extras` from the beginning: the unpack hook, which runs within its
+    formula, may register a post-hook. That one is not told the gradients that had arrived, as in PyTorch.
 """
 
 from __future__ import annotations
@@ -233,6 +235,10 @@ class _Task:
             self.reached = {*self.order, *self.pending}
         return node in self.reached
 
+    def asks_for(self, leaf: Node) -> bool:
+        """Whether the caller is to be given the gradient of a leaf, to which it is not added."""
+        return not self.accumulate and leaf in self.captures and leaf in self.pending
+
     def call_back(self) -> None:
         """What was to be called when all gradients are there; a callback may add another."""
         for each in self.callbacks:
@@ -329,10 +335,12 @@ class _Task:
             from retrograd.ops.plan import check_indices
 
             check_indices(node, extras.indices)
+        in_time = extras is not None and bool(extras.post_hooks)
         grads = self.gradients(node, arrived)
         if extras is not None and extras.post_hooks:
             self.running = node
-            wrapped = hooks.run_post_hooks(node, self.wrap_inputs(node, grads), self.wrap_outputs(node, arrived))
+            told = self.wrap_outputs(node, arrived) if in_time else ()
+            wrapped = hooks.run_post_hooks(node, self.wrap_inputs(node, grads), told)
             self.running = None
             grads = [self.unwrap(each) for each in wrapped]
         if self.check_nan:

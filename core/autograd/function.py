@@ -14,11 +14,12 @@ from typing import Any
 
 from retrograd.autograd import function_saving
 from retrograd.autograd.anomaly import remember_call
+from retrograd.autograd.delayed import DelayedError
 from retrograd.autograd.engine import active_task
 from retrograd.autograd.explaining import note_gradient_of_function, remember_break
 from retrograd.autograd.function_context import FunctionCtx
-from retrograd.autograd.modes import current_mode, enable_grad, no_grad, set_mode
-from retrograd.autograd.node import UNGENERATED, AccumulateGrad, Node, next_sequence_number
+from retrograd.autograd.modes import current_mode, no_grad, set_mode
+from retrograd.autograd.node import AccumulateGrad, Node, next_sequence_number
 from retrograd.autograd.rebase import check_writable, rebase
 from retrograd.levels import transforms
 from retrograd.read_only import seal
@@ -682,30 +683,16 @@ def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
         if transforms():  # to a transform around it the outputs are constants, as in PyTorch
             return outputs
         results = outputs if isinstance(outputs, tuple) else (outputs,)
-        with enable_grad():
-            failed = tuple(_OnceDifferentiableError.apply(each) if isinstance(each, Tensor) else each
-                           for each in (_requiring(each) for each in results))  # fmt: skip
-        return failed if isinstance(outputs, tuple) else failed[0]
+        fail = DelayedError(
+            "trying to differentiate twice a function that was marked with @once_differentiable", len(results)
+        )
+        return fail(*(_requiring(each) for each in results))
 
     return wrapper
 
 
 def _requiring(value: Any) -> Any:
     return value.detach()._set_requires_grad() if isinstance(value, Tensor) and value.dtype.is_differentiable else value
-
-
-class _OnceDifferentiableError(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return x.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
-
-
-_error_node: type[Node] = _OnceDifferentiableError._node_class
-_error_node.__name__, _error_node.prefix = "Error", UNGENERATED
 
 
 class InplaceFunction(Function):

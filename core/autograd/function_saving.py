@@ -71,6 +71,7 @@ def _packed(
         share(given, kept)
     with no_grad():
         packed = Packed(without_cycle(pack_hook(kept), node), unpack_hook)
+    node._extras()  # Note [Watched nodes]: the unpack hook may register hooks on the node
     return (packed, PACKED, 0, *entry[3:])
 
 

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from retrograd.autograd.api import GradientEdge, get_gradient_edge
 from retrograd.autograd.hooks import RemovableHandle, register_tensor_hook
-from retrograd.autograd.modes import ModeContext, current_mode
+from retrograd.autograd.modes import ModeContext, current_mode, set_mode
 from retrograd.autograd.mutation import allow_mutation_on_saved_tensors
 from retrograd.autograd.node import Node
 from retrograd.storage import bump
@@ -65,10 +65,17 @@ class saved_tensors_hooks(ModeContext):
                 "are supported:\n    1. (arg0: collections.abc.Callable, arg1: collections.abc.Callable) -> None\n\n"
                 f"Invoked with: {self.pack_hook!r}, {self.unpack_hook!r}"
             )
-        super().__enter__()
+        set_mode(current_mode().but(**self.changes()))
 
     def changes(self) -> dict[str, Any]:
         return {"saved_hooks": (*current_mode().saved_hooks, (self.pack_hook, self.unpack_hook))}
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Drop the innermost pair, whoever entered it."""
+        mode = current_mode()
+        if not mode.saved_hooks:
+            raise RuntimeError("no saved_tensors_hooks are left that could be exited")
+        set_mode(mode.but(saved_hooks=mode.saved_hooks[:-1]))
 
     def clone(self) -> saved_tensors_hooks:
         return saved_tensors_hooks(self.pack_hook, self.unpack_hook)

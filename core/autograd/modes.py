@@ -124,24 +124,36 @@ class ModeContext(_DecoratorContextManager):
     A subclass says what changes by `changes()`.
     """
 
-    __slots__ = ("_previous",)
+    __slots__ = ("__dict__", "__weakref__", "_previous")
 
-    _previous: list[Mode]
+    _previous: list[tuple[Mode, Mode]]
 
     def changes(self) -> dict[str, Any]:
         raise NotImplementedError
 
     def __enter__(self) -> None:
         # A stack, so that one object can be entered again while it is active.
-        stack: list[Mode] | None = getattr(self, "_previous", None)
+        stack: list[tuple[Mode, Mode]] | None = getattr(self, "_previous", None)
         if stack is None:
             stack = self._previous = []
         mode = current_mode()
-        stack.append(mode)
-        set_mode(mode.but(**self.changes()))
+        changed = mode.but(**self.changes())
+        stack.append((mode, changed))
+        set_mode(changed)
 
     def __exit__(self, *exc_info: object) -> None:
-        set_mode(self._previous.pop())
+        before, during = self._previous.pop()
+        if current_mode() is during:
+            set_mode(before)
+        else:
+            self._set_back(before)
+
+    def _set_back(self, before: Mode) -> None:
+        """End this alone: what others have changed since, and have not ended, stays."""
+        fields = {name: getattr(before, name) for name in self.changes()}
+        if "grad" in fields and "inference" not in fields:
+            fields["grad"] = before.grad or before.asked
+        set_mode(current_mode().but(**fields))
 
 
 class no_grad(ModeContext):  # PyTorch's name
@@ -214,7 +226,7 @@ class set_grad_enabled(ModeContext):  # PyTorch's name
     False
     """
 
-    __slots__ = ("mode",)
+    __slots__ = ("_before", "mode")
     __module__ = _PUBLIC
 
     def __init__(self, mode: bool) -> None:
@@ -223,8 +235,8 @@ class set_grad_enabled(ModeContext):  # PyTorch's name
                 f"set_grad_enabled(): argument 'enabled' (position 1) must be bool, not {type(mode).__name__}"
             )
         self.mode = mode
-        self._previous = [current_mode()]
-        set_mode(current_mode().but(grad=self.mode))
+        self._before = current_mode()
+        set_mode(self._before.but(grad=mode))
 
     def changes(self) -> dict[str, Any]:
         return {"grad": self.mode}
@@ -234,13 +246,13 @@ class set_grad_enabled(ModeContext):  # PyTorch's name
         set_mode(current_mode().but(grad=self.mode))
 
     def __exit__(self, *exc_info: object) -> None:
-        set_mode(self._previous[-1])
+        self._set_back(self._before)
 
     def clone(self) -> set_grad_enabled:
         return set_grad_enabled(self.mode)
 
     def __call__(self, orig_func: F) -> F:
-        set_mode(self._previous[-1])  # used as a decorator: the caller's mode stays as it was
+        self._set_back(self._before)  # used as a decorator: the caller's mode stays as it was
         return super().__call__(orig_func)
 
     def __repr__(self) -> str:

@@ -16,7 +16,7 @@ import re
 import threading
 import weakref
 from abc import ABCMeta
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from retrograd.read_only import seal
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LEAVES", "UNGENERATED", "UNTRACKED", "AccumulateGrad", "Edge", "Extras", "Freed", "Node", "Untracked",
-    "changed_sink", "next_sequence_number", "short_name",
+    "changed_sink", "extras_of_outputs", "next_sequence_number", "see_output", "seen_outputs", "short_name",
 ]  # fmt: skip
 
 Edge = tuple["Node", int]
@@ -59,6 +59,8 @@ class Extras:
     """See `retrograd.autograd.resized`."""
     indices: tuple[tuple[list[Any], int, str, tuple[int, ...]], ...] = ()
     """Of the indices that were given: cell, version, type and shape. What the formulas have are arrays."""
+    outputs: tuple[tuple[Any, Any, Any], ...] | None = None
+    """Of an operator with several results, their shapes, types and kernels."""
     induced_by: tuple[str, str | None, Any] | None = None
     """In anomaly mode, of a node recorded by a backward pass: name, stack and own inducer of the node that ran."""
 
@@ -246,6 +248,22 @@ Node.__abstractmethods__ = frozenset(
     "_input_metadata _register_hook_dict _sequence_nr metadata name next_functions register_hook "
     "register_prehook".split()
 )
+
+
+seen_outputs: Final[weakref.WeakKeyDictionary[Node, dict[int, tuple[Any, Any, Any]]]] = weakref.WeakKeyDictionary()
+"""Of nodes that the program has looked at: by number of output, its shape, type and kernels."""
+
+
+def extras_of_outputs(outputs: Sequence[Tensor]) -> Extras:
+    """What a node keeps that has several outputs with a gradient."""
+    made = Extras()
+    made.outputs = tuple((each._array.shape, each._array.dtype, each._kernels) for each in outputs)
+    return made
+
+
+def see_output(tensor: Tensor, edge: Edge) -> None:
+    """Remember what the tensor at an edge is, as long as the node is."""
+    seen_outputs.setdefault(edge[0], {})[edge[1]] = (tensor._array.shape, tensor._array.dtype, tensor._kernels)
 
 
 class AccumulateGrad(Node):

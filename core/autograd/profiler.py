@@ -47,8 +47,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EnforceUnique", "EventList", "FunctionEvent", "FunctionEventAvg", "KinetoStepTracker", "emit_itt", "emit_nvtx",
-    "profile", "record_function",
+    "kineto_available", "profile", "record_function",
 ]  # fmt: skip
+
+
+def kineto_available() -> bool:
+    """False: PyTorch's library that measures accelerators is not used here."""
+    return False
+
 
 _running: ContextVar[FunctionEvent | None] = ContextVar("retrograd.profiler", default=None)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from retrograd.autograd import profiler_output
+from retrograd.autograd.profiler_output import format_time as _format_time
 
 __all__ = ["EVALUATION", "DeviceType", "EventList", "FunctionEvent", "FunctionEventAvg", "Interval", "MemoryRecord"]
 
@@ -72,15 +73,15 @@ class _Measured:
 
     @property
     def cpu_time_str(self) -> str:
-        return profiler_output.format_time(self.cpu_time)
+        return _format_time(self.cpu_time)
 
     @property
     def cpu_time_total_str(self) -> str:
-        return profiler_output.format_time(self.cpu_time_total)
+        return _format_time(self.cpu_time_total)
 
     @property
     def self_cpu_time_total_str(self) -> str:
-        return profiler_output.format_time(self.self_cpu_time_total)
+        return _format_time(self.self_cpu_time_total)
 
     # What programs ask of PyTorch's events and what has no meaning here: there are no events of devices.
     is_async = is_remote = is_legacy = False

@@ -279,7 +279,7 @@ class ViewPlan:
 
     graph = raw
 
-    def shape_of_output(self, node: Node, shape: Shape) -> Shape:
+    def shape_of_output(self, node: Node, shape: Shape, position: int = 0) -> Shape:
         """The shape of the view that a node made of a tensor of that shape."""
         steps, shapes, _ = node.saved
         return steps[-1].restride(Layout(shapes[-1], contiguous_strides(shapes[-1]))).shape if steps else shape
@@ -319,7 +319,7 @@ class ChainPlan(ViewPlan):
 
     graph = raw
 
-    def shape_of_output(self, node: Node, shape: Shape) -> Shape:
+    def shape_of_output(self, node: Node, shape: Shape, position: int = 0) -> Shape:
         chain: Chain | None = node.saved[0]
         if chain is not None:
             shape = chain.step.restride(Layout(chain.shape, contiguous_strides(chain.shape))).shape
@@ -417,6 +417,11 @@ class MultiViewPlan:
     graph = raw
     saved_attribute = ViewPlan.saved_attribute
     saved_names = ViewPlan.saved_names
+
+    def shape_of_output(self, node: Node, shape: Shape, position: int = 0) -> Shape:
+        steps, (base,), _ = node.saved
+        found: Shape = steps[position].restride(Layout(base, contiguous_strides(base))).shape
+        return found
 
 
 def _sum_of_adjoints(K: Any, steps: tuple[Step, ...], parts: Sequence[Any], shape: Shape) -> Any:

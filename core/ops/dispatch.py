@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from retrograd.autograd.anomaly import remember_call, stack_of_caller
 from retrograd.autograd.explaining import remember_break
 from retrograd.autograd.modes import Mode, current_mode
-from retrograd.autograd.node import Node, next_sequence_number
+from retrograd.autograd.node import Node, extras_of_outputs, next_sequence_number
 from retrograd.autograd.profiler import operator_name
 from retrograd.dtypes import DTYPES, Category, bool_, dtype, get_default_dtype, int64, promote_types
 from retrograd.ops.broadcasting import broadcast_shapes
@@ -396,6 +396,8 @@ def record(
     for position, tensor in enumerate(tensors):
         if tensor.dtype.is_differentiable:
             tensor._edge = (node, position)
+    if node.differentiable > 1:
+        node._extras().outputs = extras_of_outputs(tensors).outputs
     if mode.saved_hooks:
         node.plan.pack(node, inputs, tensors)
     return node

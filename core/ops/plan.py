@@ -236,6 +236,7 @@ class Plan:
                 "cannot be modified by in-place operations as this can lead to unexpected side-effects. Please open "
                 "an issue if you need to perform in-place operations on the input to a pack hook."
             )
+        node._extras()  # Note [Watched nodes]: `unpack` may register hooks on the node
         return packed, PACKED, 0
 
     def keep_tangents(self, node: Node, inputs: Sequence[Any], outputs: Sequence[Tensor]) -> None:

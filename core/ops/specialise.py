@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from retrograd.autograd.explaining import NOT_RECORDED, break_at, remember_break, unrecorded
 from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode
-from retrograd.autograd.node import next_sequence_number
+from retrograd.autograd.node import extras_of_outputs, next_sequence_number
 from retrograd.levels import births, note_birth
 from retrograd.ops import dispatch
 from retrograd.ops.old_order import ONE_FACTOR, call_in_old_order, write_in_old_order
@@ -38,6 +38,7 @@ scope: dict[str, Any] = {
     "CONSTANT": CONSTANT,
     "current_mode": current_mode,
     "next_seq": next_sequence_number,
+    "extras_of_outputs": extras_of_outputs,
     "births": births,
     "note_birth": note_birth,
     "call": dispatch.call,
@@ -398,6 +399,7 @@ def _several_results(op: Op, inputs: list[str]) -> list[str]:
             f"    node.saved = plan.save({given}, ({', '.join(arrays)},), outs, {_values(op)})",
             "    for place, out in enumerate(outs):",
             "        if out._array.dtype in k.floats or out.dtype.is_differentiable: out._edge = (node, place)",
+            *(["    node.extras = extras_of_outputs(outs)"] if op.node_class.differentiable > 1 else []),
             f"    if outs[-1]._edge is None: remember_break({op.shown_name!r}, {given}, outs, True, True)",
             "else:",
             f"    remember_break({op.shown_name!r}, {given}, outs, False, mode is GRAD)",

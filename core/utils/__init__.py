@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import Any
 
 _SUBMODULES = (
-    "_contextlib", "_foreach_utils", "_pytree", "benchmark", "checkpoint", "data", "deterministic", "dlpack",
-    "flop_counter", "hooks", "model_zoo", "module_tracker", "tensorboard", "viz", "weak",
+    "_contextlib", "_foreach_utils", "_mode_utils", "_python_dispatch", "_pytree", "benchmark", "checkpoint", "data",
+    "deterministic", "dlpack", "flop_counter", "hooks", "model_zoo", "module_tracker", "tensorboard", "viz", "weak",
 )  # fmt: skip
 
 __all__ = [*_SUBMODULES, "swap_tensors"]

@@ -6,6 +6,66 @@ import pytest
 from programs import SQUARE, assert_same
 
 PROGRAMS = {
+    "registered_by_an_unpack_hook": """
+        log = []
+
+        def unpack(value):
+            node = torch._C._current_autograd_node()
+
+            def halve(grads, arrived):
+                log.append((node.name(), arrived))
+                return tuple(None if each is None else each / 2 for each in grads)
+
+            node.register_hook(halve)
+            return value
+
+        x = torch.ones(2, requires_grad=True)
+        with torch.autograd.graph.saved_tensors_hooks(lambda value: value, unpack):
+            (x * torch.tensor([2.0, 3.0])).sum().backward()
+        print(x.grad, log)
+        x.grad, log[:] = None, []
+        with torch.autograd.graph.saved_tensors_hooks(lambda value: value, unpack):
+            variance, mean = torch.var_mean(x * 1.0, dim=0)
+            (variance + mean).backward()
+        print(x.grad, log)
+        x.grad, log[:] = None, []
+
+        class Square(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                ctx.save_for_backward(x)
+                return x * x
+
+            @staticmethod
+            def backward(ctx, grad):
+                return 2 * ctx.saved_tensors[0] * grad
+
+        with torch.autograd.graph.saved_tensors_hooks(lambda value: value, unpack):
+            y = Square.apply(x).sum()
+        y.backward()
+        print(x.grad, log)
+        x.grad, log[:] = None, []
+        z = x.exp()
+        z.grad_fn._raw_saved_result.register_hooks(lambda value: value, unpack)
+        z.sum().backward()
+        print(x.grad, log)
+    """,
+    "who_will_run": """
+        will_run = torch._C._will_engine_execute_node
+        a = torch.ones(2, requires_grad=True)
+        b = torch.ones(2, requires_grad=True)
+        c = a * b
+        d = c.cos()
+        leaf_a, leaf_b = (each for each, _ in c.grad_fn.next_functions)
+        nodes = [leaf_a, leaf_b, c.grad_fn, d.grad_fn]
+        out = (c * 2).sum()
+        c.register_hook(lambda grad: print([will_run(each) for each in nodes]))
+        out.backward(retain_graph=True)
+        out.backward(inputs=[a], retain_graph=True)
+        attempt(lambda: torch.autograd.grad(out, a, retain_graph=True))
+        attempt(will_run, out.grad_fn)
+        attempt(will_run, out)
+    """,
     "handles": """
         x = torch.ones(2, requires_grad=True)
         h = x.register_hook(lambda g: print("a", g))

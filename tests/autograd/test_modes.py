@@ -6,6 +6,46 @@ import pytest
 from programs import assert_same
 
 PROGRAMS = {
+    "ended_in_another_order": """
+        def hooked():
+            y = torch.ones(1, requires_grad=True).exp()
+            try:
+                y.grad_fn._raw_saved_result.register_hooks(lambda x: x, lambda x: x)
+            except RuntimeError:
+                return True
+            return False
+
+        graph, off = torch.autograd.graph, torch.no_grad()
+        hooks = graph.saved_tensors_hooks(lambda x: x, lambda x: x)
+        off.__enter__()
+        hooks.__enter__()
+        off.__exit__(None, None, None)
+        print(torch.is_grad_enabled(), hooked())
+        hooks.__exit__()
+        print(torch.is_grad_enabled(), hooked())
+
+        first, second = torch.no_grad(), torch.enable_grad()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        print(torch.is_grad_enabled())
+        second.__exit__(None, None, None)
+        print(torch.is_grad_enabled())
+        torch.set_grad_enabled(True)
+
+        anomaly = torch.autograd.set_detect_anomaly(True)
+        with torch.no_grad():
+            anomaly.__exit__()
+            print(torch.is_grad_enabled(), torch.is_anomaly_enabled())
+    """,
+    "objects": """
+        import weakref
+
+        hooks = torch.autograd.graph.saved_tensors_hooks(id, id)
+        for each in (torch.no_grad(), torch.inference_mode(), torch.set_grad_enabled(True), hooks):
+            each.note = 1
+            print(weakref.ref(each)() is each, each.note)
+    """,
     "reprs": """
         print(torch.no_grad(), torch.enable_grad(), torch.inference_mode())
         print(torch.set_grad_enabled(True), torch.set_grad_enabled(False), torch.set_grad_enabled(True))

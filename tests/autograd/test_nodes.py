@@ -6,6 +6,62 @@ import pytest
 from programs import assert_same
 
 PROGRAMS = {
+    "what_arrives": """
+        x = torch.ones(3, 3, requires_grad=True)
+        F = torch.nn.functional
+        made = [
+            torch.var_mean(x, dim=0)[1], x.max(0)[0], torch.linalg.qr(x)[0], x.unbind()[1], x.split(2)[1], x.sum(0),
+            x @ x[0], x * torch.ones(2, 1, 1), x.mean(), torch.cat([x, x]), x.double(), x[1:], x.T, x.exp() + 1,
+            F.layer_norm(x, (3,)), F.cross_entropy(x, torch.tensor([0, 1, 2])),
+        ]
+        for each in made:
+            for what in each.grad_fn._input_metadata:
+                print(each.grad_fn.name(), what.shape, what.dtype)
+        edge = torch.autograd.graph.get_gradient_edge(x.sum(0))
+        attempt(lambda: torch.autograd.grad(edge, x))
+        attempt(lambda: torch.autograd.grad(edge, x, torch.ones(2)))
+        print(torch.autograd.grad(edge, x, torch.ones(3)))
+    """,
+    "failing_and_ending": """
+        made = torch._C._functions
+        x, y = torch.ones(2, requires_grad=True), torch.ones(2)
+        fail = made.DelayedError("as told", 2)
+        a, b = fail(x, y)
+        print(a, b, a.grad_fn.name(), a.grad_fn.next_functions[1], a.grad_fn is b.grad_fn, a._is_view())
+        attempt(a.sum().backward)
+        attempt((a + x).sum().backward)
+        print(torch.autograd.grad((a + x).sum(), a))
+        print(fail(y, y))
+        attempt(fail, x)
+        attempt(fail, x, 3)
+        z = made.UndefinedGrad()(x)
+        print(z, z.grad_fn.name(), len(z.grad_fn.next_functions))
+        z.sum().backward()
+        print(x.grad, made.UndefinedGrad()(y))
+        attempt(made.UndefinedGrad(), x, x)
+
+        class F(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x, y, number):
+                return x * y
+
+            @staticmethod
+            @torch.autograd.function.once_differentiable
+            def backward(ctx, grad):
+                return grad, grad, None
+
+        (g,) = torch.autograd.grad(F.apply(x, x * 2, 3).sum(), x, create_graph=True)
+        print(g.grad_fn.name(), [each[0] and each[0].name() for each in g.grad_fn.next_functions])
+        print([each[0] and each[0].name() for each in g.grad_fn.next_functions[0][0].next_functions])
+        attempt(g.sum().backward)
+    """,
+    "weak_references": """
+        x = torch.ones(2)
+        reference = torch._C._WeakTensorRef(x)
+        print(reference.expired())
+        del x
+        print(reference.expired())
+    """,
     "names": """
         x = torch.ones(3, requires_grad=True)
         y = x * 2

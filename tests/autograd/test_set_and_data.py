@@ -6,6 +6,28 @@ import pytest
 from programs import assert_same
 
 PROGRAMS = {
+    "a_leaf_is_another_after_set": """
+        for change in ("set_", "data", "data of another type"):
+            x = torch.ones(2, requires_grad=True)
+            log = []
+            x.register_hook(lambda grad: log.append("of the tensor"))
+            x.register_post_accumulate_grad_hook(lambda x: log.append("afterwards"))
+            edge = torch.autograd.graph.get_gradient_edge(x)
+            edge.node.register_hook(lambda grads, arrived: log.append("of the node"))
+            edge.node.register_prehook(lambda grads: log.append("before the node"))
+            out = (x * 2).sum()
+            with torch.no_grad():
+                if change == "set_":
+                    x.set_(torch.zeros(2))
+                else:
+                    x.data = torch.zeros(2, dtype=torch.float32 if change == "data" else torch.float64)
+            print(change, torch.autograd.graph.get_gradient_edge(x).node is edge.node)
+            attempt(lambda: torch.autograd.grad(out, x, retain_graph=True))
+            print(torch.autograd.grad(out, edge, retain_graph=True), log)
+            log.clear()
+            (x * 3).sum().backward()
+            print(x.grad, log)
+    """,
     "data_assign": """
         x = torch.ones(3, requires_grad=True)
         v0 = x._version
