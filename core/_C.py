@@ -8,9 +8,10 @@ from __future__ import annotations
 import weakref as _weakref
 from typing import TYPE_CHECKING as _TYPE_CHECKING, Any as _Any
 
-from retrograd.autograd import delayed as _functions  # noqa: F401  # PyTorch has its classes of nodes there
+from retrograd.autograd import delayed as _functions, inside as _autograd  # noqa: F401  # PyTorch's names for them
 from retrograd.autograd.engine import active_task as _active_task
 from retrograd.autograd.node import Node as _Node
+from retrograd.autograd.policies import set_multithreading_enabled as _set_multithreading_enabled
 from retrograd.overrides import (
     DisableTorchFunction as DisableTorchFunction,
     DisableTorchFunctionSubclass as DisableTorchFunctionSubclass,
@@ -39,9 +40,29 @@ def _log_api_usage_once(event: str) -> None:
 
 
 def _current_graph_task_id() -> int:
-    """A number of the backward pass that is running in this thread or task; -1 if none is."""
+    """The number of the backward pass that is running in this thread or task, which grows by each; -1 if none is."""
     task = _active_task()
-    return -1 if task is None else id(task)
+    return -1 if task is None else task.number
+
+
+def _current_graph_task_execution_order() -> list[_Node]:
+    """The nodes that the backward pass that is running runs, in that order.
+
+    Raises
+    ------
+    RuntimeError
+        If none is running, or it might use several threads: see `set_multithreading_enabled`.
+    """
+    task = _active_task()
+    if task is None:
+        raise RuntimeError("_current_graph_task_execution_order should only be called during the backward pass")
+    if _set_multithreading_enabled._state.get():
+        raise RuntimeError(
+            "get_current_graph_task_execution_order expects the current backward to be executed with multithreading "
+            "disabled, e.g. by running:\n\n>>> with retrograd.autograd.set_multithreading_enabled(False):\n"
+            "...     retrograd.autograd.grad(...)\n"
+        )
+    return task.execution_order()
 
 
 def _current_autograd_node() -> _Node | None:

@@ -14,11 +14,13 @@ from collections import namedtuple
 from collections.abc import Callable
 from typing import Any, Final as Final, TypeVar, get_args, get_origin
 
+from retrograd.futures import Future
 from retrograd.nn import Module
 
 __all__ = [
-    "Attribute", "Final", "ScriptModule", "TracerWarning", "annotate", "export", "ignore", "interface", "is_scripting",
-    "is_tracing", "isinstance", "script", "script_if_tracing", "script_method", "trace", "trace_module", "unused",
+    "Attribute", "Final", "ScriptModule", "TracerWarning", "annotate", "export", "fork", "ignore", "interface",
+    "is_scripting", "is_tracing", "isinstance", "script", "script_if_tracing", "script_method", "trace", "trace_module",
+    "unused", "wait",
 ]  # fmt: skip
 
 _T = TypeVar("_T")
@@ -40,6 +42,34 @@ class TracerWarning(Warning):
     """
 
     __module__ = "retrograd.jit"
+
+
+def fork(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+    """Call a function, at once; `wait` gives what it has returned.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.jit.fork.html
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> future = retrograd.jit.fork(retrograd.add, retrograd.ones(2), 1)
+    >>> retrograd.jit.wait(future)
+    tensor([2., 2.])
+    """
+    future: Future[Any] = Future()
+    future.set_result(func(*args, **kwargs))
+    return future
+
+
+def wait(future: Future[Any]) -> Any:
+    """What a function that was forked has returned.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.jit.wait.html
+    """
+    return future.wait()
+
+
+_fork, _wait = fork, wait
 
 
 class ScriptModule(Module):

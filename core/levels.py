@@ -12,9 +12,13 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 __all__ = [
-    "Derivative", "bare", "below", "births", "innermost_derivative", "innermost_vmap", "is_mapped", "note_birth",
-    "refuse_in_transforms", "running", "transforms",
+    "PLAIN", "Derivative", "bare", "below", "births", "innermost_derivative", "innermost_vmap", "is_mapped",
+    "note_birth", "refuse_in_transforms", "running", "transforms",
 ]  # fmt: skip
+
+PLAIN: Final = "plain"
+"""The name of a transform within which custom Functions are called as they are: gradients or tangents are mapped over,
+not a function of the program's that knows of levels."""
 
 _running: ContextVar[tuple[Any, ...]] = ContextVar("retrograd.transforms", default=())
 _number: ContextVar[int] = ContextVar("retrograd.derivative", default=0)

@@ -259,6 +259,10 @@ def rebind(self: Tensor, value: Any) -> None:
         raise TypeError(f"Variable data has to be a tensor, but got {name}")
     if self.requires_grad and not value.dtype.is_differentiable:
         raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
+    if value._kernels.sparse is not self._kernels.sparse:
+        raise RuntimeError(
+            "Attempted to call `variable.set_data(tensor)`, but `variable` and `tensor` have incompatible tensor type."
+        )
     other_kind = value._kernels is not self._kernels or value.dtype is not self.dtype
     if (edge := own_edge(self)) is not None and type(edge[0]) not in LEAVES and value.shape != self.shape:
         note_shape(edge, tuple(self.shape))

@@ -15,6 +15,26 @@ _PRELUDE = """
 """
 
 PROGRAMS = {
+    "without_dimensions": """
+        index = torch.tensor(1)
+        for own in (torch.zeros(4), torch.tensor(3.0)):
+            for at in (index * min(own.ndim, 1), index[None] * min(own.ndim, 1)):
+                for source in (torch.tensor(2.0), torch.tensor([2.0])):
+                    print(own.scatter(0, at, source), own.scatter_add(-1, at, source))
+                    print(own.scatter_reduce(0, at, source, "sum"), own.scatter(0, at, 5.0))
+                    print(own.clone().scatter_(0, at, source), own.clone().scatter_add_(0, at, source))
+                x = own.clone().requires_grad_()
+                picked = torch.gather(x, 0, at)
+                print(picked, torch.autograd.grad(picked.sum(), x))
+                print(torch.autograd.grad(torch.gather(x, 0, at, sparse_grad=True).sum(), x)[0].to_dense())
+        x, source = torch.zeros(4, requires_grad=True), torch.tensor(2.0, requires_grad=True)
+        for made in (x.scatter(0, index, source), x.scatter_add(0, index, source), x.scatter(0, index[None], source)):
+            print(made, torch.autograd.grad((made * torch.arange(4.0)).sum(), (x, source)))
+        attempt(torch.gather, torch.zeros(3, 3), 0, index)
+        attempt(torch.gather, torch.zeros(3), 0, index * 7)
+        attempt(torch.take_along_dim, torch.zeros(3, 3), torch.tensor([0]), 0)
+        attempt(torch.take_along_dim, torch.tensor(1.0), torch.tensor(0), 0)
+    """,
     "scatter_reduce": """
         for args in (
             (0, i, s, "foo"), (0, i, s, "sum"), (5, i, s, "sum"), (0, i, s.double(), "sum"), (0, i[0], s, "sum"),

@@ -15,6 +15,7 @@ _MODULE_OF = {
     "NestedIOFunction": "function",
     "Variable": "variable",
     "_calculate_shape": "api",
+    "_profiler_enabled": "profiler",
     "_unsafe_preserve_version_counter": "grad_mode",
     "backward": "api",
     "detect_anomaly": "anomaly",

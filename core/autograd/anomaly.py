@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
@@ -156,23 +157,32 @@ def remember_call(node: Node) -> None:
 def warn_of_error(node: Node) -> None:
     """PyTorch's warning that precedes an error in anomaly mode. It never takes the place of the error."""
     stack = explaining.stack_of(node)
-    text = f"Error detected in {node.name()}. " + (
-        "No forward pass information available. Enable detect anomaly during forward pass for more information."
-        if stack is None
-        else f"Traceback of forward call that caused the error:\n{stack}"
+    _warn(
+        f"Error detected in {node.name()}. "
+        + (
+            "No forward pass information available. Enable detect anomaly during forward pass for more information."
+            if stack is None
+            else f"Traceback of forward call that caused the error:\n{stack}"
+        )
     )
     origin = None if node.extras is None else node.extras.induced_by
     while origin is not None:
         name, stack, origin = origin
-        text += f"\n\nPrevious calculation was induced by {name}. " + (
-            "No forward pass information available."
-            if stack is None
-            else f"Traceback of forward call that induced the previous calculation:\n{stack}"
+        _warn(
+            f"\n\nPrevious calculation was induced by {name}. "
+            + (
+                "No forward pass information available."
+                if stack is None
+                else f"Traceback of forward call that induced the previous calculation:\n{stack}"
+            )
         )
+
+
+def _warn(text: str) -> None:
     try:
-        warnings.warn(text, stacklevel=2)
+        warnings.warn(text, stacklevel=3)
     except UserWarning:  # where warnings are errors: the error itself is better
-        return
+        print(text, file=sys.stderr)
 
 
 def check_nan(node: Node, arrived: Sequence[Tensor | None], grads: Sequence[Tensor | None]) -> None:

@@ -11,7 +11,7 @@ from retrograd.autograd.engine import run_backward
 from retrograd.autograd.explaining import note_without_graph
 from retrograd.autograd.metadata import InputMetadata, metadata_of
 from retrograd.autograd.node import UNTRACKED, Edge, Node, see_output
-from retrograd.levels import transforms
+from retrograd.levels import PLAIN, running, transforms
 from retrograd.size import Size
 from retrograd.tensor import Tensor, wrap_array
 
@@ -251,7 +251,8 @@ def _batched(vjp: Any, outputs: Any, grad_outputs: Any) -> Any:
         )
 
     def one(*grads: Tensor) -> Any:
-        found = vjp(grads)
+        with running(PLAIN):
+            found = vjp(grads)
         present.extend(each is not None for each in found)
         return tuple(each for each in found if each is not None)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from retrograd.autograd.modes import no_grad
-from retrograd.autograd.node import UNGENERATED, Node, next_sequence_number
+from retrograd.autograd.node import UNGENERATED, AccumulateGrad, Node, next_sequence_number
 from retrograd.tensor import Tensor
 
 __all__ = ["DelayedError", "UndefinedGrad"]
@@ -115,6 +115,18 @@ class _UndefinedPlan(_FailingPlan):
         return (None,) * len(node.edges)
 
     graph = raw
+
+
+def __getattr__(name: str) -> type[Node]:
+    """A class of nodes by its name, as `retrograd._C._functions` has them."""
+    from retrograd.ops.declare import Op
+
+    found: dict[str, type[Node]] = {"AccumulateGrad": AccumulateGrad}
+    if not name.startswith("__"):
+        found |= {op.node_class.__name__: op.node_class for op in Op.registry.values()}
+    if name not in found:
+        raise AttributeError(f"module 'retrograd._C._functions' has no attribute {name!r}")
+    return found[name]
 
 
 _PLANS: Final = {Error: _FailingPlan(), UndefinedGradBackward: _UndefinedPlan()}

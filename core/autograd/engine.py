@@ -33,6 +33,7 @@ Note [Watched nodes]
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar, copy_context
@@ -57,6 +58,8 @@ __all__ = ["run_backward"]
 
 _by_sequence = attrgetter("seq")
 _current_task: ContextVar[_Task | None] = ContextVar("retrograd.backward", default=None)
+
+_next_number: Callable[[], int] = itertools.count().__next__
 
 Grad = Any  # a raw array, or a Tensor in graph mode
 _DEEP = 32  # passes within each other in one thread
@@ -187,7 +190,7 @@ class _Task:
 
     __slots__ = (
         "__weakref__", "accumulate", "buffers", "callbacks", "captured", "captures", "check_nan", "depth", "evaluated",
-        "freed", "in_new_thread", "needed",
+        "freed", "in_new_thread", "needed", "number",
         "on_tensors", "order", "own", "pending", "profiler", "reached", "retain_graph", "running", "watched",
     )  # fmt: skip
 
@@ -210,6 +213,7 @@ class _Task:
         self.watched = self.check_nan or self.profiler is not None
         self.callbacks: list[Callable[[], Any]] = []
         self.freed = Freed()
+        self.number = _next_number()
         self.depth = 0  # passes in whose midst this one has begun
         self.in_new_thread = False  # whether one within this one runs in a thread of its own
         if mode.anomaly:
@@ -234,6 +238,21 @@ class _Task:
         if self.reached is None:
             self.reached = {*self.order, *self.pending}
         return node in self.reached
+
+    def execution_order(self) -> list[Node]:
+        """The nodes of this pass in the order in which they run, a leaf's as soon as all that feed it have."""
+        left = dict.fromkeys(self.pending, 0)
+        for edge in (edge for node in self.order for edge in node.edges):
+            if edge is not None and edge[0] in left:
+                left[edge[0]] += 1
+        found = [leaf for leaf, count in left.items() if count == 0]
+        for node in self.order:
+            found.append(node)
+            for edge in node.edges:
+                if edge is not None and edge[0] in left:
+                    left[edge[0]] -= 1
+                    found += [edge[0]] if left[edge[0]] == 0 else []
+        return [node for node in found if self.needed is None or node in self.needed]
 
     def asks_for(self, leaf: Node) -> bool:
         """Whether the caller is to be given the gradient of a leaf, to which it is not added."""

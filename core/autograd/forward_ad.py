@@ -28,6 +28,13 @@ class UnpackedDualTensor(NamedTuple):
     tangent: Tensor | None
 
 
+def __getattr__(name: str) -> Any:
+    if name == "_current_level":  # the number of the level in which a program is, -1 outside of forward mode
+        mode = current_mode()
+        return len(mode.dual or mode.dual_off) - 1
+    raise AttributeError(f"module 'retrograd.autograd.forward_ad' has no attribute {name!r}")
+
+
 def enter_dual_level() -> int:
     """Begin forward mode; `dual_level` is the usual way.
 

@@ -545,12 +545,13 @@ class _Recording:
     def save(self) -> None:
         """Fill the node, once the outputs have their tangents."""
         node, ctx = self.node, self.node.ctx
-        if self.records:
-            node.saved = tuple(
-                function_saving.pack(node, i, each, self.outputs, self.made) for i, each in enumerate(ctx._to_save)
-            )
-        # What the node keeps must not lead back to it: these may be its outputs.
-        ctx._to_save = ctx._dirty = ctx._non_differentiable = ctx._saved_for_forward = ()
+        try:
+            if self.records:
+                node.saved = tuple(
+                    function_saving.pack(node, i, each, self.outputs, self.made) for i, each in enumerate(ctx._to_save)
+                )
+        finally:  # what the node keeps must not lead back to it, even if a pack hook raises: these may be its outputs
+            ctx._to_save = ctx._dirty = ctx._non_differentiable = ctx._saved_for_forward = ()
 
     def _check_written_view(self, outputs: tuple[Any, ...]) -> None:
         """A view that forward has written to cannot be one output of several."""

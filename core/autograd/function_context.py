@@ -58,6 +58,13 @@ class FunctionCtx(metaclass=ABCMeta):
         """Say which outputs have no gradient."""
         self._non_differentiable = tensors
 
+    def _own_node(self) -> Any:
+        """The node whose context this is."""
+        node = self._node()
+        if node is None:
+            raise RuntimeError("Trying to use the ctx of a custom Function after the graph of its call has been freed.")
+        return node
+
     def mark_shared_storage(self, *pairs: Any) -> None:
         """Nothing: which tensors share memory is known. Deprecated."""
         warnings.warn(
@@ -88,7 +95,7 @@ class FunctionCtx(metaclass=ABCMeta):
         """
         if self._saved_for_forward:
             return self._saved_for_forward
-        node = self._node()
+        node = self._own_node()
         if node.saved is ACCESSED:
             raise RuntimeError(
                 "saved_tensors can only be accessed once when clear_saved_tensors_on_access=True is set on the "
@@ -110,7 +117,7 @@ class FunctionCtx(metaclass=ABCMeta):
     @property
     def _raw_saved_tensors(self) -> tuple[SavedTensor, ...]:
         """What `save_for_backward` kept, each as the node holds it: it takes hooks."""
-        node = self._node()
+        node = self._own_node()
         if type(node.saved) is Freed:
             raise freed_error(node)
         return tuple(SavedTensor(node, None if each is None else i) for i, each in enumerate(node.saved))
@@ -153,19 +160,19 @@ class FunctionCtx(metaclass=ABCMeta):
 
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
-        return self._node().next_functions
+        return self._own_node().next_functions
 
     @property
     def metadata(self) -> dict[Any, Any]:
-        return self._node().metadata
+        return self._own_node().metadata
 
     @property
     def requires_grad(self) -> bool:
-        return self._node().requires_grad
+        return self._own_node().requires_grad
 
     def __getattr__(self, name: str) -> Any:
         if name in _OF_NODES:
-            return getattr(self._node(), name)
+            return getattr(self._own_node(), name)
         if name == "materialize_grads":
             text = f"attribute '{name}' of 'retrograd._C._FunctionBase' objects is not readable"
             raise AttributeError(text)

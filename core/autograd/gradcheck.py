@@ -39,13 +39,15 @@ from retrograd.autograd.jacobians import (
     of_differentiable,
     real_type,
     row_units,
+    tangent_along,
     within,
-)  # fmt: skip
+)
 from retrograd.autograd.old_jacobians import (
     get_analytical_jacobian,
     get_numerical_jacobian,
     get_numerical_jacobian_wrt_specific_input,
 )
+from retrograd.levels import PLAIN, running
 from retrograd.tensor import Tensor
 
 __all__ = [
@@ -349,14 +351,20 @@ _BATCHED_HINT = (
 )
 
 
-def _compare_batched(output: int, batched: list[Any], single: list[Any]) -> None:
+def _compare_batched(output: int, batched: list[Any], single: list[Any], hint: str = _BATCHED_HINT) -> None:
     for i, (found, expected) in enumerate(zip(batched, single, strict=True)):
         if found is None and expected is None:
             continue
         if found is None or expected is None or not _close(found, expected, 1e-5, 1e-8):
             raise GradcheckError(
-                f"For output {output} and input {i}:\n\n{_BATCHED_HINT}\n\nGot:\n{found}\n\nExpected:\n{expected}"
+                f"For output {output} and input {i}:\n\n{hint}\n\nGot:\n{found}\n\nExpected:\n{expected}"
             )
+
+
+_BATCHED_FORWARD_HINT = (
+    "gradcheck failed while testing batched gradient computation with forward-mode AD. Pass "
+    "`check_batched_forward_grad=False` to leave this out."
+)
 
 
 def _check_batched_forward(case: Case) -> None:
@@ -365,11 +373,38 @@ def _check_batched_forward(case: Case) -> None:
     from retrograd.ops.arrange import stack
 
     for place in case.places:
+
+        def push(tangent: Tensor, place: int = place) -> tuple[Tensor, ...]:
+            return tuple(tangent_along(case, {place: tangent}))
+
+        def push_at_level(tangent: Tensor, push: Callable[[Tensor], Any] = push) -> Any:
+            with running(PLAIN):
+                return push(tangent)
+
         tangents = [_random_like(case.inputs[place]) for _ in range(2)]
-        rows = [forward_derivative(case, place, each) for each in tangents]
-        single = [stack(list(column)) for column in zip(*rows, strict=True)]
-        batched = vmap(lambda tangent, place=place: tuple(forward_derivative(case, place, tangent)))(stack(tangents))
-        _compare_batched(place, list(batched), single)
+        single = [stack(list(column)) for column in zip(*(push(each) for each in tangents), strict=True)]
+        try:
+            batched = vmap(push_at_level)(stack(tangents))
+        except RuntimeError as error:
+            text = f"While computing batched gradients, got: {error}\n\n{_BATCHED_FORWARD_HINT}"
+            raise GradcheckError(text) from error
+        _compare_batched(place, list(batched), single, _BATCHED_FORWARD_HINT)
+
+
+def _check_undefined_forward(case: Case) -> None:
+    """Forward mode must give the same for an input without a tangent as for one whose tangent is zero."""
+    from retrograd.ops.creation import zeros_like
+
+    given = {place: _random_like(case.inputs[place]) for place in case.places}
+    for place in case.places:
+        zero = tangent_along(case, given | {place: zeros_like(case.inputs[place]).detach()})
+        none = tangent_along(case, {other: each for other, each in given.items() if other != place})
+        for number, (one, other) in enumerate(zip(zero, none, strict=True)):
+            if not _close(one, other, 1e-5, 1e-8):
+                raise GradcheckError(
+                    "Mismatch in tangent values for output with index: ", number, " when input: ", case.inputs[place],
+                    " has an undefined tangent value. ", " Got: ", one, " but expected: ", other,
+                )  # fmt: skip
 
 
 def _random_like(tensor: Tensor) -> Tensor:
@@ -486,6 +521,8 @@ def gradcheck(
             compare(each)
         for each in _forward_cases(case) if check_forward_ad else ():
             compare(each)
+            if check_undefined_grad:
+                _check_undefined_forward(each)
         if check_batched_forward_grad:
             _check_batched_forward(case)
         if check_backward_ad:

@@ -36,6 +36,7 @@ __all__ = [
     "of_differentiable",
     "real_type",
     "row_units",
+    "tangent_along",
     "within",
 ]
 
@@ -245,23 +246,30 @@ def row_units(output: Tensor) -> list[Tensor]:
 
 def forward_derivative(case: Case, place: int, direction: Tensor) -> list[Tensor]:
     """What forward mode gives along a direction, flat, for each continuous output."""
+    from retrograd.ops.creation import zeros_like
+
+    zeros = {i: zeros_like(case.inputs[i]).detach() for i in case.places}
+    return [each.reshape(-1) for each in tangent_along(case, zeros | {place: direction})]
+
+
+def tangent_along(case: Case, tangents: dict[int, Tensor]) -> list[Tensor]:
+    """What forward mode gives for each continuous output, of inputs with and without tangents."""
     from retrograd.autograd import forward_ad
     from retrograd.ops.creation import zeros_like
 
     with forward_ad.dual_level():
         values = []
         for i, each in enumerate(case.inputs):
-            if isinstance(each, Tensor) and each.requires_grad:
-                along = direction if i == place else zeros_like(each).detach()
-                values.append(forward_ad.make_dual(each.detach(), along))
+            if i in tangents:
+                values.append(forward_ad.make_dual(each.detach(), tangents[i]))
             else:
-                values.append(each)
+                values.append(each.detach() if isinstance(each, Tensor) else each)
         found = []
         for output in filter(_is_continuous, as_tuple(case.func(*values))):
             primal, tangent = forward_ad.unpack_dual(output)
             if tangent is not None and case.tolerance.dtypes and primal.is_complex() != tangent.is_complex():
                 raise GradcheckError("Forward AD gradient has dtype mismatch.")
-            found.append((zeros_like(primal) if tangent is None else tangent).detach().reshape(-1))
+            found.append((zeros_like(primal) if tangent is None else tangent).detach())
     return found
 
 

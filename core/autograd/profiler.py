@@ -51,6 +51,11 @@ __all__ = [
 ]  # fmt: skip
 
 
+def _profiler_enabled() -> bool:
+    """Whether a profiler is on in this thread or task."""
+    return current_mode().profiler is not None
+
+
 def kineto_available() -> bool:
     """False: PyTorch's library that measures accelerators is not used here."""
     return False

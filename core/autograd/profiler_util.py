@@ -286,7 +286,7 @@ class EventList(list[Any]):
         events = list(self)
         if sort_by is not None:
             events.sort(key=lambda each: getattr(each, sort_by), reverse=True)
-        rows = [each for each in events if not top_level_events_only or each.cpu_parent is None]
+        rows = [each for each in events if not top_level_events_only or getattr(each, "cpu_parent", None) is None]
         widths = profiler_output.Widths(max_name_column_width, max_shapes_column_width, max_src_column_width)
         return profiler_output.table(
             events, rows[:row_limit] if row_limit >= 0 else rows, widths, self._profile_memory, time_unit, header,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from retrograd.backends.spec import OPTIONAL, REQUIRED, Kernels
 from retrograd.func import rules
-from retrograd.levels import below
+from retrograd.levels import PLAIN, below, transforms
 from retrograd.ops import decompositions
 from retrograd.ops.batching import kernel_rules, warn_of_loop
 from retrograd.ops.dispatch import call
@@ -265,6 +265,11 @@ class BatchedKernels(Kernels):
         return self.wrap(wrap_array(draw(self.lower, (self.size, *shape)), self.lower), True)
 
     def check_randomness(self) -> None:
+        if self.randomness == "error" and PLAIN in transforms():
+            raise RuntimeError(
+                "vmap: We do not yet support calling random operations inside of vmap. Please perform random "
+                "operations outside of vmap as a workaround"
+            )
         if self.randomness == "error":
             raise RuntimeError(
                 "vmap: called random operation while in randomness error mode. Please either use the 'same' or "

@@ -20,7 +20,7 @@ from retrograd.autograd.modes import current_mode, set_mode
 from retrograd.autograd.tangents import tangents_of
 from retrograd.func.batched import Batched, BatchedKernels
 from retrograd.func.vmap import enter, level_below
-from retrograd.levels import below, innermost_vmap, running, transforms
+from retrograd.levels import PLAIN, below, innermost_vmap, running, transforms
 from retrograd.ops.broadcasting import sum_to
 from retrograd.ops.graph import G
 from retrograd.tensor import Tensor, wrap_array
@@ -42,6 +42,8 @@ class VmapInfo(NamedTuple):
 
 def apply_in_transform(function: type[Function], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """`Function.apply` while a transform is running."""
+    if PLAIN in transforms():
+        return function._apply(function._run_forward, args, kwargs)
     if function.setup_context is Function.setup_context:
         raise RuntimeError(
             "In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, jacrev, ...), it must "

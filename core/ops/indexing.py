@@ -132,16 +132,17 @@ def _name_within(made: Tensor) -> str:
 
 @one_node(_name_within, "input")
 def _of_scalar(input: Tensor, function: Any, index: Tensor, rest: Any, options: Any) -> Tensor:
-    return reshape(function(reshape(input, 1), 0, reshape(index, -1), *map(_as_vector, rest), **options), ())
+    return reshape(function(reshape(input, 1), 0, reshape(index, -1), *map(as_vector, rest), **options), ())
 
 
 @one_node(_name_within, "input", "source")
 def _of_scalar_with(input: Tensor, source: Tensor, function: Any, index: Tensor, rest: Any, options: Any) -> Tensor:
-    source, index = _as_vector(source), reshape(index, -1)
+    source, index = as_vector(source), reshape(index, -1)
     return reshape(function(reshape(input, 1), 0, index, source, *rest, **options), ())
 
 
-def _as_vector(value: Any) -> Any:
+def as_vector(value: Any) -> Any:
+    """A tensor without dimensions as one with one; anything else as it is."""
     return reshape(value, 1) if isinstance(value, Tensor) and not value.ndim else value
 
 
@@ -285,6 +286,13 @@ def _scatter_zeros(K, self: Array, shape: tuple[int, ...], dim: int, index: Arra
     return K.scatter_add(K.zeros(shape, self.dtype), index, self, dim)
 
 
+@one_node(lambda made: "GatherBackward0", "input")
+def _gather_as_vectors(input: Tensor, index: Tensor, sparse_grad: bool) -> Tensor:
+    """`gather` where one has no dimensions, which counts as having one."""
+    picked = (_gather_sparse if sparse_grad else _gather)(as_vector(input), 0, reshape(index, -1).long())
+    return reshape(picked, index.shape)
+
+
 @composite
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """Elements at the positions `index` along `dim`, each at its own place of the other dimensions.
@@ -296,8 +304,9 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     if type(sparse_grad) is not bool:
         raise no_flag("gather", "sparse_grad", sparse_grad)
     at = wrap_dim(dim, input.ndim)
-    if not input.ndim and index.ndim:
-        return gather(reshape(input, 1), 0, index, sparse_grad=sparse_grad)
+    if input.ndim < 2 and index.ndim < 2 and not input.ndim == index.ndim == 1:
+        check_positions("gather", input, at, index)
+        return _gather_as_vectors(input, index, sparse_grad and input.ndim == 1)
     if not index.numel() and index.ndim != input.ndim:
         return gather(reshape(input, -1), 0, reshape(index, -1)).reshape(index.shape)
     for i, (n, size) in enumerate(zip(index._array.shape, input._array.shape, strict=False)):
@@ -369,10 +378,11 @@ def scatter(
     Source: https://docs.pytorch.org/docs/stable/generated/torch.scatter.html
     """
     src = src if value is None else value
-    if not input.ndim and index.ndim:
+    if not input.ndim:
         return of_scalar(scatter, input, dim, index, src, reduce=reduce)
     at = wrap_dim(dim, input.ndim)
     check_scatter(input, at, index, src)
+    index, src = as_vector(index), as_vector(src)
     if reduce not in (None, "add", "multiply"):
         raise RuntimeError("reduce argument must be either add or multiply.")
     check_range(input, at, index)
@@ -409,10 +419,12 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.scatter_add_.html
     """
+    if not input.ndim:
+        return of_scalar(scatter_add, input, dim, index, src)
     at = wrap_dim(dim, input.ndim)
     check_scatter(input, at, index, src)
     check_range(input, at, index)
-    return _scatter_add(input, at, index.long(), src)
+    return _scatter_add(input, at, as_vector(index).long(), as_vector(src))
 
 
 @composite
@@ -468,6 +480,13 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         )
     if dim is None:
         return gather(reshape(input, -1), 0, reshape(indices, -1))
+    if input.ndim != indices.ndim:
+        raise RuntimeError(
+            "retrograd.take_along_dim(): input and indices should have the same number of dimensions, but got "
+            f"{input.ndim} dimensions for input, and {indices.ndim} dimensions for indices"
+        )
+    if not input.ndim:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     at = wrap_dim(dim, input.ndim)
     own = list(input.shape)
     own[at] = 1

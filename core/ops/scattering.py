@@ -20,7 +20,7 @@ from retrograd.ops.declare import Array, Raw, composite, op
 from retrograd.ops.factories import ones_like
 from retrograd.ops.flags import flagged
 from retrograd.ops.graph import graph_kernel
-from retrograd.ops.indexing import corner, flat_positions, in_corner, of_scalar, where
+from retrograd.ops.indexing import as_vector, corner, flat_positions, in_corner, of_scalar, where
 from retrograd.ops.shape import diagonal, expand, reshape, select, slice_assign, slice_dim
 from retrograd.ops.slice_checks import check_range, check_scatter
 from retrograd.ops.subscript import lifted_to, watching
@@ -193,12 +193,10 @@ def scatter_reduce(
     if (input.is_complex() and reduce in ("amax", "amin")) or (input.dtype is dtypes.bool_ and reduce == "mean"):
         raise not_implemented(f"scatter_gather_tensor_cpu_reduce_{reduce}", input.dtype)
     if not input.ndim:
-        whole = (reshape(each, 1) for each in (input, index, src))
-        x, positions, values = whole
-        return reshape(scatter_reduce(x, 0, positions, values, reduce, include_self=include_self), ())
+        return of_scalar(scatter_reduce, input, dim, index, src, reduce, include_self=include_self)
     wrap_dim(dim, src.ndim)
     check_range(input, at, index)
-    return _call(_scatter_reduce, input, at, index.long(), src, reduce, include_self)
+    return _call(_scatter_reduce, input, at, as_vector(index).long(), as_vector(src), reduce, include_self)
 
 
 def _call(

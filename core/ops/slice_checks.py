@@ -109,7 +109,7 @@ def check_positions(name: str, input: Tensor, dim: int, index: Tensor) -> None:
     if not index.numel():
         return
     _check_integers(name, index)
-    if input.ndim and index.ndim != input.ndim:
+    if input.ndim and max(index.ndim, 1) != input.ndim:
         raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
     check_range(input, dim, index)
 

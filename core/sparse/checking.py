@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from retrograd.sparse.compressed import Compressed
+from retrograd.sparse.compressing import compressed_tensor, to_sparse_csc, to_sparse_csr
 from retrograd.sparse.construction import coo_tensor
 from retrograd.sparse.conversion import to_sparse
 from retrograd.tensor import Tensor
@@ -47,11 +49,16 @@ def _itself(value: Any) -> Any:
 
 def _from_values(source: Tensor, values: Tensor) -> Tensor:
     array = source._array
+    if isinstance(array, Compressed):
+        return compressed_tensor(array.starts, array.places, values, array.shape, array.by_rows)
     return coo_tensor(array.indices, values, array.shape, array.coalesced)
 
 
 def _from_all(source: Tensor, dense: Tensor) -> Tensor:
-    return to_sparse(dense, source._array.sparse_dim)
+    array = source._array
+    if isinstance(array, Compressed):
+        return to_sparse_csr(dense) if array.by_rows else to_sparse_csc(dense)
+    return to_sparse(dense, array.sparse_dim)
 
 
 def as_sparse_gradcheck(gradcheck: Callable[..., Any]) -> Callable[..., Any]:

@@ -19,6 +19,26 @@ _PRELUDE = """
 """
 
 PROGRAMS = {
+    "the_pass_that_runs": """
+        numbers, orders = [], []
+
+        def hook(grad):
+            numbers.append(torch._C._current_graph_task_id())
+            orders.append([node.name() for node in torch._C._current_graph_task_execution_order()])
+
+        x = torch.ones(2, requires_grad=True)
+        y = torch.ones(2, requires_grad=True)
+        z = (x.sin() * y.exp()).sum()
+        z.register_hook(hook)
+        with torch.autograd.set_multithreading_enabled(False):
+            for _ in range(2):
+                z.backward(retain_graph=True)
+            torch.autograd.grad(z, x, retain_graph=True)
+        print([after - before for before, after in zip(numbers, numbers[1:])], torch._C._current_graph_task_id())
+        print(orders)
+        attempt(z.backward)
+        attempt(torch._C._current_graph_task_execution_order)
+    """,
     "outside_of_a_pass": """
         attempt(engine.queue_callback, lambda: print("called"))
     """,

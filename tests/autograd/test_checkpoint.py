@@ -307,6 +307,30 @@ def test_what_the_region_makes_is_freed(backend: str) -> None:
         gc.enable()
 
 
+def test_what_a_function_in_the_region_saves_is_freed(backend: str) -> None:
+    made: list[Any] = []
+
+    class Saving(retrograd.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            y = x.exp()
+            ctx.save_for_backward(y)
+            made.append(weakref.ref(y))
+            return y
+
+        @staticmethod
+        def backward(ctx: Any, grad: Any) -> Any:
+            return grad * ctx.saved_tensors[0]
+
+    gc.disable()
+    try:
+        checkpoint(Saving.apply, leaf(), use_reentrant=False).sum().backward()
+        assert len(made) == 2
+        assert not any(each() for each in made)
+    finally:
+        gc.enable()
+
+
 def test_a_part_of_the_graph_leaves_nothing_behind(backend: str) -> None:
     a, b = leaf(), leaf()
     y = checkpoint(lambda a, b: (a * a).exp() + (b * b).exp(), a, b, use_reentrant=False)

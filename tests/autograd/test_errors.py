@@ -380,6 +380,7 @@ def test_an_error_in_a_recorded_pass_tells_which_forward_call_induced_it() -> No
         (g,) = retrograd.autograd.grad(y.exp() * 0, x, create_graph=True)
         with (
             retrograd.autograd.set_detect_anomaly(True),
+            pytest.warns(UserWarning, match="Error detected in DivBackward0"),
             pytest.warns(
                 UserWarning, match="Previous calculation was induced by SqrtBackward0. .*(.|\n)*inducing call"
             ),

@@ -203,6 +203,56 @@ def test_single_precision_is_warned_of() -> None:
 
 
 REPORTS = {
+    "inputs_without_tangents": """
+        fwd = {"check_forward_ad": True, "check_backward_ad": False}
+        class F(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x, y):
+                return x * 1, y * 1
+            @staticmethod
+            def jvp(ctx, x, y):
+                calls.append(1)
+                return (x, y) if wrong is None else (x, y * wrong(x) if y is not None else None)
+        x, y = (torch.ones(1, dtype=torch.float64, requires_grad=True) for _ in range(2))
+        for wrong in (None, lambda x: 1.0 + bool((x == 0).all())):
+            for options in ({"check_undefined_grad": False}, {}, {"check_batched_forward_grad": True}):
+                if options and wrong is None or not options and wrong is not None:
+                    calls = []
+                    attempt(lambda: torch.autograd.gradcheck(F.apply, (x, y), **fwd, **options))
+                    print(len(calls) if wrong is None else None)
+    """,
+    "functions_are_mapped_as_they_are": """
+        class Inner(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x * 2
+            @staticmethod
+            def backward(ctx, grad):
+                return grad * 2 + (torch.randn_like(grad) * 0 if random else 0)
+        class Outer(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                ctx.save_for_backward(x)
+                return x * x
+            @staticmethod
+            def backward(ctx, grad):
+                return Inner.apply(grad) * ctx.saved_tensors[0]
+        random = False
+        x = torch.ones(2, requires_grad=True)
+        print(torch.autograd.grad(Outer.apply(x), x, torch.eye(2), is_grads_batched=True))
+        print(torch.autograd.functional.jacobian(Outer.apply, x, vectorize=True))
+        print(torch.autograd.functional.hessian(lambda x: Outer.apply(x).sum(), x, vectorize=True))
+        random = True
+        attempt(lambda: torch.autograd.grad(Inner.apply(x), x, torch.eye(2), is_grads_batched=True))
+    """,
+    "sparse_rows": """
+        x = torch.tensor([[0.0, 2.0], [3.0, 0.0]], dtype=torch.float64)
+        for layout in (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc):
+            for masked in (True, False):
+                s = x.to_sparse(layout=layout).detach().requires_grad_()
+                f = lambda s: s.to_dense(masked_grad=masked) * 2
+                print(torch.autograd.gradcheck(f, (s,), masked=masked))
+    """,
     "reports": """
         gradcheck = torch.autograd.gradcheck
         class Wrong(torch.autograd.Function):

@@ -6,6 +6,11 @@ import pytest
 from programs import assert_same
 
 PROGRAMS = {
+    "data_of_another_layout": """
+        x, s = torch.ones(2), torch.eye(2).to_sparse()
+        attempt(setattr, x, "data", s)
+        attempt(setattr, s, "data", x)
+    """,
     "a_leaf_is_another_after_set": """
         for change in ("set_", "data", "data of another type"):
             x = torch.ones(2, requires_grad=True)
