@@ -93,9 +93,12 @@ class Derivative(str):
 
     number: int
     admitted: tuple[Any, ...]
+    refuses: bool
 
-    def __new__(cls, name: str, arguments: Iterable[Any] = ()) -> Derivative:
+    def __new__(cls, name: str, arguments: Iterable[Any] = (), refuses: bool = True) -> Derivative:
+        """With `refuses` false, what the function captures may be written to: that new cells are marked is all."""
         made = super().__new__(cls, name)
+        made.refuses = refuses
         made.number = _next_number()
         made.admitted = tuple(each._cell for each in arguments if hasattr(each, "_cell"))
         return made

@@ -34,7 +34,7 @@ Note [Inference cell]
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from math import prod
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -325,35 +325,36 @@ def _repeating(shape: Sequence[int], strides: Sequence[int]) -> list[int]:
     return [i for i, stride in enumerate(strides) if stride == 0 and shape[i] > 1] if 0 not in shape else []
 
 
-def refuse_overlap(target: Tensor, others: Sequence[Any]) -> None:
-    """Refuse to write to a tensor of which two elements are one, or what is computed from a part of its memory."""
+def refuse_overlap(target: Tensor, others: Iterable[Any], apart: bool = False) -> None:
+    """Refuse to write to a tensor of which two elements are one, or what is computed from a part of its memory.
+
+    With `apart` also what is computed from just the elements that are written to.
+    """
     meta, k = target._tensor_meta, target._kernels
     shared = None if meta is None else meta.storage
-    if shared is None and not k.mutable:
+    if shared is None and not k.mutable and not apart:
         return
-    strides = target.stride()
+    strides = target.stride() if k.mutable or shared is not None else ()
     if 0 in strides and _repeating(target._array.shape, strides):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."
         )
     for other in others:
-        own = getattr(other, "_tensor_meta", None)
-        if (
-            shared is not None
-            and own is not None
-            and own.storage is shared
-            and other is not target
-            and _overlaps(target, other)
-        ):
+        if other is target:
+            meets = apart and 0 not in target._array.shape
+        else:
+            own = getattr(other, "_tensor_meta", None)
+            meets = shared is not None and own is not None and own.storage is shared and _overlaps(target, other, apart)
+        if meets:
             raise RuntimeError(
                 "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
                 "memory location. Please clone() the tensor before performing the operation."
             )
 
 
-def _overlaps(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors without holes share some of their elements and not all of them, in the same places."""
+def _overlaps(one: Tensor, other: Tensor, apart: bool) -> bool:
+    """Whether two tensors without holes share elements; unless they are to be `apart`, not all in the same places."""
     layouts = one._layout(), other._layout()
     if not all(each.is_dense() for each in layouts):
         return False  # PyTorch does not look closer either
@@ -361,7 +362,7 @@ def _overlaps(one: Tensor, other: Tensor) -> bool:
     ends = [begin + prod(each.shape) for begin, each in zip(begins, layouts, strict=True)]
     if begins[0] == begins[1] and ends[0] == ends[1]:
         one_way, other_way = ([m for n, m in zip(e.shape, e.strides, strict=True) if n != 1] for e in layouts)
-        return one_way != other_way
+        return apart or one_way != other_way
     return begins[0] < ends[1] and begins[1] < ends[0]
 
 

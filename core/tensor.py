@@ -480,9 +480,12 @@ class Tensor:
             from retrograd.autograd.captured import refuse_captured
 
             refuse_captured(self, "detach_")
+        edge = own_edge(self)
+        if edge is not None and edge[0].extras is not None:
+            hooks.keep_hooks(self, edge)
         if has_node(self) and type(self._cell) is list:
             self._cell[0] += PARTED
-        self._break = explaining.taken_out(own_edge(self), self._break, explaining.DETACHED)
+        self._break = explaining.taken_out(edge, self._break, explaining.DETACHED)
         self._edge = None
         if meta is not None:
             meta.tangents = None

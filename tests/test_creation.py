@@ -468,3 +468,11 @@ def test_spaced_numbers_agree_between_backends(dtype: str) -> None:
             ]
 
     assert made("numpy") == made("jax")
+
+
+def test_new_tensors_of_tensors_are_warned_of() -> None:
+    x = retrograd.ones(2)
+    with pytest.warns(UserWarning, match=r"recommended .* rather than tensor\.new_tensor\(sourceTensor\)") as found:
+        x.new_tensor(x)
+    assert found[0].filename == __file__
+    x.new_tensor([x[0]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from programs import assert_same
 
 import retrograd
@@ -76,3 +78,20 @@ def test_on_jax() -> None:
         lambda t: retrograd.histogram(t.nan_to_num(), 3).hist, lambda t: retrograd.nonzero_static(t, size=5),
     ):  # fmt: skip
         assert retrograd.allclose(function(ours), function(others).to("numpy"), equal_nan=True)
+
+
+def test_who_is_warned() -> None:
+    rows, weights = retrograd.ones(2, 2), retrograd.tensor([1, 0])
+    for call, warns in (
+        (lambda: retrograd.cov(rows, correction=2), True),
+        (lambda: retrograd.cov(rows[:, :1]), True),
+        (lambda: retrograd.cov(rows, fweights=weights), True),
+        (lambda: retrograd.corrcoef(rows[:, :1]), True),
+        (lambda: retrograd.cov(rows), False),
+        (lambda: retrograd.cov(rows, fweights=weights + 1), False),
+    ):
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always", UserWarning)
+            call()
+        told = [each for each in found if str(each.message).startswith("cov(): degrees of freedom is <= 0.")]
+        assert [each.filename for each in told] == [__file__] * warns

@@ -62,15 +62,15 @@ def set_grad_dtype(tensor: Tensor, value: Any) -> None:
     """`tensor.grad_dtype = value`."""
     if value is not None and not isinstance(value, dtypes.dtype):
         raise RuntimeError(f"grad_dtype must be a retrograd.dtype or None, but got {type(value).__name__}")
-    if has_node(tensor):
-        raise RuntimeError("grad_dtype can only be set on leaf tensors.")
-    held = None if tensor._tensor_meta is None else tensor._tensor_meta.grad
+    held = None if value is None else tensor.grad
     if value is not None and held is not None and held.dtype is not value:
         raise RuntimeError(
             f"Cannot set grad_dtype to '{value.type_name}' because there is already a gradient with dtype "
             f"'{cpp_name(held.dtype)}'. Please clear the gradient (.grad = None) before changing grad_dtype, or ensure "
             "the new grad_dtype matches the existing gradient's dtype."
         )
+    if has_node(tensor):
+        raise RuntimeError("grad_dtype can only be set on leaf tensors.")
     tensor._own_meta().grad_dtype = value
 
 

@@ -34,10 +34,14 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
     ------
     RuntimeError
         If the tensor does not require a gradient.
+    AssertionError
+        If it does only because what it is a view of does.
     """
     edge = tensor._edge if tensor.requires_grad else None
     if edge is None:
         raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
+    if edge is UNTRACKED:
+        raise AssertionError("Expected gradient function to be set")
     see_output(tensor, edge)
     return GradientEdge(*edge)
 

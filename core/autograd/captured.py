@@ -33,7 +33,7 @@ def refuse_captured(tensor: Tensor, op: Op | str, operands: Sequence[Any] = ()) 
         With PyTorch's text.
     """
     derivative, _, inside = innermost_derivative()
-    if derivative is None:
+    if derivative is None or not derivative.refuses:
         return
     if inside and any(_is_mapped_more(each, tensor) for each in operands):
         return  # which `vmap`, as the inner transform, refuses in its own words

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 
-__all__ = ["level_of_caller", "warn_of_conversion", "warn_of_non_leaf_grad", "warn_of_old_order"]
+__all__ = ["level_of_caller", "warn_of_conversion", "warn_of_non_leaf_grad", "warn_of_old_order", "warn_once"]
 
 _warned: set[str] = set()
 
@@ -18,16 +18,19 @@ def level_of_caller() -> int:
     return level
 
 
+def warn_once(key: str, text: str) -> None:
+    """Warn once in a process, as PyTorch does."""
+    if key not in _warned:
+        _warned.add(key)
+        warnings.warn(text, UserWarning, stacklevel=level_of_caller())
+
+
 def warn_of_conversion() -> None:
-    """Once in a process, as PyTorch."""
-    if "conversion" not in _warned:
-        _warned.add("conversion")
-        warnings.warn(
-            "Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior.\n"
-            "Consider using tensor.detach() first.",
-            UserWarning,
-            stacklevel=3,
-        )
+    warn_once(
+        "conversion",
+        "Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior.\n"
+        "Consider using tensor.detach() first.",
+    )
 
 
 def warn_of_non_leaf_grad() -> None:
@@ -35,19 +38,16 @@ def warn_of_non_leaf_grad() -> None:
         "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
         "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
         "Tensor, use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure "
-        "you access the leaf Tensor instead.",
+        "you access the leaf Tensor instead. See github.com/pytorch/pytorch/pull/30531 for more information.",
         UserWarning,
-        stacklevel=3,
+        stacklevel=level_of_caller(),
     )
 
 
 def warn_of_old_order(name: str, old: str, new: str) -> None:
-    """Once in a process, whichever function it is, as PyTorch."""
-    if "order" not in _warned:
-        _warned.add("order")
-        warnings.warn(
-            f"This overload of {name} is deprecated:\n\t{name}({old})\n"
-            f"Consider using one of the following signatures instead:\n\t{name}({new})",
-            UserWarning,
-            stacklevel=level_of_caller(),
-        )
+    """Once, whichever function it is."""
+    warn_once(
+        "order",
+        f"This overload of {name} is deprecated:\n\t{name}({old})\n"
+        f"Consider using one of the following signatures instead:\n\t{name}({new})",
+    )

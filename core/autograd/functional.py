@@ -19,6 +19,7 @@ from retrograd.autograd.api import grad
 from retrograd.autograd.forward_ad import dual_at
 from retrograd.autograd.modes import enable_grad
 from retrograd.autograd.tangents import Level, entered, take_tangent
+from retrograd.levels import Derivative, running
 from retrograd.tensor import Tensor
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
@@ -556,7 +557,9 @@ def _by_columns(func: Function, inputs: Any, vectorize: bool) -> Any:
 
     def push(*tangents: Tensor) -> Tensors:
         nonlocal out_was_tuple
-        out_was_tuple, _, product = _pushed(func, points, tangents, None)
+        # What `func` makes is known by that, and brought to the level of the tangents that are written to it.
+        with running(Derivative("jvp", points, refuses=False)):
+            out_was_tuple, _, product = _pushed(func, points, tangents, None)
         return product
 
     sizes = [each.numel() for each in points]

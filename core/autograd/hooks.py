@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from retrograd.tensor import Tensor
 
 __all__ = [
-    "HooksOfTensor", "RemovableHandle", "forget_retained", "hooks_of", "post_accumulate_hooks_of",
+    "HooksOfTensor", "RemovableHandle", "forget_retained", "hooks_of", "keep_hooks", "post_accumulate_hooks_of",
     "register_node_hook", "register_node_prehook",
     "register_post_accumulate_hook", "register_tensor_hook", "retain_at", "run_node_pre_hooks",
     "run_post_accumulate_hooks", "run_post_hooks", "run_tensor_hooks",
@@ -101,6 +101,9 @@ class HooksOfTensor(OrderedDict[int, Callable[..., Any]]):
         super().__init__((i, hook) for i, (kind, hook, at) in hooks.items() if kind == "tensor" and at == position)
         self._hooks, self._position = hooks, position
 
+    def __repr__(self) -> str:
+        return repr(OrderedDict(self))
+
     def __setitem__(self, number: int, hook: Callable[..., Any]) -> None:
         super().__setitem__(number, hook)
         if hasattr(self, "_hooks"):  # else it is being filled
@@ -122,13 +125,31 @@ class HooksOfTensor(OrderedDict[int, Callable[..., Any]]):
 
 def hooks_of(tensor: Tensor) -> HooksOfTensor | None:
     """`Tensor._backward_hooks`: None as long as the tensor has never had a hook."""
-    if tensor._edge is None:
-        return None
-    untracked = tensor._edge is UNTRACKED
-    extras = tensor._own_meta().hooks if untracked else tensor._edge[0].extras
+    edge = tensor._edge
+    if edge is None or edge is UNTRACKED:
+        extras, position = None if tensor._tensor_meta is None else tensor._tensor_meta.hooks, 0
+    else:
+        extras, position = edge[0].extras, edge[1]
     if extras is None or extras.pre_hooks is None:
         return None
-    return HooksOfTensor(extras.pre_hooks, 0 if untracked else tensor._edge[1])
+    return HooksOfTensor(extras.pre_hooks, position)
+
+
+def keep_hooks(tensor: Tensor, edge: Edge) -> None:
+    """Let a tensor that loses its edge keep its hooks, for when it has one again.
+
+    The node that it loses calls them, too: where it has no others, both have one dict, from which handles remove.
+    """
+    node, position = edge
+    if node.extras is None or node.extras.pre_hooks is None:
+        return
+    hooks = node.extras.pre_hooks
+    kept = _hooks_of_leaf(tensor)
+    if all(kind == "tensor" and at == 0 for kind, _, at in hooks.values()):
+        kept.pre_hooks = hooks
+    else:
+        mine = {i: hook for i, (kind, hook, at) in hooks.items() if kind == "tensor" and at == position}
+        kept.pre_hooks = {i: ("tensor", hook, 0) for i, hook in mine.items()} or None
 
 
 def post_accumulate_hooks_of(tensor: Tensor) -> dict[int, Callable[..., Any]] | None:
@@ -216,6 +237,7 @@ def run_post_accumulate_hooks(leaf: AccumulateGrad) -> None:
         returned = _call(hook, f"a leaf of shape {list(leaf.variable.shape)}", leaf.variable)
         if returned is not None:
             _check_replacement(returned, leaf.variable, hook)
+        if returned is not None and returned is not leaf.variable:
             raise RuntimeError("Tensor post accumulate grad hooks should return None.")
 
 
@@ -248,10 +270,9 @@ def _check_replacement(replaced: Any, grad: Tensor | None, hook: Callable[..., A
         raise RuntimeError("can't replace a None gradient with a non-None value")
     if not isinstance(replaced, Tensor):
         raise TypeError(f"expected Variable, but hook returned '{type(replaced).__name__}'")
-    if replaced.dtype is not grad.dtype:
-        raise RuntimeError(
-            f"hook '{_name(hook)}' has changed the type of value (was {_type(grad)} got {_type(replaced)})"
-        )
+    was, got = _type(grad), _type(replaced)
+    if was != got:
+        raise RuntimeError(f"hook '{_name(hook)}' has changed the type of value (was {was} got {got})")
     if replaced._kernels is not grad._kernels and replaced._kernels.level == grad._kernels.level:
         raise RuntimeError(
             f"hook '{_name(hook)}' has changed the device of value (was {grad.device} got {replaced.device})"
@@ -261,8 +282,15 @@ def _check_replacement(replaced: Any, grad: Tensor | None, hook: Callable[..., A
     return replaced
 
 
+_WITH_CLASSES = frozenset(("Byte", "Char", "Double", "Float", "Half", "Int", "Long", "Short"))
+"""Types of which PyTorch's text about hooks names the class of tensors."""
+
+
 def _type(tensor: Tensor) -> str:
-    return f"retrograd.{tensor.dtype.type_name}Tensor"
+    name, k = tensor.dtype.type_name, tensor._kernels
+    if name in _WITH_CLASSES and not k.meta:
+        return f"retrograd.{'sparse.' if k.sparse else ''}{name}Tensor"
+    return f"{'Sparse' if k.sparse else ''}{'Meta' if k.meta else 'CPU'}{name}Type"
 
 
 def _name(hook: Callable[..., Any]) -> str:

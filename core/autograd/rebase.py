@@ -91,6 +91,7 @@ def check_writable(tensor: Tensor, mode: Mode, records: bool) -> None:
     RuntimeError
         With PyTorch's texts.
     """
+    check_write(tensor)
     meta = tensor._tensor_meta
     view = None if meta is None else meta.view
     if records:
@@ -103,7 +104,6 @@ def check_writable(tensor: Tensor, mode: Mode, records: bool) -> None:
                 )
         if tensor.requires_grad and not has_node(tensor):
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-    check_write(tensor)
 
 
 def rebase(tensor: Tensor, node: Node, by: str) -> None:

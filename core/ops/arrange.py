@@ -103,7 +103,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None, out
     if len(kept) != len(tensors):
         kept = [each if tuple(each._array.shape) != (0,) else _empty_along(each, first, at) for each in tensors]
     joined = _cat(_same_dtype(kept), at)
-    return joined if out is None else deliver("cat", out, joined)
+    return joined if out is None else deliver("cat", out, joined, tensors)
 
 
 def _empty_along(empty: Tensor, shape: tuple[int, ...], dim: int) -> Tensor:
@@ -167,7 +167,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None, o
                 f"{list(each._array.shape)} at entry {i}"
             )
     stacked = _stack(_same_dtype(tensors), wrap_dim(dim, len(shape) + 1))
-    return stacked if out is None else deliver("stack", out, stacked)
+    return stacked if out is None else deliver("stack", out, stacked, tensors)
 
 
 def _at_least(tensor: Tensor, ndim: int) -> Tensor:

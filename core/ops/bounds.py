@@ -198,7 +198,7 @@ def clamp(input: Array, min: Any = None, max: Any = None, *, out: Any = None) ->
     tensor([0.0000, 0.5000, 1.0000])
     """
     if out is not None:
-        return deliver("clamp", out, clamp(input, min, max))
+        return deliver("clamp", out, clamp(input, min, max), (input, min, max))
     if min is None and max is None:
         raise RuntimeError("retrograd.clamp: At least one of 'min' or 'max' must not be None")
     if all(each is None or is_number(each) for each in (min, max)):

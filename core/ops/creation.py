@@ -15,6 +15,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from retrograd.autograd.cautions import level_of_caller
 from retrograd.dtypes import (
     DTYPES,
     Category,
@@ -309,6 +310,15 @@ def _shared(array: HostArray, to: Destination) -> Tensor:
 # -- the constructors --------------------------------------------------------------------------
 
 
+def _warn_of_copying(name: str) -> None:
+    warnings.warn(
+        "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
+        f"sourceTensor.detach().clone().requires_grad_(True), rather than {name}(sourceTensor).",
+        UserWarning,
+        stacklevel=level_of_caller(),
+    )
+
+
 def tensor(data: Any, **options: Unpack[Options]) -> Tensor:
     """A new tensor of a copy of `data`; a leaf of the graph.
 
@@ -345,12 +355,7 @@ def tensor(data: Any, **options: Unpack[Options]) -> Tensor:
     tensor([1., 2.], dtype=retrograd.float64)
     """
     if isinstance(data, Tensor):
-        warnings.warn(
-            "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
-            "sourceTensor.detach().clone().requires_grad_(True), rather than retrograd.tensor(sourceTensor).",
-            UserWarning,
-            stacklevel=2,
-        )
+        _warn_of_copying("retrograd.tensor")
         return _new("tensor", data, destination("tensor", options, data))
     return _new("tensor", data, destination("tensor", options))
 
@@ -622,6 +627,8 @@ def new_tensor(self: Tensor, data: Any, **options: Unpack[Options]) -> Tensor:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.new_tensor.html
     """
+    if isinstance(data, Tensor):
+        _warn_of_copying("tensor.new_tensor")
     to = destination("new_tensor", options, self)
     if options.get("dtype") is None:
         own = data.dtype if isinstance(data, Tensor) else None

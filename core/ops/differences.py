@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from math import inf
 from typing import Any
 
+from retrograd.autograd.cautions import level_of_caller
 from retrograd.dtypes import Category, bool_
+from retrograd.levels import is_mapped
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.arrange import cat, roll
 from retrograd.ops.autocasting import in_float32, in_lower_type
@@ -488,6 +491,7 @@ def cov(
     count: Any
     if weights is None:
         count = rows.shape[1]
+        _warn_without_freedom(count - correction <= 0)
         freedom: Any = max(count - correction, 0)
         centred = rows - unsqueeze(rows.sum(1) / count, 1)
         weighted = centred
@@ -495,10 +499,20 @@ def cov(
         count = weights.sum()
         lost = correction if aweights is None else correction * (weights * aweights).sum() / count
         freedom = (count - lost).clamp(min=0)
+        _warn_without_freedom(not freedom._kernels.meta and not is_mapped(freedom) and freedom.item() == 0)
         centred = rows - unsqueeze((rows * weights).sum(1) / count, 1)
         weighted = centred * weights
     conjugated = weighted.conj() if weighted.is_complex() else weighted
     return (centred @ conjugated.t() / freedom).squeeze()
+
+
+def _warn_without_freedom(lacking: bool) -> None:
+    if lacking:
+        warnings.warn(
+            "cov(): degrees of freedom is <= 0. Correction should be strictly less than the number of observations.",
+            UserWarning,
+            stacklevel=level_of_caller(),
+        )
 
 
 @composite

@@ -329,7 +329,7 @@ def div(input: Array, other: Any, *, rounding_mode: str | None = None, out: Any 
     (tensor([-1.5000,  1.5000]), tensor([-2.,  1.]))
     """
     if out is not None:
-        return deliver("div", out, div(input, other, rounding_mode=rounding_mode))
+        return deliver("div", out, div(input, other, rounding_mode=rounding_mode), (input, other))
     if rounding_mode is None:
         return true_divide(input, other)
     if rounding_mode not in ("trunc", "floor"):

@@ -15,11 +15,12 @@ from typing import Any
 from retrograd.autograd.cautions import level_of_caller
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.rebase import check_writable
+from retrograd.dtypes import bool_
 from retrograd.ops.shape import narrow
 from retrograd.storage import expanded_dims
 from retrograd.tensor import Tensor
 
-__all__ = ["Fold", "folding", "in_memory", "once", "warn"]
+__all__ = ["Fold", "folding", "in_memory", "once", "trimming", "warn"]
 
 Fold = Callable[..., tuple[Any, ...]]
 
@@ -58,6 +59,25 @@ def folding(in_place: Callable[..., Tensor], fold: Fold, select: Fold) -> Callab
         warn(method.__name__, "mask] = scalar")
         *places, value = fold(self, dims, *args, **kwargs)
         in_place(once(self, dims, value), *places, value)
+        return self
+
+    return method
+
+
+def trimming(in_place: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """`triu_` or `tril_`, by which an element of an expanded tensor becomes zero if it does anywhere."""
+
+    @wraps(in_place)
+    def method(self: Tensor, diagonal: int = 0) -> Tensor:
+        dims = expanded_dims(self)
+        if not dims:
+            return in_place(self, diagonal)
+        from retrograd.ops.creation import ones
+
+        gone = in_place(ones(self.shape, dtype=bool_, device=self.device), diagonal).logical_not()
+        for dim in dims:
+            gone = gone.any(dim, keepdim=True)
+        once(self, dims, None).masked_fill_(gone, 0)
         return self
 
     return method

@@ -532,7 +532,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any =
     tensor([0., 2.])
     """
     if out is not None:
-        return deliver("where", out, where(condition, input, other))
+        return deliver("where", out, where(condition, input, other), (condition, input, other))
     if input is None and other is None:
         if is_mapped(condition):
             refuse_dynamic("where")

@@ -82,7 +82,7 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
     arrays = dispatch.promoted(op, inputs, k)
     in_memory = not target._kernels.sparse and not (op is _copy_op and rest[0] is target)
     if in_memory and (op.name not in _OF_ONE_VALUE or target.is_conj()):
-        refuse_overlap(target, rest[:-1] if op.name in _OF_A_NUMBER else rest)
+        refuse_overlap(target, () if op.name == "_addmm" else rest[:-1] if op.name in _OF_A_NUMBER else rest)
     known = None if mode.results is None else mode.results.find(op, in_place=True)
     (result,) = dispatch.forward(op, (target, *rest), arrays, k) if known is None else known
     if k.sparse:
@@ -211,6 +211,14 @@ def in_place_of(op: Op) -> Callable[..., Tensor]:
     return _named(specialise.in_place_function(op), op.written_name, f"In-place version of `{op.name}`.")
 
 
+_READ_ONE_BY_ONE: dict[str, int | None] = {
+    **dict.fromkeys("index_add index_copy index_reduce put scatter scatter_add scatter_reduce".split(), None),
+    "index_fill": 2,  # a tensor that is filled with is read before
+}
+"""Functions that read elements while they write others, so that what they write to may be nothing that they read; how
+many of their arguments that concerns, if it is not all."""
+
+
 def in_place_of_composite(name: str, function: Callable[..., Any], ordinary: Op | None) -> Callable[..., Tensor]:
     """The in-place variant of a function that chooses among operators: `div_` of `div`.
 
@@ -218,13 +226,15 @@ def in_place_of_composite(name: str, function: Callable[..., Any], ordinary: Op 
     """
     chosen = None if ordinary is None else specialise.in_place_function(ordinary)
     function = unflagged(function)
-    flags = Flags(function, f"{name}_", method=True)
+    flags, apart = Flags(function, f"{name}_", method=True), name in _READ_ONE_BY_ONE
 
     def in_place(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if chosen is not None and len(args) == 1 and not kwargs:
             return chosen(self, *args)
         if flags.kinds:
             flags.check((self, *args), kwargs)
+        if apart:
+            refuse_overlap(self, args[: _READ_ONE_BY_ONE[name]], apart=True)
         mode, meta = current_mode(), self._tensor_meta
         if meta is not None and meta.view is not None:  # refused before it is asked where it comes from
             check_writable(self, mode, mode.grad and self.requires_grad)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
+from retrograd.autograd.cautions import warn_once
 from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode
 from retrograd.dtypes import Category, bool_, cpp_name, dtype, promote_types
 from retrograd.ops.autocasting import lowered, unites
@@ -609,6 +610,12 @@ def chain_matmul(*matrices: Tensor) -> Tensor:
     for each in matrices:
         if each.ndim != 2:
             raise RuntimeError(f"Tensor dimension is {each.ndim}, expected 2 instead.")
+    warn_once(
+        "chain_matmul",
+        "retrograd.chain_matmul is deprecated and will be removed in a future PyTorch release. Use "
+        "retrograd.linalg.multi_dot instead, which accepts a list of two or more tensors rather than multiple "
+        "parameters.",
+    )
     if not matrices:
         raise RuntimeError("chain_matmul(): Expected one or more matrices")
     return matrices[0].clone() if len(matrices) == 1 else reduce(mm, matrices)

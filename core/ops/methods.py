@@ -171,4 +171,6 @@ def _attach_in_place() -> None:
         made = in_place_of(declared) if declared is not None else in_place_of_composite(name, function, ordinary)
         if name in _FOLDED:
             made = expanded.folding(made, *_FOLDED[name])
+        elif name in ("tril", "triu"):
+            made = expanded.trimming(made)
         setattr(Tensor, name + "_", made)

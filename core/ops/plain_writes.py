@@ -81,13 +81,13 @@ def assigned(target: Tensor, key: Any, value: Any) -> bool:
         at = key._array
         if key._kernels is not k or k.assign_at is None or not (_is_mask_of(array, key) or _counts_along(array, key)):
             return False
+        if key is target or _share(key, target):
+            return False  # what is refused is told elsewhere
     elif not all(map(_is_basic, key if type(key) is tuple else (key,))):
         return False
     if type(value) in _PLAIN:
-        meta, own, name = value._tensor_meta, target._tensor_meta, "copy_"
-        shares = own is not None and own.storage is not None and meta is not None and meta.storage is own.storage
-        records = mode is GRAD and value._edge is not None
-        if value._kernels is not k or value._array.dtype is not array.dtype or shares or records:
+        name, records = "copy_", mode is GRAD and value._edge is not None
+        if value._kernels is not k or value._array.dtype is not array.dtype or records or _share(value, target):
             return False
         given = value._array
         if at is not None and given.shape not in ((), _shape_at(array, at)):
@@ -108,6 +108,12 @@ def assigned(target: Tensor, key: Any, value: Any) -> bool:
     bump(target)
     sign(target._cell, name, None, None)
     return True
+
+
+def _share(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors look at one memory."""
+    meta, own = one._tensor_meta, other._tensor_meta
+    return own is not None and own.storage is not None and meta is not None and meta.storage is own.storage
 
 
 def _is_mask_of(array: Any, key: Tensor) -> bool:

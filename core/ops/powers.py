@@ -154,7 +154,7 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Array:
     (tensor([1., 4., 9.]), tensor([2., 4., 8.]))
     """
     if out is not None:
-        return deliver("pow", out, pow(input, exponent))
+        return deliver("pow", out, pow(input, exponent), (input, exponent))
     if is_number(exponent):
         if is_number(input):
             raise wrong_argument("pow", "self", 0, (input, exponent))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from retrograd.autograd.modes import current_mode
@@ -35,8 +35,19 @@ __all__ = [
 
 _NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input"}
 _HALVES = frozenset(("float16", "bfloat16"))
-_APART = frozenset(("gather", "index_select", "kthvalue", "masked_select", "take"))
-"""Functions that read their inputs at other places than they write: `out` may not be one of them."""
+_APART = {
+    **dict.fromkeys("cat column_stack dstack hstack index_select nonzero stack take vstack".split(), None),
+    **dict.fromkeys("gather kthvalue masked_select take_along_dim".split(), 1),
+}
+"""Functions that read at other places than they write, so that `out` may share nothing with their inputs; how many of
+these, counted from the first, if it is not all."""
+_FREE = frozenset(
+    """
+    all amax amin any argmax argmin bucketize count_nonzero cummax cummin diag log_softmax logsumexp mean median nanmean
+    nanmedian nansum norm prod quantile searchsorted softmax std sum tril triu var linalg_norm linalg_vector_norm
+""".split()
+)
+"""Functions that read all that there is before they write, or do not ask."""
 _UNUSUAL = frozenset((*_NUMPY_NAMES, "out"))
 
 
@@ -103,18 +114,24 @@ def deliver(name: str, out: Any, result: Any, inputs: Any = (), several: bool = 
     refuse_out(name, (out, result))
     # Under autocast the result may have the lower type, which PyTorch's would not have.
     check_out_type(name, out.dtype if current_mode().autocast is not None else result.dtype, out.dtype, several)
-    if name in _APART and any(each is out for each in inputs):
-        raise RuntimeError(
-            "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
-            "memory location. Please clone() the tensor before performing the operation."
-        )
-    refuse_overlap(out, inputs)
+    apart = name in _APART
+    read = () if name in _FREE else _tensors_in(inputs[: _APART[name]] if apart else inputs)
+    refuse_overlap(out, read, apart)
     k, array = out._kernels, as_dtype(out._kernels, result._array, out._array.dtype)
     if k.mutable and result._tensor_meta is not None and array is result._array:
         array = k.copy(array)  # it may be in the memory of another tensor
     put(out, array)
     sign(out._cell, f"{name}(out=...)", None, None)
     return out
+
+
+def _tensors_in(inputs: Iterable[Any]) -> Iterator[Any]:
+    """The inputs of a function one by one, of which some may be lists."""
+    for each in inputs:
+        if isinstance(each, (tuple, list)):
+            yield from each
+        else:
+            yield each
 
 
 def category(K: Any, x: Any) -> Category:

@@ -108,7 +108,8 @@ def make_view(
 def _view_of(source: Tensor, chain: Chain | None, creation: str | None, name: str, mode: Any) -> View:
     own = None if source._tensor_meta is None else source._tensor_meta.view
     if not mode.grad:
-        creation = "inference" if mode.inference else "no_grad"
+        lasts = mode.inference or (own is not None and own.creation == "inference")
+        creation = "inference" if lasts else "no_grad"
     version = 0 if source.is_inference() else source._cell[0] & VERSION
     if own is None:
         return View(source, chain, creation, name, version)

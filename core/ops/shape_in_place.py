@@ -4,8 +4,8 @@ Note [Changes of shape in place]
     Nothing is written to memory: the tensor becomes a view of what it was. To the graph it is a write, as in
     PyTorch. The version goes up, so that what was saved of the tensor is stale and its views look for their
     edges anew. But the history of a base does not change when one of its views is turned: only the edge of
-    the tensor itself, by a node that leads to the one it had. (There is one under `no_grad` too, where PyTorch's
-    backward pass raises or lets the gradient have the shape of the result.)
+    the tensor itself, by a node that leads to the one it had. Under `no_grad` it keeps its node, which refuses
+    gradients of a shape that the one it had cannot be broadcast to.
 
     A view knows the way to it from its base. When the base changes, the way begins with the step back.
 """
@@ -20,7 +20,7 @@ from retrograd.autograd.anomaly import stack_of_caller
 from retrograd.autograd.captured import refuse_captured
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.rebase import check_writable
-from retrograd.autograd.stale import make_view_node, view_class
+from retrograd.autograd.resized import note_shape
 from retrograd.levels import births
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.shape import make_view, named_dim, squeezed, unsqueezed
@@ -62,7 +62,9 @@ def _changed(
     if self._kernels.sparse:
         changed: Tensor = self._kernels.changed(self, made, operator)
         return changed
-    edge = made._edge if records else _edge_in_between(self, node_name, step, arguments)
+    edge = made._edge if records else None
+    if not records and has_node(self) and self._own_meta().view is None:
+        note_shape(self._edge, tuple(self._array.shape))  # type: ignore[arg-type]  # it has a node
     if mode.dual:
         _change_tangents(self, made, operator, node_name, step, arguments)
     _lead_back(self, made, step)
@@ -98,15 +100,6 @@ def _change_tangents(
                 _changed(tangent, operator, node_name, step, arguments)
         elif tangent is not None:  # if it is no tensor, it stands for one that is not known yet
             tangents.set_tangent(self, level, tangents.tangent_of(made, level))
-
-
-def _edge_in_between(
-    tensor: Tensor, node_name: str, step: Permute | Reshape | AsStrided, arguments: Any
-) -> Edge | None:
-    """What is not recorded still has to give a node gradients of the shape that its output had."""
-    if not has_node(tensor) or tensor._own_meta().view is not None:
-        return None
-    return make_view_node(view_class(node_name), (step,), tensor._array, tensor._edge, tensor._kernels, arguments), 0
 
 
 def _lead_back(base: Tensor, made: Tensor, step: Permute | Reshape | AsStrided) -> None:

@@ -549,6 +549,8 @@ def _put_at(self: Tensor, indices: list[Tensor | None], masks: Masks, values: Te
     _check_values(self, indices, values)
     raw = raw_indices(self, indices)
     dims = expanded_dims(self)
+    if not dims:
+        refuse_overlap(self, (*indices, values), apart=True)
     if not dims and (overlapping := expanded.in_memory(self)):
         memory, places = overlapping
         at = wrap_array(places._kernels.index(places._array, raw), places._kernels)

@@ -86,6 +86,22 @@ def test_forward_mode_gives_the_same_matrices(name: str, backend: str) -> None:
 
 
 PROGRAMS = {
+    "forward_mode_of_what_is_written_to": """
+        def copied(x):
+            y = torch.zeros(2)
+            y.copy_(x * x)
+            return y
+
+        def placed(x):
+            y = torch.zeros(2)
+            y[0] = x[1]
+            return y.add_(x.sum())
+
+        x = torch.tensor([1.0, 2.0])
+        for function in (copied, placed):
+            print(torch.autograd.functional.jacobian(function, x, strategy="forward-mode", vectorize=True))
+            print(torch.autograd.functional.jvp(function, x, torch.ones(2))[1])
+    """,
     "what_is_refused": """
         functional = torch.autograd.functional
         a, b, s = torch.ones(2, 2), torch.ones(2), torch.tensor(2.)

@@ -6,6 +6,14 @@ import pytest
 from programs import SQUARE, assert_same
 
 PROGRAMS = {
+    "edges_of_views_without_grad": """
+        a = torch.ones(3, requires_grad=True)
+        for base in (a, a * 2):
+            with torch.no_grad():
+                view = base[:2]
+            print(view.requires_grad, view.grad_fn)
+            attempt(lambda: torch.autograd.graph.get_gradient_edge(view))
+    """,
     "functions_of_keywords": """
         class Scale(torch.autograd.Function):
             @staticmethod

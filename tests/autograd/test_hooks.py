@@ -66,6 +66,54 @@ PROGRAMS = {
         attempt(will_run, out.grad_fn)
         attempt(will_run, out)
     """,
+    "what_a_hook_may_not_give": """
+        def run(register):
+            a = torch.ones(2, requires_grad=True)
+            b = a * 2
+            register(a, b)
+            (b * 3).sum().backward()
+            return a.grad
+
+        for change in (
+            lambda g: g.to(torch.complex64), lambda g: g.to("meta"), lambda g: g > 0, lambda g: g.bfloat16(),
+            lambda g: g.half(), lambda g: g.to_sparse(), lambda g: torch.ones(2, 1), lambda g: torch.ones(()),
+        ):
+            attempt(run, lambda a, b: a.register_hook(change))
+            attempt(run, lambda a, b: b.register_hook(change))
+            attempt(run, lambda a, b: b.grad_fn.register_prehook(lambda grads: (change(grads[0]),)))
+        for given in (lambda p: p, lambda p: torch.ones(2), lambda p: p.double(), lambda p: (p,)):
+            attempt(run, lambda a, b: a.register_post_accumulate_grad_hook(given))
+    """,
+    "hooks_stay_when_the_graph_goes": """
+        calls, x = [], torch.ones(2, requires_grad=True)
+        y = x * 2
+        handle = y.register_hook(lambda g: calls.append(1))
+        y.register_hook(lambda g: calls.append(2))
+        z = y * 3
+        y.retain_grad()
+        y.detach_()
+        print(len(y._backward_hooks), y.retains_grad, y.grad_fn)
+        attempt(y.register_hook, print)
+        z.sum().backward()
+        handle.remove()
+        y.requires_grad_().register_hook(lambda g: calls.append(3))
+        (y * 3).sum().backward()
+        print(calls, y.grad, len(y._backward_hooks))
+        leaf = torch.ones(2, requires_grad=True)
+        leaf.register_hook(lambda g: calls.append(4))
+        leaf.register_post_accumulate_grad_hook(lambda p: calls.append(5))
+        leaf.detach_()
+        print(len(leaf._backward_hooks), len(leaf._post_accumulate_grad_hooks))
+        leaf.requires_grad_()
+        leaf.sum().backward()
+        print(calls)
+        one, other = (x * 2).unbind()
+        w = x * 1
+        w.grad_fn.register_prehook(lambda grads: calls.append(6))
+        w.register_hook(lambda g: calls.append(7))
+        w.detach_().requires_grad_().sum().backward()
+        print(calls)
+    """,
     "handles": """
         x = torch.ones(2, requires_grad=True)
         h = x.register_hook(lambda g: print("a", g))

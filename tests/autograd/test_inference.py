@@ -8,6 +8,17 @@ from programs import assert_same
 import retrograd
 
 PROGRAMS = {
+    "views_of_views_without_gradients": """
+        plain, w = torch.ones(3), torch.ones(1, requires_grad=True)
+        with torch.inference_mode():
+            i, seen = torch.ones(3), plain[:2]
+        with torch.no_grad():
+            part, again = i[:1], seen[:1]
+        for view in (part, again, seen):
+            attempt(view.mul_, w)
+        print(plain.mul_(w))
+        attempt(lambda: again.grad_fn)
+    """,
     "what_is_an_inference_tensor": """
         n = torch.ones(2, requires_grad=True)
         with torch.inference_mode():

@@ -8,6 +8,14 @@ from programs import assert_same
 import retrograd
 
 PROGRAMS = {
+    "types_of_retained_gradients": """
+        b = torch.ones(2, requires_grad=True) * 2
+        for step in (lambda: None, b.retain_grad, lambda: b.sum().backward()):
+            step()
+            attempt(lambda: b.grad_dtype)
+            for type_ in (torch.float64, torch.float32, None):
+                attempt(setattr, b, "grad_dtype", type_)
+    """,
     "grad_dtype_get": """
         x = torch.ones(3, requires_grad=True)
         print(x.grad_dtype)

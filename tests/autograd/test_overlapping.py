@@ -55,6 +55,53 @@ PROGRAMS = {
         base.as_strided((3, 2), (1, 1)).fill_(1)
         print(torch.autograd.grad(base.sum(), x))
     """,
+    "what_is_read_while_it_is_written_to": """
+        one = torch.ones(3, dtype=torch.int64)
+        for write in (
+            lambda x: x.index_add_(0, x, torch.ones(6, dtype=torch.int64)), lambda x: x.index_copy_(0, x[:3], one),
+            lambda x: x.index_fill_(0, x, 7), lambda x: x.index_fill_(0, torch.tensor([0]), x[3]),
+            lambda x: x.index_reduce_(0, torch.arange(6), x, "prod"), lambda x: x.scatter_(0, x, 4),
+            lambda x: x.scatter_add_(0, torch.arange(6), x), lambda x: x.scatter_reduce_(0, x[:3], one, "prod"),
+            lambda x: x.put_(x[:3], one), lambda x: x.put_(torch.arange(6), x), lambda x: x.index_put_((x[:3],), one),
+            lambda x: x.index_put_((torch.arange(6),), x), lambda x: x.__setitem__(x[:3], 5),
+            lambda x: x.__setitem__(x, one[0]), lambda x: x.scatter_(0, torch.tensor([0]), x[3:4] + 1),
+            lambda x: x[:3].index_add_(0, torch.arange(3), x[3:]), lambda x: x.float().masked_fill_(x > 0, 1.0),
+        ):
+            x = torch.tensor([0, 1, 2, 1, 0, 2])
+            attempt(write, x)
+            print(x, x._version)
+    """,
+    "out_among_the_inputs": """
+        for call in (
+            lambda x: torch.cat([x[:2], x[2:4]], out=x[:4]), lambda x: torch.cat([x], out=x),
+            lambda x: torch.cat([x[:2], x[:1]], out=x[3:6]), lambda x: torch.stack([x[:3], x[3:]], out=x.view(2, 3)),
+            lambda x: torch.hstack([x[:3], x[3:]], out=x), lambda x: torch.nonzero(x, out=x),
+            lambda x: torch.gather(torch.arange(5), 0, x, out=x), lambda x: torch.gather(x, 0, x.clone(), out=x),
+            lambda x: torch.take(torch.arange(5), x, out=x), lambda x: torch.index_select(torch.arange(5), 0, x, out=x),
+            lambda x: torch.clamp(x[:3], 1, out=x[1:4]), lambda x: torch.add(x[:3], 1, out=x[1:4]),
+            lambda x: torch.where(x[:3] > 0, x[:3], x[3:], out=x[1:4]),
+            lambda x: torch.div(x[:3], 1, rounding_mode="floor", out=x[1:4]),
+            lambda x: torch.pow(x[:3], 2, out=x[1:4]), lambda x: torch.cumsum(x, 0, out=x),
+            lambda x: torch.scatter(x, 0, torch.tensor([0]), 5, out=x),
+        ):
+            x = torch.tensor([0, 1, 2, 1, 0, 2])
+            attempt(call, x)
+            print(x)
+        x = torch.tensor([0, 1, 2, 1, 0, 2])
+        y = x.float()
+        print(torch.sum(x, 0, out=x[0]), torch.std(y, 0, keepdim=True, out=y[:1]), torch.norm(y, 2, 0, out=y[1]))
+        print(torch.logsumexp(y.view(2, 3), 1, out=y[:2]), torch.softmax(y[:3], 0, out=y[1:4]))
+        print(torch.argmax(x.view(2, 3), 0, out=x[:3]), x, y)
+        y = torch.arange(6.0)
+        print(y[:4].view(2, 2).addmm_(y[1:5].view(2, 2), torch.ones(2, 2)))
+    """,
+    "triangles_of_expanded": """
+        for name in ("triu_", "tril_"):
+            for diagonal in (0, 1, -1):
+                x = torch.arange(1.0, 5.0)
+                print(getattr(x[:3].expand(3, 3), name)(diagonal), x)
+                print(getattr(x.view(2, 2).unsqueeze(0).expand(2, 2, 2), name)(diagonal), x)
+    """,
     "negative_sizes": """
         attempt(torch.zeros, 2, -3)
         attempt(torch.ones, 2, -3)

@@ -6,6 +6,21 @@ import pytest
 from programs import assert_same
 
 PROGRAMS = {
+    "what_is_computed_without_grad": """
+        for name, *args in (
+            ("t_",), ("transpose_", 0, 1), ("squeeze_",), ("unsqueeze_", 0), ("as_strided_", (2,), (1,)),
+        ):
+            leaf = torch.ones(2, 3, requires_grad=True)
+            made = leaf * 2
+            with torch.no_grad():
+                getattr(made, name)(*args)
+                print(made.shape, made._version, made.grad_fn.name())
+                view = leaf.view(2, 3)
+                print(getattr(view, name)(*args).shape, view.requires_grad)
+            attempt(lambda: view.grad_fn)
+            attempt(made.sum().backward)
+            print(leaf.grad)
+    """,
     "t_nonview": """
         x = torch.arange(6.0).reshape(2, 3).clone().requires_grad_()
         y = x * 2
