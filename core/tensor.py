@@ -39,8 +39,6 @@ _ONLY_OF_LEAVES = (
     "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph "
     "that doesn't require differentiation use var_no_grad = var.detach()."
 )
-
-
 _NO_STORAGE = "Cannot access data pointer of Tensor that doesn't have storage"
 
 
@@ -480,9 +478,7 @@ class Tensor:
             from retrograd.autograd.captured import refuse_captured
 
             refuse_captured(self, "detach_")
-        edge = own_edge(self)
-        if edge is not None and edge[0].extras is not None:
-            hooks.keep_hooks(self, edge)
+        hooks.keep_hooks(self, edge := own_edge(self))
         if has_node(self) and type(self._cell) is list:
             self._cell[0] += PARTED
         self._break = explaining.taken_out(edge, self._break, explaining.DETACHED)

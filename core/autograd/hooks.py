@@ -135,15 +135,14 @@ def hooks_of(tensor: Tensor) -> HooksOfTensor | None:
     return HooksOfTensor(extras.pre_hooks, position)
 
 
-def keep_hooks(tensor: Tensor, edge: Edge) -> None:
+def keep_hooks(tensor: Tensor, edge: Edge | None) -> None:
     """Let a tensor that loses its edge keep its hooks, for when it has one again.
 
     The node that it loses calls them, too: where it has no others, both have one dict, from which handles remove.
     """
-    node, position = edge
-    if node.extras is None or node.extras.pre_hooks is None:
+    if edge is None or edge[0].extras is None or edge[0].extras.pre_hooks is None:
         return
-    hooks = node.extras.pre_hooks
+    hooks, position = edge[0].extras.pre_hooks, edge[1]
     kept = _hooks_of_leaf(tensor)
     if all(kind == "tensor" and at == 0 for kind, _, at in hooks.values()):
         kept.pre_hooks = hooks
