@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from msgspec import structs
 
 from . import messages
 from .messages import Array, Slot, Weights
+from .protocol import Frame, encode
 from .roster import Member, Request
-from .shared import WORTH_SHARING
+from .shared import WORTH_SHARING, Segment
 from .state import State
 from .transport import Flight, Loan
 
@@ -32,17 +33,16 @@ class Answers:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._said: tuple[State, int, int, _News] | None = None
-        """Of weights that are few: whose and which version they are, who had which, and what that was told."""
+        self._said: _Said | None = None
+        """What the last worker was told that got all in one short message."""
 
     def send(self, member: Member, request: Request) -> None:
         """Answer a request that nothing stands against any more."""
-        server = self._server
+        server, state = self._server, self._server.state
         if isinstance(request, messages.Barrier):
             server.office.resumed(member)
             server.outbox.send(member.way, messages.Released(request.seq, member.step))
             return
-        state = server.state
         assert state is not None
         if isinstance(request, messages.Fetch):
             entries, arrays = state.entries()
@@ -65,23 +65,42 @@ class Answers:
         readable = server.office.readable(step, server.frontier)
         known = request.version if isinstance(request, messages.Push) and readable is None else 0
         answer = Weights((), request.seq, step, state.position.version)
-        if readable is None and state.nbytes < WORTH_SHARING:
-            return server.outbox.send_weights(member.way, answer, *self._few(state, known))
-        weights = state.weights(readable)
-        if request.shared and server.is_neighbour(member) and state.is_shared(weights):
-            assert state.segment is not None
-            answer = structs.replace(answer, segment=state.segment.handle)
-            slots, arrays = _news(state, state.slots(in_segment=True), weights, known)
-            sent = server.outbox.send(member.way, structs.replace(answer, tensors=tuple(slots)), arrays)
-            return [sent, Loan(state.segment)]
-        return server.outbox.send_weights(member.way, answer, *_news(state, state.slots(), weights, known))
+        lends = request.shared and server.is_neighbour(member)
+        if readable is None and (said := self._short(state, answer, known, lends=lends)) is not None:
+            flight = server.outbox.send_frames(member.way, said.frames, Weights)
+            return [flight] if said.segment is None else [flight, Loan(said.segment)]
+        news = _news(state, state.slots(), state.weights(readable), known)
+        return server.outbox.send_weights(member.way, answer, *news)
 
-    def _few(self, state: State, known: int) -> _News:
-        """What there is to say of few weights: the same, as a rule, to all workers."""
-        said, version = self._said, state.position.version
-        if said is None or said[0] is not state or said[1:3] != (version, known):
-            self._said = said = state, version, known, _news(state, state.slots(), state.weights(), known)
-        return said[3]
+    def _short(self, state: State, answer: Weights, known: int, *, lends: bool) -> _Said | None:
+        """All weights in one short message, if they are few or the worker reads them where they lie.
+
+        It is the same, as a rule, for all workers.
+        """
+        key = answer.seq, answer.step, answer.version, known, lends
+        if self._said is not None and self._said.state is state and self._said.key == key:
+            return self._said
+        weights, segment = state.weights(), None
+        if state.nbytes >= WORTH_SHARING:
+            if not lends or not state.is_shared(weights):
+                return None
+            segment = state.segment
+        slots, arrays = _news(state, state.slots(in_segment=segment is not None), weights, known)
+        answer = structs.replace(answer, tensors=tuple(slots))
+        if segment is not None:
+            awaited = not self._server.office.is_in_lockstep
+            answer = structs.replace(answer, segment=segment.handle, awaited=awaited)
+        self._said = _Said(state, key, encode(answer, arrays), segment)
+        return self._said
+
+
+class _Said(NamedTuple):
+    """A message with weights, and whose and which they were."""
+
+    state: State
+    key: tuple[int, int, int, int, bool]
+    frames: list[Frame]
+    segment: Segment | None
 
 
 _News: TypeAlias = tuple[list[Slot], list[Array]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from .placement import view
 from .protocol import name_of
 
 __all__ = [
+    "Hyperparameters",
     "Receiver",
     "array_of",
     "build_optimizer",
@@ -169,16 +171,45 @@ def plain_groups(param_groups: Iterable[Mapping[str, Any]]) -> Groups:
     )
 
 
+class Hyperparameters:
+    """Reads `plain_groups` again and again: the same object as long as they are the same numbers.
+
+    >>> groups, read = [{"params": [], "lr": 0.5}], Hyperparameters()
+    >>> read(groups) is read(groups)
+    True
+    >>> groups[0]["lr"] = 0.25
+    >>> read(groups)
+    ({'lr': 0.25},)
+    """
+
+    def __init__(self) -> None:
+        self._seen: list[dict[str, Any]] | None = None
+        self._read: Groups = ()
+
+    def __call__(self, param_groups: Sequence[Mapping[str, Any]]) -> Groups:
+        if self._seen is None or param_groups != self._seen:
+            self._read = plain_groups(param_groups)
+            # A tensor may change and be the same object, so only numbers are compared.
+            values = [each for group in param_groups for name, each in group.items() if name != "params"]
+            is_plain = all(map(_is_number, chain.from_iterable(v if isinstance(v, tuple) else (v,) for v in values)))
+            self._seen = [dict(group) for group in param_groups] if is_plain else None
+        return self._read
+
+
 def _plain(name: str, value: Any) -> Number | tuple[Number, ...]:
-    if value is None or isinstance(value, bool | int | float):
+    if _is_number(value):
         return value
     if isinstance(value, tuple | list):
         return tuple(_plain_number(name, each) for each in value)
     return _plain_number(name, value)
 
 
+def _is_number(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float)
+
+
 def _plain_number(name: str, value: Any) -> Number:
-    if value is None or isinstance(value, bool | int | float):
+    if _is_number(value):
         return value
     try:
         number: Number = value.item()  # a 0-d tensor, or a NumPy scalar

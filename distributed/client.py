@@ -20,7 +20,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -31,13 +31,16 @@ from msgspec import Struct, field
 from . import messages, protocol, transport
 from .allocator import keep_freed_memory
 from .compression import Codec, codec_for
+from .draft import Draft
 from .environment import Environment
 from .errors import DistributedError, ProtocolError, Refused
 from .failpoints import failpoint
+from .gradients import RowFinder
 from .link import Link, Request
 from .messages import Array, FrameSpec, Groups, Message, Report, Slice, Slot, TensorSpec
 from .outbox import parts_of
 from .placement import bytes_of, cut, fitting_slice_bytes, place as place_slices, view
+from .protocol import bytes_of as bytes_of_array
 from .security import ClientKeys
 from .shared import WORTH_SHARING, Segment, host_name, room_for
 
@@ -52,8 +55,6 @@ _TICK = 0.1  # seconds between looks at the clock when nothing arrives
 _BLOCKED = 0.002  # the same, while ZeroMQ does not take what is to be sent
 _FAREWELL = 2.0  # seconds that a goodbye may take
 _MOST_CHASES = 100  # attempts at the weights of one step, while others go on making steps
-_SPARSE = 0.5  # the share of rows below which rows travel by number
-_LOOK_AGAIN_MOST = 64  # pushes between two looks at a matrix whose rows were not sparse
 
 Deliver: TypeAlias = Callable[[Slice, Array, Array | None], None]
 """Takes the weights of one slice, or of its rows of the given numbers, in the program's thread."""
@@ -137,10 +138,14 @@ class Client:
         self._kept: dict[int, tuple[Sequence[messages.Entry], list[Array]]] = {}
         self._released = 0
         """The step at which the last barrier opened."""
-        self._rows = _RowFinder()
+        self._rows = RowFinder()
         self._parts: dict[int, int] = {}
         """Parts of the weights that have come, by server."""
         self._push: _Push | None = None
+        self._answer: messages.Weights | None = None
+        """The last one, if it was one message."""
+        self._draft: Draft | None = None
+        """The next push, as far as it is known."""
         self._deliver: Deliver = _ignore
         self._training: tuple[str, Groups, tuple[TensorSpec, ...]] | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -237,6 +242,11 @@ class Client:
             Takes the new weights.
         """
         failpoint("worker.before_push", self.place.rank)
+        call = self._push_draft(groups, gradients)
+        if call is not None:
+            self._deliver = deliver
+            self._settle_weights(call)
+            return self.step
         push = self._begun()
         queued: list[list[tuple[Slot, list[Array]]]] = [[] for _ in self.links]
         present: list[list[int]] = [[] for _ in self.links]
@@ -250,7 +260,38 @@ class Client:
         self._push = None
         self._deliver = deliver
         self._settle_weights(push.call)
+        if len(self.links) == 1 and push.parts == [1] and self.compression is None:
+            pieces = [(tensor, piece) for tensor in gradients for _, _, piece in self.layout[tensor]]
+            ((message, _),) = push.requests[0].messages
+            assert isinstance(message, messages.Push)
+            self._draft = Draft.after(message, self._answer, pieces)
         return self.step
+
+    def _push_draft(self, groups: Groups, gradients: Mapping[int, tuple[Array, int]]) -> _Call | None:
+        """Send this step's push as it was written beforehand; ``None``, and nothing is sent, if it is another one."""
+        draft, link = self._draft, self.links[0]
+        if draft is None or self._push is not None or (arrays := draft.fill(groups, gradients, self._rows)) is None:
+            return None
+        push, size = draft.push.message, sum([each.nbytes for each in arrays])
+        if (desk := self._desks.get(0)) is not None:
+            for slot, array in zip(push.tensors, arrays, strict=True):
+                desk.put(slot.index, array)
+            arrays = []
+        call = self._call()
+        with self._lock:
+            place = link.seq + 1, self.step + 1, self.version[0]
+            if not link.is_clear or place != (push.seq, push.step, push.version):
+                return None
+            try:
+                self.channels[0].send_frames([draft.push.header, *map(bytes_of_array, arrays)], None)
+            except zmq.Again:
+                return None
+            link.has_said(link.begin(call.deliver(0), call.fail), push, arrays, now=call.began)
+            draft.sent()
+        self.bytes_raw += size
+        self.bytes_sent += size if arrays else 0
+        failpoint("worker.after_push", self.place.rank)
+        return call
 
     def pull(self, deliver: Deliver) -> None:
         """Get the weights that the run's consistency allows now."""
@@ -338,7 +379,7 @@ class Client:
             encoded = self.compression.encode(shard << 32 | index, gradient)
             slot = Slot(index, name, piece.shape, codec=self.compression.name, numbers=encoded.numbers)
             return slot, list(encoded.frames)
-        if piece.columns and (rows := self._rows.of(shard << 32 | index, gradient)) is not None:
+        if piece.columns and (rows := self._rows.of(piece.tensor << 32 | piece.start, gradient)) is not None:
             return Slot(index, name, piece.shape, rows=len(rows)), [rows, gradient[rows]]
         if (desk := self._desks.get(shard)) is not None:
             return Slot(index, name, piece.shape, desk.put(index, gradient)), []
@@ -415,7 +456,7 @@ class Client:
         Where a step is made without this worker (it was late, or has just come), servers may answer before and after.
         """
         self._settle(call, len(self.links))
-        for _ in range(_MOST_CHASES):
+        for _ in range(_MOST_CHASES if len(self.links) > 1 else 0):
             newest = max(self._steps.values())
             behind = [link for link in self.links if self._steps[link.shard] < newest]
             if not behind:
@@ -487,7 +528,7 @@ class Client:
             assert self._training is not None
             table = self._training[2]
             self.layout = [[] for _ in table]
-            self._desks = {}
+            self._desks, self._draft = {}, None
             for link in self.links:
                 for index, piece in enumerate(link.slices):
                     self.layout[piece.tensor].append((link.shard, index, piece))
@@ -509,13 +550,14 @@ class Client:
                     f"server {shard} sends slice {slot.index} of shape {slot.shape}, which it does not own"
                 )
             self._deliver(slices[slot.index], array, rows)
-        if message.segment is not None:
+        if message.segment is not None and message.awaited:
             self._say_landed(shard, message)
         self._parts[shard] = self._parts.get(shard, 0) + 1
         if self._parts[shard] < message.parts:
             return 0
         del self._parts[shard]
         self.version[shard], self._steps[shard] = message.version, message.step
+        self._answer = message if message.parts == 1 else None
         if shard == 0:
             self.step = message.step
         return 1
@@ -596,23 +638,22 @@ class Client:
         """Send what is to be sent, hear what has come, waiting up to `timeout` seconds for it, and see to the time."""
         self._flush()
         ready = self._watch.wait(min(timeout, _BLOCKED) if self._is_blocked() else timeout)
-        now = time.monotonic()
+        now, waiting = time.monotonic(), self._waiting
         for link, channel, pulse in zip(self.links, self.channels, self._pulses, strict=True):
             if channel in ready:
-                for message, arrays in _received(channel):
+                for message, arrays in _received(channel, None if self._draft is None else self._draft.answer):
                     link.take(message, arrays, now)
             if pulse.channel in ready:
                 pulse.hearing.heard(now)
                 for message, _ in _received(pulse.channel):
                     link.take_pulse(message, pulse.asked, now)
             channel.follow_lane(None if link.welcome is None else link.welcome.lane)
-            waiting = self._waiting
             link.tick(now, waiting_since=None if waiting is None else waiting.began)
             if now - pulse.asked > HEARTBEAT:
                 self._beat(link, channel, pulse, now)
         # Only while the program waits for something: it must take the new weights.
-        if self._waiting is not None and any(link.must_join for link in self.links):
-            self._rejoin(self._waiting, now)
+        if waiting is not None and any(link.must_join for link in self.links):
+            self._rejoin(waiting, now)
 
     def _beat(self, link: Link, channel: transport.Channel, pulse: _Pulse, now: float) -> None:
         pulse.asked = now
@@ -642,7 +683,10 @@ class Client:
                     failpoint("worker.after_push" if message.parts else "worker.between_slices", self.place.rank)
 
     def _is_blocked(self) -> bool:
-        return any(link.outgoing for link in self.links)
+        for link in self.links:  # noqa: SIM110 (of which there is one, as a rule)
+            if link.outgoing:
+                return True
+        return False
 
     def _rejoin(self, waiting: _Call, now: float) -> None:
         """Take part again, with the weights that there are: the others have gone on without this worker, or a
@@ -694,34 +738,18 @@ class _Rejoined:
     """Says that what follows are the weights of a new life."""
 
 
-class _RowFinder:
-    """Finds matrices of which few rows have a gradient, and does not look often where that is not so."""
-
-    def __init__(self) -> None:
-        self._next: dict[int, int] = {}
-        self._interval: dict[int, int] = {}
-
-    def of(self, key: int, gradient: Array) -> Array | None:
-        """The numbers of the rows that are not zero, if they are few."""
-        if (left := self._next.get(key, 0)) > 0:
-            self._next[key] = left - 1
-            return None
-        rows = np.flatnonzero(gradient.any(axis=1))
-        if len(rows) < _SPARSE * len(gradient):
-            self._interval[key] = 1
-            return rows
-        interval = self._interval[key] = min(_LOOK_AGAIN_MOST, 2 * self._interval.get(key, 1))
-        self._next[key] = interval
-        return None
-
-
 def _ignore(piece: Slice, array: Array, rows: Array | None) -> None:
     """For weights that nobody has asked for."""
 
 
-def _received(channel: transport.Channel) -> Iterator[tuple[Any, list[Array]]]:
+def _received(
+    channel: transport.Channel, foreseen: protocol.Foreseen[Any] | None = None
+) -> Iterator[tuple[Any, list[Array]]]:
     while channel.has_message():
         frames = channel.receive()
+        if foreseen is not None and (arrays := foreseen.read(frames)) is not None:
+            yield foreseen.message, arrays
+            continue
         with contextlib.suppress(ProtocolError):
             yield protocol.decode(frames)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from .messages import Array, Slot
 __all__ = [
     "Gradient",
     "Gradients",
+    "RowFinder",
     "Rows",
     "dense",
     "fullness",
@@ -33,7 +34,9 @@ __all__ = [
 ]
 
 
-_FEW = 4096  # elements that are seen one by one in less time than errstate takes
+_SPARSE = 0.5  # the share of rows below which rows travel by number
+_LOOK_AGAIN_MOST = 64  # pushes between two looks at a matrix whose rows were not sparse
+_WIDE = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 
 
 class Rows(NamedTuple):
@@ -47,6 +50,27 @@ class Rows(NamedTuple):
 Gradient: TypeAlias = Array | Rows
 Gradients: TypeAlias = Mapping[int, Gradient]
 """By number of the slice. One that got no gradient is absent."""
+
+
+class RowFinder:
+    """Finds matrices of which few rows have a gradient, and does not look often where that is not so."""
+
+    def __init__(self) -> None:
+        self._next: dict[int, int] = {}
+        self._interval: dict[int, int] = {}
+
+    def of(self, key: int, gradient: Array) -> Array | None:
+        """The numbers of the rows that are not zero, if they are few."""
+        if (left := self._next.get(key, 0)) > 0:
+            self._next[key] = left - 1
+            return None
+        rows = np.flatnonzero(gradient.any(axis=1))
+        if len(rows) < _SPARSE * len(gradient):
+            self._interval[key] = 1
+            return rows
+        interval = self._interval[key] = min(_LOOK_AGAIN_MOST, 2 * self._interval.get(key, 1))
+        self._next[key] = interval
+        return None
 
 
 def unpack(slots: Sequence[Slot], arrays: Sequence[Array]) -> dict[int, Gradient]:
@@ -104,11 +128,13 @@ def summed(addends: Sequence[Gradient], out: Array | None = None) -> Gradient:
     """The sum of one slice's gradients from left to right, in `out` if it is dense and there is more than one."""
     if len(addends) == 1:
         return addends[0]
-    if all(isinstance(each, Rows) for each in addends):
-        return _sum_rows([each for each in addends if isinstance(each, Rows)])
-    total = np.add(dense(addends[0]), dense(addends[1]), out=out)
-    for each in addends[2:]:
-        np.add(total, dense(each), out=total)
+    rows = [each for each in addends if isinstance(each, Rows)]
+    if len(rows) == len(addends):
+        return _sum_rows(rows)
+    one, other, *more = map(dense, addends) if rows else cast(Sequence[Array], addends)
+    total = np.add(one, other, out)
+    for each in more:
+        np.add(total, each, total)
     return total
 
 
@@ -157,18 +183,19 @@ def fullness(gradient: Gradient) -> float:
     (1.0, inf)
     """
     values = _values(gradient)
-    if values.dtype.kind in "biu" or not values.size:
+    dtype = values.dtype
+    if dtype in _WIDE:
+        # The product runs at the speed of memory. Only where it overflows does each element have to be seen.
+        square = float(np.vdot(values, values))
+        if square < math.inf:
+            return math.sqrt(square) / _largest(dtype)
+    if dtype.kind in "biu" or not values.size:
         return 0.0
-    if values.dtype.kind == "c":
+    if dtype.kind == "c":
         values = np.ascontiguousarray(values).view(values.real.dtype)
     flat, largest = values.reshape(-1), _largest(values.dtype)
     if values.dtype.kind != "f":
         flat = flat.astype(np.float32)  # of bfloat16 NumPy's maximum may leave out a NaN
-    if values.size > _FEW and values.dtype in (np.float32, np.float64):
-        # The product runs at the speed of memory. Only where it overflows does each element have to be seen.
-        with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(square := np.dot(flat, flat)):
-                return math.sqrt(square) / largest
     share = max(float(np.maximum.reduce(flat)), -float(np.minimum.reduce(flat))) / largest
     return share if share <= 1 else math.inf
 

@@ -216,6 +216,10 @@ class Lanes:
         self._room = bytearray()
 
     @property
+    def are_open(self) -> bool:
+        return bool(self._lanes) or self._door is not None
+
+    @property
     def descriptors(self) -> list[int]:
         """All for which somebody must wait."""
         return [*self._lanes, *([] if self._door is None else [self._door.descriptor])]

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from typing import TYPE_CHECKING, Any
@@ -44,7 +44,7 @@ from .office import Office
 from .roster import Member
 from .staging import Contribution
 from .state import Position
-from .strategies import Claim, Decision
+from .strategies import Claim, Decision, Synchronous
 
 if TYPE_CHECKING:
     from .server import Server
@@ -136,6 +136,18 @@ class Lead(Office):
     def staged(self, contribution: Contribution) -> None:
         """The whole of a push has arrived here."""
         self._gather(self.staged_by(contribution), 0)
+
+    def all_staged(self, contributions: Sequence[Contribution]) -> None:
+        """The next push of every worker has arrived, in the order of ranks, and none needs a closer look."""
+        assert isinstance(self.strategy, Synchronous)
+        self._give(self.strategy.all_offered([each.source for each in contributions]))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way here."""
+        return self.may_speak and not (
+            self._gatherings or self._taken or self._pending or self._large or self._leaving or self._unheard
+        )
 
     def hear(self, message: Staged | Weighed | Error, peer: bytes) -> None:
         """A follower has got the whole of a push, answers what it was asked, or cannot go on."""
@@ -275,9 +287,9 @@ class Lead(Office):
                 order = weighed
             self._pending.popleft()
             self._weighed.clear()
-            if not self.server.keep(order):  # before others act on it: they must not be ahead of what is kept here
-                return
             if self._shards:
+                if not self.server.keep(order):  # before others act on it: they must not be ahead of what is kept here
+                    return
                 self._log.append(order)
                 self._send_orders()
             self.server.carry_out(order)

@@ -138,6 +138,18 @@ class Link:
             self.outgoing.append((message, arrays))
         # Else all of it is said when the server has answered HELLO, or never, since we must begin anew.
 
+    def has_said(self, request: Request, message: Message, arrays: Sequence[Array], *, now: float) -> None:
+        """Note that all of a request has gone out, as it may at once while the link `is_clear`."""
+        request.messages.append((message, arrays))
+        request.sent = now
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether nothing stands between what is asked now and the server, and nothing else is asked."""
+        return self.welcome is not None and not (
+            self.outgoing or self.requests or self.failure or self._restarted or self.must_join
+        )
+
     def drop(self, request: Request) -> None:
         """Forget a request of which something may have been said: nothing is to come of it."""
         self.requests.pop(request.seq, None)

@@ -73,9 +73,9 @@ __all__ = [
     "WorkerStatus",
 ]
 
-VERSION = 4
+VERSION = 5
 """Version of the protocol. Goes up with every change of a message."""
-OLDEST_VERSION = 4
+OLDEST_VERSION = 5
 """The oldest version that this one still speaks. HELLO names the range, and the server chooses the newest
 version that both sides have."""
 
@@ -492,7 +492,9 @@ class Weights(_Tensors, frozen=True):
     part: Annotated[int, Meta(ge=0, lt=MAX_SLICES)] = 0
     parts: Annotated[int, Meta(ge=1, le=MAX_SLICES)] = 1
     segment: SharedSegment | None = None
-    """The server's shared memory, in which slots with an offset stand until the worker says LANDED."""
+    """The server's shared memory, in which slots with an offset stand until the worker has read them."""
+    awaited: bool = True
+    """Whether the worker is to say LANDED then; else its next request says as much."""
 
 
 class Kept(_Entries, frozen=True):

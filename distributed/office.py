@@ -54,6 +54,16 @@ class Office:
         return self.strategy.staleness == 0
 
     @property
+    def is_in_lockstep(self) -> bool:
+        """Whether weights change only when every worker has pushed again, and so has read the last ones."""
+        return self.in_step and not self.server.options.backups
+
+    @property
+    def looks(self) -> bool:
+        """Whether anybody looks at how large the numbers are."""
+        return self.server.options.nonfinite != "allow"
+
+    @property
     def older(self) -> int:
         """How many steps back weights must be kept."""
         return self.strategy.older
@@ -70,7 +80,7 @@ class Office:
 
     def is_admissible(self, contribution: Contribution) -> bool:
         """Whether a push may be in a step, as far as its numbers are concerned."""
-        return self.server.options.nonfinite == "allow" or contribution.is_finite()
+        return not self.looks or contribution.is_finite()
 
     def staged_by(self, contribution: Contribution) -> Staged:
         """What is told of a push that is whole here."""
@@ -78,7 +88,7 @@ class Office:
 
     def may_overflow(self, contribution: Contribution) -> bool:
         """Whether a push is so large that the sum that it goes into must be looked at before it is made."""
-        return self.server.options.nonfinite != "allow" and contribution.fullness * self.server.options.world_size > 1
+        return self.looks and contribution.fullness * self.server.options.world_size > 1
 
     def weigh(self, number: int, sources: Sequence[Source], scale: float) -> Weighed:
         """What the sum of a step's gradients is, as far as they are this server's."""

@@ -112,7 +112,7 @@ class ServerOptimizer(rg.optim.Optimizer):
     def _initialize(self, client: Client) -> None:
         from . import bridge  # like all that talks to a server, loaded only when there is one
 
-        self._receive = bridge.Receiver(self._parameters())
+        self._receive, self._hyperparameters = bridge.Receiver(self._parameters()), bridge.Hyperparameters()
         client.initialize(
             type(self._local).__name__,
             bridge.plain_groups(self.param_groups),
@@ -175,16 +175,13 @@ class ServerOptimizer(rg.optim.Optimizer):
         return self._sums[index] if p.grad is None else self._sums[index] + p.grad.detach()
 
     def _push_and_pull(self, client: Client) -> None:
-        from . import bridge
-
         gradients = {
             index: total.to_dense() if total.is_sparse else total  # of which the rows that are not zero travel
             for index, p in enumerate(self._parameters())
             if (total := self._total(index, p)) is not None
         }
         self._sums.clear()
-        groups = bridge.plain_groups(self.param_groups)
-        client.push(groups, self._departures.remaining(gradients), self._receive)
+        client.push(self._hyperparameters(self.param_groups), self._departures.remaining(gradients), self._receive)
         self._departures.clear()
         self._worker.advance(client.step)
 

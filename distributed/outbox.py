@@ -11,6 +11,7 @@ from msgspec import structs
 from . import transport
 from .errors import DistributedError, kind_of
 from .messages import Array, Error, Message, Slot, Weights
+from .protocol import Frame, encode
 from .transport import Channel, Flight
 
 __all__ = ["PART_BYTES", "Outbox", "parts_of"]
@@ -34,15 +35,19 @@ class Outbox:
 
     def send(self, peer: bytes, message: Message, arrays: Sequence[Array] = ()) -> Flight:
         """Send one message to a peer."""
+        return self.send_frames(peer, encode(message, arrays), type(message))
+
+    def send_frames(self, peer: bytes, frames: Sequence[Frame], kind: type[Message]) -> Flight:
+        """Send one message of a kind that is encoded already."""
         try:
-            return self._channel.send(message, arrays, to=peer)
+            return self._channel.send_frames(frames, peer)
         except zmq.ZMQError as error:
             if not transport.is_gone(error):
                 raise
             self._in_vain += 1
             if self._in_vain <= _LOGGED:
                 more = "; further ones are not logged" if self._in_vain == _LOGGED else ""
-                log.info("a peer went away before its %s: %s%s", type(message).__name__.upper(), error, more)
+                log.info("a peer went away before its %s: %s%s", kind.__name__.upper(), error, more)
             return Flight()
 
     def send_error(self, peer: bytes, error: DistributedError, seq: int, incarnation: int = 0) -> None:

@@ -96,4 +96,7 @@ def view(array: Array, piece: Slice) -> Array:
     array([[2., 3.],
            [4., 5.]])
     """
-    return array.reshape(-1)[piece.start : piece.stop].reshape(piece.shape)
+    flat = array.reshape(-1)
+    if len(flat) != piece.size:
+        flat = flat[piece.start : piece.stop]
+    return flat.reshape(piece.shape) if piece.columns else flat

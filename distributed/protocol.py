@@ -23,10 +23,11 @@ import math
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import Any, TypeAlias, cast, get_args
+from typing import Any, Generic, TypeAlias, TypeVar, cast, get_args
 
 import msgspec
 import numpy as np
+from msgspec import structs
 
 from . import messages
 from .errors import Damaged, ProtocolError
@@ -37,6 +38,7 @@ __all__ = [
     *messages.__all__,
     "MAX_FRAME",
     "MAX_HEADER",
+    "Foreseen",
     "Frame",
     "array_at",
     "bytes_of",
@@ -44,6 +46,7 @@ __all__ = [
     "dtype_of",
     "encode",
     "seal",
+    "size_of",
 ]
 
 MAX_HEADER = 16 << 20
@@ -60,6 +63,7 @@ _WORDS = 512
 
 
 Frame: TypeAlias = bytes | bytearray | memoryview
+M = TypeVar("M", bound=Message)
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)
@@ -113,9 +117,7 @@ def encode(message: Message, arrays: Sequence[Array] = ()) -> list[Frame]:
     >>> message == push, array.shape
     (True, (2, 3))
     """
-    frames: list[Frame] = [_MAGIC + _encoder.encode(message)]
-    frames.extend(bytes_of(array) for array in arrays)
-    return frames
+    return [_MAGIC + _encoder.encode(message), *map(bytes_of, arrays)]
 
 
 def seal(frames: Sequence[Frame]) -> list[Frame]:
@@ -174,6 +176,56 @@ def decode(frames: Sequence[Frame]) -> tuple[AnyMessage, list[Array]]:
     if len({slot.index for slot in tensors}) != len(tensors):
         raise ProtocolError(f"{type(message).__name__.upper()} holds a slice twice")
     return message, [array_at(spec, frame) for spec, frame in zip(announced, frames[1:], strict=True)]
+
+
+class Foreseen(Generic[M]):
+    """A message that has yet to come, and of which all is known but what its arrays hold.
+
+    Parameters
+    ----------
+    message : Message
+
+    Examples
+    --------
+    >>> foreseen = Foreseen(Push(seq=2, step=1, tensors=(Slot(0, "float32", (2,)),)))
+    >>> foreseen.read(encode(foreseen.message, [np.float32([1, 2])]))
+    [array([1., 2.], dtype=float32)]
+    >>> foreseen.read(encode(structs.replace(foreseen.message, step=2), [np.float32([1, 2])])) is None
+    True
+    """
+
+    __slots__ = ("_specs", "header", "message")
+
+    def __init__(self, message: M) -> None:
+        self._specs = [(spec.shape, dtype_of(spec.dtype), size_of(spec)) for spec in message.payload()]
+        self._have(message)
+
+    def _have(self, message: M) -> None:
+        self.message, self.header = message, _MAGIC + _encoder.encode(message)
+
+    def read(self, frames: Sequence[Frame]) -> list[Array] | None:
+        """The arrays of the message, if it is the one that `frames` are; see `decode`."""
+        if frames[0] != self.header or len(frames) != 1 + len(self._specs):
+            return None
+        arrays = []
+        for (shape, dtype, size), frame in zip(self._specs, frames[1:], strict=True):
+            if len(frame) != size:
+                return None
+            arrays.append(np.ndarray(shape, dtype, frame))
+        return arrays
+
+    def go_on(self, **numbers: int) -> None:
+        """Foresee the message that is like this one but for some numbers, none of which is its arrays' size."""
+        self._have(structs.replace(self.message, **numbers))
+
+
+def size_of(spec: FrameSpec) -> int:
+    """Bytes of an array.
+
+    >>> size_of(FrameSpec("float32", (2, 3)))
+    24
+    """
+    return math.prod(spec.shape) * dtype_of(spec.dtype).itemsize
 
 
 def array_at(spec: FrameSpec, frame: Frame, offset: int | None = None) -> Array:

@@ -53,6 +53,16 @@ class Member:
     """Shared memory in which its gradients lie."""
     report: Report = field(default_factory=Report)
 
+    def land(self) -> None:
+        """It has read what it was sent: it says so, or asks for something more."""
+        for flight in self.flights:
+            flight.land()
+
+    def has_read(self) -> bool:
+        """Whether what it was sent has left, now that it asks for something more."""
+        self.land()
+        return all(flight.landed for flight in self.flights)
+
     def status(self, now: float, frontier: int) -> WorkerStatus:
         silent = 0.0 if self.state == "expected" else max(0.0, now - self.heard)
         behind = max(0, self.step - frontier)

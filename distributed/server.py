@@ -40,6 +40,7 @@ from .messages import Array, Message, Order, Source
 from .metrics import Sink
 from .outbox import Outbox
 from .roster import Member, Request, Roster
+from .routine import Routine
 from .security import Role, ServerKeys
 from .server_options import ServerOptions
 from .server_status import half_of_memory, status_of
@@ -47,6 +48,7 @@ from .shared import ALIGNMENT, Segment, host_name
 from .staging import Contribution, Staging
 from .state import Position, State
 from .transport import Flight
+from .waits import Waits
 
 __all__ = ["Failure", "Server", "ServerOptions"]
 
@@ -129,7 +131,6 @@ class Server:
         self._stopped = False
         self._parent = os.getppid()
         self._host = host_name()
-        self._next_warning = 0.0
         self._ticked = -math.inf
         self._lent: list[Flight] = []
         """Memory of a former life, which workers may be reading."""
@@ -140,6 +141,7 @@ class Server:
             self.outbox = Outbox(self.channel)
             self.answers = Answers(self)
             self.office: Lead | Follower = Lead(self) if options.shard == 0 else Follower(self, self._context)
+            self.routine, self.waits = Routine(self), Waits(self)
             self._watch = transport.Watch([self.channel, *self.office.channels])
             recovery.restore(self)
             recovery.note_address(self)
@@ -206,7 +208,17 @@ class Server:
             self.handle(bytes(peer), frames)
 
     def handle(self, peer: bytes, frames: Sequence[protocol.Frame]) -> None:
-        """Handle one message to its end."""
+        """Handle one message to its end, or as :class:`~retrograd.distributed.routine.Routine` does."""
+        if not self.routine.takes(peer, frames):
+            self._interrupt()
+            self._handle_alone(peer, frames)
+
+    def _interrupt(self) -> None:
+        """Handle what is held for a step like the one before: something else comes."""
+        for peer, frames in self.routine.give_up():
+            self._handle_alone(peer, frames)
+
+    def _handle_alone(self, peer: bytes, frames: Sequence[protocol.Frame]) -> None:
         seq = incarnation = 0
         try:
             message, arrays = protocol.decode(frames)
@@ -314,6 +326,7 @@ class Server:
             if self._keeps(lambda: self.keeper.note(contribution)):
                 self.office.staged(contribution)
         self.serve_waiting()
+        self.routine.learn(member, message)
 
     @_on(protocol.Pull, protocol.Fetch)
     def _(self, message: protocol.Pull | protocol.Fetch, peer: bytes, arrays: list[Array]) -> None:
@@ -346,8 +359,7 @@ class Server:
     def _(self, message: protocol.Landed, peer: bytes, arrays: list[Array]) -> None:
         member = self._member(peer)
         if message.seq == member.answered:
-            for flight in member.flights:
-                flight.land()
+            member.land()
 
     @_on(protocol.Bye)
     def _(self, message: protocol.Bye, peer: bytes, arrays: list[Array]) -> None:
@@ -445,6 +457,7 @@ class Server:
             self.outbox.send_error(peer, self.failure.error, request.seq)
             return False
         if request.seq > member.received:
+            member.land()
             return True
         if isinstance(request, protocol.Push) and not request.parts:
             return False
@@ -603,8 +616,11 @@ class Server:
         # Note [A buffer in flight is not written]. In step with the workers nothing is in flight now: each
         # has pushed again, so has received the weights that were sent to it. For one that reads slowly
         # there is a copy, and not more than one, since it is sent nothing else before it has read this.
-        if any(not flight.landed for member in self.roster for flight in member.flights):
-            state.detach()
+        for member in self.roster:
+            for flight in member.flights:
+                if not flight.landed:
+                    state.detach()
+                    return
 
     def _note_members(self, order: Order, position: Position) -> None:
         for each in order.joined:
@@ -637,6 +653,12 @@ class Server:
         member.received, member.waiting, member.waiting_since = request.seq, request, self.now()
         member.way = peer
 
+    def take_in(self, member: Member, push: protocol.Push, way: bytes) -> None:
+        """Note that a whole push has come which needs no check."""
+        member.step = push.step
+        self._await(member, push, way)
+        member.heard = member.waiting_since
+
     def serve_waiting(self) -> None:
         """Answer everyone whose time has come."""
         if self.failure is not None:
@@ -644,45 +666,14 @@ class Server:
         if not self.office.may_speak:
             return
         for member in self.roster.waiting():
-            if not self._is_waited_for(member) and all(flight.landed for flight in member.flights):
-                self._answer(member)
+            if not self.waits.holds_up(member) and all(flight.landed for flight in member.flights):
+                self.answer(member)
 
-    def _is_waited_for(self, member: Member) -> bool:
-        """Whether something must happen before a waiting member can be answered."""
-        request = member.waiting
-        if isinstance(request, protocol.Init):
-            return self.state is None or not member.takes_part
-        if isinstance(request, protocol.Barrier):
-            return bool(self._absent_from_barrier(member))
-        assert self.state is not None
-        if isinstance(request, protocol.Fetch | protocol.Load):
-            return False
-        assert isinstance(request, protocol.Push | protocol.Pull)
-        if isinstance(request, protocol.Push):
-            source = Source(member.rank, member.incarnation, request.seq)
-            # A deterministic run makes updates in its own time, and its workers go on before theirs is made.
-            if not self.state.has_settled(source) and not (self.office.older and self.office.has_taken(source)):
-                return True
-            if not request.reply:
-                return False
-        return not self.office.may_answer(request.step, self.frontier)
-
-    def _absent_from_barrier(self, member: Member) -> list[int]:
-        return [each.rank for each in self.roster if each.is_counted_on and each.barriers < member.barriers]
-
-    def _awaited_by(self, member: Member) -> frozenset[int]:
-        """The ranks that must do something before a waiting member can be answered."""
-        match member.waiting:
-            case protocol.Barrier():
-                return frozenset(self._absent_from_barrier(member))
-            case protocol.Init():
-                return frozenset({0}) - {member.rank}
-            case _:
-                return self.office.awaited()
-
-    def _answer(self, member: Member) -> None:
+    def answer(self, member: Member) -> None:
+        """Answer what a member waits for; nothing if it has been told that this failed."""
         request, member.waiting = member.waiting, None
-        assert request is not None
+        if request is None:
+            return
         member.answered = request.seq
         try:
             self.answers.send(member, request)
@@ -696,6 +687,7 @@ class Server:
 
     def tick(self, now: float) -> None:
         """Look at the time: who is silent, what is due."""
+        self._interrupt()
         self.keeper.look()
         self.serve_waiting()
         for member in list(self.roster):
@@ -714,7 +706,7 @@ class Server:
             self._stopped = True
         if not self.launchers and self.roster.is_over(given_up=self.failure is not None):
             self._stopped = True
-        self._warn_of_long_waits(now)
+        self.waits.warn(now)
 
     def leave(self, member: Member) -> None:
         """Go on without a worker that has said goodbye."""
@@ -746,18 +738,6 @@ class Server:
             assert member.waiting is not None
             self.outbox.send_error(member.way, self.failure.error, member.waiting.seq)
             member.waiting = None
-
-    def _warn_of_long_waits(self, now: float) -> None:
-        """Say who is missing, every ten seconds: a run that hangs silently helps nobody."""
-        since = [member.waiting_since for member in self.roster.waiting()]
-        if not since or now - min(since) < 10 or now < self._next_warning:
-            return
-        self._next_warning = now + 10
-        awaited = frozenset().union(*(self._awaited_by(member) for member in self.roster.waiting()))
-        names = ", ".join(self.roster[rank].describe(now) for rank in sorted(awaited) if rank in self.roster)
-        log.warning(
-            "step %d has waited %.0f s for %s", self.frontier + 1, now - min(since), names or "the first server"
-        )
 
     # ---- coming back ---------------------------------------------------------------------------------------
 

@@ -7,11 +7,11 @@ cannot tell a retried push from a new one.
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -23,7 +23,7 @@ from . import bridge
 from .errors import Mismatch
 from .gradients import Gradient, Gradients, dense, scaled, summed
 from .messages import Array, Entry, FrameSpec, Groups, Hyperparameter, Slice, Slot, Source, TensorSpec
-from .protocol import dtype_of, name_of
+from .protocol import dtype_of, name_of, size_of
 from .shared import Segment, is_available, room_for
 from .touched import Touched, leaves_other_rows
 
@@ -103,7 +103,7 @@ class State:
         self._backend = backend
         self._frames = [FrameSpec(position.table[piece.tensor].dtype, piece.shape) for piece in position.slices]
         self._offsets = room_for(self._frames)
-        self.nbytes = sum(map(nbytes_of, self._frames))
+        self.nbytes = sum(map(size_of, self._frames))
         """Size of the weights."""
         self._slots = tuple(
             tuple(
@@ -121,6 +121,9 @@ class State:
             bridge.build_optimizer(position.optimizer, position.groups, parameter, group)
             for parameter, group in zip(self._parameters, self._group_of, strict=True)
         ]
+        self._groups: Groups | None = None
+        """The hyperparameters that the optimizers have, with `_rate` times the learning rates."""
+        self._rate, self._goes_by_rows = 1.0, False
         self._threads = _threads_for(self.nbytes)
         self._scratch = threading.local()
         self.touched = Touched(position.slices, position.version)
@@ -147,28 +150,37 @@ class State:
         The hyperparameters are those of `groups`, and the learning rate `rate` times theirs.
         """
 
-        def update(index: int) -> Gradient | None:
-            return self._update(index, [each[index] for each in addends if index in each], groups, scale, rate)
-
+        self._set_hyperparameters(groups, rate)
+        update = partial(self._update, addends, scale)
         indices = range(len(self._parameters))
         totals = list(map(update, indices) if self._threads is None else self._threads.map(update, indices))
         self.position.groups = groups
         self.position.version += 1
-        by_rows = leaves_other_rows(self.position.optimizer, groups)
-        self.touched.note(self.position.version, totals, by_rows=by_rows)
+        self.touched.note(self.position.version, totals, by_rows=self._goes_by_rows)
 
-    def _update(
-        self, index: int, gradients: Sequence[Gradient], groups: Groups, scale: float, rate: float
-    ) -> Gradient | None:
+    def _set_hyperparameters(self, groups: Groups, rate: float) -> None:
+        """Let the optimizers have these, unless they have: as a rule it is the same object again."""
+        if groups is self._groups and rate == self._rate:
+            return
+        for optimizer, group in zip(self._optimizers, self._group_of, strict=True):
+            bridge.set_hyperparameters(optimizer.param_groups, [groups[group]], rate)
+        self._groups, self._rate = groups, rate
+        self._goes_by_rows = leaves_other_rows(self.position.optimizer, groups)
+
+    def _update(self, addends: Sequence[Gradients], scale: float, index: int) -> Gradient | None:
+        gradients = [each[index] for each in addends if index in each]
         if not gradients:
             return None  # as for a parameter whose `.grad` is None
         out, tensor = self._out(index)
         total = scaled(summed(gradients, out), scale)
-        parameter, optimizer = self._parameters[index], self._optimizers[index]
-        bridge.set_hyperparameters(optimizer.param_groups, [groups[self._group_of[index]]], rate)
-        parameter.grad = tensor if total is tensor._array else bridge.tensor_of(dense(total), self._backend)
-        optimizer.step()
-        parameter.grad = None
+        parameter = self._parameters[index]
+        if total is not tensor._array:
+            tensor = bridge.tensor_of(dense(total), self._backend)
+        if parameter.grad is not tensor:  # else it has been left there, and says what it is to say now
+            parameter.grad = tensor
+        self._optimizers[index].step()
+        if total is not out:
+            parameter.grad = None
         return total
 
     def _out(self, index: int) -> tuple[Array, rg.Tensor]:
@@ -376,15 +388,6 @@ def _threads_for(nbytes: int) -> ThreadPoolExecutor | None:
     if cores < 2 or nbytes < _WORTH_THREADS:
         return None
     return ThreadPoolExecutor(min(cores, _MOST_THREADS), "retrograd-update")
-
-
-def nbytes_of(frame: FrameSpec) -> int:
-    """Bytes of an array.
-
-    >>> nbytes_of(FrameSpec("float32", (2, 3)))
-    24
-    """
-    return math.prod(frame.shape) * dtype_of(frame.dtype).itemsize
 
 
 def address_of(array: Array) -> int:

@@ -201,16 +201,28 @@ class Synchronous(Strategy):
     def _advance(self) -> list[Decision]:
         decisions = []
         while self.clocks and self._is_complete(arrived := self._waiting.get(self.frontier + 1, {})):
-            self.frontier += 1
-            del self._waiting[self.frontier]
-            ranks = sorted(arrived)
+            del self._waiting[self.frontier + 1]
             skip = not all(claim.finite for claim in arrived.values())
-            self.updates += not skip
-            scale = self.world_size / len(ranks)
-            leading = max(range(len(ranks)), key=partial(self._experience, ranks))
-            sources = tuple(arrived[rank].source for rank in ranks)
-            decisions.append(Decision(self.frontier, sources, leading, scale, skip=skip))
+            decisions.append(self._decision([arrived[rank].source for rank in sorted(arrived)], skip=skip))
         return decisions
+
+    def _decision(self, sources: list[Source], *, skip: bool) -> Decision:
+        """The next step is made, of these pushes."""
+        self.frontier += 1
+        self.updates += not skip
+        ranks = [source.rank for source in sources]
+        leading = max(range(len(ranks)), key=partial(self._experience, ranks))
+        return Decision(self.frontier, tuple(sources), leading, self.world_size / len(ranks), skip=skip)
+
+    def all_offered(self, sources: list[Source]) -> Decision:
+        """Take note of pushes of all workers at once, in the order of ranks, when none has made one for the next step.
+
+        All are finite, and their hyperparameters fit together.
+        """
+        for source in sources:
+            self.clocks[source.rank] = self.frontier + 1
+            self.made[source.rank] = self.made.get(source.rank, 0) + 1
+        return self._decision(sources, skip=False)
 
     def _experience(self, ranks: list[int], index: int) -> tuple[int, int]:
         return self.made.get(ranks[index], 0), -index

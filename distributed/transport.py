@@ -80,7 +80,10 @@ class Flight:
 
     @property
     def landed(self) -> bool:
-        return all(tracker.done for tracker in self._trackers)
+        for tracker in self._trackers:  # noqa: SIM110 (as a rule there is none, and no generator to make)
+            if not tracker.done:
+                return False
+        return True
 
     def land(self) -> None:
         """The peer says that it has read everything. ZeroMQ knows that better."""
@@ -149,6 +152,8 @@ class Channel:
         self._pollers: list[zmq.Poller] = []
         self._lanes = Lanes(self._pollers)
         self._offer: LaneOffer | None = None
+        self._may_have = True
+        """Whether there may be a message at the socket, to ask which takes longer than to receive it."""
         self.join(self._poller)
 
     def send(self, message: Message, arrays: Sequence[Array] = (), *, to: bytes | None = None) -> Flight:
@@ -161,8 +166,10 @@ class Channel:
         zmq.ZMQError
             With `errno` EHOSTUNREACH, when the peer `to` has gone.
         """
-        frames = encode(message, arrays)
-        by_lane = to is not None or type(message) in _BY_LANE
+        return self.send_frames(encode(message, arrays), to, by_lane=to is not None or type(message) in _BY_LANE)
+
+    def send_frames(self, frames: Sequence[Frame], to: bytes | None, *, by_lane: bool = True) -> Flight:
+        """Send a message that is encoded, as one that several are told is once; errors are those of `send`."""
         if by_lane and self._lanes.send(frames, to or b""):
             flight = _LANDED
         else:
@@ -208,9 +215,14 @@ class Channel:
     def has_message(self) -> bool:
         """Whether `receive` would give a message. To ask is quicker than to try in vain.
 
-        What has come by a lane counts when a poll or a `Watch` has found it.
+        What has come by a lane counts when a poll or a `Watch` has found it; over ZeroMQ, too, if that came after one
+        which has found nothing.
         """
-        return bool(self._lanes.inbox) or bool(self.socket.get(_EVENTS) & _POLLIN)  # type: ignore[operator]
+        if self._lanes.inbox:
+            return True
+        if self._may_have:
+            self._may_have = bool(self.socket.get(_EVENTS) & _POLLIN)  # type: ignore[operator]
+        return self._may_have
 
     def poll(self, timeout: float, *, to_send: bool = False) -> bool:
         """Whether a message is there (or may be sent) within `timeout` seconds."""
@@ -244,9 +256,10 @@ class Channel:
 
     def sort(self, ready: Mapping[Any, int]) -> bool:
         """Whether a message is there, after such a poller has found what is `ready`."""
-        if len(ready) > (self.socket in ready):
+        self._may_have = self.socket in ready
+        if self._lanes.are_open and len(ready) > self._may_have:
             self._lanes.sort(ready)
-        return self.socket in ready or bool(self._lanes.inbox)
+        return self._may_have or bool(self._lanes.inbox)
 
     def refusal(self, patience: float = 0.0) -> str | None:
         """On a client, why the server does not let it in and what to do about that; ``None`` if it may.

@@ -6,8 +6,7 @@ import contextlib
 import errno
 import os
 import socket
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
@@ -17,7 +16,7 @@ import zmq
 from hypothesis import given, settings, strategies as st
 from ps_harness import SGD, Learner, LiveServer, all_of, clients, serving, start, starting_again, wait_until
 
-from retrograd.distributed import messages, transport
+from retrograd.distributed import messages, protocol, transport
 from retrograd.distributed.lanes import Door, Lane, Lanes, are_available, lane_of, owner_of
 from retrograd.distributed.messages import LaneOffer, TensorSpec
 
@@ -38,20 +37,14 @@ def ends() -> Iterator[tuple[Lane, Lane]]:
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[type[Any]]]:
     """The kinds of messages that go over ZeroMQ meanwhile."""
     kinds: list[type[Any]] = []
-    over_zeromq, send = transport.Channel._send, transport.Channel.send
-    current = threading.local()
+    over_zeromq = transport.Channel._send
 
-    def note_kind(self: transport.Channel, message: messages.Message, *args: Any, **kwargs: Any) -> transport.Flight:
-        current.kind = type(message)
-        return send(self, message, *args, **kwargs)
-
-    def note_way(self: transport.Channel, *args: Any) -> transport.Flight:
-        kinds.append(current.kind)
-        return over_zeromq(self, *args)
+    def note(self: transport.Channel, frames: Sequence[Any], to: bytes | None) -> transport.Flight:
+        kinds.append(type(protocol.decode(frames)[0]))
+        return over_zeromq(self, frames, to)
 
     with monkeypatch.context() as patch:
-        patch.setattr(transport.Channel, "send", note_kind)
-        patch.setattr(transport.Channel, "_send", note_way)
+        patch.setattr(transport.Channel, "_send", note)
         yield kinds
 
 

@@ -18,17 +18,18 @@ from retrograd.distributed import (
     keeper,
     link,
     messages,
-    outbox,
     recovery,
     roster,
     server,
     snapshots,
     strategies,
 )
+from retrograd.distributed.answers import Answers
 from retrograd.distributed.keeper import Keeper
 from retrograd.distributed.lead import Lead
 from retrograd.distributed.link import Link
 from retrograd.distributed.office import Office
+from retrograd.distributed.routine import Routine
 from retrograd.distributed.server import Server
 from retrograd.distributed.staging import Contribution, Staging, _Assembly
 from retrograd.distributed.state import State
@@ -345,8 +346,8 @@ def no_credit(patch: Patch) -> None:
 
 def slow_readers_are_sent_more(patch: Patch) -> None:
     """A worker that has not read its weights is sent more."""
-    original = outbox.Outbox.send_weights
-    patch.setattr(outbox.Outbox, "send_weights", lambda *args: [each for each in original(*args) if each.landed])
+    original = Answers._send_weights
+    patch.setattr(Answers, "_send_weights", lambda *args: [each for each in original(*args) if each.landed])
 
 
 def no_shapes(patch: Patch) -> None:
@@ -372,12 +373,23 @@ def no_finite_check(patch: Patch) -> None:
 
 def finite_check_always(patch: Patch) -> None:
     """NaN is refused though the run allows it."""
-    patch.setattr(Office, "is_admissible", lambda self, contribution: contribution.is_finite())
+    patch.setattr(Office, "looks", True)
 
 
 def sums_are_not_looked_at(patch: Patch) -> None:
     """Finite gradients are taken to have a finite sum."""
     patch.setattr(Office, "may_overflow", lambda *_: False)
+
+
+def routine_does_not_look(patch: Patch) -> None:
+    """In a step like the one before, gradients are taken to be finite."""
+    original = Routine.__init__
+
+    def init(self: Routine, server: Server) -> None:
+        original(self, server)
+        self._most = 0.0
+
+    patch.setattr(Routine, "__init__", init)
 
 
 def wall_clock(patch: Patch) -> None:

@@ -452,6 +452,9 @@ class Landed:
 
     landed = True
 
+    def land(self) -> None:
+        """It has."""
+
     def wait(self, timeout: float) -> bool:
         return True
 
@@ -486,10 +489,14 @@ class Channel:
 
     def send(self, message: Any, arrays: Sequence[Any] = (), *, to: bytes | None = None) -> Landed:
         """Send a message to the server, or `to` a peer; errors are those of `Endpoint.send`."""
+        return self.send_frames(self.encode(message, arrays), to)
+
+    def send_frames(self, frames: Sequence[Frame], to: bytes | None) -> Landed:
+        """Send a message that is encoded."""
         target = self.to if to is None else to
         if target is None:
             raise ValueError("a server says which peer it sends to")
-        self.endpoint.send(target, self.encode(message, arrays))
+        self.endpoint.send(target, frames)
         return Landed()
 
     def offer_lane(self, peer: bytes) -> None:

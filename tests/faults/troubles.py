@@ -8,6 +8,7 @@ the product, and on mutants of it under which they must fail. All happens in vir
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -17,6 +18,7 @@ from ps_harness import SLOTS, push, sliced
 from retrograd.distributed import messages, protocol
 from retrograd.distributed.errors import NonFiniteGradient, ServerLost
 from retrograd.distributed.messages import Slot
+from retrograd.distributed.protocol import Frame
 
 from .complaints import Complaints
 from .losses import Body
@@ -178,9 +180,10 @@ class SlowReader(Channel):
     slow = ""
     unread: list[_Unread] = []  # noqa: RUF012 (each test makes its own)
 
-    def send(self, message: object, arrays: object = (), *, to: bytes | None = None) -> Landed:
-        landed = super().send(message, arrays, to=to)
-        if self.slow and isinstance(message, messages.Weights) and to is not None and to.startswith(self.slow.encode()):
+    def send_frames(self, frames: Sequence[Frame], to: bytes | None) -> Landed:
+        landed = super().send_frames(frames, to)
+        is_weights = isinstance(protocol.decode(frames)[0], messages.Weights)
+        if self.slow and is_weights and to is not None and to.startswith(self.slow.encode()):
             landed = _Unread()
             self.unread.append(landed)
         return landed

@@ -1,0 +1,74 @@
+"""What a worker prepares while it waits: its next push, and how the answer will look.
+
+It is the worker's side of Note [A step like the one before] in :mod:`~retrograd.distributed.routine`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from .gradients import RowFinder
+from .messages import Array, Groups, Push, Slice, Weights
+from .placement import view
+from .protocol import Foreseen, dtype_of
+
+__all__ = ["Draft"]
+
+
+class Draft:
+    """The next push to the only server, whole but for its gradients, as it is if the step is like the last one.
+
+    Parameters
+    ----------
+    push : Push
+        The last one: one message.
+    answer : Weights
+        What came of it, in one message.
+    pieces
+        Of each slice that was pushed, the number of its tensor and the slice.
+    """
+
+    def __init__(self, push: Push, answer: Weights, pieces: Sequence[tuple[int, Slice]]) -> None:
+        self.push, self.answer = Foreseen(push), Foreseen(answer)
+        self._pieces: list[tuple[int, Slice, np.dtype[Any]]] = [
+            (tensor, piece, dtype_of(slot.dtype)) for (tensor, piece), slot in zip(pieces, push.tensors, strict=True)
+        ]
+        self._tensors = len({tensor for tensor, _ in pieces})
+        self._write()
+
+    @classmethod
+    def after(cls, push: Push, answer: Weights | None, pieces: Sequence[tuple[int, Slice]]) -> Self | None:
+        """The push after this one, unless that cannot be known beforehand."""
+        if answer is None or (answer.seq, answer.step, answer.version) != (push.seq, push.step, push.version + 1):
+            return None
+        slots = (*push.tensors, *answer.tensors)
+        if len(pieces) != len(push.tensors) or any(slot.rows >= 0 or slot.codec != "none" for slot in slots):
+            return None
+        return cls(push, answer, pieces)
+
+    def fill(self, groups: Groups, gradients: Mapping[int, tuple[Array, int]], rows: RowFinder) -> list[Array] | None:
+        """The slices' gradients, unless the push with them is another than this one."""
+        if groups != self.push.message.groups or len(gradients) != self._tensors:
+            return None
+        arrays = []
+        for tensor, piece, dtype in self._pieces:
+            gradient = gradients[tensor][0] if tensor in gradients else None
+            if gradient is None or gradient.dtype != dtype:
+                return None
+            arrays.append(array := view(gradient, piece))
+            if piece.columns and rows.of(tensor << 32 | piece.start, array) is not None:
+                return None
+        return arrays
+
+    def sent(self) -> None:
+        """Foresee the answer, and write the push after this one."""
+        push = self.push.message
+        self.answer.go_on(seq=push.seq, step=push.step, version=push.version + 1)
+        self._write()
+
+    def _write(self) -> None:
+        push = self.push.message
+        self.push.go_on(seq=push.seq + 1, step=push.step + 1, version=push.version + 1)
