@@ -12,8 +12,8 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 __all__ = [
-    "PLAIN", "Derivative", "bare", "below", "births", "innermost_derivative", "innermost_vmap", "is_mapped",
-    "note_birth", "refuse_in_transforms", "running", "transforms",
+    "PLAIN", "Derivative", "bare", "below", "births", "innermost_derivative", "innermost_vmap", "is_derived",
+    "is_mapped", "note_birth", "refuse_in_transforms", "running", "transforms",
 ]  # fmt: skip
 
 PLAIN: Final = "plain"
@@ -44,6 +44,12 @@ def innermost_vmap() -> Any:
     """The kernel table of the innermost `vmap` that is running, or None."""
     running = _running.get()
     return next((each for each in reversed(running) if not isinstance(each, str)), None) if running else None
+
+
+def is_derived() -> bool:
+    """Whether the innermost transform is no `vmap`: what it hands to its function is a tensor of its own."""
+    running = _running.get()
+    return bool(running) and isinstance(running[-1], str)
 
 
 def is_mapped(tensor: Any) -> bool:

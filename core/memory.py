@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrograd.autograd.anomaly import remember_call, stack_of_caller
+from retrograd.autograd.captured import refuse_rebinding
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import LEAVES, UNGENERATED, AccumulateGrad, Node, next_sequence_number
 from retrograd.autograd.rebase import check_writable
 from retrograd.autograd.resized import note_shape
 from retrograd.autograd.tangents import tangents_of
 from retrograd.dtypes import cpp_name
+from retrograd.levels import transforms
 from retrograd.memory_bytes import bytes_in, extent, look_at
 from retrograd.ops.mapped_writes import lost_in_vmap
 from retrograd.ops.options import described
@@ -263,6 +265,8 @@ def rebind(self: Tensor, value: Any) -> None:
         raise RuntimeError(
             "Attempted to call `variable.set_data(tensor)`, but `variable` and `tensor` have incompatible tensor type."
         )
+    if transforms():
+        refuse_rebinding(self, value)
     other_kind = value._kernels is not self._kernels or value.dtype is not self.dtype
     if (edge := own_edge(self)) is not None and type(edge[0]) not in LEAVES and value.shape != self.shape:
         note_shape(edge, tuple(self.shape))

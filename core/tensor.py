@@ -27,7 +27,7 @@ from retrograd.autograd.explaining import Break
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import LEAVES, AccumulateGrad, Edge, Node, changed_sink, see_output
 from retrograd.device import device
-from retrograd.levels import births, is_mapped, note_birth, refuse_in_transforms
+from retrograd.levels import births, is_derived, is_mapped, note_birth, refuse_in_transforms
 from retrograd.size import Size, size_of
 from retrograd.storage import PARTED, VERSION, Meta, fix, share, write
 from retrograd.views import Layout, contiguous_strides, strides_along
@@ -246,6 +246,8 @@ class Tensor:
 
     def _strides(self) -> tuple[int, ...]:
         k, meta, shape = self._kernels, self._tensor_meta, tuple(self._array.shape)
+        if k.level:
+            return self._array.value._strides()[self._array.mapped :]
         if not k.mutable:
             return (0,) * len(shape) if k.sparse else self._layout().strides
         strides: tuple[int, ...] = k.strides(self._array)
@@ -273,9 +275,9 @@ class Tensor:
         k = self._kernels
         if k.is_contiguous is not None:
             return k.is_contiguous(self._array)
-        if not k.mutable and (self._tensor_meta is None or self._tensor_meta.chain is None):
+        if not k.mutable and not k.level and (self._tensor_meta is None or self._tensor_meta.chain is None):
             return not k.sparse
-        return self._layout().is_contiguous()
+        return Layout(tuple(self._array.shape), self._strides()).is_contiguous()
 
     def data_ptr(self) -> int:
         """An address that is equal for tensors that begin at the same element of one memory."""
@@ -494,7 +496,7 @@ class Tensor:
     @property
     def data(self) -> Tensor:
         """The same memory outside of the graph, with a version counter of its own. Prefer `detach()`."""
-        if is_mapped(self):
+        if is_mapped(self) and not is_derived():
             raise RuntimeError("accessing `data` under vmap transform is not allowed")
         alias = _plain(self)
         if self.is_inference():

@@ -12,10 +12,11 @@ from retrograd.autograd.modes import current_mode
 from retrograd.levels import innermost_derivative, is_mapped
 
 if TYPE_CHECKING:
+    from retrograd.levels import Derivative
     from retrograd.ops.declare import Op
     from retrograd.tensor import Tensor
 
-__all__ = ["refuse_captured"]
+__all__ = ["refuse_captured", "refuse_rebinding"]
 
 _FORMS: Final = {
     "_pow": "Tensor", "_pow_number": "Scalar", "_bernoulli_in_place": "float", "_bernoulli_tensor_in_place": "Tensor",
@@ -50,6 +51,23 @@ def refuse_captured(tensor: Tensor, op: Op | str, operands: Sequence[Any] = ()) 
             f"(aten::{_overload(op, (tensor, *operands))}) that would mutate a captured Tensor. This is not supported; "
             "please rewrite the function being transformed to explicitly accept the mutated Tensor(s) as inputs."
         )
+
+
+def refuse_rebinding(tensor: Tensor, value: Tensor) -> None:
+    """Refuse `tensor.data = value` where one of the two is what the transform that runs makes of a tensor."""
+    derivative, _, inside = innermost_derivative()
+    if not inside and derivative is not None:
+        if any(_belongs(each, derivative) for each in (tensor, value)):
+            raise RuntimeError("mutating directly with `.data` inside functorch transform is not allowed.")
+    elif is_mapped(tensor) or is_mapped(value):
+        raise RuntimeError("mutating directly with `.data` under vmap transform is not allowed.")
+
+
+def _belongs(tensor: Tensor, derivative: Derivative) -> bool:
+    """Whether a tensor is an argument of the function of a derivative, or was made in it."""
+    cell: Any = tensor._cell
+    made = type(cell) is list and len(cell) > 2 and cell[2] >= derivative.number
+    return made or any(cell is each for each in derivative.admitted)
 
 
 def _is_mapped_more(operand: Any, target: Tensor) -> bool:

@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from retrograd.levels import running
+
 __all__ = ["functionalize"]
 
 
@@ -48,6 +50,7 @@ def functionalize(func: Callable[..., Any], *, remove: str = "mutations") -> Cal
 
     @functools.wraps(func)
     def functionalized(*args: Any, **kwargs: Any) -> Any:
-        return func(*args, **kwargs)
+        with running("functionalize"):  # for what no transform may be running at
+            return func(*args, **kwargs)
 
     return functionalized

@@ -76,6 +76,8 @@ def apply_in_transform(function: type[Function], args: tuple[Any, ...], kwargs: 
 
 def _apply_below_all(function: type[Function], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The call on tensors of no level: to `forward` it is as if there were no transforms."""
+    if "functionalize" in transforms():
+        raise RuntimeError("NYI: Functionalize rule for custom_function_call")
 
     def run(ctx: FunctionCtx, *operands: Any, **options: Any) -> Any:
         with below(None):

@@ -250,7 +250,7 @@ def _copy_in_order(K: Any, x: Any) -> Any:
     return K.permute_dims(K.copy(K.permute_dims(x, order)), inverse)
 
 
-@op(name="_clone", node="CloneBackward0", vjp={"self": lambda K, g: g}, jvp="linear", graph="copy", batch=leading)
+@op(name="_clone", node="CloneBackward0", vjp={"self": lambda K, g: g}, jvp="linear", graph="_clone", batch=leading)
 def _clone(K, self: Array) -> Array:
     """A copy in memory of its own, its axes in the same order."""
     return _copy_in_order(K, self)
@@ -262,7 +262,7 @@ def _clone(K, self: Array) -> Array:
     node="CloneBackward0",
     vjp={"self": lambda K, g: g},
     jvp="linear",
-    graph="_clone_contiguous",
+    graph="copy",
     batch=leading,
 )
 def _clone_contiguous(self: Array) -> Array:

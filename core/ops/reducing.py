@@ -9,6 +9,7 @@ from typing import Any
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.tangents import refuse_out
 from retrograd.dtypes import DTYPES, Category, dtype, int64
+from retrograd.levels import innermost_vmap
 from retrograd.ops.batching import leading
 from retrograd.ops.declare import composite
 from retrograd.ops.flags import Flags, unflagged
@@ -27,6 +28,7 @@ __all__ = [
     "into",
     "native",
     "reduction",
+    "refuse_out_of_random",
     "restored",
     "summed_as",
     "taking_out",
@@ -48,7 +50,17 @@ _FREE = frozenset(
 """.split()
 )
 """Functions that read all that there is before they write, or do not ask."""
+_RANDOM = frozenset(("bernoulli", "multinomial"))
 _UNUSUAL = frozenset((*_NUMPY_NAMES, "out"))
+
+
+def refuse_out_of_random() -> None:
+    """Refuse `out=` of a function that draws random numbers inside `vmap`, as PyTorch does."""
+    if innermost_vmap() is not None:
+        raise RuntimeError(
+            "vmap: We do not support calling out variants of random operations inside of vmap. Please use non-out "
+            "variants as a workaround"
+        )
 
 
 def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -89,6 +101,8 @@ def taking_out(function: Callable[..., Any], method: bool = True) -> Callable[..
 def _unusually(function: Callable[..., Any], flags: Flags, args: Any, out: Any = None, **kwargs: Any) -> Any:
     given = {_NUMPY_NAMES.get(name, name): value for name, value in kwargs.items()}
     flags.check(args, given)
+    if out is not None and function.__name__ in _RANDOM:
+        refuse_out_of_random()
     result = function(*args, **given)
     if out is None:
         return result

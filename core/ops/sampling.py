@@ -12,7 +12,7 @@ from typing import Any, Unpack
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.rebase import check_writable
 from retrograd.dtypes import Category, bool_, cpp_name, dtype, finfo, get_default_dtype, iinfo, int64
-from retrograd.levels import innermost_vmap, is_mapped
+from retrograd.levels import is_mapped
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
 from retrograd.ops.checks import everywhere, not_implemented
 from retrograd.ops.declare import Array, Op, op, op_of, publics
@@ -20,7 +20,7 @@ from retrograd.ops.flags import flagged
 from retrograd.ops.inplace import call_inplace
 from retrograd.ops.mapped_writes import refuse_write
 from retrograd.ops.options import Destination, Options, as_number, as_size, destination, finish, fresh
-from retrograd.ops.reducing import deliver
+from retrograd.ops.reducing import deliver, refuse_out_of_random
 from retrograd.random import (
     Generator,
     bernoulli_mask,
@@ -51,11 +51,8 @@ def _source(name: str, generator: Any) -> Generator:
 def _destination(name: str, options: Options, like: Tensor | None = None) -> Destination:
     """Where the numbers that the function `name` draws go to; inside `vmap` to its level."""
     to = destination(name, options, like)
-    if to.out is not None and innermost_vmap() is not None:
-        raise RuntimeError(
-            "vmap: We do not support calling out variants of random operations inside of vmap. Please use non-out "
-            "variants as a workaround"
-        )
+    if to.out is not None:
+        refuse_out_of_random()
     k = drawing_level(to.k)
     return to if k is to.k else to._replace(k=k)
 
@@ -368,8 +365,10 @@ def normal(
     """
     source = _source("normal", generator)
     if isinstance(mean, Tensor) or isinstance(std, Tensor):
-        made = _normal_by_tensors(mean, std, source)
         out = options.get("out")
+        if out is not None:
+            refuse_out_of_random()
+        made = _normal_by_tensors(mean, std, source)
         return made if out is None else deliver("normal", out, made)
     _check_std("normal", std)
     if size is None:

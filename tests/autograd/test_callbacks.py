@@ -215,6 +215,14 @@ PROGRAMS = {
         print(functionalize(writes, remove="mutations_and_views").__name__)
         attempt(functionalize, writes, remove="all")
         print(torch.func.grad(functionalize(lambda x: x.clone().mul_(2).sum()))(q))
+        Old = type("Old", (torch.autograd.Function,), dict(forward=staticmethod(lambda ctx, x: x.sin())))
+        New = type("New", (torch.autograd.Function,), dict(
+            forward=staticmethod(lambda x: x.sin()), setup_context=staticmethod(lambda ctx, inputs, output: None)
+        ))
+        attempt(lambda: functionalize(Old.apply)(q))
+        attempt(lambda: functionalize(New.apply)(q))
+        attempt(lambda: functionalize(torch.func.grad(lambda x: New.apply(x).sum()))(q))
+        attempt(lambda: functionalize(lambda x: x.requires_grad_())(q))
         print(torch.vmap(functionalize(lambda x: x.clone().mul_(2)))(q), functionalize(lambda x, *, k: x * k)(q, k=2))
     """,
     "tools_that_are_absent": """

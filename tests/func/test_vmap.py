@@ -117,6 +117,15 @@ TOPICS = {
         vmap(lambda a: [i for i in range(a)])(torch.tensor([1, 2]))
         vmap(lambda a: f'{a:.2f}', out_dims=None)(w)
         vmap(lambda a: a.data)(x)
+        vmap(lambda a: (a * 1).data)(x)
+        vmap(lambda a: x.data)(x)
+        vmap(fn.grad(lambda a: a.data.sum()))(x)
+        vmap(lambda a: setattr(a, 'data', torch.ones(3)) or a)(x)
+        vmap(lambda a: setattr(torch.zeros(3), 'data', a) or a)(x)
+        vmap(fn.grad(lambda a: setattr(a.clone(), 'data', torch.ones(3)) or a.sum()))(x)
+        fn.grad(lambda a: setattr(a, 'data', torch.ones(3)) or a.sum())(w)
+        fn.grad(lambda a: setattr(torch.zeros(3), 'data', a) or a.sum())(w)
+        fn.grad(lambda a: setattr(torch.zeros(3), 'data', torch.ones(3)) or a.sum())(w)
         vmap(lambda a: a.data_ptr(), out_dims=None)(w)
         vmap(lambda a: 0.3 in a)(x)
         vmap(lambda a: w[a:])(torch.tensor([0, 1]))
@@ -468,7 +477,10 @@ RANDOM = [
     "a.clone().bernoulli_(a.abs() / 2)", "w.clone().bernoulli_(a.abs() / 2)", "w.clone().bernoulli_(0.5)",
     "a.clone().exponential_()", "a.clone().cauchy_()", "a.clone().geometric_(.01)", "a.clone().log_normal_()",
     "torch.empty(3).normal_()", "torch.empty_like(a).normal_()", "a.new_empty(3).normal_()",
-    "torch.rand(3, out=torch.empty(3))", "F.dropout(w.repeat(20))", "F.dropout(a.repeat(20), inplace=True)",
+    "torch.rand(3, out=torch.empty(3))", "torch.normal(a, w * 0, out=torch.empty(3))",
+    "torch.bernoulli(a, out=torch.empty(3))",
+    "torch.multinomial(a, 1, out=torch.empty(1, dtype=torch.int64))", "F.dropout(w.repeat(20))",
+    "F.dropout(a.repeat(20), inplace=True)",
 ]  # fmt: skip
 
 
@@ -573,3 +585,24 @@ def test_item_under_vmap_is_refused_whatever_the_size() -> None:
     attempt(torch.func.vmap(lambda a: a.item()), x)
     attempt(torch.func.vmap(lambda a: a[0].item()), x)
     """)
+
+
+def test_strides_are_those_of_a_sample_where_it_lies(backend: str) -> None:
+    assert_same(
+        """
+        def show(*tensors):
+            print(*((each.stride(), each.stride(0), each.is_contiguous()) for each in tensors))
+            return tensors[0].sum() * 0
+        x = torch.zeros(2, 3, 4, 5)
+        more = lambda a: (a.contiguous(), a.reshape(-1), a.unsqueeze(0), a.expand(2, *a.shape))
+        seen = lambda a: show(a, a.t(), a[0], a[:, 1:2], *more(a))
+        for dim in range(3):
+            torch.vmap(seen, in_dims=dim)(x[0])
+        torch.vmap(torch.vmap(show, in_dims=1), in_dims=2)(x)
+        attempt(lambda: torch.vmap(lambda a: a.view(-1).sum(), in_dims=1)(x[0]))
+        attempt(lambda: torch.vmap(lambda a: a.view(-1).sum(), in_dims=2)(x[0]))
+        attempt(lambda: torch.vmap(lambda a: a.contiguous().view(-1).sum(), in_dims=1)(x[0]))
+        print(torch.vmap(lambda a: a.contiguous(), in_dims=1, out_dims=1)(x[0]).stride())
+        print(torch.vmap(lambda a: a.clone(memory_format=torch.contiguous_format), 1, 1)(x[0]).stride())
+        """
+    )
