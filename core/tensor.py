@@ -259,12 +259,9 @@ class Tensor:
 
     def stride(self, dim: int | None = None) -> Any:
         """How many elements apart neighbours along each dimension lie in memory."""
-        strides = self._strides()
-        if dim is None:
-            return strides
         from retrograd.ops.arguments import wrap_dim
 
-        return strides[wrap_dim(dim, self.ndim)]
+        return self._strides() if dim is None else self._strides()[wrap_dim(dim, self.ndim)]
 
     def storage_offset(self) -> int:
         """Where in its storage the first element lies."""
@@ -487,10 +484,10 @@ class Tensor:
         self._edge = None
         if meta is not None:
             meta.tangents = None
-        if meta is not None and meta.storage is not None and meta.storage.has_views:
-            from retrograd.autograd.stale import mark_stale
+            if meta.storage is not None and meta.storage.has_views:
+                from retrograd.autograd.stale import mark_stale
 
-            mark_stale(meta.storage, self._cell)
+                mark_stale(meta.storage, self._cell)
         return self
 
     @property

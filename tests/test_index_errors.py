@@ -105,3 +105,41 @@ def test_of_masks() -> None:
     """,
         _GIVEN,
     )
+
+
+@pytest.mark.parametrize("name", ["int8", "int16", "float16", "complex64"])
+def test_of_which_type_an_index_may_be(name: str) -> None:
+    assert_same(
+        f"""
+    i = torch.tensor([1]).to(torch.{name})
+    for key in (i, (i, i), (slice(1), i), (0, i), i[0], (i[0], 0)):
+        attempt(lambda: x[key].shape)
+        attempt(put, key, 1.0)
+    attempt(x.index_put, (i,), torch.ones(4))
+    """,
+        _GIVEN,
+    )
+
+
+def test_of_leading_dimensions_of_one_element() -> None:
+    assert_same(
+        """
+    rows = torch.arange(3)
+    w = torch.ones(1, 3, requires_grad=True)
+    for key in ((rows, rows), (range(3), range(3)), (rows, 0), ([0, 1, 2], slice(1))):
+        attempt(put, key, torch.arange(3.0).view(1, 1, 3, *[1] * (type(key[1]) is slice)))
+    attempt(put, x == 0, torch.ones(1, 12))
+    attempt(put, x == 0, torch.ones(1, 1))
+    attempt(put, (x[:, 0] == 0, 1), torch.ones(1, 3))
+    attempt(put, (x[:, 0] == 0, 1), torch.ones(1, 2))
+    attempt(put, (slice(None), near), torch.ones(2, 1, 2))
+    attempt(put, True, torch.ones(1, 1, 3, 4))
+    attempt(put, torch.tensor(True), torch.ones(1, 1, 3, 4))
+    attempt(x.index_put, (rows, rows), torch.ones(1, 3))
+    y = x.clone()
+    y[rows, rows] = w
+    (y * torch.arange(12.0).view(3, 4)).sum().backward()
+    print(w.grad)
+    """,
+        _GIVEN,
+    )

@@ -157,3 +157,25 @@ def test_numbers_of_sixteen_bits() -> None:
     x = torch.arange(4.0, requires_grad=True)
     print(torch.autograd.grad(torch.as_strided_copy(x * 2, (2, 2), (1, 1)).sum(), x))
     """)
+
+
+def test_sizes_pieces_and_bits() -> None:
+    assert_same("""
+    for sizes in ([2, 4, 2**29, 2**29], [2**62, 2], [2**63 - 1, 2**63 - 1]):
+        for call in (torch.empty, torch.zeros, torch.ones(()).double().resize_, lambda s: torch.full(s, 1.0)):
+            attempt(call, sizes)
+    for shapes in (((-1, 3),), ((1, 3), (-2, 3)), (-1,), ((2, 3), (4, 3)), ((1, 3), (2, 1))):
+        attempt(torch.broadcast_shapes, *shapes)
+    x = torch.arange(16.0).view(4, 4)
+    for cuts in (x.long(), torch.tensor(1.0), torch.tensor([1.0]), torch.tensor([1, 3]), torch.tensor(2)):
+        attempt(x.tensor_split, cuts)
+    attempt(x.tensor_split, torch.tensor(2, dtype=torch.int32))
+    for index in (torch.zeros(4, 1), torch.zeros(4, 1, dtype=torch.int32), torch.zeros(4, 1) > 0, torch.tensor([0])):
+        attempt(torch.take_along_dim, x, index, 1)
+    attempt(torch.take_along_dim, x, torch.zeros(3, dtype=torch.int32))
+    z = torch.tensor([1 + 2j])
+    for dtype in (torch.float32, torch.complex64, torch.int64):
+        attempt(z.conj().view, dtype)
+        attempt(z.conj().imag.view, dtype)
+    print(torch.ops.aten.slice_copy(x, 0, 1, 3), torch.ops.aten.view_copy(x, (2, 8)))
+    """)

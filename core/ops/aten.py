@@ -22,6 +22,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from retrograd.ops import view_copies
 from retrograd.ops.declare import Op, publics
 from retrograd.tensor import Tensor
 
@@ -170,6 +171,8 @@ def _packet(name: str) -> OpOverloadPacket | None:
         return _packets[name]
     operators = [op for op in Op.registry.values() if _name_of(op) == name]
     function = publics.get(name) or getattr(Tensor, name, None) or (_slice if name == "slice" else None)
+    if function is None and name in view_copies.__all__:
+        function = getattr(view_copies, name)
     if not operators and not callable(function):
         return None
     made = _packets[name] = OpOverloadPacket(name, function or operators[0].public)

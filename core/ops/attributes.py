@@ -6,6 +6,7 @@ Also `resize_`, which changes the shape. None of these has a derivative; all are
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from math import prod
 from typing import Any
 
 from retrograd.autograd.tangents import tangents_of
@@ -227,8 +228,10 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
         wanted = as_ints(sizes)
     except (TypeError, AttributeError):
         raise bad_size("resize_", sizes, "size") from None
-    if min(wanted, default=0) < 0:
+    if min(wanted, default=0) < 0 or prod(wanted) >= 2**63:
         raise RuntimeError("numel: integer multiplication overflow")
+    if prod(wanted) * self.element_size() >= 2**63:
+        raise RuntimeError(f"Storage size calculation overflowed with sizes={list(wanted)}")
     check_write(self)
     if wanted != tuple(self._array.shape):
         announce(self)

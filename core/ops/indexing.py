@@ -474,12 +474,12 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.take_along_dim.html
     """
+    if dim is None:
+        return gather(reshape(input, -1), 0, reshape(indices, -1))
     if indices.dtype is not dtypes.int64:
         raise RuntimeError(
             f"retrograd.take_along_dim(): dtype of indices should be Long but got {indices.dtype.type_name}"
         )
-    if dim is None:
-        return gather(reshape(input, -1), 0, reshape(indices, -1))
     if input.ndim != indices.ndim:
         raise RuntimeError(
             "retrograd.take_along_dim(): input and indices should have the same number of dimensions, but got "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, Final, NamedTuple, TypedDict
 
 from retrograd import dtypes
 from retrograd.autograd.modes import current_mode
@@ -193,7 +193,13 @@ def as_size(name: str, size: tuple[Any, ...], argument: str = "size") -> tuple[i
         if name == "zeros":
             raise RuntimeError("zeros: Dimension size must be non-negative.")
         raise RuntimeError(f"Trying to create tensor with negative dimension {bad}: {list(shape)}")
+    if math.prod(shape) >= _TOO_MANY:
+        raise RuntimeError(f"Storage size calculation overflowed with sizes={list(shape)}")
     return shape
+
+
+_TOO_MANY: Final = 2**59
+"""Elements of which, at up to 16 bytes each, no memory can be addressed."""
 
 
 def bad_size(name: str, size: tuple[Any, ...], argument: str) -> TypeError:

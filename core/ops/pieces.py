@@ -364,6 +364,8 @@ def broadcast_shapes(*shapes: Any) -> Size:
     ------
     RuntimeError
         If they do not.
+    ValueError
+        If a size is negative.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.broadcast_shapes.html
 
@@ -376,6 +378,8 @@ def broadcast_shapes(*shapes: Any) -> Size:
     found: tuple[int, ...] = ()
     for i, each in enumerate(shapes):
         shape = (each,) if isinstance(each, int) else tuple(each)
+        if min(shape, default=0) < 0:
+            raise ValueError("Attempting to broadcast a dimension with negative length!")
         for back, (n, m) in enumerate(zip(reversed(shape), reversed(found), strict=False), 1):
             if n != m and 1 not in (n, m):
                 raise RuntimeError(

@@ -11,13 +11,14 @@ __all__ = ["of_type"]
 
 def of_type(input: Tensor, type_: dtype) -> Tensor:
     """The memory of `input`, as elements of a type: outside of the graph, and a write to either is one to both."""
+    for bit, kind in ((input.is_conj(), "conjugate view tensors"), (input.is_neg(), "tensors with negative bit set")):
+        if bit:
+            raise RuntimeError(
+                f"retrograd.Tensor.view is not supported for {kind} when converting to a different dtype."
+            )
     if type_ is input.dtype:
         return input._alias()
     k = input._kernels
-    if input.is_conj():
-        raise RuntimeError(
-            "retrograd.Tensor.view is not supported for conjugate view tensors when converting to a different dtype."
-        )
     if k.reinterpret is None:
         raise RuntimeError(
             f"view(): on backend {k.backend!r} the memory of a tensor of type {input.dtype} cannot be seen as {type_}. "

@@ -20,7 +20,7 @@ from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import UNTRACKED
 from retrograd.autograd.profiler import operator_name
 from retrograd.autograd.stale import make_view_node, make_views_node, view_class
-from retrograd.dtypes import Category, dtype
+from retrograd.dtypes import Category, dtype, int64
 from retrograd.ops.arguments import INT, as_ints, infer_size, wrap_dim
 from retrograd.ops.batching import leading_shaped
 from retrograd.ops.broadcasting import broadcast_shapes
@@ -714,6 +714,8 @@ def tensor_split(
     n = input._array.shape[at]
     if indices_or_sections is None:
         indices_or_sections = sections if indices is None else indices
+    if isinstance(indices_or_sections, Tensor):
+        _check_cuts(indices_or_sections)
     if isinstance(indices_or_sections, int) or getattr(indices_or_sections, "ndim", None) == 0:
         count = index(indices_or_sections)
         if count <= 0:
@@ -724,6 +726,18 @@ def tensor_split(
         cuts = [int(each) for each in indices_or_sections]
     edges = [0, *cuts, n]
     return tuple(slice_dim(input, at, a, b, 1) for a, b in itertools.pairwise(edges))
+
+
+def _check_cuts(tensor: Tensor) -> None:
+    if tensor.ndim > 1:
+        raise RuntimeError(
+            "tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional tensor, but "
+            f"got a tensor with {tensor.ndim} dims"
+        )
+    if tensor.dtype is not int64:
+        raise RuntimeError(
+            f"tensor_split expected tensor_indices_or_sections to have dtype of long, but got {tensor.dtype.type_name}"
+        )
 
 
 # -- differentiable slices, for formulas -------------------------------------------------------

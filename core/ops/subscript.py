@@ -143,7 +143,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     else:
         viewed, indices, masks = _view_part(self, key)
     if any(each is not None for each in indices):
-        put = value if isinstance(value, Tensor) else constant(self, value)
+        put = _without_leading_ones(value) if isinstance(value, Tensor) else constant(self, value)
         _put_at(viewed, list(indices), masks, put, False)
         if not viewed._is_view():
             watching(viewed, key if type(key) is tuple else (key,))
@@ -174,10 +174,15 @@ def _copy_to(target: Tensor, value: Any) -> None:
     if not have and shape:
         inplace.fill_(target, value)
         return
-    if have != shape and have and have[0] == 1:  # PyTorch drops the leading ones, whether they are too many or not
-        first = next((i for i, n in enumerate(have) if n != 1), len(have))
-        value = reshape(value, have[first:])
-    inplace.copy_(target, _check_fits(value, shape))
+    inplace.copy_(target, _check_fits(value if have == shape else _without_leading_ones(value), shape))
+
+
+def _without_leading_ones(value: Tensor) -> Tensor:
+    """What is assigned, as PyTorch takes it: without its leading dimensions of one element, too many or not."""
+    have = tuple(value._array.shape)
+    if not have or have[0] != 1:
+        return value
+    return reshape(value, have[next((i for i, n in enumerate(have) if n != 1), len(have)) :])
 
 
 def _check_fits(value: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -382,7 +387,7 @@ def _index_tensors(viewed: Tensor, dim: int, item: Tensor) -> list[Tensor]:
             _refuse_mask()
         item = _beside(item, viewed)
         return [wrap_array(each, item._kernels) for each in item._kernels.nonzero(item._array)]
-    if item.dtype.category is not dtypes.Category.INTEGER:
+    if item.dtype not in (dtypes.int64, dtypes.int32):
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     item = _beside(item, viewed)
     return [item if item.dtype is dtypes.int64 else item.long()]
