@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -183,17 +182,25 @@ class Hyperparameters:
     """
 
     def __init__(self) -> None:
-        self._seen: list[dict[str, Any]] | None = None
         self._read: Groups = ()
+        self._lengths: list[int] = []
+        """How many entries the groups had, if all that was read of them is numbers: a tensor may change unseen."""
 
     def __call__(self, param_groups: Sequence[Mapping[str, Any]]) -> Groups:
-        if self._seen is None or param_groups != self._seen:
+        lengths = list(map(len, param_groups))
+        if lengths != self._lengths or not all(map(_holds, param_groups, self._read)):
             self._read = plain_groups(param_groups)
-            # A tensor may change and be the same object, so only numbers are compared.
-            values = [each for group in param_groups for name, each in group.items() if name != "params"]
-            is_plain = all(map(_is_number, chain.from_iterable(v if isinstance(v, tuple) else (v,) for v in values)))
-            self._seen = [dict(group) for group in param_groups] if is_plain else None
+            is_plain = all(
+                group[name] is value or (isinstance(group[name], tuple) and all(map(_is_number, group[name])))
+                for group, read in zip(param_groups, self._read, strict=True)
+                for name, value in read.items()
+            )
+            self._lengths = lengths if is_plain else []
         return self._read
+
+
+def _holds(group: Mapping[str, Any], read: Mapping[str, Any]) -> bool:
+    return read.items() <= group.items()
 
 
 def _plain(name: str, value: Any) -> Number | tuple[Number, ...]:

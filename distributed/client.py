@@ -22,7 +22,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import zmq
@@ -40,7 +40,6 @@ from .link import Link, Request
 from .messages import Array, FrameSpec, Groups, Message, Report, Slice, Slot, TensorSpec
 from .outbox import parts_of
 from .placement import bytes_of, cut, fitting_slice_bytes, place as place_slices, view
-from .protocol import bytes_of as bytes_of_array
 from .security import ClientKeys
 from .shared import WORTH_SHARING, Segment, host_name, room_for
 
@@ -260,11 +259,10 @@ class Client:
         self._push = None
         self._deliver = deliver
         self._settle_weights(push.call)
-        if len(self.links) == 1 and push.parts == [1] and self.compression is None:
+        said = push.requests[0].messages
+        if len(self.links) == 1 and push.parts == [1] and self.compression is None and said:
             pieces = [(tensor, piece) for tensor in gradients for _, _, piece in self.layout[tensor]]
-            ((message, _),) = push.requests[0].messages
-            assert isinstance(message, messages.Push)
-            self._draft = Draft.after(message, self._answer, pieces)
+            self._draft = Draft.after(cast(messages.Push, said[0][0]), self._answer, pieces)
         return self.step
 
     def _push_draft(self, groups: Groups, gradients: Mapping[int, tuple[Array, int]]) -> _Call | None:
@@ -283,7 +281,7 @@ class Client:
             if not link.is_clear or place != (push.seq, push.step, push.version):
                 return None
             try:
-                self.channels[0].send_frames([draft.push.header, *map(bytes_of_array, arrays)], None)
+                self.channels[0].send_frames([draft.push.header, *map(protocol.bytes_of, arrays)], None)
             except zmq.Again:
                 return None
             link.has_said(link.begin(call.deliver(0), call.fail), push, arrays, now=call.began)

@@ -51,7 +51,7 @@ class Draft:
 
     def fill(self, groups: Groups, gradients: Mapping[int, tuple[Array, int]], rows: RowFinder) -> list[Array] | None:
         """The slices' gradients, unless the push with them is another than this one."""
-        if groups != self.push.message.groups or len(gradients) != self._tensors:
+        if len(gradients) != self._tensors:
             return None
         arrays = []
         for tensor, piece, dtype in self._pieces:
@@ -61,6 +61,8 @@ class Draft:
             arrays.append(array := view(gradient, piece))
             if piece.columns and rows.of(tensor << 32 | piece.start, array) is not None:
                 return None
+        if groups != self.push.message.groups:
+            self.push.go_on(groups=groups)
         return arrays
 
     def sent(self) -> None:

@@ -214,9 +214,9 @@ class Foreseen(Generic[M]):
             arrays.append(np.ndarray(shape, dtype, frame))
         return arrays
 
-    def go_on(self, **numbers: int) -> None:
-        """Foresee the message that is like this one but for some numbers, none of which is its arrays' size."""
-        self._have(structs.replace(self.message, **numbers))
+    def go_on(self, **fields: Any) -> None:
+        """Foresee the message that is like this one but for some fields, which say nothing of its arrays."""
+        self._have(structs.replace(self.message, **fields))
 
 
 def size_of(spec: FrameSpec) -> int:

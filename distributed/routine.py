@@ -19,12 +19,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from .errors import Mismatch, ProtocolError
 from .gradients import Gradient, fullness
 from .lead import Lead
 from .messages import Push, Source
-from .protocol import Foreseen, Frame
+from .protocol import Foreseen, Frame, decode
 from .roster import Member
 from .staging import Contribution
 
@@ -95,11 +96,30 @@ class Routine:
     def takes(self, way: bytes, frames: Sequence[Frame]) -> bool:
         """Whether a message is cared for: held for its step, or the last one that its step has waited for."""
         expected = self._expected.get(way)
-        if expected is None or not expected.takes(frames, self._most):
+        if expected is None or not (
+            expected.takes(frames, self._most)
+            or (self._has_other_groups(frames, expected) and expected.takes(frames, self._most))
+        ):
             return False
         self._missing -= 1
         if not self._missing:
             self._make_step()
+        return True
+
+    def _has_other_groups(self, frames: Sequence[Frame], expected: _Expected) -> bool:
+        """Whether a message is as expected but for hyperparameters, and the first of its step: then all expect these."""
+        state, push = self._server.state, expected.foreseen.message
+        if state is None or self._missing < len(self._expected):
+            return False
+        try:
+            message, _ = decode(frames)
+            if not isinstance(message, Push) or message != structs.replace(push, groups=message.groups):
+                return False
+            state.check_groups(message.groups, expected.member.rank)
+        except (Mismatch, ProtocolError):  # which is said when the message is handled by itself
+            return False
+        for each in self._expected.values():
+            each.foreseen.go_on(groups=message.groups)
         return True
 
     def give_up(self) -> list[tuple[bytes, Sequence[Frame]]]:

@@ -14,7 +14,7 @@ from ps_harness import SGD, SLICES, SLOTS, TABLE, all_of, clients, push, serving
 
 from retrograd.distributed import protocol
 from retrograd.distributed.draft import Draft
-from retrograd.distributed.messages import Barrier, Heartbeat, Hello, Init, Message, Pull, Report
+from retrograd.distributed.messages import Barrier, Heartbeat, Hello, Init, Message, Pull, Report, TensorSpec
 from retrograd.distributed.protocol import Foreseen, Frame
 from retrograd.distributed.server import Server, ServerOptions
 from retrograd.distributed.transport import Flight
@@ -129,6 +129,31 @@ def test_a_step_like_the_one_before_is_made_in_one_go() -> None:
         assert run.server.state is not None
         assert run.server.state.position.clocks == {0: 5, 1: 5}
         assert len(run.wire.said) == 2 * 3 + 2 * 5
+
+
+def test_learning_rates_may_change_in_every_step() -> None:
+    with Run() as run:
+        before, expected = run.singly, 1.0
+        for step in range(1, 6):
+            groups = ({"lr": 1 / 2**step},)
+            run.push(0, groups=groups)
+            run.push(1, groups=groups)
+            expected -= 2 / 2**step
+            assert run.weights == [[expected] * 3, [expected]]
+        assert run.singly == before + 2
+
+
+def test_learning_rates_that_differ_among_workers_are_an_error_as_ever() -> None:
+    with Run() as run:
+        for _ in range(2):
+            run.push(0)
+            run.push(1)
+        run.push(0, groups=({"lr": 0.25},))
+        run.push(1)
+        (frames,) = (frames for to, frames in run.wire.said[-1:] if to == b"peer 1")
+        error, _ = protocol.decode(frames)
+        assert isinstance(error, protocol.Error)
+        assert (error.kind, "lr" in error.text) == ("mismatch", True)
 
 
 def test_a_message_that_is_held_is_handled_before_any_other() -> None:
@@ -308,3 +333,21 @@ def test_a_step_like_the_one_before_is_so_many_calls() -> None:
             sys.setprofile(None)
         assert run.singly == singly
         assert calls < 160, calls
+
+
+def test_few_rows_and_large_tensors_go_on_as_they_did() -> None:
+    table = (TensorSpec("embedding", "float32", (64, 8)), TensorSpec("wide", "float32", (300, 300)))
+    rows = np.zeros((64, 8), np.float32)
+    rows[5] = 1.0
+    with serving(2) as (server,), clients(server) as members:
+        all_of(*(lambda c=c: c.begin(1.0, table=table) for c in members))
+        for step in range(1, 8):
+            embedding = rows if step % 3 == 0 else np.full_like(rows, 0.5)
+            wide = np.full((300, 300), 0.25, np.float32)
+            all_of(*(lambda c=c, e=embedding, w=wide: c.learn([e, w]) for c in members))
+            one, other = (c.now() for c in members)
+            assert all(map(np.array_equal, one, other))
+        dense, sparse = 5 * 0.5, 2 * 1.0
+        assert one[0][5].tolist() == [1 - dense - sparse] * 8
+        assert one[0][6].tolist() == [1 - dense] * 8
+        assert one[1][0, 0] == 1 - 7 * 0.25
