@@ -205,7 +205,7 @@ class Foreseen(Generic[M]):
 
     def read(self, frames: Sequence[Frame]) -> list[Array] | None:
         """The arrays of the message, if it is the one that `frames` are; see `decode`."""
-        if frames[0] != self.header or len(frames) != 1 + len(self._specs):
+        if len(frames) != 1 + len(self._specs) or not (frames[0] == self.header or self._is_sealed(frames)):
             return None
         arrays = []
         for (shape, dtype, size), frame in zip(self._specs, frames[1:], strict=True):
@@ -213,6 +213,12 @@ class Foreseen(Generic[M]):
                 return None
             arrays.append(np.ndarray(shape, dtype, frame))
         return arrays
+
+    def _is_sealed(self, frames: Sequence[Frame]) -> bool:
+        header = frames[0]
+        if header[_BODY:] != self.header[len(_MAGIC) :] or header[: len(_SEALED)] != _SEALED:
+            return False
+        return _checksum(memoryview(header)[_BODY:], frames[1:]) == _CHECKSUM.unpack_from(header, len(_SEALED))[0]
 
     def go_on(self, **fields: Any) -> None:
         """Foresee the message that is like this one but for some fields, which say nothing of its arrays."""

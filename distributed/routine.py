@@ -107,7 +107,7 @@ class Routine:
         return True
 
     def _has_other_groups(self, frames: Sequence[Frame], expected: _Expected) -> bool:
-        """Whether a message is as expected but for hyperparameters, and the first of its step: then all expect these."""
+        """Whether a message, the first of its step, is as expected but for hyperparameters: then all expect these."""
         state, push = self._server.state, expected.foreseen.message
         if state is None or self._missing < len(self._expected):
             return False

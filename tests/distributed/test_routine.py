@@ -303,7 +303,12 @@ def test_what_is_foreseen_is_read_and_nothing_else() -> None:
     assert foreseen.read(frames[:2]) is None
     assert foreseen.read([*frames, b""]) is None
     assert foreseen.read([frames[0], frames[1], b"12"]) is None
-    assert foreseen.read(protocol.seal(frames)) is None
+    sealed = protocol.seal(frames)
+    arrays = foreseen.read(sealed)
+    assert arrays is not None
+    assert [each.tolist() for each in arrays] == [[2.0] * 3, [2.0]]
+    assert foreseen.read([sealed[0], bytes(12), sealed[2]]) is None
+    assert foreseen.read([sealed[0][:8] + sealed[0][9:], *sealed[1:]]) is None
     foreseen.go_on(seq=4)
     assert foreseen.read(frames) is None
     assert foreseen.message == push(4, 2)
