@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING, Any as _Any
 
 from retrograd.autograd import delayed as _functions, inside as _autograd  # noqa: F401  # PyTorch's names for them
 from retrograd.autograd.engine import active_task as _active_task
+from retrograd.autograd.modes import is_grad_enabled as is_grad_enabled, set_grad_enabled as _set_grad_enabled_now
 from retrograd.autograd.node import Node as _Node
 from retrograd.autograd.policies import set_multithreading_enabled as _set_multithreading_enabled
 from retrograd.overrides import (
@@ -111,3 +112,8 @@ class _WeakTensorRef:
     def expired(self) -> bool:
         """Whether the tensor is gone."""
         return self._reference() is None
+
+
+def _set_grad_enabled(enabled: bool) -> None:
+    """Switch recording on or off."""
+    _set_grad_enabled_now(enabled)

@@ -365,3 +365,31 @@ def test_what_a_function_is_stays_to_be_seen() -> None:
     assert retrograd.add(retrograd.ones(1), other=1).item() == 2
     interposing.uninstall()
     assert not hasattr(retrograd.Tensor.backward, "__wrapped__")
+
+
+def test_a_custom_function_that_returns_its_input_asks_the_class() -> None:
+    assert_same(
+        """
+        class Wrapping(torch.Tensor):
+            def __init__(self, data):
+                super().__init__()
+                self.inside = data
+
+            @classmethod
+            def __torch_function__(cls, func, types, args=(), kwargs=None):
+                args = tuple(each.inside if isinstance(each, cls) else each for each in args)
+                return cls(func(*args, **(kwargs or {})))
+
+        class Same(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x
+
+            @staticmethod
+            def backward(ctx, grad):
+                return grad
+
+        made = Same.apply(Wrapping(torch.ones(2)))
+        print(type(made).__name__, made.inside.inside if isinstance(made.inside, Wrapping) else made.inside)
+        """
+    )

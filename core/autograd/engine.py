@@ -33,6 +33,7 @@ Note [Watched nodes]
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -44,7 +45,7 @@ from typing import TYPE_CHECKING, Any
 from retrograd.autograd import anomaly, explaining, hooks
 from retrograd.autograd.accumulate import add_to_leaf, cast_for_leaf
 from retrograd.autograd.modes import current_mode, set_mode
-from retrograd.autograd.node import UNTRACKED, AccumulateGrad, Edge, Freed, Node
+from retrograd.autograd.node import UNTRACKED, AccumulateGrad, Edge, Freed, Node, renumbered
 from retrograd.autograd.resized import fit_gradients
 from retrograd.layout import contiguous_format
 from retrograd.ops.broadcasting import settle
@@ -182,7 +183,30 @@ def _walk(roots: Iterable[Node]) -> tuple[list[Node], dict[Node, int]]:
                 seen[target] = None
                 stack.append(target)
     order.sort(key=_by_sequence, reverse=True)
+    if renumbered and not renumbered.isdisjoint(order):
+        order = _by_given_numbers(order)
     return order, pending
+
+
+def _by_given_numbers(order: Sequence[Node]) -> list[Node]:
+    """The nodes, each after those that feed it, and otherwise by the numbers that the program has given them."""
+    waits = dict.fromkeys(order, 0)
+    for edge in (edge for node in order for edge in node.edges):
+        if edge is not None and edge[0] in waits:
+            waits[edge[0]] += 1
+    arrival = itertools.count()
+    ready = [(-node._sequence_nr(), next(arrival), node) for node in order if not waits[node]]
+    heapq.heapify(ready)
+    found: list[Node] = []
+    while ready:
+        node = heapq.heappop(ready)[-1]
+        found.append(node)
+        for edge in node.edges:
+            if edge is not None and edge[0] in waits:
+                waits[edge[0]] -= 1
+                if not waits[edge[0]]:
+                    heapq.heappush(ready, (-edge[0]._sequence_nr(), next(arrival), edge[0]))
+    return found
 
 
 class _Task:
@@ -437,7 +461,9 @@ class _Task:
         """The gradients that a node has computed, one for each edge, as tensors: where it moves, on another device."""
         made: list[Tensor | None] = [None] * len(node.edges)
         for i, (edge, grad) in enumerate(zip(node.edges, grads)):  # noqa: B905 - trailing Nones may be left out
-            if edge is not None and (self.needed is None or node.runs_undefined or edge[0] in self.needed):
+            if edge is None and grad is not None:
+                made[i] = self.wrap(node.input_kernels(i), grad)
+            elif edge is not None and (self.needed is None or node.runs_undefined or edge[0] in self.needed):
                 made[i] = self.wrap(edge[0].output_kernels(edge[1]), grad)
         return made
 

@@ -22,6 +22,7 @@ from retrograd.autograd.modes import current_mode, no_grad, set_mode
 from retrograd.autograd.node import AccumulateGrad, Node, next_sequence_number
 from retrograd.autograd.rebase import check_writable, rebase
 from retrograd.levels import transforms
+from retrograd.overrides import has_torch_function_unary
 from retrograd.read_only import seal
 from retrograd.storage import OWN, bump
 from retrograd.tensor import Tensor, has_node, wrap_array
@@ -97,6 +98,9 @@ class BackwardCFunction(Node):
         """The kernels of one of the outputs: `forward` may have moved to another device."""
         info = self.output_info[position]
         return self.k if info is None else info[2]
+
+    def input_kernels(self, place: int) -> Any:
+        return self.inputs_info[place][2]
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__name__} object at {id(self):#x}>"
@@ -196,6 +200,8 @@ def _checked_results(node: BackwardCFunction, results: tuple[Any, ...]) -> list[
             )
         if node.edges[slot] is not None:
             grads[slot] = _fitted(node, position, slot, result)
+        elif node.extras is not None and node.extras.post_hooks and isinstance(result, Tensor):
+            grads[slot] = result  # it goes nowhere, but PyTorch's hooks see it
     return grads
 
 
@@ -597,7 +603,7 @@ class _Recording:
     def _bump_dirty(self) -> None:
         """As PyTorch does, whether forward has written by operators or by other means, and is recorded or not."""
         for each in {id(each): each for each in self.node.ctx._dirty}.values():
-            if not each.is_inference():
+            if type(each._cell) is list:  # else it is an inference tensor
                 bump(each)
 
     def _output(self, position: int, output: Tensor) -> Tensor:
@@ -626,7 +632,7 @@ class _Recording:
 
     def _constant(self, output: Tensor, is_input: bool, dirty: bool) -> Tensor:
         """An output without a gradient; one that was an input is given back as another tensor."""
-        if output.requires_grad:
+        if output._edge is not None:
             if is_input:
                 output = output.detach()
             elif not _is_view(output):
@@ -656,7 +662,7 @@ def _alias(tensor: Tensor) -> Tensor:
     from retrograd.ops.shape import alias_of
 
     with no_grad():
-        return alias_of(tensor)
+        return tensor.view_as(tensor) if has_torch_function_unary(tensor) else alias_of(tensor)
 
 
 def _forbid_writes(output: Tensor, node: BackwardCFunction) -> None:

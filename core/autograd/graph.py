@@ -99,6 +99,8 @@ class save_on_cpu(saved_tensors_hooks):
 def _to_host(tensor: Tensor) -> tuple[Any, Any]:
     import copy
 
+    if tensor._kernels.sparse:
+        return None, tensor.detach().clone()
     return tensor._kernels, copy.copy(tensor._kernels.to_host(tensor._array))
 
 
@@ -106,6 +108,8 @@ def _from_host(packed: tuple[Any, Any]) -> Tensor:
     from retrograd.tensor import wrap_array
 
     k, host = packed
+    if k is None:
+        return host  # a sparse tensor
     return wrap_array(k.from_host(host), k)
 
 

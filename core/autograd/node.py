@@ -6,7 +6,7 @@ last tensor of a graph drops the graph at once, without the garbage collector.
 Note [Sequence numbers]
     `seq` grows with every node made in this process. A node's edges existed before it did, so
     descending sequence numbers are a topological order of any graph, and the engine needs no
-    other.
+    other. Only where the program has given nodes other numbers (`renumbered`) it has to look.
 """
 
 from __future__ import annotations
@@ -26,10 +26,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LEAVES", "UNGENERATED", "UNTRACKED", "AccumulateGrad", "Edge", "Extras", "Freed", "Node", "Untracked",
-    "changed_sink", "extras_of_outputs", "next_sequence_number", "see_output", "seen_outputs", "short_name",
+    "changed_sink", "extras_of_outputs", "next_sequence_number", "renumbered", "see_output", "seen_outputs",
+    "short_name",
 ]  # fmt: skip
 
 Edge = tuple["Node", int]
+
+renumbered: Final[weakref.WeakSet[Node]] = weakref.WeakSet()
+"""Those that are there."""
 
 UNGENERATED: Final = "torch::autograd::"
 """The prefix of the nodes that PyTorch does not generate from a table of operators."""
@@ -161,6 +165,10 @@ class Node(metaclass=ABCMeta):
         """The kernels of one of the outputs, and so of its gradient."""
         return self.k
 
+    def input_kernels(self, place: int) -> Any:
+        """The kernels of the gradient of an input that has no edge."""
+        return self.k
+
     def _extras(self) -> Extras:
         if self.extras is None:
             self.extras = Extras()
@@ -171,8 +179,9 @@ class Node(metaclass=ABCMeta):
         return self.seq if own is None else own
 
     def _set_sequence_nr(self, sequence_nr: int) -> None:
-        """Show another number. The order in which nodes run stays as it is: Note [Sequence numbers]."""
+        """Run before nodes of smaller numbers, among those that have all their gradients: Note [Sequence numbers]."""
         self._extras().sequence_nr = sequence_nr
+        renumbered.add(self)
 
     def register_prehook(self, fn: Callable[..., Any]) -> Any:
         """Call `fn(grad_outputs)` before the node runs; what it returns replaces them."""

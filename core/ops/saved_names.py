@@ -260,7 +260,15 @@ def _reading(plan: Plan, shown: _Shown) -> Callable[[Node], Any] | None:
 
 
 def _kept(plan: Plan, node: Node, name: str) -> Any:
-    return plan.unpack(node, plan.names.index(name), as_tensor=True)
+    from retrograd.ops.plan import CONSTANT, PACKED
+
+    index = plan.names.index(name)
+    made = plan.unpack(node, index, as_tensor=True)
+    if plan.is_tensor[index] and hasattr(made, "_cell"):
+        _, cell, _ = plan._entry(node, index)
+        if cell is not CONSTANT and cell is not PACKED:
+            made._cell = cell  # it is the memory that was saved: their versions are one
+    return made
 
 
 def _input_shape(plan: Plan, node: Node) -> tuple[int, ...]:

@@ -110,7 +110,7 @@ def _view_of(source: Tensor, chain: Chain | None, creation: str | None, name: st
     if not mode.grad:
         lasts = mode.inference or (own is not None and own.creation == "inference")
         creation = "inference" if lasts else "no_grad"
-    version = 0 if source.is_inference() else source._cell[0] & VERSION
+    version = source._cell[0] & VERSION if type(source._cell) is list else 0  # an inference tensor has none
     if own is None:
         return View(source, chain, creation, name, version)
     made = View(own.base, chain, creation or own.creation, name, version)

@@ -362,6 +362,10 @@ def _debug_report(before: list[str], now: list[str]) -> str:
         + "\n".join(now)
         + f"\n{rule}\n"
         "ERROR: Detected non-determinism while running activation checkpointing\n\n"
+        "You are seeing this error because you passed `debug=True` to checkpoint and\n"
+        "tensors to be saved during the original forward and differ between those saved\n"
+        "during recomputation. This can happen if different operators were ran in the\n"
+        "original forward and in the recomputation.\n\n"
         "Compare the two lists: the first entry where they differ is where the function took another way.\n"
     )
 

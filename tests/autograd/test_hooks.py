@@ -6,6 +6,39 @@ import pytest
 from programs import SQUARE, assert_same
 
 PROGRAMS = {
+    "of_inputs_without_a_gradient": """
+        class Both(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, a, b):
+                return a * 1, b * 1
+
+            @staticmethod
+            def backward(ctx, g, h):
+                return g, h
+
+        x, y = torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([0.5, 3.0])
+        for take in (0, 1):
+            made = Both.apply(x, y)
+            made[0].grad_fn.register_hook(lambda grads, arrived: print(grads, arrived))
+            made[take].sum().backward()
+            print(x.grad, y.grad)
+
+        class Product(torch.nn.Module):
+            def forward(self, a, b, c):
+                return a * b * c
+
+        product = Product()
+        product.register_full_backward_hook(lambda module, inputs, outputs: print(inputs, outputs))
+        product(x, y, torch.arange(2)).sum().backward()
+        product(x, y, torch.arange(2.0, requires_grad=True)).sum().backward()
+    """,
+    "of_modules_in_a_second_derivative": """
+        x, y = torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([0.5, 3.0])
+        loss = torch.nn.MSELoss()
+        loss.register_full_backward_hook(lambda module, inputs, outputs: print([each.tolist() for each in inputs]))
+        (g,) = torch.autograd.grad(loss(x, y), x, create_graph=True)
+        print(torch.autograd.grad((g * g).sum(), x))
+    """,
     "registered_by_an_unpack_hook": """
         log = []
 
@@ -386,6 +419,14 @@ PROGRAMS = {
             y.mul_(w)
         y.sum().backward()
         print(x.grad)
+    """,
+    "save_on_cpu_of_sparse": """
+        x = torch.eye(2).to_sparse().requires_grad_()
+        with torch.autograd.graph.save_on_cpu():
+            y = x * x
+        print(y.grad_fn._saved_self.layout)
+        y.to_dense().sum().backward()
+        print(x.grad.to_dense())
     """,
     "save_on_cpu": """
         x = torch.tensor([1.0, 2.0], requires_grad=True)

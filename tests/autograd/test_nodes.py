@@ -6,6 +6,28 @@ import pytest
 from programs import assert_same
 
 PROGRAMS = {
+    "numbers_that_are_given": """
+        x = torch.ones(2, requires_grad=True)
+        log = []
+        a, b = x + 1, x + 2
+        c = a + b
+        for name, each in (("a", a), ("b", b), ("c", c)):
+            each.register_hook(lambda grad, name=name: log.append(name))
+        for numbers in ((100, 99), (99, 100), (3, 10**6)):
+            a.grad_fn._set_sequence_nr(numbers[0])
+            b.grad_fn._set_sequence_nr(numbers[1])
+            c.sum().backward(retain_graph=True)
+            print(log, x.grad)
+            log.clear()
+    """,
+    "versions_of_what_is_saved": """
+        x = torch.ones(2, requires_grad=True)
+        y = torch.exp(x)
+        saved = y.grad_fn._saved_result
+        with torch.no_grad():
+            y += 1
+        print(y._version, saved._version, (x * x).grad_fn._saved_self is x)
+    """,
     "what_arrives": """
         x = torch.ones(3, 3, requires_grad=True)
         F = torch.nn.functional

