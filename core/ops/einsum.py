@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import string
 from collections.abc import Sequence
@@ -50,7 +51,7 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     tensor(3.)
     """
     tensors = list(operands[0]) if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else list(operands)
-    terms, result = _parse(equation.replace(" ", ""), tensors)
+    terms, result = _parse(equation.replace(" ", ""), tuple([tensor.ndim for tensor in tensors]))
     sizes = _sizes(terms, tensors)
     parts = [_without_repeats(each, labels) for each, labels in zip(tensors, terms, strict=True)]
     total, labels = parts[0]
@@ -60,17 +61,21 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     return _arranged(total, labels, result)
 
 
-def _parse(equation: str, tensors: Sequence[Tensor]) -> tuple[list[Labels], Labels]:
-    """The labels of each operand's dimensions and of the result's; dimensions under `...` get digits."""
+@functools.lru_cache(1024)
+def _parse(equation: str, ndims: tuple[int, ...]) -> tuple[list[Labels], Labels]:
+    """The labels of each operand's dimensions and of the result's; dimensions under `...` get digits.
+
+    Nobody may change them: programs repeat themselves, and are given the same ones.
+    """
     left, arrow, right = equation.partition("->")
     terms = left.split(",")
-    if len(terms) != len(tensors):
+    if len(terms) != len(ndims):
         raise RuntimeError(
             "einsum(): more operands were provided than specified in the equation"
-            if len(terms) < len(tensors)
+            if len(terms) < len(ndims)
             else "einsum(): fewer operands were provided than specified in the equation"
         )
-    parsed = [_labels(term, tensor.ndim, i) for i, (term, tensor) in enumerate(zip(terms, tensors, strict=True))]
+    parsed = [_labels(term, ndim, i) for i, (term, ndim) in enumerate(zip(terms, ndims, strict=True))]
     spread = max((sum(label.isdigit() for label in labels) for labels in parsed), default=0)
     parsed = [_from_the_right(labels, spread) for labels in parsed]
     dots = [str(i) for i in range(spread)]
@@ -144,6 +149,8 @@ def _own_sizes(labels: Labels, tensor: Tensor, position: int) -> dict[str, int]:
 
 def _without_repeats(tensor: Tensor, labels: Labels) -> tuple[Tensor, Labels]:
     """A label that an operand has twice is its diagonal."""
+    if len(set(labels)) == len(labels):
+        return tensor, labels
     labels = list(labels)
     for label in [each for each in dict.fromkeys(labels) if labels.count(each) > 1]:
         while labels.count(label) > 1:
@@ -192,9 +199,10 @@ def _as_matrices(
 ) -> Tensor:
     order = [*stack, *rows, *columns]
     arranged = permute(tensor, [labels.index(label) for label in order]) if order else tensor
-    full = expand(arranged, [sizes[label] for label in order])
-    counts = [math.prod(sizes[label] for label in group) for group in (stack, rows, columns)]
-    return reshape(full, counts)
+    full = [sizes[label] for label in order]
+    if full != list(arranged._array.shape):
+        arranged = expand(arranged, full)
+    return reshape(arranged, [math.prod([sizes[label] for label in group]) for group in (stack, rows, columns)])
 
 
 def _arranged(tensor: Tensor, labels: Labels, result: Labels) -> Tensor:
