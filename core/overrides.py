@@ -475,11 +475,16 @@ _SLOTS: dict[str, Callable[..., Any]] = {
 @cache
 def _names() -> dict[Callable[..., Any], str]:
     found: dict[Callable[..., Any], str] = {}
+    others = {id(each): each for each in get_ignored_functions()}
     for space, functions in get_overridable_functions().items():
         where = space.__name__ if isinstance(space, ModuleType) else f"{space.__module__}.{space.__name__}"
         named = {id(value): name for name, value in vars(space).items()}
-        for each in functions:
+        # Of several names that which the function itself has.
+        named |= {id(each): name for name, each in vars(space).items() if getattr(each, "__name__", None) == name}
+        for each in (*functions, *(others[key] for key in named if key in others)):
             owner = getattr(each, "__self__", each)  # a property, of its functions
+            if not isinstance(owner, property):
+                owner = each
             suffix = "" if owner is each else f".{each.__name__}"
             found.setdefault(each, f"{where}.{named.get(id(owner), each.__name__)}{suffix}")
     return found

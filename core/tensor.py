@@ -259,9 +259,11 @@ class Tensor:
 
     def stride(self, dim: int | None = None) -> Any:
         """How many elements apart neighbours along each dimension lie in memory."""
+        if dim is None:
+            return self._strides()
         from retrograd.ops.arguments import wrap_dim
 
-        return self._strides() if dim is None else self._strides()[wrap_dim(dim, self.ndim)]
+        return self._strides()[wrap_dim(dim, self.ndim)]
 
     def storage_offset(self) -> int:
         """Where in its storage the first element lies."""

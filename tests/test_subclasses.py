@@ -250,6 +250,8 @@ def test_functions_are_told() -> None:
 
     print(type(plain.as_subclass(Silent) + 1).__name__)
     print(overrides.is_tensor_method_or_property(T.shape.__get__), overrides.resolve_name(F.relu))
+    for function in (torch.ones, torch.arange, torch.tensor, T.shape.__get__, T.requires_grad.__set__):
+        print(overrides.resolve_name(function))
     """,
         _TELLING,
     )

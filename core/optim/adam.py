@@ -21,6 +21,16 @@ def check_options(lr: Any, eps: float, betas: tuple[float, float], weight_decay:
     check(weight_decay, "weight_decay value", weight_decay >= 0.0)
 
 
+def _check_tensors(lr: Any, betas: tuple[Any, Any], together: bool) -> None:
+    """Refuse tensors for numbers where PyTorch does: in steps of all parameters `together` on a CPU."""
+    if together and isinstance(lr, Tensor):
+        raise ValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
+    if not any(all(isinstance(each, kind) for each in betas) for kind in (float, Tensor)):
+        raise ValueError("betas must be either both floats or both Tensors")
+    if together and isinstance(betas[0], Tensor):
+        raise ValueError("betas[0] as a Tensor is not supported for capturable=False and foreach=True")
+
+
 def moments(grad: Any, exp_avg: Any, exp_avg_sq: Any, one_minus_beta1: Any, beta2: Any, one_minus_beta2: Any) -> Any:
     """Let the running averages of the gradient and of its square take a step, in place."""
     exp_avg = lerp(exp_avg, grad, one_minus_beta1)
@@ -92,6 +102,7 @@ class Adam(RuleOptimizer):
         decoupled_weight_decay: bool = False,
     ) -> None:
         check_options(lr, eps, betas, weight_decay)
+        _check_tensors(lr, betas, bool(foreach) and not capturable)
         check_fused(fused, foreach, differentiable)
         defaults = {
             "lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,

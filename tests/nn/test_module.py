@@ -231,6 +231,44 @@ def test_hook_that_is_always_called_sees_errors() -> None:
     assert seen == [None]
 
 
+def test_hooks_that_do_not_fit_or_are_removed() -> None:
+    assert_same("""
+        class Keyed(nn.Module):
+            def forward(self, x): return {"a": x * 2, "b": [x * 3]}
+        def through(hook, register):
+            module = Keyed()
+            getattr(module, register)(hook)
+            x = torch.ones(1, requires_grad=True)
+            module(x * 1)["b"][0].sum().backward()
+            return x.grad
+        attempt(through, lambda *args: print("called"), "register_full_backward_hook")
+        attempt(through, lambda *args: print("called"), "register_full_backward_pre_hook")
+
+        def linear(register, hook):
+            module = nn.Linear(2, 2)
+            getattr(module, register)(hook)
+            module(torch.ones(3, 2)).sum().backward()
+        attempt(linear, "register_full_backward_hook", lambda m, i, o: (None,))
+        attempt(linear, "register_full_backward_hook", lambda m, i, o: (o[0],))
+        attempt(linear, "register_full_backward_pre_hook", lambda m, o: o[0])
+        attempt(linear, "register_full_backward_pre_hook", lambda m, o: [o[0] * 2])
+
+        module = nn.Linear(2, 2)
+        module.register_load_state_dict_post_hook(lambda m, keys: keys)
+        attempt(module.load_state_dict, module.state_dict())
+        handles = [
+            module.register_forward_hook(lambda m, a, k, o: None, with_kwargs=True, always_call=True),
+            module.register_forward_pre_hook(lambda m, a, k: None, with_kwargs=True),
+        ]
+        kinds = ("_forward_hooks", "_forward_pre_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called",
+                 "_forward_pre_hooks_with_kwargs")
+        print([len(getattr(module, kind)) for kind in kinds])
+        for handle in handles:
+            handle.remove()
+        print([len(getattr(module, kind)) for kind in kinds])
+    """)
+
+
 def test_containers_equal_torch() -> None:
     found = []
     for module in both():

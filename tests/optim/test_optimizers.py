@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from programs import assert_same
 
 import retrograd
 
@@ -306,3 +307,16 @@ def test_differentiable_step_has_a_gradient() -> None:
     optimizer.step()
     p.backward()
     assert rate.grad.item() == 3.0 - 0.5 * 2 * 2.0
+
+
+def test_adam_refuses_tensors_for_numbers_as_pytorch_does() -> None:
+    assert_same("""
+        w = [torch.zeros(2, requires_grad=True)]
+        t = torch.tensor(0.5)
+        for cls in (torch.optim.Adam, torch.optim.AdamW):
+            for options in (
+                dict(lr=t, foreach=True), dict(lr=t), dict(betas=(t, 0.9)), dict(betas=(0.9, t)), dict(betas=(0, 0.9)),
+                dict(betas=(t, t)), dict(betas=(t, t), foreach=True), dict(lr=torch.ones(2)),
+            ):
+                attempt(lambda: type(cls(w, **options)).__name__)
+    """)

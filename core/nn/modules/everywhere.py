@@ -31,12 +31,8 @@ def register_module_forward_hook(
 ) -> RemovableHandle:
     """Have `hook(module, args, output)` called after each call of every module."""
     Module._hooked = True
-    handle = add_hook(global_hooks.forward, hook)
-    if with_kwargs:
-        global_hooks.with_kwargs.add(handle.id)
-    if always_call:
-        global_hooks.always_called.add(handle.id)
-    return handle
+    marks = *([global_hooks.with_kwargs] * with_kwargs), *([global_hooks.always_called] * always_call)
+    return add_hook(global_hooks.forward, hook, marks=marks)
 
 
 def register_module_full_backward_hook(hook: Callable[..., Any]) -> RemovableHandle:

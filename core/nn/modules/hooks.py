@@ -31,16 +31,21 @@ class _GlobalHooks:
         self.registration: dict[str, Hooks] = {
             "buffer": OrderedDict(), "parameter": OrderedDict(), "module": OrderedDict(),
         }  # fmt: skip
-        self.with_kwargs: set[int] = set()
-        self.always_called: set[int] = set()
+        self.with_kwargs: dict[int, bool] = {}
+        self.always_called: dict[int, bool] = {}
 
 
 global_hooks: Final = _GlobalHooks()
 
 
-def add_hook(hooks: Any, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
-    handle = RemovableHandle(hooks)
+def add_hook(
+    hooks: Any, hook: Callable[..., Any], prepend: bool = False, marks: Sequence[dict[int, bool]] = ()
+) -> RemovableHandle:
+    """Add a hook, also to each of `marks`, which say how it is called; the handle removes it from all."""
+    handle = RemovableHandle(hooks, extra_dict=marks)
     hooks[handle.id] = hook
+    for each in marks:
+        each[handle.id] = True
     if prepend:
         hooks.move_to_end(handle.id, last=False)
     return handle
@@ -197,7 +202,8 @@ class BackwardHook:
                 stacklevel=2,
             )
             for hook in self.hooks:
-                if hook(self.module, (None,) * self.input_count, spread) is not None:
+                found = hook(self.module, (None,) * self.input_count, spread)
+                if found is not None and not (isinstance(found, tuple) and all(each is None for each in found)):
                     raise RuntimeError(
                         "Backward hook for Modules where no input requires gradient should always return "
                         "None or None "
@@ -240,9 +246,8 @@ def _spread(grads: Sequence[Any], places: Sequence[int] | None, count: int) -> t
 
 
 def _checked(changed: Any, expected: tuple[Any, ...], what: str, name: str) -> tuple[Any, ...]:
-    changed = changed if isinstance(changed, tuple) else (changed,)
     if len(changed) != len(expected):
         raise RuntimeError(
             f"{what} returned an invalid number of {name}, got {len(changed)}, but expected {len(expected)}"
         )
-    return changed
+    return tuple(changed)

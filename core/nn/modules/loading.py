@@ -13,7 +13,7 @@ from retrograd.tensor import Tensor
 if TYPE_CHECKING:
     from retrograd.nn.modules.module import Module
 
-__all__ = ["load_into", "raise_errors"]
+__all__ = ["load_into", "raise_errors", "run_post_hooks"]
 
 
 def load_into(
@@ -118,6 +118,22 @@ def _unexpected(module: Module, entries: dict[str, Any], prefix: str, own: dict[
             if head not in (module._modules if rest else own):
                 found.append(key)
     return found
+
+
+def run_post_hooks(module: Module, keys: Any) -> None:
+    """Call the hooks that a module has for the end of its loading; what they change, they change in `keys`.
+
+    Raises
+    ------
+    AssertionError
+        If one returns something.
+    """
+    for hook in module._load_state_dict_post_hooks.values():
+        if hook(module, keys) is not None:
+            raise AssertionError(
+                "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return new values, "
+                "if incompatible_keys need to be modified, it should be done inplace."
+            )
 
 
 def raise_errors(name: str, keys: Any, errors: list[str]) -> None:

@@ -14,7 +14,7 @@ from retrograd.autograd.modes import no_grad
 from retrograd.device import device
 from retrograd.dtypes import bfloat16, dtype, float16, float32, float64
 from retrograd.nn.modules.hooks import add_hook, call_with_hooks
-from retrograd.nn.modules.loading import load_into, raise_errors
+from retrograd.nn.modules.loading import load_into, raise_errors, run_post_hooks
 from retrograd.nn.modules.registration import check_name, registered, type_name
 from retrograd.nn.parameter import Buffer
 from retrograd.ops.conversion import wanted
@@ -665,8 +665,7 @@ class Module:
                 if child is not None:
                     inner = f"{prefix}{name}."
                     load(child, {k: v for k, v in entries.items() if k.startswith(inner)}, inner)
-            for hook in module._load_state_dict_post_hooks.values():
-                hook(module, keys)
+            run_post_hooks(module, keys)
 
         load(self, OrderedDict(state_dict), "")
         raise_errors(type(self).__name__, keys if strict else None, errors)
@@ -679,10 +678,7 @@ class Module:
     ) -> RemovableHandle:
         """Have `hook(module, args)` called before `forward`; its result replaces the arguments."""
         self._hooked = True
-        handle = add_hook(self._forward_pre_hooks, hook, prepend)
-        if with_kwargs:
-            self._forward_pre_hooks_with_kwargs[handle.id] = True
-        return handle
+        return add_hook(self._forward_pre_hooks, hook, prepend, [self._forward_pre_hooks_with_kwargs] * with_kwargs)
 
     def register_forward_hook(
         self,
@@ -704,12 +700,11 @@ class Module:
             Call it even if `forward` raises.
         """
         self._hooked = True
-        handle = add_hook(self._forward_hooks, hook, prepend)
-        if with_kwargs:
-            self._forward_hooks_with_kwargs[handle.id] = True
-        if always_call:
-            self._forward_hooks_always_called[handle.id] = True
-        return handle
+        told, always = (
+            [self._forward_hooks_with_kwargs] * with_kwargs,
+            [self._forward_hooks_always_called] * always_call,
+        )
+        return add_hook(self._forward_hooks, hook, prepend, [*told, *always])
 
     def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Have `hook(module, grad_input, grad_output)` called when the gradients by the inputs are known.
