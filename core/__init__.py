@@ -125,6 +125,8 @@ _OF_GRIDS = ["affine_grid_generator", "grid_sampler", "grid_sampler_2d", "grid_s
 
 _FROM = {
     "_chunk_cat": "ops.segments",
+    "_sample_dirichlet": "ops.gamma_sampling",
+    "_standard_gamma": "ops.gamma_sampling",
     **dict.fromkeys(_OF_GRIDS, "ops.grids"),
     **dict.fromkeys(_OF_FORMS, "nn.functions.in_namespace"),
     **dict.fromkeys(_OF_RNN, "nn.modules.rnn_functions"),

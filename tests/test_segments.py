@@ -70,3 +70,17 @@ def test_rare_functions() -> None:
     attempt(torch.empty_strided((2,), (0,)).add_, 1.0)
     print(torch.ones(2).new_empty_strided((3,), (2,)).stride())
     """)
+
+
+def test_segments_are_one_node() -> None:
+    assert_same("""
+    x = torch.tensor([1.0, 1.0, 2.0, 3.0], requires_grad=True)
+    lengths, offsets = torch.tensor([1, 3]), torch.tensor([0, 1, 4])
+    for reduce in ("sum", "mean", "max", "prod"):
+        for options in ({"lengths": lengths, "initial": 1.0}, {"offsets": offsets}):
+            made = torch.segment_reduce(x, reduce, **options)
+            node = made.grad_fn
+            print(node.name(), len(node.next_functions), [name for name in dir(node) if name.startswith("_saved")])
+            print(node._saved_reduce, node._saved_initial, node._saved_lengths, node._saved_offsets, node._saved_result)
+            print(torch.autograd.grad(made.sum(), x))
+    """)

@@ -99,7 +99,7 @@ def add_to_leaf(leaf: AccumulateGrad, grad: Any, create_graph: bool) -> None:
             add_to(leaf, grad, create_graph)
         elif held is None:
             if create_graph:
-                meta.grad = _recorded_copy(grad)
+                meta.grad = _recorded_copy(grad, leaf)
                 return
             # The array becomes `.grad` as it is if nobody else can see it: referred to by the
             # caller's variable, ours and the argument of getrefcount. Otherwise it is copied.
@@ -156,8 +156,13 @@ def _add_in_place(held: Tensor, grad: Any, k: Any) -> None:
         held.add_(wrap_array(grad, k))
 
 
-def _recorded_copy(grad: Tensor) -> Tensor:
+def _recorded_copy(grad: Tensor, leaf: AccumulateGrad) -> Tensor:
     """A gradient of a recorded pass is copied, so that `.grad` is not a tensor the program has."""
     from retrograd.ops.inplace import _copy
 
-    return _copy(grad.detach(), grad)
+    if not leaf.variable._layout().is_dense():
+        return grad.clone()
+    made: Tensor = _copy(grad.detach(), grad)
+    if made._kernels.mutable and made.ndim > 1:
+        made._set_array(_laid_out(made._array, leaf, made._kernels))
+    return made

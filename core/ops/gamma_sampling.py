@@ -170,8 +170,11 @@ def _log_gamma_array(k: Any, shape: Any, source: Generator) -> Any:
         return k.where(d > 0, made, d * math.nan)
 
 
-def _standard_gamma(input: Tensor, generator: Generator | None = None) -> Tensor:
+def _standard_gamma(input: Any, generator: Generator | None = None) -> Tensor:
     """Samples of ``Gamma(input, 1)``, differentiable by the shapes `input`. See Note [Implicit gradients]."""
+    if not isinstance(input, Tensor):
+        kind = type(input).__name__
+        raise TypeError(f"_standard_gamma(): argument 'input' (position 1) must be Tensor, not {kind}")
     if not input.is_floating_point():
         raise NotImplementedError(f"\"gamma_cpu\" not implemented for '{input.dtype.type_name}'")
     (input,) = _at_drawing_level(input)

@@ -75,7 +75,7 @@ def vector_norm(
     dims = wrap_dims(dim, x.ndim)
     if ord < 0 or ord == math.inf:
         _check_identity(x, ord, dims, dim is None)
-    return _vector_norm(x, float(ord), dims, keepdim)
+    return _vector_norm(x, ord if type(ord) is int else float(ord), dims, keepdim)
 
 
 def _check_identity(x: Tensor, ord: Any, dims: Sequence[int], whole: bool) -> None:

@@ -659,7 +659,7 @@ def norm(input: Array, p: Any = "fro", dim: Dims = None, keepdim: bool = False, 
         from retrograd.ops.linalg_norms import matrix_norm
 
         return matrix_norm(input, p, range(input.ndim) if dim is None else dim, keepdim, dtype=dtype)
-    order = 2.0 if p is None or p == "fro" else float(p)
+    order = 2 if p is None or p == "fro" else p if type(p) is int else float(p)
     if input.dtype.category < FLOAT:
         raise RuntimeError(
             f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {input.dtype.type_name}"

@@ -16,6 +16,8 @@ from retrograd.ops.arrange import cat, stack
 from retrograd.ops.checks import not_implemented
 from retrograd.ops.factories import full_like, zeros
 from retrograd.ops.flags import flagged
+from retrograd.ops.grouped import one_node
+from retrograd.ops.indexing import where
 from retrograd.ops.shape import reshape
 from retrograd.tensor import Tensor
 
@@ -25,6 +27,7 @@ _OF_NOTHING = {"sum": 0.0, "mean": math.nan, "max": -math.inf, "min": math.inf, 
 
 
 @flagged
+@one_node("SegmentReduceBackward0", "data", saves="axis data initial lengths offsets reduce result=result0")
 def segment_reduce(
     data: Tensor, reduce: str, *, lengths: Tensor | None = None, indices: Tensor | None = None,
     offsets: Tensor | None = None, axis: int = 0, unsafe: bool = False, initial: float | None = None,
@@ -92,7 +95,10 @@ def _reduced(data: Tensor, reduce: str, sizes: list[Any], are_offsets: bool, at:
 
 
 def _piece(piece: Tensor, reduce: str, initial: float | None) -> Tensor:
-    """One piece, reduced; what it begins with counts as an element, but not in the number that a mean divides by."""
+    """One piece, reduced; what it begins with counts as an element, but not in the number that a mean divides by.
+
+    Nor has it a part in the gradient of an element that is as large, or as small.
+    """
     count = piece.shape[0]
     if not count:
         value = _OF_NOTHING[reduce] if initial is None else initial
@@ -102,9 +108,10 @@ def _piece(piece: Tensor, reduce: str, initial: float | None) -> Tensor:
         return total if reduce == "sum" else total / count
     if reduce == "prod":
         return piece.prod(0) * (1.0 if initial is None else initial)
-    if initial is not None:
-        piece = cat([piece, full_like(piece[:1], initial)])
-    return piece.amax(0) if reduce == "max" else piece.amin(0)
+    found = piece.amax(0) if reduce == "max" else piece.amin(0)
+    if initial is None:
+        return found
+    return where(found < initial if reduce == "max" else found > initial, initial, found)
 
 
 def _chunk_cat(tensors: Sequence[Tensor], dim: int, num_chunks: int) -> Tensor:

@@ -235,3 +235,15 @@ def test_reading_the_gradient_of_a_non_leaf_warns(backend: str) -> None:
         assert (x * 2).grad is None
     assert x.grad is None
     assert retrograd.ones(2).grad is None
+
+
+def test_recorded_gradients_lie_as_their_leaves() -> None:
+    with retrograd.use_backend("numpy"):  # elsewhere results lie row by row
+        assert_same("""
+        for x in (torch.ones(2, 3).t(), torch.ones(4, 3)[::2], torch.ones(2, 3, 4).permute(2, 0, 1)):
+            x = x.detach().requires_grad_()
+            for create_graph in (False, True):
+                x.grad = None
+                (x * 2).exp().sum().backward(create_graph=create_graph)
+                print(x.grad.stride(), x.grad.sum(), x.grad.grad_fn and x.grad.grad_fn.name())
+        """)

@@ -6,6 +6,18 @@ import pytest
 from programs import assert_same
 
 PROGRAMS = {
+    "numbers_as_they_were_given": """
+        a, m, F = torch.arange(1.0, 4.0).requires_grad_(), torch.ones(3, 3, requires_grad=True), torch.nn.functional
+        for y in (F.softplus(a), F.softplus(a, 2, 10), F.softplus(a, 2.5)):
+            print(y.grad_fn._saved_beta, y.grad_fn._saved_threshold)
+        vector_norm = torch.linalg.vector_norm
+        for y in (
+            a.norm(), a.norm(1), torch.norm(a, 3.0), torch.norm(m, 2, 1), a.norm(torch.inf), vector_norm(a),
+            vector_norm(a, 3), vector_norm(a, 1.5), vector_norm(a, -1), vector_norm(m, 0, 1),
+        ):
+            print(y, y.grad_fn._saved_ord, torch.autograd.grad(y.sum(), m if y.ndim else a, allow_unused=True))
+        print(F.huber_loss(a, a.detach(), delta=2).grad_fn._saved_delta)
+    """,
     "common_operators": """
         x = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], dtype=torch.float64, requires_grad=True)
         w = torch.full((3, 2), 2.0, dtype=torch.float64, requires_grad=True)

@@ -173,7 +173,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     return _apply(activation._mish, inplace, input)
 
 
-def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
     """``log(1 + exp(beta * x)) / beta``, and ``x`` itself where ``beta * x > threshold``.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.softplus.html

@@ -165,7 +165,7 @@ def huber_loss(
     """
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
-    return _elementwise(_huber_loss, input, target, weight, _reduction(reduction, None, None), delta)
+    return _elementwise(_huber_loss, input, target, weight, _reduction(reduction, None, None), float(delta))
 
 
 def poisson_nll_loss(
