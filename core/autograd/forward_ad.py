@@ -200,7 +200,9 @@ def dual_at(level: Level, tensor: Tensor, tangent: Any) -> Tensor:
             f"{current_mode().dual.index(level)} is not supported."
         )
     dual = make_view(tensor, "ViewBackward0", Reshape(tuple(tensor._array.shape)))
-    dual._own_meta().view.dual = level.number  # type: ignore[union-attr]  # it is a view
+    view = dual._own_meta().view
+    if view is not None:  # else it is of an inference tensor
+        view.dual = level.number
     set_tangent(dual, level, _laid_out_as(tensor, tangent) if isinstance(tangent, Tensor) else tangent)
     return dual
 

@@ -45,12 +45,17 @@ class _AllowMutationOnSavedContext:
         self._by_cell.clear()
 
     def pack(self, tensor: Tensor) -> _Handle:
+        known = self._by_cell.setdefault(id(tensor._cell), WeakSet())
+        for handle in known:
+            original = self.original.get(handle)
+            if original is not None and original._array is tensor._array:
+                return handle  # saved already, and not written to since
         handle = _Handle()
         kept = wrap_array(tensor._array, tensor._kernels)  # a leaf itself would show what is written to it
         kept._cell = tensor._cell
         self.original[handle] = kept
         # The version cell tells one memory from another: as long as a handle is, so is its cell.
-        self._by_cell.setdefault(id(tensor._cell), WeakSet()).add(handle)
+        known.add(handle)
         return handle
 
     def unpack(self, handle: _Handle) -> Tensor:

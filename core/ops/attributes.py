@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any
 
+from retrograd.autograd.modes import current_mode
 from retrograd.autograd.tangents import tangents_of
 from retrograd.dtypes import bool_
 from retrograd.ops.arguments import as_ints
@@ -220,7 +221,7 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
         raise TypeError('resize_() missing 1 required positional arguments: "size"')
     if self._kernels.sparse:
         raise NotImplementedError("resize_() of a sparse tensor is not offered: see sparse_resize_()")
-    if self.requires_grad:
+    if self.requires_grad and not current_mode().inference:
         raise RuntimeError("cannot resize variables that require grad")
     if tangents_of(self):
         raise RuntimeError("cannot resize variables that has a forward grad")

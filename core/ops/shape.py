@@ -83,8 +83,10 @@ def make_view(
         way = Chain(way, step, shape)
         meta.chain = way if meta.chain is way.before else Chain(meta.chain, step, shape)
     made._array = array
-    meta.view = _view_of(source, way, creation, name, mode)
     meta.storage.has_views = True
+    if type(source._cell) is not list:  # an inference tensor, whose views are inference tensors, not of a graph
+        return made
+    meta.view = _view_of(source, way, creation, name, mode)
     if not mode.grad:
         if meta.view.base.requires_grad:
             made._edge = UNTRACKED
@@ -110,7 +112,7 @@ def _view_of(source: Tensor, chain: Chain | None, creation: str | None, name: st
     if not mode.grad:
         lasts = mode.inference or (own is not None and own.creation == "inference")
         creation = "inference" if lasts else "no_grad"
-    version = source._cell[0] & VERSION if type(source._cell) is list else 0  # an inference tensor has none
+    version = source._cell[0] & VERSION
     if own is None:
         return View(source, chain, creation, name, version)
     made = View(own.base, chain, creation or own.creation, name, version)
@@ -123,7 +125,7 @@ def make_views(source: Tensor, name: str, steps: Sequence[Step], **arguments: An
     mode = current_mode()
     if mode.profiler is not None:
         return mode.profiler.call(operator_name(name), make_views, source, name, steps, **arguments)
-    edge = source._edge if mode.grad else None
+    edge = source._edge if mode.grad and type(source._cell) is list else None
     views = [make_view(source, name, step, creation="multi", recorded=False) for step in steps]
     if edge is not None:
         outputs = max(len(steps), 1)

@@ -8,6 +8,18 @@ from programs import assert_same
 import retrograd
 
 PROGRAMS = {
+    "views_of_inference_tensors_that_require_gradients": """
+        with torch.inference_mode():
+            x = torch.ones(1, 2, 3, requires_grad=True)
+            inside = x.view(-1)
+            print(x.requires_grad, inside.requires_grad, inside.is_inference(), inside._is_view())
+            print(torch.ones(2, 3, requires_grad=True).resize_(1, 2).shape)
+        outside = x.view(-1)
+        print(outside.requires_grad, outside.is_inference(), outside._is_view(), outside.is_leaf)
+        first, second = x.unbind(1)
+        print(first.requires_grad, first._is_view(), x[0].requires_grad, x.T.is_inference() if x.ndim == 2 else None)
+        attempt(outside.add_, 1)
+    """,
     "views_of_views_without_gradients": """
         plain, w = torch.ones(3), torch.ones(1, requires_grad=True)
         with torch.inference_mode():

@@ -6,6 +6,19 @@ import pytest
 from programs import SQUARE, assert_same
 
 PROGRAMS = {
+    "saved_by_several": """
+        with torch.autograd.graph.allow_mutation_on_saved_tensors() as ctx:
+            a = torch.ones(2, 3, requires_grad=True).clone()
+            b, c = a**2, a**2
+            a.sin_()
+            print(len(ctx.cloned))
+            d = a**2
+            a.sin_()
+            print(len(ctx.cloned))
+            del b, c
+            print(len(ctx.cloned))
+            print(torch.autograd.grad(d.sum(), a, allow_unused=True))
+    """,
     "basic": """
         amt = torch.autograd.graph.allow_mutation_on_saved_tensors
         with amt() as ctx:
