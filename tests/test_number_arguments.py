@@ -84,3 +84,23 @@ def test_the_first_use_of_the_old_order_warns(monkeypatch: pytest.MonkeyPatch) -
         "Consider using one of the following signatures instead:\n\tadd_(Tensor other, *, Number alpha = 1)"
     )
     assert warning.filename == __file__
+
+
+@pytest.mark.usefixtures("_backend")
+def test_where_checks_that_a_number_fits_its_type() -> None:
+    assert_same(
+        """
+    def shown(call):
+        try:
+            print(call())
+        except RuntimeError as error:
+            print(error)
+
+    c = x > 1
+    for given in (torch.float32, torch.float16, torch.bfloat16, torch.int8, torch.uint8, torch.bool, torch.complex64):
+        for value in (1e40, 70000, 300, -1, 2.5, True, float("nan")):
+            shown(lambda: torch.where(c, y.to(given), value))
+            shown(lambda: torch.where(c, value, y.to(given)))
+    """,
+        _GIVEN,
+    )

@@ -14,7 +14,7 @@ from retrograd.ops.batching import elementwise, refuse_dynamic, sample_by_sample
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
 from retrograd.ops.checks import extremes
 from retrograd.ops.declare import Array, Raw, composite, op, op_of, publics
-from retrograd.ops.dispatch import number_as, result_type
+from retrograd.ops.dispatch import result_type
 from retrograd.ops.factories import zeros_like
 from retrograd.ops.flags import no_flag
 from retrograd.ops.grouped import one_node
@@ -553,9 +553,10 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any =
 
 def _as_operand(value: Any, like: Tensor, dtype: dtypes.dtype) -> Tensor:
     if not isinstance(value, Tensor):
-        from retrograd.ops.creation import full
-
-        return full((), number_as(value, dtype), dtype=dtype, device=like.device)
+        # Of 16-bit types, what is too large is infinite.
+        k, wide = like._kernels.base, dtypes.float64 if dtype in (dtypes.float16, dtypes.bfloat16) else dtype
+        number = wrap_array(k.full((), checked_number(value, wide), k.dtypes[wide.name]), k)
+        return number if wide is dtype else number.to(dtype)
     if value._kernels.base is not like._kernels.base and value.ndim == 0:
         value = value.to(like.device)
     return value if value.dtype is dtype else value.to(dtype)

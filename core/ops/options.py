@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any, Final, NamedTuple, TypedDict
 
 from retrograd import dtypes
@@ -241,8 +242,13 @@ def dtype_of_number(value: bool | int | float | complex) -> dtype:
     return get_default_dtype() if isinstance(value, float) else get_default_dtype().to_complex()
 
 
+@cache
+def _largest(of: dtype) -> float:
+    return finfo(of).max
+
+
 def _too_large(value: float) -> bool:
-    return math.isfinite(value) and abs(value) > finfo(float32).max
+    return math.isfinite(value) and abs(value) > _largest(float32)
 
 
 _C_NAMES = {
@@ -313,6 +319,6 @@ def checked_number(value: bool | int | float | complex, to: dtype, type_name: st
         fits = fits and math.isfinite(real) and lowest <= int(real) <= limits.max
         if fits:
             return int(real) if to.is_signed else int(real) % (limits.max + 1)
-    elif fits and (not math.isfinite(real) or abs(real) <= finfo(to).max):
+    elif fits and (not math.isfinite(real) or abs(real) <= _largest(to)):
         return float(real)
     raise RuntimeError(f"value cannot be converted to type {type_name or _C_NAMES[to.name]} without overflow")
