@@ -44,3 +44,19 @@ def test_tensordot_and_errors() -> None:
             attempt(lambda: print(torch.einsum(terms, torch.ones(shape))))
         attempt(torch.einsum, "ij,kk->i", b, torch.ones(1, 2))
     """)
+
+
+def test_tensordot_is_a_product_of_matrices(backend: str) -> None:
+    assert_same("""
+        m, n, dot = torch.arange(6.0).view(2, 3), torch.arange(12.0).view(3, 4), torch.tensordot
+        a = m.clone().requires_grad_()
+        for y in (dot(a, a, ([0], [0])), dot(a, n, 1), dot(n, a, ([0], [1])), dot(a, a, 0), dot(a, a)):
+            product = y.grad_fn.next_functions[0][0]
+            print(y, y.grad_fn.name(), product.name(), torch.autograd.grad(y.sum(), a))
+        print(dot(m, torch.ones(1, 4), 1), dot(m, n, torch.tensor(1)), dot(m, n, torch.tensor([[1], [0]])))
+        for arguments in (
+            (m, n.int(), 1), (m, n.double(), 1), (m, m, 1), (m, m, 3), (m, m, -1), (m, n, 1.0), (m, n, ([1], [0, 1])),
+            (m, n, ([5], [0])), (m, m, ([0, 0], [0, 0])),
+        ):
+            attempt(dot, *arguments)
+    """)

@@ -10,8 +10,8 @@ from typing import Any
 
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.declare import composite, publics
-from retrograd.ops.linalg import bmm
-from retrograd.ops.shape import diagonal, expand, permute, reshape, unsqueeze
+from retrograd.ops.linalg import bmm, dot, mm
+from retrograd.ops.shape import diagonal, expand, flatten, permute, reshape, squeeze, unsqueeze
 from retrograd.tensor import Tensor
 
 __all__: list[str] = []
@@ -225,28 +225,52 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     >>> retrograd.tensordot(retrograd.ones(2, 3), retrograd.ones(3, 4), 1).shape
     retrograd.Size([2, 4])
     """
-    if isinstance(dims, int):
-        ours, theirs = list(range(a.ndim - dims, a.ndim)), list(range(dims))
-    else:
-        ours, theirs = ([wrap_dim(int(i), t.ndim) for i in each] for each, t in zip(dims, (a, b), strict=True))
-    if len(ours) != len(theirs):
-        raise RuntimeError("both dimension lists should have same length")
-    letters = iter(string.ascii_letters)
-    a_labels = [next(letters) for _ in range(a.ndim)]
-    b_labels = [next(letters) for _ in range(b.ndim)]
+    ours, theirs = _contracted(a, b, dims)
+    if a.dtype is not b.dtype:
+        raise RuntimeError("both inputs should have same dtype")
     for i, j in zip(ours, theirs, strict=True):
         if a.shape[i] != b.shape[j]:
-            if 1 in (a.shape[i], b.shape[j]):  # it stands for each of the other's
-                a, b = (
-                    t.sum(each, keepdim=True, dtype=t.dtype) if t.shape[each] != 1 else t
-                    for t, each in ((a, i), (b, j))
+            if 1 not in (a.shape[i], b.shape[j]):
+                raise RuntimeError(
+                    f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and second has "
+                    f"size {b.shape[j]} in dim {j}"
                 )
-                b_labels[j] = a_labels[i]
-                continue
-            raise RuntimeError(
-                f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and second has size "
-                f"{b.shape[j]} in dim {j}"
-            )
-        b_labels[j] = a_labels[i]
-    kept = [x for i, x in enumerate(a_labels) if i not in ours] + [x for j, x in enumerate(b_labels) if j not in theirs]
-    return einsum(f"{''.join(a_labels)},{''.join(b_labels)}->{''.join(kept)}", a, b)
+            # The one of size 1 stands for each of the other's.
+            a, b = (t if t.shape[at] == 1 else t.sum(at, True, dtype=t.dtype) for t, at in ((a, i), (b, j)))
+    ours = [i % a.ndim for i in ours]
+    for each in (ours, theirs):
+        for at in each:
+            if each.count(at) > 1:
+                raise RuntimeError(f"dim {at} appears multiple times in the list of dims")
+    of_a = [i for i in range(a.ndim) if i not in ours]
+    of_b = [j for j in range(b.ndim) if j not in theirs]
+    shape = [a.shape[i] for i in of_a] + [b.shape[j] for j in of_b]
+    rows, columns = math.prod(shape[: len(of_a)]), math.prod(shape[len(of_a) :])
+    inner = math.prod(a.shape[i] for i in ours)
+    left, right = permute(a, of_a + ours), permute(b, theirs + of_b)
+    if rows == columns == 1:
+        if left.is_contiguous() and right.is_contiguous():
+            return reshape(dot(flatten(left), flatten(right)), shape)
+        return reshape((squeeze(left) * squeeze(right)).sum(), shape)
+    return reshape(mm(reshape(left, (rows, inner)), reshape(right, (inner, columns))), shape)
+
+
+def _contracted(a: Tensor, b: Tensor, dims: Any) -> tuple[list[int], list[int]]:
+    """The dimensions of both that `tensordot` sums over; the last of `a`, if they are just counted, from the end."""
+    if isinstance(dims, Tensor):
+        dims = dims.tolist() if dims.numel() > 1 else int(dims)
+    if isinstance(dims, int):
+        if dims < 0:
+            raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
+        if dims > min(a.ndim, b.ndim):
+            raise RuntimeError(f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}")
+        return list(range(-dims, 0)), list(range(dims))
+    if not isinstance(dims, (tuple, list)):
+        raise RuntimeError(
+            "tensordot expects dims to be int or tuple[list[int], list[int]] or list[list[int]] containing two lists, "
+            f"but got dims={dims}"
+        )
+    ours, theirs = ([wrap_dim(int(i), t.ndim) for i in each] for each, t in zip(dims, (a, b), strict=True))
+    if len(ours) != len(theirs):
+        raise RuntimeError("both dimension lists should have same length")
+    return ours, theirs

@@ -232,3 +232,11 @@ def test_linear_cross_entropy() -> None:
     loss = nn.LinearCrossEntropyLoss(3, 4, out_features=(2,), bias=True)
     print(loss, [(name, tuple(each.shape)) for name, each in loss.named_parameters()], loss.extra_repr())
     """)
+
+
+def test_padding_by_elements_fits_the_dimensions() -> None:
+    assert_same("""
+    for shape, padding in (((1, 1, 3, 3), (1, 1)), ((3,), (1, 1)), ((1, 1, 3, 3), (1,) * 8)):
+        for mode in ("reflect", "circular", "replicate"):
+            attempt(F.pad, torch.ones(shape), padding, mode=mode)
+    """)

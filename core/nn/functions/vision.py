@@ -91,7 +91,13 @@ def _pad_constant(input: Tensor, amounts: tuple[int, ...], value: float) -> Tens
 def _pad_by_elements(input: Tensor, amounts: tuple[int, ...], mode: str) -> Tensor:
     dims = len(amounts) // 2
     if input.ndim not in (dims + 1, dims + 2) or dims > 3:
-        raise NotImplementedError("Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now")
+        raise NotImplementedError(
+            f"Padding size {len(amounts)} is not supported for {input.ndim}D input tensor.\n"
+            "Supported combinations for non-constant padding:\n"
+            "  - 2D or 3D input: padding size = 2 (pads last dimension)\n"
+            "  - 3D or 4D input: padding size = 4 (pads last 2 dimensions)\n"
+            "  - 4D or 5D input: padding size = 6 (pads last 3 dimensions)"
+        )
     axes, positions = [], []
     for i in reversed(range(dims)):
         axis = input.ndim - 1 - i
