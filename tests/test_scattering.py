@@ -15,6 +15,19 @@ _PRELUDE = """
 """
 
 PROGRAMS = {
+    "zeros_that_meet_in_a_product": """
+        at, own = torch.tensor([0, 0]), torch.tensor([1.5], requires_grad=True)
+        for values in ([0.0, 0.0], [0.0, 2.0], [3.0, 2.0]):
+            source = torch.tensor(values, requires_grad=True)
+            for include in (True, False):
+                made = own.scatter_reduce(0, at, source, "prod", include_self=include)
+                (g,) = torch.autograd.grad(made.sum(), source, create_graph=True)
+                print(g.tolist())
+                attempt(lambda: torch.autograd.grad((g * torch.tensor([1.0, 3.0])).sum(), source))
+                made = own.index_reduce(0, at, source, "prod", include_self=include)
+                (g,) = torch.autograd.grad(made.sum(), source, create_graph=True)
+                attempt(lambda: torch.autograd.grad((g * torch.tensor([1.0, 3.0])).sum(), source))
+    """,
     "without_dimensions": """
         index = torch.tensor(1)
         for own in (torch.zeros(4), torch.tensor(3.0)):

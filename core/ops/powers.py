@@ -119,7 +119,7 @@ def _log_of(base: Any) -> Any:
 
 
 def _pow_of_number_vjp(K: Any, g: Any, base: Any, exponent: Any, result: Any) -> Any:
-    slope = result * _log_of(base)
+    slope = result * _log_of(complex(base) if _is_complex(exponent) else base)
     if base != 0:
         return g * slope
     flat = (exponent == 0) if _is_complex(exponent) else (exponent >= 0)

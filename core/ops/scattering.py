@@ -13,14 +13,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrograd import dtypes
+from retrograd.autograd.delayed import DelayedError
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.checks import extremes, not_implemented
 from retrograd.ops.conversion import contiguous
 from retrograd.ops.declare import Array, Raw, composite, op
-from retrograd.ops.factories import ones_like
+from retrograd.ops.factories import ones_like, zeros_like
 from retrograd.ops.flags import flagged
-from retrograd.ops.graph import graph_kernel
-from retrograd.ops.indexing import as_vector, corner, flat_positions, in_corner, of_scalar, where
+from retrograd.ops.graph import G, graph_kernel
+from retrograd.ops.indexing import _scatter_add, as_vector, corner, flat_positions, in_corner, of_scalar, where
 from retrograd.ops.shape import diagonal, expand, reshape, select, slice_assign, slice_dim
 from retrograd.ops.slice_checks import check_range, check_scatter
 from retrograd.ops.subscript import lifted_to, watching
@@ -113,37 +114,66 @@ def _others_product(K: Any, self: Any, src: Any, result: Any, dim: int, index: A
     return K.where(is_zero, of_zero, K.gather(result, index, dim) / safe)
 
 
-_REDUCTION: Any = {
-    "vjp": {
-        "self": lambda K, g, self, src, result, dim, index, reduce, include_self: (
-            g * _own_weight(K, self, src, result, dim, index, reduce, include_self)
-        ),
-        "src": lambda K, g, self, src, result, dim, index, reduce, include_self, src_shape: in_corner(
-            K, K.gather(g, index, dim) * _weights(K, self, src, result, dim, index, reduce, include_self), src_shape
-        ),
-    },
-    "jvp": {
-        "self": lambda K, t, self, src, result, dim, index, reduce, include_self: (
-            t * _own_weight(K, self, src, result, dim, index, reduce, include_self)
-        ),
-        "src": lambda K, t, self, src, result, dim, index, reduce, include_self: K.scatter_add(
-            K.zeros_like(self),
-            index,
-            corner(K, t, index.shape) * _weights(K, self, src, result, dim, index, reduce, include_self),
-            dim,
-        ),
-    },
-    "holomorphic": False,
-}
+def _not_again(gradient: Any, src: Any, dim: int, index: Any, like: Any, called: str) -> Any:
+    """The gradient of `src` in a product: where two zeros meet at a place, it cannot be differentiated.
+
+    See Note [Weights of a reduction]: there, it changes with neither of them alone. `called` is for the error.
+    """
+    if not isinstance(gradient, Tensor) or not gradient.requires_grad or gradient._kernels.level:
+        return gradient
+    src, index = (each if isinstance(each, Tensor) else wrap_array(each, gradient._kernels) for each in (src, index))
+    met = _scatter_add(zeros_like(like), dim, index, corner(G, (src == 0).to(like.dtype), index.shape)) > 1
+    if not bool(met.any()):
+        return gradient
+    name, source = called.split()
+    message = (
+        f"Double backward is unsupported for {source} when >1 zeros in {source} are scattered to the same position"
+    )
+    return DelayedError(f"{name}(): {message} in self", 1)(gradient)
 
 
-@op(name="_scatter_reduce", node="ScatterReduceBackward0", **_REDUCTION)
+def _gradient_of_src(
+    K: Any, g: Any, self: Any, src: Any, result: Any, dim: int, index: Any, reduce: str, include_self: bool,
+    src_shape: Any, called: str,
+) -> Any:  # fmt: skip
+    weights = _weights(K, self, src, result, dim, index, reduce, include_self)
+    found = in_corner(K, K.gather(g, index, dim) * weights, src_shape)
+    return _not_again(found, src, dim, index, self, called) if reduce == "prod" else found
+
+
+def _reduction(called: str) -> dict[str, Any]:
+    """What the declarations have in common; `called` is what errors call them and their source."""
+    return {
+        "vjp": {
+            "self": lambda K, g, self, src, result, dim, index, reduce, include_self: (
+                g * _own_weight(K, self, src, result, dim, index, reduce, include_self)
+            ),
+            "src": lambda K, g, self, src, result, dim, index, reduce, include_self, src_shape: _gradient_of_src(
+                K, g, self, src, result, dim, index, reduce, include_self, src_shape, called
+            ),
+        },
+        "jvp": {
+            "self": lambda K, t, self, src, result, dim, index, reduce, include_self: (
+                t * _own_weight(K, self, src, result, dim, index, reduce, include_self)
+            ),
+            "src": lambda K, t, self, src, result, dim, index, reduce, include_self: K.scatter_add(
+                K.zeros_like(self),
+                index,
+                corner(K, t, index.shape) * _weights(K, self, src, result, dim, index, reduce, include_self),
+                dim,
+            ),
+        },
+        "holomorphic": False,
+    }
+
+
+@op(name="_scatter_reduce", node="ScatterReduceBackward0", **_reduction("scatter_reduce src"))
 def _scatter_reduce(K, self: Array, dim: int, index: Array, src: Array, reduce: str, include_self: bool) -> Array:
     """`index`: integers, in range."""
     return _reduced(K, self, dim, index, corner(K, src, index.shape), reduce, include_self)
 
 
-@op(name="_index_reduce", node="IndexReduceBackward0", **_REDUCTION)
+@op(name="_index_reduce", node="IndexReduceBackward0", **_reduction("index_reduce source"))
 def _index_reduce(K, self: Array, dim: int, index: Array, src: Array, reduce: str, include_self: bool) -> Array:
     """`index`: as long as `src` in every dimension."""
     return _reduced(K, self, dim, index, src, reduce, include_self)

@@ -202,6 +202,13 @@ def test_single_precision_is_warned_of() -> None:
         assert gradcheck(lambda a: a * a, x, eps=1e-2)
 
 
+@pytest.mark.parametrize("base", [-2, -1.5, 3, 1j])
+def test_powers_of_numbers_by_complex_exponents(base: Any) -> None:
+    exponent = retrograd.tensor([0.5 + 0.3j, 2.0 - 1j], dtype=retrograd.complex128, requires_grad=True)
+    assert gradcheck(lambda each: retrograd.pow(base, each), exponent)
+    assert gradgradcheck(lambda each: base**each, exponent)
+
+
 REPORTS = {
     "inputs_without_tangents": """
         fwd = {"check_forward_ad": True, "check_backward_ad": False}
