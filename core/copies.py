@@ -19,7 +19,9 @@ from retrograd.views import AsStrided, Chain, Conjugate, contiguous_strides, ste
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["copied", "deep_copied", "reduced", "without_attributes"]
+    from retrograd.storage import Storage
+
+__all__ = ["copied", "copied_memory", "deep_copied", "reduced", "without_attributes"]
 
 
 def copied(tensor: Tensor) -> Tensor:
@@ -58,10 +60,7 @@ def deep_copied(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
     if meta is None or meta.storage is None or k.level or any(type(each) is Conjugate for each in steps_of(meta.chain)):
         made = type(tensor)._restore(k.copy(tensor._array), k, None, None)
     else:
-        shared = meta.storage
-        base = memo.get(id(shared))
-        if base is None:
-            base = memo[id(shared)] = wrap_array(k.copy(shared.array), k)
+        base = copied_memory(meta.storage, k, memo)
         array = base._array
         for step in steps_of(meta.chain):
             array = step.apply(k, array)
@@ -75,6 +74,14 @@ def deep_copied(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
     if meta is not None and meta.grad is not None:
         made._own_meta().grad = deep_copied(meta.grad, memo)
     return made
+
+
+def copied_memory(shared: Storage, k: Any, memo: dict[int, Any]) -> Tensor:
+    """A tensor of all of a copy of a memory: one for the tensors and the storages that are copied together."""
+    base: Tensor | None = memo.get(id(shared))
+    if base is None:
+        base = memo[id(shared)] = wrap_array(k.copy(shared.array), k)
+    return base
 
 
 def _finished(made: Tensor, tensor: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Settings that programs for PyTorch make at their beginning, and what becomes of them here.
 
 On a CPU the operators of both backends give the same result each time, and their libraries choose how many threads
-work: so these are remembered, and change nothing.
+work: so these are remembered, and change nothing but what `empty` makes where all is to be deterministic.
 """
 
 from __future__ import annotations

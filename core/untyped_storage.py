@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from retrograd import dtypes
+from retrograd.copies import copied_memory
 from retrograd.device import device, kernels_of
 from retrograd.dtypes import dtype
 from retrograd.memory_bytes import bytes_in, host_bytes, look_at, move, new_memory, resize_memory, type_of, write_bytes
@@ -215,7 +216,7 @@ class UntypedStorage:
     __copy__ = clone
 
     def __deepcopy__(self, memo: dict[Any, Any]) -> UntypedStorage:
-        return memo.setdefault(("storage", id(self._shared)), self.clone())
+        return type(self)._of(shared_of(copied_memory(self._shared, self._kernels, memo)), self._kernels)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         host = host_bytes(self._shared, self._kernels)

@@ -412,7 +412,8 @@ class AsStrided(Step):
 
     def scatter(self, K: Any, base: Any, value: Any) -> Any:
         shape = tuple(base.shape)
-        written = K.unstride(K.zeros_like(value) + 1, shape, self.strides, self.offset)
+        ones = K.full(tuple(value.shape), 1, K.dtypes["int64"])
+        written = K.unstride(ones, shape, self.strides, self.offset)
         return K.where(written > 0, K.unstride(value, shape, self.strides, self.offset), base)
 
     def restride(self, layout: Layout) -> Layout:

@@ -138,3 +138,17 @@ def test_what_is_pickled_is_a_function_and_its_arguments(backend: str) -> None:
             made = build(*arguments)
             print(type(made).__name__, made, made.requires_grad, made.__dict__)
     """)
+
+
+def test_storages_are_copied_with_their_tensors(backend: str) -> None:
+    assert_same("""
+        import copy
+        x = torch.arange(4.0)
+        memory = x.untyped_storage()
+        for together in ([x, memory, x[1:]], [memory, x, x[1:]], [memory, x.untyped_storage(), x]):
+            made = copy.deepcopy(together)
+            tensor = next(each for each in made if isinstance(each, torch.Tensor))
+            print([each.data_ptr() - tensor.data_ptr() for each in made])
+            tensor.fill_(5)
+            print(made[-1], x)
+    """)

@@ -448,3 +448,13 @@ def test_a_scalar_is_selected_once(backend: str) -> None:
         attempt(torch.tensor(1.0).index_select, 0, torch.tensor(index, dtype=torch.int64))
     """
     )
+
+
+def test_truth_values_are_accumulated(backend: str) -> None:
+    assert_same(
+        """
+        x, rows = torch.tensor([False, True, False, False]), torch.tensor([0, 0, 1])
+        print(x.index_put((rows,), torch.tensor([True, False, False]), accumulate=True))
+        print(torch.ones(2, dtype=torch.bool).resize_(4)[2:].fill_(True))
+        """
+    )

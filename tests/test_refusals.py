@@ -179,3 +179,26 @@ def test_sizes_pieces_and_bits() -> None:
         attempt(z.conj().imag.view, dtype)
     print(torch.ops.aten.slice_copy(x, 0, 1, 3), torch.ops.aten.view_copy(x, (2, 8)))
     """)
+
+
+def test_assertions_and_ranks_of_nothing() -> None:
+    assert_same("""
+    for x in map(torch.tensor, (1, 0, [1.0], [1.0, 1.0], [], False)):
+        attempt(torch._assert_async, x)
+        attempt(torch._assert_async, x, "told so")
+    e = torch.empty(0, 3)
+    for arguments in ((1, 0), (1, 1), (0, 0)):
+        attempt(e.kthvalue, *arguments)
+    """)
+
+
+def test_imaginary_parts_that_are_discarded_are_told_of() -> None:
+    z = retrograd.ones(2, dtype=retrograd.complex64)
+    for write in (
+        lambda: retrograd.zeros(2).copy_(z), lambda: retrograd.zeros(2).long().copy_(z),
+        lambda: retrograd.zeros(2).__setitem__(slice(None), z), lambda: z.float(),
+    ):  # fmt: skip
+        with pytest.warns(UserWarning, match="Casting complex values to real discards the imaginary part"):
+            write()
+    retrograd.zeros(2, dtype=retrograd.bool).copy_(z)
+    retrograd.zeros(2, dtype=retrograd.complex128).copy_(z)

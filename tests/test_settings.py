@@ -27,3 +27,23 @@ def test_settings() -> None:
             torch.use_deterministic_algorithms(False)
             torch.set_float32_matmul_precision("highest")
     """)
+
+
+def test_memory_that_nobody_has_written_to_is_filled_where_all_is_deterministic(backend: str) -> None:
+    assert_same(
+        """
+        import torch.utils.deterministic as switch
+        kinds = (torch.float32, torch.float16, torch.complex64, torch.int64, torch.uint8, torch.bool)
+        try:
+            torch.use_deterministic_algorithms(True)
+            for kind in kinds:
+                x = torch.ones(2, dtype=kind)
+                print(torch.empty(2, dtype=kind), torch.empty_like(x), x.new_empty(2))
+                print(torch.empty_strided((2,), (1,), dtype=kind), x.clone().resize_(4), x.clone().resize_(1))
+            switch.fill_uninitialized_memory = False
+            print(torch.empty(2).isnan().any())
+        finally:
+            switch.fill_uninitialized_memory = True
+            torch.use_deterministic_algorithms(False)
+    """.replace("import torch.utils.deterministic as switch", "switch = torch.utils.deterministic")
+    )

@@ -58,7 +58,9 @@ def index(x: Array, indices: Indices) -> Array:
 def _index_put(x: Array, indices: Indices, values: Any, accumulate: bool) -> Array:
     place = x.at[_as_key(indices)]
     values = jnp.asarray(values).astype(x.dtype)
-    return place.add(values) if accumulate else place.set(values)
+    if accumulate:
+        return place.max(values) if x.dtype == bool else place.add(values)  # JAX does not add truth values
+    return place.set(values)
 
 
 def index_put(x: Array, indices: Indices, values: Any, accumulate: bool) -> Array:
@@ -80,7 +82,9 @@ _gather = jit(2)(lambda x, positions, axis: x[_along(positions, axis)])
 def _scatter(x: Array, positions: Array, values: Any, axis: int, accumulate: bool) -> Array:
     place = x.at[_along(positions, axis)]
     values = jnp.asarray(values).astype(x.dtype)
-    return place.add(values) if accumulate else place.set(values)
+    if accumulate:
+        return place.max(values) if x.dtype == bool else place.add(values)  # JAX does not add truth values
+    return place.set(values)
 
 
 def gather(x: Array, positions: Array, axis: int) -> Array:

@@ -12,9 +12,11 @@ from typing import Any
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.tangents import tangents_of
 from retrograd.dtypes import bool_
+from retrograd.levels import is_mapped
 from retrograd.ops.arguments import as_ints
 from retrograd.ops.declare import publics
 from retrograd.ops.dense import DENSE
+from retrograd.ops.factories import odd_value
 from retrograd.ops.flags import flagged, told
 from retrograd.ops.inplace import written_over
 from retrograd.ops.mapped_writes import lost_in_vmap
@@ -236,7 +238,11 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     check_write(self)
     if wanted != tuple(self._array.shape):
         announce(self)
+        odd = None if is_mapped(self) else odd_value(self.dtype)
+        held = 0 if odd is None else self.untyped_storage().nbytes() // self.element_size() - self.storage_offset()
         resize(self, wanted)
+        if odd is not None and self.numel() > held:
+            self.detach().view(-1)[held:].fill_(odd)
         bump(self)
         sign(self._cell, "resize_", None, None)
     return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,9 +14,16 @@ from retrograd.ops.dispatch import result_type
 __all__ = [
     "check_castable", "check_norm_type", "computes_ahead", "everywhere", "extremes", "fits", "implemented_for",
     "is_half", "is_number", "joined_with", "no_bool", "no_complex", "no_zero_divisor", "not_implemented",
+    "warn_of_discarding",
 ]  # fmt: skip
 
 BOOL, INTEGER, FLOAT, COMPLEX = Category
+
+
+def warn_of_discarding(stacklevel: int) -> None:
+    """Say that a complex number was written where real ones are."""
+    text = "Casting complex values to real discards the imaginary part"
+    warnings.warn(text, UserWarning, stacklevel=stacklevel + 1)
 
 
 def is_number(value: Any) -> bool:

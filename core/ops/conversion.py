@@ -8,7 +8,6 @@ Note [Moving between backends]
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -23,14 +22,15 @@ from retrograd.device import device, kernels_of
 from retrograd.layout import contiguous_format, preserve_format
 from retrograd.ops import dispatch, elementwise
 from retrograd.ops.batching import leading
+from retrograd.ops.checks import warn_of_discarding
 from retrograd.ops.declare import Array, op
 from retrograd.ops.flags import flagged, no_flag
 from retrograd.ops.options import as_dtype, fresh
 from retrograd.tensor import Tensor
 
 __all__ = [
-    "_assert", "clone", "is_complex", "is_floating_point", "is_nonzero", "is_tensor", "numel", "result_type",
-    "typename",
+    "_assert", "_assert_async", "clone", "is_complex", "is_floating_point", "is_nonzero", "is_tensor", "numel",
+    "result_type", "typename",
 ]  # fmt: skip
 
 # -- to another backend ------------------------------------------------------------------------
@@ -185,7 +185,7 @@ def to(self: Tensor, *args: Any, **options: Any) -> Tensor:
 
 def _cast(x: Tensor, type_: dtypes.dtype) -> Tensor:
     if x.is_complex() and not type_.is_complex and type_ is not dtypes.bool_:
-        warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=3)
+        warn_of_discarding(3)
     result: Tensor = elementwise.to_copy(x, x._kernels.dtypes[type_.name])
     return result
 
@@ -319,6 +319,18 @@ def _assert(condition: Any, message: str) -> Any:
     if not condition:
         raise AssertionError(message)
     return None
+
+
+def _assert_async(input: Tensor, assert_msg: str = "Expected Tensor with single nonzero value, but got zero") -> None:
+    """Refuse a tensor of one element that is zero; on some of PyTorch's devices, later.
+
+    Raises
+    ------
+    RuntimeError
+        If it is zero, or has more elements than one, or none.
+    """
+    if not bool(input):
+        raise RuntimeError(assert_msg)
 
 
 def is_tensor(obj: Any) -> bool:

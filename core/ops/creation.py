@@ -655,7 +655,7 @@ def new_empty(self: Tensor, *size: Any, **options: Unpack[Options]) -> Tensor:
     """An uninitialised tensor of a given shape, of this tensor's type and device."""
     shape = factories.size_and_options("new_empty", size, options)  # type: ignore[arg-type]
     to = destination("new_empty", options, self)
-    return finish(to.k.empty(shape, to.native()), to)
+    return finish(factories.uninitialized(to, shape), to)
 
 
 def new_full(self: Tensor, size: Sequence[int], fill_value: Any, **options: Unpack[Options]) -> Tensor:

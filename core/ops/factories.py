@@ -13,7 +13,7 @@ from typing import Any, Unpack
 
 from retrograd.autograd.cautions import level_of_caller
 from retrograd.backends.memory_order import axes_in_order
-from retrograd.dtypes import Category, bool_, dtype, float64, get_default_dtype, int64
+from retrograd.dtypes import Category, bool_, dtype, float64, get_default_dtype, iinfo, int64
 from retrograd.layout import preserve_format
 from retrograd.levels import is_mapped
 from retrograd.ops.batching import sample_by_sample
@@ -29,6 +29,7 @@ from retrograd.ops.options import (
     dtype_of_number,
     finish,
 )
+from retrograd.settings import are_deterministic_algorithms_enabled
 from retrograd.tensor import Tensor
 
 __all__ = [
@@ -46,6 +47,23 @@ def size_and_options(name: str, size: tuple[Any, ...], options: dict[str, Any]) 
     if "size" in options:
         size = (options.pop("size"),)
     return as_size(name, size)
+
+
+def odd_value(type_: dtype) -> Any:
+    """What is in memory that nobody has written to, if all is to be deterministic: no result; None, if not."""
+    if not are_deterministic_algorithms_enabled():
+        return None
+    from retrograd.utils import deterministic
+
+    if not deterministic.fill_uninitialized_memory:
+        return None
+    return math.nan if type_.is_differentiable else type_ is bool_ or iinfo(type_).max
+
+
+def uninitialized(to: Destination, shape: tuple[int, ...]) -> Any:
+    """An array with whatever its memory held, or `odd_value`."""
+    odd = odd_value(to.dtype or get_default_dtype())
+    return to.k.empty(shape, to.native()) if odd is None else to.k.full(shape, odd, to.native())
 
 
 def empty(*size: Any, **options: Unpack[Options]) -> Tensor:
@@ -66,7 +84,7 @@ def empty(*size: Any, **options: Unpack[Options]) -> Tensor:
     """
     shape = size_and_options("empty", size, options)  # type: ignore[arg-type]
     to = destination("empty", options)
-    return finish(to.k.empty(shape, to.native()), to)
+    return finish(uninitialized(to, shape), to)
 
 
 def zeros(*size: Any, **options: Unpack[Options]) -> Tensor:
@@ -183,14 +201,14 @@ def empty_strided(size: Sequence[int], stride: Sequence[int], **options: Unpack[
     if not is_dense:
         return _with_strides(shape, strides, to)
     inverse = tuple(order.index(i) for i in range(len(shape)))
-    array = to.k.empty(tuple(shape[i] for i in order), to.native())
+    array = uninitialized(to, tuple(shape[i] for i in order))
     return finish(to.k.permute_dims(array, inverse), to)
 
 
 def _with_strides(shape: tuple[int, ...], strides: tuple[int, ...], to: Destination) -> Tensor:
     """Of elements that overlap or leave holes: in memory that reaches to the last of them."""
     length = 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
-    flat = finish(to.k.empty((length,), to.native()), to._replace(requires_grad=False))
+    flat = finish(uninitialized(to, (length,)), to._replace(requires_grad=False))
     made: Tensor = flat.set_(flat.untyped_storage(), 0, shape, strides)
     return made.requires_grad_(to.requires_grad) if to.requires_grad else made
 
@@ -223,7 +241,7 @@ def empty_like(input: Tensor, **options: Unpack[Options]) -> Tensor:
     """
     _check_tensor("empty_like", input)
     to = destination("empty_like", options, input)
-    return _alike(input, to, options, lambda shape: to.k.empty(shape, to.native()))
+    return _alike(input, to, options, lambda shape: uninitialized(to, shape))
 
 
 def zeros_like(input: Tensor, **options: Unpack[Options]) -> Tensor:

@@ -23,10 +23,11 @@ from retrograd.autograd.tangents import (
     refuse_out,
     tangents_of,
 )
-from retrograd.dtypes import can_cast
+from retrograd.dtypes import bool_, can_cast
 from retrograd.levels import births
 from retrograd.ops import dispatch, specialise
 from retrograd.ops.broadcasting import broadcast_shapes
+from retrograd.ops.checks import warn_of_discarding
 from retrograd.ops.declare import Array, Op, op, op_of
 from retrograd.ops.flags import Flags, no_flag, unflagged
 from retrograd.ops.mapped_writes import at_level_of, whole
@@ -323,6 +324,11 @@ def _copy(K, self: Array, src: Array) -> Array:
     return value if value.shape == self.shape else K.broadcast_to(value, tuple(self.shape))
 
 
+def _note_discarding(target: Tensor, value: Tensor) -> None:
+    if value.is_complex() and not target.is_complex() and target.dtype is not bool_:
+        warn_of_discarding(3)
+
+
 _copy_op = op_of(_copy)
 _copy_op.node_class.prefix = UNGENERATED
 _copied = specialise.in_place_function(_copy_op)
@@ -355,11 +361,14 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     if type(non_blocking) is not bool:
         raise no_flag("copy_", "non_blocking", non_blocking)
     if isinstance(src, Tensor) and src._kernels is self._kernels and src._array.shape == self._array.shape:
+        if src._array.dtype is not self._array.dtype:
+            _note_discarding(self, src)
         return _copied(self, src)
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
     if src._kernels is not self._kernels and src._kernels.base is not self._kernels.base:
         src = src.to(self.device)
+    _note_discarding(self, src)
     shape, given = tuple(self._array.shape), tuple(src._array.shape)
     if given != shape:
         mode = current_mode()
@@ -403,6 +412,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
             raise RuntimeError(
                 f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions."
             )
+        _note_discarding(self, value)
         return call_inplace(_fill_tensor_op, self, value)
     if fits(value, self._kernels, self._array.dtype):
         return _filled(self, value)

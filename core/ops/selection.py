@@ -525,6 +525,7 @@ def kthvalue(input: Array, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """
     real_only("kthvalue_cpu", input, BOOL)
     at = wrap_dim(dim, input.ndim)
+    _check_not_empty("kthvalue", input, at)
     if not 1 <= k <= (input._array.shape[at] if input.ndim else 1):
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {at}")
     return return_types.kthvalue(*_kthvalue(input, k, at, keepdim))

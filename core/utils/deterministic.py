@@ -1,4 +1,4 @@
-"""PyTorch's switch for uninitialised memory in deterministic mode, which is remembered and changes nothing.
+"""PyTorch's switch for uninitialised memory in deterministic mode: whether `empty` and its like fill it.
 
 Source: https://docs.pytorch.org/docs/stable/deterministic.html
 """
