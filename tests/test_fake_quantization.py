@@ -75,6 +75,8 @@ def test_what_is_refused() -> None:
         (scales.clone().requires_grad_(), zeros, 0, -3, 4), (scales, zeros.float().requires_grad_(), 0, -3, 4),
     ):
         attempt(of_channels, m, *arguments)
+    with torch.no_grad():
+        print(of_tensor(x, torch.tensor(0.5, requires_grad=True), torch.tensor(1), -3, 4))
     attempt(of_channels, m.detach().long(), scales, zeros, 0, -3, 4)
     for call in (lambda: of_tensor(x, 0.5, 1.5, -3, 4), lambda: of_tensor(3.0, 0.5, 1, -3, 4)):
         try:

@@ -16,7 +16,7 @@ from retrograd.ops.creation import full
 from retrograd.ops.declare import Array, composite, op
 from retrograd.ops.indexing import where
 from retrograd.ops.options import described
-from retrograd.ops.underived import no_tangent
+from retrograd.ops.underived import no_tangent, refuse_gradients
 from retrograd.tensor import Tensor
 
 __all__: list[str] = []
@@ -81,7 +81,7 @@ def fake_quantize_per_tensor_affine(
         raise _no_such_form(input, scale, zero_point, quant_min, quant_max)
     by_tensors = isinstance(scale, Tensor) and isinstance(zero_point, Tensor)
     if by_tensors:
-        _refuse_gradients(_BY_TENSORS, scale=scale, zero_point=zero_point)
+        refuse_gradients(_BY_TENSORS, scale=scale, zero_point=zero_point)
     elif isinstance(scale, (float, int, Tensor)) and (
         isinstance(zero_point, int) or (isinstance(zero_point, Tensor) and not zero_point.is_floating_point())
     ):
@@ -132,7 +132,7 @@ def fake_quantize_per_channel_affine(
     tensor([[0.0000, 1.0000],
             [0.5000, 0.5000]])
     """
-    _refuse_gradients(_BY_CHANNELS, scale=scale, zero_point=zero_point)
+    refuse_gradients(_BY_CHANNELS, scale=scale, zero_point=zero_point)
     _check_vectors(input, scale, zero_point, axis, quant_min, quant_max)
     if not input.is_floating_point():
         raise not_implemented("fake_quantize_channel_cachemask_cpu_type_handling", input.dtype)
@@ -171,15 +171,6 @@ def _check_vectors(input: Tensor, scale: Tensor, zero_point: Tensor, axis: int, 
 def _check_range(quant_min: int, quant_max: int) -> None:
     if quant_min > quant_max:
         raise RuntimeError("`quant_min` should be less than or         equal to `quant_max`.")
-
-
-def _refuse_gradients(name: str, **arguments: Tensor) -> None:
-    for argument, value in arguments.items():
-        if value.requires_grad:
-            raise RuntimeError(
-                f"The function '{name}' is not differentiable with respect to argument '{argument}'. This input cannot "
-                "have requires_grad True."
-            )
 
 
 def _one(tensor: Tensor) -> Tensor:

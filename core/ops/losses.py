@@ -12,7 +12,7 @@ from typing import Any
 
 from retrograd.dtypes import Category
 from retrograd.ops.checks import implemented_for
-from retrograd.ops.declare import Array, op
+from retrograd.ops.declare import Array, op, op_of
 from retrograd.ops.decompositions import class_index
 from retrograd.ops.fused import fused
 
@@ -131,6 +131,7 @@ _soft_margin_loss = _two(
     lambda K, x, y, _: -y * K.sigmoid(-x * y),
     lambda K, x, y, _: -x * K.sigmoid(-x * y),
 )
+op_of(_soft_margin_loss).node_class.shown = (0,)  # PyTorch's has no derivative by the target
 
 
 # -- binary cross entropy ----------------------------------------------------------------------

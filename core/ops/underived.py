@@ -17,7 +17,7 @@ from retrograd.levels import is_mapped
 from retrograd.ops.declare import Array, Raw, op
 from retrograd.tensor import Tensor
 
-__all__ = ["no_slope", "no_tangent", "underived"]
+__all__ = ["no_slope", "no_tangent", "refuse_gradients", "underived"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,6 +50,17 @@ def _tangent_error(name: str, listed: bool) -> NotImplementedError:
         "Please file an issue to PyTorch at https://github.com/pytorch/pytorch/issues/new?template=feature-request.yml "
         "so that we can prioritize its implementation or submit a PR adding the implementation to derivatives.yaml"
     )
+
+
+def refuse_gradients(name: str, **arguments: Tensor) -> None:
+    """Refuse arguments of PyTorch's operator of that name by which it has no derivative, if they require a gradient."""
+    if is_grad_enabled():
+        for argument, value in arguments.items():
+            if value.requires_grad:
+                raise RuntimeError(
+                    f"The function '{name}' is not differentiable with respect to argument '{argument}'. This input "
+                    "cannot have requires_grad True."
+                )
 
 
 def underived(name: str, *inputs: str, node: str | None = None) -> Callable[[F], F]:

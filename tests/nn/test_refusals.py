@@ -240,3 +240,13 @@ def test_padding_by_elements_fits_the_dimensions() -> None:
         for mode in ("reflect", "circular", "replicate"):
             attempt(F.pad, torch.ones(shape), padding, mode=mode)
     """)
+
+
+def test_targets_without_a_derivative() -> None:
+    assert_same("""
+    x, target = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+    attempt(F.soft_margin_loss, x, target)
+    with torch.no_grad():
+        print(F.soft_margin_loss(x, target))
+    print(len(F.soft_margin_loss(x, target.detach()).grad_fn.next_functions))
+    """)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from retrograd.autograd.modes import current_mode
 from retrograd.dtypes import Category
 from retrograd.nn.functions.pooling import _with_indices
 from retrograd.ops.checks import implemented_for
 from retrograd.ops.fractional_pools import _fractional_max_pools
 from retrograd.ops.sampling import rand
+from retrograd.ops.underived import refuse_gradients
 from retrograd.tensor import Tensor
 
 __all__ = [
@@ -101,11 +101,7 @@ def _pool(
     if not isinstance(samples, Tensor):
         kind = type(samples).__name__
         raise TypeError(f"{name}(): argument 'random_samples' (position 4) must be Tensor, not {kind}")
-    if samples.requires_grad and current_mode().grad:
-        raise RuntimeError(
-            f"The function '{name}' is not differentiable with respect to argument 'random_samples'. This input cannot "
-            "have requires_grad True."
-        )
+    refuse_gradients(name, random_samples=samples)
     _check_input(dims, input, kernel, output)
     _check_samples(dims, input, samples)
     used = samples[: input.shape[0]] if input.ndim == dims + 2 else samples[0]

@@ -33,6 +33,7 @@ from retrograd.ops.losses import (
     _soft_margin_loss,
 )
 from retrograd.ops.softmax import _log_softmax
+from retrograd.ops.underived import refuse_gradients
 from retrograd.tensor import Tensor
 
 __all__ = [
@@ -340,7 +341,8 @@ def soft_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """``log(1 + exp(-target * input))``, for targets 1 and -1."""
+    """``log(1 + exp(-target * input))``, for targets 1 and -1, which have no gradient."""
+    refuse_gradients("soft_margin_loss", target=target)
     reduction = _reduction(reduction, size_average, reduce)
     common = promote_types(input.dtype, target.dtype)
     if not common.is_floating_point:
