@@ -12,6 +12,35 @@ from programs import assert_same
 import retrograd
 
 PROGRAMS = {
+    "what_suites_take_from_inside": """
+        C, A = torch._C, torch.autograd
+        inside = C._autograd
+        x = torch.ones(4, requires_grad=True)
+        print(A._calculate_shape(x, torch.ones(2, 4), True), A._calculate_shape(x, torch.ones(2, 4), False))
+        print(A._profiler_enabled(), C.is_grad_enabled(), A.forward_ad._current_level)
+        with A.profiler.profile(), A.forward_ad.dual_level():
+            print(A._profiler_enabled(), A.forward_ad._current_level)
+        print(A.profiler_util._format_time(1.5e6), A.profiler_util._format_time(2500), A.profiler_util._format_time(3))
+        print(inside._saved_tensors_hooks_is_enabled(), inside._top_saved_tensors_default_hooks(False))
+        pack, unpack = (lambda x: x), (lambda x: x)
+        inside._push_saved_tensors_default_hooks(pack, unpack)
+        print(inside._top_saved_tensors_default_hooks(False) == (pack, unpack))
+        inside._pop_saved_tensors_default_hooks()
+        inside._saved_tensors_hooks_disable("not now")
+        print(inside._saved_tensors_hooks_is_enabled(), inside._saved_tensors_hooks_get_disabled_error_message())
+        inside._saved_tensors_hooks_enable()
+        y = x * 1
+        inside._unsafe_set_version_counter((y,), (5,))
+        print(y._version)
+        attempt(inside._unsafe_set_version_counter, (y,), (-1,))
+        resize = __import__("importlib").import_module(torch.__name__ + ".autograd._functions").Resize
+        made = resize.apply(x, (2, 2))
+        made.sum().backward()
+        print(made.shape, made.grad_fn.name(), x.grad)
+        attempt(resize.apply, x, (3,))
+        print(isinstance(y.grad_fn.next_functions[0][0], C._functions.AccumulateGrad))
+        print(torch.jit.wait(torch.jit.fork(len, [1])))
+    """,
     "an_old_name_of_saved_tensors": """
         import warnings
         class Keeps(torch.autograd.Function):
@@ -199,3 +228,11 @@ def test_what_is_refused_changes_nothing() -> None:
     with pytest.raises(AttributeError, match=r"attribute 'shape' of 'retrograd\._C\.TensorBase' objects is not wr"):
         x.shape = (1, 2)  # type: ignore[misc]
     assert x.shape == (2,)
+
+
+def test_modes_below_the_graph_are_refused_when_they_are_entered() -> None:
+    from retrograd.utils._mode_utils import no_dispatch
+    from retrograd.utils._python_dispatch import TorchDispatchMode
+
+    with no_dispatch(), pytest.raises(NotImplementedError, match="has no __torch_dispatch__"), TorchDispatchMode():
+        pass

@@ -6,6 +6,13 @@ import pytest
 from programs import assert_same
 
 PROGRAMS = {
+    "bags_in_the_old_order": """
+        import warnings
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            print(F.embedding_bag(torch.arange(6.0).reshape(3, 2), torch.tensor([0, 1, 2]), torch.tensor([0, 1])))
+        print([(each.category.__name__, str(each.message)) for each in caught])
+    """,
     "initial_values": """
         import warnings
         def told(function, *args, **kwargs):
