@@ -91,18 +91,18 @@ def check_writable(tensor: Tensor, mode: Mode, records: bool) -> None:
     RuntimeError
         With PyTorch's texts.
     """
-    check_write(tensor)
     meta = tensor._tensor_meta
     view = None if meta is None else meta.view
-    if records:
-        if view is not None:
-            if view.creation is not None:
-                refuse_write(view, own_edge(tensor), "is being")
-            if tensor.requires_grad and view.base.is_leaf:
-                raise RuntimeError(
-                    "a view of a leaf Variable that requires grad is being used in an in-place operation."
-                )
-        if tensor.requires_grad and not has_node(tensor):
+    is_leaf = records and tensor.requires_grad and not has_node(tensor)
+    if is_leaf and view is None:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    check_write(tensor)
+    if records and view is not None:
+        if view.creation is not None:
+            refuse_write(view, own_edge(tensor), "is being")
+        if tensor.requires_grad and view.base.is_leaf:
+            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+        if is_leaf:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
 
 
