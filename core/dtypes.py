@@ -10,7 +10,8 @@ from enum import IntEnum
 from typing import Final
 
 __all__ = [
-    "DTYPES", "Category", "bfloat16", "bool_", "can_cast", "complex64", "complex128", "dtype", "finfo",
+    "DTYPES", "FLOAT8", "Category", "bfloat16", "bool_", "can_cast", "complex64", "complex128", "dtype", "finfo",
+    "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu",
     "float16", "float32", "float64", "get_default_dtype", "iinfo", "int8", "int16", "int32", "int64",
     "promote_types", "set_default_dtype", "uint8", "uint16", "uint32", "uint64",
 ]  # fmt: skip
@@ -90,6 +91,8 @@ class dtype(Constant):
 
     def to_complex(self) -> dtype:
         """The complex type whose parts have this type."""
+        if self in FLOAT8:
+            raise RuntimeError(f"Unknown Complex ScalarType for {self.type_name}")
         return {"float64": complex128, "complex128": complex128}.get(self.name, complex64)
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
@@ -100,6 +103,9 @@ _CPP_NAMES = {
     "float32": "float", "float64": "double", "int64": "long int", "int32": "int", "float16": "c10::Half",
     "bfloat16": "c10::BFloat16", "bool": "bool", "uint8": "unsigned char", "int8": "signed char",
     "uint16": "short unsigned int", "uint32": "unsigned int", "uint64": "long unsigned int",
+    "float8_e4m3fn": "c10::Float8_e4m3fn", "float8_e5m2": "c10::Float8_e5m2",
+    "float8_e4m3fnuz": "c10::Float8_e4m3fnuz", "float8_e5m2fnuz": "c10::Float8_e5m2fnuz",
+    "float8_e8m0fnu": "c10::Float8_e8m0fnu",
     "int16": "short int", "complex64": "c10::complex<float>", "complex128": "c10::complex<double>",
 }  # fmt: skip
 
@@ -122,6 +128,11 @@ int8: Final = dtype("int8", 1, Category.INTEGER, "Char")
 int16: Final = dtype("int16", 2, Category.INTEGER, "Short")
 int32: Final = dtype("int32", 4, Category.INTEGER, "Int")
 int64: Final = dtype("int64", 8, Category.INTEGER, "Long")
+float8_e4m3fn: Final = dtype("float8_e4m3fn", 1, Category.FLOAT, "Float8_e4m3fn")
+float8_e5m2: Final = dtype("float8_e5m2", 1, Category.FLOAT, "Float8_e5m2")
+float8_e4m3fnuz: Final = dtype("float8_e4m3fnuz", 1, Category.FLOAT, "Float8_e4m3fnuz")
+float8_e5m2fnuz: Final = dtype("float8_e5m2fnuz", 1, Category.FLOAT, "Float8_e5m2fnuz")
+float8_e8m0fnu: Final = dtype("float8_e8m0fnu", 1, Category.FLOAT, "Float8_e8m0fnu", is_signed=False)
 float16: Final = dtype("float16", 2, Category.FLOAT, "Half")
 bfloat16: Final = dtype("bfloat16", 2, Category.FLOAT, "BFloat16")
 float32: Final = dtype("float32", 4, Category.FLOAT, "Float")
@@ -133,9 +144,12 @@ DTYPES: Final[dict[str, dtype]] = {
     each.name: each
     for each in (
         bool_, uint8, uint16, uint32, uint64, int8, int16, int32, int64,
-        float16, bfloat16, float32, float64, complex64, complex128,
+        float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz, float8_e8m0fnu, float16, bfloat16, float32, float64, complex64, complex128,
     )
 }  # fmt: skip
+
+FLOAT8: Final = frozenset((float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz, float8_e8m0fnu))
+"""Types to keep numbers in, not to compute in: they are converted, moved and compared."""
 
 
 def promote_types(type1: dtype, type2: dtype) -> dtype:
@@ -151,6 +165,11 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
     """
     if type1 is type2:
         return type1
+    if type1 in FLOAT8 or type2 in FLOAT8:
+        raise RuntimeError(
+            "Promotion for Float8 Types is not supported, attempted to promote "
+            f"{type1.type_name} and {type2.type_name}"
+        )
     if type1 in _LARGE_UNSIGNED or type2 in _LARGE_UNSIGNED:
         return _promote_unsigned(type1, type2)
     low, high = sorted((type1, type2), key=lambda each: (each.category, each.itemsize))
@@ -220,6 +239,8 @@ def set_default_dtype(d: dtype) -> None:
         If `d` is not a floating-point dtype.
     """
     global _default
+    if d in FLOAT8:
+        raise TypeError(f"couldn't find storage object {d.type_name}Storage")
     if not isinstance(d, dtype) or not d.is_floating_point:
         raise TypeError(f"only floating-point types are supported as the default type, but got {d!r}")
     _default = d
@@ -256,6 +277,25 @@ class iinfo:
 # name: (bits of the mantissa, largest exponent of two)
 _FLOAT_LAYOUT = {"float16": (10, 15), "bfloat16": (7, 127), "float32": (23, 127), "float64": (52, 1023)}
 
+# name: (eps, min, max, smallest normal number), as PyTorch has them
+_FLOAT8_LIMITS = {
+    "float8_e4m3fn": (0.125, -448.0, 448.0, 2.0**-6),
+    "float8_e5m2": (0.25, -57344.0, 57344.0, 2.0**-14),
+    "float8_e4m3fnuz": (0.125, -240.0, 240.0, 2.0**-7),
+    "float8_e5m2fnuz": (0.125, -57344.0, 57344.0, 2.0**-15),
+    "float8_e8m0fnu": (1.0, 2.0**-127, 2.0**127, 2.0**-127),
+}
+
+
+def _limits(name: str) -> tuple[float, float, float, float, float]:
+    """The eps, min, max, smallest normal number and resolution of a floating-point type."""
+    if name in _FLOAT8_LIMITS:
+        return *_FLOAT8_LIMITS[name], 1.0
+    mantissa, top = _FLOAT_LAYOUT[name]
+    eps = 2.0**-mantissa
+    largest = (2.0 - eps) * 2.0**top
+    return eps, -largest, largest, 2.0 ** (1 - top), 10.0 ** -int(mantissa * 0.30103)
+
 
 class finfo:
     """Limits of a floating-point type, or of the parts of a complex one.
@@ -276,14 +316,10 @@ class finfo:
                 "retrograd.finfo() requires a floating point input type. "
                 "Use retrograd.iinfo to handle 'retrograd.finfo'"
             )
-        mantissa, top = _FLOAT_LAYOUT[type.to_real().name]
         self.dtype = type.to_real().name
         self.bits = type.to_real().itemsize * 8
-        self.eps = 2.0**-mantissa
-        self.max = (2.0 - self.eps) * 2.0**top
-        self.min = -self.max
-        self.tiny = self.smallest_normal = 2.0 ** (1 - top)
-        self.resolution = 10.0 ** -int(mantissa * 0.30103)
+        self.eps, self.min, self.max, self.tiny, self.resolution = _limits(self.dtype)
+        self.smallest_normal = self.tiny
 
     def __repr__(self) -> str:
         return (

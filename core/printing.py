@@ -222,7 +222,7 @@ def _vector_text(vector: HostArray, indent: int, abridge: bool, spell: Any) -> s
 def _content(host: HostArray, indent: int) -> str:
     if host.size == 0:
         return "[]"
-    if host.dtype.itemsize == 2 and host.dtype.kind in "fV":
+    if host.dtype.itemsize <= 2 and host.dtype.kind in "fV":
         host = host.astype(np.float32)
     abridge = host.size > _options.threshold
     shown = _edges(host) if abridge else host

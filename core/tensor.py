@@ -596,6 +596,8 @@ class Tensor:
                 "can't convert meta device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory "
                 "first."
             )
+        if self.dtype in dtypes.FLOAT8:
+            raise TypeError(f"Got unsupported ScalarType {self.dtype.type_name}")
         if self.requires_grad and not force and current_mode().grad:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         for bit, has in (("conjugate", self.is_conj()), ("negative", self.is_neg())):
@@ -657,7 +659,7 @@ class Tensor:
         if self._kernels.sparse:
             raise RuntimeError(_NO_STORAGE)
         host = self._host()
-        return host.astype("float32").tolist() if self.dtype is dtypes.bfloat16 else host.tolist()
+        return host.astype("float32").tolist() if host.dtype.kind == "V" else host.tolist()
 
     def __len__(self) -> int:
         if not self._array.shape:

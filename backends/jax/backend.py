@@ -21,6 +21,7 @@ import numpy as np  # noqa: E402
 from retrograd.backends.jax import elementwise, fourier, indexing, linalg, neural, reductions, shapes  # noqa: E402
 from retrograd.backends.jax.compiling import compile_formula  # noqa: E402
 from retrograd.backends.jax.creation import as_array, creation_kernels, to_host  # noqa: E402
+from retrograd.backends.float8 import FLOAT8  # noqa: E402
 from retrograd.backends.spec import Kernels  # noqa: E402
 
 __all__ = ["JaxBackend"]
@@ -31,7 +32,7 @@ _DTYPES = {
         "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 float32 float64 complex64 complex128"
     ).split()
 }
-_DTYPES["bfloat16"] = np.dtype(ml_dtypes.bfloat16)
+_DTYPES |= {name: np.dtype(getattr(ml_dtypes, name)) for name in ("bfloat16", *FLOAT8)}
 
 
 class JaxBackend:

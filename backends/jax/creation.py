@@ -12,6 +12,7 @@ import numpy as np
 
 from retrograd.backends.jax import random
 from retrograd.backends.jax.compiling import jit_on
+from retrograd.backends.jax.elementwise import astype
 
 __all__ = ["as_array", "creation_kernels"]
 
@@ -44,7 +45,7 @@ def _counted(start: Any, step: Any, count: int, dtype: Any) -> Array:
 
 
 def _filled(shape: Ints, value: Any, dtype: Any) -> Array:
-    return jnp.broadcast_to(jnp.asarray(value).astype(dtype), shape)
+    return jnp.broadcast_to(astype(jnp.asarray(value), dtype), shape)
 
 
 def _arange(counted: Callable[..., Array], on_host: Callable[..., Array]) -> Callable[..., Array]:

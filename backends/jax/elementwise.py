@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import jax.scipy.special
 from jax import lax
 
+from retrograd.backends.float8 import FLOAT8, from_float32
 from retrograd.backends.jax.compiling import jit
 
 __all__ = ["KERNELS"]
@@ -83,6 +84,10 @@ def astype(x: Array, dtype: Any) -> Array:
     wanted = jnp.dtype(dtype)
     if jnp.iscomplexobj(x) and wanted.kind not in "cb":
         x = x.real
+    if x.dtype.name in FLOAT8:
+        x = x.astype(jnp.float32)
+    if wanted.name in FLOAT8:
+        return from_float32(jnp, x.astype(jnp.float32), wanted)
     if wanted.kind in "iu" and wanted.itemsize < 4 and jnp.issubdtype(x.dtype, jnp.floating):
         x = x.astype(jnp.int32)  # XLA saturates, C wraps around
     return x.astype(wanted)

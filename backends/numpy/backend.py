@@ -16,6 +16,7 @@ from retrograd.backends.numpy import elementwise, fourier, indexing, linalg, neu
 from retrograd.backends.numpy.elementwise import in_float32
 from retrograd.backends.numpy.layouts import in_order_of
 from retrograd.backends.numpy.reductions import in_row_major
+from retrograd.backends.float8 import FLOAT8, from_float32
 from retrograd.backends.spec import Kernels
 
 __all__ = ["NumpyBackend"]
@@ -28,7 +29,8 @@ _DTYPES = {
         "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 float32 float64 complex64 complex128"
     ).split()
 }
-_DTYPES["bfloat16"] = np.dtype(ml_dtypes.bfloat16)
+_DTYPES |= {name: np.dtype(getattr(ml_dtypes, name)) for name in ("bfloat16", *FLOAT8)}
+_FLOAT8 = frozenset(_DTYPES[name] for name in FLOAT8)
 
 # Kernels that are a NumPy function of the same name, C code without a frame of ours in between.
 # What NumPy lacks for bfloat16 comes from ml_dtypes' own loops.
@@ -91,9 +93,13 @@ def assign_at(array: Array, index: Array, value: Any) -> None:
 
 def astype(x: Array, dtype: Any) -> Array:
     """A copy of `x` in another type; a complex number keeps its real part in a real type."""
-    if x.dtype.kind == "c" and np.dtype(dtype).kind not in "cb":
+    wanted = np.dtype(dtype)
+    if x.dtype.kind == "c" and wanted.kind not in "cb":
         x = x.real
-    out = x.astype(dtype)
+    if wanted in _FLOAT8:
+        out = as_array(from_float32(np, x.astype(np.float32, copy=False), wanted))
+    else:
+        out = (x.astype(np.float32) if x.dtype in _FLOAT8 else x).astype(wanted)
     # What is expanded has no order of its own to keep, though NumPy finds one.
     return out.copy() if not out.flags.c_contiguous and 0 in x.strides else out
 
@@ -249,7 +255,7 @@ def linspace(start: float, stop: float, num: int, dtype: Any) -> Array:
 
 
 def full(shape: tuple[int, ...], value: Any, dtype: Any) -> Array:
-    return np.full(shape, value, dtype)
+    return np.full(shape, value, dtype) if dtype not in _FLOAT8 else np.full(shape, astype(np.float32(value), dtype))
 
 
 def from_host(array: Array, copy: bool = True) -> Array:

@@ -16,9 +16,12 @@ from typing import Any, Unpack
 import numpy as np
 
 from retrograd.autograd.cautions import level_of_caller
+from retrograd.backends.float8 import from_float32
 from retrograd.dtypes import (
     DTYPES,
+    FLOAT8,
     Category,
+    bfloat16,
     bool_,
     dtype,
     get_default_dtype,
@@ -198,20 +201,21 @@ def _pack_largest(numbers: list[int]) -> HostArray:
 
 
 def _round(wide: HostArray, to: dtype) -> HostArray:
-    """float64 to a floating type, through float32 for the half types, as C++ converts."""
+    """float64 to a floating type, through float32 for those of fewer bits, as C++ converts."""
     with np.errstate(over="ignore"):
-        if to.itemsize == 2:
+        if to.itemsize <= 2:
             wide = wide.astype(np.float32)
-        return wide.astype(_host_type(to))
+        native = _host_type(to)
+        return np.asarray(from_float32(np, wide, native)) if to in FLOAT8 else wide.astype(native)
 
 
 def _host_type(type_: dtype) -> Any:
-    """The host's type for one of ours; bfloat16 comes from ml_dtypes."""
-    if type_.name != "bfloat16":
+    """The host's type for one of ours; those that NumPy lacks come from ml_dtypes."""
+    if type_ is not bfloat16 and type_ not in FLOAT8:
         return np.dtype(type_.name)
     import ml_dtypes
 
-    return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(getattr(ml_dtypes, type_.name))
 
 
 # -- from NumPy --------------------------------------------------------------------------------
@@ -258,6 +262,8 @@ def _cast_host(array: HostArray, to: dtype) -> HostArray:
     if array.dtype.kind == "c" and not to.is_complex and to is not bool_:
         array = array.real
     with np.errstate(all="ignore"):
+        if to in FLOAT8:
+            return _round(array, to)
         return array.astype(_host_type(to))
 
 

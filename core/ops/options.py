@@ -12,13 +12,11 @@ from retrograd.autograd.tangents import tangents_of
 from retrograd.device import current_kernels, device, kernels_of
 from retrograd.dtypes import (
     Category,
-    bfloat16,
     bool_,
     complex64,
     complex128,
     dtype,
     finfo,
-    float16,
     float32,
     float64,
     get_default_dtype,
@@ -254,7 +252,7 @@ def _too_large(value: float) -> bool:
 _C_NAMES = {
     "uint8": "uint8_t", "uint16": "uint16_t", "uint32": "uint32_t", "uint64": "uint64_t",
     "int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t",
-    "float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float", "float64": "double",
+    **{each.name: dtypes.cpp_name(each) for each in dtypes.DTYPES.values() if each.is_floating_point},
 }  # fmt: skip
 
 
@@ -282,7 +280,8 @@ def shown_type(of: dtype, sparse: str = "") -> str:
 
 
 def fill_number(value: bool | int | float | complex, to: dtype) -> Any:
-    """As `checked_number`, but what is too large for a type of 16 bits becomes infinite there.
+    """As `checked_number`, but what is too large for a type of 16 bits or less becomes infinite
+    there, or its largest number.
 
     Raises
     ------
@@ -293,7 +292,7 @@ def fill_number(value: bool | int | float | complex, to: dtype) -> Any:
     """
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
         raise OverflowError("can't convert negative int to unsigned" if value < 0 else "int too big to convert")
-    return checked_number(value, float64 if to in (float16, bfloat16) else to)
+    return checked_number(value, float64 if to.category is Category.FLOAT and to.itemsize <= 2 else to)
 
 
 def checked_number(value: bool | int | float | complex, to: dtype, type_name: str | None = None) -> Any:
