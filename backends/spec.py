@@ -21,6 +21,8 @@ from typing import Any, Final, NoReturn, Protocol
 
 import pluggy
 
+from retrograd.backends.float8 import FLOAT8
+
 __all__ = ["OPTIONAL", "REQUIRED", "Backend", "BackendSpec", "Hooks", "Kernels", "hookimpl", "hookspec"]
 
 PROJECT: Final = "retrograd"
@@ -97,6 +99,9 @@ class Kernels:
         brings results and gradients back. Computed from `dtypes` and `floats`.
     halves
         Those of 16 bits. Computed from `dtypes`.
+    float8
+        The native floating types of 8 bits, which operators keep and move, and few compute with. Computed from
+        `dtypes`.
     discrete, counting
         The native types of integers and bools, and those of integers into which a Python int mostly fits.
         Computed from `dtypes`.
@@ -148,6 +153,7 @@ class Kernels:
     floats: frozenset[Any]
     widening: frozenset[Any]
     halves: frozenset[Any]
+    float8: frozenset[Any]
     discrete: frozenset[Any]
     counting: frozenset[Any]
     takes_out: frozenset[Any] = frozenset()
@@ -170,6 +176,7 @@ class Kernels:
         reals = {self.dtypes[name] for name in _REAL if name in self.dtypes}
         self.widening = frozenset(reals - self.floats)
         self.halves = frozenset(self.dtypes[name] for name in ("float16", "bfloat16") if name in self.dtypes)
+        self.float8 = frozenset(self.dtypes[name] for name in FLOAT8 if name in self.dtypes)
         self.discrete = frozenset(self.dtypes[name] for name in ("bool", *_INTEGERS) if name in self.dtypes)
         self.counting = frozenset(self.dtypes[name] for name in ("int32", "int64") if name in self.dtypes)
 

@@ -94,12 +94,12 @@ def astype(x: Array, dtype: Any) -> Array:
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """Matrix product in full precision; half types accumulate in float32.
+    """Matrix product in full precision; types of 16 bits or less accumulate in float32.
 
     Full precision also where a device has a faster, coarser float32 product (TF32, bfloat16 passes).
     """
-    if a.dtype.itemsize == 2 and jnp.issubdtype(a.dtype, jnp.floating):
-        return jnp.matmul(a.astype(jnp.float32), b.astype(jnp.float32), precision="highest").astype(a.dtype)
+    if a.dtype.itemsize <= 2 and jnp.issubdtype(a.dtype, jnp.floating):
+        return astype(jnp.matmul(a.astype(jnp.float32), b.astype(jnp.float32), precision="highest"), a.dtype)
     return jnp.matmul(a, b, precision="highest")
 
 

@@ -213,9 +213,9 @@ def diagonal(x: Array, offset: int, axis1: int, axis2: int) -> Array:
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """Matrix product of 2-d arrays or of stacks of them; half types accumulate in float32."""
-    if a.dtype.itemsize == 2 and a.dtype.kind in "fV":
-        return np.matmul(a.astype(np.float32), b.astype(np.float32)).astype(a.dtype)
+    """Matrix product of 2-d arrays or of stacks of them; types of 16 bits or less accumulate in float32."""
+    if a.dtype.itemsize <= 2 and a.dtype.kind in "fV":
+        return astype(np.matmul(a.astype(np.float32), b.astype(np.float32)), a.dtype)
     return np.matmul(a, b)
 
 

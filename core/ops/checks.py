@@ -81,6 +81,7 @@ def implemented_for(
             raise not_implemented(kernel, common)
 
     check.refuses_halves = not halves  # type: ignore[attr-defined]
+    check.kernel = kernel  # type: ignore[attr-defined]
     return check
 
 

@@ -52,6 +52,7 @@ from retrograd.autograd.node import UNGENERATED, Node
 from retrograd.autograd.profiler import operator_name
 from retrograd.ops import batching
 from retrograd.ops.decompositions import derived
+from retrograd.ops.float8 import refusal
 from retrograd.ops.plan import Plan
 
 __all__ = [
@@ -124,6 +125,8 @@ class Op:
         The `Node` subclass with PyTorch's name, made at declaration.
     check
         See `op`.
+    float8
+        Which of the float8 types it refuses, if any: see `retrograd.ops.float8`.
     order
         The places among the inputs of those whose order of axes the result takes over; see `op`.
     batch
@@ -168,6 +171,7 @@ class Op:
         self.holomorphic = holomorphic
         self.outputs = outputs
         self.check = check
+        self.float8 = refusal(self.name, promote is not None, getattr(check, "kernel", None))
         self.signature = _signature(function, has_body)
         parameters = self.signature.parameters
         self.kinds = {n: kind for n, p in parameters.items() if (kind := _kind(p.annotation))}

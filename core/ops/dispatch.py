@@ -7,7 +7,7 @@ included. So whatever an operator means is written here; the fast path only repe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from retrograd.autograd.anomaly import remember_call, stack_of_caller
@@ -15,7 +15,7 @@ from retrograd.autograd.explaining import remember_break
 from retrograd.autograd.modes import Mode, current_mode
 from retrograd.autograd.node import Node, extras_of_outputs, next_sequence_number
 from retrograd.autograd.profiler import operator_name
-from retrograd.dtypes import DTYPES, Category, bool_, dtype, get_default_dtype, int64, promote_types
+from retrograd.dtypes import DTYPES, FLOAT8, Category, bool_, dtype, get_default_dtype, int64, promote_types
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.overloads import wrong_argument
 from retrograd.overrides import overridden
@@ -71,7 +71,7 @@ def call(op: Op, *arguments: Any) -> Any:
     if k.sparse or op.makes_sparse:
         op, k = sparse_form(op, inputs, k)
     inputs = lifted(inputs, k)
-    arrays = promoted(op, inputs, k)
+    arrays = promoted(op, inputs, k, values)
     known = None if mode.results is None else mode.results.find(op)
     outputs = forward(op, arguments, arrays, k) if known is None else known
     result = _wrap(op, mode, inputs, arrays, outputs, values, k)
@@ -324,19 +324,32 @@ def _outrank(higher: dtype | None, lower: dtype | None) -> dtype | None:
     return lower if higher.category < Category.FLOAT else higher
 
 
-def promoted(op: Op, inputs: Sequence[Any], k: Any) -> list[Any]:
-    """The inputs' arrays, brought to one type if the operator promotes."""
+def promoted(op: Op, inputs: Sequence[Any], k: Any, values: Mapping[str, Any]) -> list[Any]:
+    """The inputs' arrays, brought to one type if the operator promotes.
+
+    Raises
+    ------
+    NotImplementedError
+        If the operator does not take that type: see `retrograd.ops.float8`.
+    """
     if op.promote is None:
-        return [None if each is None else each._array for each in inputs]
+        arrays = [None if each is None else each._array for each in inputs]
+        if op.float8 is not None:
+            for array in arrays:
+                if array is not None and array.dtype in k.float8:
+                    op.float8.check(DTYPES[k.names[array.dtype]], values, k)
+        return arrays
     given = [getattr(each, "_array", None) for each in inputs]
     type_ = getattr(given[0], "dtype", None)
     if type_ in k.floats and all(each is not None and each.dtype is type_ for each in given):
         return given  # the usual case
     common = result_type(*(each for each in inputs if each is not None))
+    if op.float8 is not None and common in FLOAT8:
+        op.float8.check(common, values, k)
     if op.promote == "float" and common.category < Category.FLOAT:
         common = get_default_dtype()
     native = k.dtypes[common.name]
-    arrays: list[Any] = []
+    arrays = []
     for each in inputs:
         if each is None:
             arrays.append(None)

@@ -80,7 +80,7 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
     records = records and any(getattr(each, "requires_grad", False) for each in inputs)
     check_writable(target, mode, records)
     edges = tuple(getattr(each, "_edge", None) for each in inputs) if records else ()
-    arrays = dispatch.promoted(op, inputs, k)
+    arrays = dispatch.promoted(op, inputs, k, values)
     in_memory = not target._kernels.sparse and not (op is _copy_op and rest[0] is target)
     if in_memory and (op.name not in _OF_ONE_VALUE or target.is_conj()):
         refuse_overlap(target, () if op.name == "_addmm" else rest[:-1] if op.name in _OF_A_NUMBER else rest)
@@ -283,7 +283,7 @@ def call_out(op: Op, out: Tensor, *arguments: Any) -> Tensor:
     """
     mode = current_mode()
     arguments = dispatch.with_numbers(op, op.name, arguments)
-    inputs, _ = dispatch._split(op, arguments)
+    inputs, values = dispatch._split(op, arguments)
     if mode.grad and any(getattr(each, "_edge", None) is not None for each in (*inputs, out)):
         raise RuntimeError(
             f"{op.name}(): functions with out=... arguments don't support automatic differentiation, but one of the "
@@ -298,7 +298,7 @@ def call_out(op: Op, out: Tensor, *arguments: Any) -> Tensor:
         )
     refuse_overlap(out, inputs)
     inputs = dispatch.lifted_onto_meta(inputs, out) if k.meta else inputs
-    (result,) = dispatch.forward(op, arguments, dispatch.promoted(op, inputs, k), k)
+    (result,) = dispatch.forward(op, arguments, dispatch.promoted(op, inputs, k, values), k)
     result_type = wrap_array(result, k).dtype
     check_out_type(op.bare_name, result_type, out.dtype)
     put(out, k.astype(result, out._array.dtype))
