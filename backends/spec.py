@@ -98,7 +98,7 @@ class Kernels:
         The others of them, of which arithmetic with a Python number makes a wider type: the core
         brings results and gradients back. Computed from `dtypes` and `floats`.
     halves
-        Those of 16 bits. Computed from `dtypes`.
+        Those of 16 bits or less. Computed from `dtypes`.
     float8
         The native floating types of 8 bits, which operators keep and move, and few compute with. Computed from
         `dtypes`.
@@ -175,7 +175,7 @@ class Kernels:
         self.dtypes = NativeTypes(backend, self.dtypes)
         reals = {self.dtypes[name] for name in _REAL if name in self.dtypes}
         self.widening = frozenset(reals - self.floats)
-        self.halves = frozenset(self.dtypes[name] for name in ("float16", "bfloat16") if name in self.dtypes)
+        self.halves = frozenset(self.dtypes[name] for name in ("float16", "bfloat16", *FLOAT8) if name in self.dtypes)
         self.float8 = frozenset(self.dtypes[name] for name in FLOAT8 if name in self.dtypes)
         self.discrete = frozenset(self.dtypes[name] for name in ("bool", *_INTEGERS) if name in self.dtypes)
         self.counting = frozenset(self.dtypes[name] for name in ("int32", "int64") if name in self.dtypes)

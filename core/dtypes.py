@@ -144,7 +144,9 @@ DTYPES: Final[dict[str, dtype]] = {
     each.name: each
     for each in (
         bool_, uint8, uint16, uint32, uint64, int8, int16, int32, int64,
-        float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz, float8_e8m0fnu, float16, bfloat16, float32, float64, complex64, complex128,
+        float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz, float8_e8m0fnu,
+        float16, bfloat16, float32, float64, complex64, complex128,
+        float16, bfloat16, float32, float64, complex64, complex128,
     )
 }  # fmt: skip
 
@@ -167,8 +169,7 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
         return type1
     if type1 in FLOAT8 or type2 in FLOAT8:
         raise RuntimeError(
-            "Promotion for Float8 Types is not supported, attempted to promote "
-            f"{type1.type_name} and {type2.type_name}"
+            f"Promotion for Float8 Types is not supported, attempted to promote {type1.type_name} and {type2.type_name}"
         )
     if type1 in _LARGE_UNSIGNED or type2 in _LARGE_UNSIGNED:
         return _promote_unsigned(type1, type2)

@@ -48,7 +48,7 @@ def _floating(x: Tensor) -> Tensor:
         return x.to(get_default_dtype())
     if x.dtype.itemsize == 2:
         (x,) = widened(x)  # under autocast
-    if x.dtype.itemsize == 2:
+    if x.dtype.itemsize <= 2:
         raise RuntimeError(f"Unsupported dtype {x.dtype.type_name}")
     return x
 

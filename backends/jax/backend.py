@@ -18,10 +18,10 @@ import jax.numpy as jnp  # noqa: E402
 import ml_dtypes  # noqa: E402
 import numpy as np  # noqa: E402
 
+from retrograd.backends.float8 import FLOAT8  # noqa: E402
 from retrograd.backends.jax import elementwise, fourier, indexing, linalg, neural, reductions, shapes  # noqa: E402
 from retrograd.backends.jax.compiling import compile_formula  # noqa: E402
 from retrograd.backends.jax.creation import as_array, creation_kernels, to_host  # noqa: E402
-from retrograd.backends.float8 import FLOAT8  # noqa: E402
 from retrograd.backends.spec import Kernels  # noqa: E402
 
 __all__ = ["JaxBackend"]

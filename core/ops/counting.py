@@ -17,6 +17,7 @@ from retrograd.ops.declare import composite
 from retrograd.ops.factories import full_like, ones, ones_like, zeros, zeros_like
 from retrograd.ops.flags import flagged
 from retrograd.ops.indexing import gather, where
+from retrograd.ops.selection import real_only
 from retrograd.ops.shape import movedim, narrow, reshape
 from retrograd.ops.underived import underived
 from retrograd.tensor import Tensor, wrap_array
@@ -104,7 +105,7 @@ def searchsorted(
         )
     values = input if isinstance(input, Tensor) else full_like(reshape(sorted_sequence, -1)[:1].sum(), input)
     for each in (sorted_sequence, values):
-        if each.is_complex() or sorted_sequence.dtype is values.dtype is dtypes.bool_:
+        if each.is_complex() or each.dtype in dtypes.FLOAT8 or sorted_sequence.dtype is values.dtype is dtypes.bool_:
             raise not_implemented("searchsorted_out_cpu", each.dtype)
     if sorted_sequence.ndim != 1 and tuple(sorted_sequence.shape[:-1]) != tuple(values.shape[:-1]):
         raise RuntimeError(
@@ -308,8 +309,7 @@ def unique_consecutive(
     """
     if is_mapped(input):
         refuse_dynamic("unique_consecutive")
-    if input.is_complex():
-        raise not_implemented("unique", input.dtype)
+    real_only("unique", input)
     slices = reshape(input, -1) if dim is None else movedim(input, dim, 0)
     count = slices.shape[0]
     rows = reshape(slices, count, -1) if count else slices

@@ -13,7 +13,7 @@ from typing import Any, Unpack
 
 from retrograd.autograd.cautions import level_of_caller
 from retrograd.backends.memory_order import axes_in_order
-from retrograd.dtypes import Category, bool_, dtype, float64, get_default_dtype, iinfo, int64
+from retrograd.dtypes import FLOAT8, Category, bool_, dtype, float64, get_default_dtype, iinfo, int64
 from retrograd.layout import preserve_format
 from retrograd.levels import is_mapped
 from retrograd.ops.batching import sample_by_sample
@@ -319,7 +319,7 @@ def arange(*bounds: Any, **options: Any) -> Tensor:
     to = destination("arange", options)  # type: ignore[arg-type]
     counts = all(isinstance(each, int) for each in (start, end, step))
     chosen = to.dtype or (int64 if counts else get_default_dtype())
-    if chosen is bool_ or chosen.is_complex:
+    if chosen is bool_ or chosen.is_complex or chosen in FLOAT8:
         raise NotImplementedError(f"\"arange_cpu\" not implemented for '{chosen.type_name}'")
     if chosen.category is Category.INTEGER:
         start, end, step = int(start), int(end), int(step)
@@ -413,8 +413,8 @@ def linspace(start: Any, end: Any, steps: int, **options: Unpack[Options]) -> Te
     first, last, count = _spacing("linspace", start, end, steps)
     to = destination("linspace", options)
     chosen = to.dtype or _spaced_dtype(first, last)
-    if chosen is bool_:
-        raise NotImplementedError("\"linspace_cpu\" not implemented for 'Bool'")
+    if chosen is bool_ or chosen in FLOAT8:
+        raise NotImplementedError(f"\"linspace_cpu\" not implemented for '{chosen.type_name}'")
     return _finish_row(_spaced(to.k, first, last, count, chosen), to)
 
 
@@ -480,8 +480,8 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, **options: Un
     first, last, count = _spacing("logspace", start, end, steps)
     to = destination("logspace", options)
     chosen = to.dtype or _spaced_dtype(first, last, base)
-    if chosen is bool_:
-        raise NotImplementedError("\"logspace_cpu\" not implemented for 'Bool'")
+    if chosen is bool_ or chosen in FLOAT8:
+        raise NotImplementedError(f"\"logspace_cpu\" not implemented for '{chosen.type_name}'")
     wide = chosen.to_complex() if chosen.is_complex else float64
     exponents = _spaced(to.k, first, last, count, wide)
     with to.k.quiet():

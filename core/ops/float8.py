@@ -117,7 +117,7 @@ exp2: exp2
 exp_vml_cpu: exp
 expm1_vml_cpu: expm1
 exponential_cpu: _exponential_in_place
-flip_cpu: _rot90
+flip_cpu: _flip _rot90
 floor_vml_cpu: floor
 fmod_cpu: _fmod_number
 GeluKernelImpl: _gelu
@@ -165,7 +165,7 @@ min_values_cpu: _amin
 minimum_cpu: _index_reduce
 mish_cpu: _mish
 mode_cpu: _mode
-mul_cpu_reduced_float: deg2rad rad2deg mul _isclose
+mul_cpu_reduced_float: deg2rad rad2deg mul _mul_number _isclose
 multi_margin_loss_cpu_kernel: _multi_margin_loss
 nan_to_num: nan_to_num
 nansum_cpu: _nansum
@@ -188,7 +188,8 @@ replication_pad1d: _ReplicationPad1D
 replication_pad2d: _ReplicationPad2D
 replication_pad3d: _ReplicationPad3D
 scatter_gather_scalar_cpu: _scatter_value
-scatter_gather_tensor_cpu: _gather _scatter _scatter_add _scatter_reduce
+gather_expanded_index: _gather
+scatter_gather_tensor_cpu: _scatter _scatter_add _scatter_reduce
 sigmoid_cpu_reduced_float: sigmoid
 sign_cpu: sgn
 signbit_cpu: signbit

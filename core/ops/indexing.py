@@ -12,7 +12,7 @@ from retrograd.levels import is_mapped
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.batching import elementwise, refuse_dynamic, sample_by_sample
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
-from retrograd.ops.checks import extremes
+from retrograd.ops.checks import extremes, not_implemented
 from retrograd.ops.declare import Array, Raw, composite, op, op_of, publics
 from retrograd.ops.dispatch import result_type
 from retrograd.ops.factories import zeros_like
@@ -675,6 +675,8 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
         raise RuntimeError(
             f"masked_scatter_ only supports boolean masks, but got mask with dtype {mask.dtype.type_name}"
         )
+    if input.dtype in dtypes.FLOAT8:
+        raise not_implemented("masked_scatter", input.dtype)
     mask = expand(mask, shape)
     if any(map(is_mapped, (input, mask, source))):
         return _scattered_by_rank(input, mask, reshape(source, -1))
@@ -716,6 +718,8 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
                 "Batching rule not implemented for aten::nonzero_numpy. We could not generate a fallback."
             )
         refuse_dynamic("nonzero")
+    if input.dtype in dtypes.FLOAT8:
+        raise not_implemented("nonzero_count_cpu", input.dtype)
     k = input._kernels
     source = input if input.ndim else reshape(input, 1)
     columns = [wrap_array(each, k) for each in k.nonzero(source._array)]

@@ -97,8 +97,8 @@ def check_floating(name: str, tensor: Tensor, low: bool = True) -> None:
 
 
 def is_low(tensor: Tensor) -> bool:
-    """Whether it has one of the floating-point types of 16 bits, in which nothing is factorized."""
-    return tensor.dtype.name in ("float16", "bfloat16")
+    """Whether it has one of the floating-point types of 16 bits or less, in which nothing is factorized."""
+    return tensor.dtype.category is Category.FLOAT and tensor.dtype.itemsize <= 2
 
 
 def implemented(kernel: str, tensor: Tensor) -> None:

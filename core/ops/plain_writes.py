@@ -43,6 +43,8 @@ def wrote(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> bool:
     if op.raw or not is_plain(target, mode):
         return False
     k, array = target._kernels, target._array
+    if array.dtype not in k.floats and op.float8 is not None and array.dtype in k.float8:
+        return False  # it is refused
     inputs = _inputs(op, target, rest, mode)
     if inputs is None:
         return False

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.rebase import check_writable
-from retrograd.dtypes import Category, bool_, cpp_name, dtype, finfo, get_default_dtype, iinfo, int64
+from retrograd.dtypes import FLOAT8, Category, bool_, cpp_name, dtype, finfo, get_default_dtype, iinfo, int64
 from retrograd.levels import is_mapped
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
 from retrograd.ops.checks import everywhere, not_implemented
@@ -76,7 +76,7 @@ def _at_drawing_level(*tensors: Any) -> Any:
 
 
 def _native_type(to: Destination, chosen: dtype, kernel: str) -> Any:
-    if not chosen.is_differentiable:
+    if not chosen.is_differentiable or chosen in FLOAT8:
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{chosen.type_name}'")
     return to.k.dtypes[chosen.name]
 
@@ -199,12 +199,12 @@ def randint_like(input: Tensor, *bounds: int, generator: Generator | None = None
 
 def _check_kind(kernel: str, type_: dtype, *categories: Category) -> None:
     """Refuse a type that is of none of these categories, in the name of PyTorch's kernel."""
-    if type_.category not in categories:
+    if type_.category not in categories or type_ in FLOAT8:
         raise not_implemented(kernel, type_)
 
 
 def _check_real(kernel: str, type_: dtype) -> None:
-    if type_.is_complex:
+    if type_.is_complex or type_ in FLOAT8:
         raise not_implemented(kernel, type_)
 
 
@@ -238,6 +238,7 @@ def _integers_of(
     to: Destination, chosen: dtype, shape: tuple[int, ...], low: int, high: int, source: Generator
 ) -> Tensor:
     _check_bounds(chosen, low, high)
+    _check_real("random_update_from_to", chosen)
     array = integer_array(to.k, shape, low, high, source)
     return finish(to.k.astype(array, to.k.dtypes[chosen.name]), to)
 

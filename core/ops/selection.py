@@ -11,7 +11,7 @@ from typing import Any
 
 from retrograd.autograd.explaining import remember_break
 from retrograd.autograd.modes import current_mode
-from retrograd.dtypes import Category, float32, float64
+from retrograd.dtypes import FLOAT8, Category, float32, float64
 from retrograd.ops import return_types
 from retrograd.ops.arguments import wrap_dim, wrap_dims
 from retrograd.ops.autocasting import in_float32
@@ -32,7 +32,7 @@ Dims = int | Sequence[int] | None
 
 
 def real_only(kernel: str, input: Any, *others: Category) -> None:
-    if input.dtype.category in (COMPLEX, *others):
+    if input.dtype.category in (COMPLEX, *others) or input.dtype in FLOAT8:
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{input.dtype.type_name}'")
 
 

@@ -16,6 +16,7 @@ from numbers import Number
 from typing import Any, NoReturn
 
 from retrograd.dtypes import (
+    FLOAT8,
     bfloat16,
     bool_,
     complex64,
@@ -353,6 +354,10 @@ def _at_one_place(actual: Tensor, expected: Tensor) -> tuple[Tensor, Tensor]:
     """Both on one device and of one type; whole numbers as `int64`, in which their difference is right."""
     if actual.device != expected.device:
         expected = expected.to(actual.device)
+    if actual.dtype in FLOAT8:
+        actual = actual.to(float32)
+    if expected.dtype in FLOAT8:
+        expected = expected.to(float32)
     kind = promote_types(actual.dtype, expected.dtype)
     if not kind.is_floating_point and not kind.is_complex and kind is not bool_:
         kind = int64

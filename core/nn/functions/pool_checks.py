@@ -24,7 +24,8 @@ _COUNTS = {2: "two", 3: "three"}
 def check_type(kernel: str, input: Tensor, allowed: bool = False, halves: bool = True) -> None:
     """Refuse elements that are no floating-point numbers, unless they are `allowed`."""
     type_ = input.dtype
-    if allowed or (type_.category is Category.FLOAT and (halves or type_.itemsize > 2)):
+    least = 2 if halves else 4
+    if allowed or (type_.category is Category.FLOAT and type_.itemsize >= least):
         return
     raise not_implemented(kernel, type_)
 
