@@ -31,11 +31,11 @@ def from_float32(xp: Any, x: Any, native: Any) -> Any:
         return _exponents(xp, x).view(native)
     if native.name == "float8_e4m3fn":
         return xp.clip(x, -_LARGEST_E4M3FN, _LARGEST_E4M3FN).astype(native)
-    rounded = x.astype(native)
+    bits = x.astype(native).view(xp.uint8)
     if native.name == "float8_e5m2":
-        bits = rounded.view(xp.uint8)
         return xp.where(xp.isnan(x), bits | xp.uint8(3), bits).view(native)
-    return rounded
+    # XLA makes the bits of a negative zero, which here are those of NaN, of small negative numbers.
+    return xp.where((bits == 128) & (xp.abs(x) < 1), xp.uint8(0), bits).view(native)
 
 
 def _exponents(xp: Any, x: Any) -> Any:

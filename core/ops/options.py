@@ -301,8 +301,11 @@ def checked_number(value: bool | int | float | complex, to: dtype, type_name: st
     Raises
     ------
     RuntimeError
-        If it is out of the type's range, or a complex number with an imaginary part for a real type.
+        If it is out of the type's range, or a complex number with an imaginary part for a real type. Those of 8 bits
+        take any number, and make of it what a conversion does.
     """
+    if to in dtypes.FLOAT8:
+        to = float64
     if to is bool_:
         return bool(value)
     if to.is_complex:
