@@ -94,24 +94,24 @@ def assign_at(array: Array, index: Array, value: Any) -> None:
 
 def astype(x: Array, dtype: Any) -> Array:
     """A copy of `x` in another type; a complex number keeps its real part in a real type."""
-    source, wanted = x.dtype, np.dtype(dtype)
-    if source.kind == "c" and wanted.kind not in "cb":
-        x = x.real
-    if source.num <= _LAST_OF_NUMPY and wanted.num <= _LAST_OF_NUMPY:
-        out = x.astype(wanted)
+    if x.dtype.num < _FIRST_COMPLEX and dtype.num < _FIRST_COMPLEX:
+        out = x.astype(dtype)
     else:
-        out = _astype_of_ml_dtypes(x, wanted)
+        out = _cast(x, dtype)
     # What is expanded has no order of its own to keep, though NumPy finds one.
     return out.copy() if not out.flags.c_contiguous and 0 in x.strides else out
 
 
-_LAST_OF_NUMPY = 255  # behind it NumPy numbers the types that other packages bring
+# NumPy numbers its types; before the complex ones come bools, integers and the usual floating-point ones.
+_FIRST_COMPLEX = np.dtype(np.complex64).num
 
 
-def _astype_of_ml_dtypes(x: Array, wanted: Any) -> Array:
-    if wanted in _FLOAT8:
-        return as_array(from_float32(np, x.astype(np.float32, copy=False), wanted))
-    return (x.astype(np.float32) if x.dtype in _FLOAT8 else x).astype(wanted)
+def _cast(x: Array, dtype: Any) -> Array:
+    if x.dtype.kind == "c" and dtype.kind not in "cb":
+        x = x.real
+    if dtype in _FLOAT8:
+        return as_array(from_float32(np, x.astype(np.float32, copy=False), dtype))
+    return (x.astype(np.float32) if x.dtype in _FLOAT8 else x).astype(dtype)
 
 
 def concat(xs: list[Array], axis: int) -> Array:
