@@ -43,7 +43,10 @@ def strided_view(input: Tensor, name: str, place: Layout, **arguments: Any) -> T
         layout, before = elements_as_of(base, input)
     steps = (*before, AsStrided(place.shape, place.strides, begin))
     view = None if input._tensor_meta is None else input._tensor_meta.view
-    return make_view(base, name, *steps, creation=None if view is None else view.creation, **arguments)
+    made = make_view(base, name, *steps, creation=None if view is None else view.creation, **arguments)
+    if input._edge is UNTRACKED and made._edge is not None and made._edge is not UNTRACKED:
+        made._edge[0].edges = (UNTRACKED,)  # what was viewed is not of the graph of the base
+    return made
 
 
 def _seen_whole(input: Tensor) -> Tensor:

@@ -769,6 +769,12 @@ def test_strided_views_of_leaves_that_are_views_and_of_views_by_functions(backen
     strided(v.view(-1)).sum().backward()
     print(x.grad, v.grad)
     print(strided(u).requires_grad, strided(u.view(-1)).requires_grad)
+    for x in torch.arange(4.0).requires_grad_(), torch.arange(4.0).requires_grad_() * 1:
+        with torch.no_grad():
+            v = x[:2]
+        for offset in None, 2:
+            y = v.as_strided((2,), (1,), offset)
+            print(y.grad_fn.name(), y.grad_fn.next_functions, y.sum().backward(), x.is_leaf and x.grad)
 
     class Flat(torch.autograd.Function):
         @staticmethod
