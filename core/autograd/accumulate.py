@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from retrograd import dtypes
 from retrograd.autograd.policies import enforce_grad_layout_policy
 from retrograd.dtypes import cpp_name
-from retrograd.storage import OWN, announce, bump
+from retrograd.storage import OWN, announce, bump, refuse_overlap
 from retrograd.tensor import Tensor, has_node, own_edge, wrap_array
 from retrograd.views import Layout, contiguous_strides
 
@@ -151,6 +151,7 @@ def _add_in_place(held: Tensor, grad: Any, k: Any) -> None:
         else:
             bump(held)
     elif array.shape == grad.shape and array.dtype == grad.dtype:
+        refuse_overlap(held, ())
         held._write(k.add(array, grad))
     else:
         held.add_(wrap_array(grad, k))

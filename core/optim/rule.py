@@ -24,7 +24,7 @@ from retrograd.autograd.modes import current_mode, enable_grad
 from retrograd.device import host_kernels
 from retrograd.ops.graph import G
 from retrograd.optim.optimizer import Optimizer
-from retrograd.storage import announce, bump, sign, write
+from retrograd.storage import announce, bump, refuse_overlap, sign, write
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = ["RuleOptimizer", "check", "check_betas", "check_lr", "lerp", "number"]
@@ -176,6 +176,8 @@ class RuleOptimizer(Optimizer):
     ) -> None:
         k = p._kernels
         tensors = [p, *(state[name] for name in names)]
+        if p._own_meta().storage is not None:
+            refuse_overlap(p, ())
         for each in tensors:
             announce(each)
         arrays = [p._array, grad._array, *(state[name]._array for name in names)]

@@ -8,7 +8,7 @@ from typing import Any
 from retrograd.autograd.modes import no_grad
 from retrograd.optim.optimizer import ParamsT
 from retrograd.optim.rule import RuleOptimizer, check, check_lr, number
-from retrograd.storage import announce, bump, write
+from retrograd.storage import announce, bump, refuse_overlap, write
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = ["SGD"]
@@ -204,11 +204,18 @@ def _descend(params: list[Tensor], minus_lr: float) -> None:
             with no_grad():
                 p.add_(meta.grad, alpha=minus_lr)
             continue
+        if meta.storage is not None:
+            refuse_overlap(p, ())
         announce(p)
         k, array = p._kernels, p._array
         if k.mutable:
-            k.add(array, k.multiply(meta.grad._array, minus_lr), array)
-            bump(p)
+            change = k.multiply(meta.grad._array, minus_lr)
+            try:
+                k.add(array, change, array)
+            except ValueError:  # NumPy's arrays that have been broadcast, though to their own shape, are read-only
+                write(p, k.add(array, change))
+            else:
+                bump(p)
         elif k.compile is None:
             write(p, array + meta.grad._array * minus_lr)
         else:

@@ -22,6 +22,19 @@ PROGRAMS = {
         attempt(nn.init.normal_, e)
         print(e)
     """,
+    "gradients_and_parameters_that_are_expanded": """
+        for shape, create_graph in (((1, 3), False), ((1, 3), True), ((2, 3), False)):
+            x = torch.ones(2, 3, requires_grad=True)
+            x.grad = torch.zeros(shape).expand(2, 3)
+            attempt(lambda: x.sum().backward(create_graph=create_graph))
+            print(x.grad.tolist())
+        optim = torch.optim
+        for make, shape in ((optim.SGD, (2, 3)), (optim.SGD, (1, 3)), (optim.Adam, (1, 3)), (optim.Adagrad, (1, 3))):
+            x = torch.zeros(shape).expand(2, 3).requires_grad_()
+            x.grad = torch.ones(2, 3)
+            attempt(lambda: make([x], lr=0.5).step())
+            print(x.tolist())
+    """,
     "parts_of_strided": """
         def strided():
             base = torch.zeros(4)
