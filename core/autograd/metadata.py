@@ -1,20 +1,22 @@
 """What a node's outputs are: shape, type and device, as far as the node lets it be known.
 
 A node does not keep its output's shape, which every call would pay for; one with several outputs does. Who gets at
-a node by a tensor has that at hand, and it is noted what it is (`see_output`). What other nodes keep mostly tells:
-a saved result, a view's steps, the inputs' shapes where nothing was broadcast.
+a node by a tensor has that at hand, and it is noted what it is (`see_output`). Who gets at it by the node that its
+output went into has what that one keeps of its inputs (`see_inputs`). What other nodes keep mostly tells: a saved
+result, a view's steps, the inputs' shapes where nothing was broadcast.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from retrograd.autograd.node import AccumulateGrad, Edge, Freed, Node, seen_outputs
+from retrograd.autograd.node import LEAVES, AccumulateGrad, Edge, Freed, Node, seen_outputs
 from retrograd.device import device
 from retrograd.dtypes import DTYPES, dtype
 from retrograd.size import Size
+from retrograd.views import AsComplex, AsReal, Part
 
-__all__ = ["InputMetadata", "metadata_of"]
+__all__ = ["InputMetadata", "metadata_of", "see_inputs"]
 
 
 class InputMetadata(NamedTuple):
@@ -50,9 +52,78 @@ def _own(node: Node, position: int) -> InputMetadata | None:
     plan = node.plan
     for index, name in enumerate(getattr(plan, "names", ())):
         kind, number, _ = plan.op.source_of(name)
-        if kind == "result" and number == position and type(node.saved) is not Freed:
-            return _of_array(plan.unpack(node, index, as_tensor=False), node.k)
+        if kind == "result" and number == position and (known := _saved(node, index)) is not None:
+            return _of_array(known, node.k)
     return _of_view(node, position)
+
+
+def _saved(node: Node, index: int) -> Any:
+    """What a node keeps by the name at `index`: of a tensor an object that has its shape and type. None if it is gone.
+
+    Whether it has been written to since does not matter, and no hook is called to know.
+    """
+    from retrograd.ops.plan import Dual, Packed
+
+    if type(node.saved) is Freed:
+        return None
+    value = node.plan._entry(node, index)[0]
+    if type(value) is Dual:
+        return value.array
+    return None if type(value) is Packed and value.shape is None else value
+
+
+def see_inputs(node: Node) -> None:
+    """Remember what the inputs of a node were, as far as it tells, as long as those that made them are."""
+    for place, edge in enumerate(node.edges):
+        if edge is None or type(edge[0]) in LEAVES or edge[1] in seen_outputs.get(edge[0], ()):
+            continue
+        found = _input_of(node, place)
+        if found is not None:
+            seen_outputs.setdefault(edge[0], {})[edge[1]] = (*found, edge[0].output_kernels(edge[1]))
+
+
+def _input_of(node: Node, place: int) -> tuple[Any, Any] | None:
+    """Shape and type of an input, as the library has them."""
+    if (infos := getattr(node, "inputs_info", None)) is not None:
+        return infos[place][:2]
+    own = metadata_of(node, next(iter(seen_outputs.get(node, (0,)))))
+    like = None if own is None else node.output_kernels(0).dtypes[own.dtype.name]
+    op = getattr(node.plan, "op", None)
+    if op is None:
+        return _base_of_view(node, like)
+    if op.promote is not None:
+        fix = None if node.fix is None or place >= len(node.fix) else node.fix[place]
+        shape, native = fix if fix is not None else (None if own is None else tuple(own.shape), like)
+        native = like if native is None else native
+        return None if shape is None or native is None else (shape, native)
+    return _kept_of_input(node, op, place, like)
+
+
+def _base_of_view(node: Node, like: Any) -> tuple[Any, Any] | None:
+    from retrograd.autograd.stale import MultiViewPlan, ViewPlan
+
+    if type(node.plan) not in (ViewPlan, MultiViewPlan) or like is None:
+        return None
+    steps, shapes, _ = node.saved
+    if not shapes or any(isinstance(step, (AsComplex, AsReal, Part)) for step in steps):
+        return None
+    return shapes[0], like
+
+
+def _kept_of_input(node: Node, op: Any, place: int, like: Any) -> tuple[Any, Any] | None:
+    """The same from what the formulas need; an input whose type they do not is `like` the result."""
+    shape, native = None, like
+    for index, name in enumerate(node.plan.names):
+        kind, number, _ = op.source_of(name)
+        if kind == "shapes" and len(op.inputs) == 1 and (shapes := _saved(node, index)) is not None:
+            shape = shapes[place]
+        elif number == place and kind in ("input", "shape", "dtype") and (known := _saved(node, index)) is not None:
+            if kind == "input" and hasattr(known, "shape"):
+                return tuple(known.shape), known.dtype
+            shape, native = (
+                (known, native) if kind == "shape" else (shape, known) if kind == "dtype" else (shape, native)
+            )
+    return None if shape is None or native is None else (shape, native)
 
 
 def _of_view(node: Node, position: int) -> InputMetadata | None:

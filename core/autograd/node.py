@@ -141,6 +141,9 @@ class Node(metaclass=ABCMeta):
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
         """The edges to the nodes that this node's gradients go to."""
+        from retrograd.autograd.metadata import see_inputs
+
+        see_inputs(self)
         edges = self.edges if self.shown is None else [self.edges[i] for i in self.shown]
         return tuple((None, 0) if edge is None or edge is UNTRACKED else edge for edge in edges)
 

@@ -479,3 +479,31 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_same_as_pytorch(name: str, backend: str) -> None:
     assert_same(PROGRAMS[name], SQUARE)
+
+
+def test_gradients_at_edges_to_inner_nodes_must_have_their_shape(backend: str) -> None:
+    assert_same("""
+        class Product(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, a, b):
+                return a * b
+
+            @staticmethod
+            def backward(ctx, g):
+                return g, None
+
+        x = torch.ones(2, 3, requires_grad=True)
+        w = torch.ones(3, 4)
+        edge = torch.autograd.graph.GradientEdge
+        for function in (
+            lambda y: y.sum(0).exp(), lambda y: y + torch.ones(5, 2, 4), lambda y: y[0].sum(), lambda y: y.view(8),
+            lambda y: y.mul(torch.ones(2, 1)), lambda y: torch.cat([y.exp(), y @ w.t()], 1).mean(), lambda y: y.t(),
+            lambda y: Product.apply(y, torch.ones(1)), lambda y: y.sum(1, dtype=torch.float64), lambda y: y.unbind()[1],
+        ):
+            node = function(x @ w).grad_fn
+            while (node := node.next_functions[0][0]).next_functions:
+                for shape in ((7, 9), (4,), (2, 4), ()):
+                    given = torch.ones(shape, dtype=torch.float64)
+                    attempt(lambda: torch.autograd.grad(edge(node, 0), x, given, retain_graph=True))
+                attempt(lambda: torch.autograd.grad(edge(node, 0), x, retain_graph=True))
+    """)
