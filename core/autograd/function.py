@@ -10,7 +10,8 @@ import inspect
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from sys import getrefcount
+from typing import Any, Final
 
 from retrograd.autograd import function_saving
 from retrograd.autograd.anomaly import remember_call
@@ -55,6 +56,12 @@ class BackwardCFunction(Node):
         self.__dict__ = ctx.__dict__
         self.ctx = ctx
         ctx._node = weakref.ref(self)
+
+    def __del__(self) -> None:
+        """A `ctx` that the program still has keeps the node from now on: in PyTorch it is the node."""
+        ctx = self.ctx
+        if getrefcount(ctx) > _OWN_REFERENCES:
+            ctx._node = lambda: self
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "ctx":
@@ -107,6 +114,8 @@ class BackwardCFunction(Node):
 
 
 FunctionCtx.register(BackwardCFunction)
+_OWN_REFERENCES: Final = 3
+"""To the `ctx` of a node that is let go of: the node's, that of the method that looks, and of its call."""
 
 
 seal(BackwardCFunction, "retrograd._C._FunctionBase")
