@@ -411,10 +411,7 @@ class AsStrided(Step):
         return K.unstride(g, shape, self.strides, self.offset)
 
     def scatter(self, K: Any, base: Any, value: Any) -> Any:
-        shape = tuple(base.shape)
-        ones = K.full(tuple(value.shape), 1, K.dtypes["int64"])
-        written = K.unstride(ones, shape, self.strides, self.offset)
-        return K.where(written > 0, K.unstride(value, shape, self.strides, self.offset), base)
+        return scatter_part(K, base, (self,), value)
 
     def restride(self, layout: Layout) -> Layout:
         return Layout(self.shape, self.strides, layout.offset + self.offset)

@@ -743,6 +743,23 @@ def test_what_view_may_be_called_with(arguments: str) -> None:
     assert_same(program)
 
 
+def test_writes_to_strided_views_have_second_derivatives(backend: str) -> None:
+    assert_same("""
+    ways = (
+        lambda y, s: y.fill_diagonal_(2), lambda y, s: y.as_strided((2, 2), (3, 1), 1).mul_(s),
+        lambda y, s: y[1:].as_strided((2,), (2,), 4).add_(s), lambda y, s: y.as_strided((0,), (1,)).mul_(s),
+        lambda y, s: y.view(-1).as_strided((2, 2), (4, 2))[1].mul_(s),
+    )
+    for way in ways:
+        x = torch.arange(9.0).reshape(3, 3).div(9).requires_grad_()
+        s = torch.tensor(2.0, requires_grad=True)
+        y = x * x
+        way(y, s)
+        first = torch.autograd.grad((y * y).sum(), (x, s), create_graph=True, allow_unused=True)
+        print(first[0].detach(), *torch.autograd.grad((first[0] ** 2).sum(), (x, s), allow_unused=True))
+    """)
+
+
 def test_strided_views_of_leaves_that_are_views_and_of_views_by_functions(backend: str) -> None:
     """Their gradients stop at the leaf, and go through the Function, wherever the memory begins."""
     assert_same("""
