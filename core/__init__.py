@@ -128,10 +128,11 @@ _OF_RNN = ["gru", "lstm", "rnn_relu", "rnn_tanh"]
 
 _OF_GRIDS = ["affine_grid_generator", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d"]
 
+_OF_SHAPES = ["_dirichlet_grad", "_sample_dirichlet", "_standard_gamma", "_standard_gamma_grad"]
+
 _FROM = {
     "_chunk_cat": "ops.segments",
-    "_sample_dirichlet": "ops.gamma_sampling",
-    "_standard_gamma": "ops.gamma_sampling",
+    **dict.fromkeys(_OF_SHAPES, "ops.gamma_sampling"),
     **dict.fromkeys(_OF_GRIDS, "ops.grids"),
     **dict.fromkeys(_OF_FORMS, "nn.functions.in_namespace"),
     **dict.fromkeys(_OF_RNN, "nn.modules.rnn_functions"),

@@ -202,3 +202,30 @@ def test_imaginary_parts_that_are_discarded_are_told_of() -> None:
             write()
     retrograd.zeros(2, dtype=retrograd.bool).copy_(z)
     retrograd.zeros(2, dtype=retrograd.complex128).copy_(z)
+
+
+def test_gradients_that_the_dispatcher_has_by_themselves() -> None:
+    assert_same("""
+    grad, x, w = torch.arange(8.0).view(1, 2, 2, 2), torch.arange(9.0).view(1, 1, 3, 3)
+    w = torch.arange(8.0).view(2, 1, 2, 2)
+    backward = torch.ops.aten.convolution_backward
+    for mask in ([True, True, True], [True, False, True], [False, True, False]):
+        for sizes in ([2], None):
+            print(backward(grad, x, w, sizes, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, mask))
+    w = w.view(1, 2, 2, 2)
+    print(backward.default(grad, x[:, :, :1, :1], w, None, [1], [0], [1], True, [0], 1, [True] * 3))
+    shapes, samples = torch.tensor([1.0, 2.0, 0.5]), torch.tensor([0.5, 2.0, 0.1])
+    print(torch._standard_gamma_grad(shapes, samples), torch.ops.aten._standard_gamma_grad(shapes, samples))
+    parts, concentrations = torch.tensor([0.3, 0.7]), torch.tensor([0.5, 2.0])
+    print(torch._dirichlet_grad(parts, concentrations, torch.tensor(2.5)))
+    print(torch.ops.aten._dirichlet_grad(parts, concentrations, torch.tensor(2.5)))
+    for function, arguments in (
+        (torch._standard_gamma_grad, (shapes, samples)), (torch._dirichlet_grad, (parts, concentrations, parts + 2.0)),
+    ):
+        for i in range(len(arguments)):
+            given = [each.clone().requires_grad_(i == place) for place, each in enumerate(arguments)]
+            attempt(lambda: function(*given))
+            attempt(lambda: function(*given).sum().backward())
+    attempt(torch._standard_gamma_grad, shapes, samples.double())
+    attempt(torch._standard_gamma_grad, shapes.long(), samples.long())
+    """)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from retrograd.ops.arguments import expand_pair
-from retrograd.ops.neural import _convolution_input, _convolution_weight
+from retrograd.ops.neural import _convolution, _convolution_input, _convolution_weight
 from retrograd.tensor import Tensor
 
 __all__ = ["conv1d_input", "conv1d_weight", "conv2d_input", "conv2d_weight", "conv3d_input", "conv3d_weight"]
@@ -22,9 +22,32 @@ _SETTINGS = ("stride", "padding", "dilation")
 
 def _gradient(operator: Any, grad: Tensor, other: Tensor, size: Sequence[int], groups: int, *settings: Ints) -> Tensor:
     """What an adjoint of the convolution gives, its settings spelled out for each dimension."""
-    spelled = [expand_pair(each, len(size) - 2, name) for each, name in zip(settings, _SETTINGS, strict=True)]
-    made: Tensor = operator(grad, other, tuple(size), *spelled, groups)
+    made: Tensor = operator(grad, other, tuple(size), *_spelled(len(size), *settings), groups)
     return made
+
+
+def _spelled(ndim: int, *settings: Ints) -> list[tuple[int, ...]]:
+    return [expand_pair(each, ndim - 2, name) for each, name in zip(settings, _SETTINGS, strict=True)]
+
+
+def convolution_backward(
+    grad_output: Tensor, input: Tensor, weight: Tensor, bias_sizes: Sequence[int] | None, stride: Ints, padding: Ints,
+    dilation: Ints, transposed: bool, output_padding: Ints, groups: int, output_mask: Sequence[bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
+    """The gradients of a convolution by input, weight and bias, of which `output_mask` wants some; others are None."""
+    settings = stride, padding, dilation
+    of_input = of_weight = of_bias = None
+    if output_mask[0] and transposed:
+        spelled = _spelled(input.ndim, *settings)
+        of_input = _convolution(grad_output, weight, None, *spelled, groups)
+    elif output_mask[0]:
+        of_input = _gradient(_convolution_input, grad_output, weight, input.shape, groups, *settings)
+    if output_mask[1]:
+        inner, outer = (input, grad_output) if transposed else (grad_output, input)
+        of_weight = _gradient(_convolution_weight, inner, outer, weight.shape, groups, *settings)
+    if output_mask[2]:
+        of_bias = grad_output.sum((0, *range(2, grad_output.ndim)))
+    return of_input, of_weight, of_bias
 
 
 def _by_input(dims: int) -> Callable[..., Tensor]:

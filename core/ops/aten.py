@@ -18,6 +18,7 @@ writes in place policies are asked under these names.
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -81,6 +82,13 @@ _OF_VIEWS = {
 
 _LAST_OF_VIEWS = {"as_strided": (0,), "diagonal": (0, 0, 1), "slice": (1,), "split": (0,), "unbind": (0,)}
 """The last arguments of views, as they are if they are not given."""
+
+_ELSEWHERE = {
+    "convolution_backward": "retrograd.nn.grad",
+    "_dirichlet_grad": "retrograd.ops.gamma_sampling",
+    "_standard_gamma_grad": "retrograd.ops.gamma_sampling",
+}
+"""The modules of functions that are no declared operators' own, loaded when they are first asked for."""
 
 _UNASKED = ("default", "Tensor", "Scalar", "int", "memory_format")
 """Overloads of what is a function or method but has no node of its own."""
@@ -171,6 +179,8 @@ def _packet(name: str) -> OpOverloadPacket | None:
         return _packets[name]
     operators = [op for op in Op.registry.values() if _name_of(op) == name]
     function = publics.get(name) or getattr(Tensor, name, None) or (_slice if name == "slice" else None)
+    if name in _ELSEWHERE:
+        function = getattr(importlib.import_module(_ELSEWHERE[name]), name)
     if function is None and name in view_copies.__all__:
         function = getattr(view_copies, name)
     if not operators and not callable(function):

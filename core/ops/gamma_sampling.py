@@ -21,6 +21,7 @@ from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.checks import everywhere
 from retrograd.ops.declare import Array, op, publics
 from retrograd.ops.sampling import _at_drawing_level, _drawn, _forgetting, _source
+from retrograd.ops.underived import no_slope, no_tangent
 from retrograd.random import Generator, drawing_level, normal_array, open_uniform_array
 from retrograd.tensor import Tensor, wrap_array
 
@@ -115,6 +116,45 @@ def _gamma_vjp(K: Any, g: Any, self: Any, result: Any) -> Any:
 def _gamma_sample(K, self: Array, value: Array) -> Array:
     """`value`, drawn beforehand from the gamma distributions of the shapes in `self`."""
     return value
+
+
+@op(
+    name="_gamma_derivative",
+    node="StandardGammaGradBackward0",
+    promote="common",
+    vjp={"self": no_slope("_standard_gamma_grad", listed=True)},
+    jvp={"self": no_tangent("_standard_gamma_grad", listed=True)},
+)
+def _gamma_derivative(K, self: Array, output: Array) -> Array:
+    shape = broadcast_shapes(tuple(self.shape), tuple(output.shape))
+    return _gamma_slope(K, *(K.broadcast_to(each, shape) for each in (self, output)))
+
+
+def _standard_gamma_grad(input: Tensor, output: Tensor) -> Tensor:
+    """The derivatives of samples `output` of gamma distributions by the shapes in `input`."""
+    if input.dtype is not output.dtype:
+        raise RuntimeError(f"Found dtype {output.dtype.type_name} but expected {input.dtype.type_name}")
+    if not input.is_floating_point():
+        raise NotImplementedError(f"\"_standard_gamma_grad_cpu\" not implemented for '{input.dtype.type_name}'")
+    made: Tensor = _gamma_derivative(input, output.detach())
+    return made
+
+
+@op(
+    name="_dirichlet_grad",
+    node="NotImplemented",
+    promote="common",
+    vjp={name: no_slope("_dirichlet_grad") for name in ("x", "alpha", "total")},
+    jvp={name: no_tangent("_dirichlet_grad") for name in ("x", "alpha", "total")},
+)
+def _dirichlet_grad(K, x: Array, alpha: Array, total: Array) -> Array:
+    """The derivatives of parts `x` of a whole by their concentrations `alpha`, if those of all parts are `total`.
+
+    Over ``1 - x``: how far the other parts make room is left to the caller.
+    """
+    shape = broadcast_shapes(broadcast_shapes(tuple(x.shape), tuple(alpha.shape)), tuple(total.shape))
+    part, one, whole = (K.broadcast_to(each, shape) for each in (x, alpha, total))
+    return _beta_slope(K, part, one, whole - one)
 
 
 def _dirichlet_slope(K: Any, self: Any, result: Any) -> Any:
