@@ -9,7 +9,7 @@ from retrograd.dtypes import DTYPES, Category
 from retrograd.levels import is_mapped
 from retrograd.ops.batching import elementwise
 from retrograd.ops.checks import implemented_for
-from retrograd.ops.declare import Array, alias, composite, op
+from retrograd.ops.declare import Array, alias, composite, name_written, op
 from retrograd.ops.flags import flagged
 from retrograd.ops.overloads import wrong_argument
 from retrograd.tensor import Tensor
@@ -105,6 +105,12 @@ def ge(self: Array, other: Array) -> Array:
     >>> retrograd.ge(retrograd.tensor([1, 2, 3]), 2)
     tensor([False,  True,  True])
     """
+
+
+_NO_GRADIENT: Any = {"self": lambda K, g: K.zeros_like(g), "other": lambda K, g: K.zeros_like(g)}
+
+for _function in eq, ne, lt, le, gt, ge:  # written in place of numbers with gradients, the result ends these
+    name_written(_function, f"{_function.__name__.capitalize()}Backward1", _NO_GRADIENT, "zero")
 
 
 @composite

@@ -473,10 +473,13 @@ def op_of(function: Any) -> Op:
     return function.__wrapped_op__
 
 
-def name_written(function: Any, node: str) -> None:
-    """Let the variant in place of an operator have a node of another name."""
+def name_written(function: Any, node: str, vjp: Formulas | None = None, jvp: Jvp = None) -> None:
+    """Let the variant in place of an operator have a node of another name, and derivatives if the operator has none."""
     declared = op_of(function)
     written = declared.written = copy(declared)
+    if vjp is not None:
+        written.vjp, written.jvp = vjp, jvp
+        written.needs, written.kept = _needs(vjp), dict.fromkeys(vjp, ())
     written.node_class = _node_class(node, declared.outputs, declared.outputs)
     written.plans, written._by_table, written._forwards = _PlanTable(written, None), {}, {}
     written.written = written

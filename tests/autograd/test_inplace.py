@@ -281,6 +281,23 @@ PROGRAMS = {
         (y * 5).sum().backward()
         print(y.grad, x.grad)
     """,
+    "comparisons_end_gradients": """
+        for name in "eq_ ne_ lt_ le_ gt_ ge_".split():
+            x = torch.tensor([1., 2., 3.], requires_grad=True)
+            other = torch.tensor([[1.], [3.]], requires_grad=True)
+            y = x * 2
+            w = y.expand(2, 3) * 1
+            getattr(w, name)(other)
+            print(w.detach(), torch.autograd.grad((w * w).sum() + y.sum(), (x, other)))
+            z = x * 1
+            getattr(z[:2], name)(2)
+            print(z.detach(), torch.autograd.grad(z.sum(), x))
+            try:
+                getattr(x, name)(2)
+            except RuntimeError as error:
+                print(error, x._version)
+            print(torch.func.jvp(lambda t: getattr(t * 1, name)(2), (x.detach(),), (torch.ones(3),)))
+    """,
     "clamp_div_pow_in_place": """
         x = torch.tensor([-1., 2., 3.], requires_grad=True)
         y = x * 1
