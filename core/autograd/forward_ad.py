@@ -48,7 +48,7 @@ def enter_dual_level() -> int:
         error = RuntimeError("Nested forward mode AD is not supported at the moment")
         error.add_note("Transforms nest: use retrograd.func.jvp.")
         raise error
-    set_mode(mode.but(dual_off=(Level(),)) if mode.inference else mode.but(dual=(Level(),)))
+    set_mode(mode.but(dual_off=(Level(),)) if mode.forward_off else mode.but(dual=(Level(),)))
     return 0
 
 
@@ -96,6 +96,12 @@ class dual_level(ModeContext):  # PyTorch's name
         exit_dual_level()
 
 
+def _is_fwd_grad_enabled() -> bool:
+    """Whether tangents are computed, or would be if a level began."""
+    mode = current_mode()
+    return bool(mode.dual) or not mode.forward_off
+
+
 class _set_fwd_grad_enabled(ModeContext):  # PyTorch's name
     """Whether tangents are computed, from the moment this is made; as a context, until its end.
 
@@ -105,14 +111,14 @@ class _set_fwd_grad_enabled(ModeContext):  # PyTorch's name
     __slots__ = ("before",)
 
     def __init__(self, mode: bool) -> None:
-        now = current_mode()
-        self.before = now.dual, now.dual_off
-        levels = now.dual or now.dual_off
-        self._set((levels, ()) if mode else ((), levels))
+        self.before = _is_fwd_grad_enabled()
+        self._set(mode)
 
     @staticmethod
-    def _set(state: tuple[tuple[Level, ...], tuple[Level, ...]]) -> None:
-        set_mode(current_mode().but(dual=state[0], dual_off=state[1]))
+    def _set(on: bool) -> None:
+        now = current_mode()
+        levels = now.dual or now.dual_off
+        set_mode(now.but(dual=levels if on else (), dual_off=() if on else levels, forward_off=not on))
 
     def __enter__(self) -> None:
         pass
@@ -158,10 +164,14 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
         )
     for each in (tensor, tangent):
         each.is_floating_point()  # in PyTorch, too, what is no tensor fails at this
-    if not mode.dual:
+    if mode.inference and not mode.dual:
         return alias_of(tensor)
     _check_mapping(levels[-1], "_make_dual")
-    return dual_at(levels[-1], tensor, tangent)
+    set_mode(mode.but(dual=levels, dual_off=()))  # it is seen once forward mode is on
+    try:
+        return dual_at(levels[-1], tensor, tangent)
+    finally:
+        set_mode(mode)
 
 
 def _check_mapping(level: Level, name: str) -> None:

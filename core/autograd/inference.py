@@ -59,8 +59,9 @@ class inference_mode(ModeContext):  # PyTorch's name
 
     def changes(self) -> dict[str, Any]:
         now = current_mode()
-        off: dict[str, Any] = {"dual": (), "dual_off": now.dual or now.dual_off} if self.mode else {}
-        return {"inference": self.mode, "grad": not self.mode, "asked": False, **off}
+        levels = now.dual or now.dual_off
+        changed = {"dual_off" if self.mode else "dual": levels, "dual" if self.mode else "dual_off": ()}
+        return {"inference": self.mode, "grad": not self.mode, "asked": False, "forward_off": self.mode, **changed}
 
     def clone(self) -> inference_mode:
         return inference_mode(self.mode)

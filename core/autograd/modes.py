@@ -48,6 +48,8 @@ class Mode:
         The active levels of forward mode, outermost first: Note [Levels] in `retrograd.autograd.tangents`.
     dual_off
         The levels that have begun and are not active, as in inference mode.
+    forward_off
+        Whether levels of forward mode are not active when they begin.
     results
         None, or what is told of operators' results and may provide them: Note [Selective checkpoint]
         in `retrograd.utils.selective_checkpoint`.
@@ -69,6 +71,7 @@ class Mode:
     asked: bool = False
     dual: tuple[Any, ...] = ()
     dual_off: tuple[Any, ...] = ()
+    forward_off: bool = False
     results: Any = None
     profiler: Any = None
     mutation: Any = None
@@ -89,6 +92,7 @@ class Mode:
         """Whether anything is on but forward mode and what provides results."""
         return bool(
             self.inference
+            or self.forward_off
             or self.anomaly
             or self.saved_hooks
             or self.saved_hooks_disabled

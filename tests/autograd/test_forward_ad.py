@@ -485,3 +485,26 @@ def test_in_inference_mode_a_level_is_there_and_does_nothing(backend: str) -> No
         attempt(fw.make_dual, one, one)
         attempt(fw.exit_dual_level)
     """)
+
+
+def test_forward_mode_that_is_off_stays_off_in_levels_that_begin_later(backend: str) -> None:
+    assert_same("""
+        fw = torch.autograd.forward_ad
+        print(fw._is_fwd_grad_enabled())
+        with fw._set_fwd_grad_enabled(False):
+            print(fw._is_fwd_grad_enabled())
+            with fw.dual_level():
+                x = fw.make_dual(torch.ones(2), torch.ones(2))
+                print(fw.unpack_dual(x).tangent, fw.unpack_dual(x * 2).tangent)
+                with torch.inference_mode():
+                    print(fw._is_fwd_grad_enabled())
+                with torch.inference_mode(False):
+                    print(fw._is_fwd_grad_enabled(), fw.unpack_dual(x * 2).tangent)
+                fw._set_fwd_grad_enabled(True)
+                print(fw._is_fwd_grad_enabled(), fw.unpack_dual(x * 2).tangent)
+            print(fw._is_fwd_grad_enabled())
+            print(torch.func.jvp(torch.sin, (torch.ones(2),), (torch.ones(2),)))
+        with torch.inference_mode():
+            print(fw._is_fwd_grad_enabled())
+        print(fw._is_fwd_grad_enabled())
+    """)
