@@ -153,7 +153,7 @@ def _inputs(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> list[A
     storage = None if meta is None else meta.storage
     numbers = (int, float) if dtype in k.floats else (int,)
     found = [array]
-    for (_, kind), value in zip(op.arguments[1:], rest, strict=True):
+    for (name, kind), value in zip(op.arguments[1:], rest, strict=True):
         if type(value) in _PLAIN:
             if kind is None or value._kernels is not k or value._array.dtype is not dtype:
                 return None
@@ -166,7 +166,7 @@ def _inputs(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> list[A
         elif kind is None:
             if isinstance(value, Tensor):
                 return None
-        elif kind == "tensor" and op.promote is not None and type(value) in numbers:
+        elif kind == "tensor" and op.promote is not None and type(value) in numbers and name in op.as_numbers:
             found.append(value)
         else:
             return None

@@ -298,6 +298,15 @@ PROGRAMS = {
                 print(error, x._version)
             print(torch.func.jvp(lambda t: getattr(t * 1, name)(2), (x.detach(),), (torch.ones(3),)))
     """,
+    "numbers_are_not_tensors": """
+        for name in "atan2_ hypot_ igamma_ nextafter_ heaviside_ ldexp_ copysign_ fmod_".split():
+            for x in torch.ones(2), torch.ones(2, dtype=torch.float64), torch.ones(2, requires_grad=True) * 1:
+                for number in 2, 0.5:
+                    try:
+                        print(name, getattr(x.clone(), name)(number).tolist())
+                    except (TypeError, RuntimeError) as error:
+                        print(name, type(error).__name__)
+    """,
     "clamp_div_pow_in_place": """
         x = torch.tensor([-1., 2., 3.], requires_grad=True)
         y = x * 1
