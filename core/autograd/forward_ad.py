@@ -221,16 +221,30 @@ def _laid_out_as(tensor: Tensor, tangent: Tensor) -> Tensor:
     """The tangent itself, if it lies in its memory as the tensor does in its own; else a copy that does."""
     wanted, own = tensor._layout(), tangent._layout()
     axes = [i for i, n in enumerate(wanted.shape) if n != 1]
-    if own.offset == wanted.offset and all(own.strides[i] == wanted.strides[i] for i in axes):
+    alike = own.offset == wanted.offset and all(own.strides[i] == wanted.strides[i] for i in axes)
+    counted = None if tensor._kernels.level or tangent._kernels.level else (_places(tensor), _places(tangent))
+    if alike and (counted is None or counted[0] == counted[1]):
         return tangent
     if expanded_dims(tensor):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."
         )
+    if counted is not None:
+        memory = tangent.new_zeros(counted[0])
+        made: Tensor = memory.as_strided(wanted.shape, wanted.strides, wanted.offset).copy_(tangent)
+        return made
     order = sorted(range(tensor.ndim), key=lambda i: -wanted.strides[i])
     copied: Tensor = tangent.permute(order).clone(memory_format=contiguous_format)
     return copied.permute(sorted(range(tensor.ndim), key=order.__getitem__))
+
+
+def _places(tensor: Tensor) -> int:
+    """How many elements the memory of a tensor has place for."""
+    meta = tensor._tensor_meta
+    if meta is None or meta.storage is None:
+        return tensor.numel()
+    return int(tensor.untyped_storage().nbytes()) // tensor.itemsize
 
 
 def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTensor:

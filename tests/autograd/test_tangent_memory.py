@@ -152,3 +152,21 @@ def test_a_refused_write_to_a_tangent_changes_nothing(backend: str) -> None:
             d.mul_(2)
         assert d.tolist() == [1.0, 1.0]
         assert fwAD.unpack_dual(d).tangent is t
+
+
+def test_a_tangent_in_memory_of_another_size_is_copied(backend: str) -> None:
+    assert_same("""
+        fw = torch.autograd.forward_ad
+        whole, six = torch.zeros(5), torch.zeros(6)
+        for primal, make in (
+            (torch.zeros(3), lambda: torch.ones(5)[:3]), (whole[:3], lambda: torch.ones(3)),
+            (whole[:3], lambda: torch.ones(5)[:3]), (whole[:3], lambda: torch.ones(6)[:3]),
+            (six[3:], lambda: torch.ones(3)), (six[::2], lambda: torch.ones(6)[::2]), (six[::2], lambda: torch.ones(3)),
+            (torch.zeros(3), lambda: torch.ones(3, dtype=torch.float64)), (torch.zeros(0), lambda: torch.ones(3)[:0]),
+        ):
+            with fw.dual_level():
+                given = make()
+                tangent = fw.unpack_dual(fw.make_dual(primal, given)).tangent
+                given.add_(1)
+                print(tangent, tangent.stride(), tangent.storage_offset(), tangent.untyped_storage().nbytes())
+    """)
