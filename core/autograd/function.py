@@ -10,8 +10,7 @@ import inspect
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
-from sys import getrefcount
-from typing import Any, Final
+from typing import Any
 
 from retrograd.autograd import function_saving
 from retrograd.autograd.anomaly import remember_call
@@ -56,12 +55,6 @@ class BackwardCFunction(Node):
         self.__dict__ = ctx.__dict__
         self.ctx = ctx
         ctx._node = weakref.ref(self)
-
-    def __del__(self) -> None:
-        """A `ctx` that the program still has keeps the node from now on: in PyTorch it is the node."""
-        ctx = self.ctx
-        if getrefcount(ctx) > _OWN_REFERENCES:
-            ctx._node = lambda: self
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "ctx":
@@ -114,8 +107,6 @@ class BackwardCFunction(Node):
 
 
 FunctionCtx.register(BackwardCFunction)
-_OWN_REFERENCES: Final = 3
-"""To the `ctx` of a node that is let go of: the node's, that of the method that looks, and of its call."""
 
 
 seal(BackwardCFunction, "retrograd._C._FunctionBase")

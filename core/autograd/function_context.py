@@ -59,8 +59,11 @@ class FunctionCtx(metaclass=ABCMeta):
         self._non_differentiable = tensors
 
     def _own_node(self) -> Any:
-        """The node whose context this is, which is there as long as it is."""
-        return self._node()
+        """The node whose context this is."""
+        node = self._node()
+        if node is None:
+            raise RuntimeError("Trying to use the ctx of a custom Function after the graph of its call has been freed.")
+        return node
 
     def mark_shared_storage(self, *pairs: Any) -> None:
         """Nothing: which tensors share memory is known. Deprecated."""
