@@ -14,6 +14,7 @@ from retrograd.autograd.tangents import tangents_of
 from retrograd.dtypes import bool_
 from retrograd.levels import is_mapped
 from retrograd.ops.arguments import as_ints
+from retrograd.ops.checks import is_number
 from retrograd.ops.declare import publics
 from retrograd.ops.dense import DENSE
 from retrograd.ops.factories import odd_value
@@ -21,6 +22,7 @@ from retrograd.ops.flags import flagged, told
 from retrograd.ops.inplace import written_over
 from retrograd.ops.mapped_writes import lost_in_vmap
 from retrograd.ops.options import bad_size
+from retrograd.ops.powers import doubled
 from retrograd.resizing import resize
 from retrograd.storage import announce, bump, check_write, sign
 from retrograd.tensor import Tensor
@@ -173,7 +175,11 @@ def lu(self: Tensor, pivot: bool = True, get_infos: bool = False) -> tuple[Tenso
     return tuple(publics["lu"](self, pivot, get_infos))
 
 
-mvlgamma_ = written_over("mvlgamma_", lambda self, p: publics["mvlgamma"](self, p))
+mvlgamma_ = written_over(
+    "mvlgamma_",
+    lambda self, p: publics["mvlgamma"](self, p),
+    "mvlgamma: result type {own} can't be cast to the desired output type {result}",
+)
 
 
 def polygamma(self: Tensor, n: int) -> Tensor:
@@ -181,7 +187,23 @@ def polygamma(self: Tensor, n: int) -> Tensor:
     return publics["polygamma"](n, self)
 
 
-polygamma_ = written_over("polygamma_", polygamma)
+polygamma_ = written_over(
+    "polygamma_", polygamma, "result type {result} can't be cast to the desired output type {own}"
+)
+
+
+def float_power_(self: Tensor, exponent: Any) -> Tensor:
+    """In-place version of `float_power`, for tensors of its results' type.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.float_power_.html
+    """
+    wide = doubled("float_power_", self, exponent)
+    if self.dtype is not wide:
+        raise RuntimeError(
+            f"the base given to float_power_ has dtype {self.dtype.type_name} but the operation's result requires "
+            f"dtype {wide.type_name}"
+        )
+    return self.pow_(exponent if is_number(exponent) else exponent.to(wide))
 
 
 # -- sequences -----------------------------------------------------------------------------------
@@ -291,7 +313,7 @@ ATTRIBUTES: dict[str, Any] = {
             (
                 get_device, is_pinned, is_distributed, is_same_size, is_set_to, _is_all_true, _is_any_true,
                 apply_, map_, map2_, resize_, resize_as_, new_empty_strided,
-                hardshrink, lu, mvlgamma_, polygamma, polygamma_, prelu,
+                hardshrink, lu, mvlgamma_, polygamma, polygamma_, prelu, float_power_,
             )
         )
     ),

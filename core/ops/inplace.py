@@ -247,15 +247,21 @@ def in_place_of_composite(name: str, function: Callable[..., Any], ordinary: Op 
     return _named(in_place, name + "_", f"In-place version of `{name}`.")
 
 
-def written_over(name: str, function: Callable[..., Any]) -> Callable[..., Tensor]:
-    """The in-place variant of a function that computes anew: its node is that of the result."""
+def written_over(name: str, function: Callable[..., Any], refusal: str = "") -> Callable[..., Tensor]:
+    """The in-place variant of a function that computes anew: its node is that of the result.
+
+    `refusal` says that a result of one type cannot be written to the tensor, which is of another.
+    """
 
     def in_place(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         mode = current_mode()
         check_writable(self, mode, mode.grad and self.requires_grad)
-        if not mode.grad or mode.dual or self._kernels.level:
-            return copy_(self, function(self, *args, **kwargs))
-        result = function(_kept(self._kernels, self._array, self), *args, **kwargs)
+        is_apart = not mode.grad or mode.dual or self._kernels.level
+        result = function(self if is_apart else _kept(self._kernels, self._array, self), *args, **kwargs)
+        if refusal and not can_cast(result.dtype, self.dtype):
+            raise RuntimeError(refusal.format(result=result.dtype.type_name, own=self.dtype.type_name))
+        if is_apart:
+            return copy_(self, result)
         if result._edge is None or result.shape != self.shape or result.dtype is not self.dtype:
             return copy_(self, result)
         check_writable(self, mode, True)

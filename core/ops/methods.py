@@ -50,7 +50,7 @@ _IN_PLACE = {
 _WITH_IN_PLACE_VARIANT = """
     clamp clamp_max clamp_min clip div divide true_divide floor_divide pow remainder round masked_fill
     scatter scatter_add scatter_reduce index_reduce put index_add index_fill index_copy tril triu
-    addmm addmv addr baddbmm cumsum cumprod float_power lerp addcmul addcdiv nan_to_num eq ne lt le gt ge
+    addmm addmv addr baddbmm cumsum cumprod lerp addcmul addcdiv nan_to_num eq ne lt le gt ge
     logical_and logical_or logical_xor logical_not logit bitwise_and bitwise_or bitwise_xor bitwise_not
     bitwise_left_shift bitwise_right_shift arctan2 fmod copysign xlogy square
 """.split()

@@ -6,7 +6,7 @@ import cmath
 import math
 from typing import Any
 
-from retrograd.dtypes import DTYPES, Category, float64
+from retrograd.dtypes import DTYPES, Category, dtype, float64
 from retrograd.ops.checks import implemented_for, is_number, joined_with
 from retrograd.ops.declare import Array, Op, composite, op
 from retrograd.ops.graph import G
@@ -178,14 +178,16 @@ def float_power(input: Any, exponent: Any) -> Array:
     >>> retrograd.float_power(retrograd.tensor([1, 2, 3]), 2)
     tensor([1., 4., 9.], dtype=retrograd.float64)
     """
-    given = (input, exponent)
-    if all(map(is_number, given)) or not all(is_number(each) or hasattr(each, "_kernels") for each in given):
-        raise wrong_argument("float_power", "self", 0, given)
-    complex_ = any(
-        isinstance(each, complex) or (not is_number(each) and each.is_complex()) for each in (input, exponent)
-    )
-    wide = DTYPES["complex128"] if complex_ else float64
+    wide = doubled("float_power", input, exponent)
     return pow(*(each if is_number(each) else Op.cast(each, wide) for each in (input, exponent)))
+
+
+def doubled(name: str, *given: Any) -> dtype:
+    """The type of double precision in which function `name` takes its arguments."""
+    if all(map(is_number, given)) or not all(is_number(each) or hasattr(each, "_kernels") for each in given):
+        raise wrong_argument(name, "self", 0, given)
+    is_complex = any(isinstance(each, complex) or (not is_number(each) and each.is_complex()) for each in given)
+    return DTYPES["complex128"] if is_complex else float64
 
 
 @composite

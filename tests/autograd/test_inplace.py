@@ -10,6 +10,19 @@ from programs import assert_same
 import retrograd
 
 PROGRAMS = {
+    "a_tensor_is_not_written_with_what_its_type_does_not_hold": """
+        for t in (torch.float32, torch.float64, torch.int64, torch.complex64, torch.bool):
+            x = torch.tensor([2, 3]).to(t)
+            for exponent in (2, 2.5, 1j, torch.tensor(2.0), torch.tensor([1, 2])):
+                attempt(x.clone().float_power_, exponent)
+            attempt(x.clone().polygamma_, 1)
+            attempt(x.clone().mvlgamma_, 2)
+        w = torch.tensor([2.0, 3.0], dtype=torch.float64, requires_grad=True)
+        y = w * 1
+        y.float_power_(2).sum().backward()
+        print(y, w.grad)
+        attempt(w.float_power_, 2)
+    """,
     "dirty_inputs_of_functions_are_one_version_later_recorded_or_not": """
         x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
         class Dirty(torch.autograd.Function):
