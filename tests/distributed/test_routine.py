@@ -315,6 +315,7 @@ def test_what_is_foreseen_is_read_and_nothing_else() -> None:
 
 
 def test_a_step_like_the_one_before_is_so_many_calls() -> None:
+    """Handled by themselves, the messages of a step take 413 calls."""
     with Run(2) as run:
         for _ in range(3):
             run.push(0)
@@ -337,7 +338,7 @@ def test_a_step_like_the_one_before_is_so_many_calls() -> None:
         finally:
             sys.setprofile(None)
         assert run.singly == singly
-        assert calls < 160, calls
+        assert calls < 190, calls
 
 
 def test_few_rows_and_large_tensors_go_on_as_they_did() -> None:
