@@ -228,9 +228,7 @@ class Tensor:
 
     def _layout(self) -> Layout:
         """Shape, strides and offset in the storage; computed from the view steps where arrays have none."""
-        k = self._kernels
-        shape = tuple(self._array.shape)
-        meta = self._tensor_meta
+        k, meta, shape = self._kernels, self._tensor_meta, tuple(self._array.shape)
         if k.mutable:
             return Layout(shape, k.strides(self._array), self._array_offset())
         if meta is None or meta.chain is None:

@@ -60,8 +60,11 @@ class Member:
 
     def has_read(self) -> bool:
         """Whether what it was sent has left, now that it asks for something more."""
-        self.land()
-        return all(flight.landed for flight in self.flights)
+        for flight in self.flights:
+            flight.land()
+            if not flight.landed:
+                return False
+        return True
 
     def status(self, now: float, frontier: int) -> WorkerStatus:
         silent = 0.0 if self.state == "expected" else max(0.0, now - self.heard)
