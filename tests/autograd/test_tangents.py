@@ -124,9 +124,11 @@ def test_tangents_equal_the_transposed_gradients(op: OpInfo, sample: Sample, tra
         try:
             expected = tangents(retrograd, op, sample, only)
         except RuntimeError as error:
-            if op.name == "scatter_reduce" and "Double backward is unsupported" in str(error):
-                pytest.skip("the gradient of a product with several zeros cannot be differentiated, as in PyTorch")
-            raise
+            # As in PyTorch, the gradient of a product cannot be differentiated where several zeros meet.
+            if op.name != "scatter_reduce" or "Double backward is unsupported" not in str(error):
+                raise
+            assert max(np.sum(each == 0) for each in sample.arrays(op.name)) > 1, "there are no zeros to meet"
+            continue
         assert_same(found, expected)
 
 
