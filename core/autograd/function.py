@@ -38,14 +38,15 @@ class BackwardCFunction(Node):
 
     PyTorch's node is the `ctx` itself. Here the two are apart, so that whatever name a user gives an
     attribute of `ctx` cannot collide with the graph's own; but their attributes are in one dict, and each is an
-    instance of the classes of both.
+    instance of the classes of both. A `ctx` keeps its node; the node keeps the dict, and makes a `ctx` anew if the
+    program has dropped the one it had, so that neither waits for the garbage collector.
     """
 
-    __slots__ = ("__dict__", "ctx", "input_slots", "inputs_info", "output_info", "outputs")
+    __slots__ = ("__dict__", "_ctx", "input_slots", "inputs_info", "output_info", "outputs")
 
     runs_undefined = True
     function: type[Function]
-    ctx: FunctionCtx
+    _ctx: weakref.ref[FunctionCtx]
     output_info: tuple[tuple[Any, Any, Any] | None, ...]
     input_slots: tuple[int | None, ...]
     inputs_info: tuple[tuple[Any, Any, Any], ...]
@@ -53,8 +54,20 @@ class BackwardCFunction(Node):
 
     def __init__(self, ctx: FunctionCtx) -> None:
         self.__dict__ = ctx.__dict__
-        self.ctx = ctx
-        ctx._node = weakref.ref(self)
+        self._bind(ctx)
+
+    def _bind(self, ctx: FunctionCtx) -> None:
+        ctx._node = self
+        self._ctx = weakref.ref(ctx)
+
+    @property
+    def ctx(self) -> FunctionCtx:
+        found = self._ctx()
+        if found is None:
+            found = self.function._ctx_class()
+            found.__dict__ = self.__dict__
+            self._bind(found)
+        return found
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "ctx":

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import warnings
 from abc import ABCMeta
-from collections.abc import Callable
 from typing import Any, Final
 
 from retrograd.autograd import function_saving
@@ -30,6 +29,10 @@ class FunctionCtx(metaclass=ABCMeta):
     """
 
     __module__ = "retrograd.autograd.function"
+    __slots__ = ("__dict__", "__weakref__", "_node")
+
+    _node: Any
+    """The node whose context this is. Not in the dict, which is the node's too: it would keep itself alive."""
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors (inputs, outputs or others; None is allowed) for `backward`, under version control."""
@@ -57,13 +60,6 @@ class FunctionCtx(metaclass=ABCMeta):
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
         """Say which outputs have no gradient."""
         self._non_differentiable = tensors
-
-    def _own_node(self) -> Any:
-        """The node whose context this is."""
-        node = self._node()
-        if node is None:
-            raise RuntimeError("Trying to use the ctx of a custom Function after the graph of its call has been freed.")
-        return node
 
     def mark_shared_storage(self, *pairs: Any) -> None:
         """Nothing: which tensors share memory is known. Deprecated."""
@@ -95,7 +91,7 @@ class FunctionCtx(metaclass=ABCMeta):
         """
         if self._saved_for_forward:
             return self._saved_for_forward
-        node = self._own_node()
+        node = self._node
         if node.saved is ACCESSED:
             raise RuntimeError(
                 "saved_tensors can only be accessed once when clear_saved_tensors_on_access=True is set on the "
@@ -117,7 +113,7 @@ class FunctionCtx(metaclass=ABCMeta):
     @property
     def _raw_saved_tensors(self) -> tuple[SavedTensor, ...]:
         """What `save_for_backward` kept, each as the node holds it: it takes hooks."""
-        node = self._own_node()
+        node = self._node
         if type(node.saved) is Freed:
             raise freed_error(node)
         return tuple(SavedTensor(node, None if each is None else i) for i, each in enumerate(node.saved))
@@ -160,26 +156,25 @@ class FunctionCtx(metaclass=ABCMeta):
 
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
-        return self._own_node().next_functions
+        return self._node.next_functions
 
     @property
     def metadata(self) -> dict[Any, Any]:
-        return self._own_node().metadata
+        return self._node.metadata
 
     @property
     def requires_grad(self) -> bool:
-        return self._own_node().requires_grad
+        return self._node.requires_grad
 
     def __getattr__(self, name: str) -> Any:
         if name in _OF_NODES:
-            return getattr(self._own_node(), name)
+            return getattr(self._node, name)
         if name == "materialize_grads":
             text = f"attribute '{name}' of 'retrograd._C._FunctionBase' objects is not readable"
             raise AttributeError(text)
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     materialize_grads = property(None, set_materialize_grads)
-    _node: Callable[[], Any]  # a weak reference: the node owns its ctx
     needs_input_grad: tuple[bool, ...] = ()
     _to_save: tuple[Tensor | None, ...] = ()
     _saved_for_forward: tuple[Tensor | None, ...] = ()

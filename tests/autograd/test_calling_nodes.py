@@ -148,3 +148,72 @@ def test_saved_hooks_of_a_function_on_every_backend(backend: str) -> None:
     out.grad_fn._raw_saved_tensors[0].register_hooks(lambda t: t.tolist(), retrograd.tensor)
     out.sum().backward()
     assert x.grad.tolist() == [2.0, 4.0]
+
+
+def test_a_ctx_keeps_its_node(backend: str) -> None:
+    assert_same("""
+        kept = []
+
+        class Product(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, a, b):
+                out = a * b
+                ctx.save_for_backward(a, out)
+                kept.append(ctx)
+                return out
+
+            @staticmethod
+            def backward(ctx, g):
+                return g, g
+
+        def show(ctx):
+            for look in (
+                lambda: ctx.saved_tensors, lambda: ctx.needs_input_grad, lambda: len(ctx._raw_saved_tensors),
+                lambda: [(type(node).__name__, i) for node, i in ctx.next_functions], lambda: ctx.metadata,
+                lambda: ctx.name(), lambda: ctx.saved_tensors[1].grad_fn.name(),
+            ):
+                attempt(look)
+
+        x, y = torch.ones(2, requires_grad=True), torch.tensor([3.0, 4.0])
+        Product.apply(x, y)
+        show(kept[0])
+        kept[0].saved_tensors[1].sum().backward()
+        print(x.grad)
+        show(kept[0])
+        Product.apply(x * 2, y).sum().backward(retain_graph=True)
+        show(kept[1])
+        Product.apply(y, y)
+        show(kept[2])
+        Product.apply(x, y)
+        with torch.no_grad():
+            x.add_(1)
+        show(kept[3])
+    """)
+
+
+def test_a_ctx_is_one_object_while_somebody_has_it() -> None:
+    assert_same("""
+        kept = []
+
+        class Keeps(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, a, keep):
+                ctx.factor = 3
+                if keep:
+                    kept.append(ctx)
+                return a * 3
+
+            @staticmethod
+            def backward(ctx, g):
+                print(ctx.factor, [each is ctx for each in kept], ctx.name())
+                ctx.factor += 1
+                return g * 3, None
+
+        x = torch.ones(2, requires_grad=True)
+        for keep in (False, True):
+            out = Keeps.apply(x, keep).sum()
+            out.backward(retain_graph=True)
+            out.backward()
+            print(out.grad_fn.next_functions[0][0].factor)
+        print(kept[0].factor)
+    """)

@@ -227,6 +227,26 @@ def test_a_graph_dies_with_its_last_tensor(make: Callable[[Any], Any], backward:
     assert x.grad is not None or not backward or make is overwritten_after_saving
 
 
+def test_a_graph_dies_with_a_ctx_that_outlived_its_tensors(backend: str) -> None:
+    kept: list[Any] = []
+
+    class Remembers(Keeps):
+        @staticmethod
+        def forward(ctx: Any, a: Any) -> Any:
+            kept.append(ctx)
+            return Keeps.forward(ctx, a)
+
+    x = retrograd.ones(2, 3, requires_grad=True)
+    out = Remembers.apply(x * 2)
+    references = watched([out])
+    out.sum().backward(retain_graph=True)
+    del out
+    assert len(kept[0].saved_tensors) == 3
+    assert alive(references)
+    kept.clear()
+    assert not alive(references)
+
+
 def pushed_at_a_level(x: Any, v: Any) -> Any:
     with forward_ad.dual_level():
         return forward_ad.unpack_dual((forward_ad.make_dual(x, v) @ v.t()).tanh())
