@@ -292,9 +292,16 @@ def _given(grads: Any, count: int) -> tuple[Any, ...]:
     return (grads,) if isinstance(grads, Tensor) else tuple(grads)
 
 
+def _edge_of(place: GradientEdge) -> Edge:
+    """The edge that it stands for, if its node has such an output."""
+    if not 0 <= place.output_nr < place.node.differentiable:
+        raise IndexError("tuple index out of range")
+    return place.node, place.output_nr
+
+
 def _input_edge(each: Any) -> Edge:
     if isinstance(each, GradientEdge):
-        return (each.node, each.output_nr)
+        return _edge_of(each)
     if not isinstance(each, Tensor):
         raise RuntimeError(f"all inputs have to be Tensors or GradientEdges, but got {type(each).__name__}")
     edge = each._edge
@@ -321,7 +328,7 @@ def _roots(tensors: Any, grads: Any, batched: bool = False) -> list[tuple[Edge, 
 
 def _root_edge(position: int, root: Any) -> Edge:
     if isinstance(root, GradientEdge):
-        return root.node, root.output_nr
+        return _edge_of(root)
     edge = root._edge
     if edge is None or edge is UNTRACKED:
         error = RuntimeError(f"element {position} of tensors does not require grad and does not have a grad_fn")
@@ -332,7 +339,7 @@ def _root_edge(position: int, root: Any) -> Edge:
 def _gradient_of(position: int, root: Any, given: Any, batched: bool) -> Any:
     """The gradient to start with at a root, checked; or made, for one element."""
     if isinstance(root, GradientEdge):
-        what = metadata_of(root.node, root.output_nr)
+        what = metadata_of(*_edge_of(root))
     elif isinstance(root, Tensor):
         what = InputMetadata(root.shape, root.dtype, root.device)
     else:
@@ -357,7 +364,7 @@ def _calculate_shape(output: Any, grad: Tensor, is_grads_batched: bool) -> tuple
         return output.shape, Size(grad.shape[1:]) if is_grads_batched else grad.shape
     if is_grads_batched:
         raise RuntimeError("Batched grads are not supported with GradientEdge")
-    what = metadata_of(output.node, output.output_nr)
+    what = metadata_of(*_edge_of(output))
     return grad.shape if what is None else what.shape, grad.shape
 
 

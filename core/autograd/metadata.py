@@ -3,18 +3,19 @@
 A node does not keep its output's shape, which every call would pay for; one with several outputs does. Who gets at
 a node by a tensor has that at hand, and it is noted what it is (`see_output`). Who gets at it by the node that its
 output went into has what that one keeps of its inputs (`see_inputs`). What other nodes keep mostly tells: a saved
-result, a view's steps, the inputs' shapes where nothing was broadcast.
+result, a view's steps, the inputs' shapes where nothing was broadcast. What no node keeps, its formulas tell: they are
+run on arrays without elements.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 from retrograd.autograd.node import LEAVES, AccumulateGrad, Edge, Freed, Node, seen_outputs
 from retrograd.device import device
 from retrograd.dtypes import DTYPES, dtype
 from retrograd.size import Size
-from retrograd.views import AsComplex, AsReal, Part
 
 __all__ = ["InputMetadata", "metadata_of", "see_inputs"]
 
@@ -90,24 +91,31 @@ def _input_of(node: Node, place: int) -> tuple[Any, Any] | None:
     like = None if own is None else node.output_kernels(0).dtypes[own.dtype.name]
     op = getattr(node.plan, "op", None)
     if op is None:
-        return _base_of_view(node, like)
-    if op.promote is not None:
-        fix = None if node.fix is None or place >= len(node.fix) else node.fix[place]
-        shape, native = fix if fix is not None else (None if own is None else tuple(own.shape), like)
-        native = like if native is None else native
-        return None if shape is None or native is None else (shape, native)
-    return _kept_of_input(node, op, place, like)
+        return _input_of_other(node, place, own, like)
+    if op.promote is None:
+        return _kept_of_input(node, op, place, like) or _by_formula(node, place)
+    shape, native = (node.fix and node.fix[place]) or (None, None)
+    if own is not None:
+        shape = tuple(own.shape) if shape is None else shape
+        native = like if native is None and op.holomorphic else native
+    return _by_formula(node, place) if shape is None or native is None else (shape, native)
 
 
-def _base_of_view(node: Node, like: Any) -> tuple[Any, Any] | None:
+def _input_of_other(node: Node, place: int, own: InputMetadata | None, like: Any) -> tuple[Any, Any] | None:
+    """That of a node which is no operator's: of a view, a move, a write to a part."""
+    from retrograd.autograd.rebase import CopySlices
     from retrograd.autograd.stale import MultiViewPlan, ViewPlan
+    from retrograd.ops.conversion import ToCopyBackward0
 
-    if type(node.plan) not in (ViewPlan, MultiViewPlan) or like is None:
+    if own is None:
         return None
-    steps, shapes, _ = node.saved
-    if not shapes or any(isinstance(step, (AsComplex, AsReal, Part)) for step in steps):
-        return None
-    return shapes[0], like
+    if type(node) is ToCopyBackward0:
+        return tuple(own.shape), node.saved[1]
+    if type(node) is CopySlices and place == 0:
+        return tuple(own.shape), like
+    if type(node.plan) is MultiViewPlan:
+        return node.saved[1][0], like
+    return _by_formula(node, place) if isinstance(node.plan, ViewPlan) else None
 
 
 def _kept_of_input(node: Node, op: Any, place: int, like: Any) -> tuple[Any, Any] | None:
@@ -124,6 +132,40 @@ def _kept_of_input(node: Node, op: Any, place: int, like: Any) -> tuple[Any, Any
                 (known, native) if kind == "shape" else (shape, known) if kind == "dtype" else (shape, native)
             )
     return None if shape is None or native is None else (shape, native)
+
+
+def _by_formula(node: Node, place: int) -> tuple[Any, Any] | None:
+    """The same from a gradient of that input, computed of arrays that have no elements."""
+    from retrograd.meta.table import TABLE
+
+    known = [metadata_of(node, position) for position in range(node.differentiable)]
+    if type(node.saved) is Freed or node.k.level or all(each is None for each in known):
+        return None
+    plan, arrived = node.plan, [None if each is None else TABLE.zeros(each.shape, each.dtype) for each in known]
+    arrived += [None] * (node.outputs - node.differentiable)
+    given = arrived[0] if node.outputs == 1 else arrived
+    try:
+        if not hasattr(plan, "op"):
+            grads = plan.raw(TABLE, given, node)
+        else:
+            values = {name: _without_elements(_saved(node, i), node.k) for i, name in enumerate(plan.names)}
+            grads = plan._evaluate(TABLE, given, values)
+        shape, native = tuple(grads[place].shape), node.k.dtypes[grads[place].dtype.name]
+    except Exception:  # the formula looks at elements, or no gradient follows from those that are known
+        return None
+    fixed_shape, fixed_type = (node.fix and node.fix[place]) or (None, None)
+    return shape if fixed_shape is None else fixed_shape, native if fixed_type is None else fixed_type
+
+
+def _without_elements(value: Any, k: Any) -> Any:
+    """What a formula is given, with arrays that have no elements in place of its arrays, and types that are theirs."""
+    from retrograd.meta.table import TABLE
+
+    if isinstance(value, (tuple, list)):
+        return type(value)(_without_elements(each, k) for each in value)
+    if type(value) is k.array_type:
+        return TABLE.zeros(tuple(value.shape), DTYPES[k.names[value.dtype]])
+    return DTYPES[k.names[value]] if isinstance(value, Hashable) and value in k.names else value
 
 
 def _of_view(node: Node, position: int) -> InputMetadata | None:

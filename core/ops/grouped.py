@@ -36,8 +36,9 @@ class Grouped(Node):
     `saved` has the edges of the results as the operators made them, those of the aliases, and what the node shows.
     """
 
-    __slots__ = ("differentiable", "output_info", "outputs")
+    __slots__ = ("differentiable", "inputs_info", "output_info", "outputs")
     __module__ = "builtins"
+    inputs_info: tuple[tuple[Any, Any, Any] | None, ...]
     output_info: tuple[tuple[Any, Any, Any], ...]
     shows: ClassVar[tuple[tuple[str, str], ...]] = ()
 
@@ -121,9 +122,8 @@ class _Call:
         node.seq, node.fix, node.extras = next_sequence_number(), None, None
         for number, place in enumerate(places):
             results[place] = _own(results[place], (node, number))
-        node.output_info = tuple(
-            (tuple(each._array.shape), each._array.dtype, each._kernels) for each in (results[at] for at in places)
-        )
+        node.output_info = tuple(_info(results[at]) for at in places)
+        node.inputs_info = tuple(_info(each) if isinstance(each, Tensor) else None for each in self.given.values())
         aliases = tuple(self.aliases[each]._edge if each in self.aliases else None for each in self.given)
         sources = {name: _shown(self.given.get(name, value), self.sources.get(name)) for name, value in told.items()}
         sources |= {f"{name}_sym_sizes": tuple(each.shape) for name, each in self.given.items() if each is not None}
@@ -134,6 +134,10 @@ class _Call:
         if not isinstance(made, tuple):
             return results[0]
         return type(made)(*results) if hasattr(made, "_fields") else tuple(results)
+
+
+def _info(tensor: Tensor) -> tuple[Any, Any, Any]:
+    return tuple(tensor._array.shape), tensor._array.dtype, tensor._kernels
 
 
 def _own(result: Tensor, edge: Edge) -> Tensor:
