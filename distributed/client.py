@@ -662,7 +662,9 @@ class Client:
             if (text := each.refusal(patience)) is not None and link.failure is None:
                 link.fail(Refused(text))
         pulse.hearing.look(now)
-        if link.welcome is None:
+        if moving := channel.is_moving():
+            link.moving(now)
+        if link.welcome is None and not moving:
             pulse.answers.look(now)
         else:
             pulse.answers.heard(now)

@@ -8,13 +8,13 @@ for all of them together. Outside Linux it does not look.
 
 from __future__ import annotations
 
-import socket as sockets
-import struct
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
+
+from .connections import cut_off, passed
 
 if TYPE_CHECKING:
     from .roster import Member
@@ -24,7 +24,6 @@ __all__ = ["Cut", "Floods"]
 _INTERVAL = 1.0  # seconds between two looks
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
 _SOURCE = int(zmq.SRCFD)  # deprecated, and without a successor
-_RECEIVED = struct.Struct("128xQ")  # `tcpi_bytes_received` in Linux's `struct tcp_info`
 
 
 class Cut(NamedTuple):
@@ -82,17 +81,17 @@ class Floods:
         self._follow_events(self._monitor)
         pending = {}
         for descriptor in self._begun:
-            received = _received(descriptor)
-            if received is None or descriptor in self._whole:
-                self._begun[descriptor] = received or 0
+            so_far = passed(descriptor)
+            if so_far is None or descriptor in self._whole:
+                self._begun[descriptor] = 0 if so_far is None else so_far.received
             else:
-                pending[descriptor] = received - self._begun[descriptor]
+                pending[descriptor] = so_far.received - self._begun[descriptor]
         self._peers.update((each, peer) for each, peer in self._whole.items() if each in self._begun)
         self._whole.clear()
         if sum(pending.values()) <= limit:
             return None
         worst = max(pending, key=pending.__getitem__)
-        return Cut(self._peers.get(worst, b""), _cut(worst), pending[worst], limit)
+        return Cut(self._peers.get(worst, b""), cut_off(worst), pending[worst], limit)
 
     def _follow_events(self, monitor: zmq.Socket[bytes]) -> None:
         """Know which connections there are."""
@@ -109,35 +108,3 @@ class Floods:
         if self._monitor is not None:
             self._socket.disable_monitor()
             self._monitor.close(0)
-
-
-def _received(descriptor: int) -> int | None:
-    """How many bytes have come over a connection; ``None`` where that is not known."""
-    try:
-        connection = sockets.socket(fileno=descriptor)
-    except OSError:  # it has just been closed
-        return None
-    try:
-        return int(_RECEIVED.unpack_from(connection.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, 192))[0])
-    except (OSError, struct.error):
-        return None
-    finally:
-        connection.detach()  # it is ZeroMQ's
-
-
-def _cut(descriptor: int) -> str:
-    """Have ZeroMQ see the end of a connection; whose it was."""
-    try:
-        connection = sockets.socket(fileno=descriptor)
-    except OSError:
-        return "somebody"
-    try:
-        address = connection.getpeername()
-        # So that the other hears of it also where it waits for room to send.
-        connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))
-        connection.shutdown(sockets.SHUT_RDWR)
-    except OSError:
-        return "somebody"
-    finally:
-        connection.detach()
-    return f"{address[0]}:{address[1]}"

@@ -37,6 +37,7 @@ from urllib.parse import urlsplit
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from .connections import Passed, passed
 from .errors import DistributedError
 from .security import ClientKeys, Key, Keyring, ServerKeys
 
@@ -175,7 +176,8 @@ class Handshakes:
     """
 
     _EVENTS = (
-        zmq.EVENT_HANDSHAKE_SUCCEEDED
+        zmq.EVENT_CONNECTED
+        | zmq.EVENT_HANDSHAKE_SUCCEEDED
         | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
         | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
         | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -189,6 +191,7 @@ class Handshakes:
         self._failed = 0  # handshakes in a row
         self._disconnected: float | None = None
         self._refused_since: float | None = None
+        self._descriptor: int | None = None
         endpoint = f"inproc://retrograd.handshakes.{next(_serial)}"
         socket.monitor(endpoint, self._EVENTS)
         self._events: zmq.Socket[bytes] = socket.context.socket(zmq.PAIR)
@@ -221,6 +224,10 @@ class Handshakes:
         self._disconnected = None
         return True
 
+    def passed(self) -> Passed | None:
+        """How many bytes have passed over the present connection, as far as events were read; ``None`` if unknown."""
+        return None if self._descriptor is None else passed(self._descriptor)
+
     def close(self) -> None:
         with contextlib.suppress(zmq.ZMQError):
             self._socket.monitor(None, 0)
@@ -235,7 +242,9 @@ class Handshakes:
             self._note(event["event"], event["value"])
 
     def _note(self, event: int, value: int) -> None:
-        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+        if event == zmq.EVENT_CONNECTED:
+            self._descriptor = value
+        elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self._failed, self._disconnected, self._refused_since = 0, None, None
         elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
             self._failed += 1
@@ -244,7 +253,7 @@ class Handshakes:
         elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             self._refusal = self._unknown_key(value)
         elif event == zmq.EVENT_DISCONNECTED:
-            self._disconnected = time.monotonic()
+            self._disconnected, self._descriptor = time.monotonic(), None
         elif event == zmq.EVENT_CONNECT_RETRIED:
             self._disconnected = None
 

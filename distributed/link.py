@@ -189,6 +189,11 @@ class Link:
         waits = pulse.answered < request.seq <= pulse.received
         return request.is_complete and not waits and asked - request.sent > request.patience
 
+    def moving(self, now: float) -> None:
+        """Messages are on their way: until they have come, none that was asked for is missed."""
+        for request in self.requests.values():
+            request.sent = now
+
     def _take_welcome(self, welcome: Welcome, now: float) -> None:
         if (welcome.shard, welcome.shards) != (self.shard, len(self.place.servers)):
             self.fail(

@@ -22,6 +22,9 @@ PART_BYTES = 4 << 20
 """Bytes of tensors in one message, if there is more than one slice. While a message is on its way nothing
 else passes on its connection, and the other side can do nothing with it."""
 
+_MOST_PARTS = 48
+"""Of one answer or push: as many messages wait at once, and ZeroMQ takes no more than so many for a peer."""
+
 
 _LOGGED = 10  # who comes and goes all day must not fill the log
 
@@ -66,17 +69,19 @@ class Outbox:
 
 
 def parts_of(slots: Sequence[Slot], arrays: Sequence[Array]) -> Iterator[tuple[Sequence[Slot], Sequence[Array]]]:
-    """Divide slots and their frames into messages of at most `PART_BYTES`; at least one, which may be empty."""
-    if sum(array.nbytes for array in arrays) <= PART_BYTES:
+    """Divide slots and their frames into messages of about `PART_BYTES`; at least one, which may be empty."""
+    total = sum(array.nbytes for array in arrays)
+    if total <= PART_BYTES:
         yield slots, arrays
         return
+    most = max(PART_BYTES, 2 * total // _MOST_PARTS)  # any two that follow one another are more than this
     some: list[Slot] = []
     several: list[Array] = []
     size, frames = 0, iter(arrays)
     for slot in slots:
         mine = [next(frames) for _ in slot.frames()] if slot.offset < 0 else []
         nbytes = sum(array.nbytes for array in mine)
-        if some and size + nbytes > PART_BYTES:
+        if some and size + nbytes > most:
             yield some, several
             some, several, size = [], [], 0
         some.append(slot)

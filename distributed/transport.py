@@ -25,6 +25,7 @@ from typing import Any
 import zmq
 
 from .addresses import checked, is_ipv6, port_of
+from .connections import Passed
 from .errors import AddressInUse, DistributedError
 from .floods import Cut, Floods
 from .handshake import Authenticator, Handshakes, guard_client, guard_server, user_of
@@ -64,6 +65,7 @@ _BY_LANE = frozenset((Push, Pull, Landed, Barrier))
 _DEAF = 2.0  # seconds after which a connection over which no answer comes is made anew; doubles each time
 _DEAF_MOST = 16.0
 _ASLEEP = 1.0
+_MOVING = 8192  # bytes; what repeats by itself every second is much less
 _LINGER_MS = 2000  # long enough for a BYE to leave, short enough for nobody to notice at exit
 
 
@@ -147,6 +149,7 @@ class Channel:
         self.user: str | None = None
         """On a server with keys: the name of the key that the last received message was sent with."""
         self._handshakes = handshakes
+        self._passed: Passed | None = None
         self._floods = floods
         self._poller = zmq.Poller()  # kept: to register takes longer than to poll
         self._pollers: list[zmq.Poller] = []
@@ -274,6 +277,16 @@ class Channel:
         if text is None and self._handshakes.given_up():
             self.reconnect()
         return text
+
+    def is_moving(self) -> bool:
+        """On a client: whether so much has passed since it was last asked that a message must be on its way.
+
+        `refusal` reads which connection there is.
+        """
+        before, self._passed = self._passed, None if self._handshakes is None else self._handshakes.passed()
+        if before is None or self._passed is None:
+            return False
+        return sum(self._passed) - sum(before) >= _MOVING
 
     def reconnect(self) -> None:
         """On a client: begin a new connection, over which the server does not know it yet, and leave the old one.
