@@ -7,6 +7,7 @@ in a comparison are compared with the elements' own type, as everywhere.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from retrograd.ops.batching import along, elementwise
@@ -14,6 +15,7 @@ from retrograd.ops.broadcasting import sum_to
 from retrograd.ops.declare import Array, op, op_of
 from retrograd.ops.fused import fused
 from retrograd.ops.reducing import into
+from retrograd.ops.underived import no_slope, no_tangent
 
 __all__: list[str] = []
 
@@ -27,27 +29,55 @@ def _keep(K: Any, mask: Any, g: Any) -> Any:
     return K.where(mask, g, K.zeros_like(g))
 
 
-@op(
-    name="_leaky_relu_backward",
-    node="LeakyReluBackwardBackward0",
-    vjp={
-        "grad": lambda K, g, self, negative_slope, grad_shape: sum_to(
-            K, fused(_leaky_relu_backward)(K, g, self, negative_slope), grad_shape
-        ),
-        "self": lambda K, g, self_shape: sum_to(K, K.zeros_like(g), self_shape),
-    },
-    jvp="elementwise",
-    batch=elementwise,
-)
-def _leaky_relu_backward(K, grad: Array, self: Array, negative_slope: float) -> Array:
-    """`grad` where `self` is positive, else ``negative_slope * grad``."""
-    return K.where(self > 0, grad, grad * negative_slope)
+def _gate(name: str, node: str, through: Callable[..., Any]) -> Any:
+    """Declare the gradient of an activation that is made of straight lines, whose own slope by `self` is zero.
+
+    ``through(K, grad, x, *numbers)`` is what becomes of `grad`, in which it is linear.
+    """
+
+    @op(
+        name=name,
+        node=node,
+        vjp={
+            "grad": lambda K, g, self, numbers, grad_shape: sum_to(K, through(K, g, self, *numbers), grad_shape),
+            "self": lambda K, g, self_shape: sum_to(K, K.zeros_like(g), self_shape),
+        },
+        jvp="elementwise",
+        batch=elementwise,
+    )
+    def gate(K, grad: Array, self: Array, numbers: tuple[float, ...]) -> Array:
+        """See the declaration."""
+        return through(K, grad, self, *numbers)
+
+    body = fused(gate)
+    return lambda K, g, x, *numbers: body(K, g, x, numbers)
+
+
+_leaky_relu_backward = _gate(
+    "_leaky_relu_backward", "LeakyReluBackwardBackward0",
+    lambda K, g, x, negative_slope: K.where(x > 0, g, g * negative_slope),
+)  # fmt: skip
+_hardtanh_backward = _gate(
+    "_hardtanh_backward", "HardtanhBackwardBackward0",
+    lambda K, g, x, min_val, max_val: _keep(K, K.logical_and(x > min_val, x < max_val), g),
+)  # fmt: skip
+_hardshrink_backward, _softshrink_backward = (
+    _gate(
+        f"_{each.lower()}_backward", f"{each}BackwardBackward0",
+        lambda K, g, x, lambd: K.where(abs(x) <= lambd, K.zeros_like(g), g),
+    )
+    for each in ("Hardshrink", "Softshrink")
+)  # fmt: skip
+_threshold_backward = _gate(
+    "_threshold_backward", "ThresholdBackwardBackward0",
+    lambda K, g, x, threshold: K.where(x <= threshold, K.zeros_like(g), g),
+)  # fmt: skip
 
 
 @op(
     name="_leaky_relu",
     node="LeakyReluBackward0",
-    vjp={"self": lambda K, g, self, negative_slope: fused(_leaky_relu_backward)(K, g, self, negative_slope)},
+    vjp={"self": lambda K, g, self, negative_slope: _leaky_relu_backward(K, g, self, negative_slope)},
     jvp="elementwise",
     batch=elementwise,
 )
@@ -60,7 +90,7 @@ def _leaky_relu(K, self: Array, negative_slope: float) -> Array:
     name="_leaky_relu_",
     node="LeakyReluBackward1",
     vjp={
-        "self": lambda K, g, result, negative_slope: fused(_leaky_relu_backward)(
+        "self": lambda K, g, result, negative_slope: _leaky_relu_backward(
             K, g, result, _not_negative("leakyReLu", negative_slope)
         )
     },
@@ -89,9 +119,47 @@ _LEAKY_MORE = (
 )
 
 
-def _elu_vjp(K: Any, g: Any, self: Any, alpha: float, scale: float, input_scale: float) -> Any:
-    below = K.exp(_below(K, self) * input_scale) * (alpha * scale * input_scale)
-    return K.where(self > 0, g * scale, g * below)
+def _elu_gradient(name: str, below: Callable[..., Any], curve: Callable[..., Any]) -> Any:
+    """Declare the gradient of `_elu`, by its input or its result.
+
+    ``below(K, g, x, alpha, scale, input_scale)`` is the gradient where `x` is not above zero, and `curve` that of this
+    by `x`. At zero itself PyTorch has none: there the gradient's gradient is that of the line above.
+    """
+
+    def slope(K: Any, g: Any, x: Any, alpha: float, scale: float, input_scale: float) -> Any:
+        return K.where(x > 0, g * scale, below(K, g, x, alpha, scale, input_scale))
+
+    @op(
+        name=name,
+        node="EluBackwardBackward0",
+        vjp={
+            "grad": lambda K, g, x, alpha, scale, input_scale, grad_shape: sum_to(
+                K, slope(K, g, x, alpha, scale, input_scale), grad_shape
+            ),
+            "x": lambda K, g, grad, x, alpha, scale, input_scale, x_shape: sum_to(
+                K, _keep(K, x < 0, curve(K, g * grad * input_scale, x, alpha, scale, input_scale)), x_shape
+            ),
+        },
+        jvp="elementwise",
+        batch=elementwise,
+    )
+    def gradient(K, grad: Array, x: Array, alpha: float, scale: float, input_scale: float) -> Array:
+        """See the declaration."""
+        return slope(K, grad, x, alpha, scale, input_scale)
+
+    return fused(gradient)
+
+
+def _elu_below(K: Any, g: Any, x: Any, alpha: float, scale: float, input_scale: float) -> Any:
+    return g * (K.exp(_below(K, x) * input_scale) * (alpha * scale * input_scale))
+
+
+_elu_vjp = _elu_gradient("_elu_backward", _elu_below, _elu_below)
+_elu_vjp_of_result = _elu_gradient(
+    "_elu_backward_of_result",
+    lambda K, g, result, alpha, scale, input_scale: g * ((result + alpha * scale) * input_scale),
+    lambda K, g, *_: g,
+)
 
 
 def _below(K: Any, x: Any) -> Any:
@@ -100,12 +168,16 @@ def _below(K: Any, x: Any) -> Any:
 
 
 def _elu_of_result(K: Any, g: Any, result: Any, alpha: float, scale: float, input_scale: float) -> Any:
-    _not_negative("elu", alpha)
-    below = (result + alpha * scale) * input_scale
-    return K.where(result > 0, g * scale, g * below)
+    return _elu_vjp_of_result(K, g, result, _not_negative("elu", alpha), scale, input_scale)
 
 
-@op(name="_elu", node="EluBackward0", vjp={"self": _elu_vjp}, jvp="elementwise", batch=elementwise)
+@op(
+    name="_elu",
+    node="EluBackward0",
+    vjp={"self": lambda K, g, self, alpha, scale, input_scale: _elu_vjp(K, g, self, alpha, scale, input_scale)},
+    jvp="elementwise",
+    batch=elementwise,
+)
 def _elu(K, self: Array, alpha: float, scale: float, input_scale: float) -> Array:
     """``scale * x`` where positive, else ``scale * alpha * (exp(input_scale * x) - 1)``."""
     return K.where(self > 0, self * scale, K.expm1(_below(K, self) * input_scale) * (alpha * scale))
@@ -221,26 +293,9 @@ def _log_sigmoid(K, self: Array) -> Array:
 
 
 @op(
-    name="_hardtanh_backward",
-    node="HardtanhBackwardBackward0",
-    vjp={
-        "grad": lambda K, g, self, min_val, max_val, grad_shape: sum_to(
-            K, fused(_hardtanh_backward)(K, g, self, min_val, max_val), grad_shape
-        ),
-        "self": lambda K, g, self_shape: sum_to(K, K.zeros_like(g), self_shape),
-    },
-    jvp="elementwise",
-    batch=elementwise,
-)
-def _hardtanh_backward(K, grad: Array, self: Array, min_val: float, max_val: float) -> Array:
-    """`grad` where `self` is between the bounds, else 0."""
-    return _keep(K, K.logical_and(self > min_val, self < max_val), grad)
-
-
-@op(
     name="_hardtanh",
     node="HardtanhBackward0",
-    vjp={"self": lambda K, g, self, min_val, max_val: fused(_hardtanh_backward)(K, g, self, min_val, max_val)},
+    vjp={"self": lambda K, g, self, min_val, max_val: _hardtanh_backward(K, g, self, min_val, max_val)},
     jvp="elementwise",
     batch=elementwise,
 )
@@ -250,9 +305,21 @@ def _hardtanh(K, self: Array, min_val: float, max_val: float) -> Array:
 
 
 @op(
+    name="_hardsigmoid_backward",
+    node="NotImplemented",
+    vjp={"*": no_slope("hardsigmoid_backward")},
+    jvp={"*": no_tangent("hardsigmoid_backward")},
+    batch=elementwise,
+)
+def _hardsigmoid_backward(K, grad: Array, self: Array) -> Array:
+    """A sixth of `grad` where `self` is between -3 and 3, else 0."""
+    return _keep(K, abs(self) < 3, grad * (1 / 6))
+
+
+@op(
     name="_hardsigmoid",
     node="HardsigmoidBackward0",
-    vjp={"self": lambda K, g, self: _keep(K, abs(self) < 3, g * (1 / 6))},
+    vjp={"self": lambda K, g, self: fused(_hardsigmoid_backward)(K, g, self)},
     jvp="elementwise",
     batch=elementwise,
 )
@@ -275,17 +342,25 @@ def _hardswish(K, self: Array) -> Array:
     return self * K.clip(self + 3, 0, 6) / 6
 
 
-def _outside_vjp(K: Any, g: Any, self: Any, lambd: float) -> Any:
-    return K.where(abs(self) <= lambd, K.zeros_like(g), g)
-
-
-@op(name="_hardshrink", node="HardshrinkBackward0", vjp={"self": _outside_vjp}, jvp="elementwise", batch=elementwise)
+@op(
+    name="_hardshrink",
+    node="HardshrinkBackward0",
+    vjp={"self": lambda K, g, self, lambd: _hardshrink_backward(K, g, self, lambd)},
+    jvp="elementwise",
+    batch=elementwise,
+)
 def _hardshrink(K, self: Array, lambd: float) -> Array:
     """Zero within [-lambd, lambd], ``x`` outside."""
     return K.where(abs(self) <= lambd, K.zeros_like(self), self)
 
 
-@op(name="_softshrink", node="SoftshrinkBackward0", vjp={"self": _outside_vjp}, jvp="elementwise", batch=elementwise)
+@op(
+    name="_softshrink",
+    node="SoftshrinkBackward0",
+    vjp={"self": lambda K, g, self, lambd: _softshrink_backward(K, g, self, lambd)},
+    jvp="elementwise",
+    batch=elementwise,
+)
 def _softshrink(K, self: Array, lambd: float) -> Array:
     """``x`` moved towards zero by `lambd`, and zero within [-lambd, lambd]."""
     inner = K.where(self < -lambd, self + lambd, self * 0)
@@ -295,7 +370,7 @@ def _softshrink(K, self: Array, lambd: float) -> Array:
 @op(
     name="_threshold",
     node="ThresholdBackward0",
-    vjp={"self": lambda K, g, self, threshold: K.where(self <= threshold, K.zeros_like(g), g)},
+    vjp={"self": lambda K, g, self, threshold: _threshold_backward(K, g, self, threshold)},
     jvp="elementwise",
     batch=elementwise,
 )
@@ -307,7 +382,7 @@ def _threshold(K, self: Array, threshold: float, value: float) -> Array:
 @op(
     name="_threshold_",
     node="ThresholdBackward1",
-    vjp={"self": lambda K, g, self, threshold: K.where(self <= threshold, K.zeros_like(g), g)},
+    vjp={"self": lambda K, g, self, threshold: _threshold_backward(K, g, self, threshold)},
     jvp="elementwise",
     batch=elementwise,
 )
@@ -342,13 +417,45 @@ def _glu(K, self: Array, dim: int) -> Array:
     return a * K.sigmoid(b)
 
 
+# At zero PyTorch computes the gradient of `prelu` as if below, and the gradient of that as if above.
+
+
+@op(
+    name="_prelu_backward",
+    node="PreluKernelBackwardBackward0",
+    promote="common",
+    vjp={
+        "grad": lambda K, g, self, weight: K.where(self < 0, g * weight, g),
+        "self": lambda K, g: K.zeros_like(g),
+        "weight": lambda K, g, grad, self: _keep(K, self < 0, g * grad),
+    },
+)
+def _prelu_backward(K, grad: Array, self: Array, weight: Array) -> Array:
+    """`grad` where `self` is positive, else ``weight * grad``."""
+    return K.where(self > 0, grad, grad * weight)
+
+
+@op(
+    name="_prelu_weight_backward",
+    node="PreluKernelBackwardBackward0",
+    promote="common",
+    vjp={
+        "grad": lambda K, g, self: _keep(K, self < 0, g * self),
+        "self": lambda K, g, grad, self: _keep(K, self < 0, g * grad),
+    },
+)
+def _prelu_weight_backward(K, grad: Array, self: Array) -> Array:
+    """Zero where `self` is positive, else ``grad * self``."""
+    return K.where(self > 0, K.zeros_like(grad), grad * self)
+
+
 @op(
     name="_prelu",
     node="PreluKernelBackward0",
     promote="common",
     vjp={
-        "self": lambda K, g, self, weight: K.where(self > 0, g, g * weight),
-        "weight": lambda K, g, self: K.where(self > 0, K.zeros_like(g), g * self),
+        "self": lambda K, g, self, weight: fused(_prelu_backward)(K, g, self, weight),
+        "weight": lambda K, g, self: fused(_prelu_weight_backward)(K, g, self),
     },
 )
 def _prelu(K, self: Array, weight: Array) -> Array:
@@ -388,7 +495,7 @@ def _rrelu_in_place(K, self: Array, noise: Array, lower: float, upper: float, tr
 @op(
     name="_rrelu_fixed",
     node="RreluWithNoiseBackward0",
-    vjp={"self": lambda K, g, self, lower, upper: fused(_leaky_relu_backward)(K, g, self, (lower + upper) / 2)},
+    vjp={"self": lambda K, g, self, lower, upper: _leaky_relu_backward(K, g, self, (lower + upper) / 2)},
     **_OF_RRELU,
 )
 def _rrelu_fixed(K, self: Array, lower: float, upper: float, training: bool) -> Array:
@@ -400,7 +507,7 @@ def _rrelu_fixed(K, self: Array, lower: float, upper: float, training: bool) -> 
     name="_rrelu_fixed_",
     node="RreluWithNoiseBackward1",
     vjp={
-        "self": lambda K, g, result, lower, upper: fused(_leaky_relu_backward)(
+        "self": lambda K, g, result, lower, upper: _leaky_relu_backward(
             K, g, result, _not_negative("leakyReLu", (lower + upper) / 2)
         )
     },

@@ -8,7 +8,7 @@ from retrograd.dtypes import DTYPES, Category, finfo
 from retrograd.ops.batching import elementwise
 from retrograd.ops.broadcasting import sum_to
 from retrograd.ops.checks import implemented_for, is_bool, is_number, joined_with, no_complex
-from retrograd.ops.declare import Array, alias, composite, op
+from retrograd.ops.declare import Array, alias, composite, name_written, op
 from retrograd.ops.dispatch import plain_number
 from retrograd.ops.fused import fused
 from retrograd.ops.overloads import wrong_argument
@@ -553,6 +553,14 @@ def heaviside(K, self: Array, values: Array) -> Array:
     tensor([0.0000, 0.5000, 1.0000])
     """
     return K.where(K.equal(self, 0), values, K.astype(K.greater(self, 0), self.dtype))
+
+
+name_written(
+    heaviside,
+    "NotImplemented",
+    dict.fromkeys(("self", "values"), no_slope("heaviside_")),
+    dict.fromkeys(("self", "values"), no_tangent("heaviside_")),
+)
 
 
 def _copysign_vjp(K: Any, g: Any, self: Any, result: Any) -> Any:

@@ -14,7 +14,7 @@ from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode
 from retrograd.dtypes import DTYPES, Category, cpp_name, dtype
 from retrograd.ops.batching import leading
 from retrograd.ops.checks import implemented_for, is_bool, is_number, no_bool, no_zero_divisor
-from retrograd.ops.declare import Array, Formulas, Op, alias, composite, op, op_of
+from retrograd.ops.declare import Array, Formulas, Op, alias, composite, name_written, op, op_of
 from retrograd.ops.dispatch import call
 from retrograd.ops.graph import graph_kernel
 from retrograd.ops.reducing import deliver
@@ -370,6 +370,14 @@ def floor_divide(self: Array, other: Array) -> Array:
     >>> retrograd.tensor([-3, 3]) // 2
     tensor([-2,  1])
     """
+
+
+name_written(
+    floor_divide,
+    "NotImplemented",
+    dict.fromkeys(("self", "other"), no_slope("floor_divide_")),
+    dict.fromkeys(("self", "other"), no_tangent("floor_divide_")),
+)
 
 
 def _check_remainder(inputs: Sequence[Any]) -> None:

@@ -257,7 +257,7 @@ def written_over(name: str, function: Callable[..., Any], refusal: str = "") -> 
         mode = current_mode()
         check_writable(self, mode, mode.grad and self.requires_grad)
         is_apart = not mode.grad or mode.dual or self._kernels.level
-        result = function(self if is_apart else _kept(self._kernels, self._array, self), *args, **kwargs)
+        result = function(_kept(self._kernels, self._array, self) if mode.grad else self, *args, **kwargs)
         if refusal and not can_cast(result.dtype, self.dtype):
             raise RuntimeError(refusal.format(result=result.dtype.type_name, own=self.dtype.type_name))
         if is_apart:

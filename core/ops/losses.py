@@ -11,10 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 from retrograd.dtypes import Category
+from retrograd.ops.activation import _hardtanh
 from retrograd.ops.checks import implemented_for
 from retrograd.ops.declare import Array, op, op_of
 from retrograd.ops.decompositions import class_index
 from retrograd.ops.fused import fused
+from retrograd.ops.underived import no_slope, no_tangent
 
 __all__: list[str] = []
 
@@ -113,7 +115,7 @@ def _smooth_l1(K: Any, x: Any, y: Any, beta: float) -> Any:
 
 
 def _smooth_l1_slope(K: Any, x: Any, y: Any, beta: float) -> Any:
-    return K.clip((x - y) / beta, -1, 1)
+    return fused(_hardtanh)(K, (x - y) / beta, -1, 1)
 
 
 _smooth_l1_loss = _two("_smooth_l1_loss", "SmoothL1LossBackward0", "smooth_l1_cpu", _smooth_l1, _smooth_l1_slope)
@@ -249,33 +251,32 @@ def _declare_nll(name: str, node: str, kernel: str) -> Any:
         vjp={
             "grad": lambda K, g, target, weight, reduction, ignore_index: fused(loss)(
                 K, g, target, weight, reduction, ignore_index
-            )
+            ),
+            "self": lambda K, g: K.zeros_like(g),
         },
-        jvp="linear",
+        jvp={
+            "grad": lambda K, t, self, target, weight, reduction, ignore_index: fused(adjoint)(
+                K, t, self, target, weight, reduction, ignore_index
+            ),
+            "self": lambda K, t: K.zeros_like(t),
+        },
     )
     def adjoint(
-        K,
-        grad: Array,
-        target: Array,
-        weight: Array | None,
-        shape: tuple[int, ...],
-        reduction: str,
-        ignore_index: int,
+        K, grad: Array, self: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int
     ) -> Array:
-        """Zeros of `shape` with minus the gradient at each target's class."""
-        return K.nll_adjoint(grad, target, weight, shape, reduction, ignore_index)
+        """Zeros with minus the gradient at each target's class."""
+        return K.nll_adjoint(grad, target, weight, tuple(self.shape), reduction, ignore_index)
 
     @op(
         name=name,
         node=node,
         check=implemented_for(kernel, FLOAT, first=True),
         vjp={
-            "self": lambda K, g, target, weight, self_shape, reduction, ignore_index: fused(adjoint)(
-                K, g, target, weight, self_shape, reduction, ignore_index
+            "self": lambda K, g, self, target, weight, reduction, ignore_index: fused(adjoint)(
+                K, g, self, target, weight, reduction, ignore_index
             )
         },
         jvp="linear",
-        kept=("self",),
     )
     def loss(K, self: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int) -> Array:
         """Minus the log-probability of each target's class."""
@@ -287,14 +288,20 @@ def _declare_nll(name: str, node: str, kernel: str) -> Any:
 @op(
     name="_nll_rows_adjoint",
     node="NllLossBackwardBackward0",
-    vjp={"grad": lambda K, g, target, reduction, ignore_index: fused(_nll_rows)(K, g, target, reduction, ignore_index)},
-    jvp="linear",
+    vjp={
+        "grad": lambda K, g, target, reduction, ignore_index: fused(_nll_rows)(K, g, target, reduction, ignore_index),
+        "self": lambda K, g: K.zeros_like(g),
+    },
+    jvp={
+        "grad": lambda K, t, self, target, reduction, ignore_index: fused(_nll_rows_adjoint)(
+            K, t, self, target, reduction, ignore_index
+        ),
+        "self": lambda K, t: K.zeros_like(t),
+    },
 )
-def _nll_rows_adjoint(
-    K, grad: Array, target: Array, shape: tuple[int, ...], reduction: str, ignore_index: int
-) -> Array:
-    """Zeros of `shape` with minus the gradient at each row's target."""
-    return K.nll_adjoint(grad, target, None, shape, reduction, ignore_index)
+def _nll_rows_adjoint(K, grad: Array, self: Array, target: Array, reduction: str, ignore_index: int) -> Array:
+    """Zeros with minus the gradient at each row's target."""
+    return K.nll_adjoint(grad, target, None, tuple(self.shape), reduction, ignore_index)
 
 
 @op(
@@ -302,12 +309,11 @@ def _nll_rows_adjoint(
     node="NllLossBackward0",
     check=implemented_for("nll_loss_out_frame", FLOAT, first=True),
     vjp={
-        "self": lambda K, g, target, self_shape, reduction, ignore_index: fused(_nll_rows_adjoint)(
-            K, g, target, self_shape, reduction, ignore_index
+        "self": lambda K, g, self, target, reduction, ignore_index: fused(_nll_rows_adjoint)(
+            K, g, self, target, reduction, ignore_index
         )
     },
     jvp="linear",
-    kept=("self",),
 )
 def _nll_rows(K, self: Array, target: Array, reduction: str, ignore_index: int) -> Array:
     """The common case of `_nll_loss`, without a weight: all its inputs are there, so its calls are short."""
@@ -337,12 +343,14 @@ def _multi_margin_value(K: Any, x: Any, target: Any, weight: Any, p: int, margin
 
 @op(
     name="_multi_margin_slope",
-    node="MultiMarginLossBackwardBackward0",
+    node="NotImplemented",
+    vjp={"*": no_slope("multi_margin_loss_backward")},
+    jvp={"*": no_tangent("multi_margin_loss_backward")},
 )
 def _multi_margin_slope(
     K, self: Array, target: Array, weight: Array | None, grad: Array, p: int, margin: float, reduction: str
 ) -> Array:
-    """The gradient of the multi-class margin loss; not differentiable, as in PyTorch."""
+    """The gradient of the multi-class margin loss, which has none in PyTorch."""
     z, chosen = _margins(K, self, target, margin)
     slope = K.astype(z > 0, self.dtype) if p == 1 else z * 2
     scale = grad / self.shape[0] if reduction == "mean" else grad

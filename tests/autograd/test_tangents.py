@@ -114,7 +114,7 @@ def test_tangents_equal_those_of_pytorch(op: OpInfo, sample: Sample, backend: st
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("op", "sample"), CASES)
 def test_tangents_equal_the_transposed_gradients(op: OpInfo, sample: Sample, transposed: Any) -> None:
-    if op.name.endswith(("embedding", "multi_margin_loss")):
+    if op.name.endswith(("embedding", "multi_margin_loss", "hardsigmoid")):
         pytest.skip("its gradient skips the padding, or cannot be differentiated, as in PyTorch")
     several = [i for i, spec in enumerate(sample.specs()) if spec.is_differentiable]
     chosen: list[int | None] = [None, *several] if len(several) > 1 else [None]

@@ -299,3 +299,19 @@ def test_a_pull_back_takes_one_value_and_flags() -> None:
         except (TypeError, RuntimeError) as error:
             print(type(error).__name__, str(error).partition("(")[0].rpartition(".")[2])
     """)
+
+
+def test_what_is_computed_anew_is_written_in_transforms() -> None:
+    assert_same("""
+    x = torch.tensor([[1.5, 2.5], [3.25, 4.75]], dtype=torch.float64)
+    for write in (
+        lambda t: t.polygamma_(1), lambda t: t.mvlgamma_(2), lambda t: t[None].renorm_(2, 0, 1.0),
+        lambda t: t.masked_scatter_(t > 2, t * 2),
+    ):
+        total = lambda t: (write(t * 1) ** 2).sum()
+        print(torch.func.vmap(torch.func.grad(total))(x), torch.func.vmap(torch.func.jacrev(torch.func.grad(total)))(x))
+        print(torch.func.jvp(torch.func.grad(total), (x[0],), (torch.ones(2, dtype=torch.float64),)))
+    for write in (lambda t: t.heaviside_(t), lambda t: t.floor_divide_(2), lambda t: t.heaviside(t)):
+        attempt(torch.func.grad(lambda t: write(t * 1).sum()), x)
+        attempt(torch.func.jacfwd(lambda t: write(t * 1)), x)
+    """)
