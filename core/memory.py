@@ -11,8 +11,8 @@ from typing import Any
 from retrograd.autograd.anomaly import remember_call, stack_of_caller
 from retrograd.autograd.captured import refuse_rebinding
 from retrograd.autograd.modes import current_mode
-from retrograd.autograd.node import LEAVES, UNGENERATED, AccumulateGrad, Node, next_sequence_number
-from retrograd.autograd.rebase import check_writable
+from retrograd.autograd.node import UNGENERATED, AccumulateGrad, Node, next_sequence_number
+from retrograd.autograd.rebase import check_writable, rebase
 from retrograd.autograd.resized import note_shape
 from retrograd.autograd.tangents import tangents_of
 from retrograd.dtypes import cpp_name
@@ -21,7 +21,7 @@ from retrograd.memory_bytes import bytes_in, extent, look_at
 from retrograd.ops.mapped_writes import lost_in_vmap
 from retrograd.ops.options import described
 from retrograd.resizing import reserve, trace_views
-from retrograd.storage import Storage, bump, leave, share, shared_of, sign
+from retrograd.storage import Storage, bump, move_to, share, shared_of, sign
 from retrograd.tensor import Tensor, own_edge
 from retrograd.typed_storage import TypedStorage
 from retrograd.untyped_storage import UntypedStorage
@@ -76,7 +76,7 @@ def set_(
     if lost_in_vmap(self, source, "set_", "set_" if source is None else "set_.source_Tensor"):
         return self
     mode = current_mode()
-    given = [self, source] if isinstance(source, Tensor) else [self]
+    given = [self, source] if isinstance(source, Tensor) and size is None else [self]
     records = mode.grad and any(each.requires_grad for each in given)
     check_writable(self, mode, records)
     place = _place(self, source, storage_offset or 0, size, stride)
@@ -88,16 +88,14 @@ def set_(
         )
     edges = tuple(each._edge for each in given) if records else ()
     bump(self)
-    if source is None:
-        leave(self)
-        self._set_array(self._kernels.zeros((0,), self._array.dtype))
-    else:
-        _look_at(self, source, place)
+    if place is None or place.shape != self.shape:
+        note_shape(self)
+    _move(self, source, place)
     trace_views(self)
     stack = stack_of_caller() if mode.anomaly else None
     sign(self._cell, "set_", _NotImplemented if records else None, stack)
     if records:
-        self._edge = (_node_without_derivative(edges, self._kernels), 0)
+        rebase(self, _node_without_derivative(edges, self._kernels), "set_")
     else:
         _renew_sink(self)
     return self
@@ -134,6 +132,10 @@ def _place(
     type_ = self.dtype
     if size is None and isinstance(source, Tensor):
         return None
+    if isinstance(source, Tensor):
+        if not source.is_contiguous():
+            raise RuntimeError("passed in tensor to be used as storage must be contiguous")
+        offset += source.storage_offset()
     shared, k = _shared_of(source), self._kernels
     nbytes = bytes_in(shared, k)
     if size is None:
@@ -185,15 +187,18 @@ def check_place(place: Layout) -> None:
         raise RuntimeError(f"Tensor: invalid storage offset {place.offset}")
 
 
-def _look_at(self: Tensor, source: Any, place: Layout | None) -> None:
-    if place is None:
-        leave(self)
-        self._set_array(source._array)
-        share(source, self)
+def _move(self: Tensor, source: Any, place: Layout | None) -> None:
+    if source is self and place is None:
         return
-    shared, type_ = _shared_of(source), self.dtype
-    leave(self)
-    look_at(self, shared, self._kernels, type_, place)
+    shared = None if source is None else _shared_of(source)
+    with move_to(self):
+        if shared is None:
+            self._set_array(self._kernels.zeros((0,), self._array.dtype))
+        elif place is None:
+            self._set_array(source._array)
+            share(source, self)
+        else:
+            look_at(self, shared, self._kernels, self.dtype, place)
 
 
 class _NoDerivative:
@@ -268,13 +273,16 @@ def rebind(self: Tensor, value: Any) -> None:
     if transforms():
         refuse_rebinding(self, value)
     other_kind = value._kernels is not self._kernels or value.dtype is not self.dtype
-    if (edge := own_edge(self)) is not None and type(edge[0]) not in LEAVES and value.shape != self.shape:
-        note_shape(edge, tuple(self.shape))
-    leave(self)
-    self._kernels = value._kernels
-    if value.is_inference():
-        self._cell = value._cell
-    self._set_array(value._array)
-    if other_kind:
-        _renew_sink(self)
-    share(value, self)
+    if value is self:
+        return
+    if value.shape != self.shape:
+        note_shape(self)
+    with move_to(self):
+        self._kernels = value._kernels
+        if value.is_inference():
+            self._cell = value._cell
+        self._set_array(value._array)
+        if other_kind:
+            _renew_sink(self)
+        share(value, self)
+    trace_views(self)

@@ -16,11 +16,10 @@ from math import prod
 from typing import Any
 
 from retrograd.autograd.cautions import level_of_caller
-from retrograd.autograd.node import LEAVES
 from retrograd.autograd.resized import note_shape
 from retrograd.memory_bytes import bytes_in, elements_as_of, extent, look_at, resize_memory, type_of
-from retrograd.storage import Storage, announce, bump, check_write, leave, shared_of, write
-from retrograd.tensor import Tensor, own_edge
+from retrograd.storage import Storage, announce, bump, check_write, family, leave, shared_of, write
+from retrograd.tensor import Tensor
 from retrograd.views import AsStrided, Chain, Layout, Shape, contiguous_strides
 
 __all__ = ["put", "reserve", "resize", "trace_views"]
@@ -52,7 +51,7 @@ def put(out: Tensor, array: Any, cautious: bool = True) -> None:
     k, meta = out._kernels, out._tensor_meta
     alone = (meta is None or meta.storage is None) and prod(shape) >= prod(before)
     if alone or k.level or k.sparse:
-        _note(out)
+        note_shape(out)
         leave(out)
         out._set_array(array)
     else:
@@ -71,12 +70,6 @@ def _warn(before: Shape, shape: Shape) -> None:
         UserWarning,
         stacklevel=level_of_caller(),
     )
-
-
-def _note(tensor: Tensor) -> None:
-    """Leave its shape with the node it came from, which takes gradients of that shape."""
-    if (edge := own_edge(tensor)) is not None and type(edge[0]) not in LEAVES:
-        note_shape(edge, tuple(tensor._array.shape))
 
 
 def _assign(tensor: Tensor, array: Any) -> None:
@@ -103,7 +96,7 @@ def resize(tensor: Tensor, shape: Shape, strides: Shape | None = None) -> None:
     shared, meta = shared_of(tensor), tensor._own_meta()
     place = Layout(shape, contiguous_strides(shape) if strides is None else strides, tensor._layout().offset)
     reserve(shared, k, extent(place) * tensor.element_size())
-    _note(tensor)
+    note_shape(tensor)
     looks_back = meta.chain is not None and meta.chain.conjugated
     look_at(tensor, shared, k, tensor.dtype, place, looks_back)
     trace_views(tensor)
@@ -115,7 +108,7 @@ def trace_views(tensor: Tensor) -> None:
     if meta.view is not None:
         meta.view.chain = _way(meta.view.base, tensor, meta.view.chain)
     if meta.storage is not None and meta.storage.has_views:
-        for each in meta.storage.live():
+        for each in family(meta.storage, tensor._cell):
             view = each._own_meta().view
             if view is not None and view.base is tensor:
                 view.chain = _way(tensor, each, view.chain)

@@ -12,7 +12,9 @@ Note [Version cell]
     and its `detach()`, have the same cell; `.data` gets a cell of its own. Every in-place write
     adds one. A node saves the cell and its value and compares later. In-place operators leave a
     `Signature` behind the int, so that an error can say who wrote. A third entry, which few have, is
-    explained in Note [Captured tensors] in `retrograd.levels`; then the second may be None.
+    explained in Note [Captured tensors] in `retrograd.levels`; then the second may be None. A fourth is there
+    if tensors with this cell are in several memories (`set_` and `.data = ...` move a tensor, and leave it a view
+    of its base or its base's views their views): the lists of aliases of all of them. See `family`.
 
     `detach_` adds `PARTED`, so that nodes look more closely (`retrograd.ops.plan.is_stale`): PyTorch reads the history
     of what a node has saved when it is used, and raises where it is gone. `VERSION` masks the number of writes.
@@ -62,8 +64,10 @@ __all__ = [
     "bump",
     "check_write",
     "expanded_dims",
+    "family",
     "fix",
     "leave",
+    "move_to",
     "refuse_overlap",
     "share",
     "shared_of",
@@ -237,6 +241,8 @@ class Storage:
     ----------
     fixed
         Whether its size cannot change, because others than tensors share it.
+    has_views
+        Whether a write to it changes what views are, here or in another memory.
     """
 
     __slots__ = ("__weakref__", "_prune_at", "aliases", "array", "fixed", "has_views", "mirror")
@@ -436,6 +442,60 @@ def leave(tensor: Tensor) -> None:
     meta = tensor._tensor_meta
     if meta is not None and meta.storage is not None:
         meta.storage, meta.chain, meta.mirror = None, None, None
+
+
+class move_to:
+    """A context in which a tensor leaves its memory for another; those with the same version cell stay its family."""
+
+    __slots__ = ("before", "tensor")
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+        self.before = None if tensor._tensor_meta is None else tensor._tensor_meta.storage
+
+    def __enter__(self) -> None:
+        if self.before is not None:
+            aliases = self.before.aliases
+            aliases[:] = [each for each in aliases if each() is not None and each() is not self.tensor]
+        leave(self.tensor)
+
+    def __exit__(self, *exc_info: object) -> None:
+        before, cell = self.before, self.tensor._cell
+        if before is None or type(cell) is not list:
+            return
+        homes = [each for each in _homes(before, cell) if _lives_there(each, cell)]
+        if not homes:
+            del cell[3:]
+            return
+        after = shared_of(self.tensor)
+        if not any(each is after.aliases for each in homes):
+            homes.append(after.aliases)
+        entries: Any = [*cell[1:3], *(None, 0)[len(cell) - 1 :], homes]
+        cell[1:] = entries
+        before.has_views = after.has_views = True
+
+
+def _homes(storage: Storage, cell: list[Any]) -> list[list[weakref.ref[Tensor]]]:
+    return cell[3] if len(cell) > 3 else [storage.aliases]
+
+
+def _lives_there(aliases: list[weakref.ref[Tensor]], cell: list[Any]) -> bool:
+    return any((each := reference()) is not None and each._cell is cell for reference in aliases)
+
+
+def family(storage: Storage, cell: Any) -> Iterator[Tensor]:
+    """The tensors that share a version cell: views of one base, what was detached of them, and the base.
+
+    Parameters
+    ----------
+    storage
+        The memory of one of them.
+    """
+    if type(cell) is list:
+        for aliases in _homes(storage, cell):
+            for reference in aliases:
+                if (tensor := reference()) is not None and tensor._cell is cell:
+                    yield tensor
 
 
 def __getattr__(name: str) -> Any:

@@ -499,7 +499,7 @@ class Tensor:
         if self.is_inference():
             alias._cell = self._cell
         elif births:
-            alias._cell[1:] = (None, *self._cell[2:])  # type: ignore[arg-type]  # Note [Captured tensors]
+            alias._cell[1:] = (None, *self._cell[2:3])  # type: ignore[arg-type]  # Note [Captured tensors]
         share(self, alias)
         alias._break = explaining.taken_out(own_edge(self), self._break, explaining.TAKEN_AS_DATA)
         return alias

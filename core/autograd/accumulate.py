@@ -107,8 +107,8 @@ def add_to_leaf(leaf: AccumulateGrad, grad: Any, create_graph: bool) -> None:
                 grad = k.copy(grad) if grad.shape == leaf._array.shape else _fitted(grad, leaf)
             if k.mutable and len(grad.shape) > 1:
                 grad = _laid_out(grad, leaf, k)
-            elif not k.mutable and grad.shape != leaf._array.shape:
-                grad = _fitted(grad, leaf)
+            elif not k.mutable and (given := tuple(grad.shape)) != (shape := tuple(leaf._array.shape)):
+                grad = grad if contiguous_strides(given) == contiguous_strides(shape) else _fitted(grad, leaf)
             meta.grad = wrap_array(grad if type(grad) is k.array_type else k.as_array(grad), k)
         elif create_graph:
             meta.grad = held + grad
@@ -128,10 +128,12 @@ def _laid_out(grad: Any, leaf: AccumulateGrad, k: Any) -> Any:
         return grad
     like = leaf._array
     shape, wanted = tuple(like.shape), k.strides(like)
+    given, have = tuple(grad.shape), k.strides(grad)
     if not Layout(shape, wanted).is_dense():
+        if given != shape and Layout(given, have).is_contiguous():
+            return grad
         wanted = contiguous_strides(shape)
-    have = k.strides(grad)
-    if tuple(grad.shape) != shape:
+    if given != shape:
         return grad if have == wanted else _fitted(grad, leaf)
     if all(n == 1 or a == b for n, a, b in zip(shape, have, wanted, strict=True)):
         return grad

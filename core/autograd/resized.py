@@ -1,7 +1,7 @@
-"""Tensors that have been given `.data` of another shape: their nodes still take gradients of the one they had.
+"""Tensors that have been given another shape in place: their nodes still take gradients of the one they had.
 
-A node does not know what its outputs are, which every call would pay for. So that the engine can tell, the setter
-of `data` leaves a note at the node.
+A node does not know what its outputs are, which every call would pay for. So that the engine can tell, whoever
+changes the shape (`set_`, `.data = ...`, `resize_`, `out=`) leaves a note at the node.
 """
 
 from __future__ import annotations
@@ -9,20 +9,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from retrograd.autograd.node import LEAVES
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
+from retrograd.tensor import own_edge
 
 if TYPE_CHECKING:
-    from retrograd.autograd.node import Edge, Node
+    from retrograd.autograd.node import Node
+    from retrograd.tensor import Tensor
 
 __all__ = ["fit_gradients", "note_shape"]
 
 
-def note_shape(edge: Edge, before: tuple[int, ...]) -> None:
-    """Have gradients that arrive at an edge brought into a shape, the first that is noted."""
+def note_shape(tensor: Tensor) -> None:
+    """Have gradients that arrive at the node of a tensor brought into its shape: it is about to take another."""
+    edge = own_edge(tensor)
+    if edge is None or type(edge[0]) in LEAVES:
+        return
     extras = edge[0]._extras()
     if extras.shapes is None:
         extras.shapes = {}
-    extras.shapes.setdefault(edge[1], before)
+    extras.shapes.setdefault(edge[1], tuple(tensor._array.shape))
 
 
 def fit_gradients(K: Any, node: Node, arrived: Sequence[Any], order: Sequence[Node]) -> list[Any]:

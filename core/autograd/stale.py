@@ -35,7 +35,7 @@ from retrograd.autograd.node import (
     next_sequence_number,
     short_name,
 )
-from retrograd.storage import VERSION, Meta, View
+from retrograd.storage import VERSION, Meta, View, family
 from retrograd.tensor import Tensor, has_node, own_edge
 from retrograd.views import Chain, Layout, Shape, Step, contiguous_strides, links_from, links_to
 
@@ -114,12 +114,10 @@ def _stale_class(cls: Any) -> Any:
 
 def mark_stale(storage: Storage, cell: Any) -> None:
     """All views that share a version cell have to look for their edge when it is next asked for."""
-    if type(cell) is not list:
-        return
-    for alias in storage.live():
-        view = alias._own_meta().view
-        if view is not None and alias._cell is cell and not isinstance(alias, Stale):
-            _become_stale(alias, view.base)
+    for relative in family(storage, cell):
+        view = relative._own_meta().view
+        if view is not None and not isinstance(relative, Stale):
+            _become_stale(relative, view.base)
 
 
 def _become_stale(view: Tensor, base: Tensor) -> None:

@@ -64,7 +64,7 @@ def _changed(
         return changed
     edge = made._edge if records else None
     if not records and has_node(self) and self._own_meta().view is None:
-        note_shape(self._edge, tuple(self._array.shape))  # type: ignore[arg-type]  # it has a node
+        note_shape(self)
     if mode.dual:
         _change_tangents(self, made, operator, node_name, step, arguments)
     _lead_back(self, made, step)

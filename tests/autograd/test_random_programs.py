@@ -98,14 +98,24 @@ WRITES: dict[str, Callable[[Any, Any, Any, int], Any]] = {
     "backward": lambda torch, x, y, n: of_real(x.sum()).backward(retain_graph=bool(n % 2)),
     "retain_grad": lambda torch, x, y, n: x.retain_grad(),
 }
+# What gives the first the memory of the second.
+MOVES: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "silent set_": lambda torch, x, y: silently(torch, lambda: x.set_(y)),
+    "set_": lambda torch, x, y: x.set_(y),
+    "set_ part": lambda torch, x, y: silently(torch, lambda: x.set_(y, 0, (min(2, y.numel()),), (1,))),
+    "data =": lambda torch, x, y: setattr(x, "data", y),
+    "data = copy": lambda torch, x, y: setattr(x, "data", y.detach().clone()),
+}
 Program = list[tuple[str, int, int, int]]
 
 
-def program_of(seed: int, is_complex: bool) -> Program:
+def program_of(seed: int, is_complex: bool, moves: bool) -> Program:
     chosen = random.Random(seed)
     names = ["leaf", *VIEWS, *RESULTS, *WRITES]
     if is_complex:
         names += [*OF_COMPLEX] * 2
+    if moves:
+        names += [*MOVES] * 2
     numbers = [[chosen.randrange(99) for _ in range(3)] for _ in range(STEPS)]
     first = [("leaf", 7 * seed, 1, 0), ("leaf", 5 * seed, 0, 1)]
     return first + [(chosen.choice(names), *each) for each in numbers]  # type: ignore[misc]
@@ -146,6 +156,10 @@ def step(torch: Any, count: int, name: str, one: Any, other: Any, numbers: tuple
         return Place((VIEWS | OF_COMPLEX)[name](torch, one.tensor, numbers[1]), one.memory)
     if name in RESULTS:
         return Place(RESULTS[name](torch, one.tensor, other.tensor), count)
+    if name in MOVES:
+        MOVES[name](torch, one.tensor, other.tensor)
+        one.memory = count if name == "data = copy" else other.memory
+        return None
     if one is other or one.memory != other.memory:  # else what is read depends on the order of elements, in PyTorch too
         WRITES[name](torch, one.tensor, other.tensor, numbers[2])
     return None
@@ -168,9 +182,9 @@ def rounded(tensor: Any) -> Any:
     return np.round(tensor.detach().resolve_conj().resolve_neg().numpy(), 7).tolist()
 
 
-def assert_same(seed: int, is_complex: bool = False) -> None:
+def assert_same(seed: int, is_complex: bool = False, moves: bool = False) -> None:
     torch = pytest.importorskip("torch")
-    program = program_of(seed, is_complex)
+    program = program_of(seed, is_complex, moves)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pairs = list(zip(*(run(library, program, is_complex) for library in (retrograd, torch)), strict=True))
@@ -204,3 +218,9 @@ def test_those_are_so_on_immutable_arrays() -> None:
     with retrograd.use_backend("jax"):
         for seed in range(2000, 2040):
             assert_same(seed, is_complex=True)
+
+
+@pytest.mark.parametrize("seeds", [range(start, start + 50) for start in range(2000, 2300, 50)], ids=str)
+def test_tensors_that_are_moved_to_other_memory_are_too(seeds: range) -> None:
+    for seed in seeds:
+        assert_same(seed, moves=True)

@@ -6,6 +6,45 @@ import pytest
 from programs import assert_same
 
 PROGRAMS = {
+    "a_view_that_has_moved_stays_of_the_family": """
+        x = torch.arange(6.0, requires_grad=True)
+        base = x * 2
+        moved, other, each = base[1:4], base[::2], base.unbind(0)[1]
+        with torch.no_grad():
+            moved.set_(torch.full((2,), 5.0))
+        later = moved[1:]
+        base.mul_(3)
+        for view in (moved, other, later):
+            print(view, view._version)
+        attempt(lambda: each.grad_fn)
+        moved.add_(1)
+        print(base.grad_fn, base.grad_fn.next_functions, moved, base, other)
+        print(torch.autograd.grad(base.sum(), x, retain_graph=True), torch.autograd.grad(later.sum(), x))
+    """,
+    "a_base_that_has_moved_keeps_its_views": """
+        x = torch.arange(6.0, requires_grad=True)
+        for move in (lambda b: b.set_(torch.zeros(6)), lambda b: setattr(b, "data", torch.ones(6)), lambda b: b.set_()):
+            base = x * 2
+            view = base[1:4]
+            with torch.no_grad():
+                move(base)
+            print(view._version, view.grad_fn, view._base is base)
+            base.mul_(2)
+            print(view._version, view.grad_fn, view, base)
+            view.mul_(5)
+            print(base._version, base.grad_fn, view, base)
+            attempt(torch.autograd.grad, base.sum(), x)
+    """,
+    "part_of_what_a_tensor_looks_at": """
+        x = torch.arange(12.0).reshape(3, 4)
+        y = torch.zeros(1)
+        print(y.set_(x[1], 1, (2,), (1,)), y.storage_offset())
+        attempt(y.set_, x[:, 1], 0, (2,), (1,))
+        row = x[2]
+        print(row.set_(row, 1, (2,), (1,)), row.storage_offset(), row.set_(row))
+        source = torch.ones(3, requires_grad=True) * 2
+        print(torch.zeros(3).set_(source).grad_fn, torch.zeros(3).set_(source, 0, (3,), (1,)).requires_grad)
+    """,
     "data_of_another_layout": """
         x, s = torch.ones(2), torch.eye(2).to_sparse()
         attempt(setattr, x, "data", s)
