@@ -60,6 +60,9 @@ class Mode:
         saved hooks too.
     autocast
         None, or by what operators choose the types they run in: Note [Autocast] in `retrograd.ops.autocasting`.
+    given
+        None, or with saved hooks, of what the index arrays of the operator that runs were made:
+        `retrograd.ops.given_indices`.
     """
 
     grad: bool = True
@@ -76,6 +79,7 @@ class Mode:
     profiler: Any = None
     mutation: Any = None
     autocast: Any = None
+    given: Any = None
 
     def but(self, **changes: Any) -> Mode:
         """This mode with some fields changed; the two plain modes are always the singletons."""

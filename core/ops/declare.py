@@ -53,7 +53,7 @@ from retrograd.autograd.profiler import operator_name
 from retrograd.ops import batching
 from retrograd.ops.decompositions import derived
 from retrograd.ops.float8 import refusal
-from retrograd.ops.plan import Plan
+from retrograd.ops.plan import Plan, PlanOfPackedIndices
 
 __all__ = [
     "Array",
@@ -315,7 +315,7 @@ class ConjugatedPlan:
 
     __slots__ = ("plan",)
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan | PlanOfPackedIndices) -> None:
         self.plan = plan
 
     def raw(self, K: Any, g: Any, node: Node) -> list[Any]:

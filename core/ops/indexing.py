@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from retrograd import dtypes
@@ -17,13 +18,14 @@ from retrograd.ops.declare import Array, Raw, composite, op, op_of, publics
 from retrograd.ops.dispatch import result_type
 from retrograd.ops.factories import zeros_like
 from retrograd.ops.flags import no_flag
+from retrograd.ops.given_indices import watching
 from retrograd.ops.grouped import one_node
 from retrograd.ops.inplace import check_broadcast
 from retrograd.ops.options import checked_number
 from retrograd.ops.reducing import deliver
 from retrograd.ops.shape import expand, reshape
 from retrograd.ops.slice_checks import check_added, check_copied, check_positions, check_range, check_scatter
-from retrograd.ops.subscript import constant, lifted_to, raw_indices, setitem, watching
+from retrograd.ops.subscript import constant, lifted_to, raw_indices, remade, setitem
 from retrograd.tensor import Tensor, wrap_array
 
 
@@ -106,7 +108,7 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     check_added(input, at, index, source)
     if not input.ndim:
         return of_scalar(index_add, input, dim, index, source, alpha=alpha)
-    return _index_add(input, at, _written_places(input, at, reshape(index, -1)), source, alpha)
+    return _index_add(input, at, _written_places(input, at, as_vector(index)), source, alpha)
 
 
 def _written_places(input: Tensor, at: int, index: Tensor) -> Tensor:
@@ -206,7 +208,8 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     if not input.ndim:
         places = _filled_places(reshape(input, 1), 0, index)
         return reshape(fill(lifted_to(reshape(input, 1), (index, values)), places, values), ())
-    return watching(fill(lifted_to(input, (index, values)), _filled_places(input, at, index), values), (index,))
+    source, places, shape = lifted_to(input, (index, values)), _filled_places(input, at, index), tuple(input.shape)
+    return watching((*(None,) * at, index), shape, remade, fill, source, places, values)
 
 
 def _filled_places(input: Tensor, at: int, index: Tensor) -> Any:
@@ -234,8 +237,9 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     check_copied(input, at, index, source)
     if not input.ndim:
         return of_scalar(index_copy, input, dim, index, source)
-    places = (None,) * at + (_written_places(input, at, reshape(index, -1))._array,)
-    return watching(_index_copy(lifted_to(input, (index, source)), places, source), (index,))
+    places = (None,) * at + (_written_places(input, at, as_vector(index))._array,)
+    target, given = lifted_to(input, (index, source)), (*(None,) * at, index)
+    return watching(given, tuple(input.shape), remade, _index_copy, target, places, source)
 
 
 # -- gather and scatter ------------------------------------------------------------------------
@@ -436,7 +440,12 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     if index.dtype is not dtypes.int64:
         raise RuntimeError(f"take(): Expected a long tensor for index, but got {index.dtype.type_name}")
     flat = flat_positions("take(): tried to take from an", index, input.numel())
-    return watching(_take(lifted_to(input, (flat,)), (flat._array,)), (index,))
+    return watching((index,), tuple(input.shape), _taken, _take, lifted_to(input, (flat,)), (flat._array,))
+
+
+def _taken(shape: tuple[int, ...], given: Sequence[Any]) -> tuple[Any]:
+    """The index array of `take`, of the index that was given."""
+    return (flat_positions("take(): tried to take from an", given[0], math.prod(shape))._array,)
 
 
 def flat_positions(doing: str, index: Tensor, count: int) -> Tensor:
@@ -649,7 +658,13 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     source = input if tuple(input._array.shape) == shape else expand(input, shape)
     if mask._kernels.base is not input._kernels.base:
         mask = mask.to(input.device)
-    return watching(_masked_select(source, mask._kernels.nonzero(expand(mask, shape)._array)), (mask,))
+    return watching((mask,), shape, _coordinates, _masked_select, source, _coordinates(shape, (mask,)))
+
+
+def _coordinates(shape: tuple[int, ...], given: Sequence[Any]) -> Any:
+    """The index arrays of `masked_select`, of the mask."""
+    (mask,) = given
+    return mask._kernels.nonzero(expand(mask, shape)._array)
 
 
 @op(
@@ -677,7 +692,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
         )
     if input.dtype in dtypes.FLOAT8:
         raise not_implemented("masked_scatter", input.dtype)
-    mask = expand(mask, shape)
+    mask = mask if tuple(mask.shape) == shape else expand(mask, shape)
     if any(map(is_mapped, (input, mask, source))):
         return _scattered_by_rank(input, mask, reshape(source, -1))
     count = int(mask.sum().item())

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from retrograd.tensor import Tensor
 
 __all__ = [
-    "CONSTANT", "PACKED", "Packed", "Plan", "check_unpacked", "edge_now", "hooked_twice", "is_stale", "stale_error",
+    "CONSTANT", "PACKED", "Packed", "Plan", "PlanOfPackedIndices", "check_unpacked", "edge_now", "hooked_twice",
+    "is_stale", "pack_constant", "stale_error",
 ]  # fmt: skip
 
 Tangents = dict[int, "Tensor"]
@@ -184,8 +185,11 @@ class Plan:
         `inputs` and `outputs` are the call's, whose memory a hook sees; a constant it sees itself. `results` says
         which tensors: the operator's results, its inputs, or (None) both.
         """
-        pack, unpack = current_mode().saved_hooks[-1]
+        mode = current_mode()
+        pack, unpack = mode.saved_hooks[-1]
         saved = list(node.saved or ())
+        if mode.given is not None and results is not True:
+            self._pack_indices(node, saved, mode.given.packed(pack, unpack))
         for position, index in self._in_order_of_packing(node):
             if saved[position + 1] is not CONSTANT and results in (None, self._is_result(index)):
                 kind, number, _ = self.sources[index]
@@ -193,6 +197,17 @@ class Plan:
                 given = call[number] if number < len(call) else None
                 saved[position : position + 3] = self._packed(node, index, saved[position], pack, unpack, given)
         node.saved = tuple(saved)
+
+    def _pack_indices(self, node: Node, saved: list[Any], packed: Any) -> None:
+        """Let the node keep what hooks have made of its indices: `retrograd.ops.given_indices`."""
+        from retrograd.ops.declare import ConjugatedPlan
+
+        for name in self.op.raw.intersection(self.names):
+            index = self.names.index(name)
+            saved[sum(3 if each else 1 for each in self.is_tensor[:index])] = packed
+            slow = PlanOfPackedIndices(self)
+            node.plan = slow if node.plan is self else ConjugatedPlan(slow)
+            node._extras()  # Note [Watched nodes]
 
     def _in_order_of_packing(self, node: Node) -> list[tuple[int, int]]:
         """PyTorch's: inputs before results, each by the names under which they are shown."""
@@ -231,11 +246,7 @@ class Plan:
         with _no_grad():
             packed = Packed(without_cycle(pack(tensor), node), unpack, array)
         if tensor._cell[0] != before:
-            raise RuntimeError(
-                "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook "
-                "cannot be modified by in-place operations as this can lead to unexpected side-effects. Please open "
-                "an issue if you need to perform in-place operations on the input to a pack hook."
-            )
+            raise _written_by_hook()
         node._extras()  # Note [Watched nodes]: `unpack` may register hooks on the node
         return packed, PACKED, 0
 
@@ -276,7 +287,7 @@ class Plan:
         """One saved value, checked: a tensor (or its array), or the argument itself."""
         entry = self._entry(node, index)
         if not self.is_tensor[index]:
-            return entry[0]
+            return entry[0].unpacked() if self.names[index] in self.op.raw and hasattr(entry[0], "packed") else entry[0]
         value, cell, version = entry
         if type(value) is Packed:
             unpacked = value.unpacked()
@@ -388,6 +399,19 @@ class Plan:
         return compile_(formula, static)
 
 
+class PlanOfPackedIndices:
+    """The plan of a node whose indices hooks have packed: it looks at all that is saved."""
+
+    __slots__ = ("plan", "raw")
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.raw = plan.slow_raw
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plan, name)
+
+
 def is_transposed(k: Any, array: Any) -> bool:
     """Whether a matrix lies in memory column by column, where libraries let that be seen."""
     return bool(k.is_transposed(array)) if k.mutable else False
@@ -405,6 +429,24 @@ def without_cycle(packed: Any, node: Node) -> Any:
     """What a pack hook has returned; the node's own result, returned as it is, without its way back to the node."""
     edge = getattr(packed, "_edge", None)
     return packed.detach() if edge is not None and edge[0] is node else packed
+
+
+def pack_constant(tensor: Tensor, pack: Callable[[Tensor], Any], unpack: Callable[[Any], Tensor]) -> Packed:
+    """A tensor without a graph, as a hook packs it."""
+    before = tensor._cell[0]
+    with _no_grad():
+        packed = Packed(pack(tensor), unpack, tensor._array)
+    if tensor._cell[0] != before:
+        raise _written_by_hook()
+    return packed
+
+
+def _written_by_hook() -> RuntimeError:
+    return RuntimeError(
+        "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook "
+        "cannot be modified by in-place operations as this can lead to unexpected side-effects. Please open "
+        "an issue if you need to perform in-place operations on the input to a pack hook."
+    )
 
 
 def _no_grad() -> Any:

@@ -9,6 +9,7 @@ Note [Weights of a reduction]
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,11 +21,12 @@ from retrograd.ops.conversion import contiguous
 from retrograd.ops.declare import Array, Raw, composite, op
 from retrograd.ops.factories import ones_like, zeros_like
 from retrograd.ops.flags import flagged
+from retrograd.ops.given_indices import watching
 from retrograd.ops.graph import G, graph_kernel
 from retrograd.ops.indexing import _scatter_add, as_vector, corner, flat_positions, in_corner, of_scalar, where
 from retrograd.ops.shape import diagonal, expand, reshape, select, slice_assign, slice_dim
 from retrograd.ops.slice_checks import check_range, check_scatter
-from retrograd.ops.subscript import lifted_to, watching
+from retrograd.ops.subscript import lifted_to
 from retrograd.tensor import Tensor, wrap_array
 from retrograd.views import Diagonal
 
@@ -352,8 +354,15 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
             "put_(): Expected source and index to have the same number of elements, but got source.numel() = "
             f"{source.numel()}, index.numel() = {index.numel()}"
         )
-    flat = reshape(flat_positions("put_(): Tried to put elements into an", index, input.numel()), -1)
-    return watching(_put(lifted_to(input, (flat, source)), flat._array, source, accumulate), (index,))
+    places, shape = _put_places(tuple(input.shape), (index,)), tuple(input.shape)
+    target = lifted_to(input, (index, source))
+    return watching((index,), shape, _put_places, _put, target, places, source, accumulate)
+
+
+def _put_places(shape: tuple[int, ...], given: Sequence[Any]) -> Any:
+    """The index array of `put`, of the index that was given."""
+    flat = flat_positions("put_(): Tried to put elements into an", given[0], math.prod(shape))
+    return reshape(flat, -1)._array
 
 
 # -- a part of a tensor --------------------------------------------------------------------------

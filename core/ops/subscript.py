@@ -7,7 +7,7 @@ tensors among the indices become one `index` (reading) or `index_put_` (writing)
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from numbers import Integral
 from operator import index as as_index
 from typing import Any, NoReturn
@@ -21,6 +21,7 @@ from retrograd.ops.broadcasting import broadcast_shapes, sum_to
 from retrograd.ops.checks import extremes
 from retrograd.ops.declare import Array, Raw, composite, op, op_of
 from retrograd.ops.flags import flagged
+from retrograd.ops.given_indices import watching
 from retrograd.ops.options import c_name, fill_number
 from retrograd.ops.plain_writes import assigned
 from retrograd.ops.shape import alias_of, expand, reshape, selected, slice_dim, unsqueeze
@@ -36,8 +37,8 @@ __all__ = [
     "index_put_raw",
     "lifted_to",
     "raw_indices",
+    "remade",
     "setitem",
-    "watching",
 ]
 
 Indices = tuple[Tensor | None, ...]
@@ -65,10 +66,10 @@ def getitem(self: Tensor, key: Any) -> Tensor:
         return alias_of(self) if viewed is self else viewed
     picking = key if type(key) is tuple else (key,)
     if _TENSOR.issuperset(map(type, picking)) and (picked := _picked(self, picking)) is not None:
-        return watching(picked, picking)
-    viewed, indices, masks = _view_part(self, key)
+        return picked
+    viewed, indices, masks, given = _view_part(self, key)
     if any(each is not None for each in indices):
-        return watching(index(viewed, indices, masks), key if type(key) is tuple else (key,))
+        return index(viewed, indices, masks, given)
     return alias_of(self) if viewed is self else viewed
 
 
@@ -108,7 +109,9 @@ def _picked(self: Tensor, key: tuple[Tensor, ...]) -> Tensor | None:
     common = arrays[0].shape
     if len(key) == 1 and key[0].dtype is dtypes.bool_:
         ndim = len(common)
-        return _index(self, tuple(k.nonzero(arrays[0])), ((0, ndim),)) if ndim and common == shape[:ndim] else None
+        if not ndim or common != shape[:ndim]:
+            return None
+        return watching(key, shape, remade, _index, self, tuple(k.nonzero(arrays[0])), ((0, ndim),))
     for each, array, size in zip(key, arrays, shape, strict=False):
         if each.dtype is not dtypes.int64 or array.shape != common or not common:
             return None
@@ -116,7 +119,7 @@ def _picked(self: Tensor, key: tuple[Tensor, ...]) -> Tensor | None:
             low, high = extremes(each)
             if low < 0 or high >= size:
                 return None
-    return _index(self, arrays, ())
+    return watching(key, shape, remade, _index, self, arrays, ())
 
 
 def setitem(self: Tensor, key: Any, value: Any) -> None:
@@ -136,17 +139,16 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         return
     indices: Indices = ()
     masks: Masks = ()
+    given: list[Tensor | None] = []
     if key is True:
         viewed = unsqueeze(self, 0)
     elif type(key) in (int, slice) and not self._array.shape:
         _no_index_on_scalar(key) if type(key) is int else _no_slice_of_scalar()
     else:
-        viewed, indices, masks = _view_part(self, key)
+        viewed, indices, masks, given = _view_part(self, key)
     if any(each is not None for each in indices):
         put = _without_leading_ones(value) if isinstance(value, Tensor) else constant(self, value)
-        _put_at(viewed, list(indices), masks, put, False)
-        if not viewed._is_view():
-            watching(viewed, key if type(key) is tuple else (key,))
+        _put_at(viewed, list(indices), masks, given, put, False)
     else:
         _copy_to(viewed, value)
 
@@ -210,8 +212,8 @@ def _no_slice_of_scalar() -> Any:
     raise IndexError("slice() cannot be applied to a 0-dim tensor.")
 
 
-def _view_part(self: Tensor, key: Any) -> tuple[Tensor, Indices, Masks]:
-    """Apply the basic indices of `key`; the others come back, one per dimension of the view."""
+def _view_part(self: Tensor, key: Any) -> tuple[Tensor, Indices, Masks, list[Tensor | None]]:
+    """Apply the basic indices of `key`; the others come back, one per dimension of the view, and as they were given."""
     items = _as_items(key)
     specified = sum(_dims_taken(each) for each in items)
     if specified > self.ndim:
@@ -219,6 +221,7 @@ def _view_part(self: Tensor, key: Any) -> tuple[Tensor, Indices, Masks]:
     crowded = sum(each is Ellipsis for each in items) > 1
     viewed, dim = self, 0
     indices: list[Tensor | None] = []
+    given: list[Tensor | None] = []
     masks: Masks = ()
     for position, each in enumerate(items):
         if crowded:
@@ -227,26 +230,31 @@ def _view_part(self: Tensor, key: Any) -> tuple[Tensor, Indices, Masks]:
             skipped = self.ndim - specified
             dim += skipped
             indices += [None] * skipped
+            given += [None] * skipped
         elif each is None:
             viewed = unsqueeze(viewed, dim)
             indices.append(None)
+            given.append(None)
             dim += 1
         elif isinstance(each, bool):
             viewed = unsqueeze(viewed, dim)
             indices.append(_true_or_false(self, each))
+            given.append(indices[-1])
             dim += 1
         elif isinstance(each, slice):
             viewed = viewed if _takes_all(each, viewed._array.shape[dim]) else _sliced(viewed, dim, each)
             indices.append(None)
+            given.append(None)
             dim += 1
         elif isinstance(each, Tensor):
             taken = _index_tensors(viewed, dim, each)
             masks += _mask_at(dim, each)
             indices += taken
+            given.append(each)
             dim += len(taken)
         else:
             viewed = _select_checked(viewed, dim, each, position)
-    return viewed, tuple(indices), masks
+    return viewed, tuple(indices), masks, given
 
 
 def _check_reached(viewed: Tensor, dim: int, item: Any, position: int) -> None:
@@ -439,8 +447,12 @@ def _index_put_zeros(K, self: Array, shape: tuple[int, ...], indices: Raw) -> Ar
     return K.index_put(K.zeros(shape, self.dtype), indices, self, True)
 
 
-def index(input: Tensor, indices: Sequence[Tensor | None], masks: Masks = ()) -> Tensor:
+def index(
+    input: Tensor, indices: Sequence[Tensor | None], masks: Masks = (), given: Sequence[Tensor | None] | None = None
+) -> Tensor:
     """Elements at positions given by integer tensors that broadcast together; None takes a whole dimension.
+
+    `given` is what they were made of, if that is something else: see `retrograd.ops.given_indices`.
 
     Raises
     ------
@@ -448,20 +460,9 @@ def index(input: Tensor, indices: Sequence[Tensor | None], masks: Masks = ()) ->
         If a position is out of range or the index tensors do not broadcast.
     """
     source = lifted_to(input, indices)
-    return watching(_index(source, raw_indices(source, indices), masks), indices)
-
-
-def watching(result: Tensor, indices: Iterable[Any]) -> Tensor:
-    """`result`, whose node will not go on if one of the indices is written to before that: it has them as they are."""
-    if current_mode().grad and result._edge is not None:
-        watched = tuple(
-            (each._cell, each._cell[0], each._kernels.names[each._array.dtype], tuple(each._array.shape))
-            for each in indices
-            if isinstance(each, Tensor) and type(each._cell) is list
-        )
-        if watched:
-            result._edge[0]._extras().indices = watched
-    return result
+    shape = tuple(source._array.shape)
+    raw = raw_indices(source, indices)
+    return watching(indices if given is None else given, shape, remade, _index, source, raw, masks)
 
 
 def lifted_to(input: Tensor, others: Sequence[Tensor | None]) -> Tensor:
@@ -474,7 +475,21 @@ def lifted_to(input: Tensor, others: Sequence[Tensor | None]) -> Tensor:
 
 def raw_indices(input: Tensor, indices: Sequence[Tensor | None]) -> Any:
     """Index arrays with negative positions counted from the end; all checked, if there is anything to read."""
-    shape = tuple(input._array.shape)
+    return _raw(tuple(input._array.shape), indices)
+
+
+def remade(shape: tuple[int, ...], given: Sequence[Tensor | None]) -> Any:
+    """The same from what was given."""
+    indices: list[Tensor | None] = []
+    for each in given:
+        if each is not None and each.dtype in (dtypes.bool_, dtypes.uint8):
+            indices += [wrap_array(found, each._kernels) for found in each._kernels.nonzero(each._array)]
+        else:
+            indices.append(None if each is None else each.long())
+    return _raw(shape, indices)
+
+
+def _raw(shape: tuple[int, ...], indices: Sequence[Tensor | None]) -> Any:
     joint = _joint_shape([tuple(each._array.shape) for each in indices if each is not None])
     taken = [n for n, each in zip(shape, indices, strict=False) if each is not None]
     if 0 in taken and 0 not in joint:
@@ -546,10 +561,14 @@ def index_put_(self: Tensor, indices: Sequence[Tensor | None], values: Tensor, a
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.index_put_.html
     """
-    return _put_at(self, *_as_indices(self, indices), values, accumulate)
+    return _put_at(self, *_as_indices(self, indices), list(indices), values, accumulate)
 
 
-def _put_at(self: Tensor, indices: list[Tensor | None], masks: Masks, values: Tensor, accumulate: bool) -> Tensor:
+def _put_at(
+    self: Tensor, indices: list[Tensor | None], masks: Masks, given: list[Tensor | None], values: Tensor,
+    accumulate: bool,
+) -> Tensor:  # fmt: skip
+    """Write `values` at `indices`, which were made of `given`."""
     values = _fill_value(self, indices, masks, values, accumulate)
     _check_values(self, indices, values)
     raw = raw_indices(self, indices)
@@ -564,12 +583,15 @@ def _put_at(self: Tensor, indices: list[Tensor | None], masks: Masks, values: Te
     if dims:
         expanded.warn("index_put_", "indices] = tensor")
         put, raw, values = _put_folded(self, dims, raw, values, accumulate)
+        given = [None if each is None else wrap_array(each, put._kernels) for each in raw]
     else:
         put = self
-    if put._is_view() and current_mode().grad:  # then the node of the write is not that of the tensor
+    mode = current_mode()
+    if put._is_view() and mode.grad:  # then the node of the write is not that of the tensor
         raw = tuple(None if each is None else put._kernels.copy(each) for each in raw)
-        indices = []
-    watching(inplace.call_inplace(op_of(index_put_raw), put, raw, values, accumulate, masks), indices)
+        given = given if mode.saved_hooks else []
+    args = op_of(index_put_raw), put, raw, values, accumulate, masks
+    watching(given, tuple(put._array.shape), remade, inplace.call_inplace, *args)
     return self
 
 
@@ -656,5 +678,5 @@ def index_put(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, a
     values = _fill_value(input, found, masks, values, accumulate)
     source = lifted_to(input, [*found, values])
     _check_values(source, found, values)
-    raw = raw_indices(source, found)
-    return watching(index_put_raw(source, raw, values, accumulate, masks), indices)
+    raw, shape = raw_indices(source, found), tuple(source._array.shape)
+    return watching(indices, shape, remade, index_put_raw, source, raw, values, accumulate, masks)

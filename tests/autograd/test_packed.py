@@ -1,0 +1,88 @@
+"""What `saved_tensors_hooks` see: which tensors an operator's node saves, in which order; and that theirs are used."""
+
+from __future__ import annotations
+
+import pytest
+from programs import assert_same
+
+import retrograd
+from retrograd.autograd.graph import save_on_cpu, saved_tensors_hooks
+
+_GIVEN = """
+    F = torch.nn.functional
+    x = (torch.arange(12.0).reshape(3, 4) / 7 - 0.9).requires_grad_()
+    y = (torch.arange(12.0).reshape(3, 4).cos() + 1.5).requires_grad_()
+    v, w = torch.tensor([5.0, 6.0], requires_grad=True), torch.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
+    i, n, m = torch.tensor([2, 0]), torch.tensor([-1, 0]), x.detach() > 0.1
+    given = {"x": x, "y": y, "v": v, "w": w, "i": i, "n": n, "m": m}
+    log = []
+
+    def pack(t):
+        known = [name for name, each in given.items() if each is t]
+        log.append((list(t.shape), t.dtype, known, None if t.grad_fn is None else t.grad_fn.name()))
+        return t.detach().clone()
+
+    def unpack(t):
+        log.append("unpacked")
+        return t
+
+    def written(target, key, value):
+        made = target * 1
+        made[key] = value
+        return made
+"""
+"""Constants are kept by copies, so that what happens to them afterwards does not matter."""
+
+INDICES = (
+    "x[i]", "x[n]", "x[:, i]", "x[i, None, n]", "x[i, i]", "x[m]", "x[m[:, 0]]", "x[[0, 2]]", "x[True]", "x[i.int()]",
+    "x[i][:, n]", "(x * 1j)[i].abs()", "written(x, i, y[:2])", "written(x, n, 3.0)", "written(x, m, 2.0)",
+    "written((x * 1)[:, :2], i, y[:2, :2])", "written(x, (slice(None), i), y[0, :2])",
+    "written((x * 1)[1:], i - 1, v[0])", "x.index_put((i, i), v, accumulate=True)", "x.index_put((m,), v[0])",
+    "x.index_fill(1, n, 3.0)", "x.index_fill(1, i, v[0])", "x.index_copy(0, i, y[1:])", "x.index_add(0, i, y[1:])",
+    "x.take(n)", "x.put(n, v)", "x.put(i, v, accumulate=True)", "x.masked_select(m)", "x.masked_select(m[:, :1])",
+    "x.clone().index_fill_(0, i, 1.0)", "x.clone().index_copy_(0, i, y[1:])", "x.gather(0, i[None])",
+)  # fmt: skip
+
+
+def _packed_and_used(expression: str) -> None:
+    assert_same(
+        f"""
+        with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+            made = {expression}
+        for each in log:
+            print(each)
+        log.clear()
+        for each in (i, n):
+            each.zero_()
+        m.logical_not_()
+        weights = (torch.arange(made.numel()) + 1.0).reshape(made.shape)
+        for grad in torch.autograd.grad((made * weights).sum(), (x, y, v, w), allow_unused=True, create_graph=True):
+            print(grad if grad is None else grad.detach().tolist())
+        print(log.count("unpacked"))
+        """,
+        _GIVEN,
+    )
+
+
+@pytest.mark.parametrize("expression", INDICES)
+def test_indices_are_packed_as_they_were_given(expression: str) -> None:
+    _packed_and_used(expression)
+
+
+def test_indices_on_every_backend(backend: str) -> None:
+    x = retrograd.arange(6.0).reshape(2, 3).requires_grad_()
+    i, m = retrograd.tensor([-1, 0]), x.detach() > 2
+    with save_on_cpu():
+        made = (x[:, i], x[m], x.index_fill(1, i, 7.0), x.take(i), x.masked_select(m))
+    assert made[0].grad_fn._saved_indices[1].tolist() == [2, 0]
+    sum((each * each).sum() for each in made).backward()
+    assert x.grad.tolist() == [[0.0, 2.0, 4.0], [18.0, 24.0, 40.0]]
+
+
+def test_a_hook_may_not_write_to_an_index() -> None:
+    x, i = retrograd.ones(3, requires_grad=True), retrograd.tensor([0, 1])
+    with (
+        saved_tensors_hooks(lambda t: t.add_(1), lambda t: t),
+        pytest.raises(RuntimeError, match="pack hook is modifying its input in place"),
+    ):
+        x[i]
