@@ -138,10 +138,15 @@ class Generator:
         """The next `count` words, as an array of 32-bit unsigned ints of the library of `k`."""
         if k.meta:
             return k.random_bits((0, 0), 0, count)  # of which nothing is taken
+        seed, offset = self._take(-(-count // WORDS))
+        return k.random_bits(_key(seed), offset, count)
+
+    def _take(self, blocks: int) -> tuple[int, int]:
+        """Move on by some blocks; the seed, and where they begin."""
         with self._lock:
             offset = self._offset
-            self._offset = (offset + -(-count // WORDS)) % 2**64
-        return k.random_bits((self._seed & _WORD, self._seed >> 32), offset, count)
+            self._offset = (offset + blocks) % 2**64
+            return self._seed, offset
 
     def __getstate__(self) -> tuple[int, int]:
         return self._seed, self._offset
@@ -149,6 +154,10 @@ class Generator:
     def __setstate__(self, state: tuple[int, int]) -> None:
         self.__init__()  # type: ignore[misc]
         self._seed, self._offset = state
+
+
+def _key(seed: int) -> tuple[int, int]:
+    return seed & _WORD, seed >> 32
 
 
 default_generator: Final = Generator()
@@ -217,9 +226,6 @@ def fork_rng(devices: Any = None, enabled: bool = True, **_: Any) -> Iterator[No
 
 # -- raw numbers -------------------------------------------------------------------------------
 
-# Random bits that a uniform number of each type is made of: as many as its significand holds.
-_DIGITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
-
 
 def drawing_level(k: Any) -> Any:
     """The table to draw for tensors of `k` with: that of the innermost `vmap` that is running, if one is.
@@ -236,28 +242,20 @@ def drawing_level(k: Any) -> Any:
     return table
 
 
-def _by_level(draw: Callable[..., Any]) -> Callable[..., Any]:
-    """Inside `vmap`, draw at the level below: for every sample or once for all, as its `randomness` says."""
+def _drawing(scale: float | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Inside `vmap`, draw at the level below: for every sample or once for all, as its `randomness` says.
 
-    @functools.wraps(draw)
-    def drawn(k: Any, shape: Sequence[int], *rest: Any, **named: Any) -> Any:
-        if k.level:
-            return k.random(lambda lower, wider: drawn(lower, wider, *rest, **named), tuple(shape))
-        return draw(k, shape, *rest, **named)
-
-    return drawn
-
-
-def _in_parts(scale: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Draw both parts of complex numbers, each `scale` times what is drawn for real ones."""
+    With a `scale`, both parts of complex numbers are drawn, each `scale` times what is drawn for real ones.
+    """
 
     def decorated(draw: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(draw)
         def drawn(k: Any, shape: Sequence[int], native_dtype: Any, generator: Generator | None = None) -> Any:
-            chosen = DTYPES[k.names[native_dtype]]
-            if not chosen.is_complex:
-                return draw(k, shape, native_dtype, generator)
-            parts = draw(k, (*shape, 2), k.dtypes[chosen.to_real().name], generator) * scale
+            if k.level:
+                return k.random(lambda lower, wider: drawn(lower, wider, native_dtype, generator), tuple(shape))
+            if native_dtype in k.floats or scale is None or not (chosen := DTYPES[k.names[native_dtype]]).is_complex:
+                return draw(k, tuple(shape), native_dtype, default_generator if generator is None else generator)
+            parts = drawn(k, (*shape, 2), k.dtypes[chosen.to_real().name], generator) * scale
             lead = (slice(None),) * len(shape)
             return k.complex(k.slice(parts, (*lead, 0)), k.slice(parts, (*lead, 1)))
 
@@ -266,9 +264,56 @@ def _in_parts(scale: float) -> Callable[[Callable[..., Any]], Callable[..., Any]
     return decorated
 
 
-@_by_level
-@_in_parts(1.0)
-def uniform_array(k: Any, shape: Sequence[int], native_dtype: Any, generator: Generator | None = None) -> Any:
+# Note [Small draws]
+#     A dozen array operations on a few numbers take as long as on a thousand. A small draw that follows another one
+#     therefore makes what the next ones will need, too, of the words that come next in the stream; those are served
+#     from it. What numbers are made of a word depends on nothing else, so what is kept is never wrong.
+_AHEAD = 256  # blocks
+_SMALL = _AHEAD * WORDS // 2  # numbers
+
+_kept: dict[tuple[Any, Any], tuple[int, int, Any]] = {}  # by how they are made: seed, first block, numbers
+
+
+def _drawn(k: Any, source: Generator, count: int, make: Callable[[Any, Any], Any]) -> Any:
+    """The next `count` numbers that `make` makes of as many words. See Note [Small draws].
+
+    Parameters
+    ----------
+    make
+        Called with kernels and an even number of words; no number may depend on words other than its own and its
+        neighbour's, the two of which begin at an even place.
+    """
+    if count > _SMALL or not k.mutable or k.meta:
+        made = make(k, source.bits(k, count + count % 2))
+        return k.slice(made, (slice(0, count),)) if count % 2 else made
+    blocks = -(-count // WORDS)
+    seed, offset = source._take(blocks)
+    kept = _kept.get((k, make))
+    start = -1 if kept is None or kept[0] != seed else WORDS * (offset - kept[1])
+    if kept is None or start < 0 or start + count > len(kept[2]):
+        follows = kept is not None and 0 <= start <= len(kept[2]) + _SMALL
+        words = k.random_bits(_key(seed), offset, WORDS * (_AHEAD if follows else blocks))
+        kept, start = (seed, offset, make(k, words)), 0
+        _kept[k, make] = kept
+    return k.copy(k.slice(kept[2], (slice(start, start + count),)))
+
+
+def _fractions(digits: int) -> Callable[[Any, Any], Any]:
+    """How float32 numbers from [0, 1) are made in steps of 2**-digits, each of a word."""
+
+    def make(k: Any, words: Any) -> Any:
+        # Exact: the integers fit in float32's significand, the results in the type's own.
+        return into(k, "multiply", k.astype(words >> (32 - digits), k.dtypes["float32"]), 2.0**-digits)
+
+    return make
+
+
+# As many random bits as the significand of a number of each type holds.
+_FRACTIONS = {"float16": _fractions(11), "bfloat16": _fractions(8), "float32": _fractions(24)}
+
+
+@_drawing(1.0)
+def uniform_array(k: Any, shape: tuple[int, ...], native_dtype: Any, generator: Generator) -> Any:
     """A raw array of numbers from [0, 1), equal on every backend. See Note [Random stream].
 
     Parameters
@@ -278,51 +323,43 @@ def uniform_array(k: Any, shape: Sequence[int], native_dtype: Any, generator: Ge
     native_dtype
         A floating-point type of the backend; or a complex one, for numbers both parts of which are such.
     """
-    source = default_generator if generator is None else generator
-    digits = _DIGITS[k.names[native_dtype]]
-    count = math.prod(shape)
-    if digits == 53:
-        numbers = _uniform53(k, source, count)
-    else:
-        words = source.bits(k, count) >> (32 - digits)
-        # Exact: the integers fit in float32's significand, the results in the type's own.
-        numbers = into(k, "multiply", k.astype(words, k.dtypes["float32"]), 2.0**-digits)
-        numbers = numbers if numbers.dtype == native_dtype else k.astype(numbers, native_dtype)
-    return k.reshape(numbers, tuple(shape))
+    name, count = k.names[native_dtype], math.prod(shape)
+    if name == "float64":
+        return k.reshape(_fractions53(k, generator.bits(k, 2 * count)), shape)
+    numbers = _drawn(k, generator, count, _FRACTIONS[name])
+    return k.reshape(numbers if name == "float32" else k.astype(numbers, native_dtype), shape)
 
 
-def _pairs(k: Any, source: Generator, count: int) -> tuple[Any, Any]:
-    words = k.reshape(source.bits(k, 2 * count), (count, 2))
-    every = slice(None)
-    return k.slice(words, (every, 0)), k.slice(words, (every, 1))
+def _pairs(k: Any, words: Any) -> tuple[Any, Any]:
+    """The first of each two, and the second."""
+    return k.slice(words, (slice(0, None, 2),)), k.slice(words, (slice(1, None, 2),))
 
 
-def _uniform53(k: Any, source: Generator, count: int) -> Any:
+def _fractions53(k: Any, words: Any) -> Any:
     """float64 numbers from [0, 1) in steps of 2**-53, of two words each."""
-    high, low = _pairs(k, source, count)
-    wide = k.dtypes["float64"]
+    (high, low), wide = _pairs(k, words), k.dtypes["float64"]
     return (k.astype(high >> 5, wide) * 2.0**26 + k.astype(low >> 6, wide)) * 2.0**-53
 
 
-def _open_uniform(k: Any, source: Generator, count: int, native: Any) -> Any:
-    """float64 numbers from (0, 1], as finely spaced as numbers of type `native` need; never zero."""
-    if k.names[native] == "float64":
-        return 1.0 - _uniform53(k, source, count)
-    words = k.astype(source.bits(k, count), k.dtypes["float64"])
-    return into(k, "multiply", into(k, "add", words, 1.0), 2.0**-32)
+def _open_fractions(k: Any, words: Any) -> Any:
+    """float64 numbers from (0, 1] in steps of 2**-32, each of a word; never zero."""
+    return into(k, "multiply", into(k, "add", k.astype(words, k.dtypes["float64"]), 1.0), 2.0**-32)
 
 
-@_by_level
-def open_uniform_array(k: Any, shape: Sequence[int], native_dtype: Any, generator: Generator | None = None) -> Any:
+@_drawing()
+def open_uniform_array(k: Any, shape: tuple[int, ...], native_dtype: Any, generator: Generator) -> Any:
     """A raw float64 array of numbers from (0, 1], as finely spaced as numbers of type `native_dtype` need."""
-    source = default_generator if generator is None else generator
-    return k.reshape(_open_uniform(k, source, math.prod(shape), native_dtype), tuple(shape))
+    count = math.prod(shape)
+    if k.names[native_dtype] == "float64":
+        numbers = 1.0 - _fractions53(k, generator.bits(k, 2 * count))
+    else:
+        numbers = _open_fractions(k, generator.bits(k, count))
+    return k.reshape(numbers, shape)
 
 
-@_by_level
-@_in_parts(math.sqrt(0.5))
-def normal_array(k: Any, shape: Sequence[int], native_dtype: Any, generator: Generator | None = None) -> Any:
-    """A raw array of standard normal numbers, by Box and Muller's transform.
+@_drawing(math.sqrt(0.5))
+def normal_array(k: Any, shape: tuple[int, ...], native_dtype: Any, generator: Generator) -> Any:
+    """A raw array of standard normal numbers, by Box and Muller's transform, of neighbours in the stream.
 
     The radius, on which the distribution's tails depend, is computed in float64; the angle in float32 unless the
     numbers are to be float64, since libraries are ten times slower at a cosine of that. Complex numbers have variance
@@ -330,33 +367,44 @@ def normal_array(k: Any, shape: Sequence[int], native_dtype: Any, generator: Gen
 
     Source: Box, Muller, "A note on the generation of random normal deviates", Ann. Math. Stat. 29, 1958.
     """
-    source = default_generator if generator is None else generator
-    count = math.prod(shape)
-    pairs = (count + 1) // 2
-    uniform = _open_uniform(k, source, 2 * pairs, native_dtype)
-    working = k.dtypes["float64" if k.names[native_dtype] == "float64" else "float32"]
-    radius = into(k, "multiply", into(k, "log", k.slice(uniform, (slice(0, pairs),))), -2.0)
-    radius = k.astype(into(k, "sqrt", radius), working)
-    angle = k.astype(into(k, "multiply", k.slice(uniform, (slice(pairs, 2 * pairs),)), 2.0 * math.pi), working)
-    parts = (into(k, "multiply", turned, radius) for turned in (k.cos(angle), k.sin(angle)))
-    both = k.slice(k.concat(list(parts), 0), (slice(0, count),))
-    return k.reshape(both if native_dtype == working else k.astype(both, native_dtype), tuple(shape))
+    name, count = k.names[native_dtype], math.prod(shape)
+    if name == "float64":
+        words = generator.bits(k, 2 * (count + count % 2))
+        numbers = k.slice(_turned(k, 1.0 - _fractions53(k, words), native_dtype), (slice(0, count),))
+    else:
+        numbers = _drawn(k, generator, count, _normal32)
+        numbers = numbers if name == "float32" else k.astype(numbers, native_dtype)
+    return k.reshape(numbers, shape)
 
 
-@_by_level
+def _normal32(k: Any, words: Any) -> Any:
+    return _turned(k, _open_fractions(k, words), k.dtypes["float32"])
+
+
+def _turned(k: Any, uniform: Any, working: Any) -> Any:
+    """Normal numbers of type `working`, two of two float64 numbers from (0, 1]: of a radius, and an angle."""
+    radius, angle = _pairs(k, uniform)
+    radius = k.astype(into(k, "sqrt", into(k, "multiply", k.log(radius), -2.0)), working)
+    angle = k.astype(angle * (2.0 * math.pi), working)
+    parts = [into(k, "multiply", turned, radius) for turned in (k.cos(angle), k.sin(angle))]
+    return k.reshape(k.stack(parts, 1), uniform.shape)
+
+
 def integer_array(k: Any, shape: Sequence[int], low: int, high: int, generator: Generator | None = None) -> Any:
     """A raw int64 array of integers from [low, high), equal on every backend.
 
     A remainder of 63 random bits is off the uniform by less than 2**-43 for the ranges that 20 bits
     hold, which take 32 bits and are off by less than 2**-12.
     """
+    if k.level:
+        return k.random(lambda lower, wider: integer_array(lower, wider, low, high, generator), tuple(shape))
     source = default_generator if generator is None else generator
     count, span = math.prod(shape), high - low
     wide = k.dtypes["int64"]
     if span <= 2**20:
         words = k.astype(source.bits(k, count), wide)
     else:
-        first, second = _pairs(k, source, count)
+        first, second = _pairs(k, source.bits(k, 2 * count))
         words = k.astype(first >> 1, wide) * 2**32 + k.astype(second, wide)
     if span <= 2**63 - 1:
         words = k.remainder(words, k.full((), span, wide))

@@ -411,3 +411,20 @@ def test_both_parts_of_complex_numbers_are_drawn(backend: str) -> None:
     ):  # fmt: skip
         assert layer(retrograd.ones(shape, dtype=wide)).dtype is wide
         assert layer.weight.imag.abs().min() > 0
+
+
+def test_small_draws_are_those_of_a_large_one(backend: str) -> None:
+    """What is made ahead for small draws (Note [Small draws]) changes no number, in whichever order they are drawn."""
+    g = retrograd.Generator()
+    for draw in (retrograd.rand, retrograd.randn):
+        whole = draw(4096, generator=g.manual_seed(5)).tolist()
+        g.manual_seed(5)
+        parts = [(draw(16, generator=g).tolist(), retrograd.randint(9, (8,), generator=g)) for _ in range(150)]
+        for i, (part, _) in enumerate(parts):
+            assert part == whole[24 * i : 24 * i + 16]
+        for block in (200, 3, 100, 3):
+            g.manual_seed(5)
+            retrograd.rand(8 * block, generator=g)
+            assert draw(24, generator=g).tolist() == whole[8 * block : 8 * block + 24]
+            g.manual_seed(6)
+            assert draw(8, generator=g).tolist() != whole[:8]

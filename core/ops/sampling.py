@@ -75,21 +75,22 @@ def _at_drawing_level(*tensors: Any) -> Any:
 # -- new tensors -------------------------------------------------------------------------------
 
 
-def _native_type(to: Destination, chosen: dtype, kernel: str) -> Any:
+def _check_native(chosen: dtype, kernel: str) -> dtype:
+    """The type, if numbers are drawn of it."""
     if not chosen.is_differentiable or chosen in FLOAT8:
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{chosen.type_name}'")
-    return to.k.dtypes[chosen.name]
+    return chosen
 
 
 def _uniform_of(to: Destination, shape: tuple[int, ...], source: Generator) -> Tensor:
     """Uniform numbers of the destination's type; both parts of complex ones."""
-    native = _native_type(to, to.dtype or get_default_dtype(), "check_uniform_bounds")
+    native = to.k.dtypes[_check_native(to.dtype or get_default_dtype(), "check_uniform_bounds").name]
     return finish(uniform_array(to.k, shape, native, source), to)
 
 
 def _normal_of(to: Destination, shape: tuple[int, ...], source: Generator) -> Tensor:
     """Standard normal numbers; a complex one has variance 1 in all, one half in each part."""
-    native = _native_type(to, to.dtype or get_default_dtype(), "normal_kernel_cpu")
+    native = to.k.dtypes[_check_native(to.dtype or get_default_dtype(), "normal_kernel_cpu").name]
     return finish(normal_array(to.k, shape, native, source), to)
 
 
@@ -579,16 +580,23 @@ def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Ge
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.uniform_.html
     """
     source = _source("uniform_", generator)
-    native = _native_type(destination("uniform_", {}, self), self.dtype, "check_uniform_bounds")
-    limit = finfo(self.dtype).max
+    chosen, is_unit = _check_native(self.dtype, "check_uniform_bounds"), from_ == 0 and to == 1
+    if not is_unit:
+        _check_uniform_bounds(chosen, from_, to)
+    k, shape = _begin(self)
+    numbers = uniform_array(k, shape, self._array.dtype, source)
+    if not is_unit:
+        numbers = numbers * float(to - from_) + (complex(from_, from_) if self.is_complex() else float(from_))
+    return _overwrite(self, "uniform", numbers)
+
+
+def _check_uniform_bounds(chosen: dtype, from_: float, to: float) -> None:
+    limit = finfo(chosen).max
     for what, value in (("from", from_), ("to", to)):
         if not abs(value) <= limit:
-            raise RuntimeError(f"{what} is out of bounds for {self.dtype.type_name.lower()}")
+            raise RuntimeError(f"{what} is out of bounds for {chosen.type_name.lower()}")
     if from_ > to:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={from_:g} > to={to:g}")
-    k, shape = _begin(self)
-    low = complex(from_, from_) if self.is_complex() else float(from_)
-    return _overwrite(self, "uniform", uniform_array(k, shape, native, source) * float(to - from_) + low)
 
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
@@ -598,9 +606,12 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Gen
     """
     source = _source("normal_", generator)
     _check_std("normal", std)
-    _begin(self)
-    drawn = _normal_of(destination("normal_", {}, self), tuple(self._array.shape), source)
-    return _overwrite(self, "normal", drawn._array * float(std) + float(mean))
+    k, shape = _begin(self)
+    _check_native(self.dtype, "normal_kernel_cpu")
+    numbers = normal_array(k, shape, self._array.dtype, source)
+    if mean != 0 or std != 1:
+        numbers = numbers * float(std) + float(mean)
+    return _overwrite(self, "normal", numbers)
 
 
 def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Tensor:

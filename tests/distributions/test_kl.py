@@ -65,7 +65,8 @@ def divergence(library: Any, p: str, q: str) -> tuple[Any, list[Any]]:
 
 def test_the_same_pairs_are_registered() -> None:
     theirs = {(p.__name__, q.__name__) for p, q in torch.distributions.kl._KL_REGISTRY}
-    ours = {(p.__name__, q.__name__) for p, q in kl._KL_REGISTRY if p.__module__.startswith("retrograd.")}
+    known = vars(retrograd.distributions).values()  # a docstring's example registers a class of its own
+    ours = {(p.__name__, q.__name__) for p, q in kl._KL_REGISTRY if p in known}
     assert ours == theirs
 
 
