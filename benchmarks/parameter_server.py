@@ -1,6 +1,6 @@
 """The parameter server's speed: against gloo, against bare ZeroMQ, and what its options gain and cost.
 
-    python benchmarks/parameter_server.py [step] [wire] [digits] [sparse] [compression] [staleness] [--quick]
+    python benchmarks/parameter_server.py [step] [wire] [digits] [link] [sparse] [compression] [staleness] [--quick]
 
 Each section starts runs with ``retrograd launch`` on this machine and prints a table; without a section, all. What is
 compared is measured in alternating rounds of one run, and a ratio is the median of the rounds' ratios with the
@@ -9,6 +9,7 @@ quartiles behind it, so that a busy machine slows both sides. One thread for eac
 * ``step``: push, sum, SGD update and pull, against `torch.distributed`'s all-reduce (gloo) and the same update.
 * ``wire``: the same step against pyzmq alone moving the same bytes, by TCP and by shared memory.
 * ``digits``: workers on the CNN of ``examples/train_digits.py``, and how much of communication overlap hides.
+* ``link``: the wide model over a network of a given speed, and how much of the waiting overlap hides there. Needs root.
 * ``sparse``: an embedding of which few rows have a gradient, and the same with all.
 * ``compression``: each codec's bytes, time, and loss after equally many steps.
 * ``staleness``: the time to a given loss with one straggler.
@@ -142,6 +143,50 @@ def digits(options: argparse.Namespace) -> None:
             )
 
 
+def link(options: argparse.Namespace) -> None:
+    """The wide model by two hosts over a narrow network; ms a step, and how much less of it overlap lets one wait"""
+    sys.path.insert(0, str(HERE.parent / "tests"))
+    from faults.namespaces import available
+
+    if reason := available():
+        print(reason)
+        return
+    print(f"{'Mbit/s':>8}{'batch':>7}{'step':>8}{'waiting':>9}{'no overlap':>12}{'waiting':>9}{'hidden':>8}")
+    for rate, batch in ((200, 256),) if options.quick else ((200, 256), (200, 1024), (1000, 1024)):
+        arguments = ("--model", "wide", "--batch", batch, "--steps", 3 if options.quick else 12, "--warm", 2)
+        waits, steps = {}, {}
+        for flags in ((), ("--no-overlap",)):
+            result = over_network(rate, *arguments, *flags)
+            count = len(result[0]["steps"])
+            steps[flags] = statistics.mean(each["seconds"] / count for each in result) * 1e3
+            waits[flags] = statistics.mean(each["waited"] / count for each in result) * 1e3
+        cells = [each[flags] for flags in waits for each in (steps, waits)]
+        hidden = 1 - cells[1] / cells[3]
+        print(f"{rate:8}{batch:7}{cells[0]:8.0f}{cells[1]:9.0f}{cells[2]:12.0f}{cells[3]:9.0f}{hidden:8.0%}", flush=True)
+
+
+def over_network(rate: int, *arguments: object, workers: int = 2) -> list[dict[str, Any]]:
+    """What each worker has measured of a training run, where each is on a host with a cable of `rate` Mbit/s."""
+    from faults.namespaces import hosts
+
+    folder = Path(tempfile.mkdtemp(prefix="ps-bench-"))
+    with hosts(workers + 1) as net:
+        server, *others = net.hosts
+        for host in others:
+            net.limit(host, f"{rate}mbit")
+        address = f"tcp://{server.address}:5555"
+        command = [sys.executable, "-m", "retrograd.distributed"]
+        common = os.environ | ONE_THREAD
+        words = ["server", "--world-size", str(workers), "--bind", address, "--insecure", "--no-shared-memory"]
+        server.run([*command, *words], common, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        script = [sys.executable, HERE / "ps_train.py", "--folder", folder, *map(str, arguments)]
+        place = {"RETROGRAD_WORLD_SIZE": str(workers), "RETROGRAD_SERVERS": address}
+        running = [host.run(script, common | place | {"RETROGRAD_RANK": str(n)}) for n, host in enumerate(others)]
+        if any([process.wait() for process in running]):
+            raise SystemExit("a worker failed")
+    return [json.loads((folder / f"worker.{rank}.json").read_text()) for rank in range(workers)]
+
+
 def sparse(options: argparse.Namespace) -> None:
     """An embedding of 64 columns, with a gradient in few rows and in all; two workers, by TCP"""
     print(f"{'rows':>8}{'gradient':>10}{'kB a step':>11}{'ms a step':>11}{'bytes':>8}{'time':>8}")
@@ -195,7 +240,7 @@ def staleness(options: argparse.Namespace) -> None:
 
 
 SECTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
-    each.__name__: each for each in (step, wire, digits, sparse, compression, staleness)
+    each.__name__: each for each in (step, wire, digits, link, sparse, compression, staleness)
 }
 
 

@@ -1,4 +1,4 @@
-"""Between tensors and what travels: the only module here that touches tensors and optimizers.
+"""Between tensors and what travels: the module here that reads and writes tensors, and makes optimizers.
 
 Everything else moves host arrays and plain numbers. What is used of the core is its public, PyTorch-like
 face, so that no change inside the core reaches this package.

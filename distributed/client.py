@@ -19,29 +19,29 @@ import logging
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 import zmq
-from msgspec import Struct, field
 
 from . import messages, protocol, transport
 from .allocator import keep_freed_memory
+from .calls import BegunPush, Call, Desk, Rejoined
 from .compression import Codec, codec_for
 from .draft import Draft
 from .environment import Environment
 from .errors import DistributedError, ProtocolError, Refused
 from .failpoints import failpoint
 from .gradients import RowFinder
+from .incoming import Incoming
 from .link import Link, Request
 from .messages import Array, FrameSpec, Groups, Message, Report, Slice, Slot, TensorSpec
 from .outbox import parts_of
 from .placement import bytes_of, cut, fitting_slice_bytes, place as place_slices, view
 from .security import ClientKeys
-from .shared import WORTH_SHARING, Segment, host_name, room_for
+from .shared import WORTH_SHARING, Segment, host_name
 
 __all__ = ["Client", "Deliver"]
 
@@ -68,29 +68,6 @@ class _Pulse:
         self.hearing = transport.Hearing(channel, now)
         self.answers = transport.Hearing(requests, now)
         """Of the connection for requests."""
-
-
-class _Call(Struct, eq=False):
-    """What the program waits for: an answer of each server that was asked."""
-
-    inbox: deque[tuple[int, Any, list[Array]]] = field(default_factory=deque)
-    began: float = 0.0
-
-    def deliver(self, shard: int) -> Callable[[Any, list[Array]], None]:
-        return lambda message, arrays: self.inbox.append((shard, message, arrays))
-
-    def fail(self, error: DistributedError) -> None:
-        self.inbox.append((-1, error, []))
-
-
-class _Push(Struct, eq=False):
-    """A push that has begun, perhaps before its step is over."""
-
-    requests: list[Request]
-    call: _Call
-    parts: list[int]
-    sent: dict[tuple[int, int], int] = {}
-    """Of each slice, by server and index, the state of the gradient that was sent."""
 
 
 class Client:
@@ -129,7 +106,7 @@ class Client:
         self.layout: list[list[tuple[int, int, Slice]]] = []
         """Of each tensor its slices, as (server, index there, slice)."""
         self.compression: Codec | None = None
-        self._desks: dict[int, _Desk] = {}
+        self._desks: dict[int, Desk] = {}
         """Where gradients lie for servers on this machine."""
         self._segments: dict[int, Segment] = {}
         """Where servers on this machine have their weights."""
@@ -138,9 +115,13 @@ class Client:
         self._released = 0
         """The step at which the last barrier opened."""
         self._rows = RowFinder()
-        self._parts: dict[int, int] = {}
-        """Parts of the weights that have come, by server."""
-        self._push: _Push | None = None
+        self._incoming: dict[int, Incoming] = {}
+        """What has come of the weights that were asked for last, by server."""
+        self._receiving: Call | None = None
+        """A push whose weights come while the program goes on."""
+        self._is_torn = False
+        """Whether the weights that the program computes with are of two times, of which one is gone."""
+        self._push: BegunPush | None = None
         self._answer: messages.Weights | None = None
         """The last one, if it was one message."""
         self._draft: Draft | None = None
@@ -150,7 +131,7 @@ class Client:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._lock = threading.RLock()
         """Held by whoever touches a link or a socket; see Note [Who talks]."""
-        self._waiting: _Call | None = None
+        self._waiting: Call | None = None
         self._wake = threading.Event()
         """Has the client's thread look at once."""
         self._stopping = False
@@ -226,6 +207,8 @@ class Client:
         groups: Groups,
         gradients: dict[int, tuple[Array, int]],
         deliver: Deliver,
+        *,
+        early: bool = False,
     ) -> int:
         """Send this step's gradients, and get the weights that the run's consistency allows; the step now done.
 
@@ -239,7 +222,16 @@ class Client:
             By number of the tensor, and for each the state that `offer` was told, if it has left already.
         deliver
             Takes the new weights.
+        early
+            Whether to return when the first of them have come. The others are taken by `wait_for`.
         """
+        if self._receiving is not None:
+            self.wait_for(None)
+        if self._is_torn:
+            # As if this worker had been given up while it waited in here: these gradients are in nothing.
+            self._is_torn = False
+            self._give_up_begun()
+            return self.step
         failpoint("worker.before_push", self.place.rank)
         call = self._push_draft(groups, gradients)
         if call is not None:
@@ -258,14 +250,14 @@ class Client:
             self._send_rest(push, link.shard, queued[link.shard], tuple(present[link.shard]), groups)
         self._push = None
         self._deliver = deliver
-        self._settle_weights(push.call)
+        self._settle_weights(push.call, push.requests if early else ())
         said = push.requests[0].messages
-        if len(self.links) == 1 and push.parts == [1] and self.compression is None and said:
+        if self._receiving is None and len(self.links) == 1 and push.parts == [1] and not self.compression and said:
             pieces = [(tensor, piece) for tensor in gradients for _, _, piece in self.layout[tensor]]
             self._draft = Draft.after(cast(messages.Push, said[0][0]), self._answer, pieces)
         return self.step
 
-    def _push_draft(self, groups: Groups, gradients: Mapping[int, tuple[Array, int]]) -> _Call | None:
+    def _push_draft(self, groups: Groups, gradients: Mapping[int, tuple[Array, int]]) -> Call | None:
         """Send this step's push as it was written beforehand; ``None``, and nothing is sent, if it is another one."""
         draft, link = self._draft, self.links[0]
         if draft is None or self._push is not None or (arrays := draft.fill(groups, gradients, self._rows)) is None:
@@ -290,6 +282,35 @@ class Client:
         self.bytes_sent += size if arrays else 0
         failpoint("worker.after_push", self.place.rank)
         return call
+
+    @property
+    def is_receiving(self) -> bool:
+        """Whether weights are on their way while the program goes on."""
+        return self._receiving is not None
+
+    def has(self, tensor: int) -> bool:
+        """Whether all of a tensor's weights have come that were asked for last."""
+        return all(
+            (come := self._incoming.get(shard)) is not None and index < come.reached
+            for shard, index, _ in self.layout[tensor]
+        )
+
+    def wait_for(self, tensor: int | None) -> None:
+        """Take weights that are on their way until those of a tensor have come; without one, all."""
+        if (call := self._receiving) is None:
+            return
+        try:
+            self._listen(call, None if tensor is None else partial(self.has, tensor))
+            if not call.missing:
+                self._catch_up()
+                self._receiving = None
+        except DistributedError:
+            self._receiving = None
+            raise
+
+    def deliver_to(self, deliver: Deliver) -> None:
+        """Hand on weights that come from now on to somebody else."""
+        self._deliver = deliver
 
     def pull(self, deliver: Deliver) -> None:
         """Get the weights that the run's consistency allows now."""
@@ -341,6 +362,13 @@ class Client:
         """Say goodbye, in peace or with the `error` that ends this worker, and end the thread."""
         if self._stopping:
             return
+        if self._receiving is not None and error is None:
+            try:
+                self.wait_for(None)
+            finally:
+                self._receiving = None
+                self.close(error, say_goodbye=say_goodbye)
+            return
         self._stopping = True  # also ends a call that another thread waits in
         with self._lock:
             if say_goodbye:
@@ -352,14 +380,14 @@ class Client:
 
     # ---- pushing -------------------------------------------------------------------------------------------
 
-    def _begun(self) -> _Push:
+    def _begun(self) -> BegunPush:
         if self._push is None:
             call = self._call()
             with self._lock:
                 # One number for all: by it the servers know that what they have are parts of one push.
                 seq = 1 + max(link.seq for link in self.links)
                 requests = [link.begin(call.deliver(link.shard), call.fail, seq) for link in self.links]
-            self._push = _Push(requests, call, [0] * len(self.links))
+            self._push = BegunPush(requests, call, [0] * len(self.links))
         return self._push
 
     def _give_up_begun(self) -> None:
@@ -385,7 +413,7 @@ class Client:
 
     def _send_rest(
         self,
-        push: _Push,
+        push: BegunPush,
         shard: int,
         queued: Sequence[tuple[Slot, list[Array]]],
         present: tuple[int, ...],
@@ -399,7 +427,7 @@ class Client:
 
     def _send_part(
         self,
-        push: _Push,
+        push: BegunPush,
         shard: int,
         slots: Sequence[Slot],
         arrays: Sequence[Array],
@@ -428,10 +456,12 @@ class Client:
 
     # ---- asking --------------------------------------------------------------------------------------------
 
-    def _call(self) -> _Call:
-        return _Call(began=time.monotonic())
+    def _call(self) -> Call:
+        if self._receiving is not None:
+            self.wait_for(None)
+        return Call(began=time.monotonic())
 
-    def _ask(self, link: Link, call: _Call, make: Callable[[int], Message], arrays: Sequence[Array] = ()) -> None:
+    def _ask(self, link: Link, call: Call, make: Callable[[int], Message], arrays: Sequence[Array] = ()) -> None:
         with self._lock:
             request = link.begin(call.deliver(link.shard), call.fail)
             self._say(link, request, make(request.seq), arrays)
@@ -443,61 +473,84 @@ class Client:
         if self._is_blocked():
             self._wake.set()
 
-    def _init(self, link: Link, call: _Call, slices: tuple[Slice, ...], arrays: Sequence[Array], weights: bool) -> None:
+    def _init(self, link: Link, call: Call, slices: tuple[Slice, ...], arrays: Sequence[Array], weights: bool) -> None:
         assert self._training is not None
         optimizer, groups, table = self._training
         self._ask(link, call, lambda seq: messages.Init(seq, optimizer, groups, table, slices, weights, True), arrays)
 
-    def _settle_weights(self, call: _Call) -> None:
-        """Wait for the weights of all servers, and see that they are of one step.
+    def _settle_weights(self, call: Call, early: Sequence[Request] = ()) -> None:
+        """Wait for the weights of all servers; of the requests `early` for the first of them alone."""
+        call.missing = len(self.links)
+        self._incoming.clear()
+        self._listen(call, self._has_begun if early else None)
+        if not call.missing:
+            self._catch_up()
+            return
+        self._receiving, self.step = call, self._incoming[0].step
+        with self._lock:
+            for link, request in zip(self.links, early, strict=True):
+                link.note_made(request)
+
+    def _has_begun(self) -> bool:
+        """Whether weights have come of all servers, and are of one step: it is made, whatever happens to the others."""
+        come = [self._incoming.get(link.shard) for link in self.links]
+        return None not in come and len({each.step for each in come if each is not None}) == 1
+
+    def _catch_up(self) -> None:
+        """See that the weights of all servers are of one step.
 
         Where a step is made without this worker (it was late, or has just come), servers may answer before and after.
         """
-        self._settle(call, len(self.links))
         for _ in range(_MOST_CHASES if len(self.links) > 1 else 0):
             newest = max(self._steps.values())
             behind = [link for link in self.links if self._steps[link.shard] < newest]
             if not behind:
                 return
-            call = self._call()
+            call = Call()
             for link in behind:
                 self._ask(link, call, partial(messages.Pull, step=newest, shared=True))
             self._settle(call, len(behind))
 
-    def _settle(self, call: _Call, servers: int) -> bool:
+    def _settle(self, call: Call, servers: int) -> bool:
         """Wait for all answers to a call, handing on weights as they come.
 
         Whether they are answers to it: if this worker was given up in between, it has got a new life's weights
         instead, and what it asked for has come to nothing.
         """
+        call.missing = servers
+        self._incoming.clear()
+        self._listen(call)
+        return call.as_asked
+
+    def _listen(self, call: Call, is_enough: Callable[[], bool] | None = None) -> None:
+        """Take what comes of a call, until that is all or, before, `is_enough`."""
         call.began = time.monotonic()
         self._waiting = call
-        self._parts.clear()
-        missing, as_asked = servers, True
         try:
-            while missing or not self._is_over(call):
+            while call.missing or not self._is_over(call):
+                if is_enough is not None and call.missing and is_enough():
+                    return
                 shard, message, arrays = self._next(call)
                 if isinstance(message, DistributedError):
                     raise message
-                if isinstance(message, _Rejoined):
-                    as_asked = as_asked and not missing
-                    missing = len(self.links)
+                if isinstance(message, Rejoined):
+                    call.as_asked = call.as_asked and not call.missing
+                    call.missing = len(self.links)
                     self._expect_weights()
                 else:
-                    missing -= self._take(shard, message, arrays)
-            return as_asked
+                    call.missing -= self._take(shard, message, arrays)
         finally:
             self._waiting = None
             self.waited += time.monotonic() - call.began
 
-    def _is_over(self, call: _Call) -> bool:
+    def _is_over(self, call: Call) -> bool:
         """Whether nothing more comes of a call whose answers are here: it may have led to joining again meanwhile."""
         with self._lock:
             if not call.inbox:
                 self._waiting = None
             return self._waiting is None
 
-    def _next(self, call: _Call) -> tuple[int, Any, list[Array]]:
+    def _next(self, call: Call) -> tuple[int, Any, list[Array]]:
         """The next thing that comes of a call. The lock is free again while it is dealt with."""
         with self._lock:
             while not call.inbox:
@@ -533,13 +586,13 @@ class Client:
                 frames = [FrameSpec(table[piece.tensor].dtype, piece.shape) for piece in link.slices]
                 size = sum(bytes_of(piece, table) for piece in link.slices)
                 if size >= WORTH_SHARING and link.welcome is not None and link.welcome.shared:
-                    self._desks[link.shard] = _Desk(frames)
+                    self._desks[link.shard] = Desk(frames)
 
     def _take_weights(self, shard: int, message: messages.Weights, arrays: list[Array]) -> int:
         """Hand on a part of the weights; 1 if it was the last of its server's."""
         if message.segment is not None and not self._opens(shard, message.segment):
             self._say_landed(shard, message)
-            self._ask(self.links[shard], self._waiting or self._call(), partial(messages.Pull, step=message.step))
+            self._ask(self.links[shard], self._waiting or Call(), partial(messages.Pull, step=message.step))
             return 0
         slices = self.links[shard].slices
         for slot, array, rows in self._contents(shard, message, arrays):
@@ -550,15 +603,21 @@ class Client:
             self._deliver(slices[slot.index], array, rows)
         if message.segment is not None and message.awaited:
             self._say_landed(shard, message)
-        self._parts[shard] = self._parts.get(shard, 0) + 1
-        if self._parts[shard] < message.parts:
+        if not self._note(shard, message):
             return 0
-        del self._parts[shard]
         self.version[shard], self._steps[shard] = message.version, message.step
         self._answer = message if message.parts == 1 else None
         if shard == 0:
             self.step = message.step
         return 1
+
+    def _note(self, shard: int, message: messages.Weights) -> bool:
+        """Note that a part of the weights has come; whether it was the last."""
+        come = self._incoming.get(shard)
+        if come is None or come.version != message.version:
+            self._is_torn |= self._receiving is not None and come is not None and message.version < come.version
+            come = self._incoming[shard] = Incoming(message.version, message.step)
+        return come.note(message)
 
     def _contents(
         self, shard: int, message: messages.Weights, arrays: Sequence[Array]
@@ -594,7 +653,8 @@ class Client:
     def _expect_weights(self) -> None:
         """What comes next are the weights of a new life."""
         log.warning("worker %d has joined again, with the weights that the servers have now", self.place.rank)
-        self._parts.clear()
+        self._incoming.clear()
+        self._is_torn = self._is_torn or self._receiving is not None
         self.rejoined += 1
         if self.compression is not None:
             self.compression.reset()
@@ -602,7 +662,7 @@ class Client:
     def _await_welcomes(self) -> list[messages.Welcome]:
         """What the servers have answered to HELLO."""
         with self._lock:
-            self._waiting = _Call(began=time.monotonic())
+            self._waiting = Call(began=time.monotonic())
             try:
                 while not all(welcomes := [link.welcome for link in self.links]):
                     for link in self.links:
@@ -688,7 +748,7 @@ class Client:
                 return True
         return False
 
-    def _rejoin(self, waiting: _Call, now: float) -> None:
+    def _rejoin(self, waiting: Call, now: float) -> None:
         """Take part again, with the weights that there are: the others have gone on without this worker, or a
         server has come back as it was before."""
         evicted = any(link.evicted is not None for link in self.links)
@@ -697,7 +757,7 @@ class Client:
             link.begin_anew(incarnation, now)
         if self._training is None:
             return
-        waiting.inbox.append((-1, _Rejoined(), []))
+        waiting.inbox.append((-1, Rejoined(), []))
         optimizer, groups, table = self._training
         for link in self.links:
             request = link.begin(waiting.deliver(link.shard), waiting.fail)
@@ -718,24 +778,6 @@ class Client:
         for channel in [*getattr(self, "channels", ()), *(each.channel for each in getattr(self, "_pulses", ()))]:
             channel.close()
         self._context.term()
-
-
-class _Desk:
-    """Shared memory with a place for the gradient of each slice of a server."""
-
-    def __init__(self, frames: list[FrameSpec]) -> None:
-        self._frames = frames
-        self._offsets = room_for(frames)
-        self.segment = Segment.create(self._offsets[-1])
-
-    def put(self, index: int, gradient: Array) -> int:
-        """Lay down a gradient; where it lies."""
-        self.segment.array(self._frames[index], self._offsets[index])[...] = gradient
-        return self._offsets[index]
-
-
-class _Rejoined:
-    """Says that what follows are the weights of a new life."""
 
 
 def _ignore(piece: Slice, array: Array, rows: Array | None) -> None:

@@ -62,6 +62,10 @@ class Request(Struct, eq=False):
     is_complete: bool = True
     """Whether the last part is among them."""
     parts_seen: set[int] = set()
+    version: int = 0
+    """Of the weights of which those are parts."""
+    is_made: bool = False
+    """Whether the server is known to have done it, so that it is not to be asked to do it again."""
     sent: float = 0.0
     patience: float = 0.0
     """After how many seconds it is said again."""
@@ -142,6 +146,11 @@ class Link:
         """Note that all of a request has gone out, as it may at once while the link `is_clear`."""
         request.messages.append((message, arrays))
         request.sent = now
+
+    def note_made(self, request: Request) -> None:
+        """Note that of a push only the weights are missing. The gradients' memory is the program's again."""
+        request.messages = [(_without_tensors(message), ()) for message, _ in request.messages[-1:]]
+        request.is_made = True
 
     @property
     def is_clear(self) -> bool:
@@ -228,6 +237,8 @@ class Link:
             for message, _ in request.messages[-1:]:
                 self.outgoing.append((_without_tensors(message), ()))
             return
+        if request.is_made:  # and the server has gone back to before it
+            request.messages = [(Pull(request.seq, welcome.step, shared=True), ())]
         request.messages = [(self._for_server(each), arrays) for each, arrays in request.messages]
         self.outgoing.extend(request.messages)
 
@@ -267,6 +278,8 @@ class Link:
         if isinstance(message, Ready):
             self.slices, self.joined = message.slices, True
         elif isinstance(message, Weights):
+            if message.version != request.version:  # asked again, the server has others than it had
+                request.version, request.parts_seen = message.version, set()
             if message.part in request.parts_seen:
                 return
             request.parts_seen.add(message.part)

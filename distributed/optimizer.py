@@ -42,7 +42,8 @@ class ServerOptimizer(rg.optim.Optimizer):
         calls since the last one.
     overlap : bool
         Let gradients leave for the server while backward goes on. What changes after that, by another backward
-        or by clipping, is sent again, so the result is the same.
+        or by clipping, is sent again, so the result is the same. And let weights that come over a network do so
+        while the program goes on, the first parameters' first: whoever looks at one waits for that one.
     **hyperparameters
         Passed on to `optimizer_class`.
 
@@ -96,10 +97,12 @@ class ServerOptimizer(rg.optim.Optimizer):
         super().__init__(self._local.param_groups, self._local.defaults)
         self._share()
         if self._client is not None:
+            from .prefetch import Prefetch
             from .pushing import Departures
 
             self._initialize(self._client)
             self._departures = Departures(self._client, self._parameters(), early=overlap and accumulate == 1)
+            self._prefetch, self._overlap = Prefetch(self._client, self._parameters(), self._receive), overlap
         self._worker.begin()
 
     def _share(self) -> None:
@@ -175,19 +178,25 @@ class ServerOptimizer(rg.optim.Optimizer):
         return self._sums[index] if p.grad is None else self._sums[index] + p.grad.detach()
 
     def _push_and_pull(self, client: Client) -> None:
+        if self._prefetch.is_busy:
+            self._prefetch.finish()
         gradients = {
             index: total.to_dense() if total.is_sparse else total  # of which the rows that are not zero travel
             for index, p in enumerate(self._parameters())
             if (total := self._total(index, p)) is not None
         }
         self._sums.clear()
-        client.push(self._hyperparameters(self.param_groups), self._departures.remaining(gradients), self._receive)
+        remaining = self._departures.remaining(gradients)
+        client.push(self._hyperparameters(self.param_groups), remaining, self._receive, early=self._overlap)
         self._departures.clear()
+        if client.is_receiving:
+            self._prefetch.begin()
         self._worker.advance(client.step)
 
     def pull(self) -> None:
         """Get the weights as the server has them, without a step."""
         if (client := self._server("pull()")) is not None:
+            self._prefetch.finish()
             client.pull(self._receive)
 
     def state_dict(self) -> dict[str, Any]:

@@ -22,6 +22,9 @@ PART_BYTES = 4 << 20
 """Bytes of tensors in one message, if there is more than one slice. While a message is on its way nothing
 else passes on its connection, and the other side can do nothing with it."""
 
+WEIGHTS_BYTES = 1 << 20
+"""The same for weights that are more than that: who gets them goes on with the first."""
+
 _MOST_PARTS = 48
 """Of one answer or push: as many messages wait at once, and ZeroMQ takes no more than so many for a peer."""
 
@@ -61,20 +64,25 @@ class Outbox:
         self, peer: bytes, answer: Weights, slots: Sequence[Slot], arrays: Sequence[Array]
     ) -> list[Flight]:
         """Send weights in as many messages as they take, the first tensors first."""
-        parts = list(parts_of(slots, arrays))
+        parts = list(parts_of(slots, arrays, WEIGHTS_BYTES))
         return [
             self.send(peer, structs.replace(answer, tensors=tuple(some), part=part, parts=len(parts)), several)
             for part, (some, several) in enumerate(parts)
         ]
 
 
-def parts_of(slots: Sequence[Slot], arrays: Sequence[Array]) -> Iterator[tuple[Sequence[Slot], Sequence[Array]]]:
-    """Divide slots and their frames into messages of about `PART_BYTES`; at least one, which may be empty."""
+def parts_of(
+    slots: Sequence[Slot], arrays: Sequence[Array], most: int = 0
+) -> Iterator[tuple[Sequence[Slot], Sequence[Array]]]:
+    """Divide slots and their frames, if they are more than `PART_BYTES`, into messages of about that much, or `most`.
+
+    There is at least one, which may be empty.
+    """
     total = sum(array.nbytes for array in arrays)
     if total <= PART_BYTES:
         yield slots, arrays
         return
-    most = max(PART_BYTES, 2 * total // _MOST_PARTS)  # any two that follow one another are more than this
+    most = max(most or PART_BYTES, 2 * total // _MOST_PARTS)  # any two that follow one another are more than this
     some: list[Slot] = []
     several: list[Array] = []
     size, frames = 0, iter(arrays)

@@ -224,8 +224,14 @@ def _forked() -> None:
         sys.excepthook = _previous_hook
 
 
+def _about_to_fork() -> None:
+    """Have all weights: a child cannot get what is still on its way."""
+    if _current is not None and _current.client is not None:
+        _current.client.wait_for(None)
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
+    os.register_at_fork(before=_about_to_fork, after_in_child=_forked)
 
 
 def _note_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -12,7 +12,7 @@ from ps_harness import place_in, serving
 
 import retrograd as rg
 import retrograd.distributed as dist
-from retrograd.distributed import pushing
+from retrograd.distributed import outbox, pushing
 
 Make = Callable[[list[Any]], rg.optim.Optimizer]
 Program = Callable[[rg.nn.Module, rg.optim.Optimizer], None]
@@ -159,12 +159,16 @@ def alone(program: Program, optimizer: type[rg.optim.Optimizer], **fields: Any) 
 
 
 @pytest.mark.parametrize("overlap", [True, False], ids=["overlap", "all at the end"])
-@pytest.mark.parametrize(("shards", "shared"), [(1, True), (2, True), (2, False)], ids=["1", "2", "2 apart"])
+@pytest.mark.parametrize(
+    ("shards", "shared"), [(1, True), (2, True), (1, False), (2, False)], ids=["1", "2", "1 apart", "2 apart"]
+)
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda each: each.__name__)
 def test_it_ends_with_the_same_bits(
     program: Program, shards: int, shared: bool, overlap: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pushing, "BUCKET_BYTES", 1 << 16)
+    monkeypatch.setattr(outbox, "PART_BYTES", 1 << 16)
+    monkeypatch.setattr(outbox, "WEIGHTS_BYTES", 1 << 14)
     model = Model()
     with joined(monkeypatch, shards, shared=shared):
         optimizer = dist.ServerOptimizer(rg.optim.SGD, model.parameters(), lr=1e-3, momentum=0.9, overlap=overlap)
