@@ -162,7 +162,9 @@ def link(options: argparse.Namespace) -> None:
             waits[flags] = statistics.mean(each["waited"] / count for each in result) * 1e3
         cells = [each[flags] for flags in waits for each in (steps, waits)]
         hidden = 1 - cells[1] / cells[3]
-        print(f"{rate:8}{batch:7}{cells[0]:8.0f}{cells[1]:9.0f}{cells[2]:12.0f}{cells[3]:9.0f}{hidden:8.0%}", flush=True)
+        print(
+            f"{rate:8}{batch:7}{cells[0]:8.0f}{cells[1]:9.0f}{cells[2]:12.0f}{cells[3]:9.0f}{hidden:8.0%}", flush=True
+        )
 
 
 def over_network(rate: int, *arguments: object, workers: int = 2) -> list[dict[str, Any]]:
@@ -182,7 +184,7 @@ def over_network(rate: int, *arguments: object, workers: int = 2) -> list[dict[s
         script = [sys.executable, HERE / "ps_train.py", "--folder", folder, *map(str, arguments)]
         place = {"RETROGRAD_WORLD_SIZE": str(workers), "RETROGRAD_SERVERS": address}
         running = [host.run(script, common | place | {"RETROGRAD_RANK": str(n)}) for n, host in enumerate(others)]
-        if any([process.wait() for process in running]):
+        if any(process.wait() for process in running):
             raise SystemExit("a worker failed")
     return [json.loads((folder / f"worker.{rank}.json").read_text()) for rank in range(workers)]
 

@@ -376,8 +376,8 @@ def claims(options: argparse.Namespace) -> None:
         print(f"   same direction  {'yes' if same else 'no'}\n   why             {why}", flush=True)
     print(
         "not simulated: P3 and ByteScheduler, whose gain is that the forward pass starts on the first layers' weights "
-        "before the last\nhave come (see the section link of parameter_server.py); GeePS and 1-bit SGD, whose gains are of "
-        "GPUs and of speech models."
+        "before the last\nhave come (measured by the section link of parameter_server.py); GeePS and 1-bit SGD, whose "
+        "gains are of GPUs and of speech models."
     )
 
 
