@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from retrograd.autograd.modes import current_mode, set_mode
-from retrograd.ops.plan import Packed, pack_constant
+from retrograd.ops.plan import Packed, packed_by
 from retrograd.tensor import Tensor
 
 __all__ = ["Given", "PackedIndices", "watching"]
@@ -26,7 +26,7 @@ class Given(NamedTuple):
     remade: Callable[[Indices], Any]
 
     def packed(self, pack: Callable[[Tensor], Any], unpack: Callable[[Any], Tensor]) -> PackedIndices:
-        made = tuple(None if each is None else pack_constant(each, pack, unpack) for each in self.tensors)
+        made = tuple(None if each is None else packed_by(pack, unpack, each, each._array) for each in self.tensors)
         return PackedIndices(made, self.remade)
 
 

@@ -25,7 +25,7 @@ from retrograd.ops.options import checked_number
 from retrograd.ops.reducing import deliver
 from retrograd.ops.shape import expand, reshape
 from retrograd.ops.slice_checks import check_added, check_copied, check_positions, check_range, check_scatter
-from retrograd.ops.subscript import constant, lifted_to, raw_indices, remade, setitem
+from retrograd.ops.subscript import constant, lifted_to, raw_indices, remade
 from retrograd.tensor import Tensor, wrap_array
 
 
@@ -698,7 +698,15 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     count = int(mask.sum().item())
     if source.numel() < count:
         raise RuntimeError("Number of elements of source < number of ones in mask")
-    return _scattered(input if tuple(input.shape) == shape else expand(input, shape), mask, source, count)
+    if not shape:
+        return _scattered_scalar(input, mask, source)
+    target = input if tuple(input.shape) == shape else expand(input, shape)
+    return watching((mask,), shape, _coordinates, _masked_scatter, target, _coordinates(shape, (mask,)), source)
+
+
+@one_node(_name_within, "input", "source")
+def _scattered_scalar(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    return reshape(masked_scatter(reshape(input, 1), reshape(mask, 1), source), ())
 
 
 def _scattered_by_rank(input: Tensor, mask: Tensor, elements: Tensor) -> Tensor:
@@ -712,11 +720,27 @@ def _scattered_by_rank(input: Tensor, mask: Tensor, elements: Tensor) -> Tensor:
     return where(mask, reshape(taken, mask.shape), input)
 
 
-@one_node("MaskedScatterBackward0", "input", "source", saves="mask source_sym_sizes")
-def _scattered(input: Tensor, mask: Tensor, source: Tensor, count: int) -> Tensor:
-    copy = input.clone()
-    setitem(copy, mask, reshape(source, -1)[:count])
-    return copy
+def _back_in_order(K: Any, g: Any, places: Any, shape: Any) -> Any:
+    """The gradient of the elements that were taken in order, and zeros for those that were not."""
+    taken = K.index(g, places)
+    rest = math.prod(shape) - taken.shape[0]
+    return K.reshape(K.pad(taken, ((0, rest),), 0) if rest else taken, tuple(shape))
+
+
+@op(
+    name="_masked_scatter",
+    node="MaskedScatterBackward0",
+    vjp={
+        "self": lambda K, g, places: K.index_fill_zero(g, places),
+        "source": lambda K, g, places, source_shape: _back_in_order(K, g, places, source_shape),
+    },
+    jvp="linear",
+    kept=("source_shape", "self_shape"),
+)
+def _masked_scatter(K, self: Array, places: Raw, source: Array) -> Array:
+    """`places`: the raw coordinates of what is replaced."""
+    count = places[0].shape[0]
+    return K.index_put(self, places, K.slice(K.reshape(source, (-1,)), (slice(0, count),)), False)
 
 
 @composite

@@ -38,12 +38,18 @@ def _inverse_deviation(K: Any, var: Any, eps: float) -> Any:
 
 
 def _gradients(
-    K: Any, g: Any, x: Any, weight: Any, mean: Any, var: Any, eps: float, axes: Ints, sums: Ints, needs: Any
+    K: Any, g: Any, x: Any, weight: Any, mean: Any, scale: Any, eps: float, axes: Ints, sums: Ints, needs: Any
 ) -> tuple[Any, Any, Any]:
-    """The gradients by x, weight and bias; `weight` has x's number of axes, `sums` are those it lacks."""
-    if K is G and mean is not None:
+    """The gradients by x, weight and bias; `weight` has x's number of axes, `sums` are those it lacks.
+
+    `mean` and `scale`, the inverse deviation, may lack the axes that they are taken over.
+    """
+    if K is G:
         mean, var, _ = _statistics(K, x, axes)
-    scale = _inverse_deviation(K, var, eps)
+        scale = _inverse_deviation(K, var, eps)
+    else:
+        kept = tuple(1 if axis in axes else n for axis, n in enumerate(x.shape))
+        mean, scale = K.reshape(mean, kept), K.reshape(scale, kept)
     normal = into(K, "multiply", x - mean, scale)
     for_x = for_weight = for_bias = None
     if needs[0]:
@@ -91,13 +97,15 @@ def _wide(K: Any, x: Any) -> Any:
     return x if x is None else widened(K, x)
 
 
-def _normalized(K: Any, x: Any, weight: Any, bias: Any, eps: float, axes: Ints) -> tuple[Any, Any, Any]:
+def _normalized(K: Any, x: Any, weight: Any, bias: Any, eps: float, axes: Ints) -> tuple[Any, ...]:
+    """The result, and mean, inverse deviation and variance with the axes kept."""
     wide = _wide(K, x)
     mean, var, centered = _statistics(K, wide, axes)
-    out = _scaled(K, centered, _inverse_deviation(K, var, eps), _wide(K, weight), _wide(K, bias))
+    scale = _inverse_deviation(K, var, eps)
+    out = _scaled(K, centered, scale, _wide(K, weight), _wide(K, bias))
     if wide is x:
-        return out, mean, var
-    return tuple(K.astype(each, x.dtype) for each in (out, mean, var))
+        return out, mean, scale, var
+    return tuple(K.astype(each, x.dtype) for each in (out, mean, scale, var))
 
 
 # -- batch norm --------------------------------------------------------------------------------
@@ -120,24 +128,29 @@ def _batch_norm_vjp(K: Any, g: Any, self: Any, weight: Any, result1: Any, result
 def _batch_norm_jvp(K: Any, t: Any, self: Any, weight: Any, eps: float) -> Any:
     ndim = len(self.shape)
     t = [t[0], _channels(K, t[1], ndim), _channels(K, t[2], ndim)]
-    return _tangent(K, t, self, _channels(K, weight, ndim), eps, _all_but_channels(ndim))
+    return *_tangent(K, t, self, _channels(K, weight, ndim), eps, _all_but_channels(ndim)), None
 
 
 @op(
     name="_batch_norm",
     node="NativeBatchNormBackward0",
     check=implemented_for("batch_norm", Category.FLOAT, first=True),
-    outputs=3,
+    outputs=4,
     differentiable=1,
     vjp={"*": _batch_norm_vjp},
     jvp={"*": _batch_norm_jvp},
 )
-def _batch_norm(K, self: Array, weight: Array | None, bias: Array | None, eps: float) -> tuple[Array, Array, Array]:
-    """Normalized by the batch's own statistics, which are returned too, biased and with the axes kept."""
+def _batch_norm(
+    K, self: Array, weight: Array | None, bias: Array | None, eps: float
+) -> tuple[Array, Array, Array, Array]:
+    """Normalized by the batch's own statistics: mean, inverse deviation and biased variance, which are returned too."""
     ndim = len(self.shape)
     weight, bias = _channels(K, weight, ndim), _channels(K, bias, ndim)
     # Images keep the order of their memory: their channels may be last.
-    return _normalized(K, K.row_major(self) if ndim < 4 else self, weight, bias, eps, _all_but_channels(ndim))
+    source = K.row_major(self) if ndim < 4 else self
+    out, *statistics = _normalized(K, source, weight, bias, eps, _all_but_channels(ndim))
+    mean, scale, var = (K.reshape(each, (-1,)) for each in statistics)
+    return out, mean, scale, var
 
 
 def _fixed_batch_norm_vjp(
@@ -222,7 +235,9 @@ def _layer_norm(
     K, self: Array, weight: Array | None, bias: Array | None, count: int, eps: float
 ) -> tuple[Array, Array, Array]:
     """Each sample normalized over its last `count` axes."""
-    return _normalized(K, K.row_major(self), weight, bias, eps, tuple(range(len(self.shape) - count, len(self.shape))))
+    axes = tuple(range(len(self.shape) - count, len(self.shape)))
+    out, mean, scale, _ = _normalized(K, K.row_major(self), weight, bias, eps, axes)
+    return out, mean, scale
 
 
 # -- group norm --------------------------------------------------------------------------------
@@ -266,7 +281,6 @@ def _group_norm_jvp(K: Any, t: Any, self: Any, weight: Any, groups: int, eps: fl
     node="NativeGroupNormBackward0",
     check=implemented_for("GroupNormKernelImpl", Category.FLOAT, first=True),
     outputs=3,
-    differentiable=1,
     vjp={"*": _group_norm_vjp},
     jvp={"*": _group_norm_jvp},
     batch=_batched_group_norm,
@@ -276,5 +290,6 @@ def _group_norm(
 ) -> tuple[Array, Array, Array]:
     """Each group of channels of each sample normalized."""
     weight, bias = _group_channels(K, weight, groups), _group_channels(K, bias, groups)
-    out, mean, var = _normalized(K, _grouped(K, K.row_major(self), groups), weight, bias, eps, (2, 3))
-    return K.reshape(out, tuple(self.shape)), mean, var
+    out, mean, scale, _ = _normalized(K, _grouped(K, K.row_major(self), groups), weight, bias, eps, (2, 3))
+    by_group = (self.shape[0], groups)
+    return K.reshape(out, tuple(self.shape)), K.reshape(mean, by_group), K.reshape(scale, by_group)

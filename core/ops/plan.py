@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONSTANT", "PACKED", "Packed", "Plan", "PlanOfPackedIndices", "check_unpacked", "edge_now", "hooked_twice",
-    "is_stale", "pack_constant", "stale_error",
+    "is_stale", "packed_by", "stale_error",
 ]  # fmt: skip
 
 Tangents = dict[int, "Tensor"]
@@ -232,21 +232,23 @@ class Plan:
         given: Any = None,
     ) -> tuple[Any, ...]:  # fmt: skip
         """What stands in the saved tuple for a tensor that `pack` has been called with."""
-        from retrograd.tensor import own_edge
+        from retrograd.tensor import own_edge, rebuild
 
-        seen = given is not None and given._array is array
-        constant = seen and own_edge(given) is None
-        tensor = given if constant else self._as_tensor(node, index, array)
-        cell = self._entry(node, index)[1]
-        if tensor._array is array:
-            tensor._cell = cell  # so that a hook can tell whether its memory is written to
-            if seen and not constant and not node.k.mutable:
+        promoted = self._promoted(node, index) is not None
+        if given is not None and given._array is not array and not promoted:
+            given = None  # what is saved has been made of it
+        edge = None if given is None else own_edge(given)
+        if given is not None and edge is None:
+            tensor = given
+        elif given is not None and promoted:
+            tensor = rebuild(given._array, node.k, edge)
+        else:
+            tensor = self._as_tensor(node, index, array, as_given=True)
+        if tensor._array is (array if given is None else given._array):
+            tensor._cell = self._entry(node, index)[1]  # so that a hook can tell whether its memory is written to
+            if edge is not None and not node.k.mutable:
                 share(given, tensor)
-        before = tensor._cell[0]
-        with _no_grad():
-            packed = Packed(without_cycle(pack(tensor), node), unpack, array)
-        if tensor._cell[0] != before:
-            raise _written_by_hook()
+        packed = packed_by(pack, unpack, tensor, array, node)
         node._extras()  # Note [Watched nodes]: `unpack` may register hooks on the node
         return packed, PACKED, 0
 
@@ -283,15 +285,19 @@ class Plan:
             raise freed_error(node)
         return node.saved[position : position + (3 if self.is_tensor[index] else 1)]
 
-    def unpack(self, node: Node, index: int, as_tensor: bool) -> Any:
-        """One saved value, checked: a tensor (or its array), or the argument itself."""
+    def unpack(self, node: Node, index: int, as_tensor: bool, as_given: bool = False) -> Any:
+        """One saved value, checked: a tensor (or its array), or the argument itself.
+
+        `as_given`: an input that was promoted, in the type that it had before.
+        """
         entry = self._entry(node, index)
         if not self.is_tensor[index]:
             return entry[0].unpacked() if self.names[index] in self.op.raw and hasattr(entry[0], "packed") else entry[0]
         value, cell, version = entry
         if type(value) is Packed:
             unpacked = value.unpacked()
-            return self._as_tensor(node, index, unpacked._array, value.tangents) if as_tensor else unpacked._array
+            array = unpacked._array
+            return self._as_tensor(node, index, array, value.tangents, as_given) if as_tensor else array
         tangents = None
         if type(value) is Dual:
             value, cell, version, tangents = value.array, value.cell, value.version, value.tangents
@@ -299,9 +305,17 @@ class Plan:
             raise stale_error(node, self, index, value, cell, version)
         if not as_tensor or (cell is CONSTANT and not (node.k.level and hasattr(value, "shape"))):
             return value  # a number too, which any backend's arithmetic takes as it is; that of `vmap` takes tensors
-        return self._as_tensor(node, index, value, tangents)
+        return self._as_tensor(node, index, value, tangents, as_given)
 
-    def _as_tensor(self, node: Node, index: int, array: Any, tangents: Tangents | None = None) -> Any:
+    def _promoted(self, node: Node, index: int) -> Any:
+        """The type that a saved input had before it was promoted; None: it was not."""
+        kind, position, _ = self.sources[index]
+        fix = None if kind == "result" or node.fix is None else node.fix[position]
+        return None if fix is None else fix[1]
+
+    def _as_tensor(
+        self, node: Node, index: int, array: Any, tangents: Tangents | None = None, as_given: bool = False
+    ) -> Any:
         """The saved tensor as a part of the graph: an input by its edge, an output by this node. None of None."""
         from retrograd.tensor import rebuild
 
@@ -309,14 +323,15 @@ class Plan:
             return None
         kind, position, _ = self.sources[index]
         edge = (node, position) if kind == "result" else node.edges[position]
-        fix = None if kind == "result" or node.fix is None else node.fix[position]
-        if fix is None or fix[1] is None or (edge is None and tangents is None):
+        own = self._promoted(node, index)
+        if own is None or (edge is None and tangents is None and not as_given):
             made = rebuild(array, node.k, edge, tangents)
-            if kind == "result" and not made.dtype.is_differentiable:
-                made._edge = None  # indices, as of max()
+            if kind == "result" and (position >= node.differentiable or not made.dtype.is_differentiable):
+                made._edge = None  # indices, as of max(), or statistics
             return made
         # It was promoted: the edge and the tangents belong to the tensor before that.
-        return self.op.cast(rebuild(node.k.astype(array, fix[1]), node.k, edge, tangents), array.dtype)
+        made = rebuild(array if array.dtype == own else node.k.astype(array, own), node.k, edge, tangents)
+        return made if as_given else self.op.cast(made, array.dtype)
 
     def graph(self, G: Any, g: Any, node: Node) -> Sequence[Any]:
         """The formulas on tensors, so that they are recorded themselves."""
@@ -431,22 +446,21 @@ def without_cycle(packed: Any, node: Node) -> Any:
     return packed.detach() if edge is not None and edge[0] is node else packed
 
 
-def pack_constant(tensor: Tensor, pack: Callable[[Tensor], Any], unpack: Callable[[Any], Tensor]) -> Packed:
-    """A tensor without a graph, as a hook packs it."""
+def packed_by(
+    pack: Callable[[Tensor], Any], unpack: Callable[[Any], Tensor], tensor: Tensor, array: Any, node: Node | None = None
+) -> Packed:
+    """What a pair of hooks makes of a tensor that stands for `array`; by `node`, if it may be a result of that."""
     before = tensor._cell[0]
     with _no_grad():
-        packed = Packed(pack(tensor), unpack, tensor._array)
+        made = pack(tensor)
+        packed = Packed(made if node is None else without_cycle(made, node), unpack, array)
     if tensor._cell[0] != before:
-        raise _written_by_hook()
+        raise RuntimeError(
+            "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook "
+            "cannot be modified by in-place operations as this can lead to unexpected side-effects. Please open "
+            "an issue if you need to perform in-place operations on the input to a pack hook."
+        )
     return packed
-
-
-def _written_by_hook() -> RuntimeError:
-    return RuntimeError(
-        "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook "
-        "cannot be modified by in-place operations as this can lead to unexpected side-effects. Please open "
-        "an issue if you need to perform in-place operations on the input to a pack hook."
-    )
 
 
 def _no_grad() -> Any:

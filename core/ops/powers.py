@@ -92,7 +92,8 @@ def _pow_base_vjp(K: Any, g: Any, self: Any, exponent: Any) -> Any:
 
 def _pow_exponent_vjp(K: Any, g: Any, self: Any, exponent: Any, result: Any) -> Any:
     """Zero where the base is and the power is constant there: for a non-negative exponent."""
-    flat = (self == 0) & ((exponent == 0) if _is_complex(exponent) else (exponent >= 0))
+    constant = (K.imag(exponent) == 0) & (K.real(exponent) >= 0) if _is_complex(exponent) else exponent >= 0
+    flat = (self == 0) & constant
     slope = result * K.log(self)
     return g * K.where(flat, K.zeros_like(slope), slope)
 

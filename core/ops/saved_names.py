@@ -91,6 +91,7 @@ Logaddexp0: other self
 Logaddexp20: other self
 Logsumexp0: dim keepdim result self
 MaskedFill0: mask
+MaskedScatter0: mask=@selected source_sym_sizes
 MaskedSelect0: mask=@selected self
 Max0: dim indices=result1 keepdim self_sym_sizes
 LogSigmoid0: buffer=@buffer self
@@ -106,12 +107,11 @@ MseLoss0: reduction self target
 Mul1: other/number
 Nanmedian1: dim indices=result1 keepdim self_sym_sizes
 Nansum0: dim keepdim self
-NativeBatchNorm0: eps input=self result1/flat result2=result2/deviation_flat training=@true weight
+NativeBatchNorm0: eps input=self result1 result2 running_mean=@none running_var=@none training=@true weight
 NativeBatchNorm0@_fixed_batch_norm: eps input=self result1=@nothing result2=@nothing \
 running_mean=mean running_var=var training=@false weight
-NativeGroupNorm0: C=@channels HxW=@places N=@samples eps group=groups input=self result1/pairs \
-result2=result2/deviation_pairs weight
-NativeLayerNorm0: bias input=self normalized_shape=@normalized_shape result1 result2=result2/deviation weight
+NativeGroupNorm0: C=@channels HxW=@places N=@samples eps group=groups input=self result1 result2 weight
+NativeLayerNorm0: bias input=self normalized_shape=@normalized_shape result1 result2 weight
 NllLoss0: ignore_index/unsigned reduction self target total_weight=@total_weight weight?
 NllLoss2D0: ignore_index/unsigned reduction self target total_weight=@total_weight weight?
 Polar0: result
@@ -263,7 +263,7 @@ def _kept(plan: Plan, node: Node, name: str) -> Any:
     from retrograd.ops.plan import CONSTANT, PACKED
 
     index = plan.names.index(name)
-    made = plan.unpack(node, index, as_tensor=True)
+    made = plan.unpack(node, index, as_tensor=True, as_given=True)
     if plan.is_tensor[index] and hasattr(made, "_cell"):
         _, cell, _ = plan._entry(node, index)
         if cell is not CONSTANT and cell is not PACKED:
@@ -311,6 +311,7 @@ def _total_weight(plan: Plan, node: Node) -> Tensor:
 
 _COMPUTED: Final[dict[str, tuple[Callable[[Plan, Node], Any], str]]] = {
     "false": (lambda plan, node: False, ""),
+    "none": (lambda plan, node: None, ""),
     "true": (lambda plan, node: True, ""),
     "no_output_padding": (lambda plan, node: (0,) * len(_kept(plan, node, "stride")), "stride"),
     "normalized_shape": (_normalized_shape, "count"),
@@ -363,10 +364,6 @@ def _presented(value: Any, shown: _Shown, node: Node) -> Any:
     """As PyTorch shows it: numbers that stand for tensors as tensors, dimensions as given and without a sign."""
     from retrograd.tensor import Tensor, wrap_array
 
-    if shown.part.startswith("deviation"):
-        eps = _kept(node.plan, node, "eps")
-        value, part = (value + eps).rsqrt(), shown.part.partition("_")[2]
-        return _part(value, part) if part else value
     if shown.part in ("array", "last"):
         return None if value is None else wrap_array(value[-1] if shown.part == "last" else value, node.k)
     if shown.part:
@@ -411,10 +408,6 @@ def _part(value: Any, part: str) -> Any:
         return _unsigned(None if value == () else value[0] if isinstance(value, tuple) else value)
     if part in _PARTS:
         return _PARTS[part](value)
-    if part == "flat":
-        return value.reshape(-1)
-    if part == "pairs":
-        return value.reshape(value.shape[0], prod(value.shape[1:]))
     return value[int(part)]
 
 
@@ -477,7 +470,7 @@ def raw_saved_names(plan: Plan, node: Node) -> list[str]:
 def _is_tensor(plan: Plan, shown: _Shown) -> bool:
     source = shown.source
     number = plan.op.promote is not None and shown.part in ("float", "number")
-    if number or shown.part in _PARTS or shown.part.startswith("deviation"):  # of which the node has another form
+    if number or shown.part in _PARTS:  # of which the node has another form
         return False
     return source.endswith("?") or source in plan.op.inputs or _is_result(plan, source)
 

@@ -100,8 +100,7 @@ def erfc(self: Array) -> Array:
     "erfinv",
     promote="float",
     check=_real("erfinv_vml_cpu"),
-    vjp={"self": lambda K, g, result: g * (math.sqrt(math.pi) / 2 * K.exp(result * result))},
-    kept=("self",),
+    vjp={"self": lambda K, g, self: g * (math.sqrt(math.pi) / 2 * K.exp(K.square(K.erfinv(self))))},
 )
 def erfinv(self: Array) -> Array:
     """The inverse of the error function; infinite at -1 and 1.

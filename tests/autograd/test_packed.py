@@ -10,9 +10,9 @@ from retrograd.autograd.graph import save_on_cpu, saved_tensors_hooks
 
 _GIVEN = """
     F = torch.nn.functional
-    x = (torch.arange(12.0).reshape(3, 4) / 7 - 0.9).requires_grad_()
-    y = (torch.arange(12.0).reshape(3, 4).cos() + 1.5).requires_grad_()
-    v, w = torch.tensor([5.0, 6.0], requires_grad=True), torch.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
+    places = torch.arange(12.0, dtype=torch.float64).reshape(3, 4)
+    x, y = (places.sin() / 2 - places / 90).requires_grad_(), (places.cos() + 1.5).requires_grad_()
+    v, w = (torch.arange(n).double().add(start).requires_grad_() for n, start in ((2, 5), (4, 1)))
     i, n, m = torch.tensor([2, 0]), torch.tensor([-1, 0]), x.detach() > 0.1
     given = {"x": x, "y": y, "v": v, "w": w, "i": i, "n": n, "m": m}
     log = []
@@ -25,6 +25,9 @@ _GIVEN = """
     def unpack(t):
         log.append("unpacked")
         return t
+
+    def rounded(t):
+        return None if t is None else (t.detach() * 1e5).round().long().tolist()
 
     def written(target, key, value):
         made = target * 1
@@ -57,7 +60,7 @@ def _packed_and_used(expression: str) -> None:
         m.logical_not_()
         weights = (torch.arange(made.numel()) + 1.0).reshape(made.shape)
         for grad in torch.autograd.grad((made * weights).sum(), (x, y, v, w), allow_unused=True, create_graph=True):
-            print(grad if grad is None else grad.detach().tolist())
+            print(rounded(grad))
         print(log.count("unpacked"))
         """,
         _GIVEN,
@@ -67,6 +70,65 @@ def _packed_and_used(expression: str) -> None:
 @pytest.mark.parametrize("expression", INDICES)
 def test_indices_are_packed_as_they_were_given(expression: str) -> None:
     _packed_and_used(expression)
+
+
+FAMILIES = (
+    "F.layer_norm(x, (4,))", "F.layer_norm(x, (4,), w)", "F.batch_norm(x, None, None, w, training=True)",
+    "F.batch_norm(x[None], None, None, training=True)", "F.group_norm(x[None], 1)", "F.instance_norm(x[None])",
+    "x.norm(3, 1)", "torch.dist(x, y)", "torch.cdist(x, y)", "F.pdist(x)", "F.pairwise_distance(x, y)",
+    "torch.renorm(x, 2, 0, 1.0)", "F.triplet_margin_loss(x, y, x * 2)", "torch.linalg.pinv(x)",
+    "x.masked_scatter(m, y)", "x * (y * 1j)", "(x * 1j) / y", "(x * 1j) ** y", "x * i[:1]", "x.tanh().erfinv()",
+    "torch.mul(x.float(), y)",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("expression", FAMILIES)
+def test_what_is_packed(expression: str) -> None:
+    _packed_and_used(f"torch.view_as_real({expression})" if "1j" in expression else expression)
+
+
+GROUPED = (
+    "torch.dist(x, y, 3)",
+    "torch.cdist(x, y)",
+    "F.pdist(x)",
+    "F.pairwise_distance(x, y)",
+    "torch.linalg.pinv(x)",
+)
+
+
+@pytest.mark.parametrize("expression", GROUPED)
+def test_one_saved_tensor_of_a_node_that_stands_for_several(expression: str) -> None:
+    assert_same(
+        f"""
+        made = {expression}
+        node = made.grad_fn
+        names = [name for name in dir(node) if name.startswith("_raw_saved")]
+        for name in names:
+            getattr(node, name).register_hooks(lambda t: (t * 2).detach(), lambda t: t / 2)
+            attempt(getattr(node, name).register_hooks, pack, unpack)
+        print(names, [rounded(getattr(node, name[4:])) for name in names])
+        grads = torch.autograd.grad(made.sum(), (x, y), allow_unused=True, create_graph=True)
+        print([rounded(each) for each in grads])
+        """,
+        _GIVEN,
+    )
+
+
+def test_what_a_node_that_stands_for_several_keeps(backend: str) -> None:
+    x = (retrograd.arange(6.0).reshape(3, 2) ** 2).requires_grad_()
+    kept: list[retrograd.Tensor] = []
+
+    def pack(tensor: retrograd.Tensor) -> int:
+        kept.append(tensor.detach().clone())
+        return len(kept) - 1
+
+    expected = retrograd.autograd.grad(retrograd.cdist(x, x[:2], 1.0).sum(), x)[0]
+    with saved_tensors_hooks(pack, lambda number: kept[number]):
+        distances = retrograd.cdist(x, x[:2], 1.0)
+    assert [list(each.shape) for each in kept][-3:] == [[3, 2], [2, 2], [3, 2]]
+    with retrograd.no_grad():
+        x.zero_()
+    assert retrograd.autograd.grad(distances.sum(), x)[0].tolist() == expected.tolist()
 
 
 def test_indices_on_every_backend(backend: str) -> None:

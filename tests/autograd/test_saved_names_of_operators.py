@@ -19,7 +19,6 @@ LinalgDet0 LU pivots
 LinalgSlogdet0 LU pivots
 LinalgSolveEx0 LU pivots
 MultilabelMarginLoss0 is_target
-NativeBatchNorm0 running_mean running_var
 """
 """What PyTorch's nodes keep and show, and ours do not keep: what has another form here, or is changed meanwhile."""
 
@@ -28,10 +27,7 @@ Addmm0 mat1_sym_strides mat2_sym_strides
 AsStridedScatter0 storage_offset
 Cat0 dim
 Convolution0 output_padding padding
-Div0 other
 Ldexp0 result
-Mul0 other
-Pow1 exponent
 Put0 index
 Roll0 dims
 SelectScatter0 index

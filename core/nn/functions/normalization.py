@@ -85,7 +85,7 @@ def batch_norm(
         return _fixed_batch_norm(input, weight, bias, running_mean, running_var, eps)
     if is_mapped(input) and not all(each is None or is_mapped(each) for each in (running_mean, running_var)):
         raise RuntimeError(_SHARED_STATISTICS)
-    out, mean, var = _batch_norm(input, weight, bias, eps)
+    out, mean, _, var = _batch_norm(input, weight, bias, eps)
     if not input.numel():
         return out  # of nothing there are no statistics
     _update_running(running_mean, mean, momentum, 1.0)
