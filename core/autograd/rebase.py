@@ -10,13 +10,14 @@ Note [Rebase]
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from retrograd.autograd.modes import Mode
 from retrograd.autograd.node import UNGENERATED, Node, next_sequence_number
 from retrograd.autograd.stale import mark_stale, move_edge, refuse_write
 from retrograd.ops.broadcasting import settle
-from retrograd.storage import check_write, scatter_steps, sign
+from retrograd.storage import INFERENCE, check_write, scatter_steps, sign
 from retrograd.tensor import has_node, own_edge
 from retrograd.views import steps_of
 
@@ -78,13 +79,16 @@ class CopySlices(Node):
     prefix = UNGENERATED
 
 
-def check_writable(tensor: Tensor, mode: Mode, records: bool) -> None:
+def check_writable(tensor: Tensor, mode: Mode, records: bool, others: Iterable[Any] | None = None) -> None:
     """Refuse a write before anything has changed.
 
     Parameters
     ----------
     records
         Whether the write would be recorded: grad mode is on and an input requires a gradient.
+    others
+        The other operands, if known. If they are no normal tensors either, nor numbers that stand for such, PyTorch
+        says of an inference tensor that it is one, even if it is a leaf.
 
     Raises
     ------
@@ -95,6 +99,8 @@ def check_writable(tensor: Tensor, mode: Mode, records: bool) -> None:
     view = None if meta is None else meta.view
     is_leaf = records and tensor.requires_grad and not has_node(tensor)
     if is_leaf and view is None:
+        if others is not None and all(getattr(each, "_cell", None) is INFERENCE for each in others):
+            check_write(tensor)
         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
     check_write(tensor)
     if records and view is not None:

@@ -246,6 +246,7 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     if self._kernels.sparse:
         raise NotImplementedError("resize_() of a sparse tensor is not offered: see sparse_resize_()")
     if self.requires_grad and not current_mode().inference:
+        check_write(self)
         raise RuntimeError("cannot resize variables that require grad")
     if tangents_of(self):
         raise RuntimeError("cannot resize variables that has a forward grad")

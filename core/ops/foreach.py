@@ -83,7 +83,7 @@ def _check_all(targets: list[Tensor], *others: Sequence[Any]) -> None:
     mode = current_mode()
     for target, *beside in zip(targets, *others, strict=True):
         records = mode.grad and any(getattr(each, "requires_grad", False) for each in (target, *beside))
-        check_writable(target, mode, records)
+        check_writable(target, mode, records, [each for each in beside if isinstance(each, Tensor)])
 
 
 def _named(function: Callable[..., Any], name: str, doc: str) -> Callable[..., Any]:

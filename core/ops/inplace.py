@@ -78,7 +78,7 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
     tangents = _tangents(op, inputs, values) if mode.dual else {}
     records = mode.grad and bool(op.vjp) and target.dtype.is_differentiable
     records = records and any(getattr(each, "requires_grad", False) for each in inputs)
-    check_writable(target, mode, records)
+    check_writable(target, mode, records, () if op is _fill_op else inputs[1:])
     edges = tuple(getattr(each, "_edge", None) for each in inputs) if records else ()
     arrays = dispatch.promoted(op, inputs, k, values)
     in_memory = not target._kernels.sparse and not (op is _copy_op and rest[0] is target)
@@ -255,7 +255,9 @@ def written_over(name: str, function: Callable[..., Any], refusal: str = "") -> 
 
     def in_place(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         mode = current_mode()
-        check_writable(self, mode, mode.grad and self.requires_grad)
+        check_writable(
+            self, mode, mode.grad and self.requires_grad, [each for each in args if isinstance(each, Tensor)]
+        )
         is_apart = not mode.grad or mode.dual or self._kernels.level
         result = function(_kept(self._kernels, self._array, self) if mode.grad else self, *args, **kwargs)
         if refusal and not can_cast(result.dtype, self.dtype):
@@ -378,7 +380,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     shape, given = tuple(self._array.shape), tuple(src._array.shape)
     if given != shape:
         mode = current_mode()
-        check_writable(self, mode, mode.grad and (self.requires_grad or src.requires_grad))
+        check_writable(self, mode, mode.grad and (self.requires_grad or src.requires_grad), (src,))
         refuse_overlap(self, [src])
         check_broadcast(shape, given)
     return call_inplace(_copy_op, self, src)

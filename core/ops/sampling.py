@@ -551,7 +551,7 @@ _IN_PLACE = {
 def _begin(self: Tensor) -> tuple[Any, tuple[int, ...]]:
     """Refuse a forbidden write before a random number is used up; the kernels and the shape."""
     mode = current_mode()
-    check_writable(self, mode, mode.grad and self.requires_grad)
+    check_writable(self, mode, mode.grad and self.requires_grad, ())
     _check_level(self)
     return self._kernels, tuple(self._array.shape)
 

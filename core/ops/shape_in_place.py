@@ -40,7 +40,7 @@ __all__ = ["as_strided_", "squeeze_", "t_", "transpose_", "unsqueeze_"]
 
 def _check(self: Tensor) -> None:
     mode = current_mode()
-    check_writable(self, mode, mode.grad and self.requires_grad)
+    check_writable(self, mode, mode.grad and self.requires_grad, ())
 
 
 def _change(

@@ -174,3 +174,32 @@ def test_the_fast_path_does_not_look_for_inference_tensors() -> None:
     source = retrograd.mul.__code__.co_names
     assert "_cell" in source
     assert not any("inference" in name for name in source)
+
+
+WRITES = (
+    "fill_(2.0)", "fill_(torch.tensor(2.0))", "zero_()", "__setitem__(0, 1.0)", "__setitem__(slice(None), 1.0)",
+    "__setitem__(torch.tensor([0]), 1.0)", "add_(2.0)", "add_(other)", "mul_(torch.ones(3, requires_grad=True))",
+    "copy_(torch.ones(3))", "copy_(other)", "exp_()", "uniform_()", "bernoulli_()", "clamp_(0)", "relu_()",
+    "index_fill_(0, torch.tensor([0]), 1.0)", "masked_fill_(torch.tensor([True, False, True]), 1.0)", "squeeze_()",
+    "unsqueeze_(0)", "t_()", "resize_(2)", "view(3).copy_(torch.ones(3))", "lerp_(other, 0.5)",
+)  # fmt: skip
+
+
+def test_a_write_to_an_inference_leaf_is_refused_as_one_or_the_other() -> None:
+    writes = "\n".join(f"    attempt(lambda: made().{write})" for write in WRITES)
+    assert_same(f"""
+def made():
+    with torch.inference_mode():
+        return torch.ones(3).requires_grad_()
+
+with torch.inference_mode():
+    other = torch.ones(3)
+for mode in (torch.enable_grad, torch.no_grad):
+    with mode():
+        attempt(lambda: torch._foreach_add_([made()], 1.0))
+        attempt(lambda: torch._foreach_add_([made()], [torch.ones(3)]))
+        attempt(lambda: torch.nn.init.ones_(made()))
+for mode in (torch.enable_grad, torch.no_grad):
+  with mode():
+{writes}
+""")
