@@ -29,7 +29,8 @@ class ServerOptimizer(rg.optim.Optimizer):
     sum is the mean over it.
 
     When it is made, every worker gets rank 0's weights. A worker that is alone gets `optimizer_class`
-    itself, in this process, with no server in between.
+    itself, in this process, with no server in between. A process may have several, which every worker makes in the same
+    order.
 
     Parameters
     ----------
@@ -83,12 +84,7 @@ class ServerOptimizer(rg.optim.Optimizer):
         if accumulate < 1:
             raise ValueError(f"accumulate must be at least 1, and is {accumulate}")
         self._worker = worker.current()
-        self._client = self._worker.client
-        if self._client is not None and self._client.initialized:
-            raise DistributedError(
-                "this process has a ServerOptimizer already, and this version has one set of weights on "
-                "the server: put all parameters into one optimizer, in groups if their hyperparameters differ"
-            )
+        self._client: Client | None = None
         # Checks what it is given and fills in what it is not; and it is what steps when there is no server.
         self._local = optimizer_class(params, **hyperparameters)
         self._accumulate = accumulate
@@ -96,6 +92,7 @@ class ServerOptimizer(rg.optim.Optimizer):
         self._sums: dict[int, rg.Tensor] = {}
         super().__init__(self._local.param_groups, self._local.defaults)
         self._share()
+        self._client = self._worker.next_client()
         if self._client is not None:
             from .prefetch import Prefetch
             from .pushing import Departures

@@ -45,6 +45,7 @@ from .security import Role, ServerKeys
 from .server_options import ServerOptions
 from .server_status import half_of_memory, status_of
 from .shared import ALIGNMENT, Segment, host_name
+from .siblings import Siblings
 from .staging import Contribution, Staging
 from .state import Position, State
 from .transport import Flight
@@ -102,6 +103,8 @@ class Server:
         Where it listens; by default what `options` says.
     clock : callable, optional
         Gives the time in seconds.
+    siblings : Siblings, optional
+        Those whose process and channel it shares; by default it is the first.
 
     Raises
     ------
@@ -114,8 +117,10 @@ class Server:
         options: ServerOptions,
         channel: transport.Channel | None = None,
         clock: Callable[[], float] = time.monotonic,
+        siblings: Siblings | None = None,
     ) -> None:
         self.options = options
+        self.siblings = siblings or Siblings(self)
         self.now = clock
         self.boot = _new_life()
         self.roster = Roster(options.world_size, elastic=options.on_loss == "continue")
@@ -129,7 +134,6 @@ class Server:
         """Orders that cannot be carried out yet."""
         self.keeper = Keeper(options)
         self._stopped = False
-        self._parent = os.getppid()
         self._host = host_name()
         self._ticked = -math.inf
         self._lent: list[Flight] = []
@@ -142,12 +146,21 @@ class Server:
             self.answers = Answers(self)
             self.office: Lead | Follower = Lead(self) if options.shard == 0 else Follower(self, self._context)
             self.routine, self.waits = Routine(self), Waits(self)
-            self._watch = transport.Watch([self.channel, *self.office.channels])
+            if siblings is None:
+                self.watch_all()
             recovery.restore(self)
             recovery.note_address(self)
         except BaseException:
             self._context.destroy(linger=0)
             raise
+
+    def watch_all(self) -> None:
+        """Wait for what comes to this server and to its siblings."""
+        self._watch = transport.Watch([self.channel, *(each for one in self.siblings for each in one.office.channels)])
+
+    def another(self, options: ServerOptions, siblings: Siblings) -> Server:
+        """A server for another optimizer, in this process."""
+        return Server(options, self.channel, self.now, siblings)
 
     def _new_staging(self) -> Staging:
         return Staging(looks=self.options.nonfinite != "allow")
@@ -173,7 +186,8 @@ class Server:
                     status = self.status()
                     for sink in sinks:
                         sink.take([status])
-            self.keeper.finish(self)
+            for each in self.siblings:
+                each.keeper.finish(each)
         finally:
             self.close()
         return self.failure is None
@@ -184,21 +198,26 @@ class Server:
 
     def close(self) -> None:
         """Give the address and all memory back."""
-        self.office.close()
+        for each in self.siblings:
+            each.office.close()
         self.channel.close()
-        self.keeper.close()
-        self._context.term()
+        for each in self.siblings:
+            each.keeper.close()
+            each._context.term()
 
     def turn(self, timeout: float) -> None:
         """Handle what has arrived, waiting up to `timeout` seconds for it, and look after the silent."""
         if self._watch.wait(timeout):
             self._drain()
-            self.office.drain()
+            for each in self.siblings:
+                each.office.drain()
         # Only now: after a long step of its own the server finds everyone's heartbeats in its queue, and
         # must have read them before it calls anyone silent.
         if (now := self.now()) - self._ticked >= timeout:
             self._ticked = now
-            self.tick(now)
+            for each in self.siblings:
+                each.tick(now)
+            self._stopped |= self.siblings.are_over(now)
 
     def _drain(self) -> None:
         for _ in range(_TURN):
@@ -209,9 +228,14 @@ class Server:
 
     def handle(self, peer: bytes, frames: Sequence[protocol.Frame]) -> None:
         """Handle one message to its end, or as :class:`~retrograd.distributed.routine.Routine` does."""
-        if not self.routine.takes(peer, frames):
-            self._interrupt()
-            self._handle_alone(peer, frames)
+        if self.routine.takes(peer, frames):
+            return
+        other = self.siblings.of(peer)
+        if other is not None and other is not self:
+            other.handle(peer, frames)
+            return
+        self._interrupt()
+        self._handle_alone(peer, frames)
 
     def _interrupt(self) -> None:
         """Handle what is held for a step like the one before: something else comes."""
@@ -247,7 +271,7 @@ class Server:
         handler = _HANDLERS.get(type(message))
         if handler is None:
             raise ProtocolError(f"a server does not take {type(message).__name__.upper()}")
-        handler(self, message, peer, arrays)
+        handler(self.siblings.claim(self, message, peer), message, peer, arrays)
 
     @_on(protocol.Hello)
     def _(self, hello: protocol.Hello, peer: bytes, arrays: list[Array]) -> None:
@@ -378,6 +402,11 @@ class Server:
         self._check_launcher(peer)
         if message.rank not in self.roster:
             raise ProtocolError(f"rank {message.rank} is not one of this run")
+        for each in self.siblings:
+            each.note_exit(message)
+
+    def note_exit(self, message: protocol.Exited) -> None:
+        """A worker's process has ended, as its launcher has seen."""
         member = self.roster[message.rank]
         if member.state == "lost" or (member.state == "left" and not message.failed):
             return
@@ -696,16 +725,6 @@ class Server:
         for member in self.roster.silent(now, self.options.timeout):
             self.lose(member, f"lost {member.describe(now)}: no sign of life for {self.options.timeout:g} s")
         self.office.tick(now)
-        # The largest message that may be is a LOAD, with all that an optimizer keeps of all weights.
-        most = self.budget if self.state is None else max(self.budget, 4 * self.state.nbytes)
-        if (cut := self.channel.cut_flood(most, now)) is not None:
-            log.warning("%s", cut.describe(self.roster.of_peer(cut.peer)))
-        # Not by its silence: whoever stops a launcher with Ctrl-Z means to come back.
-        if self.launchers and os.getppid() != self._parent:
-            self.fail(DistributedError("the launcher has died: nobody is left to look after the run"))
-            self._stopped = True
-        if not self.launchers and self.roster.is_over(given_up=self.failure is not None):
-            self._stopped = True
         self.waits.warn(now)
 
     def leave(self, member: Member) -> None:
@@ -734,6 +753,7 @@ class Server:
             self.failure = Failure(error, culprit)
             log.error("the run has failed: %s", error)
             self.office.failed(error)
+            self.siblings.fail(error, culprit)
         for member in self.roster.waiting():
             assert member.waiting is not None
             self.outbox.send_error(member.way, self.failure.error, member.waiting.seq)

@@ -10,6 +10,7 @@ import atexit
 import os
 import sys
 import time
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -47,8 +48,11 @@ class Worker:
         self.rank = 0 if place is None else place.rank
         self.world_size = 1 if place is None else place.world_size
         self.client: Client | None = None
-        self._parents: Client | None = None
-        """Of the process that this one was forked from; held, since to give it back is the parent's."""
+        self._place = place
+        self._others: list[Client] = []
+        """The connections of further optimizers, each as of a run of its own."""
+        self._parents: list[Client] = []
+        """Of the process that this one was forked from; held, since to give them back is the parent's."""
         self._step = self._total = self._samples = 0
         self._loss: float | None = None
         self._began = self._latest = time.monotonic()
@@ -59,6 +63,22 @@ class Worker:
             self.client = Client(place, self.report)
 
     @property
+    def clients(self) -> list[Client]:
+        return [] if self.client is None else [self.client, *self._others]
+
+    def next_client(self) -> Client | None:
+        """The connection for another optimizer; ``None`` for a worker that is alone."""
+        if self.client is None or not self.client.initialized:
+            return self.client
+        from .client import Client
+        from .siblings import run_of
+
+        assert self._place is not None
+        run = run_of(self._place.run, 1 + len(self._others))
+        self._others.append(Client(replace(self._place, run=run), self.report))
+        return self._others[-1]
+
+    @property
     def step(self) -> int:
         """The last step that was noted."""
         return self._step
@@ -66,7 +86,7 @@ class Worker:
     def begin(self) -> None:
         """Time counts from here: building a model and waiting for others to start is not training."""
         self._began = self._latest = time.monotonic()
-        self._waited_before = 0.0 if self.client is None else self.client.waited
+        self._waited_before = self._waited()
 
     def advance(self, step: int, total: int | None = None, loss: float | None = None, samples: int = 0) -> None:
         """Note that `step` is done; what is not given stays as it was."""
@@ -75,31 +95,36 @@ class Worker:
         self._loss = self._loss if loss is None else loss
         self._samples += samples
 
+    def _waited(self) -> float:
+        return sum(each.waited for each in self.clients)
+
     def report(self) -> Report:
         """How far this worker is. The heartbeat's thread calls this at any moment."""
         from .messages import Report
 
-        client, seconds = self.client, self._latest - self._began
+        clients, seconds = self.clients, self._latest - self._began
         return Report(
             self._step,
             self._total,
             self._loss,
             self._samples,
             seconds,
-            0.0 if client is None else min(seconds, max(0.0, client.waited - self._waited_before)),
-            0 if client is None else client.bytes_sent,
-            0 if client is None else client.bytes_raw,
-            0 if client is None else sum(link.retries for link in client.links),
+            min(seconds, max(0.0, self._waited() - self._waited_before)),
+            sum(each.bytes_sent for each in clients),
+            sum(each.bytes_raw for each in clients),
+            sum(link.retries for each in clients for link in each.links),
         )
 
     def forget_client(self) -> None:
         """Be a child of the process that joined: the connection is the parent's, and nothing of it may be touched."""
-        self._parents, self.client = self.client, None
+        self._parents, self.client = self.clients, None
 
     def close(self, error: str | None = None) -> None:
-        if self.client is not None:
-            self.client.close(error)  # with a last report, which asks the client
-            self.client = None
+        try:
+            for each in reversed(self.clients):
+                each.close(error)  # with a last report, which asks the clients
+        finally:
+            self.client, self._others = None, []
 
 
 _current: Worker | None = None
@@ -226,8 +251,8 @@ def _forked() -> None:
 
 def _about_to_fork() -> None:
     """Have all weights: a child cannot get what is still on its way."""
-    if _current is not None and _current.client is not None:
-        _current.client.wait_for(None)
+    for each in [] if _current is None else _current.clients:
+        each.wait_for(None)
 
 
 if hasattr(os, "register_at_fork"):
