@@ -21,9 +21,9 @@ The pieces, each a module that can be read by itself. What travels: `messages` i
 who may. A worker's side: `client` talks in a thread, by one `link` for each server; `pushing` lets gradients leave
 while backward goes on, and `prefetch` lets weights come while the next forward pass does.
 A server's side: `server` handles messages; `roster` keeps its workers, `staging` what has arrived, `state` what it
-owns, `answers` says what goes back; `siblings` are those of further optimizers; `lead` gives orders by the `strategies`; `keeper` writes `snapshots` and the
-`journal`. `bridge` writes tensors. Around it: `launcher` starts processes, `job` looks after them, `console` and
-`metrics` show them, and `cli` is the command.
+owns, `answers` says what goes back; `siblings` are those of further optimizers; `lead` gives orders by the
+`strategies`; `keeper` writes `snapshots` and the `journal`. `bridge` writes tensors. Around it: `launcher` starts
+processes, `job` looks after them, `console` and `metrics` show them, and `cli` is the command.
 """
 
 from __future__ import annotations

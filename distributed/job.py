@@ -22,6 +22,7 @@ from .metrics import Sink
 from .monitor import Monitor
 from .protocol import Status
 from .run_options import arguments_of
+from .transport import ADDRESS_IN_USE
 
 __all__ = ["Job", "JobOptions"]
 
@@ -248,13 +249,19 @@ class Job:
 
     def _restart_server(self, member: _Member, how: str) -> bool:
         """Start a server again, as often as it takes; whether it runs."""
+        said, deadline = "", time.monotonic() + (self.options.fields.get("recovery") or 0.0)
         while self._restarts > 0:
             self._restarts -= 1
-            self._display.say(f"{member.process.name} {how}; it is started again from its last snapshot")
+            if how != said:
+                self._display.say(f"{member.process.name} {how}; it is started again from its last snapshot")
+            said = how
             try:
                 self._servers[member.shard] = self._start_server(member.shard, member.address, resume=False)
             except DistributedError as error:
                 self._starting, how = None, f"did not come back: {error}"
+                if ADDRESS_IN_USE in how and time.monotonic() < deadline:
+                    self._restarts += 1  # somebody else has its port meanwhile, who may go while workers wait
+                    self._turn()
             else:
                 return True
         self._display.say(f"{member.process.name} {how}")

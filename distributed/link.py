@@ -321,7 +321,8 @@ class Link:
             )
         return (
             f"worker {self.place.rank} has lost the server at {self.address}: no sign of life for {seconds:g} s. "
-            "The server has died, or the network between has; its log says more. Start the run again"
+            "The server or the network between has died, or it was started again at another address, where this worker "
+            "does not look; its log says more. Start the run again"
         )
 
     @property

@@ -277,6 +277,7 @@ class Server:
     def _(self, hello: protocol.Hello, peer: bytes, arrays: list[Array]) -> None:
         peer = owner_of(peer)
         self._check_hello(hello)
+        self.siblings.check_cut(hello)
         self.check_key(hello.role, hello.rank if hello.role == "worker" else None)
         if hello.role == "launcher":
             self.launchers.add(peer)

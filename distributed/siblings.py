@@ -50,6 +50,8 @@ class Siblings:
         self.first = first
         self.others: dict[int, Server] = {}
         """By the number of their optimizer."""
+        self._cut: dict[int, str] = {}
+        """By incarnation, why a worker's connection was cut off, of which it sees nothing but a reset."""
         self._parent = os.getppid()
         self._routes: dict[bytes, Server] = {}
         """Which of the others somebody speaks to, by routing id."""
@@ -104,13 +106,21 @@ class Siblings:
         # The largest message that may be is a LOAD, with all that an optimizer keeps of all weights.
         most = max([first.budget, *(4 * each.state.nbytes for each in self if each.state is not None)])
         if (cut := first.channel.cut_flood(most, now)) is not None:
-            log.warning("%s", cut.describe(first.roster.of_peer(cut.peer)))
+            member = first.roster.of_peer(cut.peer)
+            log.warning("%s", cut.describe(member))
+            if member is not None and cut.nbytes > cut.limit:  # else others have sent the most of it
+                self._cut[member.incarnation] = cut.describe(member)
         # Not by its silence: whoever stops a launcher with Ctrl-Z means to come back.
         if first.launchers and os.getppid() != self._parent:
             first.fail(DistributedError("the launcher has died: nobody is left to look after the run"))
             return True
         others_are_over = all(each.roster.is_over(given_up=True) for each in self.others.values())
         return not first.launchers and others_are_over and first.roster.is_over(given_up=first.failure is not None)
+
+    def check_cut(self, hello: Hello) -> None:
+        """Raise `Refused` if a worker that was cut off is back, to send the same again."""
+        if (why := self._cut.get(hello.incarnation)) is not None:
+            raise Refused(f"the server has {why}. Raise --budget, or take a smaller model or more servers")
 
     def fail(self, error: DistributedError, culprit: int | None) -> None:
         """End all, since one has failed."""

@@ -35,6 +35,7 @@ from .protocol import MAX_HEADER, Array, Frame, Message, Traffic, encode, seal
 from .security import ClientKeys, ServerKeys, check_bind
 
 __all__ = [
+    "ADDRESS_IN_USE",
     "COPY_THRESHOLD",
     "DEFAULT_MAX_FRAME",
     "Channel",
@@ -46,6 +47,8 @@ __all__ = [
     "is_gone",
     "listen",
 ]
+
+ADDRESS_IN_USE = "the address is in use by another process"
 
 COPY_THRESHOLD = 65_536
 """Bytes from which a frame travels without a copy. Below it a copy is cheaper than the bookkeeping."""
@@ -425,7 +428,7 @@ def _set_limits(socket: zmq.Socket[bytes], *, max_frame: int) -> None:
 def _bind_error(address: str, error: zmq.ZMQError) -> DistributedError:
     if error.errno == zmq.EADDRINUSE:
         return AddressInUse(
-            f"cannot listen at {address}: the address is in use by another process. Choose another port, "
+            f"cannot listen at {address}: {ADDRESS_IN_USE}. Choose another port, "
             "or tcp://127.0.0.1:* for any free one, or end that process"
         )
     if error.errno in (zmq.EADDRNOTAVAIL, errno.ENODEV):

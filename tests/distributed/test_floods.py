@@ -111,6 +111,12 @@ def test_who_sends_a_message_that_does_not_end_is_cut_off(
             who = "the connection of worker 1" if known else "a connection"
             wait_until(lambda: f"cut off {who} from 127.0.0.1:" in caplog.text, "it to be said")
         assert "bytes of a message have come that does not end, and 33554432 are the most" in caplog.text
+        if known:  # which sees nothing but a reset, and comes again
+            with peer_of(server) as peer:
+                answer = peer.hello(1, 2, incarnation=7)
+            assert isinstance(answer, protocol.Error)
+            assert "the server has cut off the connection of worker 1" in answer.text
+            assert "Raise --budget" in answer.text
         assert server.failure is None
 
 

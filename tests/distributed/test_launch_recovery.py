@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import signal
+import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -68,6 +69,34 @@ def kill_when_ready(launch: Launch, folder: Path, which: str) -> None:
     victim.kill()
     psutil.wait_procs([victim], timeout=30)
     (folder / "go").touch()
+
+
+def servers_of(launch: Launch) -> list[psutil.Process]:
+    return [each for each in launch.know_family(1) if "server" in each.cmdline()]
+
+
+def test_a_port_that_somebody_else_has_meanwhile_is_waited_for(tmp_path: Path) -> None:
+    options = ("--workers", "2", "--snapshots", tmp_path / "kept", "--durable", "--restarts", "1")
+    with launched("launch", *options, script(tmp_path), tmp_path) as launch, socket.socket() as other:
+        wait_until(lambda: len(list(tmp_path.glob("ready-*"))) == 2, "both workers")
+        [victim] = servers_of(launch)
+        [port] = {each.laddr.port for each in victim.net_connections() if each.status == psutil.CONN_LISTEN}
+        victim.kill()
+        psutil.wait_procs([victim], timeout=30)
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        [vain] = wait_until(lambda: servers_of(launch), "another server")
+        psutil.wait_procs([vain], timeout=60)
+        other.close()
+        (tmp_path / "go").touch()
+        code, output = launch.end()
+        assert code == 0, output
+        assert f"retrograd: error: cannot listen at tcp://127.0.0.1:{port}: the address is in use" in output
+        assert output.count("it is started again") <= 2
+        launch.assert_nobody_is_left()
+    for rank in (0, 1):
+        assert np.load(tmp_path / f"w-{rank}.npy").tobytes() == expected().tobytes()
 
 
 @pytest.mark.parametrize(
