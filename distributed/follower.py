@@ -164,6 +164,9 @@ class Follower(Office):
         self._report(self.server.now())
         self._repeat_staged(self.server.now())
 
+    def forgive(self, seconds: float) -> None:
+        self._heard += seconds
+
     def tick(self, now: float) -> None:
         """Say how far this server is, and repeat what seems lost."""
         if now - self._reported > _REPORT:

@@ -469,6 +469,10 @@ class Lead(Office):
             if now - shard.heard > limit and self.server.failure is None and self.server.state is not None:
                 self.server.fail(ServerLost(f"server {shard.index} has given no sign of life for {limit:g} s"))
 
+    def forgive(self, seconds: float) -> None:
+        for shard in self._shards.values():
+            shard.heard += seconds
+
     def drain(self) -> None:
         """Nothing comes from above."""
 

@@ -48,6 +48,9 @@ class Office:
             uneven=options.on_loss == "continue" or (options.folder is not None and not options.durable),
         )
 
+    def forgive(self, seconds: float) -> None:
+        """Do not take for other servers' silence a time in which this one did not listen."""
+
     @property
     def in_step(self) -> bool:
         """Whether all workers count the same steps."""

@@ -206,6 +206,11 @@ class Roster:
     def waiting(self) -> Iterable[Member]:
         return [each for each in self if each.waiting is not None]
 
+    def forgive(self, seconds: float) -> None:
+        """Do not take for anybody's silence a time in which nobody listened."""
+        for member in self:
+            member.heard += seconds
+
     def is_over(self, given_up: bool) -> bool:
         """Whether everyone has come and gone; nobody is expected any more in a run that is given up."""
         states = {each.state for each in self}

@@ -213,11 +213,9 @@ class Server:
                 each.office.drain()
         # Only now: after a long step of its own the server finds everyone's heartbeats in its queue, and
         # must have read them before it calls anyone silent.
-        if (now := self.now()) - self._ticked >= timeout:
+        if (passed := (now := self.now()) - self._ticked) >= timeout:
             self._ticked = now
-            for each in self.siblings:
-                each.tick(now)
-            self._stopped |= self.siblings.are_over(now)
+            self._stopped |= self.siblings.tick(now, passed)
 
     def _drain(self) -> None:
         for _ in range(_TURN):

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from .errors import DistributedError, Refused
@@ -25,6 +26,7 @@ __all__ = ["Siblings", "run_of"]
 
 log = logging.getLogger("retrograd.distributed.server")
 
+_ASLEEP = 1.0  # a longer pause than this between two looks is the process's own
 _MOST = 15
 """So that nobody can have a server make as many as they like."""
 
@@ -99,6 +101,15 @@ class Siblings:
             return first.another(mine, self)
         except DistributedError as error:
             raise Refused(f"there is no server for optimizer {1 + number} of this run: {error}") from error
+
+    def tick(self, now: float, passed: float) -> bool:
+        """Look at the time, of which so much has passed since the last look; whether nobody needs the process."""
+        for each in self:
+            if _ASLEEP < passed < inf:  # who was silent may have been asleep, too, as all of a machine that stood still
+                each.roster.forgive(passed)
+                each.office.forgive(passed)
+            each.tick(now)
+        return self.are_over(now)
 
     def are_over(self, now: float) -> bool:
         """Look who floods the process, and whether anybody still needs it; whether nobody does."""

@@ -74,6 +74,23 @@ def test_a_server_whose_launcher_has_died_ends(monkeypatch: pytest.MonkeyPatch) 
         assert "the launcher has died" in str(server.failure)
 
 
+def test_a_time_in_which_the_server_stood_still_is_nobody_s_silence() -> None:
+    now = [100.0]
+    server = Server(ServerOptions(1, timeout=10.0), clock=lambda: now[0])
+    try:
+        server.turn(0.0)
+        server._handle(protocol.Hello("", "worker", 1, 7, 0), b"somebody", [])
+        now[0] += 60.0  # a whole machine that was stopped, for instance
+        server.turn(0.0)
+        assert server.roster[0].state == "joined"
+        for _ in range(21):
+            now[0] += 0.5
+            server.turn(0.0)
+        assert "no sign of life for 10 s" in str(server.failure)
+    finally:
+        server.close()
+
+
 def test_heartbeats_carry_the_report_to_the_launcher() -> None:
     with serving(1) as [server], clients(server) as [client], peer_of(server) as launcher:
         client._report = lambda: protocol.Report(step=3, total=9, loss=0.5)
