@@ -117,6 +117,8 @@ class Kernels:
     assign_at
         None, or of a mutable library a function of an array, an array of bools of its shape or of integers, and a
         value: writes it to the elements, or the parts along the first axis, that these name. Raises before it writes.
+    within
+        None, or a function of an array of integers that has elements, and a size: whether all are from 0 to that - 1.
     sliding
         None, or of a mutable library a function of an array, an axis, a size and a step: the view of all windows, with
         the window as the last axis.
@@ -161,6 +163,7 @@ class Kernels:
     in_order_of: Callable[[Any, Sequence[Any]], Any] | None = None
     searchsorted: Callable[[Any, Any, bool], Any] | None = None
     assign_at: Callable[[Any, Any, Any], None] | None = None
+    within: Callable[[Any, int], bool] | None = None
     sliding: Callable[[Any, int, int, int], Any] | None = None
     reinterpret: Callable[[Any, Any], Any] | None = None
     compile: Callable[..., Any] | None = None

@@ -44,9 +44,12 @@ class device:
     __slots__ = ("_kernels",)
 
     def __init__(self, type: str | device | Kernels = "", index: int | None = None) -> None:
-        if isinstance(type, str) and index is not None:
-            type = f"{type}:{index}"
-        self._kernels: Kernels = type._kernels if isinstance(type, device) else _named(type)
+        if isinstance(type, device):
+            self._kernels: Kernels = type._kernels
+        elif isinstance(type, Kernels):
+            self._kernels = type.base
+        else:
+            self._kernels = _named(type if index is None or not isinstance(type, str) else f"{type}:{index}")
 
     @property
     def backend(self) -> str:
@@ -132,13 +135,13 @@ def kernels_of(where: Any) -> Kernels:
 
     A table of a level of `vmap` means that of its backend: a level is no place to put new tensors.
     """
+    if isinstance(where, device):
+        k: Any = where._kernels
+        return kernels_of(k.device) if type(k) is _Absent else k  # the former raises, but where a backend has a GPU
     if where is None or where == "":
         return current_kernels()
     if isinstance(where, Kernels):
         return where.base
-    if isinstance(where, device):
-        k: Any = where._kernels
-        return kernels_of(k.device) if type(k) is _Absent else k  # the former raises, but where a backend has a GPU
     if not isinstance(where, str):
         raise TypeError(f"device must be a string or a retrograd.device, not {type(where).__name__}")
     return _by_name(where, host_kernels() if where.partition(":")[0] in _OF_CURRENT_BACKEND else None)

@@ -36,7 +36,7 @@ Note [Inference cell]
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from math import prod
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -320,15 +320,15 @@ def scatter_steps(k: Any, base: Any, steps: tuple[Step, ...], value: Any) -> Any
 
 def expanded_dims(tensor: Tensor) -> list[int]:
     """The dimensions along which the elements of a tensor are one in memory."""
-    meta, k = tensor._tensor_meta, tensor._kernels
+    meta, k, array = tensor._tensor_meta, tensor._kernels, tensor._array
     if not k.mutable and (meta is None or meta.storage is None):
         return []
-    strides = tensor.stride()
-    return _repeating(tensor._array.shape, strides) if 0 in strides else []
-
-
-def _repeating(shape: Sequence[int], strides: Sequence[int]) -> list[int]:
-    return [i for i, stride in enumerate(strides) if stride == 0 and shape[i] > 1] if 0 not in shape else []
+    if k.is_contiguous is not None and k.is_contiguous(array):
+        return []
+    strides, shape = tensor._strides(), array.shape
+    if 0 not in strides or 0 in shape:
+        return []
+    return [i for i, stride in enumerate(strides) if stride == 0 and shape[i] > 1]
 
 
 def refuse_overlap(target: Tensor, others: Iterable[Any], apart: bool = False) -> None:
@@ -340,8 +340,7 @@ def refuse_overlap(target: Tensor, others: Iterable[Any], apart: bool = False) -
     shared = None if meta is None else meta.storage
     if shared is None and not k.mutable and not apart:
         return
-    strides = target.stride() if k.mutable or shared is not None else ()
-    if 0 in strides and _repeating(target._array.shape, strides):
+    if expanded_dims(target):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."

@@ -306,7 +306,7 @@ def strides(array: Array) -> tuple[int, ...]:
     if not array.size and not any(array.strides):  # NumPy's own for an empty array; the others have row-major ones
         steps = np.maximum(array.shape[1:], 1)[::-1].cumprod()[::-1]
         return (*steps.tolist(), 1)
-    return tuple(step // size for step in array.strides)
+    return tuple(map(size.__rfloordiv__, array.strides))
 
 
 def polygamma(order: int, x: Array) -> Any:

@@ -90,23 +90,32 @@ def _along(x: Array, positions: Array, axis: int) -> tuple[Any, ...]:
     )
 
 
-_MANY = 4096  # positions from which one number for each is quicker than one for each axis
+_MANY = 2048  # positions from which one number for each is quicker than one for each axis
+
+
+def within(positions: Array, size: int) -> bool:
+    """Whether integers, of which there are some, are all from 0 to `size` - 1."""
+    if positions.dtype.itemsize == 8:  # one look tells: as an unsigned number a negative one is large
+        return bool(np.maximum.reduce(positions.view(_UNSIGNED), None) < size)
+    return bool(np.minimum.reduce(positions, None) >= 0 and np.maximum.reduce(positions, None) < size)
+
+
+_UNSIGNED = np.dtype(np.uint64)
 
 
 def _flat(shape: tuple[int, ...], positions: Array, axis: int) -> Array | None:
     """Where `gather` reads, as numbers of elements of an array of `shape` in row-major order.
 
-    None where few are read, or where one is not within bounds, which NumPy's own indexing is to tell.
+    None where few are read, there is one axis, or one is not within bounds, which NumPy's own indexing is to tell.
     """
-    if positions.size < _MANY or positions.min() < 0 or positions.max() >= shape[axis]:
+    if len(shape) == 1 or positions.size < _MANY or not within(positions, shape[axis]):
         return None
-    steps = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
-    numbers = positions * steps[axis] if steps[axis] != 1 else positions
-    others: Any = 0
+    ndim = len(shape)
+    numbers = np.multiply(positions, math.prod(shape[axis + 1 :]), order="C", dtype=np.int64)
     for i, n in enumerate(positions.shape):
         if i != axis:
-            others = others + (counting(n) * steps[i]).reshape((n,) + (1,) * (len(shape) - i - 1))
-    return np.add(numbers, others, order="C") if len(shape) > 1 else np.ascontiguousarray(numbers)
+            numbers += (counting(n) * math.prod(shape[i + 1 :])).reshape((n,) + (1,) * (ndim - i - 1))
+    return numbers
 
 
 def gather(x: Array, positions: Array, axis: int) -> Array:
@@ -119,7 +128,10 @@ def gather(x: Array, positions: Array, axis: int) -> Array:
 def scatter(x: Array, positions: Array, values: Any, axis: int) -> Array:
     """A copy of `x` with `values` set where `gather` would read."""
     out = np.array(x, order="C")  # also of a number, as gradients may be
-    out[_along(x, positions, axis)] = values
+    if (numbers := _flat(out.shape, positions, axis)) is not None:
+        out.reshape(-1)[numbers] = values
+    else:
+        out[_along(x, positions, axis)] = values
     return out
 
 
@@ -158,4 +170,5 @@ KERNELS = {
     "scatter": scatter,
     "scatter_add": scatter_add,
     "scatter_reduce": scatter_reduce,
+    "within": within,
 }

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from retrograd.backends.numpy.indexing import counting
+from retrograd.backends.numpy.indexing import counting, within
 from retrograd.backends.windows import ceil_padding, convolved, offsets, pooled, taps
 
 __all__ = ["KERNELS"]
@@ -165,6 +165,8 @@ def max_pool(
     NaN counts as the largest; of equal elements the first is taken. Padding is never taken.
     """
     ways = _ways(x.shape[x.ndim - len(kernel) :], kernel, stride, padding, dilation, ceil_mode)
+    if x.size * len(ways.places) <= _LITTLE and (found := _pooled_at_once(x, ways)) is not None:
+        return found
     padded = _padded(x, ways.around, _lowest(x.dtype)) if ways.pads else x
     has_nan = x.dtype.kind in "fV" and bool(np.isnan(x).any())
     value = padded[(..., *ways.places[0])].copy()
@@ -184,6 +186,26 @@ def max_pool(
     return value, positions
 
 
+_LITTLE = 1 << 13  # elements seen, up to which one look at all windows is quicker than one at each tap
+
+
+def _pooled_at_once(x: Array, ways: _Ways) -> tuple[Array, Array] | None:
+    """`max_pool` by one look at all that all windows see; None where that does not do."""
+    if ways.seen is None or x.dtype.kind not in "fiu":
+        return None
+    seen = x.reshape(-1, math.prod(ways.spatial)).take(ways.seen, 1)
+    chosen = seen.argmax(2)
+    chosen += ways.rows
+    positions = ways.seen.take(chosen)
+    if len(chosen) > 1:
+        chosen += (counting(len(chosen)) * ways.seen.size).reshape(-1, 1)
+    value = seen.take(chosen)
+    if x.dtype.kind == "f" and np.isnan(value).any():  # of which the last is to be chosen
+        return None
+    shape = (*x.shape[: x.ndim - len(ways.out)], *ways.out)
+    return value.reshape(shape), positions.reshape(shape)
+
+
 class _Ways:
     """What the windows of a pool are, whatever is in them.
 
@@ -195,17 +217,22 @@ class _Ways:
         What each tap sees of the padded input.
     number
         The type of the number of a tap.
+    out
+        The spatial shape of the result.
     within, starts
         Positions in the flattened input: of each tap in its window, and, by axis, of the windows.
+    seen, rows
+        By window and tap the position in the flattened input, that of another tap for one in the padding, and by window
+        the number of its first position there; None where there are many, or a window is all padding.
     """
 
-    __slots__ = ("around", "number", "pads", "places", "spatial", "starts", "within")
+    __slots__ = ("around", "number", "out", "pads", "places", "rows", "seen", "spatial", "starts", "within")
 
     def __init__(
         self, spatial: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool
     ) -> None:
         out = pooled(spatial, kernel, stride, padding, dilation, ceil_mode)
-        self.spatial = spatial
+        self.spatial, self.out = spatial, out
         self.around = ceil_padding(spatial, out, kernel, stride, padding, dilation)
         self.pads = any(before or after for before, after in self.around)
         self.places = [taps(offset, out, stride) for offset in offsets(kernel, dilation)]
@@ -216,6 +243,19 @@ class _Ways:
         for axis, (m, s, p, step) in enumerate(zip(out, stride, padding, steps, strict=True)):
             starts = (np.arange(m, dtype=np.int64) * s - p) * step
             self.starts.append(starts.reshape((m,) + (1,) * (len(out) - axis - 1)))
+        self.seen, self.rows = self._table() if math.prod(out) * len(self.places) <= _LITTLE else (None, None)
+
+    def _table(self) -> tuple[Array | None, Array | None]:
+        sizes = zip(self.spatial, self.around, strict=True)
+        padded = np.full([before + n + after for n, (before, after) in sizes], -1, np.int64)
+        inner = tuple(slice(before, before + n) for n, (before, _) in zip(self.spatial, self.around, strict=True))
+        padded[inner] = np.arange(math.prod(self.spatial)).reshape(self.spatial)
+        seen = np.stack([padded[place].reshape(-1) for place in self.places], 1)
+        inside = seen.max(1, keepdims=True)
+        if (inside < 0).any():
+            return None, None
+        first = np.take_along_axis(seen, (seen >= 0).argmax(1)[:, None], 1)
+        return np.where(seen < 0, first, seen), np.arange(len(seen)) * len(self.places)
 
 
 _ways = lru_cache(64)(_Ways)  # as many as there are pools in a program
@@ -272,9 +312,7 @@ def _picked(
     """
     count = shape[1] if len(shape) > 1 else shape[0]
     counts = None
-    # One look tells whether all targets are classes: as an unsigned number a negative one is large.
-    unsigned = np.asarray(target).view(np.uint64) if target.dtype.itemsize == 8 else target
-    if weight is not None or 0 <= ignore_index < count or not target.size or np.maximum.reduce(unsigned, None) >= count:
+    if weight is not None or 0 <= ignore_index < count or not target.size or not within(target, count):
         ignored = target == ignore_index
         wrong = ~ignored & ((target < 0) | (target >= count))
         if wrong.any():

@@ -140,14 +140,17 @@ def _inside(x: Any, low: Any, high: Any) -> Any:
 
 
 _no_complex_input = no_complex("clamp is not supported for complex types")
+_check_one_bound = implemented_for("maximum_cpu", BOOL, INTEGER, FLOAT)
+_check_bounds = implemented_for("clamp_cpu", BOOL, INTEGER, FLOAT)
+_check_tensors = implemented_for("clamp_cpu", INTEGER, FLOAT)
 
 
 def _check_clamp(inputs: Any) -> None:
     _no_complex_input(inputs[:1])
     one_bound = len(inputs) == 3 and inputs[2] is None
-    implemented_for("maximum_cpu" if one_bound else "clamp_cpu", BOOL, INTEGER, FLOAT)(inputs)
+    (_check_one_bound if one_bound else _check_bounds)(inputs)
     if len(inputs) == 3 and not one_bound and inputs[1] is not None:
-        implemented_for("clamp_cpu", INTEGER, FLOAT)(inputs)  # both bounds are tensors
+        _check_tensors(inputs)  # both bounds are tensors
 
 
 @op(

@@ -14,7 +14,7 @@ from retrograd.ops.dispatch import result_type
 __all__ = [
     "check_castable", "check_norm_type", "computes_ahead", "everywhere", "extremes", "fits", "implemented_for",
     "is_half", "is_number", "joined_with", "no_bool", "no_complex", "no_zero_divisor", "not_implemented",
-    "warn_of_discarding",
+    "warn_of_discarding", "within",
 ]  # fmt: skip
 
 BOOL, INTEGER, FLOAT, COMPLEX = Category
@@ -46,14 +46,25 @@ def computes_ahead(tensor: Any) -> bool:
     return k.meta or (k.compile is not None and not k.device.startswith("cpu"))
 
 
-def extremes(tensor: Any) -> tuple[int, int]:
-    """The least and the greatest of a tensor of integers; inside `vmap`, of all samples."""
+def extremes(tensor: Any, number: Callable[[Any], Any] = int) -> tuple[Any, Any]:
+    """The least and the greatest of a tensor, of integers or by `float`; inside `vmap`, of all samples."""
     values = bare(tensor)
     k, array = values._kernels, values._array
     if k.meta:
         return 0, -1  # of no elements: nothing is out of range
     axes = tuple(range(len(array.shape)))
-    return int(k.to_host(k.min(array, axes, False))), int(k.to_host(k.max(array, axes, False)))
+    return number(k.to_host(k.min(array, axes, False))), number(k.to_host(k.max(array, axes, False)))
+
+
+def within(index: Any, size: int) -> bool:
+    """Whether the elements of a tensor of integers are all from 0 to `size` - 1; if it has none, they are."""
+    k, array = index._kernels, index._array
+    if 0 in array.shape:
+        return True
+    if k.within is not None:
+        return bool(k.within(array, size))
+    low, high = extremes(index)
+    return low >= 0 and high < size
 
 
 def implemented_for(
@@ -76,7 +87,8 @@ def implemented_for(
     allowed = frozenset(categories)
 
     def check(inputs: Sequence[Any]) -> None:
-        common = inputs[0].dtype if first else result_type(*(each for each in inputs if each is not None))
+        given = inputs[:1] if first else [each for each in inputs if each is not None]
+        common = given[0].dtype if len(given) == 1 else result_type(*given)
         if common.category not in allowed or (not halves and is_half(common)):
             raise not_implemented(kernel, common)
 

@@ -12,13 +12,13 @@ from retrograd.levels import is_mapped
 from retrograd.ops.arguments import as_ints
 from retrograd.ops.arrange import cat
 from retrograd.ops.batching import refuse_dynamic, sample_by_sample
-from retrograd.ops.checks import not_implemented
+from retrograd.ops.checks import extremes, not_implemented
 from retrograd.ops.declare import composite
 from retrograd.ops.factories import full_like, ones, ones_like, zeros, zeros_like
 from retrograd.ops.flags import flagged
-from retrograd.ops.indexing import gather, where
+from retrograd.ops.indexing import _scatter_add, gather, where
 from retrograd.ops.selection import real_only
-from retrograd.ops.shape import movedim, narrow, reshape
+from retrograd.ops.shape import movedim, narrow, reshape, unsqueeze
 from retrograd.ops.underived import underived
 from retrograd.tensor import Tensor, wrap_array
 
@@ -172,13 +172,22 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
         if each.is_complex() or each.dtype is dtypes.bool_:
             raise RuntimeError(f"Unsupported input type encountered for isin(): {each.dtype.type_name}")
     with no_grad():
-        known = reshape(tested, -1).sort()[0]
-        if not known.numel():
-            found = zeros_like(elements, dtype=dtypes.bool_)
-        else:
-            at = _search(known, elements, False).clamp(max=known.shape[0] - 1)
-            found = known[at] == elements
+        found = _among(elements, tested)
         return ~found if invert else found
+
+
+_FEW_PAIRS = 1 << 14  # up to which it is quicker to compare all than to sort
+
+
+def _among(elements: Tensor, tested: Tensor) -> Tensor:
+    count = tested.numel()
+    if not count:
+        return zeros_like(elements, dtype=dtypes.bool_)
+    if count * elements.numel() <= _FEW_PAIRS:
+        return (unsqueeze(elements, -1) == reshape(tested, -1)).any(-1)
+    known = reshape(tested, -1).sort()[0]
+    at = _search(known, elements, False).clamp(max=count - 1)
+    return known[at] == elements
 
 
 # -- counting ------------------------------------------------------------------------------------
@@ -194,7 +203,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     NotImplementedError
         If `input` is not of whole numbers.
     RuntimeError
-        If one is negative, or `input` is not one-dimensional.
+        If one is negative, `input` is not one-dimensional, or there is not a weight for each.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.bincount.html
 
@@ -211,14 +220,19 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{input.dtype.type_name}'")
     if minlength < 0:
         raise RuntimeError("minlength should be >= 0")
-    if input.ndim != 1 or (input.numel() and int(input.min()) < 0):
+    if input.ndim == 1 and not input.numel():
+        return zeros(minlength, dtype=dtypes.int64, device=input.device)
+    least, most = extremes(input) if input.ndim == 1 else (-1, -1)
+    if least < 0:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
-    count = max(int(input.max()) + 1 if input.numel() else 0, minlength)
     if weights is None:
         weights = ones_like(input, dtype=dtypes.int64)
+    elif tuple(weights.shape) != tuple(input.shape):
+        raise RuntimeError("weights should be 1-d and have the same length as input")
     elif weights.dtype is not dtypes.float32:
         weights = weights.to(dtypes.float64)
-    return zeros(count, dtype=weights.dtype, device=input.device).scatter_add(0, input.long(), weights)
+    count = max(most + 1, minlength)
+    return _scatter_add(zeros(count, dtype=weights.dtype, device=input.device), 0, input.long(), weights)
 
 
 @composite
@@ -253,15 +267,18 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     with no_grad():
         values = reshape(input, -1)
         low, high = float(min), float(max)
-        if low == high and values.numel():
-            low, high = float(values.min()), float(values.max())
+        within_bounds = low == high and values.numel() > 0
+        if within_bounds:
+            low, high = extremes(values, float)
         if low == high:
             low, high = low - 1, high + 1
         if not (math.isfinite(low) and math.isfinite(high)):
             raise RuntimeError(f"retrograd.histc: range of [{low}, {high}] is not finite")
-        values = values[(values >= low) & (values <= high)]
-        places = ((values - low) / (high - low) * bins).floor().long().clamp(max=bins - 1)
-        return zeros(bins, dtype=input.dtype, device=input.device).scatter_add(0, places, ones_like(values))
+        if not within_bounds:
+            values = values[(values >= low) & (values <= high)]
+        places = ((values - low) / (high - low) * bins).long().clamp(max=bins - 1)
+        counts = zeros(bins, dtype=input.dtype, device=input.device)
+        return _scatter_add(counts, 0, places, ones_like(values))
 
 
 @composite

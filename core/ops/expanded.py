@@ -31,7 +31,9 @@ def in_memory(target: Tensor) -> tuple[Tensor, Tensor] | None:
     What is written to some places of such a tensor is written there: to write all of it would undo it elsewhere.
     """
     meta = target._tensor_meta
-    if meta is None or meta.storage is None or target._kernels.level or not target._layout().overlaps_itself():
+    if meta is None or meta.storage is None or target._kernels.level or target.is_contiguous():
+        return None
+    if not target._layout().overlaps_itself():
         return None
     from retrograd.ops.creation import arange
 

@@ -13,7 +13,7 @@ from retrograd.levels import is_mapped
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.batching import elementwise, refuse_dynamic, sample_by_sample
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
-from retrograd.ops.checks import extremes, not_implemented
+from retrograd.ops.checks import extremes, not_implemented, within
 from retrograd.ops.declare import Array, Raw, composite, op, op_of, publics
 from retrograd.ops.dispatch import result_type
 from retrograd.ops.factories import zeros_like
@@ -70,8 +70,8 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     if not input.ndim and vector.numel() != 1:
         raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {vector.numel()} value(s)")
     size = input._array.shape[at] if input.ndim else 1
-    low, high = extremes(vector) if vector.numel() else (0, 0)
-    if low < 0 or (vector.numel() and high >= size):
+    if not within(vector, size):
+        low, high = extremes(vector)
         if not size:
             raise RuntimeError("index_select(): self indexing axis dim should be positive")
         if not input.numel():
@@ -454,11 +454,13 @@ def flat_positions(doing: str, index: Tensor, count: int) -> Tensor:
         return index
     if not count:
         raise IndexError(f"{doing} empty tensor")
+    if within(index, count):
+        return index
     low, high = extremes(index)
     if low < -count or high >= count:
         wrong = low if low < -count else high
         raise IndexError(f"out of range: tried to access index {wrong} on a tensor of {count} elements.")
-    return index.remainder(count) if low < 0 else index
+    return index.remainder(count)
 
 
 @op(

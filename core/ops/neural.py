@@ -287,6 +287,9 @@ def _declare_adaptive_max_pool(dims: int) -> Any:
         if 0 in size:
             nothing = (*lead, *size)
             return K.zeros(nothing, self.dtype), K.zeros(nothing, K.dtypes["int64"])
+        if all(n % m == 0 for n, m in zip(spatial, size, strict=True)):  # all parts are of one size
+            kernel = tuple(n // m for n, m in zip(spatial, size, strict=True))
+            return K.max_pool(self, kernel, kernel, (0,) * axes, (1,) * axes, False)
         positions = K.reshape(K.arange(0, math.prod(spatial), 1, K.dtypes["int64"]), (1,) * len(lead) + spatial)
         values, places = [], []
         for part in _parts(spatial, size):
@@ -351,13 +354,18 @@ def _pool_divisor(K: Any, spatial: Ints, out: Ints, settings: PoolSettings, dtyp
     return total
 
 
-def _pool_geometry(spatial: Ints, settings: PoolSettings) -> tuple[Ints, tuple[tuple[int, int], ...]]:
-    """The result's spatial shape, and how much to pad around the input."""
+@lru_cache(1024)
+def _pool_geometry(
+    spatial: Ints, settings: PoolSettings
+) -> tuple[Ints, tuple[tuple[int, int], ...], list[tuple[slice, ...]]]:
+    """The result's spatial shape, how much to pad around the input, if anything, and what each tap sees of that."""
     kernel, stride = _windows(settings)
     padding, ceil_mode = settings[2:4]
     ones = (1,) * len(kernel)
     out = windows.pooled(spatial, kernel, stride, padding, ones, ceil_mode)
-    return out, windows.ceil_padding(spatial, out, kernel, stride, padding, ones)
+    around = windows.ceil_padding(spatial, out, kernel, stride, padding, ones)
+    taps = [windows.taps(offset, out, stride) for offset in windows.offsets(kernel, ones)]
+    return out, around if any(any(each) for each in around) else (), taps
 
 
 @op(
@@ -369,19 +377,22 @@ def _pool_geometry(spatial: Ints, settings: PoolSettings) -> tuple[Ints, tuple[t
 )
 def _avg_unpool(K, grad: Array, shape: Ints, settings: PoolSettings) -> Array:
     """Each element of `grad` spread over its window: the adjoint of the average pool."""
-    kernel, stride = _windows(settings)
-    axes = len(kernel)
+    axes = len(settings[0])
     lead, spatial = shape[:-axes], shape[-axes:]
-    out, around = _pool_geometry(spatial, settings)
+    out, around, taps = _pool_geometry(spatial, settings)
     part = grad / _pool_divisor(K, spatial, out, settings, grad.dtype)
-    padded = tuple(n + before + after for n, (before, after) in zip(spatial, around, strict=True))
+    padded = (
+        tuple(n + before + after for n, (before, after) in zip(spatial, around, strict=True)) if around else spatial
+    )
     whole = (slice(None),) * len(lead)
     total = None
-    for offset in windows.offsets(kernel, (1,) * axes):
-        each = K.unslice(part, (*lead, *padded), (*whole, *windows.taps(offset, out, stride)))
+    for tap in taps:
+        each = K.unslice(part, (*lead, *padded), (*whole, *tap))
         total = each if total is None else total + each
+    if not around:
+        return total
     inner = tuple(slice(before, before + n) for n, (before, _) in zip(spatial, around, strict=True))
-    return K.slice(total, (*whole, *inner)) if any(any(each) for each in around) else total
+    return K.slice(total, (*whole, *inner))
 
 
 def _declare_avg_pool(dims: int) -> Any:
@@ -400,16 +411,16 @@ def _declare_avg_pool(dims: int) -> Any:
     )
     def avg_pool(K, self: Array, settings: PoolSettings) -> Array:
         """The mean of each window."""
-        kernel, stride = _windows(settings)
-        axes = len(kernel)
+        axes = len(settings[0])
         lead, spatial = len(self.shape) - axes, tuple(self.shape[-axes:])
-        out, around = _pool_geometry(spatial, settings)
-        if any(any(each) for each in around):
+        out, around, taps = _pool_geometry(spatial, settings)
+        if around:
             self = K.pad(self, ((0, 0),) * lead + around, 0)
         total, self = None, K.row_major(self)
-        for offset in windows.offsets(kernel, (1,) * axes):
-            tap = K.slice(self, ((slice(None),) * lead) + windows.taps(offset, out, stride))
-            total = tap if total is None else total + tap
+        whole = (slice(None),) * lead
+        for tap in taps:
+            seen = K.slice(self, whole + tap)
+            total = seen if total is None else total + seen
         return as_dtype(K, total / _pool_divisor(K, spatial, out, settings, self.dtype), self.dtype)
 
     return avg_pool

@@ -40,7 +40,7 @@ def is_plain(target: Tensor, mode: Mode) -> bool:
 
 def wrote(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> bool:
     """Write the result of `op` into its first input, if that is an ordinary write; whether it was, and is done."""
-    if op.raw or not is_plain(target, mode):
+    if not is_plain(target, mode):
         return False
     k, array = target._kernels, target._array
     if array.dtype not in k.floats and op.float8 is not None and array.dtype in k.float8:
@@ -155,7 +155,9 @@ def _inputs(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> list[A
     found = [array]
     for (name, kind), value in zip(op.arguments[1:], rest, strict=True):
         if type(value) in _PLAIN:
-            if kind is None or value._kernels is not k or value._array.dtype is not dtype:
+            if kind is None or value._kernels is not k:
+                return None
+            if value._array.dtype is not dtype and not _may_differ(op, value._array.dtype, k):
                 return None
             if mode is GRAD and value._edge is not None:
                 return None
@@ -171,6 +173,11 @@ def _inputs(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> list[A
         else:
             return None
     return found
+
+
+def _may_differ(op: Op, dtype: Any, k: Any) -> bool:
+    """Whether an input of another type than the first, as an index is, is nothing that a closer look would refuse."""
+    return op.promote is None and op.check is None and dtype not in k.float8
 
 
 def _is_kernel_alone(op: Op, is_float: bool, rest: tuple[Any, ...]) -> bool:

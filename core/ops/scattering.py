@@ -16,7 +16,7 @@ from typing import Any
 from retrograd import dtypes
 from retrograd.autograd.delayed import DelayedError
 from retrograd.ops.arguments import wrap_dim
-from retrograd.ops.checks import extremes, not_implemented
+from retrograd.ops.checks import not_implemented, within
 from retrograd.ops.conversion import contiguous
 from retrograd.ops.declare import Array, Raw, composite, op
 from retrograd.ops.factories import ones_like, zeros_like
@@ -289,10 +289,8 @@ def index_reduce(
             "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
             f"{list(own)} source.shape = {list(given)}"
         )
-    if index.numel():
-        low, high = extremes(index)
-        if low < 0 or high >= input.shape[at]:
-            raise IndexError("index out of range in self")
+    if not within(index, input.shape[at]):
+        raise IndexError("index out of range in self")
     along = (1,) * at + (index.numel(),) + (1,) * (source.ndim - at - 1)
     positions = expand(reshape(index.long(), along), tuple(source.shape))
     return _call(_index_reduce, input, at, positions, source, reduce, include_self)

@@ -7,7 +7,7 @@ from typing import Any
 from retrograd import dtypes
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.autocasting import unites
-from retrograd.ops.checks import extremes
+from retrograd.ops.checks import extremes, within
 from retrograd.tensor import Tensor
 
 __all__ = ["check_added", "check_copied", "check_positions", "check_range", "check_scatter"]
@@ -49,7 +49,7 @@ def check_added(input: Tensor, dim: int, index: Tensor, source: Tensor) -> None:
             "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
             f"{list(own)} source.shape = {list(given)}"
         )
-    if count and input.numel() and not _in_range(index, own[dim] if own else 1):
+    if count and input.numel() and not within(index, own[dim] if own else 1):
         if len(own) == 2 and index.dtype is dtypes.int64:  # which PyTorch scatters
             check_range(input, dim, index)
         raise IndexError("index out of range in self")
@@ -93,15 +93,10 @@ def check_copied(input: Tensor, dim: int, index: Tensor, source: Tensor) -> None
             f"index_copy_(): Number of indices ({count}) should be equal to source.size(dim) ({given[dim]})"
         )
     size = own[dim] if own else 1
-    if count and input.numel() and not _in_range(index, size):
+    if count and input.numel() and not within(index, size):
         low, high = extremes(index)
         wrong = low if low < 0 else high
         raise IndexError(f"index_copy_(): index {wrong} is out of bounds for dimension {dim} with size {size}")
-
-
-def _in_range(index: Tensor, size: int) -> bool:
-    low, high = extremes(index)
-    return low >= 0 and high < size
 
 
 def check_positions(name: str, input: Tensor, dim: int, index: Tensor) -> None:
@@ -122,11 +117,10 @@ def _check_integers(name: str, index: Tensor) -> None:
 def check_range(input: Tensor, dim: int, index: Tensor) -> None:
     """Refuse positions that `input` does not have along `dim`."""
     size = input._array.shape[dim] if input.ndim else 1
-    if index.numel():
+    if not within(index, size):
         low, high = extremes(index)
-        if low < 0 or high >= size:
-            wrong = low if low < 0 else high
-            raise RuntimeError(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
+        wrong = low if low < 0 else high
+        raise RuntimeError(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
 
 
 def check_scatter(input: Tensor, dim: int, index: Tensor, src: Any) -> None:

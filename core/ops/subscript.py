@@ -18,7 +18,7 @@ from retrograd.levels import is_mapped
 from retrograd.ops import expanded, inplace
 from retrograd.ops.arguments import wrap_dim
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
-from retrograd.ops.checks import extremes
+from retrograd.ops.checks import extremes, within
 from retrograd.ops.declare import Array, Raw, composite, op, op_of
 from retrograd.ops.flags import flagged
 from retrograd.ops.given_indices import watching
@@ -115,10 +115,8 @@ def _picked(self: Tensor, key: tuple[Tensor, ...]) -> Tensor | None:
     for each, array, size in zip(key, arrays, shape, strict=False):
         if each.dtype is not dtypes.int64 or array.shape != common or not common:
             return None
-        if 0 not in common:
-            low, high = extremes(each)
-            if low < 0 or high >= size:
-                return None
+        if not within(each, size):
+            return None
     return watching(key, shape, remade, _index, self, arrays, ())
 
 
@@ -511,11 +509,13 @@ def _raw(shape: tuple[int, ...], indices: Sequence[Tensor | None]) -> Any:
 def _in_range(index: Tensor, dim: int, size: int) -> Any:
     """The array of an index of a dimension, without negative positions."""
     array, k = index._array, index._kernels
+    if within(index, size):
+        return array
     low, high = extremes(index)
     if low < -size or high >= size:
         wrong = high if high >= size else low
         raise IndexError(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
-    return k.where(k.less(array, 0), k.add(array, size), array) if low < 0 else array
+    return k.where(k.less(array, 0), k.add(array, size), array)
 
 
 def _joint_shape(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:

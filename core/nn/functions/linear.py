@@ -17,7 +17,7 @@ from retrograd.levels import births, is_mapped, note_birth
 from retrograd.ops import linalg, neural, shape
 from retrograd.ops.arrange import stack
 from retrograd.ops.autocasting import lowered
-from retrograd.ops.checks import check_castable, extremes, not_implemented
+from retrograd.ops.checks import check_castable, extremes, not_implemented, within
 from retrograd.ops.declare import op_of
 from retrograd.ops.flags import no_flag
 from retrograd.ops.grouped import one_node
@@ -207,10 +207,7 @@ def _check_index_type(input: Tensor, name: str) -> None:
 def _check_indices(input: Tensor, rows: int, name: str = "embedding") -> None:
     """Look at the values where that costs no wait for a device."""
     _check_index_type(input, name)
-    if not input.numel():
-        return
-    smallest, largest = extremes(input)
-    if smallest < 0 or largest >= rows:
+    if not within(input, rows):
         raise IndexError("index out of range in self")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
 
+from retrograd.backends import windows
 from retrograd.dtypes import Category, int64
 from retrograd.ops.checks import computes_ahead, extremes, not_implemented
 from retrograd.tensor import Tensor
@@ -115,7 +117,10 @@ def check_shape(input: Tensor) -> None:
         )
 
 
-def check_windows(name: str, shape: Sequence[int], kernel: Ints, stride: Ints, padding: Ints, dilation: Ints) -> None:
+@functools.lru_cache(1024)  # a program has few windows
+def check_windows(
+    name: str, shape: Sequence[int], kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool
+) -> None:
     """Refuse windows that cannot be moved over an input of this shape.
 
     Raises
@@ -144,7 +149,7 @@ def check_windows(name: str, shape: Sequence[int], kernel: Ints, stride: Ints, p
             raise RuntimeError(f"{what} should be greater than zero, but got {each}")
     _check_volume(name, shape, kernel)
     _check_padding(kernel, padding)
-    _check_result(shape, kernel, stride, padding, dilation)
+    _check_result(tuple(shape), kernel, stride, padding, dilation, ceil_mode)
 
 
 def _check_volume(name: str, shape: Sequence[int], kernel: Ints) -> None:
@@ -181,12 +186,9 @@ def _check_padding(kernel: Ints, padding: Ints) -> None:
     raise RuntimeError(f"pad should be smaller than or equal to half of kernel size, but got {shown}")
 
 
-def _check_result(shape: Sequence[int], kernel: Ints, stride: Ints, padding: Ints, dilation: Ints) -> None:
+def _check_result(shape: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool) -> None:
     spatial = shape[-len(kernel) :]
-    sizes = [
-        (n + 2 * p - d * (k - 1) - 1) // s + 1
-        for n, k, s, p, d in zip(spatial, kernel, stride, padding, dilation, strict=True)
-    ]
+    sizes = windows.pooled(spatial, kernel, stride, padding, dilation, ceil_mode)
     if min(sizes) < 1:
         channels = shape[-len(kernel) - 1]
         before, after = ("x".join(map(str, (channels, *each))) for each in (spatial, sizes))

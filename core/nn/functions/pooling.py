@@ -70,7 +70,7 @@ def _max_pool(
             (1, 1, 0, 1), (kernel, strides, pads, dilations), strict=True
         ))  # fmt: skip
         given = strides
-    check_windows(name, input.shape, kernel, strides, pads, dilations)
+    check_windows(name, input.shape, kernel, strides, pads, dilations, ceil_mode)
     check_type(f"max_pool{len(kernel)}d", input, input.dtype.category is Category.INTEGER)
     values, places = _max_pools[len(kernel)](input, kernel, given, pads, dilations, ceil_mode)
     if dims == 1:
@@ -217,7 +217,7 @@ def _avg_pool(
     if dims == 1:
         input, kernel, strides, pads = input.unsqueeze(-2), (1, *kernel), (1, *strides), (0, *pads)
         given = strides
-    check_windows(name, input.shape, kernel, strides, pads, (1,) * len(kernel))
+    check_windows(name, input.shape, kernel, strides, pads, (1,) * len(kernel), ceil_mode)
     kernel_name = "avg_pool3d_out_frame" if dims == 3 else "avg_pool2d"
     check_type(kernel_name, input, input.dtype is int64, halves=dims != 3)
     told = (kernel, given, pads, ceil_mode, count_include_pad, divisor_override)
