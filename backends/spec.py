@@ -114,6 +114,10 @@ class Kernels:
     searchsorted
         None, or a function of a sorted vector, values of its type and a bool: where each would be put, in front of or
         behind what is equal, as int64. NaN is greater than all numbers.
+    bincount
+        None, or a function of a vector of int64 and a number: how often each of 0, 1, ... below that occurs, as int64.
+    running
+        None, or a function of an array, an axis and a bool: the largest so far, or else the smallest; NaN is both.
     assign_at
         None, or of a mutable library a function of an array, an array of bools of its shape or of integers, and a
         value: writes it to the elements, or the parts along the first axis, that these name. Raises before it writes.
@@ -164,6 +168,8 @@ class Kernels:
     searchsorted: Callable[[Any, Any, bool], Any] | None = None
     assign_at: Callable[[Any, Any, Any], None] | None = None
     within: Callable[[Any, int], bool] | None = None
+    bincount: Callable[[Any, int], Any] | None = None
+    running: Callable[[Any, int, bool], Any] | None = None
     sliding: Callable[[Any, int, int, int], Any] | None = None
     reinterpret: Callable[[Any, Any], Any] | None = None
     compile: Callable[..., Any] | None = None

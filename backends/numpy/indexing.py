@@ -162,7 +162,13 @@ def nonzero(x: Array) -> tuple[Array, ...]:
     return np.nonzero(x)
 
 
+def bincount(places: Array, count: int) -> Array:
+    """How often each of 0, 1, ... `count` - 1 occurs in a vector of no other numbers."""
+    return np.bincount(places, None, count)
+
+
 KERNELS = {
+    "bincount": bincount,
     "gather": gather,
     "index": index,
     "index_put": index_put,

@@ -92,6 +92,11 @@ def cumprod(x: Array, axis: int) -> Array:
     return np.cumprod(wide, axis, wide.dtype, np.empty(x.shape, wide.dtype)).astype(x.dtype, copy=False)
 
 
+def running(x: Array, axis: int, largest: bool) -> Array:
+    """The largest so far along an axis, or else the smallest; NaN is both."""
+    return (np.maximum if largest else np.minimum).accumulate(x, axis, None, np.empty(x.shape, x.dtype))
+
+
 def softmax(x: Array, axis: int) -> Array:
     wide = x.astype(np.float32) if _is_half(x) else x
     out = np.subtract(wide, _maximum(wide, axis, None, None, True, -np.inf), order="C")
@@ -132,6 +137,7 @@ KERNELS = {
     "min": min_,
     "prod": prod,
     "row_major": in_row_major,
+    "running": running,
     "softmax": softmax,
     "sum": sum_,
 }

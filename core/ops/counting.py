@@ -193,6 +193,16 @@ def _among(elements: Tensor, tested: Tensor) -> Tensor:
 # -- counting ------------------------------------------------------------------------------------
 
 
+def _tally(places: Tensor, count: int) -> Tensor:
+    """How often each of 0, 1, ... `count` - 1 occurs in a vector of no other numbers."""
+    k = places._kernels
+    if k.bincount is None:
+        return _scatter_add(zeros(count, dtype=dtypes.int64, device=places.device), 0, places, ones_like(places))
+    made = wrap_array(k.bincount(places._array, count), k)
+    remember_break("bincount", (places,), (made,), False, False)
+    return made
+
+
 @composite
 @underived("bincount", "weights")
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
@@ -225,13 +235,13 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     least, most = extremes(input) if input.ndim == 1 else (-1, -1)
     if least < 0:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
-    if weights is None:
-        weights = ones_like(input, dtype=dtypes.int64)
-    elif tuple(weights.shape) != tuple(input.shape):
-        raise RuntimeError("weights should be 1-d and have the same length as input")
-    elif weights.dtype is not dtypes.float32:
-        weights = weights.to(dtypes.float64)
     count = max(most + 1, minlength)
+    if weights is None:
+        return _tally(input.long(), count)
+    if tuple(weights.shape) != tuple(input.shape):
+        raise RuntimeError("weights should be 1-d and have the same length as input")
+    if weights.dtype is not dtypes.float32:
+        weights = weights.to(dtypes.float64)
     return _scatter_add(zeros(count, dtype=weights.dtype, device=input.device), 0, input.long(), weights)
 
 
@@ -277,8 +287,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
         if not within_bounds:
             values = values[(values >= low) & (values <= high)]
         places = ((values - low) / (high - low) * bins).long().clamp(max=bins - 1)
-        counts = zeros(bins, dtype=input.dtype, device=input.device)
-        return _scatter_add(counts, 0, places, ones_like(values))
+        return _tally(places, bins).to(input.dtype)
 
 
 @composite

@@ -180,6 +180,8 @@ def logcumsumexp(input: Array, dim: int) -> Array:
 
 def running_maximum(K: Any, x: Any, axis: int) -> Any:
     """The largest so far of numbers not negative. See Note [Doubling]."""
+    if K.running is not None:
+        return K.running(x, axis, True)
     step = 1
     while step < x.shape[axis]:
         x = K.maximum(x, shifted(K, x, axis, -step))
@@ -193,6 +195,12 @@ def _running(K: Any, x: Any, axis: int, largest: bool) -> tuple[Any, Any]:
         return K.copy(x), K.zeros((), K.dtypes["int64"])
     n = x.shape[axis]
     places = K.reshape(K.arange(0, n, 1, K.dtypes["int64"]), (n,) + (1,) * (len(x.shape) - axis - 1))
+    if K.running is not None:
+        newest = K.equal(x, K.running(x, axis, largest))
+        if category(K, x) >= FLOAT:
+            newest = K.logical_or(newest, K.isnan(x))
+        places = running_maximum(K, K.where(newest, places, K.zeros_like(places)), axis)
+        return K.gather(x, places, axis), places
     places = K.broadcast_to(places, tuple(x.shape))
     values, step = x if n > 1 else K.copy(x), 1
     while step < n:
