@@ -18,6 +18,7 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
+from operator import mul
 from typing import Any, ClassVar
 
 from retrograd.ops.broadcasting import sum_to
@@ -108,7 +109,7 @@ def contiguous_strides(shape: Shape) -> Shape:
 
 def span(shape: Shape, strides: Shape) -> int:
     """How many elements lie from the first to the last of a layout."""
-    return 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+    return 1 + sum(map(mul, shape, strides)) - sum(strides)
 
 
 def outside(place: Layout, itemsize: int, nbytes: int, told: bool = True) -> RuntimeError:

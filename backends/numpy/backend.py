@@ -15,7 +15,7 @@ import scipy.special
 from retrograd.backends.float8 import FLOAT8, from_float32
 from retrograd.backends.numpy import elementwise, fourier, indexing, linalg, neural, ordering, random, reductions
 from retrograd.backends.numpy.elementwise import in_float32
-from retrograd.backends.numpy.layouts import in_order_of
+from retrograd.backends.numpy.layouts import in_order_of, strided
 from retrograd.backends.numpy.reductions import in_row_major
 from retrograd.backends.spec import Kernels
 
@@ -159,21 +159,14 @@ def undiagonal(g: Array, shape: tuple[int, ...], offset: int, axis1: int, axis2:
 def as_strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Array:
     """Any layout on the elements of `x`, in row-major order; a view, if they lie so in memory."""
     flat = x.reshape(-1)  # of one element repeated, as gradients of sums are, it has a stride of zero
-    return _strided(flat[offset:], shape, tuple(step * flat.strides[0] for step in strides))
-
-
-def _strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
-    """NumPy's `as_strided`, which by the name that float8_e5m2 gives its type there would look for another one."""
-    if x.dtype.itemsize == 1:
-        return np.lib.stride_tricks.as_strided(x.view(np.uint8), shape, strides).view(x.dtype)
-    return np.lib.stride_tricks.as_strided(x, shape, strides)
+    return strided(flat[offset:], shape, tuple(map(flat.strides[0].__mul__, strides)))
 
 
 def sliding(x: Array, axis: int, size: int, step: int) -> Array:
     """The view of all windows along an axis; the window is the last axis."""
     shape = (*x.shape[:axis], (x.shape[axis] - size) // step + 1, *x.shape[axis + 1 :], size)
     strides = (*x.strides[:axis], x.strides[axis] * step, *x.strides[axis + 1 :], x.strides[axis])
-    return _strided(x, shape, strides)
+    return strided(x, shape, strides)
 
 
 def unstride(g: Array, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Array:

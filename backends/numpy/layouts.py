@@ -9,9 +9,18 @@ import numpy as np
 
 from retrograd.backends.memory_order import axes_in_order
 
-__all__ = ["in_order_of"]
+__all__ = ["in_order_of", "strided"]
 
 Array = Any
+
+
+def strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+    """The view of the memory of `x`, from where it begins, of any shape and strides in bytes that lie within it."""
+    if x.dtype.itemsize == 1 and x.dtype != np.uint8:  # the name of a type of 8 bits may be that of another in NumPy
+        return strided(x.view(np.uint8), shape, strides).view(x.dtype)
+    if x.flags.c_contiguous and x.dtype.kind != "V":
+        return np.ndarray(shape, x.dtype, x, 0, strides)
+    return np.lib.stride_tricks.as_strided(x, shape, strides)
 
 
 def in_order_of(result: Array, operands: Sequence[Any]) -> Array:

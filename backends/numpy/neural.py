@@ -17,9 +17,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from retrograd.backends.numpy.indexing import counting, within
+from retrograd.backends.numpy.layouts import strided
 from retrograd.backends.windows import ceil_padding, convolved, offsets, pooled, taps
 
 __all__ = ["KERNELS"]
@@ -60,7 +60,7 @@ def _columns(x: Array, kernel: Ints, out: Ints, stride: Ints, dilation: Ints, gr
     """See Note [Columns]; `x` is padded already."""
     samples, channels = x.shape[:2]
     steps = x.strides[2:]
-    view = as_strided(
+    view = strided(
         x,
         (channels, *kernel, samples, *out),
         (
@@ -69,7 +69,6 @@ def _columns(x: Array, kernel: Ints, out: Ints, stride: Ints, dilation: Ints, gr
             x.strides[0],
             *(step * s for step, s in zip(steps, stride, strict=True)),
         ),
-        writeable=False,
     )
     return view.reshape(groups, channels // groups * math.prod(kernel), samples * math.prod(out))
 

@@ -106,7 +106,9 @@ def strided_layout(
     """The arguments of `as_strided`, checked: sizes, strides and offset in the memory of `input`."""
     offset = input._layout().offset if storage_offset is None else storage_offset
     size, stride = tuple(size), tuple(stride)
-    if any(each < 0 for each in stride):
+    if len(size) != len(stride):
+        raise RuntimeError("mismatch in length of strides and shape")
+    if stride and min(stride) < 0:
         raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}")
     shared = None if input._tensor_meta is None else input._tensor_meta.storage
     count = input.numel() if shared is None else _elements_in(shared, input)

@@ -74,7 +74,8 @@ def _max_pool(
     check_type(f"max_pool{len(kernel)}d", input, input.dtype.category is Category.INTEGER)
     values, places = _max_pools[len(kernel)](input, kernel, given, pads, dilations, ceil_mode)
     if dims == 1:
-        values, places = values.squeeze(-2), places.squeeze(-2)
+        values = values.squeeze(-2)
+        places = places.squeeze(-2) if return_indices else places
     return (values, places) if return_indices else values
 
 
@@ -319,7 +320,8 @@ def _adaptive_max_pool(dims: int, input: Tensor, output_size: Any, return_indice
     check_type("adaptive_max_pool3d_cpu" if dims == 3 else "adaptive_max_pool2d", input)
     values, places = _adaptive_max_pools[len(sizes)](input, sizes)
     if dims == 1:
-        values, places = values.squeeze(-2), places.squeeze(-2)
+        values = values.squeeze(-2)
+        places = places.squeeze(-2) if return_indices else places
     return (values, places) if return_indices else values
 
 
