@@ -88,29 +88,36 @@ def _cubic_taps(K: Any, u: Any, scale: float, n: int, padding: int, align: bool)
 # -- all axes ------------------------------------------------------------------------------------
 
 
-def _corners(K: Any, grid: Any, spatial: Ints, mode: int, padding: int, align: bool) -> Iterator[tuple[Any, list[Any]]]:
-    """Each combination of taps: its places in the flat picture, (N, P), and its weight and slopes along the axes.
+def _corners(
+    K: Any, grid: Any, spatial: Ints, which: Sequence[int], mode: int, padding: int, align: bool
+) -> Iterator[tuple[Any, list[Any]]]:
+    """Each combination of taps: its places in the flat picture, (N, P), and what is asked for of weight and slopes.
 
-    They come as ``[weight, slope of the first axis, ...]``, already zero where the places are outside.
+    `which` names them: 0 for the weight, 1 + i for the slope along axis i. They are zero where the places are outside.
     """
     axes = len(spatial)
     flat = (grid.shape[0], math.prod(grid.shape[1:-1]))
     along = []
     for i, n in enumerate(spatial):
         coordinate = K.reshape(K.slice(grid, (*(slice(None),) * (axes + 1), axes - 1 - i)), flat)
-        along.append(_taps(K, coordinate, n, mode, padding, align))
+        along.append(
+            [(*_placed(K, position, n), *rest) for position, *rest in _taps(K, coordinate, n, mode, padding, align)]
+        )
     for taps in product(*along):
         place, inside = None, None
-        for (position, _, _), n in zip(taps, spatial, strict=True):
-            here = (position >= 0) & (position <= n - 1)
+        for (here, whole, _, _), n in zip(taps, spatial, strict=True):
             inside = here if inside is None else inside & here
-            # Whole numbers: floating-point ones of 16 bits do not tell the places of a larger picture apart.
-            whole = K.astype(K.where(here, position, K.zeros_like(position)), _int64(K, position))
             place = whole if place is None else place * n + whole
-        weights = [_product([w for _, w, _ in taps])]
-        weights += [_product([s if i == j else w for j, (_, w, s) in enumerate(taps)]) for i in range(axes)]
+        # The slope along an axis has that of its tap in place of the tap's weight.
+        weights = [_product([tap[3 if i == 1 + j else 2] for j, tap in enumerate(taps)]) for i in which]
         zero = K.zeros_like(weights[0])
         yield place, [K.where(inside, each, zero) for each in weights]
+
+
+def _placed(K: Any, position: Any, n: int) -> tuple[Any, Any]:
+    """Whether a position is inside, and the position, as a whole number: those of 16 bits do not tell many apart."""
+    here = (position >= 0) & (position <= n - 1)
+    return here, K.astype(K.where(here, position, K.zeros_like(position)), _int64(K, position))
 
 
 def _int64(K: Any, like: Any) -> Any:
@@ -140,12 +147,12 @@ def _spatial(shape: Any) -> Ints:
 
 
 def _read(K: Any, input: Any, grid: Any, which: Any, *settings: Any) -> list[Any]:
-    """For each of `which` (0: the weight, 1 + i: the slope of axis i), the sum over the taps, (N, C, P)."""
+    """For each of `which`, as in `_corners`, the sum over the taps, (N, C, P)."""
     flat, totals = _flat(K, input), [None] * len(which)
-    for place, weights in _corners(K, grid, _spatial(input.shape), *settings):
+    for place, weights in _corners(K, grid, _spatial(input.shape), which, *settings):
         value = K.gather(flat, _wide(K, place, input.shape[1]), 2)
-        for j, i in enumerate(which):
-            part = value * K.reshape(weights[i], (weights[i].shape[0], 1, weights[i].shape[1]))
+        for j, weight in enumerate(weights):
+            part = value * K.reshape(weight, (weight.shape[0], 1, weight.shape[1]))
             totals[j] = part if totals[j] is None else totals[j] + part
     return totals
 
@@ -198,11 +205,12 @@ def _spread_grid_jvp(
 ) -> Any:
     total = None
     flat, axes = _flat(K, grad), len(shape) - 2
-    for place, weights in _corners(K, grid, shape[2:], interpolation_mode, padding_mode, align_corners):
+    slopes = range(1, axes + 1)
+    for place, weights in _corners(K, grid, shape[2:], slopes, interpolation_mode, padding_mode, align_corners):
         change = None
         for i in range(axes):
             along = K.slice(t, (*(slice(None),) * (axes + 1), axes - 1 - i))
-            part = weights[1 + i] * K.reshape(along, tuple(place.shape))
+            part = weights[i] * K.reshape(along, tuple(place.shape))
             change = part if change is None else change + part
         total = _added(K, total, flat, place, change, shape)
     return K.reshape(total, shape)
@@ -235,8 +243,8 @@ def _spread(
 ) -> Array:
     """What was read added back to where it came from: the adjoint in the picture."""
     total, flat = None, _flat(K, grad)
-    for place, weights in _corners(K, grid, shape[2:], interpolation_mode, padding_mode, align_corners):
-        total = _added(K, total, flat, place, weights[0], shape)
+    for place, (weight,) in _corners(K, grid, shape[2:], (0,), interpolation_mode, padding_mode, align_corners):
+        total = _added(K, total, flat, place, weight, shape)
     return K.reshape(total, shape)
 
 
