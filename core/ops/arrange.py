@@ -564,18 +564,38 @@ def _batched_pad(B: Any, call: Any, x: Any, widths: tuple[tuple[int, int], ...],
     return leading(B, call, x, ((0, 0), *widths) if B.of(x).mapped else widths, value, pad)
 
 
+def _padded(K: Any, x: Any, widths: tuple[tuple[int, int], ...], value: Any) -> Any:
+    """Surrounded with `value`; where a width is negative, that much is cut off."""
+    cut, widths = _cut(K, x, widths)
+    return K.pad(cut, widths, value)
+
+
+def _cut(K: Any, x: Any, widths: tuple[tuple[int, int], ...]) -> tuple[Any, tuple[tuple[int, int], ...]]:
+    """What negative widths leave, and the others."""
+    if all(before >= 0 and after >= 0 for before, after in widths):
+        return x, widths
+    kept = zip(widths, x.shape, strict=True)
+    x = K.slice(x, tuple(slice(max(-before, 0), n - max(-after, 0)) for (before, after), n in kept))
+    return x, tuple((max(before, 0), max(after, 0)) for before, after in widths)
+
+
+def _unpadded(K: Any, g: Any, widths: tuple[tuple[int, int], ...]) -> Any:
+    """The gradient: as much is cut off as was put around, and the other way round."""
+    cut, widths = _cut(K, g, tuple((-before, -after) for before, after in widths))
+    return K.pad(cut, widths, 0) if any(map(any, widths)) else cut
+
+
 @op(
-    "pad",
     name="_constant_pad",
     node="ConstantPadNdBackward0",
-    vjp={"self": lambda K, g, self_shape, widths: K.slice(
-        g, tuple(slice(before, before + n) for (before, _), n in zip(widths, self_shape, strict=True))
-    )}, jvp={"self": lambda K, t, widths: K.pad(t, widths, 0)},
+    vjp={"self": lambda K, g, widths: _unpadded(K, g, widths)},
+    jvp={"self": lambda K, t, widths: _padded(K, t, widths, 0)},
+    graph="pad",
     batch=_batched_pad,
     kept=("pad",),
-)  # fmt: skip
+)
 def _constant_pad(
     K, self: Array, widths: tuple[tuple[int, int], ...], value: float, pad: tuple[int, ...] = ()
 ) -> Array:
-    """Surround with `value`; `widths`, which follow from what `pad` says of the last axes, are not negative."""
-    return K.pad(self, widths, value)
+    """`_padded`; `widths` follow from what `pad` says of the last axes."""
+    return _padded(K, self, widths, value)

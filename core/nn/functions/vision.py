@@ -69,20 +69,12 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
 def _pad_constant(input: Tensor, amounts: tuple[int, ...], value: float) -> Tensor:
     shape = input.shape
     widths = [(0, 0)] * input.ndim
-    key = [slice(None)] * input.ndim
     for i in range(len(amounts) // 2):
         axis = input.ndim - 1 - i
         before, after = amounts[2 * i], amounts[2 * i + 1]
-        if shape[axis] + before + after < 0:
-            raise RuntimeError(
-                f"The input size {shape[axis]}, plus negative padding {before} and {after} resulted in a "
-                "negative output "
-                f"size, which is invalid. Check dimension {axis} of your input."
-            )
-        key[axis] = slice(max(-before, 0), shape[axis] - max(-after, 0))
-        widths[axis] = (max(before, 0), max(after, 0))
-    if any(each < 0 for each in amounts):
-        input = input[tuple(key)]
+        if shape[axis] + min(before, 0) + min(after, 0) < 0:
+            raise RuntimeError("narrow(): length must be non-negative.")
+        widths[axis] = (before, after)
     if not input.dtype.is_differentiable:
         value = int(value)
     return arrange._constant_pad(input, tuple(widths), value, amounts)
