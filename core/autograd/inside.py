@@ -10,10 +10,11 @@ from typing import Any
 
 from retrograd.autograd.graph import saved_tensors_hooks
 from retrograd.autograd.modes import current_mode, set_mode
+from retrograd.ops.saved_names import SavedTensor
 from retrograd.storage import VERSION
 from retrograd.tensor import Tensor
 
-__all__: list[str] = []
+__all__ = ["SavedTensor"]
 
 
 def _unsafe_set_version_counter(tensors: Sequence[Tensor], versions: Sequence[int]) -> None:

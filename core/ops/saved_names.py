@@ -423,11 +423,20 @@ _PARTS: Final[dict[str, Callable[[Any], Any]]] = {
 
 
 class SavedTensor:
-    """A tensor that a node has saved, by itself: `grad_fn._raw_saved_<name>`."""
+    """A tensor that a node has saved, by itself: `grad_fn._raw_saved_<name>`.
 
+    Raises
+    ------
+    RuntimeError
+        If a program makes one itself.
+    """
+
+    __module__ = "retrograd._C._autograd"
     __slots__ = ("_index", "_node")
 
-    def __init__(self, node: Node, index: int | None) -> None:
+    def __init__(self, node: Node | None = None, index: int | None = None) -> None:
+        if node is None:
+            raise RuntimeError("Trying to create a SavedTensor object from Python is forbidden.")
         self._node = node
         self._index = index  # None: this input would be saved if another one required a gradient
 
@@ -436,19 +445,23 @@ class SavedTensor:
         """The tensor, as the node uses it."""
         return None if self._index is None else self._node.plan.unpack(self._node, self._index, as_tensor=True)
 
-    def register_hooks(self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]) -> None:
+    def register_hooks(self, *hooks: Callable[..., Any]) -> None:
         """Keep `pack_hook(tensor)` in place of the tensor, and call `unpack_hook` of it when it is needed.
 
         Raises
         ------
         RuntimeError
             If the node has been freed, has hooks for it already, or has saved None.
+        TypeError
+            If it is not given two functions, the pack hook and the unpack hook.
 
         Source: https://docs.pytorch.org/tutorials/intermediate/autograd_saved_tensors_hooks_tutorial.html
         """
-        if not callable(pack_hook) or not callable(unpack_hook):
+        if len(hooks) != 2 or not all(map(callable, hooks)):
             raise TypeError(
-                "register_hooks(): incompatible function arguments: it takes two functions, pack and unpack"
+                "register_hooks(): incompatible function arguments. The following argument types are supported:\n"
+                "    1. (self: retrograd._C._autograd.SavedTensor, arg0: collections.abc.Callable, arg1: "
+                "collections.abc.Callable) -> None\n\nInvoked with: " + ", ".join(map(repr, (self, *hooks)))
             )
         if type(self._node.saved) is Freed:
             raise RuntimeError(
@@ -459,7 +472,7 @@ class SavedTensor:
             )
         if self._index is None:
             raise RuntimeError("Calling register_hooks on a saved tensor with value None is forbidden")
-        self._node.plan.pack_one(self._node, self._index, pack_hook, unpack_hook)
+        self._node.plan.pack_one(self._node, self._index, *hooks)
 
 
 def raw_saved_names(plan: Plan, node: Node) -> list[str]:

@@ -114,6 +114,19 @@ def test_one_saved_tensor_of_a_node_that_stands_for_several(expression: str) -> 
     )
 
 
+def test_hooks_of_one_saved_tensor_are_two_functions() -> None:
+    assert_same(
+        """
+        saved = x.exp().grad_fn._raw_saved_result
+        for hooks in ((pack,), (1, 2), (pack, unpack, pack), (pack, None)):
+            attempt(saved.register_hooks, *hooks)
+        attempt(torch._C._autograd.SavedTensor)
+        print(type(saved) is torch._C._autograd.SavedTensor)
+        """,
+        _GIVEN,
+    )
+
+
 def test_what_a_node_that_stands_for_several_keeps(backend: str) -> None:
     x = (retrograd.arange(6.0).reshape(3, 2) ** 2).requires_grad_()
     kept: list[retrograd.Tensor] = []
