@@ -24,6 +24,7 @@ Knows nothing of sockets, servers or what the frames mean.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import weakref
@@ -265,6 +266,9 @@ class Journal:
             except OSError as error:
                 self._broken = f"what follows offset {tail.flushed} could not be flushed: {error.strerror}"
                 raise JournalError(error.errno, self._broken, str(tail.segment.path)) from error
+        if not os.fstat(tail.descriptor).st_nlink:  # what is on disk then is gone with this process
+            self._broken = "somebody has removed its file"
+            raise JournalError(errno.ENOENT, self._broken, str(tail.segment.path))
         tail.flushed, tail.dirty = tail.end, False
         failpoint("journal.after_flush", self._server)
 

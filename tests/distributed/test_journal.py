@@ -362,6 +362,17 @@ def test_after_a_flush_that_failed_nothing_more_is_promised(tmp_path: Path, monk
     assert read(tmp_path) == RECORDS[:1]  # what is left of it; here the disk was well
 
 
+def test_nothing_is_promised_of_a_file_that_somebody_has_removed(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        journal.append(1, [b"one"])
+        journal.flush()
+        shutil.rmtree(tmp_path)
+        journal.append(2, [b"two"])
+        for _ in range(2):
+            with pytest.raises(JournalError, match="somebody has removed its file"):
+                journal.flush()
+
+
 def test_a_record_that_cannot_be_taken_back_ends_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(tmp_path)
     journal.append(*RECORDS[0])
