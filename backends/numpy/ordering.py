@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from retrograd.backends.numpy.indexing import gather
 from retrograd.backends.numpy.reductions import in_row_major
 
 __all__ = ["KERNELS"]
@@ -80,13 +81,13 @@ def topk(x: Array, k: int, axis: int, largest: bool) -> Array:
 
 def ranked(x: Array, rank: Array, axis: int) -> Array:
     """Positions of the elements of a rank; `rank` and the result are of size 1 along `axis`."""
-    ranks, x = np.unique(rank), _comparable(x)
-    if x.size < _MANY or len(ranks) != 1 or x.dtype.kind not in "fiu":
-        return np.take_along_axis(argsort(x, axis, False, True), rank, axis)
-    rows, number = _rows(x, axis), int(ranks[0])
+    x = _comparable(x)
+    if x.size < _MANY or x.dtype.kind not in "fiu" or not rank.size or rank.min() != rank.max():
+        return gather(argsort(x, axis, False, True), rank, axis)
+    rows, number = _rows(x, axis), int(rank.flat[0])
     value = np.partition(rows, number, -1)[:, number, None]
     if x.dtype.kind == "f" and np.isnan(value).any():
-        return np.take_along_axis(argsort(x, axis, False, True), rank, axis)
+        return gather(argsort(x, axis, False, True), rank, axis)
     equal = rows == value
     among = number - (rows < value).sum(1)  # which of the equal ones it is
     if among.any():

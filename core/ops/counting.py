@@ -166,8 +166,10 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     from retrograd.ops.creation import tensor
 
     given = elements, test_elements
-    where = next((each.device for each in given if isinstance(each, Tensor)), None)
-    elements, tested = (each if isinstance(each, Tensor) else tensor(each, device=where) for each in given)
+    if not (isinstance(elements, Tensor) and isinstance(test_elements, Tensor)):
+        where = next((each.device for each in given if isinstance(each, Tensor)), None)
+        elements, test_elements = (each if isinstance(each, Tensor) else tensor(each, device=where) for each in given)
+    tested = test_elements
     for each in (elements, tested):
         if each.is_complex() or each.dtype is dtypes.bool_:
             raise RuntimeError(f"Unsupported input type encountered for isin(): {each.dtype.type_name}")

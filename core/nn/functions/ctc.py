@@ -7,14 +7,14 @@ from itertools import pairwise
 from typing import Any, Final
 
 from retrograd.dtypes import float32, float64, int64
-from retrograd.nn.functions.vision import pad
-from retrograd.ops.arrange import stack
+from retrograd.ops.arrange import cat, stack
 from retrograd.ops.autocasting import in_float32
 from retrograd.ops.creation import tensor
 from retrograd.ops.factories import full, zeros
 from retrograd.ops.flags import no_flag
 from retrograd.ops.grouped import one_node
 from retrograd.ops.indexing import where
+from retrograd.ops.shape import narrow
 from retrograd.tensor import Tensor
 
 __all__ = ["ctc_loss"]
@@ -149,7 +149,7 @@ def _losses(log_probs: Tensor, labels: list[list[int]], inputs: list[int], blank
     """The loss of each sample."""
     options: dict[str, Any] = {"dtype": log_probs.dtype, "device": log_probs.device}
     counts = tensor(inputs, device=log_probs.device)
-    ends = _end_states(log_probs, labels, counts, blank)
+    ends = _end_states(log_probs, labels, inputs, counts, blank)
     loss = -ends.logsumexp(0)
     counted = tensor([range(len(log_probs))], device=log_probs.device).t() < counts
     # Zero, with the gradient that makes of one by `log_probs` one by what they were computed of.
@@ -171,7 +171,7 @@ def _losses(log_probs: Tensor, labels: list[list[int]], inputs: list[int], blank
     return loss
 
 
-def _end_states(log_probs: Tensor, labels: list[list[int]], counts: Tensor, blank: int) -> Tensor:
+def _end_states(log_probs: Tensor, labels: list[list[int]], inputs: list[int], counts: Tensor, blank: int) -> Tensor:
     """The logarithms of the probabilities to have spelled all labels, after the last and after the blank behind it."""
     steps, batch, _ = log_probs.shape
     states = 2 * max(len(row) for row in labels) + 1
@@ -185,11 +185,17 @@ def _end_states(log_probs: Tensor, labels: list[list[int]], counts: Tensor, blan
     emitted = log_probs.gather(2, index.unsqueeze(0).expand(steps, batch, states))
     never = full((), _NEVER, dtype=log_probs.dtype, device=device)
     begins = tensor([[s < 2 for s in range(states)]], device=device)
-    alpha = where(begins, emitted[0], never)
-    for step in range(1, steps):
-        moved = pad(alpha, (2, 0), value=_NEVER)
-        ways = stack([alpha, moved[:, 1:-1], where(skip, moved[:, :-2], never)])
-        alpha = where((counts > step).unsqueeze(1), ways.logsumexp(0) + emitted[step], alpha)
+    first, *later = emitted.unbind(0)
+    alpha = where(begins, first, never)
+    before, shut = never.expand(batch, 2), where(skip, zeros((), dtype=never.dtype, device=device), never)
+    for step, seen in enumerate(later, 1):
+        moved = cat([before, alpha], 1)
+        ways = stack([alpha, narrow(moved, 1, 1, states), narrow(moved, 1, 0, states) + shut])
+        spelled_on = ways.logsumexp(0) + seen
+        if step < min(inputs):
+            alpha = spelled_on
+        else:
+            alpha = where((counts > step).unsqueeze(1), spelled_on, alpha)
     last = tensor([[2 * len(row), max(2 * len(row) - 1, 0)] for row in labels], dtype=int64, device=device)
     ended = alpha.gather(1, last)
     has_label = tensor([[True, len(row) > 0] for row in labels], device=device)
