@@ -176,3 +176,36 @@ def test_operators_of_several_results_and_new_axes_take_a_short_path(name: str) 
     call(x)
     entered = frames_entered(lambda: call(x))
     assert len(entered) <= most, (len(entered), entered)
+
+
+def _families() -> dict[str, tuple[Callable[[], Any], int]]:
+    f = retrograd.nn.functional
+    x, rows, image = retrograd.rand(4, 4), retrograd.tensor([3, 0, 3, 1]), retrograd.rand(1, 2, 8, 8)
+    target, index, few = retrograd.zeros(4, 4), rows.expand(4, 4).contiguous(), retrograd.tensor([0, 3])
+    return {
+        "max_pool2d": (lambda: f.max_pool2d(image, 2), 20),
+        "max_pool2d, padded": (lambda: f.max_pool2d(image, 3, 2, 1), 20),
+        "adaptive_max_pool2d": (lambda: f.adaptive_max_pool2d(image, 2), 30),
+        "avg_pool2d": (lambda: f.avg_pool2d(image, 2), 24),
+        "index_add_": (lambda: target.index_add_(0, rows, x), 70),
+        "index_copy_": (lambda: target.index_copy_(0, rows, x), 80),
+        "index_put_": (lambda: target.index_put_((rows,), x), 82),
+        "scatter_": (lambda: target.scatter_(0, index, x), 70),
+        "scatter_add_": (lambda: target.scatter_add_(0, index, x), 70),
+        "gather": (lambda: x.gather(0, index), 35),
+        "index_select": (lambda: x.index_select(0, rows), 28),
+        "bincount": (lambda: retrograd.bincount(rows), 38),
+        "histc": (lambda: x.histc(4), 110),
+        "isin": (lambda: retrograd.isin(rows, few), 65),
+        "cummax": (lambda: x.cummax(0), 35),
+        "median": (lambda: x.median(), 47),
+        "as_strided": (lambda: x.as_strided((2, 2), (1, 4)), 58),
+    }
+
+
+@pytest.mark.parametrize("name", list(_families()))
+def test_pools_and_what_takes_an_index_take_a_short_path(name: str) -> None:
+    call, most = _families()[name]
+    call()
+    entered = frames_entered(call)
+    assert len(entered) <= most, (len(entered), entered)

@@ -229,3 +229,22 @@ def test_gradients_that_the_dispatcher_has_by_themselves() -> None:
     attempt(torch._standard_gamma_grad, shapes, samples.double())
     attempt(torch._standard_gamma_grad, shapes.long(), samples.long())
     """)
+
+
+def test_weights_strides_and_windows_that_do_not_fit() -> None:
+    assert_same("""
+    F = torch.nn.functional
+    places, x = torch.tensor([1, 3]), torch.arange(42.0).reshape(1, 6, 7)
+    for weights in ([1.0], [1.0, 2.0, 3.0], [[1.0, 2.0]], [1.0, 2.0]):
+        print(attempt(torch.bincount, places, torch.tensor(weights)))
+    attempt(torch.bincount, torch.tensor([[1]]))
+    attempt(torch.bincount, torch.tensor([-1]), torch.tensor([1.0, 2.0]))
+    print(torch.bincount(places[:0], torch.tensor([1.5]), 2))
+    for size, stride in (((2, 2), (1,)), ((2,), (1, 1)), ((2,), (-1,)), ((43,), (1,))):
+        attempt(torch.as_strided, x, size, stride)
+    for pool in (F.max_pool2d, F.avg_pool2d):
+        print(pool(x, (2, 5), 4, ceil_mode=True).tolist())
+        attempt(pool, x, 8, 1, 0, ceil_mode=True)
+    print(F.max_pool2d(x, 3, 3, 1, 4, True, True))
+    attempt(F.max_pool2d, x, 3, 3, 0, 4, True)
+    """)
