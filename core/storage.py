@@ -196,6 +196,7 @@ class Meta:
     post_accumulate_hooks: dict[int, Callable[[Tensor], Any]] | None = None
     retains_grad: bool = False
     hooks: Extras | None = None  # of a leaf without a gradient: the hooks it had when it had one
+    sink: weakref.ref[Node] | None = None  # and the node, as long as a graph has it
     tangents: dict[int, Tensor] | None = None  # by the number of the forward-mode level each belongs to
     name: str | None = None
 

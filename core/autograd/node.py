@@ -333,12 +333,23 @@ def changed_sink(leaf: Tensor, edge: Edge | None, wanted: bool) -> Edge | None:
         return edge
     if has_sink:
         assert edge is not None
+        leaf._own_meta().sink = weakref.ref(edge[0])
         if edge[0].extras is not None:
             leaf._own_meta().hooks = edge[0].extras
         return None
-    node = AccumulateGrad(leaf)
+    node = _former_sink(leaf) or AccumulateGrad(leaf)
     node.extras, node.meta.hooks = node.meta.hooks, None
     return node, 0
+
+
+def _former_sink(leaf: Tensor) -> AccumulateGrad | None:
+    """The node that a leaf had, if a graph still has it."""
+    meta = leaf._tensor_meta
+    node: Any = None if meta is None or meta.sink is None else meta.sink()
+    if node is None or node.k is not leaf._kernels:
+        return None
+    node._array = leaf._array
+    return node
 
 
 class Untracked(Node):

@@ -379,3 +379,31 @@ def test_names_that_programs_use_inside() -> None:
     print(torch.autograd._unsafe_preserve_version_counter is torch.autograd.grad_mode._unsafe_preserve_version_counter)
     """
     )
+
+
+def test_a_leaf_has_the_node_that_a_graph_still_has() -> None:
+    assert_same(
+        """
+    x = torch.ones(2, requires_grad=True)
+    x.register_hook(lambda g: g * 2)
+    y = x * 3
+    sink = y.grad_fn.next_functions[0][0]
+    sink.register_prehook(lambda g: (g[0] * 5,))
+    x.requires_grad_(False).requires_grad_(True)
+    print((x * 2).grad_fn.next_functions[0][0] is sink)
+    for root in y, x * 2, x * 2 + y.detach():
+        root.sum().backward()
+        print(x.grad)
+    x.requires_grad_(False)
+    del sink, y, root
+    (x.requires_grad_() * 2).sum().backward()
+    print(x.grad)
+    for change in (lambda t: t.add_(1), lambda t: setattr(t, "data", torch.zeros(2) + 4)):
+        x = torch.ones(2, requires_grad=True)
+        y = x * 3
+        change(x.requires_grad_(False))
+        x.requires_grad_(True)
+        (x.view(2) * x + y).sum().backward()
+        print(x, x.grad)
+    """
+    )
