@@ -68,6 +68,13 @@ class Extras:
     induced_by: tuple[str, str | None, Any] | None = None
     """In anomaly mode, of a node recorded by a backward pass: name, stack and own inducer of the node that ran."""
 
+    def keep_hooks_of_tensors(self) -> None:
+        """Forget what went with the node, which is no more."""
+        pre_hooks = self.pre_hooks or {}
+        for number in [each for each, (kind, _, _) in pre_hooks.items() if kind == "node"]:
+            del pre_hooks[number]
+        self.post_hooks = self.metadata = self.retain = None
+
 
 class Freed(tuple[()]):
     """What a node has in place of `saved` once a pass has freed it: nothing, and which pass that was.
@@ -337,7 +344,11 @@ def changed_sink(leaf: Tensor, edge: Edge | None, wanted: bool) -> Edge | None:
         if edge[0].extras is not None:
             leaf._own_meta().hooks = edge[0].extras
         return None
-    node = _former_sink(leaf) or AccumulateGrad(leaf)
+    node = _former_sink(leaf)
+    if node is None:
+        node = AccumulateGrad(leaf)
+        if node.meta.hooks is not None:
+            node.meta.hooks.keep_hooks_of_tensors()
     node.extras, node.meta.hooks = node.meta.hooks, None
     return node, 0
 
