@@ -15,7 +15,7 @@ from typing import Any
 
 from retrograd.dtypes import Category, dtype as _dtype, get_default_dtype
 from retrograd.ops import arrange, fourier
-from retrograd.ops.arguments import wrap_dim
+from retrograd.ops.arguments import as_ints, wrap_dim
 from retrograd.ops.autocasting import widened
 from retrograd.ops.creation import tensor
 from retrograd.ops.declare import publics as _publics
@@ -71,6 +71,8 @@ def _normalization(norm: str | None, forward: bool) -> int:
         return fourier.BY_COUNT if forward else fourier.UNSCALED
     if norm == "ortho":
         return fourier.BY_ROOT
+    if not isinstance(norm, str):
+        raise TypeError(f"argument 'norm' must be str, not {c_name(norm)}")
     raise RuntimeError(f'Invalid normalization mode: "{norm}"')
 
 
@@ -109,9 +111,9 @@ def _resized(x: Tensor, axes: tuple[int, ...], sizes: Sequence[int]) -> Tensor:
 
 def _axes(x: Tensor, s: Ints, dim: Ints) -> tuple[tuple[int, ...], list[int]]:
     """The axes to transform, and the numbers of points along them; all of `x` by default."""
-    sizes = None if s is None else [s] if isinstance(s, int) else list(s)
+    sizes = None if s is None else as_ints((s,))
     if dim is not None:
-        axes = tuple(_axis(x, each) for each in ([dim] if isinstance(dim, int) else dim))
+        axes = tuple(_axis(x, each) for each in as_ints((dim,)))
         if len(set(axes)) != len(axes):
             raise RuntimeError("FFT dims must be unique")
         if sizes is not None and len(sizes) != len(axes):

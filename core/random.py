@@ -20,6 +20,7 @@ import math
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from operator import index
 from typing import Any, Final
 
 from retrograd.backends.philox import WORDS
@@ -138,6 +139,7 @@ class Generator:
         """The next `count` words, as an array of 32-bit unsigned ints of the library of `k`."""
         if k.meta:
             return k.random_bits((0, 0), 0, count)  # of which nothing is taken
+        count = index(count)  # before anything is changed
         seed, offset = self._take(-(-count // WORDS))
         return k.random_bits(_key(seed), offset, count)
 

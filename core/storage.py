@@ -368,7 +368,7 @@ def _overlaps(one: Tensor, other: Tensor, apart: bool) -> bool:
     ends = [begin + prod(each.shape) for begin, each in zip(begins, layouts, strict=True)]
     if begins[0] == begins[1] and ends[0] == ends[1]:
         one_way, other_way = ([m for n, m in zip(e.shape, e.strides, strict=True) if n != 1] for e in layouts)
-        return apart or one_way != other_way
+        return apart or one_way != other_way or len(layouts[0].shape) != len(layouts[1].shape)
     return begins[0] < ends[1] and begins[1] < ends[0]
 
 

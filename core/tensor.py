@@ -267,7 +267,7 @@ class Tensor:
         """Where in its storage the first element lies."""
         return self._layout().offset
 
-    def is_contiguous(self, memory_format: Any = None) -> bool:
+    def is_contiguous(self, *, memory_format: Any = None) -> bool:
         """Whether the elements lie in memory in row-major order without holes."""
         k = self._kernels
         if k.is_contiguous is not None:

@@ -14,6 +14,7 @@ from retrograd.ops.batching import along, elementwise
 from retrograd.ops.broadcasting import sum_to
 from retrograd.ops.declare import Array, op, op_of
 from retrograd.ops.fused import fused
+from retrograd.ops.graph import G
 from retrograd.ops.reducing import into
 from retrograd.ops.underived import no_slope, no_tangent
 
@@ -49,8 +50,10 @@ def _gate(name: str, node: str, through: Callable[..., Any]) -> Any:
         """See the declaration."""
         return through(K, grad, self, *numbers)
 
-    body = fused(gate)
-    return lambda K, g, x, *numbers: body(K, g, x, numbers)
+    def gradient(K: Any, g: Any, x: Any, *numbers: float) -> Any:
+        return gate(g, x, numbers) if K is G else through(K, g, x, *numbers)
+
+    return gradient
 
 
 _leaky_relu_backward = _gate(

@@ -8,7 +8,13 @@ from functools import lru_cache
 from operator import index
 from typing import Any
 
-__all__ = ["as_ints", "as_shape", "expand_pair", "given", "infer_size", "size_at", "wrap_dim", "wrap_dims"]
+from retrograd.dtypes import Category
+from retrograd.ops.refused import no_float, no_int, no_ints
+
+__all__ = [
+    "as_float", "as_int", "as_ints", "as_shape", "expand_pair", "given", "infer_size", "size_at", "wrap_dim",
+    "wrap_dims",
+]  # fmt: skip
 
 
 class _GivenDim(int):
@@ -28,6 +34,46 @@ def given(value: Any) -> Any:
     return getattr(value, "given", value)
 
 
+def as_int(value: Any) -> int:
+    """An int, from one or from what stands for one: a NumPy scalar, or a tensor without dimensions.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else, as bools are, and tensors of them.
+    """
+    return value if type(value) is int else _int_of(value)
+
+
+def _int_of(value: Any) -> int:
+    if type(value) is bool or not hasattr(value, "__index__"):
+        raise no_int(value)
+    if hasattr(value, "_kernels") and (value.ndim or value.dtype.category is not Category.INTEGER):
+        raise no_int(value)
+    try:
+        return index(value)
+    except TypeError:
+        raise no_int(value) from None
+
+
+def as_float(value: Any) -> float:
+    """A real number, from one or from what stands for one: a NumPy scalar, or a tensor without dimensions.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else.
+    """
+    if type(value) is float or type(value) is int:
+        return value
+    if getattr(value, "requires_grad", False) or getattr(value, "shape", ()) != ():
+        raise no_float(value)
+    number = value.item() if hasattr(value, "item") else value
+    if not isinstance(number, (int, float)):
+        raise no_float(value)
+    return number
+
+
 def wrap_dim(dim: int, ndim: int) -> int:
     """A dimension counted from the front; a 0-d tensor counts as having one. See `given`.
 
@@ -36,7 +82,7 @@ def wrap_dim(dim: int, ndim: int) -> int:
     IndexError
         If `dim` is outside of [-ndim, ndim - 1].
     """
-    return _wrap_dim(dim if type(dim) is int else index(dim), ndim)
+    return _wrap_dim(dim if type(dim) is int else _int_of(dim), ndim)
 
 
 @lru_cache(4096)
@@ -60,7 +106,7 @@ def size_at(shape: Sequence[int], dim: int) -> int:
         If there is no such dimension.
     """
     if not shape:
-        raise IndexError(f"Dimension specified as {index(dim)} but tensor has no dimensions")
+        raise IndexError(f"Dimension specified as {as_int(dim)} but tensor has no dimensions")
     return shape[wrap_dim(dim, len(shape))]
 
 
@@ -72,9 +118,24 @@ def wrap_dims(dim: Any, ndim: int) -> tuple[int, ...]:
     RuntimeError
         If one appears twice.
     """
-    if dim is not None and not isinstance(dim, int):
-        dim = index(dim) if getattr(dim, "ndim", None) == 0 else tuple(map(int, dim))
+    if type(dim) is not int and dim is not None:
+        dim = _listed(dim) if isinstance(dim, (tuple, list)) else _only(dim)
     return _wrap_dims(dim, ndim)
+
+
+def _only(value: Any) -> int:
+    """The one dimension where there may be several: here tensors of one element stand for it, too."""
+    return _int_of(value) if getattr(value, "shape", None) != (1,) else _int_of(value[0])
+
+
+def _listed(values: Sequence[Any]) -> tuple[int, ...]:
+    """Ints in a tuple or list, of which PyTorch looks whether the first is a bool."""
+    if values and type(values[0]) is bool:
+        raise no_ints(values[0])
+    try:
+        return tuple(each if type(each) is int else index(each) for each in values)
+    except TypeError:
+        raise no_ints(next((each for each in values if not hasattr(each, "__index__")), values[0])) from None
 
 
 @lru_cache(4096)
@@ -107,12 +168,18 @@ INT = frozenset((int,))
 
 
 def as_ints(values: tuple[Any, ...]) -> tuple[int, ...]:
-    """Ints given one by one or as one sequence: `f(2, 3)` and `f((2, 3))` mean the same."""
+    """Ints given one by one or as one tuple or list: `f(2, 3)` and `f((2, 3))` mean the same.
+
+    Raises
+    ------
+    TypeError
+        If one is no int.
+    """
     if len(values) == 1 and not hasattr(values[0], "__index__"):
+        if not isinstance(values[0], (tuple, list)):
+            raise no_ints(values[0])
         values = tuple(values[0])
-    if INT.issuperset(map(type, values)):
-        return values
-    return tuple(each if type(each) is int else each.__index__() for each in values)
+    return values if INT.issuperset(map(type, values)) else _listed(values)
 
 
 def as_shape(values: tuple[Any, ...]) -> tuple[int, ...]:
@@ -165,9 +232,9 @@ def infer_size(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
 
 def expand_pair(value: int | Sequence[int], count: int, name: str) -> tuple[int, ...]:
     """One int for every spatial dimension, or one each."""
-    if isinstance(value, int):
+    if type(value) is int:
         return (value,) * count
-    values = tuple(int(each) for each in value)
+    values = as_ints((value,))
     if len(values) == 1:
         return values * count
     if len(values) != count:

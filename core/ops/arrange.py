@@ -8,12 +8,13 @@ from typing import Any
 from retrograd.dtypes import int32, int64
 from retrograd.layout import contiguous_format
 from retrograd.levels import bare, is_mapped
-from retrograd.ops.arguments import as_ints, as_shape, wrap_dim, wrap_dims
+from retrograd.ops.arguments import as_int, as_ints, as_shape, wrap_dim, wrap_dims
 from retrograd.ops.batching import along, joined, leading, leading_shaped
 from retrograd.ops.checks import extremes
 from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.graph import graph_kernel
 from retrograd.ops.reducing import deliver
+from retrograd.ops.refused import all_tensors, c_name
 from retrograd.ops.shape import flatten, reshape, unsqueeze
 from retrograd.tensor import Tensor
 
@@ -178,12 +179,17 @@ def _at_least(tensor: Tensor, ndim: int) -> Tensor:
 
 def _each_at_least(tensors: tuple[Any, ...], ndim: int) -> Any:
     """Of a function's arguments, which may be one sequence: the tensor of one that stands alone, else a tuple."""
-    is_sequence = isinstance(tensors[0], (list, tuple))
-    made = tuple(_at_least(each, ndim) for each in (tensors[0] if is_sequence else tensors))
+    is_sequence = not tensors or isinstance(tensors[0], (list, tuple))
+    given = tensors[0] if is_sequence and tensors else tensors
+    all_tensors(given)
+    made = tuple(_at_least(each, ndim) for each in given)
     return made if len(made) > 1 or is_sequence else made[0]
 
 
 def _check_some(name: str, tensors: Sequence[Tensor]) -> None:
+    if not isinstance(tensors, (tuple, list)):
+        kind = c_name(tensors)
+        raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not {kind}")
     if not len(tensors):
         raise RuntimeError(f"{name} expects a non-empty TensorList")
 
@@ -244,6 +250,8 @@ def flip(input: Tensor, *args: Any, dims: Sequence[int] | None = None) -> Tensor
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.flip.html
     """
+    if not args and dims is None:
+        raise TypeError('flip() missing 1 required positional arguments: "dims"')
     given = as_ints(args if dims is None else (dims,))
     return _flip(input, wrap_dims(given, input.ndim) if given else ())
 
@@ -355,6 +363,8 @@ def _repeat_method(input: Tensor, *args: Any, repeats: Sequence[int] | None = No
 @composite
 def tile(input: Tensor, *args: Any, dims: Sequence[int] | None = None) -> Tensor:
     """`repeat`, with missing leading repeats taken as 1."""
+    if not args and dims is None:
+        raise TypeError('tile() missing 1 required positional arguments: "dims"')
     counts = as_ints(args if dims is None else (dims,))
     return _repeat(input, (1,) * (input.ndim - len(counts)) + counts)
 
@@ -434,6 +444,7 @@ def repeat_interleave(
     if dim is None:
         input, dim = flatten(input), 0
     at = wrap_dim(dim, input.ndim)
+    repeats = repeats if isinstance(repeats, Tensor) else as_int(repeats)
     if isinstance(repeats, Tensor) and is_mapped(repeats):
         return input.index_select(at, _repeated(repeats, input._array.shape[at], output_size))
     counts = _counts(repeats, input._array.shape[at], output_size)
@@ -514,7 +525,7 @@ def _diag_embed(self: Array, shape: tuple[int, ...], offset: int, dim1: int, dim
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Matrices whose diagonal is the last dimension of `input`."""
     ndim = input.ndim + 1
-    axis1, axis2 = wrap_dim(dim1, ndim), wrap_dim(dim2, ndim)
+    offset, axis1, axis2 = as_int(offset), wrap_dim(dim1, ndim), wrap_dim(dim2, ndim)
     if axis1 == axis2:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
     size = input._array.shape[-1] + abs(offset)
@@ -551,7 +562,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
         return diag_embed(input, diagonal)
     if input.ndim != 2:
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.ndim}D")
-    return _diagonal_copy(input, diagonal, 0, 1)
+    return _diagonal_copy(input, as_int(diagonal), 0, 1)
 
 
 @composite

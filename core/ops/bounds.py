@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from retrograd.dtypes import DTYPES, Category, finfo
+from retrograd.ops.arguments import as_int
 from retrograd.ops.batching import elementwise
 from retrograd.ops.broadcasting import sum_to
 from retrograd.ops.checks import implemented_for, is_bool, is_number, joined_with, no_complex
@@ -207,7 +208,17 @@ def clamp(input: Array, min: Any = None, max: Any = None, *, out: Any = None) ->
     if all(each is None or is_number(each) for each in (min, max)):
         min, max = (None if each is None else plain_number(each) for each in (min, max))
         return _clamp_number(joined_with(input, min, max), min, max)
+    if is_number(min) or is_number(max):
+        return clamp(input, *_both_numbers(input, min, max))
     return _clamp(input, min, max)
+
+
+def _both_numbers(input: Any, *bounds: Any) -> tuple[Any, Any]:
+    """The bounds, one of which is a number: the other may be a tensor without dimensions that stands for one."""
+    if any(getattr(each, "ndim", 0) or getattr(each, "requires_grad", False) for each in bounds):
+        raise wrong_argument("clamp", "max", 2, (input, *bounds))
+    low, high = (each.item() if hasattr(each, "item") else each for each in bounds)
+    return low, high
 
 
 @op(
@@ -466,7 +477,9 @@ def round(input: Array, *, decimals: int = 0) -> Array:
     >>> retrograd.round(retrograd.tensor([0.5, 1.5, 2.6]))
     tensor([0., 2., 3.])
     """
-    return _round(input) if decimals == 0 else _round_decimals(input, decimals)
+    if type(decimals) is int and decimals == 0:
+        return _round(input)
+    return _round_decimals(input, as_int(decimals))
 
 
 @op(promote="common", check=implemented_for("frac_cpu", FLOAT), vjp={"self": lambda K, g: g})

@@ -26,6 +26,7 @@ from retrograd.ops.checks import warn_of_discarding
 from retrograd.ops.declare import Array, op
 from retrograd.ops.flags import flagged, no_flag
 from retrograd.ops.options import as_dtype, fresh
+from retrograd.ops.refused import tensors_only
 from retrograd.tensor import Tensor
 
 __all__ = [
@@ -191,7 +192,7 @@ def _cast(x: Tensor, type_: dtypes.dtype) -> Tensor:
 
 
 def _converter(name: str, type_: dtypes.dtype) -> Callable[..., Tensor]:
-    def convert(self: Tensor, memory_format: Any = None) -> Tensor:
+    def convert(self: Tensor, *, memory_format: Any = None) -> Tensor:
         return self if self.dtype is type_ else _cast(self, type_)
 
     convert.__name__, convert.__qualname__ = name, f"Tensor.{name}"
@@ -209,16 +210,17 @@ _CONVERTERS = {
 
 def type_as(self: Tensor, other: Tensor) -> Tensor:
     """This tensor as the type of `other`, on its backend."""
+    tensors_only(other)
     return to(self, other)
 
 
-def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
+def cpu(self: Tensor, *, memory_format: Any = None) -> Tensor:
     """This tensor in its backend's CPU memory; itself if it is there."""
     return to(self, "cpu" if self._kernels.meta else f"{self._kernels.backend}:cpu")
 
 
 @flagged
-def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, *, memory_format: Any = None) -> Tensor:
     """This tensor on its backend's GPU.
 
     Raises
@@ -285,7 +287,7 @@ def clone(input: Tensor, *, memory_format: Any = preserve_format) -> Tensor:
     return made
 
 
-def contiguous(self: Tensor, memory_format: Any = contiguous_format) -> Tensor:
+def contiguous(self: Tensor, *, memory_format: Any = contiguous_format) -> Tensor:
     """This tensor if it lies in memory in row-major order, else a copy that does.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.contiguous.html

@@ -9,7 +9,7 @@ from retrograd import dtypes
 from retrograd.autograd.explaining import remember_break
 from retrograd.autograd.modes import no_grad
 from retrograd.levels import is_mapped
-from retrograd.ops.arguments import as_ints
+from retrograd.ops.arguments import as_int, as_ints
 from retrograd.ops.arrange import cat
 from retrograd.ops.batching import refuse_dynamic, sample_by_sample
 from retrograd.ops.checks import extremes, not_implemented
@@ -230,6 +230,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         return counted
     if input.dtype.category is not dtypes.Category.INTEGER:
         raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{input.dtype.type_name}'")
+    minlength = as_int(minlength)
     if minlength < 0:
         raise RuntimeError("minlength should be >= 0")
     if input.ndim == 1 and not input.numel():

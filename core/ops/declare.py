@@ -101,7 +101,7 @@ class Op:
     arguments
         Name and kind of all arguments, in order; the kind of one that is no input is None.
     numbers
-        Name and place of each argument that is a real number, for which a tensor without dimensions may stand.
+        Name, place and annotation of each argument that is a number, for which a tensor without dimensions may stand.
     as_numbers
         The inputs for which a Python number may stand, if the operator promotes.
     vjp, needs
@@ -188,7 +188,8 @@ class Op:
         places = {name: place for place, name in enumerate(parameters)}
         self.input_places = tuple(places[name] for name in self.inputs)
         self.param_places = tuple((name, places[name]) for name in self.params)
-        self.numbers = tuple((n, places[n]) for n in self.params if parameters[n].annotation == "float")
+        kinds = {"float"} if self.name.startswith("_") else {"float", "float | None", "int"}  # of others it is seen to
+        self.numbers = tuple((n, places[n], kind) for n in self.params if (kind := parameters[n].annotation) in kinds)
         self.arguments = tuple((n, self.kinds.get(n)) for n in parameters)
         self.keywords = tuple(n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY)
         self._sources: dict[str, tuple[str, int, str]] = {}

@@ -15,7 +15,7 @@ def dequantize(self: Tensor) -> Tensor:
     return self.float()
 
 
-def dim_order(self: Tensor, ambiguity_check: bool | list[Any] = False) -> tuple[int, ...]:
+def dim_order(self: Tensor, *, ambiguity_check: bool | list[Any] = False) -> tuple[int, ...]:
     """The dimensions in the order in which they lie in memory, the outermost first.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.dim_order.html

@@ -9,7 +9,7 @@ from typing import Any
 from retrograd.autograd.cautions import level_of_caller
 from retrograd.dtypes import Category, bool_
 from retrograd.levels import is_mapped
-from retrograd.ops.arguments import wrap_dim
+from retrograd.ops.arguments import as_float, as_int, wrap_dim
 from retrograd.ops.arrange import cat, roll
 from retrograd.ops.autocasting import in_float32, in_lower_type
 from retrograd.ops.batching import each_leading
@@ -23,6 +23,7 @@ from retrograd.ops.indexing import where
 from retrograd.ops.inplace import written_over
 from retrograd.ops.linalg import bmm, factors, refuse_bool
 from retrograd.ops.old_order import call_in_old_order
+from retrograd.ops.refused import tensors_only
 from retrograd.ops.shape import expand, narrow, reshape, select, unsqueeze
 from retrograd.tensor import Tensor
 
@@ -64,6 +65,7 @@ def diff(
     """
     if not input.ndim:
         raise RuntimeError("diff expects input to be at least one-dimensional")
+    n = as_int(n)
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
     at = wrap_dim(dim, input.ndim)
@@ -170,7 +172,8 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     >>> retrograd.dist(retrograd.tensor([3.0, 4.0]), retrograd.zeros(2))
     tensor(5.)
     """
-    return _dist(input, other, p)
+    tensors_only(input, other)
+    return _dist(input, other, as_float(p))
 
 
 @one_node("DistBackward0", "input", "other", saves="other p result=result0 self=input")
@@ -412,7 +415,7 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     """
     if x.ndim != 1:
         raise RuntimeError("x must be a one-dimensional tensor.")
-    count = x.shape[0] if N is None else N
+    count = x.shape[0] if N is None else as_int(N)
     if count < 0:
         raise RuntimeError("N must be non-negative.")
     powers = [ones_like(x)]
@@ -482,6 +485,7 @@ def cov(
         )
     if input.dtype is bool_:
         raise RuntimeError("cov(): bool dtype is not supported for input")
+    correction = as_int(correction)
     rows = input if input.ndim == 2 else reshape(input, (1, -1))
     _check_observation_weights("fweights", fweights, "integral", rows.shape[1])
     _check_observation_weights("aweights", aweights, "floating point", rows.shape[1])

@@ -18,6 +18,7 @@ from retrograd.autograd.profiler import operator_name
 from retrograd.dtypes import DTYPES, FLOAT8, Category, bool_, dtype, get_default_dtype, int64, promote_types
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.overloads import wrong_argument
+from retrograd.ops.refused import c_name
 from retrograd.overrides import overridden
 from retrograd.storage import INFERENCE
 
@@ -109,19 +110,41 @@ def with_numbers(op: Op, name: str, arguments: tuple[Any, ...]) -> tuple[Any, ..
     Raises
     ------
     TypeError
-        If it is a tensor that has dimensions or requires a gradient, or a text.
+        If it is a tensor that has dimensions or requires a gradient, or no number at all.
     """
+    for parameter, place, kind in op.numbers:
+        value = arguments[place]
+        if type(value) is int or (type(value) is float and kind != "int"):
+            continue
+        number = _number(value, kind)
+        if number is NotImplemented:
+            raise _no_number(op, name, parameter, place, kind, value)
+        arguments = (*arguments[:place], number, *arguments[place + 1 :])
+    return arguments
+
+
+def _no_number(op: Op, name: str, parameter: str, place: int, kind: str, value: Any) -> TypeError:
     from retrograd.tensor import Tensor
 
-    for parameter, place in op.numbers:
-        value = arguments[place]
-        if isinstance(value, (Tensor, str)):
-            if isinstance(value, str) or value.ndim or value.requires_grad:
-                position = "" if parameter in op.keywords else f" (position {place + 1})"
-                found = type(value).__name__
-                raise TypeError(f"{name.lstrip('_')}(): argument '{parameter}'{position} must be Number, not {found}")
-            arguments = (*arguments[:place], value.item(), *arguments[place + 1 :])
-    return arguments
+    wanted = {"float": "Number", "float | None": "float"}.get(kind, kind)
+    is_method = (kind == "int" or name.endswith("_")) and hasattr(Tensor, name) and not op.input_places[0]
+    place += not is_method  # whose arguments are counted from the second
+    position = "" if parameter in op.keywords else f" (position {place})"
+    return TypeError(f"{name.lstrip('_')}(): argument '{parameter}'{position} must be {wanted}, not {c_name(value)}")
+
+
+def _number(value: Any, kind: str) -> Any:
+    """What is given for a number of that kind as one of Python's; NotImplemented if it is none."""
+    if value is None:
+        return value if kind == "float | None" else NotImplemented
+    if getattr(value, "requires_grad", False) or getattr(value, "shape", ()) != ():
+        return NotImplemented
+    if not isinstance(value, _NUMBERS) and hasattr(value, "item"):
+        value = value.item()
+    fits = {"int": _WHOLE, "float | None": _REAL, "float": _NUMBERS}[kind]
+    if not isinstance(value, fits) or (kind == "int" and isinstance(value, bool)):
+        return NotImplemented
+    return value
 
 
 def forward(op: Op, arguments: Sequence[Any], arrays: Sequence[Any], k: Any) -> tuple[Any, ...]:
@@ -300,6 +323,7 @@ def result_type(*inputs: Any) -> dtype:
 
 
 _NUMBERS = (bool, int, float, complex)
+_REAL, _WHOLE = (bool, int, float), (int,)
 
 
 def plain_number(value: Any) -> Any:

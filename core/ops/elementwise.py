@@ -188,7 +188,7 @@ def _rsub_number(K, self: Array, other: Array, alpha: float = 1) -> Array:
 
 
 @composite
-def rsub(input: Array, other: Any, *, alpha: float = 1) -> Array:
+def rsub(input: Array, other: Any, alpha: float = 1) -> Array:
     """Subtract the other way round: ``other - alpha * input``.
 
     Raises
@@ -619,6 +619,7 @@ def abs(self: Array) -> Array:
 @op(
     node="AddcmulBackward0",
     promote="common",
+    as_numbers=(),
     check=implemented_for("addcmul_cpu_out", INTEGER, FLOAT, COMPLEX),
     vjp={
         "self": lambda K, g: g,
@@ -657,6 +658,7 @@ def _check_addcdiv(inputs: Sequence[Any]) -> None:
 @op(
     node="AddcdivBackward0",
     promote="common",
+    as_numbers=(),
     check=_check_addcdiv,
     vjp={
         "self": lambda K, g: g,

@@ -29,6 +29,7 @@ from retrograd.ops.options import (
     dtype_of_number,
     finish,
 )
+from retrograd.ops.refused import all_tensors
 from retrograd.settings import are_deterministic_algorithms_enabled
 from retrograd.tensor import Tensor
 
@@ -506,7 +507,7 @@ def eye(n: int, m: int | None = None, **options: Unpack[Options]) -> Tensor:
     """
     columns = n if m is None else m
     for position, (name, value) in enumerate((("n", n), ("m", columns)), 1):
-        if not hasattr(value, "__index__"):
+        if not hasattr(value, "__index__") or type(value) is bool:
             raise TypeError(f"eye(): argument '{name}' (position {position}) must be int, not {type(value).__name__}")
         if value < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {value}")
@@ -591,6 +592,7 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     axes: tuple[Tensor, ...] = (
         tuple(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
     )
+    all_tensors(axes)
     if indexing is None:
         warnings.warn(
             "retrograd.meshgrid: in an upcoming release, it will be required to pass the indexing argument.",
@@ -639,6 +641,7 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
     """
     from retrograd.ops.arrange import stack
 
+    all_tensors(tensors)
     for each in tensors:
         if each.ndim != 1:
             raise RuntimeError(f"Expect a 1D vector, but got shape {list(each.shape)}")

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from retrograd.ops.refused import c_name
+
 __all__ = ["Flags", "flagged", "no_flag", "told", "unflagged"]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -78,10 +80,8 @@ class Flags:
 
 def no_flag(function: str, argument: str, value: Any, position: int = 0) -> TypeError:
     """The error for a value that is no bool, of an argument at `position` (from 1) or given by keyword."""
-    kind = type(value)
-    found = f"numpy.{kind.__name__}" if kind.__module__ == "numpy" else kind.__name__
     where = f" (position {position})" if position else ""
-    return TypeError(f"{function}(): argument '{argument}'{where} must be bool, not {found}")
+    return TypeError(f"{function}(): argument '{argument}'{where} must be bool, not {c_name(value)}")
 
 
 def flagged(function: F) -> F:

@@ -23,7 +23,7 @@ from retrograd.autograd.tangents import (
     refuse_out,
     tangents_of,
 )
-from retrograd.dtypes import bool_, can_cast
+from retrograd.dtypes import bool_, can_cast, complex128, float64, int64
 from retrograd.levels import births
 from retrograd.ops import dispatch, specialise
 from retrograd.ops.broadcasting import broadcast_shapes
@@ -355,8 +355,8 @@ def check_broadcast(shape: tuple[int, ...], given: tuple[int, ...]) -> None:
         raise RuntimeError(f"output with shape {list(shape)} doesn't match the broadcast shape {list(common)}")
 
 
-def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
-    """Write the elements of `src` into this tensor, broadcast and cast; differentiable.
+def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
+    """Write the elements of `src` into this tensor, broadcast and cast; differentiable. A number goes everywhere.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.copy_.html
 
@@ -373,7 +373,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
             _note_discarding(self, src)
         return _copied(self, src)
     if not isinstance(src, Tensor):
-        raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
+        src = _of_number(self._kernels, src)
     if src._kernels is not self._kernels and src._kernels.base is not self._kernels.base:
         src = src.to(self.device)
     _note_discarding(self, src)
@@ -384,6 +384,15 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
         refuse_overlap(self, [src])
         check_broadcast(shape, given)
     return call_inplace(_copy_op, self, src)
+
+
+def _of_number(k: Any, value: Any) -> Tensor:
+    """A tensor of one number, of the widest type of its category."""
+    if not isinstance(value, (bool, int, float, complex)):
+        raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(value).__name__}")
+    number = dispatch.plain_number(value)
+    kind = {bool: bool_, int: int64, float: float64, complex: complex128}[type(number)]
+    return wrap_array(k.full((), number, k.dtypes[kind.name]), k)
 
 
 @op(name="fill", node="FillBackward2", vjp={"self": lambda K, g: K.zeros_like(g)}, jvp="zero")

@@ -17,6 +17,7 @@ from retrograd.ops.graph import graph_kernel
 from retrograd.ops.old_order import call_in_old_order
 from retrograd.ops.options import fill_number
 from retrograd.ops.reducing import deliver
+from retrograd.ops.refused import all_tensors
 from retrograd.ops.shape import expand, reshape, transpose, unsafe_view, unsqueeze
 from retrograd.ops.shape_in_place import squeeze_
 from retrograd.overrides import overridden
@@ -607,6 +608,7 @@ def rmatmul(self: Tensor, other: Any) -> Any:
 @composite
 def chain_matmul(*matrices: Tensor) -> Tensor:
     """Product of several matrices, from left to right; of one, its copy."""
+    all_tensors(matrices)
     for each in matrices:
         if each.ndim != 2:
             raise RuntimeError(f"Tensor dimension is {each.ndim}, expected 2 instead.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from retrograd.ops import linalg_norms, linalg_products, linalg_solving, linalg_spectra, return_types
+from retrograd.ops.arguments import as_int
 from retrograd.ops.autocasting import in_float32
 from retrograd.ops.batching import each_leading, leading
 from retrograd.ops.declare import Array, composite, op, publics
@@ -14,6 +15,7 @@ from retrograd.ops.graph import G
 from retrograd.ops.grouped import one_node
 from retrograd.ops.linalg_checks import check_floating, check_square, implemented
 from retrograd.ops.linalg_solving import equally_many, factorized
+from retrograd.ops.refused import no_float
 from retrograd.tensor import Tensor
 
 __all__: list[str] = []
@@ -36,6 +38,8 @@ def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.pinverse.html
     """
+    if not isinstance(rcond, (int, float)):
+        raise no_float(rcond)
     return linalg_solving.pinv(input, rcond)
 
 
@@ -405,8 +409,8 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     """
     if x.ndim != 1:
         raise RuntimeError("x must be a one-dimensional tensor.")
-    powers = linalg_products.vander(x, max(x.shape[0] if N is None else N, 2))
-    powers = powers[:, : x.shape[0] if N is None else N]
+    count = x.shape[0] if N is None else as_int(N)
+    powers = linalg_products.vander(x, max(count, 2))[:, :count]
     return powers if increasing else powers.flip(1)
 
 

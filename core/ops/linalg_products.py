@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrograd.dtypes import Category, bool_, cpp_name, int64
-from retrograd.ops.arguments import wrap_dim
+from retrograd.ops.arguments import as_int, wrap_dim
 from retrograd.ops.arrange import cat
 from retrograd.ops.autocasting import in_lower_type
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
@@ -171,7 +171,7 @@ def vander(x: Tensor, N: int | None = None) -> Tensor:
     tensor([[1, 2, 4],
             [1, 3, 9]])
     """
-    count = (x.shape[-1] if x.ndim else 1) if N is None else N
+    count = (x.shape[-1] if x.ndim else 1) if N is None else as_int(N)
     if count <= 1:
         raise RuntimeError("N must be greater than 1.")
     if x.dtype is bool_ or is_half(x.dtype):

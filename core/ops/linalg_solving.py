@@ -9,6 +9,7 @@ from retrograd.autograd.modes import no_grad
 from retrograd.dtypes import Category, finfo, float32, int64
 from retrograd.levels import bare
 from retrograd.ops import return_types
+from retrograd.ops.arguments import as_int
 from retrograd.ops.autocasting import in_float32
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.creation import tensor
@@ -444,6 +445,7 @@ def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
     >>> retrograd.linalg.tensorinv(retrograd.eye(6).reshape(6, 2, 3), ind=1).shape
     retrograd.Size([2, 3, 6])
     """
+    ind = as_int(ind)
     if ind <= 0:
         raise RuntimeError(f"Expected a strictly positive integer for 'ind', but got {ind}")
     shape = tuple(A.shape)
@@ -664,8 +666,7 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
     tensor([[1, 3],
             [0, 1]])
     """
-    if not isinstance(n, int):
-        raise TypeError(f"linalg_matrix_power(): argument 'n' (position 2) must be int, not {type(n).__name__}")
+    n = as_int(n)
     check_square("linalg.matrix_power", A)
     if n < 0:
         return matrix_power(inv(A), -n)

@@ -26,6 +26,7 @@ from retrograd.dtypes import (
 from retrograd.layout import layout, strided
 from retrograd.ops.arguments import as_ints
 from retrograd.ops.flags import no_flag
+from retrograd.ops.refused import c_name, no_ints
 from retrograd.resizing import put
 from retrograd.storage import INFERENCE, sign
 from retrograd.tensor import Tensor, wrap_array
@@ -204,6 +205,8 @@ _TOO_MANY: Final = 2**59
 def bad_size(name: str, size: tuple[Any, ...], argument: str) -> TypeError:
     """The error of sizes that are no integers."""
     given = size[0] if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
+    if type(given[0]) is bool:
+        return no_ints(given[0])
     if given is size and not hasattr(size[0], "__index__"):
         return TypeError(
             f"{name}(): argument '{argument}' (position 1) must be tuple of ints, not {type(size[0]).__name__}"
@@ -254,12 +257,6 @@ _C_NAMES = {
     "int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t",
     **{each.name: dtypes.cpp_name(each) for each in dtypes.DTYPES.values() if each.is_floating_point},
 }  # fmt: skip
-
-
-def c_name(value: Any) -> str:
-    """The name of the type of `value` as CPython's C interface has it: with the module for NumPy's scalars."""
-    kind = type(value)
-    return f"numpy.{kind.__name__}" if kind.__module__ == "numpy" else kind.__name__
 
 
 def described(value: Any) -> str:

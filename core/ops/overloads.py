@@ -24,6 +24,7 @@ _EXTREMES = (
     "Tensor input, *, Tensor out = None", "Tensor input, Tensor other, *, Tensor out = None",
     "Tensor input, int dim, bool keepdim = False, *, tuple of Tensors out = None",
 )  # fmt: skip
+_EITHER = "Tensor", "Number"
 _SPLIT = "Tensor input, int sections", "Tensor input, tuple of ints indices"
 
 _OVERLOADS: dict[str, tuple[str, ...]] = {
@@ -35,6 +36,7 @@ _OVERLOADS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("hsplit", "vsplit", "dsplit"), _SPLIT),
     **dict.fromkeys(("max", "min"), _EXTREMES),
     "clamp_max": _binary("max"), "clamp_min": _binary("min"),
+    "clamp": tuple(f"Tensor input, {each} min = None, {each} max = None, *, Tensor out = None" for each in _EITHER),
     "rsub": ("Tensor input, Tensor other, *, Number alpha = 1", "Tensor input, Number other, Number alpha = 1"),
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import UNTRACKED
 from retrograd.autograd.tangents import move_tangents
 from retrograd.layout import contiguous_format
-from retrograd.ops.arguments import as_ints, wrap_dim
+from retrograd.ops.arguments import as_int, as_ints, wrap_dim
 from retrograd.ops.arrange import cat
 from retrograd.ops.broadcasting import broadcast_shapes as common_shape
 from retrograd.ops.declare import Array, composite, op
@@ -18,6 +18,7 @@ from retrograd.ops.dispatch import result_type
 from retrograd.ops.factories import empty
 from retrograd.ops.grouped import one_node
 from retrograd.ops.overloads import wrong_argument
+from retrograd.ops.refused import all_tensors
 from retrograd.ops.shape import chunk_sizes, narrow, reshape, split_views, tensor_split, unsafe_view, unsqueeze
 from retrograd.size import Size
 from retrograd.storage import INFERENCE, share
@@ -47,8 +48,15 @@ def _cut(name: str, input: Tensor, where: Any, dim: int, least: int) -> tuple[Te
     return tensor_split(input, where, dim)
 
 
+def _sections(given: int | Sequence[int], more: tuple[int, ...]) -> int | tuple[int, ...]:
+    """The number of pieces, or where to cut, which may also be given one by one."""
+    if more or isinstance(given, (tuple, list)):
+        return as_ints((given, *more) if more else (given,))
+    return as_int(given)
+
+
 @composite
-def hsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
+def hsplit(input: Tensor, indices_or_sections: int | Sequence[int], *more: int) -> tuple[Tensor, ...]:
     """Views of pieces, columns together: as many even ones as given, or cut at the given indices.
 
     Raises
@@ -66,11 +74,12 @@ def hsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Ten
             [3]]), tensor([[2],
             [4]]))
     """
+    indices_or_sections = _sections(indices_or_sections, more)
     return _cut("hsplit", input, indices_or_sections, 0 if input.ndim == 1 else 1, 1)
 
 
 @composite
-def vsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
+def vsplit(input: Tensor, indices_or_sections: int | Sequence[int], *more: int) -> tuple[Tensor, ...]:
     """Views of pieces, rows together.
 
     Raises
@@ -86,11 +95,12 @@ def vsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Ten
     >>> retrograd.vsplit(retrograd.tensor([[1, 2], [3, 4]]), [1])
     (tensor([[1, 2]]), tensor([[3, 4]]))
     """
+    indices_or_sections = _sections(indices_or_sections, more)
     return _cut("vsplit", input, indices_or_sections, 0, 2)
 
 
 @composite
-def dsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
+def dsplit(input: Tensor, indices_or_sections: int | Sequence[int], *more: int) -> tuple[Tensor, ...]:
     """Views of pieces along the third dimension.
 
     Raises
@@ -106,6 +116,7 @@ def dsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Ten
     >>> [each.shape for each in retrograd.dsplit(retrograd.zeros(1, 2, 4), 2)]
     [retrograd.Size([1, 2, 2]), retrograd.Size([1, 2, 2])]
     """
+    indices_or_sections = _sections(indices_or_sections, more)
     return _cut("dsplit", input, indices_or_sections, 2, 3)
 
 
@@ -131,7 +142,7 @@ def unsafe_split(input: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, 
 @composite
 def unsafe_split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """As `split_with_sizes`, with pieces as those of `unsafe_split`."""
-    return _unsafe(split_views(input, list(split_sizes), dim, "UnsafeSplit"))
+    return _unsafe(split_views(input, as_ints((split_sizes,)), dim, "UnsafeSplit"))
 
 
 @composite
@@ -269,6 +280,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
     tensor([[1., 1., 0.],
             [0., 0., 3.]])
     """
+    all_tensors(tensors)
     if not tensors:
         return empty(1, 0)
     for i, each in enumerate(tensors):
@@ -342,6 +354,7 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     tensor([[2, 4],
             [1, 3]])
     """
+    k, dims = as_int(k), as_ints((dims,))
     if len(dims) != 2:
         raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
     if input.ndim < 2:

@@ -38,10 +38,16 @@ def is_plain(target: Tensor, mode: Mode) -> bool:
     return meta is None or meta.storage is None or 0 not in k.strides(target._array)
 
 
+_NUMBERS = {"float": (int, float), "float | None": (float, type(None), int), "int": (int,)}
+
+
 def wrote(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> bool:
     """Write the result of `op` into its first input, if that is an ordinary write; whether it was, and is done."""
     if not is_plain(target, mode):
         return False
+    for _, place, kind in op.numbers:
+        if type(rest[place - 1]) not in _NUMBERS[kind]:
+            return False  # unless it stands for one, it is refused
     k, array = target._kernels, target._array
     if array.dtype not in k.floats and op.float8 is not None and array.dtype in k.float8:
         return False  # it is refused

@@ -732,7 +732,7 @@ def _count_nonzero(K, self: Array, dim: tuple[int, ...]) -> Array:
 
 
 @reduction
-def count_nonzero(input: Array, dim: Dims = None) -> Array:
+def count_nonzero(input: Array, dim: Dims = None, *more: int) -> Array:
     """How many elements are not zero.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.count_nonzero.html
@@ -743,4 +743,4 @@ def count_nonzero(input: Array, dim: Dims = None) -> Array:
     >>> retrograd.count_nonzero(retrograd.tensor([0.0, 2.0, 3.0]))
     tensor(2)
     """
-    return _count_nonzero(input, wrap_dims(dim, input.ndim))
+    return _count_nonzero(input, wrap_dims((dim, *more) if more else dim, input.ndim))

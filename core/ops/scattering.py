@@ -15,7 +15,7 @@ from typing import Any
 
 from retrograd import dtypes
 from retrograd.autograd.delayed import DelayedError
-from retrograd.ops.arguments import wrap_dim
+from retrograd.ops.arguments import as_int, as_ints, wrap_dim
 from retrograd.ops.checks import not_implemented, within
 from retrograd.ops.conversion import contiguous
 from retrograd.ops.declare import Array, Raw, composite, op
@@ -388,7 +388,8 @@ def slice_scatter(
     >>> retrograd.slice_scatter(retrograd.zeros(4), retrograd.ones(2), 0, 1, 3)
     tensor([0., 1., 1., 0.])
     """
-    at = wrap_dim(dim, input.ndim)
+    at, step = wrap_dim(dim, input.ndim), as_int(step)
+    start, end = (each if each is None else as_int(each) for each in (start, end))
     _check_part(src, slice_dim(input.detach(), at, start, end, step).shape)
     return slice_assign(input, (slice(None),) * at + (slice(start, end, step),), src.to(input.dtype))
 
@@ -522,9 +523,9 @@ def as_strided_scatter(
     tensor([[1., 0.],
             [0., 1.]])
     """
-    sizes, strides = tuple(size), tuple(stride)
+    sizes, strides = as_ints((size,)), as_ints((stride,))
     plain = contiguous(input)
-    offset = storage_offset or 0
+    offset = 0 if storage_offset is None else as_int(storage_offset)
     _check_part(src, plain.detach().clone().as_strided(sizes, strides, offset).shape)
     return _as_strided_scatter(plain, src.to(input.dtype), sizes, strides, offset)
 

@@ -13,7 +13,7 @@ from retrograd.autograd.explaining import remember_break
 from retrograd.autograd.modes import current_mode
 from retrograd.dtypes import FLOAT8, Category, float32, float64
 from retrograd.ops import return_types
-from retrograd.ops.arguments import wrap_dim, wrap_dims
+from retrograd.ops.arguments import as_int, wrap_dim, wrap_dims
 from retrograd.ops.autocasting import in_float32
 from retrograd.ops.batching import along
 from retrograd.ops.checks import everywhere, is_number
@@ -482,7 +482,7 @@ def topk(input: Array, k: int, dim: int = -1, largest: bool = True, sorted: bool
     for refused, kind in ((BOOL, "topk does not support bool"), (COMPLEX, " topk does not support complex")):
         if input.dtype.category is refused:
             raise RuntimeError(f"{kind} dtypes on CPU")
-    at = wrap_dim(dim, input.ndim)
+    k, at = as_int(k), wrap_dim(dim, input.ndim)
     if not 0 <= k <= (input._array.shape[at] if input.ndim else 1):
         raise RuntimeError("selected index k out of range")
     return return_types.topk(*_topk(input, k, at, largest))
@@ -524,7 +524,7 @@ def kthvalue(input: Array, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     tensor(2.)
     """
     real_only("kthvalue_cpu", input, BOOL)
-    at = wrap_dim(dim, input.ndim)
+    k, at = as_int(k), wrap_dim(dim, input.ndim)
     _check_not_empty("kthvalue", input, at)
     if not 1 <= k <= (input._array.shape[at] if input.ndim else 1):
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {at}")

@@ -21,13 +21,14 @@ from retrograd.autograd.node import UNTRACKED
 from retrograd.autograd.profiler import operator_name
 from retrograd.autograd.stale import make_view_node, make_views_node, view_class
 from retrograd.dtypes import Category, dtype, int64
-from retrograd.ops.arguments import INT, as_ints, infer_size, wrap_dim
+from retrograd.ops.arguments import INT, as_int, as_ints, infer_size, wrap_dim
 from retrograd.ops.batching import leading_shaped
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.conversion import contiguous
 from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.graph import graph_kernel
 from retrograd.ops.options import shown_type
+from retrograd.ops.refused import all_tensors
 from retrograd.ops.reinterpreting import of_type
 from retrograd.ops.view_arguments import sizes_or_type
 from retrograd.ops.view_steps import permuting, reshaping, slicing, swapping, unsqueezing
@@ -521,6 +522,7 @@ def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.broadcast_tensors.html
     """
+    all_tensors(tensors)
     shape = broadcast_shapes(*(tuple(each._array.shape) for each in tensors))
     return tuple(each if tuple(each._array.shape) == shape else expand(each, shape) for each in tensors)
 
@@ -548,7 +550,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     if not shape:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
     at = wrap_dim(dim, len(shape))
-    index = index if type(index) is int else index.__index__()
+    index = as_int(index)
     if not -shape[at] <= index < shape[at]:
         raise IndexError(f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {at}")
     return make_view(input, "SelectBackward0", _slice_step(shape, at, index % shape[at]), dim=dim, index=index)
@@ -587,7 +589,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     size = input._array.shape[at]
     if isinstance(start, Tensor) and (start.ndim or start.dtype.category is not Category.INTEGER):
         raise RuntimeError("start must be an 0-dim integral Tensor.")
-    first = int(start)
+    first, length = as_int(start), as_int(length)
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
     if not -size <= first <= size:
@@ -604,7 +606,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.diagonal.html
     """
-    axis1, axis2 = wrap_dim(dim1, input.ndim), wrap_dim(dim2, input.ndim)
+    offset, axis1, axis2 = as_int(offset), wrap_dim(dim1, input.ndim), wrap_dim(dim2, input.ndim)
     if axis1 == axis2:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
     return make_view(input, "DiagonalBackward0", Diagonal(offset, axis1, axis2), offset=offset, dim1=dim1, dim2=dim2)
@@ -655,7 +657,7 @@ def split_views(input: Tensor, split_size_or_sections: int | Sequence[int], dim:
         pieces = [(start, min(start + size, n)) for start in starts]
         steps = [_slice_step(shape, at, (a, b, 1)) for a, b in pieces]
         return make_views(input, f"{name}Backward0", steps, dim=dim, split_size=size)
-    sizes = list(split_size_or_sections)
+    sizes = list(as_ints((split_size_or_sections,)))
     if sum(sizes) != n or any(each < 0 for each in sizes):
         raise RuntimeError(
             f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {at}), but "
@@ -669,7 +671,7 @@ def split_views(input: Tensor, split_size_or_sections: int | Sequence[int], dim:
 def _split_size(given: Any) -> int:
     """One size: an int, or what can be used as one, such as an integer tensor of one element."""
     try:
-        return index(given)
+        return as_ints((given,))[0]
     except TypeError:
         raise TypeError(
             f"split_with_sizes(): argument 'split_sizes' (position 2) must be tuple of ints, not {type(given).__name__}"
@@ -695,6 +697,7 @@ def chunk_sizes(input: Tensor, chunks: int, dim: int) -> int | list[int]:
     """How `chunk` would have `split` cut."""
     if not input.ndim:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
+    chunks = as_int(chunks)
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     n = input._array.shape[wrap_dim(dim, input.ndim)]

@@ -123,9 +123,11 @@ def _moved(chain: Chain | None, moved: dict[Chain | None, Chain]) -> Chain:
     return moved[chain]
 
 
-def squeeze_(self: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+def squeeze_(self: Tensor, dim: int | Sequence[int] | None = None, *more: int) -> Tensor:
     """In-place version of `squeeze`."""
     _check(self)
+    if more:
+        dim = (dim, *more)  # type: ignore[arg-type]  # of several each is a number, or is refused below
     shape, number = squeezed(self, dim)
     return _change(self, "squeeze_", f"SqueezeBackward{number + 3}", Reshape(shape), **named_dim(dim))
 

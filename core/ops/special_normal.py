@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from retrograd.dtypes import Category, bool_, get_default_dtype
+from retrograd.ops.arguments import as_int
 from retrograd.ops.checks import implemented_for, is_number, not_implemented
 from retrograd.ops.declare import Array, composite, op
 from retrograd.ops.elementwise import _add_number, _mul_number
@@ -213,6 +214,7 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
         raise not_implemented("arange_cpu", input.dtype)
     if input.dtype is bool_:
         raise RuntimeError("The input tensor may not be a boolean tensor.")
+    p = as_int(p)
     if p < 1:
         raise RuntimeError("p has to be greater than or equal to 1")
     return _mvlgamma(input if input.is_floating_point() else input.to(get_default_dtype()), p)

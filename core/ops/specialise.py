@@ -53,6 +53,14 @@ scope: dict[str, Any] = {
 """What generated code refers to; `retrograd.tensor` adds `Tensor` and `Parameter`."""
 
 
+def _not_ready() -> Any:
+    """Refuse what is no number: the general path says in what words."""
+    raise TypeError
+
+
+scope["not_ready"] = _not_ready
+
+
 def public_function(op: Op, out: bool, declines: bool = False) -> Callable[..., Any]:
     """The function users call: the declaration's name, signature and docstring.
 
@@ -122,7 +130,7 @@ def in_place_function(op: Op) -> Callable[..., Any]:
 def _written(op: Op) -> list[str]:
     """The ordinary write of small floats, as `retrograd.ops.plain_writes.wrote` does it, in straight-line code."""
     inputs = [spelled(name) for name in op.inputs]
-    ready = "".join(f" and (type({name}) is int or type({name}) is float)" for name, _ in op.numbers)
+    ready = "".join(f" and {each}" for each in _ready(op))
     body = [
         "    mode = current_mode()",
         "    if (type(input) is Tensor or type(input) is Parameter) and (",
@@ -312,7 +320,7 @@ def _discrete_path(op: Op, tests: str, same: str, arrays: str = "") -> list[str]
 def _compute_discrete(op: Op, tensors: list[str]) -> list[str]:
     """Run the operator's body as the general path does; `tensors` are those inputs that are no numbers."""
     given = f"return call(op, {_arguments(op)})"
-    ready = [f"type({name}) is int" for name, _ in op.numbers]
+    ready = [f"type({name}) is int" for name, *_ in op.numbers]
     lines = [f"if {' and '.join(('(mode is GRAD or mode is NO_GRAD)', *ready))}:"]
     breaks = " or ".join(f"{name}._break" for name in tensors)
     edges = " or ".join(f"{name}._edge" for name in tensors)
@@ -345,7 +353,7 @@ def _several_path(op: Op) -> list[str]:
     inputs = [spelled(name) for name in op.inputs]
     must = _typed(op)
     first = inputs[must[0]]
-    tests = [_is_floats(op), *(f"(type({name}) is float or type({name}) is int)" for name, _ in op.numbers)]
+    tests = [_is_floats(op)]
     for i, name in enumerate(inputs):
         test = f"(type({name}) is Tensor or type({name}) is Parameter) and {name}._kernels is k"
         test += f" and {name}._array.dtype is d" if i in must else ""
@@ -489,11 +497,23 @@ def _kernel_call(op: Op) -> str:
 
 
 def _general_call(op: Op) -> str:
-    """Call the declaration's body, or the kernel where it has none."""
+    """Call the declaration's body, or the kernel where it has none; it raises for what is not ready."""
     values = ", ".join(_values_given(op))
     if op.body is None:
-        return f"k.{op.kernel}({values})"
-    return f"(forwards[k] if k in forwards else forward_for(k))(k, {values})"
+        made = f"k.{op.kernel}({values})"
+    else:
+        made = f"(forwards[k] if k in forwards else forward_for(k))(k, {values})"
+    return f"{made} if {' and '.join(_ready(op))} else not_ready()" if op.numbers else made
+
+
+def _ready(op: Op) -> list[str]:
+    """Tests that what is to be a number is one."""
+    tests = {
+        "float": "(type({0}) is float or type({0}) is int)",
+        "float | None": "({0} is None or type({0}) is float or type({0}) is int)",
+        "int": "type({0}) is int",
+    }
+    return [tests[kind].format(name) for name, _, kind in op.numbers]
 
 
 def _values_given(op: Op) -> list[str]:

@@ -11,7 +11,7 @@ from retrograd.autograd import tangents
 from retrograd.autograd.node import UNTRACKED, AccumulateGrad
 from retrograd.autograd.stale import BoundaryPlan, MultiViewPlan, ViewPlan
 from retrograd.memory_bytes import elements_as_of
-from retrograd.ops.arguments import wrap_dim
+from retrograd.ops.arguments import as_int, as_ints, wrap_dim
 from retrograd.ops.declare import composite
 from retrograd.ops.shape import make_view
 from retrograd.storage import Storage, share
@@ -104,8 +104,8 @@ def strided_layout(
     input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None
 ) -> tuple[tuple[int, ...], tuple[int, ...], int]:
     """The arguments of `as_strided`, checked: sizes, strides and offset in the memory of `input`."""
-    offset = input._layout().offset if storage_offset is None else storage_offset
-    size, stride = tuple(size), tuple(stride)
+    offset = input._layout().offset if storage_offset is None else as_int(storage_offset)
+    size, stride = as_ints((size,)), as_ints((stride,))
     if len(size) != len(stride):
         raise RuntimeError("mismatch in length of strides and shape")
     if stride and min(stride) < 0:
@@ -123,7 +123,7 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.unfold.html
     """
-    at = wrap_dim(dimension, input.ndim)
+    at, size, step = wrap_dim(dimension, input.ndim), as_int(size), as_int(step)
     n = input._array.shape[at] if input.ndim else 1
     if size > n:
         raise RuntimeError(f"maximum size for tensor at dimension {dimension} is {n} but size is {size}")

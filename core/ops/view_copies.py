@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from retrograd.layout import contiguous_format
+from retrograd.ops.arguments import as_int
 from retrograd.ops.declare import publics
 from retrograd.ops.grouped import one_node
 from retrograd.ops.reducing import taking_out
@@ -77,7 +78,8 @@ def slice_copy(input: Tensor, dim: int = 0, start: int | None = None, end: int |
     >>> retrograd.slice_copy(retrograd.arange(6), 0, 1, None, 2)
     tensor([1, 3, 5])
     """
-    return _slice_copy(input, dim, start, end, step)
+    first, last = (each if each is None else as_int(each) for each in (start, end))
+    return _slice_copy(input, as_int(dim), first, last, as_int(step))
 
 
 @one_node("SliceBackward0_copy", "input")

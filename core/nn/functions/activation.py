@@ -110,9 +110,9 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return _apply(activation._elu, inplace, input, alpha, 1, 1)
 
 
-def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
-    """In-place version of `elu`."""
-    return elu(input, alpha, True)
+def elu_(input: Tensor, alpha: float = 1.0, scale: float = 1, input_scale: float = 1) -> Tensor:
+    """In-place version of `elu`: ``scale * x``, or where negative ``scale * alpha * (exp(input_scale * x) - 1)``."""
+    return _apply(activation._elu, True, input, alpha, scale, input_scale)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 from retrograd.dtypes import Category, bool_, cpp_name, dtype, int64
 from retrograd.nn.functions.vision import pad
 from retrograd.ops import arrange
-from retrograd.ops.arguments import expand_pair
+from retrograd.ops.arguments import as_int, expand_pair
 from retrograd.ops.autocasting import unites
 from retrograd.ops.checks import not_implemented
 from retrograd.ops.neural import _convolution, _transposed_convolution
@@ -53,7 +53,7 @@ def _check_channels(
     input: Tensor, weight: Tensor, bias: Tensor | None, groups: int, transposed: bool, shape: list[int]
 ) -> None:
     size = list(weight.shape)
-    if groups <= 0:
+    if as_int(groups) <= 0:
         raise RuntimeError("non-positive groups is not supported")
     if size[0] < groups:
         raise RuntimeError(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from retrograd.dtypes import promote_types
+from retrograd.ops.arguments import as_float
 from retrograd.ops.checks import is_half, not_implemented
 from retrograd.ops.differences import row_norms
 from retrograd.ops.elementwise import _add_number
 from retrograd.ops.factories import triu_indices
 from retrograd.ops.flags import no_flag
 from retrograd.ops.grouped import one_node
+from retrograd.ops.refused import tensors_only
 from retrograd.ops.shape import broadcast_tensors
 from retrograd.tensor import Tensor
 
@@ -44,8 +46,9 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     """
     if type(keepdim) is not bool:
         raise no_flag("pairwise_distance", "keepdim", keepdim)
+    tensors_only(x1, x2)
     apart = _add_number(x1 - x2, eps)
-    return _norm(apart, float(p), (apart.ndim - 1,), keepdim)
+    return _norm(apart, as_float(p), (apart.ndim - 1,), keepdim)
 
 
 @one_node("NormBackward1", "input", saves="dim keepdim p result=result0 self=input")

@@ -15,6 +15,7 @@ from retrograd.autograd.stale import make_view_node, view_class
 from retrograd.dtypes import bfloat16, bool_, complex64, complex128, dtype, get_default_dtype, int32, int64
 from retrograd.levels import births, is_mapped, note_birth
 from retrograd.ops import linalg, neural, shape
+from retrograd.ops.arguments import as_int
 from retrograd.ops.arrange import stack
 from retrograd.ops.autocasting import lowered
 from retrograd.ops.checks import check_castable, extremes, not_implemented, within
@@ -255,6 +256,7 @@ def embedding(
         raise RuntimeError("'weight' must be 2-D")
     rows = weight.shape[0]
     if padding_idx is not None:
+        padding_idx = as_int(padding_idx)
         if not -rows <= padding_idx < rows:
             raise AssertionError("Padding_idx must be within num_embeddings")
         padding_idx %= rows
@@ -339,7 +341,7 @@ def embedding_bag(
         edges = starts + ([] if include_last_offset else [input.numel()])
     if max_norm is not None:
         _shorten(weight, input, max_norm, norm_type)
-    options = (padding_idx, scale_grad_by_freq, sparse)
+    options = (padding_idx if padding_idx is None else as_int(padding_idx), scale_grad_by_freq, sparse)
     if per_sample_weights is not None and input.ndim == 2:
         per_sample_weights = per_sample_weights.reshape(-1)
     bags = tuple(input.shape) if edges is None else edges
@@ -402,6 +404,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """
     if tensor.dtype is not int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+    num_classes = as_int(num_classes)
     if tensor.numel() == 0:
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")

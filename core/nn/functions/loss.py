@@ -11,6 +11,7 @@ from retrograd.dtypes import Category, int64, promote_types, uint8
 from retrograd.levels import bare
 from retrograd.nn._reduction import legacy_get_string
 from retrograd.nn.functions.distance import pairwise_distance
+from retrograd.ops.arguments import as_float, as_int
 from retrograd.ops.autocasting import unites, widened
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.checks import check_castable, computes_ahead, everywhere, extremes, implemented_for
@@ -182,7 +183,7 @@ def poisson_nll_loss(
     if type(full) is not bool:
         raise no_flag("poisson_nll_loss", "full", full, 4)
     input, target = widened(input, target)
-    reduction = _reduction(reduction, size_average, reduce)
+    reduction, eps = _reduction(reduction, size_average, reduce), as_float(eps)
     value = input.exp() - target * input if log_input else input - target * _add_number(input, eps).log()
     if full:
         stirling = target * target.log() - target + _mul_number(_mul_number(target, 2 * math.pi).log(), 0.5)
@@ -380,7 +381,7 @@ def margin_ranking_loss(
             f"input1: {input1.size()}, input2: {input2.size()}, target: {target.size()} "
         )
     apart = input1 - input2
-    return _reduced(_add_number(-target * apart, float(margin)).clamp_min(0), reduction)
+    return _reduced(_add_number(-target * apart, as_float(margin)).clamp_min(0), reduction)
 
 
 def cosine_embedding_loss(
@@ -485,6 +486,7 @@ def nll_loss(
 
 
 def _nll(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, ignore_index: int) -> Tensor:
+    ignore_index = as_int(ignore_index)
     shape, classes = input._array.shape, target._array.shape
     if len(shape) == 2:
         if len(classes) != 1 or classes[0] != shape[0]:
@@ -606,7 +608,8 @@ def cross_entropy(
         input, target, weight = widened(input, target, weight)
     ndim = len(input._array.shape)
     if target._array.shape == input._array.shape:
-        return _cross_entropy_of_probabilities(input, target, weight, reduction, ignore_index, label_smoothing)
+        ignored = as_int(ignore_index)
+        return _cross_entropy_of_probabilities(input, target, weight, reduction, ignored, label_smoothing)
     if not label_smoothing:
         return _nll(_log_softmax(input, 1 if ndim > 1 else 0), target, weight, reduction, ignore_index)
     if not 0.0 <= label_smoothing <= 1.0:

@@ -9,6 +9,7 @@ from typing import Any
 from retrograd.autograd.modes import no_grad
 from retrograd.dtypes import Category, finfo
 from retrograd.levels import is_mapped
+from retrograd.ops.arguments import as_float, as_int, as_ints
 from retrograd.ops.checks import not_implemented
 from retrograd.ops.elementwise import _add_number
 from retrograd.ops.flags import no_flag
@@ -85,6 +86,7 @@ def batch_norm(
         return _fixed_batch_norm(input, weight, bias, running_mean, running_var, eps)
     if is_mapped(input) and not all(each is None or is_mapped(each) for each in (running_mean, running_var)):
         raise RuntimeError(_SHARED_STATISTICS)
+    momentum = as_float(momentum)
     out, mean, _, var = _batch_norm(input, weight, bias, eps)
     if not input.numel():
         return out  # of nothing there are no statistics
@@ -171,7 +173,7 @@ def layer_norm(
 
 
 def _checked_shape(input: Tensor, normalized_shape: Sequence[int], name: str) -> tuple[int, ...]:
-    shape = tuple(normalized_shape)
+    shape = as_ints((normalized_shape,))
     if not shape:
         raise RuntimeError(
             "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, "
@@ -227,7 +229,7 @@ def group_norm(
     if input.ndim < 2:
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
     channels = input.shape[1]
-    if num_groups <= 0:
+    if as_int(num_groups) <= 0:
         raise RuntimeError(f"Expected num groups to be greater than 0, got {num_groups}")
     if channels % num_groups:
         raise RuntimeError(

@@ -9,6 +9,7 @@ from typing import Any
 
 from retrograd.backends import windows
 from retrograd.dtypes import Category, int64
+from retrograd.ops.arguments import as_ints
 from retrograd.ops.checks import computes_ahead, extremes, not_implemented
 from retrograd.tensor import Tensor
 
@@ -45,10 +46,10 @@ def settings(name: str, dims: int, **given: Any) -> list[Ints]:
     """
     made: list[Ints] = []
     for setting, value in given.items():
-        if isinstance(value, int):
+        if type(value) is int:
             made.append((value,) * dims)
             continue
-        values = () if value is None else tuple(int(each) for each in value)
+        values = () if value is None else as_ints((value,))
         if setting == "stride" and not values:
             made.append(made[0])
         elif len(values) in (1, dims):

@@ -21,7 +21,7 @@ from retrograd.nn.functions.pool_checks import (
     check_windows,
     settings,
 )
-from retrograd.ops.arguments import expand_pair
+from retrograd.ops.arguments import as_int, expand_pair
 from retrograd.ops.autocasting import widened
 from retrograd.ops.flags import no_flag
 from retrograd.ops.grouped import one_node
@@ -210,7 +210,7 @@ def _avg_pool(
     kernel, strides, pads = settings(name, dims, kernel_size=kernel_size, stride=stride, padding=padding)
     if dims == 3:
         check_rank(name, input, dims)
-    if divisor_override == 0:
+    if divisor_override is not None and as_int(divisor_override) == 0:
         raise RuntimeError("divisor must be not zero")
     if dims == 2:
         check_rank(name, input, dims)

@@ -11,7 +11,7 @@ from retrograd.backends import resampling
 from retrograd.dtypes import Category, bool_, uint8
 from retrograd.layout import channels_last, contiguous_format
 from retrograd.ops import arrange, neural
-from retrograd.ops.arguments import expand_pair
+from retrograd.ops.arguments import as_float, as_int, as_ints, expand_pair
 from retrograd.ops.checks import is_half, not_implemented
 from retrograd.ops.flags import no_flag
 from retrograd.ops.grouped import one_node
@@ -49,7 +49,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     >>> retrograd.nn.functional.pad(retrograd.ones(2), (1, 2))
     tensor([0., 1., 1., 0., 0.])
     """
-    amounts = tuple(int(each) for each in pad)
+    amounts = as_ints((pad,))
     if len(amounts) % 2:
         raise RuntimeError("Padding length must be divisible by 2")
     if len(amounts) > 2 * input.ndim:
@@ -57,6 +57,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
             "Length of pad should be no more than twice the number of dimensions of the input. Pad length is "
             f"{len(amounts)} while the input has {input.ndim} dimensions."
         )
+    value = None if value is None else as_float(value)
     if mode == "constant":
         return _pad_constant(input, amounts, 0.0 if value is None else value)
     if value is not None and value != 0:
@@ -313,7 +314,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.pixel_shuffle.html
     """
-    r = upscale_factor
+    r = as_int(upscale_factor)
     if input.ndim < 3:
         raise RuntimeError(
             f"pixel_shuffle expects input to have at least 3 dimensions, but got input with {input.ndim} dimension(s)"
@@ -340,7 +341,7 @@ def _pixels_shuffled(input: Tensor, upscale_factor: int) -> Tensor:
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """The inverse of `pixel_shuffle`."""
-    r = downscale_factor
+    r = as_int(downscale_factor)
     for name, size in zip(("height", "width"), input.shape[-2:], strict=True):
         if size % r:
             raise RuntimeError(
@@ -365,7 +366,7 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     if input.ndim <= 2:
         raise RuntimeError(f"channel_shuffle expects input with > 2 dims, but got input with sizes {list(input.shape)}")
     c = input.shape[1]
-    if groups <= 0:
+    if as_int(groups) <= 0:
         raise RuntimeError(f"Number of groups to divide channels in must be positive. Value of groups:{groups}")
     if c % groups:
         raise RuntimeError(f"Number of channels must be divisible by groups. Got {c} channels and {groups} groups.")
