@@ -123,7 +123,8 @@ def test_what_stands_for_an_int_or_a_number() -> None:
         """
     import numpy
     whole, real = torch.tensor(1), torch.tensor(0.5)
-    print(x.transpose(whole, numpy.int64(0)), x.sum(torch.tensor([1])), x.sum((numpy.int64(1),)), x.tril(numpy.int64(1)))
+    print(x.transpose(whole, numpy.int64(0)), x.sum(torch.tensor([1])), x.sum((numpy.int64(1),)))
+    print(x.tril(numpy.int64(1)), x.triu(whole))
     print(x.reshape((3, True, 2)).shape, x.clamp(real, 2), x.clamp_(whole, 4.5), F.leaky_relu(-x, numpy.float32(0.5)))
     print(torch.nan_to_num(x, real), torch.logit(x, real), x.narrow(1, whole, 1), x.split(whole, 1), x.hsplit((1, 2)))
     print(x.copy_(3), x.to(torch.uint8).copy_(300), x.count_nonzero(0, 1), x.reshape(1, 2, 1, 3).squeeze_(0, 2).shape)

@@ -12,7 +12,16 @@ from retrograd.dtypes import Category
 from retrograd.ops.refused import no_float, no_int, no_ints
 
 __all__ = [
-    "as_float", "as_int", "as_ints", "as_shape", "expand_pair", "given", "infer_size", "size_at", "wrap_dim",
+    "as_float",
+    "as_int",
+    "as_ints",
+    "as_shape",
+    "as_tuple",
+    "expand_pair",
+    "given",
+    "infer_size",
+    "size_at",
+    "wrap_dim",
     "wrap_dims",
 ]  # fmt: skip
 
@@ -180,6 +189,19 @@ def as_ints(values: tuple[Any, ...]) -> tuple[int, ...]:
             raise no_ints(values[0])
         values = tuple(values[0])
     return values if INT.issuperset(map(type, values)) else _listed(values)
+
+
+def as_tuple(values: Any) -> tuple[int, ...]:
+    """Ints of a tuple or list.
+
+    Raises
+    ------
+    TypeError
+        If it is none, or one is no int.
+    """
+    if not isinstance(values, (tuple, list)):
+        raise no_ints(values)
+    return as_ints((values,))
 
 
 def as_shape(values: tuple[Any, ...]) -> tuple[int, ...]:

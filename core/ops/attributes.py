@@ -23,6 +23,7 @@ from retrograd.ops.inplace import written_over
 from retrograd.ops.mapped_writes import lost_in_vmap
 from retrograd.ops.options import bad_size
 from retrograd.ops.powers import doubled
+from retrograd.ops.refused import tensors_only
 from retrograd.resizing import resize
 from retrograd.storage import announce, bump, check_write, sign
 from retrograd.tensor import Tensor
@@ -106,14 +107,28 @@ def _of_bool(self: Tensor) -> Any:
 
 def _computed(self: Tensor, name: str, function: Callable[..., Any], others: tuple[Tensor, ...]) -> Tensor:
     if self.requires_grad:
-        raise RuntimeError(f"Can't call {name}() on Variable that requires grad. Use var.detach().{name}() instead.")
+        raise _no_graph(name)
     from retrograd.ops.creation import tensor
 
+    _check_others(self, name, others)
     columns = [each.expand(self.shape).reshape(-1).tolist() for each in (self, *others)]
     values = [function(*row) for row in zip(*columns, strict=True)]
     made = tensor(values, dtype=self.dtype, device=self.device).reshape(self.shape)
     self.data.copy_(made)  # as in PyTorch, the version stays
     return self
+
+
+def _no_graph(name: str) -> RuntimeError:
+    return RuntimeError(f"Can't call {name}() on Variable that requires grad. Use var.detach().{name}() instead.")
+
+
+def _check_others(self: Tensor, name: str, others: tuple[Tensor, ...]) -> None:
+    for argument, each in zip(("other",) if len(others) == 1 else ("x", "y"), others, strict=False):
+        tensors_only(each)
+        if each.requires_grad:
+            raise _no_graph(name)
+        if each.dtype is not self.dtype:
+            raise TypeError(f"{name}: expected {self.type()} for '{argument}' (got {each.type()})")
 
 
 def apply_(self: Tensor, callable: Callable[[Any], Any]) -> Tensor:
@@ -135,12 +150,12 @@ def apply_(self: Tensor, callable: Callable[[Any], Any]) -> Tensor:
     return _computed(self, "apply_", callable, ())
 
 
-def map_(self: Tensor, tensor: Tensor, callable: Callable[[Any, Any], Any]) -> Tensor:
+def map_(self: Tensor, other: Tensor, callable: Callable[[Any, Any], Any]) -> Tensor:
     """As `apply_`, with the elements of a second tensor, which is broadcast, as second arguments.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.map_.html
     """
-    return _computed(self, "map_", callable, (tensor,))
+    return _computed(self, "map_", callable, (other,))
 
 
 def map2_(self: Tensor, x: Tensor, y: Tensor, callable: Callable[[Any, Any, Any], Any]) -> Tensor:

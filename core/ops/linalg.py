@@ -9,6 +9,7 @@ from typing import Any
 from retrograd.autograd.cautions import warn_once
 from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode
 from retrograd.dtypes import Category, bool_, cpp_name, dtype, promote_types
+from retrograd.ops.arguments import size_at
 from retrograd.ops.autocasting import lowered, unites
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.checks import not_implemented
@@ -258,11 +259,8 @@ def _matrices(name: str, **tensors: Tensor) -> None:
             raise TypeError(f"{name}(): argument '{argument}' must be Tensor, not {type(each).__name__}")
         if len(each._array.shape) != 2:
             label = "self" if argument == "input" else argument
-            raise RuntimeError(
-                f"{label} must be a matrix"
-                if name in ("mm", "addmm")
-                else f"{name}: expected a matrix, got {each.ndim}D"
-            )
+            texts = {"mm": f"{label} must be a matrix", "addmm": f"{label} must be a matrix, got {each.ndim}-D tensor"}
+            raise RuntimeError(texts.get(name, f"{name}: expected a matrix, got {each.ndim}D"))
 
 
 def _check_inner(a: Tensor, b: Tensor) -> None:
@@ -285,6 +283,21 @@ def mm(input: Tensor, mat2: Tensor, *, out: Any = None) -> Tensor:
     return _mm(input, mat2)
 
 
+def _check_stacks(batch1: Tensor, batch2: Tensor) -> None:
+    """Refuse what are no two stacks of as many matrices, which can be multiplied."""
+    if batch1.ndim != 3 or batch2.ndim != 3:
+        raise RuntimeError("batch1 must be a 3D tensor" if batch1.ndim != 3 else "batch2 must be a 3D tensor")
+    wanted, found = (batch1.shape[0], batch1.shape[2]), tuple(batch2.shape[:2])
+    if wanted != found:
+        raise _no_pair(wanted, found)
+
+
+def _no_pair(wanted: tuple[int, int], found: tuple[int, ...]) -> RuntimeError:
+    return RuntimeError(
+        f"Expected size for first two dimensions of batch2 tensor to be: {list(wanted)} but got: {list(found)}."
+    )
+
+
 @composite
 def bmm(input: Tensor, mat2: Tensor, *, out: Any = None) -> Tensor:
     """Products of two stacks of matrices, one by one.
@@ -293,13 +306,7 @@ def bmm(input: Tensor, mat2: Tensor, *, out: Any = None) -> Tensor:
     """
     if out is not None:
         return deliver("bmm", out, bmm(input, mat2))
-    if input.ndim != 3 or mat2.ndim != 3:
-        raise RuntimeError("batch1 must be a 3D tensor" if input.ndim != 3 else "batch2 must be a 3D tensor")
-    if input.shape[0] != mat2.shape[0] or input.shape[2] != mat2.shape[1]:
-        raise RuntimeError(
-            f"Expected size for first two dimensions of batch2 tensor to be: [{input.shape[0]}, {input.shape[2]}] but "
-            f"got: [{mat2.shape[0]}, {mat2.shape[1]}]."
-        )
+    _check_stacks(input, mat2)
     _check_dtypes("bmm", input, mat2)
     return _bmm(input, mat2)
 
@@ -486,8 +493,11 @@ def baddbmm(
         return deliver("baddbmm", out, baddbmm(input, batch1, batch2, *old, beta=beta, alpha=alpha))
     if old:
         return call_in_old_order(baddbmm, input, batch1, batch2, *old)
-    if batch1.ndim != 3 or batch2.ndim != 3:
-        raise RuntimeError("batch1 must be a 3D tensor" if batch1.ndim != 3 else "batch2 must be a 3D tensor")
+    one, other = batch1._array.shape, batch2._array.shape
+    shape = size_at(one, 0), size_at(one, 1), size_at(other, 2)
+    if not _adds(input, shape):
+        expand(input, shape)  # raises with PyTorch's text
+    _check_stacks(batch1, batch2)
     refuse_bool("baddbmm", batch1)
     return _baddbmm(input, batch1, batch2, *factors(batch1, beta, alpha))
 
@@ -575,10 +585,8 @@ def _batched(input: Tensor, other: Tensor, left: int, right: int) -> Tensor:
     b = unsqueeze(other, -1) if right == 1 else other
     a_shape, b_shape = tuple(a._array.shape), tuple(b._array.shape)
     if a_shape[-1] != b_shape[-2]:
-        raise RuntimeError(
-            f"Expected size for first two dimensions of batch2 tensor to be: [{_count(b_shape[:-2])}, {a_shape[-1]}] "
-            f"but got: [{_count(b_shape[:-2])}, {b_shape[-2]}]."
-        )
+        count = _count(broadcast_shapes(a_shape[:-2], b_shape[:-2]))
+        raise _no_pair((count, a_shape[-1]), (count, b_shape[-2]))
     if left > 2 and a_shape[:-2] == b_shape[:-2] and _is_plain_pair(a, b):
         return _bmm(a, b)
     batch = broadcast_shapes(a_shape[:-2], b_shape[:-2])

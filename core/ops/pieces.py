@@ -10,7 +10,7 @@ from retrograd.autograd.modes import current_mode
 from retrograd.autograd.node import UNTRACKED
 from retrograd.autograd.tangents import move_tangents
 from retrograd.layout import contiguous_format
-from retrograd.ops.arguments import as_int, as_ints, wrap_dim
+from retrograd.ops.arguments import as_int, as_ints, as_tuple, wrap_dim
 from retrograd.ops.arrange import cat
 from retrograd.ops.broadcasting import broadcast_shapes as common_shape
 from retrograd.ops.declare import Array, composite, op
@@ -43,16 +43,17 @@ def _cut(name: str, input: Tensor, where: Any, dim: int, least: int) -> tuple[Te
                 "not "
                 f"divisible by the split_size {where}!"
             )
-    if isinstance(where, str):
-        raise wrong_argument(name, "indices_or_sections", 1, (input, where))
     return tensor_split(input, where, dim)
 
 
-def _sections(given: int | Sequence[int], more: tuple[int, ...]) -> int | tuple[int, ...]:
+def _sections(name: str, input: Tensor, given: Any, more: tuple[int, ...]) -> int | tuple[int, ...]:
     """The number of pieces, or where to cut, which may also be given one by one."""
-    if more or isinstance(given, (tuple, list)):
-        return as_ints((given, *more) if more else (given,))
-    return as_int(given)
+    try:
+        if more or isinstance(given, (tuple, list)):
+            return as_ints((given, *more) if more else (given,))
+        return as_int(given)
+    except TypeError:
+        raise wrong_argument(name, "sections", 1, (input, given, *more)) from None
 
 
 @composite
@@ -74,7 +75,7 @@ def hsplit(input: Tensor, indices_or_sections: int | Sequence[int], *more: int) 
             [3]]), tensor([[2],
             [4]]))
     """
-    indices_or_sections = _sections(indices_or_sections, more)
+    indices_or_sections = _sections("hsplit", input, indices_or_sections, more)
     return _cut("hsplit", input, indices_or_sections, 0 if input.ndim == 1 else 1, 1)
 
 
@@ -95,7 +96,7 @@ def vsplit(input: Tensor, indices_or_sections: int | Sequence[int], *more: int) 
     >>> retrograd.vsplit(retrograd.tensor([[1, 2], [3, 4]]), [1])
     (tensor([[1, 2]]), tensor([[3, 4]]))
     """
-    indices_or_sections = _sections(indices_or_sections, more)
+    indices_or_sections = _sections("vsplit", input, indices_or_sections, more)
     return _cut("vsplit", input, indices_or_sections, 0, 2)
 
 
@@ -116,7 +117,7 @@ def dsplit(input: Tensor, indices_or_sections: int | Sequence[int], *more: int) 
     >>> [each.shape for each in retrograd.dsplit(retrograd.zeros(1, 2, 4), 2)]
     [retrograd.Size([1, 2, 2]), retrograd.Size([1, 2, 2])]
     """
-    indices_or_sections = _sections(indices_or_sections, more)
+    indices_or_sections = _sections("dsplit", input, indices_or_sections, more)
     return _cut("dsplit", input, indices_or_sections, 2, 3)
 
 
@@ -136,13 +137,13 @@ def unsafe_split(input: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, 
     >>> first.mul_(5)
     tensor([10., 10.], grad_fn=<MulBackward0>)
     """
-    return _unsafe(split_views(input, split_size, dim, "UnsafeSplit"))
+    return _unsafe(split_views(input, as_int(split_size), dim, "UnsafeSplit"))
 
 
 @composite
 def unsafe_split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """As `split_with_sizes`, with pieces as those of `unsafe_split`."""
-    return _unsafe(split_views(input, as_ints((split_sizes,)), dim, "UnsafeSplit"))
+    return _unsafe(split_views(input, as_tuple(split_sizes), dim, "UnsafeSplit"))
 
 
 @composite

@@ -15,7 +15,7 @@ from typing import Any
 
 from retrograd import dtypes
 from retrograd.autograd.delayed import DelayedError
-from retrograd.ops.arguments import as_int, as_ints, wrap_dim
+from retrograd.ops.arguments import as_int, as_tuple, wrap_dim
 from retrograd.ops.checks import not_implemented, within
 from retrograd.ops.conversion import contiguous
 from retrograd.ops.declare import Array, Raw, composite, op
@@ -523,7 +523,7 @@ def as_strided_scatter(
     tensor([[1., 0.],
             [0., 1.]])
     """
-    sizes, strides = as_ints((size,)), as_ints((stride,))
+    sizes, strides = as_tuple(size), as_tuple(stride)
     plain = contiguous(input)
     offset = 0 if storage_offset is None else as_int(storage_offset)
     _check_part(src, plain.detach().clone().as_strided(sizes, strides, offset).shape)

@@ -21,7 +21,7 @@ from retrograd.autograd.node import UNTRACKED
 from retrograd.autograd.profiler import operator_name
 from retrograd.autograd.stale import make_view_node, make_views_node, view_class
 from retrograd.dtypes import Category, dtype, int64
-from retrograd.ops.arguments import INT, as_int, as_ints, infer_size, wrap_dim
+from retrograd.ops.arguments import INT, as_int, as_ints, as_tuple, infer_size, wrap_dim
 from retrograd.ops.batching import leading_shaped
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.conversion import contiguous
@@ -30,7 +30,7 @@ from retrograd.ops.graph import graph_kernel
 from retrograd.ops.options import shown_type
 from retrograd.ops.refused import all_tensors
 from retrograd.ops.reinterpreting import of_type
-from retrograd.ops.view_arguments import sizes_or_type
+from retrograd.ops.view_arguments import sizes_or_type, split_size
 from retrograd.ops.view_steps import permuting, reshaping, slicing, swapping, unsqueezing
 from retrograd.storage import VERSION, View, share
 from retrograd.tensor import Tensor, own_edge
@@ -407,7 +407,7 @@ def ravel(input: Tensor) -> Tensor:
 @composite
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Split one dimension into several."""
-    if not as_ints((sizes,)):
+    if not as_tuple(sizes):
         raise RuntimeError("unflatten: sizes must be non-empty")
     dim = wrap_dim(dim, input.ndim)
     shape = tuple(input._array.shape)
@@ -648,7 +648,7 @@ def split_views(input: Tensor, split_size_or_sections: int | Sequence[int], dim:
     at = wrap_dim(dim, len(shape))
     n = shape[at]
     if not isinstance(split_size_or_sections, (list, tuple)):
-        size = _split_size(split_size_or_sections)
+        size = split_size(split_size_or_sections)
         if size < 0:
             raise RuntimeError(f"split expects split_size be non-negative, but got split_size={size}")
         if size == 0 and n != 0:
@@ -658,7 +658,11 @@ def split_views(input: Tensor, split_size_or_sections: int | Sequence[int], dim:
         steps = [_slice_step(shape, at, (a, b, 1)) for a, b in pieces]
         return make_views(input, f"{name}Backward0", steps, dim=dim, split_size=size)
     sizes = list(as_ints((split_size_or_sections,)))
-    if sum(sizes) != n or any(each < 0 for each in sizes):
+    if any(each < 0 for each in sizes):
+        raise RuntimeError(
+            f"split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes={sizes}"
+        )
+    if sum(sizes) != n:
         raise RuntimeError(
             f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {at}), but "
             f"got split_sizes={sizes}"
@@ -668,20 +672,10 @@ def split_views(input: Tensor, split_size_or_sections: int | Sequence[int], dim:
     return make_views(input, f"{name}WithSizesBackward0", steps, dim=dim, split_sizes=tuple(sizes))
 
 
-def _split_size(given: Any) -> int:
-    """One size: an int, or what can be used as one, such as an integer tensor of one element."""
-    try:
-        return as_ints((given,))[0]
-    except TypeError:
-        raise TypeError(
-            f"split_with_sizes(): argument 'split_sizes' (position 2) must be tuple of ints, not {type(given).__name__}"
-        ) from None
-
-
 @composite
 def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """`split` into pieces of the given sizes."""
-    return split(input, list(split_sizes), dim)
+    return split(input, as_tuple(split_sizes), dim)
 
 
 @composite

@@ -11,7 +11,7 @@ from retrograd.autograd import tangents
 from retrograd.autograd.node import UNTRACKED, AccumulateGrad
 from retrograd.autograd.stale import BoundaryPlan, MultiViewPlan, ViewPlan
 from retrograd.memory_bytes import elements_as_of
-from retrograd.ops.arguments import as_int, as_ints, wrap_dim
+from retrograd.ops.arguments import as_int, as_tuple, wrap_dim
 from retrograd.ops.declare import composite
 from retrograd.ops.shape import make_view
 from retrograd.storage import Storage, share
@@ -105,7 +105,7 @@ def strided_layout(
 ) -> tuple[tuple[int, ...], tuple[int, ...], int]:
     """The arguments of `as_strided`, checked: sizes, strides and offset in the memory of `input`."""
     offset = input._layout().offset if storage_offset is None else as_int(storage_offset)
-    size, stride = as_ints((size,)), as_ints((stride,))
+    size, stride = as_tuple(size), as_tuple(stride)
     if len(size) != len(stride):
         raise RuntimeError("mismatch in length of strides and shape")
     if stride and min(stride) < 0:

@@ -1,13 +1,14 @@
-"""What `Tensor.view` may be called with: sizes, one by one or as a sequence, or a type."""
+"""What `Tensor.view` may be called with: sizes, one by one or as a sequence, or a type; and the size of pieces."""
 
 from __future__ import annotations
 
 from typing import Any, NoReturn
 
 from retrograd.dtypes import dtype
+from retrograd.ops.arguments import as_ints
 from retrograd.ops.options import c_name, described
 
-__all__ = ["sizes_or_type"]
+__all__ = ["sizes_or_type", "split_size"]
 
 _FORMS = {"dtype": "retrograd.dtype dtype", "size": "tuple of ints size"}
 
@@ -68,3 +69,13 @@ def _refuse(given: tuple[Any, ...], named: dict[str, Any]) -> NoReturn:
         wrong = f"!{got[0]}!, " if named else f"!{described(given[0])}!"
         text += f"      didn't match because some of the arguments have invalid types: ({wrong})\n"
     raise TypeError(text)
+
+
+def split_size(given: Any) -> int:
+    """One size: an int, or what can be used as one, such as an integer tensor of one element."""
+    try:
+        return as_ints((given,))[0]
+    except TypeError:
+        raise TypeError(
+            f"split_with_sizes(): argument 'split_sizes' (position 2) must be tuple of ints, not {type(given).__name__}"
+        ) from None

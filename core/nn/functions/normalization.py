@@ -9,7 +9,7 @@ from typing import Any
 from retrograd.autograd.modes import no_grad
 from retrograd.dtypes import Category, finfo
 from retrograd.levels import is_mapped
-from retrograd.ops.arguments import as_float, as_int, as_ints
+from retrograd.ops.arguments import as_float, as_int, as_tuple
 from retrograd.ops.checks import not_implemented
 from retrograd.ops.elementwise import _add_number
 from retrograd.ops.flags import no_flag
@@ -173,7 +173,7 @@ def layer_norm(
 
 
 def _checked_shape(input: Tensor, normalized_shape: Sequence[int], name: str) -> tuple[int, ...]:
-    shape = as_ints((normalized_shape,))
+    shape = as_tuple(normalized_shape)
     if not shape:
         raise RuntimeError(
             "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, "

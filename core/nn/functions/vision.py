@@ -11,7 +11,7 @@ from retrograd.backends import resampling
 from retrograd.dtypes import Category, bool_, uint8
 from retrograd.layout import channels_last, contiguous_format
 from retrograd.ops import arrange, neural
-from retrograd.ops.arguments import as_float, as_int, as_ints, expand_pair
+from retrograd.ops.arguments import as_float, as_int, as_tuple, expand_pair
 from retrograd.ops.checks import is_half, not_implemented
 from retrograd.ops.flags import no_flag
 from retrograd.ops.grouped import one_node
@@ -49,7 +49,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     >>> retrograd.nn.functional.pad(retrograd.ones(2), (1, 2))
     tensor([0., 1., 1., 0., 0.])
     """
-    amounts = as_ints((pad,))
+    amounts = as_tuple(pad)
     if len(amounts) % 2:
         raise RuntimeError("Padding length must be divisible by 2")
     if len(amounts) > 2 * input.ndim:
