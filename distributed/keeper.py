@@ -92,6 +92,7 @@ class Keeper:
         except OSError as error:
             raise DistributedError(f"snapshots cannot be kept in {options.folder}: {error.strerror}") from None
         self._store = SnapshotStore(folder, options.keep, server=options.shard, together=options.shards > 1)
+        self._store.own()
         if options.durable:
             try:
                 self._journal = Journal(folder / "journal", server=options.shard)

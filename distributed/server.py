@@ -152,6 +152,7 @@ class Server:
             recovery.note_address(self)
         except BaseException:
             self._context.destroy(linger=0)
+            self.keeper.close()
             raise
 
     def watch_all(self) -> None:

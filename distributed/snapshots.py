@@ -29,6 +29,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeAlias
@@ -163,6 +164,17 @@ class SnapshotStore:
         failpoint("snapshot.before_prune", self._server)
         self._prune(snapshot.clock)
         return path
+
+    def own(self) -> None:
+        """Keep other processes from saving here, from now on until `close`.
+
+        Raises
+        ------
+        FolderInUse
+            When another does.
+        """
+        with suppress(SnapshotError), reported_as(SnapshotError, "cannot lock the folder", self.folder):
+            self._own()  # a full disk costs a snapshot, and is told of then
 
     def latest(self, at_most: int | None = None) -> Snapshot | None:
         """The newest snapshot that is whole, or None if there is none.

@@ -6,6 +6,7 @@ not fit, and files that are missing.
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -28,7 +29,7 @@ from ps_harness import (
 )
 
 from retrograd.distributed import protocol
-from retrograd.distributed.errors import DistributedError, JournalError, Mismatch, SnapshotError
+from retrograd.distributed.errors import DistributedError, FolderInUse, JournalError, Mismatch, SnapshotError
 from retrograd.distributed.messages import Entry
 from retrograd.distributed.server import Server, ServerOptions
 from retrograd.distributed.snapshots import Snapshot, SnapshotStore
@@ -244,6 +245,15 @@ def test_a_state_that_fits_no_slice_is_refused_and_changes_nothing(index: int) -
             members[1].load([entry])
         for w, _ in all_of(*(lambda c=c: c.learn(1.0, MOMENTUM) for c in members)):
             np.testing.assert_array_equal(w, 1 - 0.5 * 2 - 0.5 * 3)
+
+
+def test_a_run_is_not_gone_on_from_while_it_runs(tmp_path: Path) -> None:
+    with serving(1, folder=tmp_path, every=1) as [server], clients(server) as [client]:
+        client.begin(1.0)
+        client.learn(1.0)
+        with pytest.raises(FolderInUse, match=f"server-0 is in use by process {os.getpid()}"):
+            Server(ServerOptions(1, folder=tmp_path, resume=True))
+    Server(ServerOptions(1, folder=tmp_path, resume=True)).close()
 
 
 def test_an_optimizer_that_asks_for_the_loss_again_does_not_run_on_a_server() -> None:
