@@ -13,7 +13,7 @@ from retrograd.tensor import Tensor
 if TYPE_CHECKING:
     from retrograd.nn import Module
 
-__all__ = ["functional_call", "replace_all_batch_norm_modules_", "stack_module_state"]
+__all__ = ["functional_call", "reparametrized", "replace_all_batch_norm_modules_", "stack_module_state"]
 
 State = Mapping[str, Tensor]
 
@@ -60,15 +60,40 @@ def functional_call(
     >>> retrograd.func.functional_call(layer, state, (retrograd.tensor([[3.0]]),))
     tensor([[6.5000]])
     """
-    state = _merged(parameter_and_buffer_dicts)
-    names = _names(module)
+    arguments = () if args is None else args if isinstance(args, tuple) else (args,)
+    with reparametrized(module, parameter_and_buffer_dicts, tie_weights, strict):
+        return module(*arguments, **(kwargs or {}))
+
+
+@contextmanager
+def reparametrized(
+    module: Module, parameter_and_buffer_dicts: State | Sequence[State], tie_weights: bool, strict: bool
+) -> Iterator[None]:
+    """A context in which a module has other parameters and buffers, as `functional_call` says.
+
+    Of a single dict, values that the module assigns meanwhile take the place of what was in it.
+    """
+    state, names = _merged(parameter_and_buffer_dicts), _names(module)
     if tie_weights:
         state = _tied(names, state)
     if strict:
         _check_names(module, names, state)
-    arguments = () if args is None else args if isinstance(args, tuple) else (args,)
-    with _replaced(module, state):
-        return module(*arguments, **(kwargs or {}))
+    given = parameter_and_buffer_dicts if isinstance(parameter_and_buffer_dicts, dict) else {}
+    before: list[tuple[dict[str, Any], str, Any]] = []
+    try:
+        for name, tensor in state.items():
+            kept, key = _place(module, name, tensor)
+            before.append((kept, key, kept.get(key, _ABSENT)))
+            kept[key] = tensor
+        yield
+    finally:
+        for name, (kept, key, tensor) in reversed(list(zip(state, before, strict=False))):
+            if name in given and key in kept:
+                given[name] = kept[key]
+            if tensor is _ABSENT:
+                kept.pop(key, None)
+            else:
+                kept[key] = tensor
 
 
 def _merged(dicts: State | Sequence[State]) -> dict[str, Tensor]:
@@ -126,23 +151,6 @@ def _check_names(module: Module, names: dict[str, Tensor], state: dict[str, Tens
 
 
 _ABSENT: Final = object()
-
-
-@contextmanager
-def _replaced(module: Module, state: Mapping[str, Any]) -> Iterator[None]:
-    before: list[tuple[dict[str, Any], str, Any]] = []
-    try:
-        for name, tensor in state.items():
-            kept, key = _place(module, name, tensor)
-            before.append((kept, key, kept.get(key, _ABSENT)))
-            kept[key] = tensor
-        yield
-    finally:
-        for kept, key, tensor in reversed(before):
-            if tensor is _ABSENT:
-                kept.pop(key, None)
-            else:
-                kept[key] = tensor
 
 
 def _place(module: Module, name: str, tensor: Any) -> tuple[dict[str, Any], str]:

@@ -118,3 +118,39 @@ def test_an_ensemble_runs_as_one(backend: str) -> None:
     together = func.vmap(lambda p, b: func.functional_call(models[0], (p, b), (x,)))(parameters, buffers)
     for out, each in zip(together, models, strict=True):
         assert retrograd.allclose(out, each(x), atol=1e-6)
+
+
+def test_what_a_module_assigns_goes_into_the_dict_it_was_called_with(backend: str) -> None:
+    assert_same("""
+    class Counting(torch.nn.Module):
+        def __init__(s):
+            super().__init__()
+            s.register_buffer("b", torch.zeros(1))
+            s.v = s.w = torch.nn.Parameter(torch.ones(1))
+        def forward(s, x):
+            s.b = s.b + 1
+            return x * s.w + s.b + s.v
+    m = Counting()
+    d = {"b": torch.full((1,), 5.), "w": torch.full((1,), 2.)}
+    print(torch.func.functional_call(m, d, torch.ones(1)), d, m.b)
+    d = {"b": torch.full((1,), 5.)}
+    e = {"w": torch.full((1,), 2.)}
+    print(torch.func.functional_call(m, (d, e), torch.ones(1)), d, e, m.b)
+    stateless = torch.nn.utils.stateless
+    d = {"b": torch.full((1,), 5.), "w": torch.full((1,), 2.)}
+    with stateless._reparametrize_module(m, d):
+        print(m.w, m.v, m.b, m(torch.ones(1)))
+    print(d, m.w, m.b)
+    with stateless._reparametrize_module(m, d, tie_weights=True):
+        print(m.w, m.v, m.b, m(torch.ones(1)))
+    print(d, m.w, m.b)
+    try:
+        with stateless._reparametrize_module(m, {"q": torch.ones(1)}, strict=True): pass
+    except Exception as ex: print(type(ex).__name__, ex)
+    d = {"b": torch.full((1,), 5.), "w": torch.full((1,), 2.)}
+    try:
+        with stateless._reparametrize_module(m, d):
+            m.b = m.b + 3
+            raise KeyError(1)
+    except KeyError: print(d, m.b)
+    """)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import AbstractContextManager
 from typing import Any
 
 from retrograd.nn.modules.module import Module
@@ -30,3 +31,12 @@ def functional_call(
         stacklevel=2,
     )
     return current(module, parameters_and_buffers, args, kwargs, tie_weights=tie_weights, strict=strict)
+
+
+def _reparametrize_module(
+    module: Module, parameters_and_buffers: dict[str, Any], tie_weights: bool = False, strict: bool = False
+) -> AbstractContextManager[None]:
+    """A context in which a module has other parameters and buffers."""
+    from retrograd.func.modules import reparametrized  # which needs modules
+
+    return reparametrized(module, parameters_and_buffers, tie_weights, strict)
