@@ -13,8 +13,8 @@ from retrograd.ops.dispatch import result_type
 
 __all__ = [
     "check_castable", "check_norm_type", "computes_ahead", "everywhere", "extremes", "fits", "implemented_for",
-    "is_half", "is_number", "joined_with", "no_bool", "no_complex", "no_zero_divisor", "not_implemented",
-    "warn_of_discarding", "within",
+    "is_half", "is_number", "joined_with", "least_and_greatest", "no_bool", "no_complex", "no_zero_divisor",
+    "not_implemented", "warn_of_discarding", "within",
 ]  # fmt: skip
 
 BOOL, INTEGER, FLOAT, COMPLEX = Category
@@ -46,12 +46,19 @@ def computes_ahead(tensor: Any) -> bool:
     return k.meta or (k.compile is not None and not k.device.startswith("cpu"))
 
 
-def extremes(tensor: Any, number: Callable[[Any], Any] = int) -> tuple[Any, Any]:
-    """The least and the greatest of a tensor, of integers or by `float`; inside `vmap`, of all samples."""
+def extremes(tensor: Any) -> tuple[int, int]:
+    """The least and the greatest of a tensor of integers; inside `vmap`, of all samples."""
+    if tensor._kernels.base.meta:
+        return 0, -1  # of no elements: nothing is out of range
+    return least_and_greatest(tensor, int)
+
+
+def least_and_greatest(tensor: Any, number: Callable[[Any], Any]) -> tuple[Any, Any]:
+    """The same of any tensor, as numbers that the result depends on: refused of one without elements to look at."""
     values = bare(tensor)
     k, array = values._kernels, values._array
     if k.meta:
-        return 0, -1  # of no elements: nothing is out of range
+        raise RuntimeError("Tensor.item() cannot be called on meta tensors")
     axes = tuple(range(len(array.shape)))
     return number(k.to_host(k.min(array, axes, False))), number(k.to_host(k.max(array, axes, False)))
 

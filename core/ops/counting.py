@@ -12,7 +12,7 @@ from retrograd.levels import is_mapped
 from retrograd.ops.arguments import as_int, as_ints
 from retrograd.ops.arrange import cat
 from retrograd.ops.batching import refuse_dynamic, sample_by_sample
-from retrograd.ops.checks import extremes, not_implemented
+from retrograd.ops.checks import least_and_greatest, not_implemented
 from retrograd.ops.declare import composite
 from retrograd.ops.factories import full_like, ones, ones_like, zeros, zeros_like
 from retrograd.ops.flags import flagged
@@ -235,7 +235,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         raise RuntimeError("minlength should be >= 0")
     if input.ndim == 1 and not input.numel():
         return zeros(minlength, dtype=dtypes.int64, device=input.device)
-    least, most = extremes(input) if input.ndim == 1 else (-1, -1)
+    least, most = least_and_greatest(input, int) if input.ndim == 1 else (-1, -1)
     if least < 0:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     count = max(most + 1, minlength)
@@ -282,7 +282,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
         low, high = float(min), float(max)
         within_bounds = low == high and values.numel() > 0
         if within_bounds:
-            low, high = extremes(values, float)
+            low, high = least_and_greatest(values, float)
         if low == high:
             low, high = low - 1, high + 1
         if not (math.isfinite(low) and math.isfinite(high)):

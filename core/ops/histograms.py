@@ -12,6 +12,7 @@ from retrograd.ops import return_types
 from retrograd.ops.arrange import cat
 from retrograd.ops.autocasting import in_float32
 from retrograd.ops.batching import sample_by_sample
+from retrograd.ops.checks import least_and_greatest
 from retrograd.ops.counting import searchsorted
 from retrograd.ops.declare import composite
 from retrograd.ops.factories import full, linspace, ones, zeros
@@ -36,7 +37,7 @@ def _edges(values: Tensor, bins: Any, bounds: tuple[float, float] | None, dimens
     if bins <= 0:
         raise RuntimeError(f"retrograd.histogram(): bins must be > 0, but got {bins} for dimension {dimension}")
     if bounds is None:
-        low, high = (float(values.min()), float(values.max())) if values.numel() else (0.0, 1.0)
+        low, high = least_and_greatest(values, float) if values.numel() else (0.0, 1.0)
     else:
         low, high = bounds
     if low > high:
