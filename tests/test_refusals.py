@@ -247,4 +247,7 @@ def test_weights_strides_and_windows_that_do_not_fit() -> None:
         attempt(pool, x, 8, 1, 0, ceil_mode=True)
     print(F.max_pool2d(x, 3, 3, 1, 4, True, True))
     attempt(F.max_pool2d, x, 3, 3, 0, 4, True)
+    for least, most in ((0.0, math.inf), (math.nan, 1.0), (2.0, 1.0)):
+        attempt(torch.histogram, x, 2, range=(least, most))
+    attempt(torch.histogram, torch.tensor([1.0, -math.inf]), 2)
     """)

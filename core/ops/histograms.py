@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,6 +41,8 @@ def _edges(values: Tensor, bins: Any, bounds: tuple[float, float] | None, dimens
         low, high = least_and_greatest(values, float) if values.numel() else (0.0, 1.0)
     else:
         low, high = bounds
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise RuntimeError(f"retrograd.histogramdd: dimension {dimension}'s range [{low:g}, {high:g}] is not finite")
     if low > high:
         raise RuntimeError(
             f"retrograd.histogramdd: min should not exceed max, but got min {low:g} max {high:g} for "
