@@ -139,6 +139,8 @@ def check_scatter(input: Tensor, dim: int, index: Tensor, src: Any) -> None:
         return
     own, wanted = tuple(input._array.shape) or (1,), tuple(index._array.shape) or (1,)
     given = tuple(src._array.shape) or (1,) if isinstance(src, Tensor) else None
+    if wanted == own and given in (own, None):  # the usual case
+        return
     if len(own) != len(wanted):
         raise RuntimeError("Index tensor must have the same number of dimensions as self tensor")
     too_long = any(n > m for i, (n, m) in enumerate(zip(wanted, own, strict=True)) if i != dim)
