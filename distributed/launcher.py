@@ -17,6 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Literal, TypeAlias
 
+from .errors import DistributedError
+
 __all__ = ["Launcher", "LocalLauncher", "LocalProcess", "Process", "describe_exit"]
 
 Line: TypeAlias = tuple[Literal["stdout", "stderr"], str]
@@ -132,14 +134,17 @@ class LocalLauncher(Launcher):
 
     def start(self, name: str, arguments: Sequence[str], variables: Mapping[str, str]) -> LocalProcess:
         guard = str(Path(__file__).with_name("guard.py"))
-        popen = subprocess.Popen(
-            [sys.executable, "-I", "-S", guard, str(os.getpid()), sys.executable, *arguments],
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **variables},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        try:
+            popen = subprocess.Popen(
+                [sys.executable, "-I", "-S", guard, str(os.getpid()), sys.executable, *arguments],
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise DistributedError(f"{name} cannot be started: {error.strerror}") from error
         return LocalProcess(name, popen)
 
     def wait(self, processes: Iterable[Process], timeout: float) -> None:

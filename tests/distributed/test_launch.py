@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -262,6 +263,15 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert f"cannot listen at {address}: the address is in use by another process" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors as Linux does")
+def test_a_process_that_cannot_be_started_is_an_error_in_a_line(tmp_path: Path) -> None:
+    few = "ulimit -n 20; exec " + " ".join(map(shlex.quote, launch_command("launch", script(tmp_path), str(tmp_path))))
+    done = subprocess.run(["sh", "-c", few], env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Too many open files" in done.stdout
+    assert "Traceback (most recent call last)" not in done.stderr
 
 
 # ---- the launcher is stopped ------------------------------------------------------------------------------
