@@ -12,7 +12,10 @@ from retrograd.autograd import delayed as _functions, inside as _autograd  # noq
 from retrograd.autograd.engine import active_task as _active_task
 from retrograd.autograd.modes import is_grad_enabled as is_grad_enabled, set_grad_enabled as _set_grad_enabled_now
 from retrograd.autograd.node import Node as _Node
-from retrograd.autograd.policies import set_multithreading_enabled as _set_multithreading_enabled
+from retrograd.autograd.policies import (
+    _force_original_view_tracking as _view_tracking,
+    set_multithreading_enabled as _set_multithreading_enabled,
+)
 from retrograd.overrides import (
     DisableTorchFunction as DisableTorchFunction,
     DisableTorchFunctionSubclass as DisableTorchFunctionSubclass,
@@ -112,6 +115,11 @@ class _WeakTensorRef:
     def expired(self) -> bool:
         """Whether the tensor is gone."""
         return self._reference() is None
+
+
+def _is_view_replay_enabled() -> bool:
+    """What `_force_original_view_tracking` has set last; False by default."""
+    return _view_tracking._state.get()
 
 
 def _set_grad_enabled(enabled: bool) -> None:

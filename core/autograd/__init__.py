@@ -15,6 +15,7 @@ _MODULE_OF = {
     "NestedIOFunction": "function",
     "Variable": "variable",
     "_calculate_shape": "api",
+    "_force_original_view_tracking": "policies",
     "_profiler_enabled": "profiler",
     "_unsafe_preserve_version_counter": "grad_mode",
     "backward": "api",

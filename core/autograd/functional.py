@@ -517,6 +517,15 @@ def standard_basis(tensors: Tensors) -> Tensors:
     )
 
 
+def _construct_standard_basis_for(tensors: Tensors, tensor_numels: tuple[int, ...]) -> Tensors:
+    """`standard_basis` as PyTorch has it: a vector in each row, of tensors of these numbers of elements."""
+    if (count := len(tensors)) != (sizes := len(tensor_numels)):
+        raise AssertionError(f"Expected tensors and tensor_numels to have the same length, but got {count} and {sizes}")
+    if not tensors:
+        raise AssertionError("Expected at least one tensor")
+    return tuple(part.reshape(-1, n) for part, n in zip(standard_basis(tensors), tensor_numels, strict=True))
+
+
 def _all_at_once(outputs: Any, inputs: Tensors, weights: Tensors, create_graph: bool = False) -> list[Tensor]:
     """For each input, the stacked gradients for all weights."""
     grads = _grads(outputs, inputs, weights, is_grads_batched=True, create_graph=create_graph)

@@ -6,7 +6,11 @@ from typing import Any
 
 from retrograd.autograd.inference import inference_mode
 from retrograd.autograd.modes import enable_grad, no_grad, set_grad_enabled
-from retrograd.autograd.policies import enforce_grad_layout_policy, set_multithreading_enabled
+from retrograd.autograd.policies import (
+    _force_original_view_tracking as _force_original_view_tracking,
+    enforce_grad_layout_policy,
+    set_multithreading_enabled,
+)
 
 __all__ = [
     "enable_grad", "enforce_grad_layout_policy", "inference_mode", "no_grad", "set_grad_enabled",

@@ -73,6 +73,16 @@ class enforce_grad_layout_policy(_Setting):  # PyTorch's name
         super().__init__(enable)
 
 
+class _force_original_view_tracking(_Setting):  # PyTorch's name
+    """Accepted and remembered; without effect, since here a gradient always goes back the way that a view was made.
+
+    PyTorch goes by strides from a view whose base was written to, unless this is switched on.
+    """
+
+    __module__ = "retrograd.autograd.grad_mode"
+    _state = ContextVar("retrograd.view_replay", default=False)
+
+
 def is_multithreading_enabled() -> bool:
     """What `set_multithreading_enabled` has set last; True by default."""
     return set_multithreading_enabled._state.get()

@@ -128,6 +128,14 @@ PROGRAMS = {
             attempt(graph.set_override_stale_capture_stream, value)
         attempt(torch.autograd.set_multithreading_enabled)
         print(torch.autograd.set_multithreading_enabled(True).clone().mode)
+        replayed = torch.autograd._force_original_view_tracking
+        with replayed(True):
+            print(torch._C._is_view_replay_enabled(), replayed.__module__)
+        print(torch._C._is_view_replay_enabled(), torch.autograd.functional._construct_standard_basis_for(
+            (torch.ones(2, 1), torch.ones(1, dtype=torch.float64)), (2, 1)
+        ))
+        attempt(torch.autograd.functional._construct_standard_basis_for, (torch.ones(2),), (2, 1))
+        attempt(torch.autograd.functional._construct_standard_basis_for, (), ())
         with profiler.emit_itt() as one, profiler.emit_itt(enabled=False) as other:
             print(type(one).__name__, other)
         unique = profiler.EnforceUnique()
