@@ -241,6 +241,10 @@ class Cluster:
         self.problem = problem or Problem(strategy.world_size, seed=seed)
         self.result = Result()
         self._cores = None if speeds is None else Cores(self.env, speeds)
+        self._server = simpy.Resource(self.env)
+        """On one machine: the server's process, which does one thing after another however many cores there are."""
+        self._updated = self.env.event()
+        """The end of the last update there."""
         self._random = np.random.default_rng(seed)
         self._gradients: dict[Source, np.ndarray] = {}
         self._settled: dict[Source, simpy.Event] = {}
@@ -321,7 +325,7 @@ class Cluster:
 
     def _push(self) -> Generator[simpy.Event, Any, None]:
         if self._cores is not None:
-            yield self._cores.work(self.costs.push)
+            yield from self._served(self.costs.push)
             return
         now, each = self.env.now, self.shares / self.network.bandwidth
         begin = now + self.network.latency
@@ -331,13 +335,19 @@ class Cluster:
         self._busy = np.maximum(self._busy, come) + self.costs.push + self._handling()
         yield self.env.timeout(float(self._busy.max()) - now)
 
+    def _served(self, seconds: float) -> Generator[simpy.Event, Any, None]:
+        """Work of the server's process, when it has done all before it."""
+        with self._server.request() as turn:
+            yield turn
+            yield self._process(seconds)
+
     def _handling(self) -> np.ndarray | float:
         """Adding up and applying is done when a push arrives, where each is an update of its own."""
         return self.shares * self.costs.per_byte + (self.costs.update if self.strategy.staleness else 0.0)
 
     def _pull(self) -> Generator[simpy.Event, Any, None]:
         if self._cores is not None:
-            yield self._cores.work(self.costs.update / self.strategy.world_size)
+            yield self._updated
             return
         now, each = self.env.now, self.shares / self.network.bandwidth
         begin = now + self.network.latency + (0.0 if self.strategy.staleness else self.costs.update)
@@ -359,6 +369,8 @@ class Cluster:
             heapq.heappop(self._waiting)[2].succeed()
 
     def _update(self, decision: Decision) -> None:
+        if self._cores is not None:
+            self._updated = self.env.process(self._served(self.costs.update))
         total = sum_in_order([{0: self._gradients[source]} for source in decision.sources])[0]
         self.problem.weights -= np.float32(self.rate * decision.rate * decision.scale) * total
         if self.strategy.updates % self._look == 0:

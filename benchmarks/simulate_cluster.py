@@ -83,7 +83,7 @@ def measure_speeds(model: str, most: int = 5, seconds: float = 0.4) -> tuple[flo
 
 
 def measure_update(nbytes: int) -> tuple[float, float]:
-    """Seconds of an update, however small, and of each byte of a gradient, by the real `State`."""
+    """Seconds of an update with one gradient, and more for each byte of another one, by the real `State`."""
     from retrograd.distributed.messages import TensorSpec
     from retrograd.distributed.placement import cut
     from retrograd.distributed.state import Position, State
@@ -101,8 +101,8 @@ def measure_update(nbytes: int) -> tuple[float, float]:
             times.append(time.perf_counter() - start)
         return statistics.median(times)
 
-    small = seconds(100, 1)
-    return small, max(0.0, (seconds(nbytes // 4, 2) - seconds(nbytes // 4, 1)) / nbytes)
+    one, two = (seconds(nbytes // 4, count) for count in (1, 2))
+    return one, max(0.0, (two - one) / nbytes)
 
 
 def measure(model: str, steps: int) -> Measured:
@@ -112,7 +112,6 @@ def measure(model: str, steps: int) -> Measured:
     compute = undisturbed(alone["compute"])
     step = undisturbed(alone["steps"])
     update, per_byte = measure_update(4 * alone["parameters"])
-    update += per_byte * 4 * alone["parameters"]
     worker = min(alone["step_cpu"], step - update)
     return Measured(compute, Costs(worker, max(0.0, step - worker - update), update, per_byte), speeds)
 
