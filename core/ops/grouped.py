@@ -224,7 +224,10 @@ def _packed(
 def _tensor(node: Grouped, name: str, shown: _Shown) -> Tensor:
     """A tensor that a node shows, of which it has been checked that it is what it was."""
     source = dict(node.shows)[name]
-    edge = (node, int(source[-1])) if source.startswith("result") else shown.edge
+    edge = shown.edge
+    if source.startswith("result"):
+        places, place = node.saved[3].places, int(source.removeprefix("result"))
+        edge = (node, places.index(place)) if place in places else None
     array = shown.array.unpacked()._array if type(shown.array) is Packed else shown.array
     made = rebuild(array, shown.k, edge)
     if not made.dtype.is_differentiable:

@@ -78,7 +78,9 @@ FAMILIES = (
     "x.norm(3, 1)", "torch.dist(x, y)", "torch.cdist(x, y)", "F.pdist(x)", "F.pairwise_distance(x, y)",
     "torch.renorm(x, 2, 0, 1.0)", "F.triplet_margin_loss(x, y, x * 2)", "torch.linalg.pinv(x)",
     "x.masked_scatter(m, y)", "x * (y * 1j)", "(x * 1j) / y", "(x * 1j) ** y", "x * i[:1]", "x.tanh().erfinv()",
-    "torch.mul(x.float(), y)",
+    "torch.mul(x.float(), y)", "F.kl_div(x, y.softmax(1))", "F.poisson_nll_loss(x, y)",
+    "F.multilabel_margin_loss(x, torch.tensor([[0, 1, -1, 2], [3, -1, 0, 0], [1, 2, 3, 0]]))",
+    "F.multi_margin_loss(x, i.repeat(2)[:3])",
 )  # fmt: skip
 
 

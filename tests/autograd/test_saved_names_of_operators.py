@@ -18,7 +18,6 @@ IndexReduce0 index
 LinalgDet0 LU pivots
 LinalgSlogdet0 LU pivots
 LinalgSolveEx0 LU pivots
-MultilabelMarginLoss0 is_target
 """
 """What PyTorch's nodes keep and show, and ours do not keep: what has another form here, or is changed meanwhile."""
 

@@ -184,7 +184,8 @@ def poisson_nll_loss(
         raise no_flag("poisson_nll_loss", "full", full, 4)
     input, target = widened(input, target)
     reduction, eps = _reduction(reduction, size_average, reduce), as_float(eps)
-    value = input.exp() - target * input if log_input else input - target * _add_number(input, eps).log()
+    product = target * (input if log_input else _add_number(input, eps).log())  # first, as in PyTorch
+    value = (input.exp() if log_input else input) - product
     if full:
         stirling = target * target.log() - target + _mul_number(_mul_number(target, 2 * math.pi).log(), 0.5)
         value = value + stirling.masked_fill(target <= 1, 0)
@@ -257,7 +258,8 @@ def kl_div(
     if log_target:
         value = target.exp() * (target - input)
     else:
-        value = target.xlogy(target) - target * input
+        product = target * input  # first, as in PyTorch
+        value = target.xlogy(target) - product
     total = _reduced(value, reduction)
     return total / input.shape[0] if batch_mean and input.ndim else total
 
@@ -714,7 +716,7 @@ def multi_margin_loss(
         raise RuntimeError(f"inconsistent weight size, expected {rows.shape[1]} but got {list(weight.shape)}")
     _check_multi_margin((input,))
     _check_is_long(target)
-    labels = target.reshape(-1)
+    labels = target if target.ndim == 1 else target.reshape(-1)
     _check_range(labels, 0, rows.shape[1], "target out of range")
     value = _multi_margin_loss(rows, labels, weight, p, margin, reduction)
     return value.squeeze(0) if input.ndim < 2 and reduction == "none" else value
@@ -736,11 +738,13 @@ def multilabel_margin_loss(
     _check_multilabel((input,))
     _check_is_long(target)
     _check_range(target, -1, input.shape[-1] if input.ndim else 1, "argument #2 'target' is out of range")
-    return _multilabel_margin(input, target, reduction)
+    return _multilabel_margin(input, target, reduction)[0]
 
 
-@one_node("MultilabelMarginLossBackward0", "input", saves="reduction self=input target")
-def _multilabel_margin(input: Tensor, target: Tensor, reduction: str) -> Tensor:
+@one_node("MultilabelMarginLossBackward0", "input", outputs=(0,), saves="is_target=result1 reduction self=input target")
+def _multilabel_margin(input: Tensor, target: Tensor, reduction: str) -> tuple[Tensor, Tensor]:
+    """The loss, and which classes are targets."""
+    shape = target.shape
     if not input.ndim:
         input, target = input.reshape(1), target.reshape(1)
     counts = (target >= 0).long().cumprod(-1)  # the labels in front of the first -1
@@ -749,7 +753,7 @@ def _multilabel_margin(input: Tensor, target: Tensor, reduction: str) -> Tensor:
     gaps = 1 - input.gather(-1, labels).unsqueeze(-1) + input.unsqueeze(-2)
     compared = (counts > 0).unsqueeze(-1) & ~is_target.unsqueeze(-2)
     value = gaps.clamp_min(0).masked_fill(~compared, 0.0).sum((-2, -1)) / input.shape[-1]
-    return _reduced(value, reduction)
+    return _reduced(value, reduction), is_target.reshape(shape).to(input.dtype)
 
 
 def multilabel_soft_margin_loss(
