@@ -195,7 +195,7 @@ def _families() -> dict[str, tuple[Callable[[], Any], int]]:
         "gather": (lambda: x.gather(0, index), 35),
         "index_select": (lambda: x.index_select(0, rows), 28),
         "bincount": (lambda: retrograd.bincount(rows), 38),
-        "histc": (lambda: x.histc(4), 110),
+        "histc": (lambda: x.histc(4), 92),
         "isin": (lambda: retrograd.isin(rows, few), 65),
         "cummax": (lambda: x.cummax(0), 35),
         "median": (lambda: x.median(), 47),

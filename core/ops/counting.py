@@ -12,6 +12,7 @@ from retrograd.levels import is_mapped
 from retrograd.ops.arguments import as_int, as_ints
 from retrograd.ops.arrange import cat
 from retrograd.ops.batching import refuse_dynamic, sample_by_sample
+from retrograd.ops.bounds import _clamp_number
 from retrograd.ops.checks import least_and_greatest, not_implemented
 from retrograd.ops.declare import composite
 from retrograd.ops.factories import full_like, ones, ones_like, zeros, zeros_like
@@ -248,6 +249,13 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     return _scatter_add(zeros(count, dtype=weights.dtype, device=input.device), 0, input.long(), weights)
 
 
+_KERNELS_OF_HISTC = {
+    dtypes.Category.BOOL: "linspace_cpu",
+    dtypes.Category.INTEGER: "histogram_cpu",
+    dtypes.Category.COMPLEX: "aminmax_cpu",
+}
+
+
 @composite
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """How many elements lie in each of `bins` equal parts of ``[min, max]``; others are not counted.
@@ -271,14 +279,13 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
         raise RuntimeError(f"retrograd.histogram(): bins must be > 0, but got {bins} for dimension 0")
     if max < min:
         raise RuntimeError("retrograd.histc: max must be larger than min")
-    kernels = {"BOOL": "linspace_cpu", "INTEGER": "histogram_cpu", "COMPLEX": "aminmax_cpu"}
-    if (kernel := kernels.get(input.dtype.category.name)) is not None:
-        raise not_implemented(kernel, input.dtype)
+    if input.dtype.category in _KERNELS_OF_HISTC:
+        raise not_implemented(_KERNELS_OF_HISTC[input.dtype.category], input.dtype)
     if is_mapped(input):
         counted: Tensor = sample_by_sample("histc", histc, input, bins, min, max)
         return counted
     with no_grad():
-        values = reshape(input, -1)
+        values = input if input.ndim == 1 else reshape(input, -1)
         low, high = float(min), float(max)
         within_bounds = low == high and values.numel() > 0
         if within_bounds:
@@ -289,7 +296,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
             raise RuntimeError(f"retrograd.histc: range of [{low}, {high}] is not finite")
         if not within_bounds:
             values = values[(values >= low) & (values <= high)]
-        places = ((values - low) / (high - low) * bins).long().clamp(max=bins - 1)
+        places = _clamp_number(((values - low) / (high - low) * bins).long(), None, bins - 1)
         return _tally(places, bins).to(input.dtype)
 
 
