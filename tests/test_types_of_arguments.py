@@ -128,7 +128,7 @@ def test_what_stands_for_an_int_or_a_number() -> None:
     print(x.reshape((3, True, 2)).shape, x.clamp(real, 2), x.clamp_(whole, 4.5), F.leaky_relu(-x, numpy.float32(0.5)))
     print(torch.nan_to_num(x, real), torch.logit(x, real), x.narrow(1, whole, 1), x.split(whole, 1), x.hsplit((1, 2)))
     print(x.copy_(3), x.to(torch.uint8).copy_(300), x.count_nonzero(0, 1), x.reshape(1, 2, 1, 3).squeeze_(0, 2).shape)
-    print(F.elu_(-x, 0.5, 2, 3), torch.rsub(x, 1, 2), torch.atleast_1d())
+    print(F.elu_(-x, 0.5, 2, 3), torch.rsub(x, 1, 2), torch.atleast_1d(), F.dropout(x, real).shape)
     """,
         _GIVEN,
     )

@@ -15,7 +15,7 @@ from retrograd.autograd.stale import make_view_node, view_class
 from retrograd.dtypes import bfloat16, bool_, complex64, complex128, dtype, get_default_dtype, int32, int64
 from retrograd.levels import births, is_mapped, note_birth
 from retrograd.ops import linalg, neural, shape
-from retrograd.ops.arguments import as_int
+from retrograd.ops.arguments import as_float, as_int
 from retrograd.ops.arrange import stack
 from retrograd.ops.autocasting import lowered
 from retrograd.ops.checks import check_castable, extremes, not_implemented, within
@@ -468,7 +468,7 @@ def _drop(input: Tensor, p: float, training: bool, inplace: bool, features: int 
         size = (*size[:features], *(1 for _ in size[features:]))
     if p == 1:
         return input.mul_(0) if inplace else input * 0
-    noise = _noise(input, p, size)
+    noise = _noise(input, as_float(p), size)
     return input.mul_(noise) if inplace else input * noise
 
 
