@@ -9,7 +9,9 @@ os.environ["MKL_NUM_THREADS"] = "1"
 
 import importlib.util
 import mmap
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -63,6 +65,15 @@ settings.register_profile(
     "retrograd", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 settings.load_profile("retrograd")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where Python is told to leave no bytecode, keep it aside for this run: hundreds of processes import the package."""
+    if os.environ.get("PYTHONDONTWRITEBYTECODE") and not hasattr(config, "workerinput"):
+        folder = tempfile.mkdtemp(prefix="retrograd-bytecode-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        os.environ["PYTHONPYCACHEPREFIX"] = folder
+        del os.environ["PYTHONDONTWRITEBYTECODE"]
 
 
 @pytest.fixture(params=BACKENDS)
