@@ -275,7 +275,7 @@ def rebind(self: Tensor, value: Any) -> None:
     other_kind = value._kernels is not self._kernels or value.dtype is not self.dtype
     if value is self:
         return
-    if value.shape != self.shape:
+    if value._array.shape != self._array.shape:
         note_shape(self)
     with move_to(self):
         self._kernels = value._kernels
