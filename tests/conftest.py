@@ -68,7 +68,7 @@ settings.load_profile("retrograd")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Where Python is told to leave no bytecode, keep it aside for this run: hundreds of processes import the package."""
+    """Where Python is told to leave no bytecode, have it aside for this run: hundreds of processes are started."""
     if os.environ.get("PYTHONDONTWRITEBYTECODE") and not hasattr(config, "workerinput"):
         folder = tempfile.mkdtemp(prefix="retrograd-bytecode-")
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
