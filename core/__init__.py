@@ -128,10 +128,18 @@ _OF_RNN = ["gru", "lstm", "rnn_relu", "rnn_tanh"]
 
 _OF_GRIDS = ["affine_grid_generator", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d"]
 
+_OLD = "dsmm eig hsmm lstsq matrix_rank saddmm solve spmm symeig".split()
+
+_CHECKS = """
+    _check _check_index _check_is_size _check_not_implemented _check_tensor_all _check_type _check_value _check_with
+""".split()
+
 _OF_SHAPES = ["_dirichlet_grad", "_sample_dirichlet", "_standard_gamma", "_standard_gamma_grad"]
 
 _FROM = {
     "_chunk_cat": "ops.segments",
+    **dict.fromkeys(_CHECKS, "asserting"),
+    **dict.fromkeys(_OLD, "old_names"),
     **dict.fromkeys(_OF_SHAPES, "ops.gamma_sampling"),
     **dict.fromkeys(_OF_GRIDS, "ops.grids"),
     **dict.fromkeys(_OF_FORMS, "nn.functions.in_namespace"),

@@ -94,6 +94,7 @@ optim.rmsprop                              optim.adaptive                       
 optim.rprop                                optim.adaptive                        Rprop
 optim.sparse_adam                          optim.factored                        SparseAdam
 profiler.profiler                          profiler                              *
+return_types                               ops.return_types                      *
 signal.windows.windows                     signal.windows                        *
 testing._comparison                        testing.comparison                    *
 testing._creation                          testing.creation                      *
