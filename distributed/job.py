@@ -252,7 +252,7 @@ class Job:
         said, deadline = "", time.monotonic() + (self.options.fields.get("recovery") or 0.0)
         while self._restarts > 0:
             self._restarts -= 1
-            if how != said:
+            if how != said or ADDRESS_IN_USE not in how:
                 self._display.say(f"{member.process.name} {how}; it is started again from its last snapshot")
             said = how
             try:

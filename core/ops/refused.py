@@ -109,17 +109,27 @@ def _parameter(value: Any, frame: FrameType) -> _Argument | None:
     for place, name in reversed(named) if hasattr(value, "_kernels") else named:
         given = frame.f_locals.get(name)
         if given is value:
-            return _Argument(code.co_name, name, place)
+            return _Argument(_shown_name(frame), name, place)
         if (at := _found_in(given, value)) is not None:
-            return _Argument(code.co_name, name, place, at)
+            return _Argument(_shown_name(frame), name, place, at)
     if not code.co_flags & inspect.CO_VARARGS:
         return None
     name = code.co_varnames[count] if code.co_kwonlyargcount else "size"  # as it is called where it is one tuple
     given = frame.f_locals[code.co_varnames[count + code.co_kwonlyargcount]]
     if _found_in(given, value) is not None:
-        return _Argument(code.co_name, name, count + first, several=len(given))
+        return _Argument(_shown_name(frame), name, count + first, several=len(given))
     at = _found_in(given[0], value) if given else None
-    return None if at is None else _Argument(code.co_name, name, count + first, at)
+    return None if at is None else _Argument(_shown_name(frame), name, count + first, at)
+
+
+def _shown_name(frame: FrameType) -> str:
+    """The name of a frame's function in PyTorch's texts, which have that of the namespace before it."""
+    name = frame.f_code.co_name
+    for space in ("fft", "linalg", "special"):
+        function = getattr(sys.modules.get(f"retrograd.{space}"), name, None)
+        if function is not None and getattr(inspect.unwrap(function), "__code__", None) is frame.f_code:
+            return f"{space}_{name}"
+    return name
 
 
 def _is_public(frame: FrameType) -> bool:

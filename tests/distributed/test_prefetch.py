@@ -248,6 +248,7 @@ def test_nobody_waits_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning", "ignore:.*fork:DeprecationWarning")
 def test_a_child_has_all_weights(slow: Slow) -> None:
     slow.step().stop()
     reader, writer = os.pipe()

@@ -164,7 +164,10 @@ class ServerNode:
         self._world.alive(lambda server: server.handle(peer, frames))
 
     def tick(self, now: float) -> None:
-        self._world.alive(lambda server: server.tick(server.now()))
+        def look(server: Server) -> None:
+            server._stopped |= server.siblings.tick(server.now(), 0.1)
+
+        self._world.alive(look)
 
 
 class World:

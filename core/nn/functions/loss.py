@@ -383,7 +383,7 @@ def margin_ranking_loss(
             f"input1: {input1.size()}, input2: {input2.size()}, target: {target.size()} "
         )
     apart = input1 - input2
-    return _reduced(_add_number(-target * apart, as_float(margin)).clamp_min(0), reduction)
+    return _reduced(_add_number(-target * apart, float(as_float(margin))).clamp_min(0), reduction)
 
 
 def cosine_embedding_loss(
