@@ -21,6 +21,7 @@ from math import prod
 from operator import mul
 from typing import Any, ClassVar
 
+from retrograd.dtypes import DTYPES
 from retrograd.ops.broadcasting import sum_to
 
 __all__ = [
@@ -402,7 +403,8 @@ class AsStrided(Step):
 
     def apply(self, K: Any, x: Any) -> Any:
         if self.offset + span(self.shape, self.strides) > (size := prod(x.shape)) and 0 not in self.shape:
-            raise outside(Layout(self.shape, self.strides, self.offset), x.dtype.itemsize, size * x.dtype.itemsize)
+            itemsize = DTYPES[K.names[x.dtype]].itemsize
+            raise outside(Layout(self.shape, self.strides, self.offset), itemsize, size * itemsize)
         return K.as_strided(x, self.shape, self.strides, self.offset)
 
     def adjoint(self, K: Any, g: Any, shape: Shape) -> Any:
