@@ -273,7 +273,7 @@ def _drawing(scale: float | None = None) -> Callable[[Callable[..., Any]], Calla
 _AHEAD = 256  # blocks
 _SMALL = _AHEAD * WORDS // 2  # numbers
 
-_kept: dict[tuple[Any, Any], tuple[int, int, Any]] = {}  # by how they are made: seed, first block, numbers
+_kept: dict[Any, tuple[Any, int, int, Any]] = {}  # by how they are made: kernels, seed, first block, numbers
 
 
 def _drawn(k: Any, source: Generator, count: int, make: Callable[[Any, Any], Any]) -> Any:
@@ -290,14 +290,14 @@ def _drawn(k: Any, source: Generator, count: int, make: Callable[[Any, Any], Any
         return k.slice(made, (slice(0, count),)) if count % 2 else made
     blocks = -(-count // WORDS)
     seed, offset = source._take(blocks)
-    kept = _kept.get((k, make))
-    start = -1 if kept is None or kept[0] != seed else WORDS * (offset - kept[1])
-    if kept is None or start < 0 or start + count > len(kept[2]):
-        follows = kept is not None and 0 <= start <= len(kept[2]) + _SMALL
+    kept = _kept.get(make)
+    start = -1 if kept is None or kept[0] is not k or kept[1] != seed else WORDS * (offset - kept[2])
+    if kept is None or start < 0 or start + count > len(kept[3]):
+        follows = kept is not None and 0 <= start <= len(kept[3]) + _SMALL
         words = k.random_bits(_key(seed), offset, WORDS * (_AHEAD if follows else blocks))
-        kept, start = (seed, offset, make(k, words)), 0
-        _kept[k, make] = kept
-    return k.copy(k.slice(kept[2], (slice(start, start + count),)))
+        kept, start = (k, seed, offset, make(k, words)), 0
+        _kept[make] = kept
+    return k.copy(k.slice(kept[3], (slice(start, start + count),)))
 
 
 def _fractions(digits: int) -> Callable[[Any, Any], Any]:
