@@ -251,3 +251,36 @@ def test_weights_strides_and_windows_that_do_not_fit() -> None:
         attempt(torch.histogram, x, 2, range=(least, most))
     attempt(torch.histogram, torch.tensor([1.0, -math.inf]), 2)
     """)
+
+
+def test_how_a_function_was_called() -> None:
+    assert_same("""
+    x = torch.ones(3, 3)
+    for text in (
+        "torch.tril(x, 1.5)", "x.tril(1.5)", "torch.Tensor.tril(x, 1.5)", "x.tril(diagonal=1.5)", "x.tril(0).tril(1.5)",
+        "torch.amax(x, dim=(1, 'a'))", "x.amax(('a', 1))", "torch.amax(input=x, dim='a')", "torch.cumsum(x, None)",
+        "x.cumsum(dim=2.5)", "F.softmax(x, 'a')", "torch.linalg.vector_norm(x, 2, 'a')", "torch.fft.fft(x, dim='a')",
+        "torch.roll(x, 1, dims='a')", "torch.sum(x, 1, None)", "x.sum(1, keepdim=None)", "x.sum('a')",
+        "torch.mean(x, dim='a')", "x.all('a')", "(lambda tril: tril(1.5))(x.tril)", "x.atan2(2)", "x.unsqueeze(None)",
+    ):
+        attempt(lambda: eval(text))
+    attempt(lambda: x
+        .sum(0)
+        .cumsum(
+            "a",
+        ))
+    """)
+
+
+def test_none_where_a_dimension_may_be_left_out() -> None:
+    assert_same("""
+    x = torch.ones(3, 3)
+    for text in (
+        "x.median(None)", "torch.median(x, dim=None)", "torch.nanmedian(x, None)", "x.prod(None)", "x.prod(dim=None)",
+        "torch.prod(x, None)", "x.logsumexp(None)", "x.squeeze(None)", "torch.squeeze(x, dim=None)", "x.max(dim=None)",
+        "torch.min(x, None)", "x.std(1, None)", "torch.var(x, 1, None)", "x.var(dim=None, unbiased=None)",
+        "torch.std_mean(x, 1, None)", "torch.trapezoid(x, None)", "x.sum(None).shape", "x.mean(dim=None).shape",
+        "x.var(None).shape", "x.var(None, True).shape", "x.argmax(None).shape", "x.amax(None)",
+    ):
+        attempt(lambda: eval(text))
+    """)

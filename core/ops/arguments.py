@@ -12,6 +12,7 @@ from retrograd.dtypes import Category
 from retrograd.ops.refused import no_float, no_int, no_ints
 
 __all__ = [
+    "NOT_GIVEN",
     "as_float",
     "as_int",
     "as_ints",
@@ -24,6 +25,18 @@ __all__ = [
     "wrap_dim",
     "wrap_dims",
 ]  # fmt: skip
+
+
+class _NotGiven:
+    """What stands for an argument that may be left out, where PyTorch takes no None for it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "None"
+
+
+NOT_GIVEN: Any = _NotGiven()
 
 
 class _GivenDim(int):
@@ -134,7 +147,10 @@ def wrap_dims(dim: Any, ndim: int) -> tuple[int, ...]:
 
 def _only(value: Any) -> int:
     """The one dimension where there may be several: here tensors of one element stand for it, too."""
-    return _int_of(value) if getattr(value, "shape", None) != (1,) else _int_of(value[0])
+    try:
+        return _int_of(value if getattr(value, "shape", None) != (1,) else value[0])
+    except TypeError:
+        raise no_ints(value) from None
 
 
 def _listed(values: Sequence[Any]) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 from retrograd.autograd.cautions import level_of_caller
 from retrograd.dtypes import Category, bool_
 from retrograd.levels import is_mapped
-from retrograd.ops.arguments import as_float, as_int, wrap_dim
+from retrograd.ops.arguments import NOT_GIVEN, as_float, as_int, wrap_dim
 from retrograd.ops.arrange import cat, roll
 from retrograd.ops.autocasting import in_float32, in_lower_type
 from retrograd.ops.batching import each_leading
@@ -23,6 +23,7 @@ from retrograd.ops.indexing import where
 from retrograd.ops.inplace import written_over
 from retrograd.ops.linalg import bmm, factors, refuse_bool
 from retrograd.ops.old_order import call_in_old_order
+from retrograd.ops.overloads import no_overload
 from retrograd.ops.refused import tensors_only
 from retrograd.ops.shape import expand, narrow, reshape, select, unsqueeze
 from retrograd.tensor import Tensor
@@ -79,20 +80,16 @@ def diff(
     return found
 
 
-def _widths(name: str, y: Tensor, x: Tensor | None, dx: Any, at: int) -> Tensor | None:
+def _widths(name: str, y: Tensor, x: Tensor, dx: Any, at: int) -> Tensor | None:
     """The distances between neighbours, if they were given."""
-    if y.dtype is bool_ or (x is not None and x.dtype is bool_):
-        which = "`y`" if x is None else "`x` or `y`"
+    if y.dtype is bool_ or getattr(x, "dtype", None) is bool_:
+        which = "`y`" if x is NOT_GIVEN else "`x` or `y`"
         raise RuntimeError(f"{name}: received a bool input for {which}, but bool is not supported")
-    if x is None:
+    if x is NOT_GIVEN:
         return None
+    tensors_only(x)
     if dx is not None:
-        raise TypeError(
-            f"{name}() received an invalid combination of arguments - got (Tensor, Tensor, dx={type(dx).__name__}), "
-            "but expected one of:\n"
-            " * (Tensor y, Tensor x, *, int dim = -1)\n"
-            " * (Tensor y, *, Number dx = 1, int dim = -1)\n"
-        )
+        raise no_overload(name, (y, x), {"dx": dx})
     if x.ndim == 1:
         if x.shape[0] != y.size(at):
             raise RuntimeError(f"{name}: There must be one `x` value for each sample point")
@@ -110,7 +107,7 @@ def _sums(y: Tensor, at: int) -> Tensor:
 
 
 @composite
-def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:
+def trapezoid(y: Tensor, x: Tensor = NOT_GIVEN, *, dx: Any = None, dim: int = -1) -> Tensor:
     """The integral of samples by the trapezoidal rule.
 
     Parameters
@@ -128,7 +125,7 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = 
     >>> retrograd.trapezoid(retrograd.tensor([1.0, 5.0, 10.0]), dx=2)
     tensor(21.)
     """
-    if x is None:
+    if x is NOT_GIVEN:
         y.size(dim)
     at = wrap_dim(dim, y.ndim)
     is_empty = not y.size(at)
@@ -145,7 +142,7 @@ alias("trapz", trapezoid)
 
 
 @composite
-def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:
+def cumulative_trapezoid(y: Tensor, x: Tensor = NOT_GIVEN, *, dx: Any = None, dim: int = -1) -> Tensor:
     """The integrals of samples up to each but the first; see `trapezoid`.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.cumulative_trapezoid.html

@@ -17,6 +17,7 @@ from retrograd.autograd.node import Node, extras_of_outputs, next_sequence_numbe
 from retrograd.autograd.profiler import operator_name
 from retrograd.dtypes import DTYPES, FLOAT8, Category, bool_, dtype, get_default_dtype, int64, promote_types
 from retrograd.ops.broadcasting import broadcast_shapes
+from retrograd.ops.called_as import call_from_outside
 from retrograd.ops.overloads import wrong_argument
 from retrograd.ops.refused import c_name
 from retrograd.overrides import overridden
@@ -128,8 +129,10 @@ def _no_number(op: Op, name: str, parameter: str, place: int, kind: str, value: 
 
     wanted = {"float": "Number", "float | None": "float"}.get(kind, kind)
     is_method = (kind == "int" or name.endswith("_")) and hasattr(Tensor, name) and not op.input_places[0]
-    place += not is_method  # whose arguments are counted from the second
-    position = "" if parameter in op.keywords else f" (position {place})"
+    call = call_from_outside(name)
+    place += not (is_method if call is None else call.as_method)  # whose arguments are counted from the second
+    named = parameter in op.keywords or (call is not None and parameter in call.keywords)
+    position = "" if named else f" (position {place})"
     return TypeError(f"{name.lstrip('_')}(): argument '{parameter}'{position} must be {wanted}, not {c_name(value)}")
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from retrograd.ops.called_as import call_from_outside
 from retrograd.ops.refused import c_name
 
 __all__ = ["Flags", "flagged", "no_flag", "told", "unflagged"]
@@ -74,6 +75,8 @@ class Flags:
         return self.method and hasattr(Tensor, self.name)
 
     def _error(self, name: str, value: Any, position: int) -> TypeError:
+        if position and name not in self.told and (call := call_from_outside(self.name)) is not None:
+            position = self.places[name] + (not call.as_method)
         function, position = self.told.get(name, (self.name, position))
         return no_flag(function, name, value, position)
 

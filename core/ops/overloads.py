@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["wrong_argument"]
+from retrograd.ops.called_as import call_from_outside
+
+__all__ = ["has_overloads", "no_overload", "wrong_argument"]
 
 
 def _binary(other: str, *, number_first: str = "") -> tuple[str, ...]:
@@ -26,6 +28,18 @@ _EXTREMES = (
 )  # fmt: skip
 _EITHER = "Tensor", "Number"
 _SPLIT = "Tensor input, int sections", "Tensor input, tuple of ints indices"
+_TYPE, _OUT = "*, retrograd.dtype dtype = None", ", Tensor out = None"
+_TOTAL = f"Tensor input, {{}} dim, bool keepdim = False, {_TYPE}{_OUT}"
+_SPREAD = (
+    "Tensor input, tuple of ints dim, bool unbiased = True, bool keepdim = False{}",
+    "Tensor input, tuple of ints dim = None, *, Number correction = None, bool keepdim = False{}",
+    "Tensor input, bool unbiased = True",
+)
+_TRUTHS = (
+    "Tensor input, *, Tensor out = None",
+    "Tensor input, tuple of ints dim = None, bool keepdim = False, *, Tensor out = None",
+    "Tensor input, int dim, bool keepdim = False, *, Tensor out = None",
+)
 
 _OVERLOADS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge", "copysign", "fmod"), _COMPARED),
@@ -35,6 +49,16 @@ _OVERLOADS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("xlogy", "special_xlog1py", "special_zeta"), _LOGARITHMS),
     **dict.fromkeys(("hsplit", "vsplit", "dsplit"), _SPLIT),
     **dict.fromkeys(("max", "min"), _EXTREMES),
+    **dict.fromkeys(("std_mean", "var_mean"), tuple(each.format("") for each in _SPREAD)),
+    **dict.fromkeys(("all", "any"), _TRUTHS),
+    "std": (_SPREAD[0].format(f", *{_OUT}"), _SPREAD[1].format(_OUT), _SPREAD[2]),
+    "var": (_SPREAD[0].format(f", *{_OUT}"), _SPREAD[1].format(_OUT), _SPREAD[2]),
+    "sum": (f"Tensor input, {_TYPE}", _TOTAL.format("tuple of ints")),
+    "mean": (f"Tensor input, {_TYPE}{_OUT}", _TOTAL.format("tuple of ints")),
+    "prod": (f"Tensor input, {_TYPE}", _TOTAL.format("int")),
+    "trapezoid": ("Tensor y, Tensor x, *, int dim = -1", "Tensor y, *, Number dx = 1, int dim = -1"),
+    "cumulative_trapezoid": ("Tensor y, Tensor x, *, int dim = -1", "Tensor y, *, Number dx = 1, int dim = -1"),
+    "squeeze": ("Tensor input", "Tensor input, int dim", "Tensor input, tuple of ints dim"),
     "clamp_max": _binary("max"), "clamp_min": _binary("min"),
     "clamp": tuple(f"Tensor input, {each} min = None, {each} max = None, *, Tensor out = None" for each in _EITHER),
     "rsub": ("Tensor input, Tensor other, *, Number alpha = 1", "Tensor input, Number other, Number alpha = 1"),
@@ -60,23 +84,59 @@ def wrong_argument(operator: str, argument: str, position: int, given: Sequence[
     for suffix in _SUFFIXES:
         name = name.removesuffix(suffix)
     name = f"special_{name}" if name in _SPECIAL else name
-    overloads = _POLYNOMIALS if "_polynomial_" in name else _OVERLOADS.get(name)
-    if overloads is None:
-        shown = "input" if argument == "self" else argument
-        found = type(given[position]).__name__
-        return TypeError(f"{name}(): argument '{shown}' (position {position + 1}) must be Tensor, not {found}")
-    kinds = ["Tensor" if hasattr(each, "_kernels") else type(each).__name__ for each in given]
-    listed = "".join(f" * ({each})\n{_unmatched(each, kinds)}" for each in overloads)
-    got = ", ".join(kinds)
+    call = call_from_outside(name)
+    as_method = call is not None and call.as_method
+    if has_overloads(name):
+        return no_overload(name, given[as_method:], {}, as_method=as_method)
+    shown = "input" if argument == "self" else argument
+    place, kind = position + 1 - as_method, _kind(given[position])
+    return TypeError(f"{name}(): argument '{shown}' (position {place}) must be Tensor, not {kind}")
+
+
+def has_overloads(name: str) -> bool:
+    """Whether a function's overloads are listed where arguments fit none."""
+    return "_polynomial_" in name or name in _OVERLOADS
+
+
+def no_overload(name: str, given: Sequence[Any], keywords: Mapping[str, Any], *, as_method: bool = False) -> TypeError:
+    """The error for arguments that fit none of a function's overloads; those of a method are without the tensor."""
+    overloads = _POLYNOMIALS if "_polynomial_" in name else _OVERLOADS[name]
+    if as_method:
+        overloads = tuple(_of_method(each) for each in overloads)
+    named = [f"{key}={_kind(value)}" for key, value in reversed(list(keywords.items()))]
+    got = ", ".join([*map(_kind, given), *named])
+    got += ", " * bool(named and not given)
+    listed = "".join(f" * ({each})\n{_unmatched(each, given, keywords)}" for each in overloads)
     return TypeError(
         f"{name}() received an invalid combination of arguments - got ({got}), but expected one of:\n{listed}"
     )
 
 
-def _unmatched(overload: str, kinds: list[str]) -> str:
-    """Why an overload is none of the call's, where PyTorch says it: of one whose arguments are all positional."""
-    if "*" in overload or overload.count(",") + 1 != len(kinds):
+def _of_method(overload: str) -> str:
+    """A method's overload: without the tensor that it is called on, and without `out`."""
+    kept = [each for each in overload.split(", ") if each != "Tensor input" and " out = " not in each]
+    return ", ".join(kept[:-1] if kept and kept[-1] == "*" else kept)
+
+
+def _kind(value: Any) -> str:
+    return "Tensor" if hasattr(value, "_kernels") else type(value).__name__
+
+
+def _unmatched(overload: str, given: Sequence[Any], keywords: Mapping[str, Any]) -> str:
+    """Why an overload is none of the call's, where PyTorch says it: of one of as many words as there are arguments."""
+    words = overload.split(", ")
+    if len(words) != len(given) + len(keywords):
         return ""
-    fits = 1 if overload.startswith("Tensor") else 0
-    shown = ", ".join((*kinds[:fits], *(f"!{kind}!" for kind in kinds[fits:])))
-    return f"      didn't match because some of the arguments have invalid types: ({shown})\n"
+    names = [each.partition(" = ")[0].rpartition(" ")[2] for each in words]
+    wrong = [each for each in keywords if each not in names]
+    if wrong:
+        return f"      didn't match because some of the keywords were incorrect: {', '.join(wrong)}\n"
+    fit = [_kind(each) if _fits(word, each) else f"!{_kind(each)}!" for word, each in zip(words, given, strict=False)]
+    for key, value in keywords.items():
+        shown = f"{key}={_kind(value)}"
+        fit.append(shown if _fits(words[names.index(key)], value) else f"!{shown}!")
+    return f"      didn't match because some of the arguments have invalid types: ({', '.join(fit)})\n"
+
+
+def _fits(word: str, value: Any) -> bool:
+    return _kind(value) == word.partition(" = ")[0].rpartition(" ")[0]  # of a "Number" PyTorch's text knows none

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrograd.dtypes import Category, dtype, uint8
-from retrograd.ops.arguments import wrap_dim, wrap_dims
+from retrograd.ops.arguments import NOT_GIVEN, wrap_dim, wrap_dims
 from retrograd.ops.batching import along
 from retrograd.ops.checks import check_norm_type
 from retrograd.ops.declare import Array, Op, op
@@ -29,6 +29,7 @@ from retrograd.ops.reducing import (
     summed_as,
     widened,
 )
+from retrograd.ops.refused import no_int
 
 __all__: list[str] = []
 
@@ -307,7 +308,7 @@ def _prod(K, self: Array, dim: tuple[int, ...], keepdim: bool, dtype: Any) -> Ar
 
 
 @reduction
-def prod(input: Array, dim: int | None = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Array:
+def prod(input: Array, dim: int = NOT_GIVEN, keepdim: bool = False, *, dtype: dtype | None = None) -> Array:
     """The product of all elements, or over the dimension `dim`.
 
     Its derivatives are exact where elements are zero.
@@ -321,7 +322,7 @@ def prod(input: Array, dim: int | None = None, keepdim: bool = False, *, dtype: 
     tensor([3., 8.])
     """
     type_ = summed_as(input, dtype)
-    if dim is None:
+    if dim is NOT_GIVEN:
         return _prod_all(input, type_)
     dims = (wrap_dim(dim, input.ndim),) if input.ndim else ()
     return _prod(input, dims, keepdim, type_)
@@ -455,9 +456,11 @@ def _spread(function: Any, input: Any, dim: Any, unbiased: bool | None, correcti
     """Sort out the two ways of calling, `f(x, dim, unbiased)` and `f(x, unbiased)`, and check."""
     if dim is True or dim is False:
         dim, unbiased = None, dim
+    if unbiased is None:
+        raise no_int(unbiased)
     if correction is None:
-        correction = None if unbiased is None and dim is None else 0 if unbiased is False else 1
-    elif unbiased is not None:
+        correction = None if unbiased is NOT_GIVEN and dim is None else 0 if unbiased is False else 1
+    elif unbiased is not NOT_GIVEN:
         raise TypeError(f"{function.__name__[1:]}() got both 'unbiased' and 'correction'")
     if input.dtype.category < FLOAT:
         pair = "_mean" if function.__name__.endswith("_mean") else ""
@@ -477,7 +480,7 @@ def _spread(function: Any, input: Any, dim: Any, unbiased: bool | None, correcti
 def var(
     input: Array,
     dim: Any = None,
-    unbiased: bool | None = None,
+    unbiased: bool | None = NOT_GIVEN,
     keepdim: bool = False,
     *,
     correction: float | None = None,
@@ -509,7 +512,7 @@ def var(
 def std(
     input: Array,
     dim: Any = None,
-    unbiased: bool | None = None,
+    unbiased: bool | None = NOT_GIVEN,
     keepdim: bool = False,
     *,
     correction: float | None = None,
@@ -531,7 +534,7 @@ def std(
 def var_mean(
     input: Array,
     dim: Any = None,
-    unbiased: bool | None = None,
+    unbiased: bool | None = NOT_GIVEN,
     keepdim: bool = False,
     *,
     correction: float | None = None,
@@ -553,7 +556,7 @@ def var_mean(
 def std_mean(
     input: Array,
     dim: Any = None,
-    unbiased: bool | None = None,
+    unbiased: bool | None = NOT_GIVEN,
     keepdim: bool = False,
     *,
     correction: float | None = None,

@@ -13,17 +13,22 @@ from collections.abc import Sequence
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
+from retrograd.ops.called_as import Call, call_from_outside
+from retrograd.ops.overloads import has_overloads, no_overload
+
 __all__ = ["all_tensors", "c_name", "no_float", "no_int", "no_ints", "tensors_only"]
 
 
 class _Argument(NamedTuple):
-    """Where a value was given: `place` is the position in an error's text, and `at` that within a tuple.
+    """Where a value was given: the function's frame, the parameter's name and `order`, and `at` within a tuple.
 
+    `place` is the position in an error's text where it can't be told how the function was called.
     `several`: how many it was given among, one by one, where a tuple could have been given.
     """
 
-    function: str
+    frame: FrameType
     name: str
+    order: int
     place: int
     at: int | None = None
     several: int = 0
@@ -75,13 +80,45 @@ def _refusal(value: Any, wanted: str, otherwise: str) -> TypeError:
     found = _given_to(value, sys._getframe(2))
     if found is None:
         return TypeError(otherwise.format(kind=kind))
+    function, call = _shown_name(found.frame), _call_of(found.frame)
     if found.several > 1:
         places = f"{found.place} positional argument{'s' * (found.place > 1)}"
-        return TypeError(f"{found.function}() takes {places} but {found.place + found.several - 1} were given")
-    head = f"{found.function}(): argument '{found.name}' (position {found.place}) must be "
+        return TypeError(f"{function}() takes {places} but {found.place + found.several - 1} were given")
+    if has_overloads(function):
+        return _no_overload(function, found, call, value)
+    if found.at:
+        end = f'the object at pos {found.at + 1} with error "type must be {wanted},but got {kind}"'
+        return TypeError(f"{function}(): argument '{found.name}' failed to unpack {end}")
+    head = f"{function}(): argument '{found.name}'{_position(found, call)} must be "
     if found.at is None:
         return TypeError(f"{head}{wanted}, not {kind}")
     return TypeError(f"{head}tuple of ints, but found element of type {kind} at pos {found.at}")
+
+
+def _call_of(frame: FrameType) -> Call | None:
+    """How a function was called, of one that PyTorch does not have in Python: there it would be one further inside."""
+    in_python = frame.f_globals["__name__"].startswith("retrograd.nn.functions")
+    return None if in_python else call_from_outside(frame.f_code.co_name)
+
+
+def _position(found: _Argument, call: Call | None) -> str:
+    """Where an argument was given, counted as the caller does; nothing of one that was given by keyword."""
+    if call is None:
+        return f" (position {found.place})"
+    if found.name in call.keywords:
+        return ""
+    return f" (position {found.order + (not call.as_method)})"
+
+
+def _no_overload(function: str, found: _Argument, call: Call | None, value: Any) -> TypeError:
+    """The error where a value fits none of a function's overloads; it is the last, where it can't be told how many were
+    given."""
+    as_method = call is not None and call.as_method
+    keywords = () if call is None else call.keywords
+    count = found.order + 1 if call is None or call.given is None else call.given + as_method
+    names, given = found.frame.f_code.co_varnames[as_method:count], found.frame.f_locals
+    named = {each: given.get(each, value) for each in keywords}
+    return no_overload(function, [given[each] for each in names], named, as_method=as_method)
 
 
 def c_name(value: Any) -> str:
@@ -105,27 +142,29 @@ def _parameter(value: Any, frame: FrameType) -> _Argument | None:
         return None
     count = code.co_argcount
     first = _first_place(code)
-    named = list(enumerate(code.co_varnames[:count], first))
+    named = list(enumerate(code.co_varnames[: count + code.co_kwonlyargcount]))
     for place, name in reversed(named) if hasattr(value, "_kernels") else named:
         given = frame.f_locals.get(name)
         if given is value:
-            return _Argument(_shown_name(frame), name, place)
+            return _Argument(frame, name, place, place + first)
         if (at := _found_in(given, value)) is not None:
-            return _Argument(_shown_name(frame), name, place, at)
+            return _Argument(frame, name, place, place + first, at)
     if not code.co_flags & inspect.CO_VARARGS:
         return None
     name = code.co_varnames[count] if code.co_kwonlyargcount else "size"  # as it is called where it is one tuple
     given = frame.f_locals[code.co_varnames[count + code.co_kwonlyargcount]]
     if _found_in(given, value) is not None:
-        return _Argument(_shown_name(frame), name, count + first, several=len(given))
+        return _Argument(frame, name, count, count + first, several=len(given))
     at = _found_in(given[0], value) if given else None
-    return None if at is None else _Argument(_shown_name(frame), name, count + first, at)
+    return None if at is None else _Argument(frame, name, count, count + first, at)
 
 
 def _shown_name(frame: FrameType) -> str:
     """The name of a frame's function in PyTorch's texts, which have that of the namespace before it."""
+    from retrograd.tensor import Tensor
+
     name = frame.f_code.co_name
-    for space in ("fft", "linalg", "special"):
+    for space in ("fft", "linalg") if hasattr(Tensor, name) else ("fft", "linalg", "special"):
         function = getattr(sys.modules.get(f"retrograd.{space}"), name, None)
         if function is not None and getattr(inspect.unwrap(function), "__code__", None) is frame.f_code:
             return f"{space}_{name}"
@@ -141,7 +180,10 @@ def _is_public(frame: FrameType) -> bool:
         return False
     module = frame.f_globals["__name__"]
     return (
-        hasattr(Tensor, name) or hasattr(sys.modules["retrograd"], name) or module.startswith("retrograd.nn.functions")
+        hasattr(Tensor, name)
+        or hasattr(sys.modules["retrograd"], name)
+        or module.startswith("retrograd.nn.functions")
+        or _shown_name(frame) != name
     )
 
 

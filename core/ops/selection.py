@@ -13,7 +13,7 @@ from retrograd.autograd.explaining import remember_break
 from retrograd.autograd.modes import current_mode
 from retrograd.dtypes import FLOAT8, Category, float32, float64
 from retrograd.ops import return_types
-from retrograd.ops.arguments import as_int, wrap_dim, wrap_dims
+from retrograd.ops.arguments import NOT_GIVEN, as_int, wrap_dim, wrap_dims
 from retrograd.ops.autocasting import in_float32
 from retrograd.ops.batching import along
 from retrograd.ops.checks import everywhere, is_number
@@ -143,11 +143,11 @@ def _of_one_or_two(
 ) -> Any:
     """The three overloads of `max` and `min`."""
     second = dim if other is None else other
-    if not isinstance(input, Tensor) or not (second is None or isinstance(second, (int, Tensor))):
-        raise wrong_argument(name, "self", 0, (input,) if second is None else (input, second))
-    if second is not None and not isinstance(second, int):
+    if not isinstance(input, Tensor):
+        raise wrong_argument(name, "self", 0, (input,) if second is NOT_GIVEN else (input, second))
+    if isinstance(second, Tensor):
         return publics[of_two](input, second)
-    if dim is None:
+    if dim is NOT_GIVEN:
         real_only(f"{name}_all", input)
         _check_not_empty(name, input, None)
         return over_all(input)
@@ -159,7 +159,7 @@ def _of_one_or_two(
 
 
 @reduction
-def max(input: Array, dim: Any = None, keepdim: bool = False, *, other: Array | None = None) -> Any:
+def max(input: Array, dim: Any = NOT_GIVEN, keepdim: bool = False, *, other: Array | None = None) -> Any:
     """The largest element; with `dim`, the largest along it and where; with a tensor, `maximum`.
 
     NaN counts as the largest. The gradient of the largest of all is shared by all equal ones; along a
@@ -189,7 +189,7 @@ def max(input: Array, dim: Any = None, keepdim: bool = False, *, other: Array | 
 
 
 @reduction
-def min(input: Array, dim: Any = None, keepdim: bool = False, *, other: Array | None = None) -> Any:
+def min(input: Array, dim: Any = NOT_GIVEN, keepdim: bool = False, *, other: Array | None = None) -> Any:
     """The smallest element; with `dim`, the smallest along it and where; with a tensor, `minimum`.
 
     NaN counts as the smallest. Gradients are as those of `max`.
@@ -571,9 +571,9 @@ def _nanmedian_dim(K, self: Array, dim: int, keepdim: bool) -> Array:
     return _median(K, self, dim, keepdim, True)
 
 
-def _middle(name: str, input: Any, dim: int | None, keepdim: bool, over_all: Any, over_dim: Any) -> Any:
+def _middle(name: str, input: Any, dim: int, keepdim: bool, over_all: Any, over_dim: Any) -> Any:
     real_only("median_cpu", input, BOOL)
-    if dim is None:
+    if dim is NOT_GIVEN:
         if input.numel() == 0:
             return input.sum() * float("nan")
         return over_all(input)
@@ -583,7 +583,7 @@ def _middle(name: str, input: Any, dim: int | None, keepdim: bool, over_all: Any
 
 
 @reduction
-def median(input: Array, dim: int | None = None, keepdim: bool = False) -> Any:
+def median(input: Array, dim: int = NOT_GIVEN, keepdim: bool = False) -> Any:
     """The middle element, of two the lower; along `dim`, also where it is. NaN if there is a NaN.
 
     Returns
@@ -602,7 +602,7 @@ def median(input: Array, dim: int | None = None, keepdim: bool = False) -> Any:
 
 
 @reduction
-def nanmedian(input: Array, dim: int | None = None, keepdim: bool = False) -> Any:
+def nanmedian(input: Array, dim: int = NOT_GIVEN, keepdim: bool = False) -> Any:
     """The middle of the elements that are not NaN; see `median`.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nanmedian.html

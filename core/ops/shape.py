@@ -21,14 +21,14 @@ from retrograd.autograd.node import UNTRACKED
 from retrograd.autograd.profiler import operator_name
 from retrograd.autograd.stale import make_view_node, make_views_node, view_class
 from retrograd.dtypes import Category, dtype, int64
-from retrograd.ops.arguments import INT, as_int, as_ints, as_tuple, infer_size, wrap_dim
+from retrograd.ops.arguments import INT, NOT_GIVEN, as_int, as_ints, as_tuple, infer_size, wrap_dim
 from retrograd.ops.batching import leading_shaped
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.conversion import contiguous
 from retrograd.ops.declare import Array, alias, composite, op
 from retrograd.ops.graph import graph_kernel
 from retrograd.ops.options import shown_type
-from retrograd.ops.refused import all_tensors
+from retrograd.ops.refused import all_tensors, no_int
 from retrograd.ops.reinterpreting import of_type
 from retrograd.ops.view_arguments import sizes_or_type, split_size
 from retrograd.ops.view_steps import permuting, reshaping, slicing, swapping, unsqueezing
@@ -425,7 +425,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
 
 
 @composite
-def squeeze(input: Tensor, dim: int | Sequence[int] | None = None, *more: int) -> Tensor:
+def squeeze(input: Tensor, dim: int | Sequence[int] = NOT_GIVEN, *more: int) -> Tensor:
     """A view without dimensions of size 1: all of them, or those in `dim`.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.squeeze.html
@@ -438,14 +438,16 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None, *more: int) -
 
 def named_dim(dim: Any) -> dict[str, Any]:
     """What a node of `squeeze` shows of `dim`."""
-    return {} if dim is None else {"dim": dim}
+    return {} if dim is NOT_GIVEN else {"dim": dim}
 
 
-def squeezed(input: Tensor, dim: int | Sequence[int] | None) -> tuple[tuple[int, ...], int]:
+def squeezed(input: Tensor, dim: int | Sequence[int]) -> tuple[tuple[int, ...], int]:
     """The shape without dimensions of size 1, and the number that PyTorch gives that form of `squeeze`."""
     shape = tuple(input._array.shape)
-    if dim is None:
+    if dim is NOT_GIVEN:
         return tuple(n for n in shape if n != 1), 0
+    if dim is None:
+        raise no_int(dim)
     number = 1 if isinstance(dim, int) else 2
     dims = set()
     for each in (dim,) if isinstance(dim, int) else dim:

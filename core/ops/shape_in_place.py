@@ -22,7 +22,7 @@ from retrograd.autograd.modes import current_mode
 from retrograd.autograd.rebase import check_writable
 from retrograd.autograd.resized import note_shape
 from retrograd.levels import births
-from retrograd.ops.arguments import wrap_dim
+from retrograd.ops.arguments import NOT_GIVEN, wrap_dim
 from retrograd.ops.shape import make_view, named_dim, squeezed, unsqueezed
 from retrograd.ops.strided import strided_layout, strided_view
 from retrograd.ops.view_steps import swapping
@@ -123,7 +123,7 @@ def _moved(chain: Chain | None, moved: dict[Chain | None, Chain]) -> Chain:
     return moved[chain]
 
 
-def squeeze_(self: Tensor, dim: int | Sequence[int] | None = None, *more: int) -> Tensor:
+def squeeze_(self: Tensor, dim: int | Sequence[int] = NOT_GIVEN, *more: int) -> Tensor:
     """In-place version of `squeeze`."""
     _check(self)
     if more:

@@ -12,6 +12,7 @@ from retrograd.ops.batching import along
 from retrograd.ops.checks import not_implemented
 from retrograd.ops.declare import Array, Op, op
 from retrograd.ops.reducing import into, native, reduction, restored
+from retrograd.ops.refused import no_ints
 
 __all__: list[str] = []
 
@@ -48,6 +49,8 @@ def logsumexp(input: Array, dim: int | Sequence[int], keepdim: bool = False) -> 
     """
     if input.dtype.category < FLOAT:
         input = Op.cast(input, native(input, get_default_dtype()))
+    if dim is None:
+        raise no_ints(dim)
     return _logsumexp(input, wrap_dims(dim, input.ndim), keepdim)
 
 
