@@ -13,9 +13,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from .placement import bytes_of
 from .protocol import Report, Status
 
-__all__ = ["Display"]
+__all__ = ["Display", "placement_table", "server_table", "worker_table"]
 
 _COLORS = ("cyan", "green", "magenta", "yellow", "blue", "red")
 _PLAIN_INTERVAL = 2.0  # seconds between two lines of progress where no bar can be drawn
@@ -97,11 +98,12 @@ class Display:
         for status in statuses:
             traffic = status.traffic
             name = "server" if status.shards == 1 else f"server {status.shard}"
+            updates = " + ".join(str(each.version) for each in status.by_optimizer())
             received = f"{traffic.messages_received} messages in ({_size(traffic.bytes_received)})"
             sent = f"{traffic.messages_sent} out ({_size(traffic.bytes_sent)})"
             counts = {"rejected": status.rejected, "repeated": status.duplicates, "steps skipped": status.skipped}
             odd = "".join(f", {count} {what}" for what, count in counts.items() if count)
-            self.say(f"{name}: {status.version} updates, {received} and {sent}{odd}")
+            self.say(f"{name}: {updates} updates, {received} and {sent}{odd}")
 
     def close(self) -> None:
         """Take away what is drawn, so that the terminal is as it was."""
@@ -113,38 +115,65 @@ class Display:
 def worker_table(status: Status) -> Table:
     """The workers as a table: how far, how fast, and how much of the time they wait.
 
-    The pushes that held a NaN or an infinity are counted in a column that is there when somebody has made one.
+    The pushes that held a NaN or an infinity are counted in a column that is there when somebody has made one, and
+    which optimizer a row is about is said in one that is there when there are several.
     """
     table = Table(title=None)
     headings = ("worker", "state", "steps", "ahead", "samples/s", "waiting", "sent", "ratio", "retries", "loss")
-    odd = any(worker.nonfinite for worker in status.workers)
-    for heading in (*headings, *(("not finite",) if odd else ())):
+    rows = [(each, worker) for each in status.by_optimizer() for worker in each.workers]
+    odd = any(worker.nonfinite for _, worker in rows)
+    for heading in (*_optimizer(status, "optimizer"), *headings, *(("not finite",) if odd else ())):
         table.add_column(heading, justify="right")
-    for worker in status.workers:
+    for each, worker in rows:
         report = worker.report
         rate = f"{report.samples / report.seconds:.0f}" if report.samples and report.seconds else ""
         waiting = f"{report.waiting / report.seconds:.0%}" if report.seconds else ""
         ratio = f"{report.raw / report.sent:.1f}" if report.sent and report.raw else ""
         loss = "" if report.loss is None else f"{report.loss:.4f}"
         table.add_row(
-            str(worker.rank), worker.state, str(worker.step), str(worker.behind), rate, waiting, _size(report.sent),
-            ratio, str(report.retries), loss, *((str(worker.nonfinite),) if odd else ()),
+            *_optimizer(status, each.optimizer), str(worker.rank), worker.state, str(worker.step), str(worker.behind),
+            rate, waiting, _size(report.sent), ratio, str(report.retries), loss,
+            *((str(worker.nonfinite),) if odd else ()),
         )  # fmt: skip
     return table
 
 
 def server_table(statuses: Sequence[Status]) -> Table:
     """The servers as a table: what they hold, and what waits in them."""
-    table = Table(title=statuses[0].consistency)
-    for heading in ("server", "updates", "slices", "memory", "queued", "snapshot"):
+    first = statuses[0]
+    table = Table(title=first.consistency)
+    headings = ("server", "updates", "slices", "memory", "queued", "snapshot")
+    for heading in (*_optimizer(first, "optimizer"), *headings):
         table.add_column(heading, justify="right")
-    for status in statuses:
+    for status in (each for server in statuses for each in server.by_optimizer()):
         kept = "" if status.snapshot is None else f"update {status.snapshot}, {status.snapshot_age:.0f} s ago"
         table.add_row(
-            str(status.shard), str(status.version), str(len(status.slices)), _size(status.memory), _size(status.queued),
-            kept,
+            *_optimizer(first, status.optimizer), str(status.shard), str(status.version), str(len(status.slices)),
+            _size(status.memory), _size(status.queued), kept,
         )  # fmt: skip
     return table
+
+
+def placement_table(statuses: Sequence[Status]) -> Table:
+    """What lies where: the slices of each server."""
+    first = statuses[0]
+    table = Table(title="placement")
+    for heading in (*_optimizer(first, "optimizer"), "server", "tensor", "dtype", "elements", "bytes"):
+        table.add_column(heading, justify="right")
+    for status in (each for server in statuses for each in server.by_optimizer()):
+        for piece in status.slices:
+            row = status.table[piece.tensor]
+            size = bytes_of(piece, status.table)
+            table.add_row(
+                *_optimizer(first, status.optimizer), str(status.shard), row.name, row.dtype,
+                f"{piece.start} to {piece.stop}", str(size),
+            )  # fmt: skip
+    return table
+
+
+def _optimizer(first: Status, cell: object) -> tuple[str, ...]:
+    """A cell that says which optimizer, of a run that has several."""
+    return (str(cell),) if first.others else ()
 
 
 def _progress_of(status: Status) -> tuple[int, int, str]:

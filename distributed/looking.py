@@ -14,9 +14,8 @@ import zmq
 import retrograd as rg
 
 from . import messages, protocol, run_options, transport
-from .console import server_table, worker_table
+from .console import placement_table, server_table, worker_table
 from .errors import DistributedError, ProtocolError, from_kind
-from .placement import bytes_of
 from .security import ClientKeys
 
 __all__ = ["add_commands", "diagnose", "status_of"]
@@ -99,21 +98,12 @@ def status_of(address: str, keys: str | None = None) -> messages.Status:
 
 def _status(options: argparse.Namespace) -> int:
     from rich.console import Console
-    from rich.table import Table
 
     statuses = [status_of(address, options.keys) for address in options.addresses]
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     console.print(worker_table(statuses[0]))
     console.print(server_table(statuses))
-    placement = Table(title="placement")
-    for heading in ("server", "tensor", "dtype", "elements", "bytes"):
-        placement.add_column(heading, justify="right")
-    for status in statuses:
-        for piece in status.slices:
-            row = status.table[piece.tensor]
-            size = bytes_of(piece, status.table)
-            placement.add_row(str(status.shard), row.name, row.dtype, f"{piece.start} to {piece.stop}", str(size))
-    console.print(placement)
+    console.print(placement_table(statuses))
     for status in statuses:
         if status.failure:
             console.print(f"server {status.shard}: the run has failed: {status.failure}", style="bold red")

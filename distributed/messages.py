@@ -18,6 +18,7 @@ from .compression import CODECS
 from .errors import ProtocolError
 
 __all__ = [
+    "MAX_OPTIMIZERS",
     "MAX_SERVERS",
     "MAX_TENSORS",
     "MAX_WORKERS",
@@ -73,14 +74,15 @@ __all__ = [
     "WorkerStatus",
 ]
 
-VERSION = 5
+VERSION = 6
 """Version of the protocol. Goes up with every change of a message."""
-OLDEST_VERSION = 5
+OLDEST_VERSION = 6
 """The oldest version that this one still speaks. HELLO names the range, and the server chooses the newest
 version that both sides have."""
 
 MAX_WORKERS = 16_384
 MAX_SERVERS = 1024
+MAX_OPTIMIZERS = 16
 MAX_TENSORS = 65_536
 MAX_SLICES = 1 << 20
 _MAX_DIMS = 32
@@ -552,6 +554,13 @@ class Status(Message, frozen=True):
     dropped: Natural = 0
     """Pushes that came too late for their step."""
     consistency: Name = ""
+    optimizer: Annotated[int, Meta(ge=1)] = 1
+    """Which of the script's optimizers this is, and `others` the further ones, which the same process serves."""
+    others: Annotated[tuple[Status, ...], Meta(max_length=MAX_OPTIMIZERS - 1)] = ()
+
+    def by_optimizer(self) -> tuple[Status, ...]:
+        """This one and the others."""
+        return (self, *self.others)
 
 
 class Error(Message, frozen=True):

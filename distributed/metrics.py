@@ -44,10 +44,10 @@ class _Number(NamedTuple):
     help: str
     of: Callable[[Any], float | None]
 
-    def samples(self, owner: Any, label: tuple[str, str]) -> Iterator[Sample]:
+    def samples(self, owner: Any, labels: tuple[tuple[str, str], ...]) -> Iterator[Sample]:
         value = self.of(owner)
         if value is not None:
-            yield Sample(self.name, value, (label,), self.name.endswith("_total"), self.help)
+            yield Sample(self.name, value, labels, self.name.endswith("_total"), self.help)
 
 
 _OF_A_SERVER = (
@@ -88,13 +88,18 @@ _OF_A_WORKER = (
 
 
 def samples_of(statuses: Sequence[Status]) -> Iterator[Sample]:
-    """All numbers in the statuses of a run's servers. Those of workers are the first server's, which leads."""
-    for status in statuses:
+    """All numbers in the statuses of a run's servers. Those of workers are the first server's, which leads.
+
+    In a run of a script with several optimizers each has a label that says which one it is about.
+    """
+    several = any(status.others for status in statuses)
+    for status in (each for server in statuses for each in server.by_optimizer()):
+        labels = (("optimizer", str(status.optimizer)),) if several else ()
         for number in _OF_A_SERVER:
-            yield from number.samples(status, ("server", str(status.shard)))
-    for worker in statuses[0].workers if statuses else ():
-        for number in _OF_A_WORKER:
-            yield from number.samples(worker, ("worker", str(worker.rank)))
+            yield from number.samples(status, (*labels, ("server", str(status.shard))))
+        for worker in status.workers if status.shard == statuses[0].shard else ():
+            for number in _OF_A_WORKER:
+                yield from number.samples(worker, (*labels, ("worker", str(worker.rank))))
 
 
 class Sink(ABC):

@@ -6,6 +6,8 @@ import functools
 import os
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from .messages import Status
 
 if TYPE_CHECKING:
@@ -15,7 +17,16 @@ __all__ = ["half_of_memory", "status_of"]
 
 
 def status_of(server: Server) -> Status:
-    """The run as the server sees it."""
+    """The run as the server sees it; of all optimizers, if it is the first's."""
+    status = _status_of(server)
+    if server is server.siblings.first and server.siblings.others:
+        numbered = sorted(server.siblings.others.items())
+        others = tuple(structs.replace(_status_of(each), optimizer=1 + number) for number, each in numbered)
+        status = structs.replace(status, others=others)
+    return status
+
+
+def _status_of(server: Server) -> Status:
     now = server.now()
     position = None if server.state is None else server.state.position
     return Status(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from .errors import DistributedError, Refused
 from .lanes import owner_of
-from .messages import Follow, Heartbeat, Hello, Message
+from .messages import MAX_OPTIMIZERS, Follow, Heartbeat, Hello, Message
 
 if TYPE_CHECKING:
     from .server import Server
@@ -27,8 +27,6 @@ __all__ = ["Siblings", "run_of"]
 log = logging.getLogger("retrograd.distributed.server")
 
 _ASLEEP = 1.0  # a longer pause than this between two looks is the process's own
-_MOST = 15
-"""So that nobody can have a server make as many as they like."""
 
 
 def run_of(run: str, number: int) -> str:
@@ -86,8 +84,8 @@ class Siblings:
         if match is None:
             return None
         number = int(match[1])
-        if number > _MOST:
-            raise Refused(f"a run has at most {1 + _MOST} optimizers, and this is number {1 + number}")
+        if number >= MAX_OPTIMIZERS:
+            raise Refused(f"a run has at most {MAX_OPTIMIZERS} optimizers, and this is number {1 + number}")
         if number not in self.others:
             self.others[number] = self._make(number)
             self.first.watch_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -14,8 +15,11 @@ from ps_harness import Learner, all_of, environment, place_in, run_launcher, ser
 
 import retrograd as rg
 import retrograd.distributed as dist
+from retrograd.distributed.cli import main
+from retrograd.distributed.console import Display
 from retrograd.distributed.environment import Environment
 from retrograd.distributed.errors import Refused, WorkerLost
+from retrograd.distributed.metrics import samples_of
 from retrograd.distributed.siblings import run_of
 
 ADVERSARIES = """
@@ -65,14 +69,14 @@ def test_adversaries_end_with_the_bits_that_they_have_alone(servers: int, tmp_pa
             assert found[name].tobytes() == expected[name].tobytes()
 
 
-def learner(server: Any, number: int, rank: int = 0) -> Learner:
-    place = place_in(server, rank=rank)
+def learner(*servers: Any, number: int, rank: int = 0) -> Learner:
+    place = place_in(*servers, rank=rank)
     return Learner(Environment(rank, place.world_size, place.servers, run_of(place.run, number), place.timeout))
 
 
 def test_one_that_fails_ends_all() -> None:
     with serving(2) as [server], ExitStack() as stack:
-        sets = [[learner(server, number, rank) for rank in range(2)] for number in range(2)]
+        sets = [[learner(server, number=number, rank=rank) for rank in range(2)] for number in range(2)]
         for members in sets:
             for each in members:
                 stack.callback(each.close)
@@ -86,7 +90,7 @@ def test_one_that_fails_ends_all() -> None:
 def test_each_comes_back_from_its_own_snapshots(tmp_path: Path) -> None:
     keeping = {"folder": tmp_path, "durable": True, "every": 3, "recovery": 60.0}
     with serving(1, **keeping) as [server], ExitStack() as stack:
-        first, second = members = [learner(server, number) for number in range(2)]
+        first, second = members = [learner(server, number=number) for number in range(2)]
         for each in members:
             stack.callback(each.close)
         first.begin(1.0)
@@ -101,10 +105,35 @@ def test_each_comes_back_from_its_own_snapshots(tmp_path: Path) -> None:
     assert {each.name for each in tmp_path.iterdir()} == {"server-0", "optimizer-2"}
 
 
+def test_status_shows_each(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(shards=2) as servers, ExitStack() as stack:
+        # The third says HELLO first, as one may on a busy machine: they are shown by their numbers all the same.
+        members = {number: learner(*servers, number=number) for number in (0, 2, 1)}
+        for number, member in sorted(members.items()):
+            stack.callback(member.close)
+            member.begin()
+            for _ in range(1 + number):
+                member.learn(1.0)
+        assert main(["status", *(each.address for each in servers)]) == 0
+        text = capsys.readouterr().out
+        rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if "│" in line]
+        assert [row[:4] for row in rows if "joined" in row] == [[str(n), "0", "joined", str(n)] for n in (1, 2, 3)]
+        updates = [row[:3] for row in rows if len(row) == 7]
+        assert updates == [[str(n), shard, str(n)] for shard in "01" for n in (1, 2, 3)]
+        assert sorted(row[0] for row in rows if len(row) == 6) == sorted("123" * 2)  # two slices each
+        statuses = [each.within(each.status) for each in servers]
+        found = {(each.name, each.labels): each.value for each in samples_of(statuses)}
+        assert found["retrograd_updates_total", (("optimizer", "2"), ("server", "1"))] == 2
+        assert found["retrograd_worker_step", (("optimizer", "3"), ("worker", "0"))] == 3
+        file = io.StringIO()
+        Display(file).table(statuses)
+        assert "server 1: 1 + 2 + 3 updates, " in file.getvalue()
+
+
 def test_there_is_an_end_to_their_number() -> None:
     with serving() as [server]:
         with pytest.raises(Refused, match="at most 16 optimizers, and this is number 17"):
-            learner(server, 16)
+            learner(server, number=16)
         with pytest.raises(Refused, match="serves run '', not '#01'"):
             Learner(Environment(0, 1, (server.address,), "#01", 10.0))
 
