@@ -123,24 +123,30 @@ def printoptions(**changes: Any) -> Iterator[None]:
 # -- numbers -----------------------------------------------------------------------------------
 
 
+_NO_EXPONENT = float(np.ldexp(1.0, -127))
+
+
 class _Format:
     """How each number of a tensor is written; chosen by looking at all that will be shown."""
 
     __slots__ = ("is_float", "is_scientific", "is_whole", "width")
 
-    def __init__(self, shown: HostArray) -> None:
+    def __init__(self, shown: HostArray, of_exponents: bool = False) -> None:
         self.is_float = shown.dtype.kind == "f"
         self.is_whole = True
         self.is_scientific = False
         self.width = 1
         if self.is_float:
-            self._choose(shown.astype(np.float64).reshape(-1))
+            self._choose(shown.astype(np.float64).reshape(-1), of_exponents)
         else:
             self.width = max((len(str(each)) for each in shown.reshape(-1).tolist()), default=1)
 
-    def _choose(self, shown: HostArray) -> None:
-        """Only finite numbers other than zero have a say."""
-        telling = shown[np.isfinite(shown) & (shown != 0)]
+    def _choose(self, shown: HostArray, of_exponents: bool) -> None:
+        """Only finite numbers other than zero have a say. Of exponents the least is zero, and NaN tells."""
+        if of_exponents:
+            telling = shown[shown != _NO_EXPONENT]
+        else:
+            telling = shown[np.isfinite(shown) & (shown != 0)]
         if not telling.size:
             return
         size = np.abs(telling)
@@ -222,11 +228,12 @@ def _vector_text(vector: HostArray, indent: int, abridge: bool, spell: Any) -> s
 def _content(host: HostArray, indent: int) -> str:
     if host.size == 0:
         return "[]"
+    of_exponents = host.dtype.name == "float8_e8m0fnu"
     if host.dtype.itemsize <= 2 and host.dtype.kind in "fV":
         host = host.astype(np.float32)
     abridge = host.size > _options.threshold
     shown = _edges(host) if abridge else host
-    spell = _ComplexFormat(shown) if host.dtype.kind == "c" else _Format(shown)
+    spell = _ComplexFormat(shown) if host.dtype.kind == "c" else _Format(shown, of_exponents)
     return _array_text(host, indent, abridge, spell)
 
 

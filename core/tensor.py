@@ -462,9 +462,9 @@ class Tensor:
         return alias
 
     def detach_(self) -> Tensor:
-        """Take this tensor out of the graph, in place: it becomes a leaf. In inference mode nothing happens."""
+        """Take this tensor out of the graph, in place: it becomes a leaf; inference tensors stay as they are."""
         meta = self._tensor_meta
-        if current_mode().inference:
+        if current_mode().inference or self.is_inference():
             return self
         if meta is not None and meta.view is not None:
             raise RuntimeError(

@@ -24,6 +24,15 @@ PROGRAMS = {
         print(list(reversed(x)), reversed(torch.tensor(3)))
         attempt(lambda: x.__delitem__(0))
     """,
+    "functions_of_elements_in_one_place": """
+        for call in (
+            lambda x: x.apply_(lambda v: v + 1),
+            lambda x: x.map_(torch.arange(4.0).reshape(2, 2), lambda a, b: a * 2 + b),
+        ):
+            for strides in ((0, 0), (1, 0), (1, 1), (0, 1)):
+                memory = torch.arange(5.0)
+                print(call(memory.as_strided((2, 2), strides, 1)), memory)
+    """,
     "functions_of_elements": """
         x = torch.arange(6.0).view(2, 3)
         y = x.clone()

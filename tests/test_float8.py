@@ -185,6 +185,23 @@ def test_memory_seen_as_another_type(name: str) -> None:
     )
 
 
+@each_type
+def test_products_and_printing(name: str) -> None:
+    assert_same(
+        """
+        m = torch.tensor([[1.0, 2.0], [4.0, 8.0]]).to(d)
+        print(m * m, m * m[:1], m * torch.ones(2), torch.mul(m, m, out=torch.empty_like(m)), m.clone().mul_(m))
+        for other in (m[0, 0], 2, torch.tensor(2.0)):
+            attempt(lambda: m * other)
+        print(torch.zeros(2, dtype=d), torch.zeros(2, dtype=d).float())
+        print(torch.ones(2, dtype=d).zero_(), m.new_zeros(1)[0])
+        for values in ([math.nan, 1.0], [math.nan, 0.0], [0.0, 1.0], [1e5, 0.25], [math.nan], [0.5, 1e-30]):
+            print(torch.tensor(values).to(d))
+        """,
+        given(name),
+    )
+
+
 @pytest.mark.parametrize(("one", "other"), [("torch", "retrograd"), ("retrograd", "torch")])
 def test_either_library_reads_the_other(one: str, other: str, tmp_path: Path) -> None:
     writer, reader = pytest.importorskip(one), pytest.importorskip(other)

@@ -125,3 +125,15 @@ def test_tensors_without_dimensions_or_elements() -> None:
     print(torch.linalg.ldl_solve(torch.zeros(0, 0), torch.zeros(0, dtype=torch.int32), torch.zeros(0, 5)).shape)
     """
     )
+
+
+@pytest.mark.usefixtures("_backend")
+def test_a_modulus_that_is_not_positive() -> None:
+    assert_same("""
+    for modulus in (1.5, 0.0, -1.5):
+        r, angle = (torch.tensor(each, dtype=torch.float64, requires_grad=True) for each in (modulus, 0.5))
+        z = torch.polar(r, angle)
+        print(z, [torch.autograd.grad(part, (r, angle), retain_graph=True) for part in (z.real, z.imag)])
+        (slope,) = torch.autograd.grad(z.imag, angle, create_graph=True)
+        print([each + 0 for each in torch.autograd.grad(slope, (r, angle))])
+    """)

@@ -48,6 +48,12 @@ def _filled(shape: Ints, value: Any, dtype: Any) -> Array:
     return jnp.broadcast_to(astype(jnp.asarray(value), dtype), shape)
 
 
+def _zeros(shape: Ints, dtype: Any) -> Array:
+    if np.dtype(dtype).name == "float8_e8m0fnu":  # which has no zero, but its bits
+        return jnp.zeros(shape, jnp.uint8).view(dtype)
+    return jnp.zeros(shape, dtype)
+
+
 def _arange(counted: Callable[..., Array], on_host: Callable[..., Array]) -> Callable[..., Array]:
     def arange(start: Any, stop: Any, step: Any, dtype: Any) -> Array:
         if all(isinstance(each, int) for each in (start, stop, step)) and np.dtype(dtype).kind in "iu":
@@ -65,7 +71,7 @@ def creation_kernels(device: Any) -> dict[str, Callable[..., Any]]:
         made = random.bits(key, offset, count)
         return made if device is None else jax.device_put(made, device)
 
-    zeros = jit(jnp.zeros, static_argnums=(0, 1))
+    zeros = jit(_zeros, static_argnums=(0, 1))
     return {
         "arange": _arange(jit(_counted, static_argnums=(2, 3)), _on_host(np.arange, device=device)),
         "empty": zeros,
@@ -78,5 +84,5 @@ def creation_kernels(device: Any) -> dict[str, Callable[..., Any]]:
         "ones": jit(jnp.ones, static_argnums=(0, 1)),
         "random_bits": bits,
         "zeros": zeros,
-        "zeros_like": jit(lambda x: jnp.zeros(x.shape, x.dtype)),
+        "zeros_like": jit(lambda x: _zeros(x.shape, x.dtype)),
     }

@@ -283,6 +283,16 @@ class BatchedKernels(Kernels):
             return array.value
         return G.broadcast_to(G.reshape(array.value, (1, *array.shape)), (self.size, *array.shape))
 
+    def spread_like(self, array: Any, other: Any) -> Batched:
+        """A new array, to which each sample may write if `other` differs by sample; None: if anything does."""
+        array = self.of(array)
+        if other is None or other.mapped:
+            return self.wrap(self.spread(array), True)
+        if not self.lower.level:
+            return array
+        inner = self.lower.spread_like(array.value._array, other.value._array)
+        return self.wrap(wrap_array(inner, self.lower), False)
+
 
 def _by_rule(op: Op, below: Callable[..., Any], K: BatchedKernels, *arguments: Any) -> Any:
     result = op.batch(K, below, *arguments)  # type: ignore[misc]  # the caller has looked

@@ -6,13 +6,16 @@ Also `resize_`, which changes the shape. None of these has a derivative; all are
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import product
 from math import prod
+from operator import mul
 from typing import Any
 
 from retrograd.autograd.modes import current_mode
 from retrograd.autograd.tangents import tangents_of
 from retrograd.dtypes import bool_
 from retrograd.levels import is_mapped
+from retrograd.memory_bytes import extent
 from retrograd.ops.arguments import as_ints
 from retrograd.ops.checks import is_number
 from retrograd.ops.declare import publics
@@ -27,6 +30,7 @@ from retrograd.ops.refused import tensors_only
 from retrograd.resizing import resize
 from retrograd.storage import announce, bump, check_write, sign
 from retrograd.tensor import Tensor
+from retrograd.views import Layout
 
 __all__ = ["ATTRIBUTES"]
 
@@ -111,11 +115,24 @@ def _computed(self: Tensor, name: str, function: Callable[..., Any], others: tup
     from retrograd.ops.creation import tensor
 
     _check_others(self, name, others)
-    columns = [each.expand(self.shape).reshape(-1).tolist() for each in (self, *others)]
-    values = [function(*row) for row in zip(*columns, strict=True)]
+    columns = [each.expand(self.shape).reshape(-1).tolist() for each in others]
+    if (layout := self._layout()).overlaps_itself():
+        _compute_in_order(self, layout, function, columns)
+        return self
+    values = [function(*row) for row in zip(self.reshape(-1).tolist(), *columns, strict=True)]
     made = tensor(values, dtype=self.dtype, device=self.device).reshape(self.shape)
     self.data.copy_(made)  # as in PyTorch, the version stays
     return self
+
+
+def _compute_in_order(self: Tensor, layout: Layout, function: Callable[..., Any], columns: list[list[Any]]) -> None:
+    """What lies in one place is computed again and again, each time from what it has become."""
+    memory = self.data.as_strided((extent(layout),), (1,), 0)
+    values = memory.tolist()
+    for index, *row in zip(product(*map(range, self.shape)), *columns, strict=True):
+        at = layout.offset + sum(map(mul, index, layout.strides))
+        values[at] = memory.new_tensor(function(values[at], *row)).item()
+    memory.copy_(memory.new_tensor(values))
 
 
 def _no_graph(name: str) -> RuntimeError:

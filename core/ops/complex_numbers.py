@@ -380,12 +380,13 @@ def _check_polar(inputs: Sequence[Any]) -> None:
 _check_polar.refuses_halves = True  # type: ignore[attr-defined]
 
 
-def _polar_abs_vjp(K: Any, g: Any, angle: Any) -> Any:
-    return K.real(g) * K.cos(angle) + K.imag(g) * K.sin(angle)
+def _polar_abs_vjp(K: Any, g: Any, abs: Any, angle: Any) -> Any:
+    """As in PyTorch the direction is the result's: turned round where the modulus is negative, none where it is 0."""
+    return K.sign(abs) * (K.real(g) * K.cos(angle) + K.imag(g) * K.sin(angle))
 
 
-def _polar_angle_vjp(K: Any, g: Any, abs: Any, angle: Any) -> Any:
-    return abs * (K.imag(g) * K.cos(angle) - K.real(g) * K.sin(angle))
+def _polar_angle_vjp(K: Any, g: Any, result: Any) -> Any:
+    return K.imag(g) * K.real(result) - K.real(g) * K.imag(result)
 
 
 @op(

@@ -372,7 +372,7 @@ def promoted(op: Op, inputs: Sequence[Any], k: Any, values: Mapping[str, Any]) -
         return given  # the usual case
     common = result_type(*(each for each in inputs if each is not None))
     if op.float8 is not None and common in FLOAT8:
-        op.float8.check(common, values, k)
+        op.float8.check(common, values, k, inputs)
     if op.promote == "float" and common.category < Category.FLOAT:
         common = get_default_dtype()
     native = k.dtypes[common.name]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from retrograd.dtypes import FLOAT8
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from retrograd.dtypes import dtype
 
@@ -30,12 +30,15 @@ class Refusal:
         PyTorch's name of what computes it.
     taken
         The names of the types that it takes nevertheless.
+    of_scalars
+        Whether it takes them all between tensors that have dimensions, and refuses others.
     """
 
     kernel: str
     taken: frozenset[str] = frozenset()
+    of_scalars: bool = False
 
-    def check(self, type_: dtype, values: Mapping[str, Any], k: Any) -> None:
+    def check(self, type_: dtype, values: Mapping[str, Any], k: Any, inputs: Sequence[Any] = ()) -> None:
         """Refuse elements of `type_`, unless the other arguments name another type to compute in.
 
         Raises
@@ -43,6 +46,8 @@ class Refusal:
         NotImplementedError
             In PyTorch's words.
         """
+        if self.of_scalars and all(getattr(each, "ndim", 0) for each in inputs):
+            return
         chosen = values.get("dtype")
         if type_.name in self.taken or (chosen is not None and chosen not in FLOAT8 and chosen not in k.float8):
             return
@@ -56,7 +61,7 @@ def refusal(name: str, promotes: bool, kernel: str | None) -> Refusal | None:
     kernel = _KERNELS.get(name, kernel)
     if kernel is None and promotes:
         kernel = f"{name.strip('_').removeprefix('special_')}_cpu"
-    return None if kernel is None else Refusal(kernel, _PARTLY.get(name, frozenset()))
+    return None if kernel is None else Refusal(kernel, _PARTLY.get(name, frozenset()), name == "mul")
 
 
 _TAKEN = frozenset(("eq", "ne", "isnan", "isreal", "_where", "where"))

@@ -56,7 +56,7 @@ class Options(TypedDict, total=False):
 class Destination(NamedTuple):
     """Where a new tensor goes and as what; `dtype` None means that the data decide.
 
-    `began` is when its making began, if a profiler wants to know.
+    `began` is when its making began, if a profiler wants to know; `like` the array that it is made like, inside `vmap`.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Destination(NamedTuple):
     requires_grad: bool
     out: Tensor | None
     began: float | None = None
+    like: Any = None
 
     def native(self, default: dtypes.dtype | None = None) -> Any:
         """The backend's type for this destination's, or for `default` if the caller asked for none."""
@@ -107,7 +108,8 @@ def destination(name: str, options: Options, like: Tensor | None = None) -> Dest
         k = kernels_of(where)
     if "layout" in options or k.sparse:
         k = _for_layout(k, options.get("layout"))
-    return Destination(name, wanted, k, requires_grad, None, began)
+    array = like._array if k.level and like is not None and k is like._kernels else None
+    return Destination(name, wanted, k, requires_grad, None, began, array)
 
 
 def _for_layout(k: Any, wanted: layout | None) -> Any:
@@ -160,9 +162,8 @@ def finish(array: Any, to: Destination) -> Tensor:
         sign(to.out._cell, f"{to.name}(out=...)", None, None)
         made = to.out
     else:
-        # Inside `vmap`, what is like a tensor that differs by sample may be written to by each.
         k = to.k.side_for(array, to.name) if to.k.sparse else to.k
-        made = fresh(k.wrap(k.spread(array), True) if k.level else array, k)
+        made = fresh(k.spread_like(array, to.like) if k.level else array, k)
     if to.began is not None and not to.name.endswith("_") and (profiler := current_mode().profiler) is not None:
         profiler.note(f"aten::{_NAMES.get(to.name, to.name)}", to.began, made)
     if to.requires_grad:

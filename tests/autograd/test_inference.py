@@ -8,6 +8,12 @@ from programs import assert_same
 import retrograd
 
 PROGRAMS = {
+    "detaching_in_place": """
+        with torch.inference_mode():
+            x = torch.ones(2, requires_grad=True)
+            print(x.detach_().requires_grad)
+        print(x.detach_() is x, x.requires_grad, x.is_leaf, x[:1].detach_().requires_grad)
+    """,
     "views_of_inference_tensors_that_require_gradients": """
         with torch.inference_mode():
             x = torch.ones(1, 2, 3, requires_grad=True)

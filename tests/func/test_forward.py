@@ -303,3 +303,25 @@ def test_a_parameter_that_vmap_captures_gets_gradients_of_gradients(backend: str
     slopes = vmap(grad(lambda w, r: (w * w * r).sum()), in_dims=(None, 0))(weight, rows)
     (curvature,) = retrograd.autograd.grad(slopes.sum(), weight)
     assert curvature.tolist() == [6.0, 3.0]
+
+
+def test_writes_to_what_is_made_like_a_tensor_that_samples_share() -> None:
+    assert_same(
+        """
+        def scaled(v):
+            made = v.clone()
+            made.renorm_(2, 0, 1.5)
+            return made
+        def filled(v):
+            made = torch.ones_like(v)
+            made.mul_(2)
+            again = v.clone()
+            again.copy_(v * v.new_full((3,), 2.0) * made)
+            return again
+        print(fn.jacfwd(scaled)(x).sum(0), fn.hessian(lambda v: (scaled(v) ** 3).sum())(x).sum((0, 1)))
+        print(fn.jacfwd(filled)(x).sum((0, 1)))
+        print(torch.vmap(lambda v: torch.zeros_like(v).add_(v))(x))
+        print(torch.vmap(lambda v: fn.jacfwd(filled)(v))(x).sum(1))
+        """,
+        INPUTS,
+    )
