@@ -21,7 +21,7 @@ from retrograd.memory_bytes import bytes_in, extent, look_at
 from retrograd.ops.mapped_writes import lost_in_vmap
 from retrograd.ops.options import described
 from retrograd.resizing import reserve, trace_views
-from retrograd.storage import Storage, bump, move_to, share, shared_of, sign
+from retrograd.storage import Storage, bump, move_to, replace, share, shared_of, sign
 from retrograd.tensor import Tensor, own_edge
 from retrograd.typed_storage import TypedStorage
 from retrograd.untyped_storage import UntypedStorage
@@ -110,10 +110,10 @@ def _renew_sink(self: Tensor) -> None:
     if edge is None or type(edge[0]) is not AccumulateGrad:
         return
     node = AccumulateGrad(self)
-    hooks = {} if edge[0].extras is None else edge[0].extras.pre_hooks or {}
+    hooks = {} if edge[0]._extras is None else edge[0]._extras.pre_hooks or {}
     of_tensor = {number: entry for number, entry in hooks.items() if entry[0] == "tensor"}
     if of_tensor:
-        node._extras().pre_hooks = of_tensor
+        node._need_extras().pre_hooks = of_tensor
     self._edge = (node, 0)
 
 
@@ -218,14 +218,14 @@ class _NoDerivative:
 
 _NO_DERIVATIVE = _NoDerivative()
 _NotImplemented = type(
-    "NotImplemented", (Node,), {"__slots__": (), "__module__": "builtins", "prefix": UNGENERATED}
+    "NotImplemented", (Node,), {"__slots__": (), "__module__": "builtins", "_prefix": UNGENERATED}
 )  # PyTorch's name
 
 
 def _node_without_derivative(edges: tuple[Any, ...], k: Any) -> Node:
     node = _NotImplemented()
-    node.edges, node.saved, node.plan = edges, (), _NO_DERIVATIVE
-    node.k, node.fix, node.extras, node.seq = k, None, None, next_sequence_number()
+    node._edges, node._kept, node._plan = edges, (), _NO_DERIVATIVE
+    node._kernels, node._fix, node._extras, node._seq = k, None, None, next_sequence_number()
     if current_mode().anomaly:
         remember_call(node)
     return node
@@ -249,6 +249,13 @@ def _no_such_form(source: Any, storage_offset: int | None) -> TypeError:
 
 
 # -- data ----------------------------------------------------------------------------------------
+
+
+def _is_another(tensor: Tensor) -> bool:
+    """Whether other tensors have the same array and version: what nodes have saved of them, they have of this one."""
+    shared = None if tensor._tensor_meta is None else tensor._tensor_meta.storage
+    others = () if shared is None else (each for each in shared.live() if each is not tensor)
+    return any(each._array is tensor._array and each._cell is tensor._cell for each in others)
 
 
 def rebind(self: Tensor, value: Any) -> None:
@@ -277,6 +284,8 @@ def rebind(self: Tensor, value: Any) -> None:
         return
     if value._array.shape != self._array.shape:
         note_shape(self)
+    if not other_kind and value._array.shape == self._array.shape and not _is_another(self):
+        replace(self, self._array, value._array, moved=True)
     with move_to(self):
         self._kernels = value._kernels
         if value.is_inference():

@@ -19,6 +19,13 @@ Note [Version cell]
     `detach_` adds `PARTED`, so that nodes look more closely (`retrograd.ops.plan.is_stale`): PyTorch reads the history
     of what a node has saved when it is used, and raises where it is gone. `VERSION` masks the number of writes.
 
+Note [Replaced arrays]
+    A node saves a tensor's array. PyTorch's saves the tensor, and so sees what is written to its memory past its
+    version, through `.data`, and the memory that `x.data = ...` gives it. Where arrays share memory the first is seen
+    anyway. Else `replace` remembers which array another has taken the place of, and adds `REPLACED` to the cell, or
+    `MOVED`, if it is in another memory: a node that finds another number there than it has saved looks more closely,
+    and asks `current`. A view that is no more has not been told; one of a leaf is taken anew (`stale.view_now`).
+
 Note [Inference cell]
     A tensor made in inference mode has no version, so no node may save it. That must cost nothing
     where it does not happen, which is at every call of an operator. But whoever saves a tensor reads
@@ -38,6 +45,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -52,8 +60,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "INFERENCE",
+    "MOVED",
     "OWN",
     "PARTED",
+    "REPLACED",
     "VERSION",
     "Meta",
     "Signature",
@@ -62,13 +72,16 @@ __all__ = [
     "admitting",
     "announce",
     "bump",
+    "changed",
     "check_write",
+    "current",
     "expanded_dims",
     "family",
     "fix",
     "leave",
     "move_to",
     "refuse_overlap",
+    "replace",
     "share",
     "shared_of",
     "sign",
@@ -80,6 +93,10 @@ __all__ = [
 PARTED: Final = 1 << 40
 VERSION: Final = PARTED - 1
 """See Note [Version cell]."""
+
+REPLACED: Final = 1 << 56
+MOVED: Final = 1 << 96
+"""See Note [Replaced arrays]."""
 
 
 class _InferenceCell:
@@ -277,10 +294,15 @@ class Storage:
             if tensor is not None and (meta := tensor._tensor_meta) is not None and meta.storage is self:
                 yield tensor
 
-    def write(self, k: Any, chain: Chain | None, value: Any) -> None:
-        """Replace what `chain` leads to, and refresh all aliases. Only for immutable libraries."""
+    def write(self, k: Any, chain: Chain | None, value: Any, cell: Any = None) -> None:
+        """Replace what `chain` leads to, and refresh all aliases. Only for immutable libraries.
+
+        `cell` is that of the tensor through which it is written to, whose version will tell nodes; None: there is none.
+        """
         self.array = scatter_steps(k, self.array, steps_of(chain), value)
         for alias, array in self.arrays(k):
+            if alias._cell is not cell:
+                replace(alias, alias._array, array)
             alias._set_array(array)
 
     def arrays(self, k: Any) -> Iterator[tuple[Tensor, Any]]:
@@ -414,8 +436,62 @@ def write(tensor: Tensor, value: Any) -> None:
         if meta is None or meta.storage is None:
             tensor._set_array(value)
         else:
-            meta.storage.write(k, meta.chain, value)
+            meta.storage.write(k, meta.chain, value, tensor._cell)
     bump(tensor)
+
+
+class _Replaced:
+    """Of an array that a tensor had: what the tensor has now, and what a node has whose result it is. None: itself."""
+
+    __slots__ = ("input", "key", "result")
+
+    def __init__(self, key: weakref.ref[Any]) -> None:
+        self.key = key
+        self.input: Any = None
+        self.result: Any = None
+
+
+_replaced: Final[dict[int, tuple[list[Any], dict[int, _Replaced]]]] = {}
+"""By the id of a version cell: the cell, and what has taken the place of arrays, by their ids, that are still there."""
+
+
+def replace(tensor: Tensor, before: Any, array: Any, moved: bool = False) -> None:
+    """Let nodes that have saved a tensor, and are not told by its version, use another array than it had.
+
+    See Note [Replaced arrays]. `moved`, if it looks at another memory: what is a node's own result stays what it was.
+    """
+    cell = tensor._cell
+    if type(cell) is not list or array is before:
+        return
+    entries = _replaced.setdefault(id(cell), (cell, {}))[1]
+    if id(before) not in entries:
+        entries[id(before)] = _Replaced(weakref.ref(before, partial(_forget, id(cell), id(before))))
+    for each in list(entries.values()):
+        known = each.key()
+        if (known if each.input is None else each.input) is before:
+            each.input = None if known is array else array
+        if not moved and (known if each.result is None else each.result) is before:
+            each.result = None if known is array else array
+    cell[0] += MOVED if moved else REPLACED
+
+
+def _forget(cell: int, array: int, _: object) -> None:
+    _, entries = _replaced.get(cell, (None, {}))  # nothing, while the interpreter ends
+    entries.pop(array, None)
+    if not entries:
+        _replaced.pop(cell, None)
+
+
+def current(cell: list[Any], array: Any, of_result: bool = False) -> Any:
+    """What has taken the place of an array that a node has saved of a tensor with this cell."""
+    found = None if (known := _replaced.get(id(cell))) is None else known[1].get(id(array))
+    now = None if found is None else found.result if of_result else found.input
+    return array if now is None else now
+
+
+def changed(now: int, then: int) -> bool:
+    """Whether what has been saved of a tensor is not what it was, by its version cell: Note [Version cell]."""
+    return bool((now ^ then) & (REPLACED - 1))
 
 
 def announce(tensor: Tensor) -> None:

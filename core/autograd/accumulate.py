@@ -90,7 +90,7 @@ def cast_for_leaf(grad: Any, k: Any, wanted: dtypes.dtype | None) -> Any:
 
 def add_to_leaf(leaf: AccumulateGrad, grad: Any, create_graph: bool) -> None:
     """Add to the leaf's gradient, in place where no graph is being recorded."""
-    meta, k = leaf.meta, leaf.k
+    meta, k = leaf.meta, leaf._kernels
     with leaf.lock:
         held = meta.grad
         if k.sparse or hasattr(grad, "side") or (held is not None and held._kernels is not k):
@@ -118,8 +118,8 @@ def add_to_leaf(leaf: AccumulateGrad, grad: Any, create_graph: bool) -> None:
 
 def _fitted(grad: Any, leaf: AccumulateGrad) -> Any:
     """A copy of a gradient in the shape that its leaf has been given meanwhile, by assigning to `.data`."""
-    made = wrap_array(leaf.k.zeros(tuple(leaf._array.shape), grad.dtype), leaf.k)
-    return made.copy_(wrap_array(grad, leaf.k))._array  # refuses with PyTorch's text
+    made = wrap_array(leaf._kernels.zeros(tuple(leaf._array.shape), grad.dtype), leaf._kernels)
+    return made.copy_(wrap_array(grad, leaf._kernels))._array  # refuses with PyTorch's text
 
 
 def _laid_out(grad: Any, leaf: AccumulateGrad, k: Any) -> Any:

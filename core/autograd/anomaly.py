@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from retrograd.autograd import explaining
 from retrograd.autograd.modes import ModeContext, current_mode, set_mode
+from retrograd.autograd.node import name_of
 from retrograd.levels import bare
 
 if TYPE_CHECKING:
@@ -139,16 +140,16 @@ def remember_call(node: Node) -> None:
     """Leave the stack of the call with its new node, and the node whose gradients are being computed, if any."""
     from retrograd.autograd.engine import active_task
 
-    extras = node._extras()
+    extras = node._need_extras()
     frames = traceback.format_list(frames_of_caller())
     extras.stack = "".join(frames)
     node.metadata["traceback_"] = frames
     task = active_task()
     running = None if task is None else task.running
     if running is not None:
-        outer = None if running.extras is None else running.extras.induced_by
+        outer = None if running._extras is None else running._extras.induced_by
         node.metadata["parent_"] = running
-        extras.induced_by = (running.name(), explaining.stack_of(running), outer)
+        extras.induced_by = (name_of(running), explaining.stack_of(running), outer)
 
 
 # -- what is said when something goes wrong ------------------------------------------------------
@@ -158,14 +159,14 @@ def warn_of_error(node: Node) -> None:
     """PyTorch's warning that precedes an error in anomaly mode. It never takes the place of the error."""
     stack = explaining.stack_of(node)
     _warn(
-        f"Error detected in {node.name()}. "
+        f"Error detected in {name_of(node)}. "
         + (
             "No forward pass information available. Enable detect anomaly during forward pass for more information."
             if stack is None
             else f"Traceback of forward call that caused the error:\n{stack}"
         )
     )
-    origin = None if node.extras is None else node.extras.induced_by
+    origin = None if node._extras is None else node._extras.induced_by
     while origin is not None:
         name, stack, origin = origin
         _warn(
@@ -187,7 +188,7 @@ def _warn(text: str) -> None:
 
 def check_nan(node: Node, arrived: Sequence[Tensor | None], grads: Sequence[Tensor | None]) -> None:
     """Raise if one of the gradients that `node` has computed holds a NaN."""
-    shown = range(len(grads)) if node.shown is None else node.shown
+    shown = range(len(grads)) if node._shown is None else node._shown
     for number, position in enumerate(shown):
         grad = grads[position] if position < len(grads) else None
         if grad is not None and grad.dtype.is_differentiable and _count(grad.detach().isnan()):
@@ -197,15 +198,15 @@ def check_nan(node: Node, arrived: Sequence[Tensor | None], grads: Sequence[Tens
 def _nan_error(
     node: Node, position: int, arrived: Sequence[Tensor | None], grads: Sequence[Tensor | None]
 ) -> RuntimeError:
-    error = RuntimeError(f"Function '{node.name()}' returned nan values in its {position}th output.")
-    lines = [f"{node.name()} is the first node of this pass that returned a NaN."]
+    error = RuntimeError(f"Function '{name_of(node)}' returned nan values in its {position}th output.")
+    lines = [f"{name_of(node)} is the first node of this pass that returned a NaN."]
     lines += [f"  arrived:  gradient of output {i}: {_summary(each)}" for i, each in enumerate(arrived)]
     lines += [f"  saved:    {name}: {_summary(each)}" for name, each in _saved_tensors(node)]
     lines += [f"  returned: gradient of input {i}: {_summary(each)}" for i, each in enumerate(grads)]
     error.add_note("\n".join(lines))
     stack = explaining.stack_of(node)
     if stack is not None:
-        error.add_note(f"The forward call of {node.name()} was:\n{stack.rstrip()}")
+        error.add_note(f"The forward call of {name_of(node)} was:\n{stack.rstrip()}")
     warn_of_error(node)
     return error
 
@@ -215,7 +216,7 @@ def _saved_tensors(node: Node) -> list[tuple[str, Tensor]]:
     from retrograd.ops.plan import Packed
     from retrograd.tensor import Tensor
 
-    if any(type(part) is Packed for each in node.saved for part in (each if isinstance(each, tuple) else (each,))):
+    if any(type(part) is Packed for each in node._kept for part in (each if isinstance(each, tuple) else (each,))):
         return []
     names = [name.removeprefix("_saved_") for name in dir(node) if name.startswith("_saved_")]
     found = [(name, getattr(node, f"_saved_{name}")) for name in names]

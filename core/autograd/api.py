@@ -294,7 +294,7 @@ def _given(grads: Any, count: int) -> tuple[Any, ...]:
 
 def _edge_of(place: GradientEdge) -> Edge:
     """The edge that it stands for, if its node has such an output."""
-    if not 0 <= place.output_nr < place.node.differentiable:
+    if not 0 <= place.output_nr < place.node._differentiable:
         raise IndexError("tuple index out of range")
     return place.node, place.output_nr
 
@@ -354,7 +354,7 @@ def _gradient_of(position: int, root: Any, given: Any, batched: bool) -> Any:
         raise RuntimeError("grad can be implicitly created only for scalar outputs")
     if not what.dtype.is_floating_point:
         raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {what.dtype}")
-    k = root._kernels if isinstance(root, Tensor) else root.node.output_kernels(root.output_nr)
+    k = root._kernels if isinstance(root, Tensor) else root.node._output_kernels(root.output_nr)
     return wrap_array(k.ones(tuple(what.shape), k.dtypes[what.dtype.name]), k)
 
 

@@ -30,27 +30,27 @@ def call_node(node: Node, grads: Grads) -> Any:
     TypeError
         If there is not one gradient, a tensor or None, for each output that can have one.
     """
-    if len(grads) != node.differentiable:
-        raise TypeError(f"expected {node.differentiable} arguments, got {len(grads)} instead")
+    if len(grads) != node._differentiable:
+        raise TypeError(f"expected {node._differentiable} arguments, got {len(grads)} instead")
     for i, each in enumerate(grads):
         if not (each is None or isinstance(each, Tensor)):
             raise TypeError(f"argument {i} is not a Variable")
     if isinstance(node, AccumulateGrad):
         _accumulate(node, grads[0])
         return ()
-    shown = range(len(node.edges)) if node.shown is None else node.shown
-    if not node.runs_undefined and all(each is None for each in grads):
-        found: list[Tensor | None] = [None] * len(node.edges)
+    shown = range(len(node._edges)) if node._shown is None else node._shown
+    if not node._runs_undefined and all(each is None for each in grads):
+        found: list[Tensor | None] = [None] * len(node._edges)
     else:
-        found = [*_run(node, grads), *[None] * len(node.edges)]
-    results = tuple(None if node.edges[i] is None else found[i] for i in shown)
+        found = [*_run(node, grads), *[None] * len(node._edges)]
+    results = tuple(None if node._edges[i] is None else found[i] for i in shown)
     return results[0] if len(results) == 1 else results
 
 
 def _run(node: Node, grads: Grads) -> Grads:
-    given = grads[0] if node.outputs == 1 else [*grads, *[None] * (node.outputs - node.differentiable)]
+    given = grads[0] if node._outputs == 1 else [*grads, *[None] * (node._outputs - node._differentiable)]
     try:
-        found: Grads = node.plan.graph(G, given, node)
+        found: Grads = node._plan.graph(G, given, node)
         return found  # as they are: a pass undoes broadcasting and promotion afterwards, in PyTorch too
     except Exception as error:
         explain(error, node, given)
@@ -61,6 +61,6 @@ def _accumulate(leaf: AccumulateGrad, grad: Tensor | None) -> None:
     if grad is None:
         return
     if leaf.meta.grad_dtype is not OWN:
-        grad = cast_for_leaf(grad, leaf.k, leaf.meta.grad_dtype)
+        grad = cast_for_leaf(grad, leaf._kernels, leaf.meta.grad_dtype)
     records = current_mode().grad and grad.requires_grad
     add_to_leaf(leaf, grad if records else grad.detach().clone()._array, records)  # not the caller's memory

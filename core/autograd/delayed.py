@@ -72,12 +72,12 @@ class UndefinedGrad:
 class _Ending(Node):
     """A node with as many outputs as inputs."""
 
-    __slots__ = ("differentiable", "message", "output_info", "outputs")
+    __slots__ = ("_differentiable", "_output_info", "_outputs", "message")
 
     __module__ = "builtins"
-    prefix = UNGENERATED
+    _prefix = UNGENERATED
     message: str
-    output_info: tuple[tuple[Any, Any, Any] | None, ...]
+    _output_info: tuple[tuple[Any, Any, Any] | None, ...]
 
 
 class Error(_Ending):
@@ -85,7 +85,7 @@ class Error(_Ending):
 
     __slots__ = ()
     __module__ = "builtins"
-    runs_undefined = True
+    _runs_undefined = True
 
 
 class UndefinedGradBackward(_Ending):
@@ -112,7 +112,7 @@ class _UndefinedPlan(_FailingPlan):
     __slots__ = ()
 
     def raw(self, K: Any, g: Any, node: _Ending) -> Sequence[Any]:
-        return (None,) * len(node.edges)
+        return (None,) * len(node._edges)
 
     graph = raw
 
@@ -151,12 +151,12 @@ def _passed_on(inputs: Sequence[Any], expected: int, kind: type[_Ending], messag
 
 def _node(kind: type[_Ending], inputs: Sequence[Tensor | None], message: str) -> _Ending:
     node = kind()
-    node.edges = tuple(None if each is None else each._edge for each in inputs)
-    node.saved, node.plan, node.fix, node.extras = (), _PLANS[kind], None, None
-    node.seq, node.message = next_sequence_number(), message
-    node.outputs = node.differentiable = len(inputs)
-    node.k = next(each._kernels for each in inputs if each is not None)
-    node.output_info = tuple(
+    node._edges = tuple(None if each is None else each._edge for each in inputs)
+    node._kept, node._plan, node._fix, node._extras = (), _PLANS[kind], None, None
+    node._seq, node.message = next_sequence_number(), message
+    node._outputs = node._differentiable = len(inputs)
+    node._kernels = next(each._kernels for each in inputs if each is not None)
+    node._output_info = tuple(
         None if each is None else (tuple(each._array.shape), each._array.dtype, each._kernels) for each in inputs
     )
     return node

@@ -27,7 +27,7 @@ Note [Watched nodes]
     nobody who asks for its gradient. All else (`run_special`) is found by four cheap tests, and what
     costs something per node is done there: hooks, captures, anomaly mode, the profiler. A freed node
     needs no test: its formula fails on unpacking `Freed`, and `explain` says what happened. A node that
-    has saved by `saved_tensors_hooks` has `extras` from the beginning: the unpack hook, which runs within its
+    has saved by `saved_tensors_hooks` has `_extras` from the beginning: the unpack hook, which runs within its
     formula, may register a post-hook. That one is not told the gradients that had arrived, as in PyTorch.
 """
 
@@ -41,6 +41,7 @@ from contextvars import ContextVar, copy_context
 from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary, ref
 
 from retrograd.autograd import anomaly, explaining, hooks
 from retrograd.autograd.accumulate import add_to_leaf, cast_for_leaf
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run_backward"]
 
-_by_sequence = attrgetter("seq")
+_by_sequence = attrgetter("_seq")
 _current_task: ContextVar[_Task | None] = ContextVar("retrograd.backward", default=None)
 
 _next_number: Callable[[], int] = itertools.count().__next__
@@ -106,7 +107,7 @@ def run_backward(
     order, pending = _walk(edge[0] for edge, _ in roots)
     outer = current_mode()
     # A gradient of a level of `vmap` that the graph is not of: its arrays are not for the nodes' kernels.
-    on_tensors = create_graph or bool(outer.dual) or any(_is_of_others(edge[0].k, grad) for edge, grad in roots)
+    on_tensors = create_graph or bool(outer.dual) or any(_is_of_others(edge[0]._kernels, grad) for edge, grad in roots)
     task = _Task(retain_graph, on_tensors, pending)
     task.depth = 0 if within is None else within.depth + 1
     task.freed.root, task.freed.accumulates = type(roots[0][0][0]), accumulate
@@ -119,6 +120,7 @@ def run_backward(
         with roots[0][1]._kernels.quiet():
             for (node, position), grad in roots:
                 task.deliver(node, position, grad if task.on_tensors else grad._array)
+                task.given.append(ref(grad))
                 grad = None
             del roots
             task.run(order)
@@ -173,7 +175,7 @@ def _walk(roots: Iterable[Node]) -> tuple[list[Node], dict[Node, int]]:
     while stack:
         node = stack.pop()
         order.append(node)
-        for edge in node.edges:
+        for edge in node._edges:
             if edge is None or edge is UNTRACKED:
                 continue
             target = edge[0]
@@ -191,7 +193,7 @@ def _walk(roots: Iterable[Node]) -> tuple[list[Node], dict[Node, int]]:
 def _by_given_numbers(order: Sequence[Node]) -> list[Node]:
     """The nodes, each after those that feed it, and otherwise by the numbers that the program has given them."""
     waits = dict.fromkeys(order, 0)
-    for edge in (edge for node in order for edge in node.edges):
+    for edge in (edge for node in order for edge in node._edges):
         if edge is not None and edge[0] in waits:
             waits[edge[0]] += 1
     arrival = itertools.count()
@@ -201,7 +203,7 @@ def _by_given_numbers(order: Sequence[Node]) -> list[Node]:
     while ready:
         node = heapq.heappop(ready)[-1]
         found.append(node)
-        for edge in node.edges:
+        for edge in node._edges:
             if edge is not None and edge[0] in waits:
                 waits[edge[0]] -= 1
                 if not waits[edge[0]]:
@@ -214,8 +216,8 @@ class _Task:
 
     __slots__ = (
         "__weakref__", "accumulate", "buffers", "callbacks", "captured", "captures", "check_nan", "depth", "evaluated",
-        "freed", "in_new_thread", "needed", "number",
-        "on_tensors", "order", "own", "pending", "profiler", "reached", "retain_graph", "running", "watched",
+        "freed", "given", "in_new_thread", "needed", "number", "on_tensors", "order", "own", "pending", "profiler",
+        "reached", "retain_graph", "running", "shown", "watched",
     )  # fmt: skip
 
     def __init__(self, retain_graph: bool, on_tensors: bool, pending: dict[Node, int]) -> None:
@@ -223,6 +225,8 @@ class _Task:
         self.pending = pending
         self.buffers: dict[Node, Any] = {}
         self.own: set[Node] = set()  # buffers that hold a sum of ours, which may be added to in place
+        self.given: list[ref[Tensor]] = []  # the gradients of the roots
+        self.shown: WeakValueDictionary[int, Tensor] | None = None  # by the id of its array, each that code has seen
         self.needed: set[Node] | None = None
         self.captures: Captures = {}
         self.captured: list[Any] = []
@@ -251,7 +255,7 @@ class _Task:
             self.captures.setdefault(node, []).append((position, slot))
         needed = set(self.captures)
         for node in reversed(order):
-            if any(edge is not None and edge[0] in needed for edge in node.edges):
+            if any(edge is not None and edge[0] in needed for edge in node._edges):
                 needed.add(node)
         self.needed = needed
 
@@ -266,13 +270,13 @@ class _Task:
     def execution_order(self) -> list[Node]:
         """The nodes of this pass in the order in which they run, a leaf's as soon as all that feed it have."""
         left = dict.fromkeys(self.pending, 0)
-        for edge in (edge for node in self.order for edge in node.edges):
+        for edge in (edge for node in self.order for edge in node._edges):
             if edge is not None and edge[0] in left:
                 left[edge[0]] += 1
         found = [leaf for leaf, count in left.items() if count == 0]
         for node in self.order:
             found.append(node)
-            for edge in node.edges:
+            for edge in node._edges:
                 if edge is not None and edge[0] in left:
                     left[edge[0]] -= 1
                     found += [edge[0]] if left[edge[0]] == 0 else []
@@ -297,29 +301,29 @@ class _Task:
             grad = buffers.pop(node, None)
             if needed is not None and node not in needed:
                 grads: Sequence[Any] = ()
-            elif node.extras is not None or node.outputs != 1 or watched or node in captures:
+            elif node._extras is not None or node._outputs != 1 or watched or node in captures:
                 grads = self.run_special(node, grad)
-            elif grad is None and not node.runs_undefined:
+            elif grad is None and not node._runs_undefined:
                 grads = self.pass_undefined(node)
             else:
                 try:
-                    grads = node.plan.graph(G, grad, node) if on_tensors else node.plan.raw(node.k, grad, node)
-                    if node.fix is not None:
-                        grads = settle(G if on_tensors else node.k, grads, node.fix)
+                    grads = node._plan.graph(G, grad, node) if on_tensors else node._plan.raw(node._kernels, grad, node)
+                    if node._fix is not None:
+                        grads = settle(G if on_tensors else node._kernels, grads, node._fix)
                 except Exception as error:
                     explain(error, node, grad)
                     raise
-                if not keep and node.saved and node.plan.holds_tensors:
-                    node.saved = freed
+                if not keep and node._kept and node._plan.holds_tensors:
+                    node._kept = freed
             if not grads:
-                grads = (None,) * len(node.edges)
+                grads = (None,) * len(node._edges)
             grad = None
-            for edge, grad in zip(node.edges, grads):  # noqa: B905 - trailing Nones may be left out
+            for edge, grad in zip(node._edges, grads):  # noqa: B905 - trailing Nones may be left out
                 if edge is None:
                     continue
                 target, position = edge
                 if grad is not None:
-                    if position == 0 and target.outputs == 1 and target not in buffers:
+                    if position == 0 and target._outputs == 1 and target not in buffers:
                         buffers[target] = grad
                     else:
                         self.deliver(target, position, grad)
@@ -340,28 +344,28 @@ class _Task:
     def deliver(self, node: Node, position: int, grad: Grad) -> None:
         """Add one gradient to what has arrived at an output of `node`."""
         buffers = self.buffers
-        if node.k is None:  # `UNTRACKED`: it goes nowhere
+        if node._kernels is None:  # `UNTRACKED`: it goes nowhere
             return
-        if node.outputs != 1:
+        if node._outputs != 1:
             parts = buffers.setdefault(node, {})
             parts[position] = parts[position] + grad if position in parts else grad
         elif node not in buffers:
             buffers[node] = grad
-        elif node in self.own and buffers[node].shape != () and type(grad) is node.k.array_type:
-            buffers[node] = node.k.add(buffers[node], grad, buffers[node])
+        elif node in self.own and buffers[node].shape != () and type(grad) is node._kernels.array_type:
+            buffers[node] = node._kernels.add(buffers[node], grad, buffers[node])
         else:
             total = buffers[node] = _sum_of(buffers[node], grad) if self.on_tensors else buffers[node] + grad
-            if not self.on_tensors and node.k.mutable and type(total) is node.k.array_type:
+            if not self.on_tensors and node._kernels.mutable and type(total) is node._kernels.array_type:
                 self.own.add(node)
 
     def run_special(self, node: Node, grad: Grad) -> Sequence[Grad]:
         """A node with several outputs, with hooks, whose gradient is asked for, or in a pass that is watched."""
         if self.profiler is not None:
             self.evaluate(node)
-        arrived = [grad] if node.outputs == 1 else [(grad or {}).get(i) for i in range(node.outputs)]
-        extras = node.extras
+        arrived = [grad] if node._outputs == 1 else [(grad or {}).get(i) for i in range(node._outputs)]
+        extras = node._extras
         if extras is not None and extras.shapes:
-            arrived = fit_gradients(G if self.on_tensors else node.k, node, arrived, self.order)
+            arrived = fit_gradients(G if self.on_tensors else node._kernels, node, arrived, self.order)
         came = arrived
         if extras is not None and (extras.pre_hooks or extras.retain):
             arrived = self.call_tensor_hooks(node, arrived)
@@ -369,12 +373,12 @@ class _Task:
             leads_on = self.leads_on(node)
             given = came if leads_on else arrived  # PyTorch calls the hooks of what it passes on after it has captured
             for position, slot in self.captures.get(node, ()):
-                self.captured[slot] = self.wrap(node.output_kernels(position), given[position])
+                self.captured[slot] = self.wrap(node._output_kernels(position), given[position])
             if not leads_on:
                 return ()
         if extras is not None and extras.pre_hooks:
             arrived = self.call_node_pre_hooks(node, arrived)
-        if extras is not None and extras.indices and type(node.saved) is not Freed:
+        if extras is not None and extras.indices and type(node._kept) is not Freed:
             from retrograd.ops.plan import check_indices
 
             check_indices(node, extras.indices)
@@ -382,14 +386,17 @@ class _Task:
         grads = self.gradients(node, arrived)
         if extras is not None and extras.post_hooks:
             self.running = node
-            told = self.wrap_outputs(node, arrived) if in_time else ()
-            wrapped = hooks.run_post_hooks(node, self.wrap_inputs(node, grads), told)
+            told = self.wrap_outputs(node, arrived) if in_time else []
+            given = self.wrap_inputs(node, grads)
+            made = hooks.run_post_hooks(node, list(given), told)
             self.running = None
-            grads = [self.unwrap(each) for each in wrapped]
+            self.pass_on_writes(arrived, told)
+            self.pass_on_writes(grads, given)
+            grads = [self.unwrap(each) for each in made]
         if self.check_nan:
             anomaly.check_nan(node, self.wrap_outputs(node, arrived), self.wrap_inputs(node, grads))
-        if not self.retain_graph and node.saved and node.plan.holds_tensors:
-            node.saved = self.freed
+        if not self.retain_graph and node._kept and node._plan.holds_tensors:
+            node._kept = self.freed
         return grads
 
     def evaluate(self, node: Node | None) -> None:
@@ -400,33 +407,33 @@ class _Task:
 
     def leads_on(self, node: Node) -> bool:
         """Whether anybody behind `node` is to have a gradient."""
-        return self.needed is None or any(edge is not None and edge[0] in self.needed for edge in node.edges)
+        return self.needed is None or any(edge is not None and edge[0] in self.needed for edge in node._edges)
 
     def pass_undefined(self, node: Node) -> Sequence[Grad]:
         """A node that no gradient has reached, or behind which nobody wants one, counts as run, but computes nothing.
 
         See Note [Undefined gradients].
         """
-        if type(node.saved) is Freed:
+        if type(node._kept) is Freed:
             explaining.raise_freed(ValueError(), node)
-        if not self.retain_graph and node.saved and node.plan.holds_tensors:
-            node.saved = self.freed
+        if not self.retain_graph and node._kept and node._plan.holds_tensors:
+            node._kept = self.freed
         return ()
 
     def gradients(self, node: Node, arrived: Sequence[Grad]) -> Sequence[Grad]:
         """Run the formulas of a node, and let who watches the pass know."""
-        kernels = G if self.on_tensors else node.k
-        given = arrived[0] if node.outputs == 1 else arrived
+        kernels = G if self.on_tensors else node._kernels
+        given = arrived[0] if node._outputs == 1 else arrived
         outer, self.running = self.running, node
         event = None if self.profiler is None else self.profiler.begin_node(node, given)
         try:
-            if not node.runs_undefined and (all(each is None for each in arrived) or not self.leads_on(node)):
+            if not node._runs_undefined and (all(each is None for each in arrived) or not self.leads_on(node)):
                 return self.pass_undefined(node)
-            grads = (node.plan.graph if self.on_tensors else node.plan.raw)(kernels, given, node)
+            grads = (node._plan.graph if self.on_tensors else node._plan.raw)(kernels, given, node)
             if event is not None:  # what undoes broadcasting is of the node's turn, but not of the node
                 self.profiler.end(event, grads)
                 event = None
-            return grads if node.fix is None else settle(kernels, grads, node.fix)
+            return grads if node._fix is None else settle(kernels, grads, node._fix)
         except Exception as error:
             explain(error, node, given)
             raise
@@ -437,10 +444,8 @@ class _Task:
 
     def call_tensor_hooks(self, node: Node, arrived: list[Grad]) -> list[Grad]:
         """The hooks of the node's outputs; those that retain their gradient keep what comes out."""
-        self.running = node
-        wrapped = hooks.run_tensor_hooks(node, self.wrap_outputs(node, arrived))
-        self.running = None
-        retain = node.extras.retain  # type: ignore[union-attr]  # the caller has looked
+        wrapped = self.call_hooks(hooks.run_tensor_hooks, node, arrived)
+        retain = node._extras.retain  # type: ignore[union-attr]  # the caller has looked
         for position, reference in (retain or {}).items():
             tensor = reference()
             if tensor is not None and (grad := wrapped[position]) is not None:
@@ -448,51 +453,93 @@ class _Task:
         return [self.unwrap(each) for each in wrapped]
 
     def call_node_pre_hooks(self, node: Node, arrived: list[Grad]) -> list[Grad]:
+        return [self.unwrap(each) for each in self.call_hooks(hooks.run_node_pre_hooks, node, arrived)]
+
+    def call_hooks(
+        self, run: Callable[..., list[Tensor | None]], node: Node, arrived: list[Grad]
+    ) -> list[Tensor | None]:
+        """What hooks make of the gradients that have arrived at a node."""
+        given = self.wrap_outputs(node, arrived)
         self.running = node
-        wrapped = hooks.run_node_pre_hooks(node, self.wrap_outputs(node, arrived))
+        made = run(node, list(given))
         self.running = None
-        return [self.unwrap(each) for each in wrapped]
+        self.pass_on_writes(arrived, given)
+        arrived[:] = [self.unwrap(each) for each in given]
+        return made
+
+    def pass_on_writes(self, arrays: Sequence[Grad], tensors: Sequence[Tensor | None]) -> None:
+        """Give what user code has written to gradients in place to all that has the same gradient.
+
+        Where arrays can be written to, it has it already: they are one memory. Others have been replaced.
+        """
+        if self.on_tensors:
+            return
+        for array, tensor in zip(arrays, tensors, strict=False):  # trailing ones may have been left out
+            if tensor is None or tensor._array is array or tensor._kernels.mutable:
+                continue
+            self.show(tensor)
+            for node, held in self.buffers.items():
+                if held is array:
+                    self.buffers[node] = tensor._array
+                elif type(held) is dict:
+                    held.update((position, tensor._array) for position, each in held.items() if each is array)
 
     def wrap_outputs(self, node: Node, arrived: Sequence[Grad]) -> list[Tensor | None]:
         """The gradients that have arrived at a node, as tensors."""
-        return [self.wrap(node.output_kernels(i), each) for i, each in enumerate(arrived)]
+        return [self.wrap(node._output_kernels(i), each) for i, each in enumerate(arrived)]
 
     def wrap_inputs(self, node: Node, grads: Sequence[Grad]) -> list[Tensor | None]:
         """The gradients that a node has computed, one for each edge, as tensors: where it moves, on another device."""
-        made: list[Tensor | None] = [None] * len(node.edges)
-        for i, (edge, grad) in enumerate(zip(node.edges, grads)):  # noqa: B905 - trailing Nones may be left out
-            if edge is None and grad is not None:
-                made[i] = self.wrap(node.input_kernels(i), grad)
-            elif edge is not None and (self.needed is None or node.runs_undefined or edge[0] in self.needed):
-                made[i] = self.wrap(edge[0].output_kernels(edge[1]), grad)
+        made: list[Tensor | None] = [None] * len(node._edges)
+        for i, (edge, grad) in enumerate(zip(node._edges, grads)):  # noqa: B905 - trailing Nones may be left out
+            if edge is not None and self.needed is not None and not node._runs_undefined and edge[0] not in self.needed:
+                continue
+            if grad is not None:
+                made[i] = self.wrap(node._input_kernels(i) if edge is None else edge[0]._output_kernels(edge[1]), grad)
         return made
 
     def wrap(self, k: Any, grad: Grad) -> Tensor | None:
+        """A gradient as user code sees it: as one tensor, wherever it goes."""
         if grad is None or self.on_tensors:
             return grad
         from retrograd.tensor import side_of, wrap_array
 
-        return wrap_array(grad, k if type(grad) is k.array_type else side_of(grad, k))
+        known = self.seen().get(id(grad))
+        if known is not None and known._array is grad:
+            return known
+        return self.show(wrap_array(grad, k if type(grad) is k.array_type else side_of(grad, k)))
+
+    def seen(self) -> WeakValueDictionary[int, Tensor]:
+        if self.shown is None:
+            self.shown = WeakValueDictionary()
+            for tensor in (each() for each in self.given):
+                if tensor is not None:
+                    self.show(tensor)
+        return self.shown
+
+    def show(self, tensor: Tensor) -> Tensor:
+        self.seen()[id(tensor._array)] = tensor
+        return tensor
 
     def unwrap(self, grad: Tensor | None) -> Grad:
         return grad if grad is None or self.on_tensors else grad._array
 
     def finish_leaf(self, leaf: Node) -> None:
         """All gradients of a leaf are there: run its hooks and store or return it."""
-        extras = leaf.extras
+        extras = leaf._extras
         if self.needed is not None and leaf not in self.captures:
             self.buffers.pop(leaf, None)
             return
         if self.profiler is not None:
             self.evaluate(leaf)
         if leaf.meta.grad_dtype is not OWN and leaf in self.buffers:
-            self.buffers[leaf] = cast_for_leaf(self.buffers[leaf], leaf.k, leaf.meta.grad_dtype)
+            self.buffers[leaf] = cast_for_leaf(self.buffers[leaf], leaf._kernels, leaf.meta.grad_dtype)
         if extras is not None and extras.pre_hooks:
             self.buffers[leaf] = self.call_tensor_hooks(leaf, [self.buffers.pop(leaf, None)])[0]
         if not self.accumulate:
             grad = self.buffers.pop(leaf, None)
             for _, slot in self.captures[leaf]:
-                self.captured[slot] = self.wrap(leaf.k, grad)
+                self.captured[slot] = self.wrap(leaf._kernels, grad)
             return
         if extras is not None and extras.pre_hooks:
             self.buffers[leaf] = self.call_node_pre_hooks(leaf, [self.buffers.pop(leaf)])[0]
@@ -501,7 +548,7 @@ class _Task:
         if leaf.meta.post_accumulate_hooks:
             hooks.run_post_accumulate_hooks(leaf)  # type: ignore[arg-type]
         if extras is not None and extras.post_hooks:
-            hooks.run_post_hooks(leaf, [], [self.wrap(leaf.k, grad)])
+            hooks.run_post_hooks(leaf, [], [self.wrap(leaf._kernels, grad)])
         self.running = None
 
     def store(self, leaf: AccumulateGrad) -> Grad:

@@ -28,7 +28,8 @@ from functools import cache
 from typing import Any, Final, NamedTuple, NoReturn
 
 from retrograd.autograd.modes import current_mode
-from retrograd.autograd.node import Edge, Freed, Node
+from retrograd.autograd.node import Edge, Freed, Node, name_of
+from retrograd.storage import VERSION
 
 __all__ = [
     "DETACHED", "NOT_RECORDED", "TAKEN_AS_DATA", "Break", "break_at", "first_break", "freed_error", "note_formula",
@@ -39,7 +40,7 @@ __all__ = [
 
 def stack_of(node: Node) -> str | None:
     """The stack of a node's forward call, if anomaly mode kept it."""
-    return None if node.extras is None else node.extras.stack
+    return None if node._extras is None else node._extras.stack
 
 
 def _at(what: str, stack: str | None) -> str:
@@ -56,9 +57,9 @@ def note_formula(error: BaseException, node: Node, grad: Any) -> None:
     arrived = grad if isinstance(grad, list) else [grad]
     shapes = " and ".join("None" if each is None else str(list(each.shape)) for each in arrived)
     error.add_note(
-        f"Raised while {node.name()} computed the gradients of its inputs from that of its output, of shape {shapes}."
+        f"Raised while {name_of(node)} computed the gradients of its inputs from that of its output, of shape {shapes}."
         + (
-            _at(f"The forward call of {node.name()} was", stack_of(node))
+            _at(f"The forward call of {name_of(node)} was", stack_of(node))
             or " Run the forward pass inside retrograd.autograd.detect_anomaly() to be shown the line that called it."
         )
         + _induced(node)
@@ -68,7 +69,7 @@ def note_formula(error: BaseException, node: Node, grad: Any) -> None:
 
 def _induced(node: Node) -> str:
     """In a graph of a backward pass: the nodes whose gradients were being computed when it was recorded."""
-    text, origin = "", None if node.extras is None else node.extras.induced_by
+    text, origin = "", None if node._extras is None else node._extras.induced_by
     while origin is not None:
         name, stack, origin = origin
         text += f"\nIt was recorded while the gradients of {name} were computed." + _at(
@@ -102,13 +103,13 @@ def freed_error(node: Node) -> RuntimeError:
         "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or "
         "if you need to access saved tensors after calling backward."
     )
-    freed = node.saved
-    text = f"What {node.name()} had saved is gone"
+    freed = node._kept
+    text = f"What {name_of(node)} had saved is gone"
     if type(freed) is Freed and freed.root is not None:
         call = ".backward()" if freed.accumulates else "autograd.grad()"
         text += f": an earlier {call} that began at {freed.root.__name__} has freed it"
     text += "."
-    text += _at(f"The forward call of {node.name()} was", stack_of(node))
+    text += _at(f"The forward call of {name_of(node)} was", stack_of(node))
     if type(freed) is Freed:
         text += _at("The pass that freed it was started", freed.stack)
     error.add_note(f"{text}\n{_FREED_CAUSES}")
@@ -118,7 +119,7 @@ def freed_error(node: Node) -> RuntimeError:
 
 def raise_freed(error: Exception, node: Node) -> None:
     """If `node` failed because a pass has freed it, raise the error that says so in place of `error`."""
-    if type(node.saved) is Freed and getattr(node.plan, "unpacks", True) and getattr(error, "_noted", None) is None:
+    if type(node._kept) is Freed and getattr(node._plan, "unpacks", True) and getattr(error, "_noted", None) is None:
         raise freed_error(node) from None
 
 
@@ -127,11 +128,11 @@ def raise_freed(error: Exception, node: Node) -> None:
 
 def note_stale(error: RuntimeError, node: Node, name: str, cell: Sequence[Any]) -> RuntimeError:
     """Say who saved the tensor that has changed, and who changed it; `cell` is its version cell."""
-    text = f"It was saved by {node.name()}, as {name!r}, and "
+    text = f"It was saved by {name_of(node)}, as {name!r}, and "
     written = cell[1] if len(cell) > 1 else None
-    if written is not None and written.version == cell[0]:
+    if written is not None and written.version & VERSION == cell[0] & VERSION:
         text += f"was last written to by {written.name}."
-        text += _at(f"The forward call of {node.name()} was", stack_of(node))
+        text += _at(f"The forward call of {name_of(node)} was", stack_of(node))
         text += _at(f"The call of {written.name} was", written.stack)
     else:
         before = "" if written is None else f"after {written.name}, "
@@ -139,7 +140,7 @@ def note_stale(error: RuntimeError, node: Node, name: str, cell: Sequence[Any]) 
             f"{before}was last written to by something that is not an in-place operator: an optimizer's step, the "
             "accumulation into `.grad`, or increment_version()."
         )
-        text += _at(f"The forward call of {node.name()} was", stack_of(node))
+        text += _at(f"The forward call of {name_of(node)} was", stack_of(node))
     error.add_note(
         f"{text}\nUse the out-of-place operator, clone() the tensor before one of the two, or write after backward()."
     )

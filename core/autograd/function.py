@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,13 +16,12 @@ from retrograd.autograd.anomaly import remember_call
 from retrograd.autograd.delayed import DelayedError
 from retrograd.autograd.engine import active_task
 from retrograd.autograd.explaining import note_gradient_of_function, remember_break
-from retrograd.autograd.function_context import FunctionCtx
+from retrograd.autograd.function_context import BackwardCFunction, FunctionCtx
 from retrograd.autograd.modes import current_mode, no_grad, set_mode
-from retrograd.autograd.node import AccumulateGrad, Node, next_sequence_number
+from retrograd.autograd.node import AccumulateGrad, Node, name_of, next_sequence_number
 from retrograd.autograd.rebase import check_writable, rebase
 from retrograd.levels import transforms
 from retrograd.overrides import has_torch_function_unary
-from retrograd.read_only import seal
 from retrograd.storage import OWN, bump
 from retrograd.tensor import Tensor, has_node, wrap_array
 
@@ -31,98 +29,6 @@ __all__ = [
     "BackwardCFunction", "Function", "FunctionCtx", "FunctionMeta", "InplaceFunction", "NestedIOFunction",
     "once_differentiable",
 ]  # fmt: skip
-
-
-class BackwardCFunction(Node):
-    """The node of a custom Function's call.
-
-    PyTorch's node is the `ctx` itself. Here the two are apart, so that whatever name a user gives an
-    attribute of `ctx` cannot collide with the graph's own; but their attributes are in one dict, and each is an
-    instance of the classes of both. A `ctx` keeps its node; the node keeps the dict, and makes a `ctx` anew if the
-    program has dropped the one it had, so that neither waits for the garbage collector.
-    """
-
-    __slots__ = ("__dict__", "_ctx", "input_slots", "inputs_info", "output_info", "outputs")
-
-    runs_undefined = True
-    function: type[Function]
-    _ctx: weakref.ref[FunctionCtx]
-    output_info: tuple[tuple[Any, Any, Any] | None, ...]
-    input_slots: tuple[int | None, ...]
-    inputs_info: tuple[tuple[Any, Any, Any], ...]
-    outputs: int
-
-    def __init__(self, ctx: FunctionCtx) -> None:
-        self.__dict__ = ctx.__dict__
-        self._bind(ctx)
-
-    def _bind(self, ctx: FunctionCtx) -> None:
-        ctx._node = self
-        self._ctx = weakref.ref(ctx)
-
-    @property
-    def ctx(self) -> FunctionCtx:
-        found = self._ctx()
-        if found is None:
-            found = self.function._ctx_class()
-            found.__dict__ = self.__dict__
-            self._bind(found)
-        return found
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "ctx":
-            raise AttributeError(name)
-        return getattr(self.ctx, name)
-
-    def __call__(self, *grads: Any, **named: Any) -> Any:
-        raise TypeError(f"'{type(self).__name__}' object is not callable")
-
-    @property
-    def saved_tensors(self) -> tuple[Tensor | None, ...]:
-        return self.ctx.saved_tensors
-
-    @property
-    def saved_variables(self) -> tuple[Tensor | None, ...]:
-        warnings.warn("'saved_variables' is deprecated; use 'saved_tensors'", DeprecationWarning, stacklevel=2)
-        return self.ctx.saved_tensors
-
-    # In PyTorch all of these are of the base of nodes and `ctx`, which their refusals name.
-    next_functions = property(Node.next_functions.fget)  # type: ignore[attr-defined]
-    metadata = property(Node.metadata.fget)  # type: ignore[attr-defined]
-    requires_grad = property(Node.requires_grad.fget)  # type: ignore[attr-defined]
-
-    @property
-    def _forward_cls(self) -> type[Function]:
-        return self.function
-
-    def apply(self, *grads: Any) -> Any:
-        """The Function's `backward`, called with the node's `ctx`; what it returns is not checked."""
-        return self.function._run_backward(self.ctx, list(grads))
-
-    def apply_jvp(self, *tangents: Any) -> Any:
-        """The Function's `jvp`, likewise."""
-        return self.function.jvp(self.ctx, *tangents)
-
-    @property
-    def differentiable(self) -> int:  # type: ignore[override]  # a node of PyTorch's has those without a gradient, too
-        return self.outputs
-
-    def output_kernels(self, position: int) -> Any:
-        """The kernels of one of the outputs: `forward` may have moved to another device."""
-        info = self.output_info[position]
-        return self.k if info is None else info[2]
-
-    def input_kernels(self, place: int) -> Any:
-        return self.inputs_info[place][2]
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__module__}.{type(self).__name__} object at {id(self):#x}>"
-
-
-FunctionCtx.register(BackwardCFunction)
-
-
-seal(BackwardCFunction, "retrograd._C._FunctionBase")
 
 
 class _FunctionPlan:
@@ -133,16 +39,21 @@ class _FunctionPlan:
     unpacks = False
 
     def raw(self, K: Any, g: Any, node: BackwardCFunction) -> list[Any]:
-        grads = _as_tensors(node, g)
+        arrays = g if isinstance(g, list) else [g]
+        task = active_task()
+        wrap = task.wrap if task is not None else lambda k, array: wrap_array(array, k)
+        grads = [None if each is None else wrap(node._output_kernels(i), each) for i, each in enumerate(arrays)]
         with no_grad():
             results = _run_backward(node, grads)
+        if task is not None:
+            task.pass_on_writes(arrays, grads)
         return [None if each is None else _own_array(each) for each in results]
 
     def graph(self, G: Any, g: Any, node: BackwardCFunction) -> list[Any]:
         return _run_backward(node, list(g) if isinstance(g, list) else [g])
 
     def unpack(self, node: BackwardCFunction, index: int, as_tensor: bool) -> Tensor | None:
-        return function_saving.unpack(node, index, node.saved[index])
+        return function_saving.unpack(node, index, node._kept[index])
 
     def pack_one(self, node: BackwardCFunction, index: int, *pair: Callable[..., Any]) -> None:
         function_saving.pack_one(node, index, *pair)
@@ -156,28 +67,23 @@ class _FunctionPlan:
 _PLAN = _FunctionPlan()
 
 
-def _as_tensors(node: Node, g: Any) -> list[Tensor | None]:
-    arrays = g if isinstance(g, list) else [g]
-    return [None if each is None else wrap_array(each, node.output_kernels(i)) for i, each in enumerate(arrays)]
-
-
 def _own_array(tensor: Tensor) -> Any:
     """The array of a gradient that user code may still hold: nobody else may write to it."""
     return tensor._array
 
 
 def _run_backward(node: BackwardCFunction, grads: list[Tensor | None]) -> list[Tensor | None]:
-    if node.ctx._materialize_grads:
+    if node._materialize_grads:
         grads = [
-            _zeros(info) if each is None and info is not None and place not in node.ctx._constants else each
-            for place, (each, info) in enumerate(zip(grads, node.output_info, strict=True))
+            _zeros(info) if each is None and info is not None and place not in node._constants else each
+            for place, (each, info) in enumerate(zip(grads, node._output_info, strict=True))
         ]
     task = active_task()
     if task is None:
-        results = node.function._run_backward(node.ctx, grads)
+        results = node._function._run_backward(node, grads)
     else:
         outer, task.running = task.running, node
-        results = node.function._run_backward(node.ctx, grads)
+        results = node._function._run_backward(node, grads)
         task.running = outer
     return _checked_results(node, results if isinstance(results, tuple) else (results,))
 
@@ -189,31 +95,31 @@ def _zeros(info: tuple[Any, Any, Any]) -> Tensor:
 
 def _checked_results(node: BackwardCFunction, results: tuple[Any, ...]) -> list[Tensor | None]:
     """The gradients of the tensor inputs, each fitted to its input; trailing Nones may be missing or too many."""
-    expected = len(node.input_slots)
+    expected = len(node._input_slots)
     if len(results) > expected:
         if any(each is not None for each in results[expected:]):
             raise RuntimeError(
-                f"function {node.name()} returned an incorrect number of gradients (expected {expected}, got "
+                f"function {name_of(node)} returned an incorrect number of gradients (expected {expected}, got "
                 f"{len(results)})"
             )
         results = results[:expected]
     elif len(results) < expected:
         raise RuntimeError(
-            f"function {node.name()} returned an incorrect number of gradients (expected {expected}, got "
+            f"function {name_of(node)} returned an incorrect number of gradients (expected {expected}, got "
             f"{len(results)})"
         )
-    grads: list[Tensor | None] = [None] * len(node.edges)
-    for position, (slot, result) in enumerate(zip(node.input_slots, results, strict=True)):
+    grads: list[Tensor | None] = [None] * len(node._edges)
+    for position, (slot, result) in enumerate(zip(node._input_slots, results, strict=True)):
         if result is None:
             continue
         if slot is None:
             raise RuntimeError(
-                f"function {node.name()} returned a gradient different than None at position {position + 1}, but the "
+                f"function {name_of(node)} returned a gradient different than None at position {position + 1}, but the "
                 "corresponding forward input was not a Variable"
             )
-        if node.edges[slot] is not None:
+        if node._edges[slot] is not None:
             grads[slot] = _fitted(node, position, slot, result)
-        elif node.extras is not None and node.extras.post_hooks and isinstance(result, Tensor):
+        elif node._extras is not None and node._extras.post_hooks and isinstance(result, Tensor):
             grads[slot] = result  # it goes nowhere, but PyTorch's hooks see it
     return grads
 
@@ -222,8 +128,8 @@ def _fitted(node: BackwardCFunction, position: int, slot: int, grad: Any) -> Ten
     """A gradient in its input's shape, type and place, or an error that names the Function and the input."""
     if not isinstance(grad, Tensor):
         error = RuntimeError(f"expected Variable or None (got {type(grad).__name__})")
-        note_gradient_of_function(error, node.function, position, f"a value of type {type(grad).__name__}")
-    shape, native, k = node.inputs_info[slot]
+        note_gradient_of_function(error, node._function, position, f"a value of type {type(grad).__name__}")
+    shape, native, k = node._inputs_info[slot]
     if tuple(grad._array.shape) != shape:
         from retrograd.ops.broadcasting import broadcast_shapes
 
@@ -233,11 +139,11 @@ def _fitted(node: BackwardCFunction, position: int, slot: int, grad: Any) -> Ten
             reducible = False
         if not reducible:
             error = RuntimeError(
-                f"Function {node.name()} returned an invalid gradient at index {position} - got "
+                f"Function {name_of(node)} returned an invalid gradient at index {position} - got "
                 f"{list(grad.shape)} but expected shape compatible with {list(shape)}"
             )
             got = f"a tensor of shape {list(grad.shape)}, which does not reduce to {list(shape)},"
-            note_gradient_of_function(error, node.function, position, got)
+            note_gradient_of_function(error, node._function, position, got)
         from retrograd.ops.broadcasting import sum_to
         from retrograd.ops.graph import G
 
@@ -248,16 +154,16 @@ def _fitted(node: BackwardCFunction, position: int, slot: int, grad: Any) -> Ten
             "Expected isFloatingType(grad.scalar_type()) || (input_is_complex == grad_is_complex) to be true, but got "
             "false.  (Could this error message be improved?  If so, please report an enhancement request to PyTorch.)"
         )
-        note_gradient_of_function(error, node.function, position, f"a tensor of type {grad.dtype}")
+        note_gradient_of_function(error, node._function, position, f"a tensor of type {grad.dtype}")
     if grad._kernels.base is k.base:
         grad = k.lift(grad) if grad._kernels.level < k.level else grad
     else:
         error = RuntimeError(
-            f"Function {node.name()} returned an invalid gradient at index {position} - expected device "
+            f"Function {name_of(node)} returned an invalid gradient at index {position} - expected device "
             f"{k.backend}:{k.device} but got {grad.device}"
         )
-        note_gradient_of_function(error, node.function, position, f"a tensor on {grad.device}")
-    target = None if (edge := node.edges[slot]) is None else edge[0]
+        note_gradient_of_function(error, node._function, position, f"a tensor on {grad.device}")
+    target = None if (edge := node._edges[slot]) is None else edge[0]
     if grad._array.dtype == native or (type(target) is AccumulateGrad and target.meta.grad_dtype is not OWN):
         return grad  # the leaf says itself of which type its gradient is
     return grad.to(_dtype_named(k.names[native]))
@@ -276,12 +182,10 @@ class FunctionMeta(type):
         super().__init__(name, bases, attrs)
         cls._node_class = cls._class_of_nodes(name)
         cls._backward_cls = cls._node_class
-        cls._ctx_class = type(name + "Backward", (FunctionCtx,), {"__module__": "retrograd.autograd.function"})
-        Node.register(BackwardCFunction.register(cls._ctx_class))
 
     def _class_of_nodes(cls, name: str) -> Any:
         members = {"__module__": "retrograd.autograd.function", "__slots__": ()}
-        return type(name + "Backward", (BackwardCFunction,), {"function": cls, **members})
+        return type(name + "Backward", (BackwardCFunction,), {"_function": cls, **members})
 
     def _class_of_derived(cls) -> Any:
         """That of the nodes in functions which a transform differentiates: PyTorch makes a Function of the Function."""
@@ -318,7 +222,6 @@ class Function(metaclass=FunctionMeta):
 
     _node_class: type[BackwardCFunction]
     _backward_cls: type[BackwardCFunction]  # PyTorch's name for it
-    _ctx_class: type[FunctionCtx]
     _vmapped: type[Function]  # made when first needed: retrograd.func.functions
 
     checks_memory = True
@@ -443,18 +346,17 @@ class Function(metaclass=FunctionMeta):
         cls, run: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], derived: bool = False
     ) -> Any:
         """The outputs of `run(ctx, *args, **kwargs)`, recorded as those of a call; `derived`, if within a transform."""
-        ctx = cls._ctx_class()
-        node = (cls._class_of_derived() if derived else cls._node_class)(ctx)
+        node = (cls._class_of_derived() if derived else cls._node_class)()
         given = (*args, *kwargs.values()) if kwargs else args
         inputs = [each for each in given if isinstance(each, Tensor)]
         mode = current_mode()
-        ctx.needs_input_grad = tuple(isinstance(each, Tensor) and each._edge is not None for each in given)
-        records = mode.grad and any(ctx.needs_input_grad)
+        node.needs_input_grad = tuple(isinstance(each, Tensor) and each._edge is not None for each in given)
+        records = mode.grad and any(node.needs_input_grad)
         _describe_inputs(node, given, inputs, records)
         event = None if mode.profiler is None else mode.profiler.begin_function(cls.__name__, inputs, node)
         set_mode(mode.but(grad=False, dual=()))
         try:
-            output = run(ctx, *args, **kwargs)
+            output = run(node, *args, **kwargs)
         finally:
             set_mode(mode)
             if event is not None:
@@ -464,7 +366,7 @@ class Function(metaclass=FunctionMeta):
         if mode.dual:
             from retrograd.autograd.function_tangents import push_function
 
-            push_function(cls, ctx, given, made, recording.constants())
+            push_function(cls, node, given, made, recording.constants())
         recording.save()
         return made if isinstance(output, tuple) else made[0]
 
@@ -485,15 +387,15 @@ def _describe_inputs(node: BackwardCFunction, args: Sequence[Any], inputs: list[
     slots: list[int | None] = []
     for each in args:
         slots.append(sum(slot is not None for slot in slots) if isinstance(each, Tensor) else None)
-    node.input_slots = tuple(slots)
-    node.inputs_info = tuple((tuple(each._array.shape), each._array.dtype, each._kernels) for each in inputs)
-    node.edges = tuple(each._edge for each in inputs) if records else ()
-    node.extras = None
-    node.fix = None
-    node.plan = _PLAN
-    node.k = inputs[0]._kernels if inputs else None
-    node.saved = ()
-    node.seq = next_sequence_number()
+    node._input_slots = tuple(slots)
+    node._inputs_info = tuple((tuple(each._array.shape), each._array.dtype, each._kernels) for each in inputs)
+    node._edges = tuple(each._edge for each in inputs) if records else ()
+    node._extras = None
+    node._fix = None
+    node._plan = _PLAN
+    node._kernels = inputs[0]._kernels if inputs else None
+    node._kept = ()
+    node._seq = next_sequence_number()
     if current_mode().anomaly and records:
         remember_call(node)
 
@@ -515,13 +417,13 @@ class _Recording:
         self._check_marks()
         self._check_dirty(outputs)
         tensors = [each for each in outputs if isinstance(each, Tensor)]
-        node.outputs = len(outputs)
-        node.output_info = tuple(
+        node._outputs = len(outputs)
+        node._output_info = tuple(
             (tuple(each._array.shape), each._array.dtype, each._kernels) if isinstance(each, Tensor) else None
             for each in outputs
         )
-        if node.k is None and tensors:
-            node.k = tensors[0]._kernels
+        if node._kernels is None and tensors:
+            node._kernels = tensors[0]._kernels
         self._check_written_view(outputs)
         self._bump_dirty()
         self.made = made = tuple(
@@ -531,17 +433,16 @@ class _Recording:
             for each in made:
                 if isinstance(each, Tensor) and _is_view(each):
                     each._own_meta().view.creation = "multi"  # type: ignore[union-attr]  # it is a view
-        node.ctx._saved_for_forward = tuple(self._as_made(each) for each in node.ctx._saved_for_forward)
+        node._saved_for_forward = tuple(self._as_made(each) for each in node._saved_for_forward)
         return self.made
 
     def _check_marks(self) -> None:
-        ctx = self.node.ctx
-        for i, each in enumerate(ctx._dirty):
+        for i, each in enumerate(self.node._dirty):
             if not isinstance(each, Tensor):
                 raise RuntimeError(
                     f"mark_dirty can only accept variables, but argument {i} is of type {type(each).__name__}"
                 )
-        for each in ctx._non_differentiable:
+        for each in self.node._non_differentiable:
             if not isinstance(each, Tensor):
                 raise RuntimeError(
                     f"mark_non_differentiable only accepts variable arguments, but got {type(each).__name__}"
@@ -555,7 +456,7 @@ class _Recording:
 
     def constants(self) -> frozenset[int]:
         """The places of the outputs that are differentiated in neither mode."""
-        marked = self.node.ctx._non_differentiable
+        marked = self.node._non_differentiable
         return frozenset(
             i for i, each in enumerate(self.outputs)
             if not isinstance(each, Tensor) or not each.dtype.is_differentiable or any(each is one for one in marked)
@@ -563,18 +464,18 @@ class _Recording:
 
     def save(self) -> None:
         """Fill the node, once the outputs have their tangents."""
-        node, ctx = self.node, self.node.ctx
+        node = self.node
         try:
             if self.records:
-                node.saved = tuple(
-                    function_saving.pack(node, i, each, self.outputs, self.made) for i, each in enumerate(ctx._to_save)
+                node._kept = tuple(
+                    function_saving.pack(node, i, each, self.outputs, self.made) for i, each in enumerate(node._to_save)
                 )
         finally:  # what the node keeps must not lead back to it, even if a pack hook raises: these may be its outputs
-            ctx._to_save = ctx._dirty = ctx._non_differentiable = ctx._saved_for_forward = ()
+            node._to_save = node._dirty = node._non_differentiable = node._saved_for_forward = ()
 
     def _check_written_view(self, outputs: tuple[Any, ...]) -> None:
         """A view that forward has written to cannot be one output of several."""
-        written = any(_is_view(each) for each in self.node.ctx._dirty)
+        written = any(_is_view(each) for each in self.node._dirty)
         if self.records and written and len(outputs) > 1:
             raise RuntimeError(
                 "If your Function modifies inplace an input that is a view of another Tensor, your Function cannot "
@@ -586,7 +487,7 @@ class _Recording:
             )
 
     def _check_dirty(self, outputs: tuple[Any, ...]) -> None:
-        for each in self.node.ctx._dirty:
+        for each in self.node._dirty:
             if not any(each is tensor for tensor in self.inputs):
                 warnings.warn(
                     "ctx.mark_dirty() received a tensor that was not an input. Only input Tensors that have been "
@@ -605,8 +506,8 @@ class _Recording:
 
     def _check_saved(self, output: Tensor) -> None:
         """`setup_context` cannot save an input that is an output too: the two become different tensors."""
-        ctx, apart = self.node.ctx, self.node.function.setup_context is not Function.setup_context
-        if apart and any(output is each for each in (*ctx._to_save, *ctx._saved_for_forward)):
+        node, apart = self.node, self.node._function.setup_context is not Function.setup_context
+        if apart and any(output is each for each in (*node._to_save, *node._saved_for_forward)):
             raise RuntimeError(
                 "An input that has been returned as-is as output is being saved for backward. This is not supported if "
                 "you override setup_context. You should return and save a view of the input instead, e.g. with "
@@ -615,17 +516,17 @@ class _Recording:
 
     def _bump_dirty(self) -> None:
         """As PyTorch does, whether forward has written by operators or by other means, and is recorded or not."""
-        for each in {id(each): each for each in self.node.ctx._dirty}.values():
+        for each in {id(each): each for each in self.node._dirty}.values():
             if type(each._cell) is list:  # else it is an inference tensor
                 bump(each)
 
     def _output(self, position: int, output: Tensor) -> Tensor:
         node = self.node
         is_input = any(output is each for each in self.inputs)
-        dirty = is_input and any(output is each for each in node.ctx._dirty)
+        dirty = is_input and any(output is each for each in node._dirty)
         if not self._is_differentiable(output):
-            if not node.ctx._materialize_non_diff_grads:
-                node.ctx._constants += (position,)
+            if not node._materialize_non_diff_grads:
+                node._constants += (position,)
             return self._constant(output, is_input, dirty)
         if dirty:
             rebase_at(output, node, position)
@@ -640,7 +541,7 @@ class _Recording:
         return output
 
     def _is_differentiable(self, output: Tensor) -> bool:
-        marked = any(output is each for each in self.node.ctx._non_differentiable)
+        marked = any(output is each for each in self.node._non_differentiable)
         return self.records and output.dtype.is_differentiable and not marked
 
     def _constant(self, output: Tensor, is_input: bool, dirty: bool) -> Tensor:
@@ -656,13 +557,13 @@ class _Recording:
         if not (is_input and dirty):
             _forbid_writes(output, self.node)
         if not is_input:
-            name = f"{self.node.function.__qualname__}.apply"
+            name = f"{self.node._function.__qualname__}.apply"
             remember_break(name, self.inputs, [output], self.records, current_mode().grad)
         return output
 
 
 def rebase_at(tensor: Tensor, node: Node, position: int) -> None:
-    rebase(tensor, node, node.function.__qualname__)
+    rebase(tensor, node, node._function.__qualname__)
     if tensor._tensor_meta is None or tensor._tensor_meta.view is None:
         tensor._edge = (node, position)
 
@@ -682,7 +583,7 @@ def _forbid_writes(output: Tensor, node: BackwardCFunction) -> None:
     """If an output is a view, a write to it would bypass the Function's backward."""
     view = None if output._tensor_meta is None else output._tensor_meta.view
     if view is not None:
-        view.creation, view.node_name = "function", node.name()
+        view.creation, view.node_name = "function", name_of(node)
 
 
 def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""The `ctx` of custom Functions: what `forward` leaves for `backward`.
+"""The node of a custom Function's call, which is its `ctx`: what `forward` leaves for `backward`.
 
 Source: https://docs.pytorch.org/docs/stable/autograd.html#context-method-mixins
 """
@@ -6,21 +6,23 @@ Source: https://docs.pytorch.org/docs/stable/autograd.html#context-method-mixins
 from __future__ import annotations
 
 import warnings
-from abc import ABCMeta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from retrograd.autograd import function_saving
 from retrograd.autograd.explaining import freed_error
-from retrograd.autograd.node import Freed, Node
+from retrograd.autograd.node import SHOWN, Freed, Node
 from retrograd.ops.saved_names import SavedTensor
 from retrograd.read_only import seal
 from retrograd.tensor import Tensor
 
-__all__ = ["ACCESSED", "FunctionCtx"]
+if TYPE_CHECKING:
+    from retrograd.autograd.function import Function
+
+__all__ = ["ACCESSED", "BackwardCFunction", "FunctionCtx"]
 
 
-class FunctionCtx(metaclass=ABCMeta):
-    """What `forward` leaves for `backward`: the `ctx` argument of both.
+class FunctionCtx:
+    """What `ctx` is told by `forward`, and by `setup_context`.
 
     Attributes
     ----------
@@ -29,10 +31,6 @@ class FunctionCtx(metaclass=ABCMeta):
     """
 
     __module__ = "retrograd.autograd.function"
-    __slots__ = ("__dict__", "__weakref__", "_node")
-
-    _node: Any
-    """The node whose context this is. Not in the dict, which is the node's too: it would keep itself alive."""
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors (inputs, outputs or others; None is allowed) for `backward`, under version control."""
@@ -79,6 +77,34 @@ class FunctionCtx(metaclass=ABCMeta):
             )
         self._materialize_grads = value
 
+    needs_input_grad: tuple[bool, ...] = ()
+    _to_save: tuple[Tensor | None, ...] = ()
+    _saved_for_forward: tuple[Tensor | None, ...] = ()
+    _dirty: tuple[Tensor, ...] = ()
+    _non_differentiable: tuple[Tensor, ...] = ()
+    _materialize_grads: bool = True
+    _materialize_non_diff_grads: bool = True
+    """Whether missing gradients of outputs that have none reach `backward` as zeros too."""
+    _constants: tuple[int, ...] = ()
+    """The places of those outputs, if not."""
+
+
+class BackwardCFunction(Node, FunctionCtx):
+    """The node of a custom Function's call, and the `ctx` of its `forward`, `backward` and `jvp`.
+
+    Its own attributes have names that begin with an underscore (`_edges`, `_kept`, ...); all others are the user's.
+    """
+
+    __module__ = "retrograd.autograd.function"
+    __slots__ = ("__dict__", "_input_slots", "_inputs_info", "_output_info", "_outputs")
+
+    _runs_undefined = True
+    _function: type[Function]
+    _output_info: tuple[tuple[Any, Any, Any] | None, ...]
+    _input_slots: tuple[int | None, ...]
+    _inputs_info: tuple[tuple[Any, Any, Any], ...]
+    _outputs: int
+
     @property
     def saved_tensors(self) -> tuple[Tensor | None, ...]:
         """What `save_for_backward` kept; in `jvp`, what `save_for_forward` did.
@@ -91,18 +117,17 @@ class FunctionCtx(metaclass=ABCMeta):
         """
         if self._saved_for_forward:
             return self._saved_for_forward
-        node = self._node
-        if node.saved is ACCESSED:
+        if self._kept is ACCESSED:
             raise RuntimeError(
                 "saved_tensors can only be accessed once when clear_saved_tensors_on_access=True is set on the "
                 "autograd.Function. Either access saved_tensors only once, or set "
                 "clear_saved_tensors_on_access=False."
             )
-        if type(node.saved) is Freed:
-            raise freed_error(node)
-        tensors = tuple(function_saving.unpack(node, i, entry) for i, entry in enumerate(node.saved))
-        if node.function.clear_saved_tensors_on_access:
-            node.saved = ACCESSED
+        if type(self._kept) is Freed:
+            raise freed_error(self)
+        tensors = tuple(function_saving.unpack(self, i, entry) for i, entry in enumerate(self._kept))
+        if self._function.clear_saved_tensors_on_access:
+            self._kept = ACCESSED
         return tensors
 
     @property
@@ -113,10 +138,9 @@ class FunctionCtx(metaclass=ABCMeta):
     @property
     def _raw_saved_tensors(self) -> tuple[SavedTensor, ...]:
         """What `save_for_backward` kept, each as the node holds it: it takes hooks."""
-        node = self._node
-        if type(node.saved) is Freed:
-            raise freed_error(node)
-        return tuple(SavedTensor(node, None if each is None else i) for i, each in enumerate(node.saved))
+        if type(self._kept) is Freed:
+            raise freed_error(self)
+        return tuple(SavedTensor(self, None if each is None else i) for i, each in enumerate(self._kept))
 
     @property
     def to_save(self) -> tuple[Tensor | None, ...] | None:
@@ -154,50 +178,62 @@ class FunctionCtx(metaclass=ABCMeta):
     def non_differentiable(self, value: Any) -> None:
         self._non_differentiable = () if value is None else value
 
-    @property
-    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
-        return self._node.next_functions
+    # In PyTorch all of these are of the base of nodes and `ctx`, which their refusals name.
+    next_functions = property(Node.next_functions.fget)  # type: ignore[attr-defined]
+    metadata = property(Node.metadata.fget)  # type: ignore[attr-defined]
+    requires_grad = property(Node.requires_grad.fget)  # type: ignore[attr-defined]
+    materialize_grads = property(None, FunctionCtx.set_materialize_grads)
 
     @property
-    def metadata(self) -> dict[Any, Any]:
-        return self._node.metadata
+    def _forward_cls(self) -> type[Function]:
+        return self._function
+
+    def apply(self, *grads: Any) -> Any:
+        """The Function's `backward`; what it returns is not checked."""
+        return self._function._run_backward(self, list(grads))
+
+    def apply_jvp(self, *tangents: Any) -> Any:
+        """The Function's `jvp`, likewise."""
+        return self._function.jvp(self, *tangents)
 
     @property
-    def requires_grad(self) -> bool:
-        return self._node.requires_grad
+    def _differentiable(self) -> int:  # type: ignore[override]  # a node of PyTorch's has those without a gradient, too
+        return self._outputs
+
+    def _output_kernels(self, position: int) -> Any:
+        """The kernels of one of the outputs: `forward` may have moved to another device."""
+        info = self._output_info[position]
+        return self._kernels if info is None else info[2]
+
+    def _input_kernels(self, place: int) -> Any:
+        return self._inputs_info[place][2]
+
+    def __call__(self, *grads: Any, **named: Any) -> Any:
+        raise TypeError(f"'{type(self).__name__}' object is not callable")
 
     def __getattr__(self, name: str) -> Any:
-        if name in _OF_NODES:
-            return getattr(self._node, name)
         if name == "materialize_grads":
             text = f"attribute '{name}' of 'retrograd._C._FunctionBase' objects is not readable"
             raise AttributeError(text)
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
-    materialize_grads = property(None, set_materialize_grads)
-    needs_input_grad: tuple[bool, ...] = ()
-    _to_save: tuple[Tensor | None, ...] = ()
-    _saved_for_forward: tuple[Tensor | None, ...] = ()
-    _dirty: tuple[Tensor, ...] = ()
-    _non_differentiable: tuple[Tensor, ...] = ()
-    _materialize_grads: bool = True
-    _materialize_non_diff_grads: bool = True
-    """Whether missing gradients of outputs that have none reach `backward` as zeros too."""
-    _constants: tuple[int, ...] = ()
-    """The places of those outputs, if not."""
+    def __dir__(self) -> list[str]:
+        return [name for name in object.__dir__(self) if name not in _HIDDEN]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__module__}.{type(self).__name__} object at {id(self):#x}>"
 
 
-seal(FunctionCtx, "retrograd._C._FunctionBase")
+_HIDDEN: Final = frozenset(
+    name for name in dir(BackwardCFunction) if name.startswith("_") and not name.startswith("__")
+) - {*SHOWN, "_forward_cls", "_materialize_non_diff_grads", "_raw_saved_tensors"}
+"""What `dir` shows of no node: what is not of PyTorch's."""
 
-_OF_NODES: Final = frozenset(
-    "_forward_cls _input_metadata _register_hook_dict _sequence_nr _set_sequence_nr apply apply_jvp name "
-    "register_hook register_prehook".split()
-)
-"""What `ctx`, which in PyTorch is the node, has of it."""
+seal(BackwardCFunction, "retrograd._C._FunctionBase")
 
 
 class _Accessed(tuple[()]):
-    """What a node has in place of `saved` once a Function that clears it has read it."""
+    """What a node has in place of `_kept` once a Function that clears it has read it."""
 
 
 ACCESSED = _Accessed()

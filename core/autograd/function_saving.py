@@ -10,6 +10,7 @@ from retrograd.autograd.modes import current_mode, no_grad
 from retrograd.ops.plan import (
     PACKED,
     Packed,
+    array_now,
     check_unpacked,
     edge_now,
     hooked_twice,
@@ -54,11 +55,11 @@ def pack_one(
     node: BackwardCFunction, index: int, pack_hook: Callable[..., Any], unpack_hook: Callable[..., Any]
 ) -> None:
     """Pass one saved tensor of a node that is there already through a pair of hooks."""
-    entry = node.saved[index]
+    entry = node._kept[index]
     if type(entry[0]) is Packed:
         raise hooked_twice()
     made = _packed(node, entry, lambda tensor: pack_hook(tensor.detach()), unpack_hook)
-    node.saved = (*node.saved[:index], made, *node.saved[index + 1 :])
+    node._kept = (*node._kept[:index], made, *node._kept[index + 1 :])
 
 
 def _packed(
@@ -71,7 +72,7 @@ def _packed(
         share(given, kept)
     with no_grad():
         packed = Packed(without_cycle(pack_hook(kept), node), unpack_hook)
-    node._extras()  # Note [Watched nodes]: the unpack hook may register hooks on the node
+    node._need_extras()  # Note [Watched nodes]: the unpack hook may register hooks on the node
     return (packed, PACKED, 0, *entry[3:])
 
 
@@ -112,4 +113,8 @@ def unpack(node: BackwardCFunction, index: int, entry: Any) -> Tensor | None:
             edge = None if isinstance(origin, Tensor) else edge_now(origin, cell)
         error = stale_message(k.names[array.dtype], tuple(array.shape), edge, cell[0] & VERSION, version & VERSION)
         raise note_stale(error, node, f"saved_tensors[{index}]", cell)
-    return _rebuilt(node, entry)
+    if cell[0] != version:
+        source = origin._edge if isinstance(origin, Tensor) else origin
+        is_result = type(origin) is int
+        array = array_now(array, cell, version, None if is_result else source, is_result)
+    return _rebuilt(node, (array, *entry[1:]))

@@ -11,6 +11,7 @@ from retrograd.autograd.policies import (
     enforce_grad_layout_policy,
     set_multithreading_enabled,
 )
+from retrograd.storage import replace
 
 __all__ = [
     "enable_grad", "enforce_grad_layout_policy", "inference_mode", "no_grad", "set_grad_enabled",
@@ -27,10 +28,12 @@ class _unsafe_preserve_version_counter:  # PyTorch's name
     def __init__(self, tensors: Any) -> None:
         self.tensors = tensors if isinstance(tensors, tuple) else (tensors,)
         self.versions = [each._cell[0] if type(each._cell) is list else 0 for each in self.tensors]
+        self.arrays = [each._array for each in self.tensors]
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *exc_info: object) -> None:
-        for each, version in zip(self.tensors, self.versions, strict=True):
+        for each, version, array in zip(self.tensors, self.versions, self.arrays, strict=True):
             each._cell[0] = version
+            replace(each, array, each._array)

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from retrograd.autograd.node import UNTRACKED, Extras
+from retrograd.autograd.node import UNTRACKED, Extras, name_of
 
 if TYPE_CHECKING:
     from retrograd.autograd.node import AccumulateGrad, Edge, Node
@@ -66,7 +66,7 @@ def _add(hooks: dict[int, Any], entry: Any) -> RemovableHandle:
 
 
 def _pre_hooks(node: Node) -> dict[int, Any]:
-    return _pre_hooks_in(node._extras())
+    return _pre_hooks_in(node._need_extras())
 
 
 def _hooks_of_leaf(tensor: Tensor) -> Extras:
@@ -129,7 +129,7 @@ def hooks_of(tensor: Tensor) -> HooksOfTensor | None:
     if edge is None or edge is UNTRACKED:
         extras, position = None if tensor._tensor_meta is None else tensor._tensor_meta.hooks, 0
     else:
-        extras, position = edge[0].extras, edge[1]
+        extras, position = edge[0]._extras, edge[1]
     if extras is None or extras.pre_hooks is None:
         return None
     return HooksOfTensor(extras.pre_hooks, position)
@@ -140,9 +140,9 @@ def keep_hooks(tensor: Tensor, edge: Edge | None) -> None:
 
     The node that it loses calls them, too: where it has no others, both have one dict, from which handles remove.
     """
-    if edge is None or edge[0].extras is None or edge[0].extras.pre_hooks is None:
+    if edge is None or edge[0]._extras is None or edge[0]._extras.pre_hooks is None:
         return
-    hooks, position = edge[0].extras.pre_hooks, edge[1]
+    hooks, position = edge[0]._extras.pre_hooks, edge[1]
     kept = _hooks_of_leaf(tensor)
     if all(kind == "tensor" and at == 0 for kind, _, at in hooks.values()):
         kept.pre_hooks = hooks
@@ -161,7 +161,7 @@ def register_node_prehook(node: Node, hook: Callable[..., Any]) -> RemovableHand
 
 
 def register_node_hook(node: Node, hook: Callable[..., Any]) -> RemovableHandle:
-    extras = node._extras()
+    extras = node._need_extras()
     if extras.post_hooks is None:
         extras.post_hooks = {}
     return _add(extras.post_hooks, hook)
@@ -177,7 +177,7 @@ def register_post_accumulate_hook(leaf: Tensor, hook: Callable[..., Any]) -> Rem
 def retain_at(tensor: Tensor, edge: Edge) -> None:
     """Keep the gradient of `tensor`, which is that of an output of a node."""
     node, position = edge
-    extras = node._extras()
+    extras = node._need_extras()
     if extras.retain is None:
         extras.retain = {}
     extras.retain[position] = weakref.ref(tensor)
@@ -185,18 +185,18 @@ def retain_at(tensor: Tensor, edge: Edge) -> None:
 
 def forget_retained(tensor: Tensor, edge: Any) -> None:
     """Stop keeping the gradient at an edge that `tensor` no longer has."""
-    if edge is not None and edge[0].extras is not None and edge[0].extras.retain:
-        reference = edge[0].extras.retain.get(edge[1])
+    if edge is not None and edge[0]._extras is not None and edge[0]._extras.retain:
+        reference = edge[0]._extras.retain.get(edge[1])
         if reference is not None and reference() is tensor:
-            del edge[0].extras.retain[edge[1]]
+            del edge[0]._extras.retain[edge[1]]
 
 
 def run_tensor_hooks(node: Node, grads: list[Tensor | None]) -> list[Tensor | None]:
     """Pass the gradients of a node's outputs through the hooks of those tensors."""
-    assert node.extras is not None  # hooks are what extras are made for
-    for kind, hook, position in list((node.extras.pre_hooks or {}).values()):
+    assert node._extras is not None  # hooks are what extras are made for
+    for kind, hook, position in list((node._extras.pre_hooks or {}).values()):
         if kind == "tensor":
-            replaced = _call(hook, f"the gradient of output {position} of {node.name()}", grads[position])
+            replaced = _call(hook, f"the gradient of output {position} of {name_of(node)}", grads[position])
             if replaced is not None:
                 grads[position] = _check_replacement(replaced, grads[position], hook)
     return grads
@@ -204,11 +204,11 @@ def run_tensor_hooks(node: Node, grads: list[Tensor | None]) -> list[Tensor | No
 
 def run_node_pre_hooks(node: Node, grads: list[Tensor | None]) -> list[Tensor | None]:
     """Pass the gradients of a node's outputs through the node's own pre-hooks."""
-    assert node.extras is not None
-    seen, others = grads[: node.differentiable], grads[node.differentiable :]
-    for kind, hook, _ in list((node.extras.pre_hooks or {}).values()):
+    assert node._extras is not None
+    seen, others = grads[: node._differentiable], grads[node._differentiable :]
+    for kind, hook, _ in list((node._extras.pre_hooks or {}).values()):
         if kind == "node":
-            replaced = _call(hook, node.name(), tuple(seen))
+            replaced = _call(hook, name_of(node), tuple(seen))
             if replaced is not None:
                 seen = _check_tuple(replaced, seen, hook)
     return seen + others
@@ -218,11 +218,11 @@ def run_post_hooks(
     node: Node, grad_inputs: list[Tensor | None], grad_outputs: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
     """Pass the gradients of a node's inputs, those that `next_functions` shows, through its post-hooks."""
-    assert node.extras is not None
-    shown = range(len(grad_inputs)) if node.shown is None else node.shown
+    assert node._extras is not None
+    shown = range(len(grad_inputs)) if node._shown is None else node._shown
     grads = [grad_inputs[i] for i in shown]
-    for hook in list((node.extras.post_hooks or {}).values()):
-        replaced = _call(hook, node.name(), tuple(grads), tuple(grad_outputs[: node.differentiable]))
+    for hook in list((node._extras.post_hooks or {}).values()):
+        replaced = _call(hook, name_of(node), tuple(grads), tuple(grad_outputs[: node._differentiable]))
         if replaced is not None:
             grads = _check_tuple(replaced, grads, hook)
     for i, grad in zip(shown, grads, strict=True):

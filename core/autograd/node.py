@@ -1,6 +1,6 @@
 """Nodes of the graph: what an operator leaves behind so that its gradient can be computed.
 
-A node points to the nodes of its inputs (`edges`) and never to its output, so that dropping the
+A node points to the nodes of its inputs (`_edges`) and never to its output, so that dropping the
 last tensor of a graph drops the graph at once, without the garbage collector.
 
 Note [Sequence numbers]
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from retrograd.tensor import Tensor
 
 __all__ = [
-    "LEAVES", "UNGENERATED", "UNTRACKED", "AccumulateGrad", "Edge", "Extras", "Freed", "Node", "Untracked",
-    "changed_sink", "extras_of_outputs", "next_sequence_number", "renumbered", "see_output", "seen_outputs",
+    "LEAVES", "SHOWN", "UNGENERATED", "UNTRACKED", "AccumulateGrad", "Edge", "Extras", "Freed", "Node", "Untracked",
+    "changed_sink", "extras_of_outputs", "name_of", "next_sequence_number", "renumbered", "see_output", "seen_outputs",
     "short_name",
 ]  # fmt: skip
 
@@ -77,7 +77,7 @@ class Extras:
 
 
 class Freed(tuple[()]):
-    """What a node has in place of `saved` once a pass has freed it: nothing, and which pass that was.
+    """What a node has in place of `_kept` once a pass has freed it: nothing, and which pass that was.
 
     A formula that unpacks it fails, so the engine needs no test for freed nodes before it runs one.
     """
@@ -92,53 +92,53 @@ class Node(metaclass=ABCMeta):
 
     Attributes
     ----------
-    edges
+    _edges
         For each differentiable input, the node that made it and which of its outputs it is; None
         where no gradient is wanted.
-    saved
+    _kept
         What the plan's formulas need, flattened (see `retrograd.ops.plan`); a `Freed` once freed.
-    plan
+    _plan
         How to compute the inputs' gradients.
-    seq
+    _seq
         See Note [Sequence numbers].
-    k
+    _kernels
         The kernels of the forward call.
-    fix
+    _fix
         None, or for each input the (shape, dtype) its gradient must be brought to, where the
         forward call broadcast or promoted.
-    extras
+    _extras
         None, or hooks and metadata.
     """
 
     __module__ = "retrograd.autograd.graph"
-    __slots__ = ("__weakref__", "edges", "extras", "fix", "k", "plan", "saved", "seq")
+    __slots__ = ("__weakref__", "_edges", "_extras", "_fix", "_kept", "_kernels", "_plan", "_seq")
 
-    edges: tuple[Edge | None, ...]
-    saved: tuple[Any, ...]
-    plan: Any
-    seq: int
-    k: Any
-    fix: tuple[tuple[Any, Any] | None, ...] | None
-    extras: Extras | None
+    _edges: tuple[Edge | None, ...]
+    _kept: tuple[Any, ...]
+    _plan: Any
+    _seq: int
+    _kernels: Any
+    _fix: tuple[tuple[Any, Any] | None, ...] | None
+    _extras: Extras | None
 
-    outputs: int = 1
+    _outputs: int = 1
     """How many outputs the forward call had. Above one, gradients arrive as a list."""
 
-    differentiable: int = 1
+    _differentiable: int = 1
     """How many of them, the first ones, can have a gradient: hooks and callers of the node see no others."""
 
-    shown: tuple[int, ...] | None = None
+    _shown: tuple[int, ...] | None = None
     """Which of the edges `next_functions` shows: not those of inputs that never have a gradient. None: all."""
 
-    prefix: str = ""
+    _prefix: str = ""
     """What stands before the class's name in PyTorch's name of the node, which programs compare with."""
 
-    runs_undefined: bool = False
+    _runs_undefined: bool = False
     """Whether the engine calls the node even if no gradient has reached it."""
 
     def name(self) -> str:
         """The node's type, as PyTorch names it: `MulBackward0`, `torch::autograd::AccumulateGrad`."""
-        return self.prefix + type(self).__name__
+        return self._prefix + type(self).__name__
 
     @property
     def requires_grad(self) -> bool:
@@ -151,13 +151,13 @@ class Node(metaclass=ABCMeta):
         from retrograd.autograd.metadata import see_inputs
 
         see_inputs(self)
-        edges = self.edges if self.shown is None else [self.edges[i] for i in self.shown]
+        edges = self._edges if self._shown is None else [self._edges[i] for i in self._shown]
         return tuple((None, 0) if edge is None or edge is UNTRACKED else edge for edge in edges)
 
     @property
     def metadata(self) -> dict[Any, Any]:
         """A dict for the user's own notes."""
-        extras = self._extras()
+        extras = self._need_extras()
         if extras.metadata is None:
             extras.metadata = {}
         return extras.metadata
@@ -167,30 +167,30 @@ class Node(metaclass=ABCMeta):
         """Shape, type and device of what arrives at each output; None where the node cannot know."""
         from retrograd.autograd.metadata import metadata_of
 
-        found = (metadata_of(self, i) for i in range(self.differentiable))
+        found = (metadata_of(self, i) for i in range(self._differentiable))
         # PyTorch shows lists here.
         return tuple(None if each is None else each._replace(shape=list(each.shape)) for each in found)  # type: ignore[arg-type]
 
-    def output_kernels(self, position: int) -> Any:
+    def _output_kernels(self, position: int) -> Any:
         """The kernels of one of the outputs, and so of its gradient."""
-        return self.k
+        return self._kernels
 
-    def input_kernels(self, place: int) -> Any:
+    def _input_kernels(self, place: int) -> Any:
         """The kernels of the gradient of an input that has no edge."""
-        return self.k
+        return self._kernels
 
-    def _extras(self) -> Extras:
-        if self.extras is None:
-            self.extras = Extras()
-        return self.extras
+    def _need_extras(self) -> Extras:
+        if self._extras is None:
+            self._extras = Extras()
+        return self._extras
 
     def _sequence_nr(self) -> int:
-        own = None if self.extras is None else self.extras.sequence_nr
-        return self.seq if own is None else own
+        own = None if self._extras is None else self._extras.sequence_nr
+        return self._seq if own is None else own
 
     def _set_sequence_nr(self, sequence_nr: int) -> None:
         """Run before nodes of smaller numbers, among those that have all their gradients: Note [Sequence numbers]."""
-        self._extras().sequence_nr = sequence_nr
+        self._need_extras().sequence_nr = sequence_nr
         renumbered.add(self)
 
     def register_prehook(self, fn: Callable[..., Any]) -> Any:
@@ -238,8 +238,8 @@ class Node(metaclass=ABCMeta):
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith(("_saved_", "_raw_saved_")):
-            # The slot itself, because `self.plan` would come back here while it is empty.
-            slot: Any = type(self).plan  # type: ignore[misc]  # mypy takes it for the plan
+            # The slot itself, because `self._plan` would come back here while it is empty.
+            slot: Any = type(self)._plan  # type: ignore[misc]  # mypy takes it for the plan
             if (plan := slot.__get__(self)) is not None:
                 if name.startswith("_saved_"):
                     return plan.saved_attribute(self, name.removeprefix("_saved_"))
@@ -248,15 +248,15 @@ class Node(metaclass=ABCMeta):
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __dir__(self) -> list[str]:
-        names = getattr(self.plan, "saved_names", None)
-        return [*_SHOWN, *(() if names is None else names(self))]
+        names = getattr(self._plan, "saved_names", None)
+        return [*SHOWN, *(() if names is None else names(self))]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} object at {id(self):#x}>"
 
 
 seal(Node)
-_SHOWN = [name for name in dir(object) if name != "__weakref__"] + (
+SHOWN = [name for name in dir(object) if name != "__weakref__"] + (
     "_input_metadata _register_hook_dict _sequence_nr _set_sequence_nr metadata name next_functions register_hook "
     "register_prehook requires_grad"
 ).split()
@@ -285,6 +285,11 @@ def see_output(tensor: Tensor, edge: Edge) -> None:
     seen_outputs.setdefault(edge[0], {})[edge[1]] = (tensor._array.shape, tensor._array.dtype, tensor._kernels)
 
 
+def name_of(node: Node) -> str:
+    """The node's name, also where a custom Function has given its `ctx` another attribute `name`."""
+    return type(node).name(node)
+
+
 class AccumulateGrad(Node):
     """The sink of a leaf: adds what arrives to the leaf's `.grad`.
 
@@ -297,16 +302,16 @@ class AccumulateGrad(Node):
     __slots__ = ("_array", "_variable", "lock", "meta", "variable_type")
 
     __module__ = "builtins"
-    prefix = UNGENERATED
+    _prefix = UNGENERATED
 
     def __init__(self, variable: Tensor) -> None:
-        self.edges = ()
-        self.saved = ()
-        self.plan = None
-        self.seq = next_sequence_number()
-        self.k = variable._kernels
-        self.fix = None
-        self.extras = None
+        self._edges = ()
+        self._kept = ()
+        self._plan = None
+        self._seq = next_sequence_number()
+        self._kernels = variable._kernels
+        self._fix = None
+        self._extras = None
         self.lock = threading.Lock()
         self.meta = variable._own_meta()
         self.variable_type = getattr(variable, "_fresh", type(variable))
@@ -324,7 +329,7 @@ class AccumulateGrad(Node):
         """The leaf. If the program dropped it, an equal one with the same gradient and memory."""
         variable = self._variable()
         if variable is None:
-            variable = self.variable_type._restore(self._array, self.k, (self, 0), self.meta)
+            variable = self.variable_type._restore(self._array, self._kernels, (self, 0), self.meta)
             self._variable = weakref.ref(variable)
         return variable
 
@@ -341,15 +346,15 @@ def changed_sink(leaf: Tensor, edge: Edge | None, wanted: bool) -> Edge | None:
     if has_sink:
         assert edge is not None
         leaf._own_meta().sink = weakref.ref(edge[0])
-        if edge[0].extras is not None:
-            leaf._own_meta().hooks = edge[0].extras
+        if edge[0]._extras is not None:
+            leaf._own_meta().hooks = edge[0]._extras
         return None
     node = _former_sink(leaf)
     if node is None:
         node = AccumulateGrad(leaf)
         if node.meta.hooks is not None:
             node.meta.hooks.keep_hooks_of_tensors()
-    node.extras, node.meta.hooks = node.meta.hooks, None
+    node._extras, node.meta.hooks = node.meta.hooks, None
     return node, 0
 
 
@@ -357,7 +362,7 @@ def _former_sink(leaf: Tensor) -> AccumulateGrad | None:
     """The node that a leaf had, if a graph still has it."""
     meta = leaf._tensor_meta
     node: Any = None if meta is None or meta.sink is None else meta.sink()
-    if node is None or node.k is not leaf._kernels:
+    if node is None or node._kernels is not leaf._kernels:
         return None
     node._array = leaf._array
     return node
@@ -372,13 +377,13 @@ class Untracked(Node):
     __slots__ = ()
 
     def __init__(self) -> None:
-        self.edges = ()
-        self.saved = ()
-        self.plan = None
-        self.seq = -1
-        self.k = None
-        self.fix = None
-        self.extras = None
+        self._edges = ()
+        self._kept = ()
+        self._plan = None
+        self._seq = -1
+        self._kernels = None
+        self._fix = None
+        self._extras = None
 
 
 UNTRACKED: Final[Edge] = (Untracked(), 0)

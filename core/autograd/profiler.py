@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from retrograd.autograd.anomaly import frames_of_caller
 from retrograd.autograd.modes import Mode, current_mode, set_mode
+from retrograd.autograd.node import name_of
 from retrograd.autograd.profiler_util import (
     EVALUATION,
     EventList,
@@ -155,8 +156,8 @@ class Recorder:
             set_mode(mode)
             self.end(event, () if name.endswith("_") else result)
         edge = getattr(result[0] if isinstance(result, tuple) and result else result, "_edge", None)
-        if edge is not None and edge[0].edges:
-            event.sequence_nr = edge[0].seq
+        if edge is not None and edge[0]._edges:
+            event.sequence_nr = edge[0]._seq
         return result
 
     def group(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
@@ -180,15 +181,15 @@ class Recorder:
 
     def begin_evaluation(self, node: Node) -> FunctionEvent:
         """Start the event of a node's turn: its own, its hooks, and that its gradients are added up."""
-        return self._of_node(self.begin(EVALUATION + node.name(), 0), node)
+        return self._of_node(self.begin(EVALUATION + name_of(node), 0), node)
 
     def begin_node(self, node: Node, given: Any) -> FunctionEvent:
         """Start the event of a node of the backward pass."""
-        return self._of_node(self.begin(node.name(), 1, given if isinstance(given, list) else (given,)), node)
+        return self._of_node(self.begin(name_of(node), 1, given if isinstance(given, list) else (given,)), node)
 
     def _of_node(self, event: FunctionEvent, node: Node) -> FunctionEvent:
-        if node.edges:
-            event.sequence_nr = node.seq
+        if node._edges:
+            event.sequence_nr = node._seq
         return event
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from retrograd.autograd.node import LEAVES
+from retrograd.autograd.node import LEAVES, name_of
 from retrograd.ops.broadcasting import broadcast_shapes, sum_to
 from retrograd.tensor import own_edge
 
@@ -25,7 +25,7 @@ def note_shape(tensor: Tensor) -> None:
     edge = own_edge(tensor)
     if edge is None or type(edge[0]) in LEAVES:
         return
-    extras = edge[0]._extras()
+    extras = edge[0]._need_extras()
     if extras.shapes is None:
         extras.shapes = {}
     extras.shapes.setdefault(edge[1], tuple(tensor._array.shape))
@@ -44,10 +44,10 @@ def fit_gradients(K: Any, node: Node, arrived: Sequence[Any], order: Sequence[No
     RuntimeError
         As PyTorch, if one does not reduce to its shape.
     """
-    assert node.extras is not None  # the caller has looked
-    assert node.extras.shapes is not None
+    assert node._extras is not None  # the caller has looked
+    assert node._extras.shapes is not None
     fitted = list(arrived)
-    for position, shape in node.extras.shapes.items():
+    for position, shape in node._extras.shapes.items():
         grad = arrived[position]
         if grad is None or tuple(grad.shape) == shape:
             continue
@@ -70,7 +70,7 @@ def _reduces(have: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
 def _source(node: Node, position: int, order: Sequence[Node]) -> str:
     """Who was the first to give a node a gradient: another node, or else who has called for the pass."""
     for each in order:
-        for index, edge in enumerate(each.edges):
+        for index, edge in enumerate(each._edges):
             if edge is not None and edge[0] is node and edge[1] == position:
-                return f"Function {each.name()} returned an invalid gradient at index {index}"
+                return f"Function {name_of(each)} returned an invalid gradient at index {index}"
     return "invalid gradient at index 0"

@@ -32,6 +32,7 @@ from retrograd.autograd.node import (
     Edge,
     Node,
     changed_sink,
+    name_of,
     next_sequence_number,
     short_name,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "refuse_write",
     "set_flag",
     "view_class",
+    "view_now",
 ]  # fmt: skip
 
 _give_edge: Any = Tensor.__dict__["_edge"].__set__
@@ -168,7 +170,7 @@ def _regenerated(tensor: Tensor, view: View) -> Node:
     base, chain = view.base, view.chain
     if chain is None or not chain.recast:
         node = _node(AsStridedBackward0, base._edge, tensor._kernels, (chain, None), _strided(tensor._layout()))
-        node.plan = _CHAIN_PLAN
+        node._plan = _CHAIN_PLAN
         return node
     edge, layout = base._edge, base._layout()
     for part in _parts(chain):
@@ -179,7 +181,7 @@ def _regenerated(tensor: Tensor, view: View) -> Node:
         if (name := part[0].step.node_name) is not None:
             cls, arguments = view_class(name), {}
         node = _node(cls, edge, tensor._kernels, (part[-1], part[0].before), arguments)
-        node.plan = _CHAIN_PLAN
+        node._plan = _CHAIN_PLAN
         edge = (node, 0)
     return node
 
@@ -216,7 +218,7 @@ def refuse_write(view: View, edge: Edge | None, happened: str) -> None:
     """
     node = None if edge is None or type(edge[0]) in LEAVES else edge[0]
     creation = view.creation
-    origin = "" if node is None or edge is None else f"Output {edge[1]} of {short_name(node.name())} is a view"
+    origin = "" if node is None or edge is None else f"Output {edge[1]} of {short_name(name_of(node))} is a view"
     if node is None or creation in ("no_grad", "inference"):
         prefix = "A view was created in" if node is None else f"{origin} of a view which was created in"
         if creation == "inference":
@@ -232,8 +234,8 @@ def refuse_write(view: View, edge: Edge | None, happened: str) -> None:
 def multi_view_error(edge: Edge) -> RuntimeError:
     """The error about a use of one of several views, after a write to what they look at."""
     return RuntimeError(
-        f"Output {edge[1]} of {short_name(edge[0].name())} is a view and its base or another view of its base has been "
-        f"modified inplace.{_FORBIDDEN['multi']}"
+        f"Output {edge[1]} of {short_name(name_of(edge[0]))} is a view and its base or another view of its base has "
+        f"been modified inplace.{_FORBIDDEN['multi']}"
     )
 
 
@@ -270,7 +272,7 @@ class ViewPlan:
     holds_tensors = False
 
     def raw(self, K: Any, g: Any, node: Node) -> tuple[Any]:
-        steps, shapes = node.saved[:2]
+        steps, shapes = node._kept[:2]
         for step, shape in zip(reversed(steps), reversed(shapes), strict=True):
             g = step.adjoint(K, g, shape)
         return (g,)
@@ -279,7 +281,7 @@ class ViewPlan:
 
     def shape_of_output(self, node: Node, shape: Shape, position: int = 0) -> Shape:
         """The shape of the view that a node made of a tensor of that shape."""
-        steps, shapes, _ = node.saved
+        steps, shapes, _ = node._kept
         return steps[-1].restride(Layout(shapes[-1], contiguous_strides(shapes[-1]))).shape if steps else shape
 
     def saved_attribute(self, node: Node, name: str) -> Any:
@@ -303,12 +305,12 @@ class BoundaryPlan(ViewPlan):
 
 
 class ChainPlan(ViewPlan):
-    """The gradient of a view that looked for its edge anew: `node.saved` has its chain, and where that begins."""
+    """The gradient of a view that looked for its edge anew: `node._kept` has its chain, and where that begins."""
 
     __slots__ = ()
 
     def raw(self, K: Any, g: Any, node: Node) -> tuple[Any]:
-        chain, begin = node.saved[:2]
+        chain, begin = node._kept[:2]
         for link in links_from(chain):
             if link is begin:
                 break
@@ -318,10 +320,23 @@ class ChainPlan(ViewPlan):
     graph = raw
 
     def shape_of_output(self, node: Node, shape: Shape, position: int = 0) -> Shape:
-        chain: Chain | None = node.saved[0]
+        chain: Chain | None = node._kept[0]
         if chain is not None:
             shape = chain.step.restride(Layout(chain.shape, contiguous_strides(chain.shape))).shape
         return shape
+
+
+def view_now(edge: Edge | None) -> Any:
+    """The array of a view as it is now, from that of the leaf that it is a view of; None: it is none of a leaf."""
+    steps: tuple[Step, ...] = ()
+    while edge is not None and type(edge[0]._plan) is ViewPlan:
+        steps, edge = edge[0]._kept[0] + steps, edge[0]._edges[0]
+    if not steps or edge is None or not isinstance(leaf := edge[0], AccumulateGrad):
+        return None
+    array = leaf.variable._array
+    for step in steps:
+        array = step.apply(leaf._kernels, array)
+    return array
 
 
 _VIEW_PLAN = ViewPlan()
@@ -338,7 +353,7 @@ _SHOWING_SIZES = frozenset(
 
 def _shown_arguments(node: Node) -> dict[str, Any]:
     """The arguments of a view operator; as PyTorch shows them, without a sign."""
-    _, shapes, arguments = node.saved
+    _, shapes, arguments = node._kept
     name = type(node).__name__
     shown = {each: _unsigned(value) for each, value in arguments.items()}
     if name[:-1] in _SHOWING_SIZES:
@@ -355,7 +370,7 @@ def _unsigned(value: Any) -> Any:
 @cache
 def view_class(name: str, outputs: int = 1) -> type[Node]:
     """The class of a view operator's node; one for each name and number of outputs."""
-    members = {"__slots__": (), "outputs": outputs, "differentiable": outputs, "__module__": "builtins"}
+    members = {"__slots__": (), "_outputs": outputs, "_differentiable": outputs, "__module__": "builtins"}
     return type(name, (Node,), members)
 
 
@@ -382,13 +397,13 @@ def make_view_node(
 
 def _node(cls: type[Node], edge: Edge | None, k: Any, way: tuple[Any, Any], arguments: dict[str, Any]) -> Node:
     node = cls()
-    node.edges = (edge,)
-    node.k = k
-    node.extras = None
-    node.fix = None
-    node.seq = next_sequence_number()
-    node.plan = _VIEW_PLAN
-    node.saved = (*way, arguments)
+    node._edges = (edge,)
+    node._kernels = k
+    node._extras = None
+    node._fix = None
+    node._seq = next_sequence_number()
+    node._plan = _VIEW_PLAN
+    node._kept = (*way, arguments)
     return node
 
 
@@ -399,7 +414,7 @@ class MultiViewPlan:
     holds_tensors = False
 
     def raw(self, K: Any, g: Any, node: Node) -> tuple[Any]:
-        steps, (shape,), _ = node.saved
+        steps, (shape,), _ = node._kept
         parts = g if len(steps) > 1 else [g]
         given = next((each for each in parts if each is not None), None)
         if given is None:
@@ -417,7 +432,7 @@ class MultiViewPlan:
     saved_names = ViewPlan.saved_names
 
     def shape_of_output(self, node: Node, shape: Shape, position: int = 0) -> Shape:
-        steps, (base,), _ = node.saved
+        steps, (base,), _ = node._kept
         found: Shape = steps[position].restride(Layout(base, contiguous_strides(base))).shape
         return found
 
@@ -440,8 +455,8 @@ def make_views_node(
 ) -> Node:
     """The node that the views which the `steps` make of the array `base`, each alone, have in common."""
     node = make_view_node(cls, (), base, edge, k, arguments)
-    node.plan = _MULTI_VIEW_PLAN
-    node.saved = (steps, (tuple(base.shape),), arguments)
+    node._plan = _MULTI_VIEW_PLAN
+    node._kept = (steps, (tuple(base.shape),), arguments)
     return node
 
 

@@ -83,9 +83,9 @@ class _Entered(Storage):
 
     __slots__ = ()
 
-    def write(self, k: Any, chain: Any, value: Any) -> None:
+    def write(self, k: Any, chain: Any, value: Any, cell: Any = None) -> None:
         outside: Tensor = self.array.value
-        super().write(k, chain, value)
+        super().write(k, chain, value, cell)
         with below(self.array.table):
             outside.copy_(self.array.value)
         self.array.value = outside

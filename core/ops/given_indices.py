@@ -67,5 +67,5 @@ def watching(
             if each is not None and type(each._cell) is list
         )
         if watched:
-            result._edge[0]._extras().indices = watched
+            result._edge[0]._need_extras().indices = watched
     return result

@@ -11,7 +11,7 @@ those inputs only, and so a node saves only what they name, and what its operato
 PyTorch's node saves too.
 
 Note [Saved tuple]
-    A node's `saved` is flat, because it is made on every call: a tensor takes three places, its
+    A node's `_kept` is flat, because it is made on every call: a tensor takes three places, its
     array, its version cell and the version at the time; anything else takes one. `Plan.raw` is
     generated to unpack exactly that, compare the versions and call the formulas. When a version
     differs (or hooks have packed the tensor, which is marked by a version that never fits), the
@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from retrograd.autograd.explaining import freed_error, note_stale
 from retrograd.autograd.modes import current_mode
-from retrograd.autograd.node import LEAVES, Freed
+from retrograd.autograd.node import LEAVES, Freed, name_of
 from retrograd.dtypes import DTYPES
 from retrograd.ops import saved_names
 from retrograd.ops.broadcasting import broadcast_shapes
-from retrograd.storage import PARTED, VERSION, share
+from retrograd.storage import MOVED, PARTED, REPLACED, VERSION, changed, current, share
 
 if TYPE_CHECKING:
     from retrograd.autograd.node import Edge, Node
@@ -38,8 +38,18 @@ if TYPE_CHECKING:
     from retrograd.tensor import Tensor
 
 __all__ = [
-    "CONSTANT", "PACKED", "Packed", "Plan", "PlanOfPackedIndices", "check_unpacked", "edge_now", "hooked_twice",
-    "is_stale", "packed_by", "stale_error",
+    "CONSTANT",
+    "PACKED",
+    "Packed",
+    "Plan",
+    "PlanOfPackedIndices",
+    "array_now",
+    "check_unpacked",
+    "edge_now",
+    "hooked_twice",
+    "is_stale",
+    "packed_by",
+    "stale_error",
 ]  # fmt: skip
 
 Tangents = dict[int, "Tensor"]
@@ -163,11 +173,11 @@ class Plan:
         """After an in-place write: what the node of the write has saved of its result is the new value."""
         found = [(position, self.sources[i][1]) for position, i in self._tensor_positions() if self._is_result(i)]
         if found:
-            saved = list(node.saved)
+            saved = list(node._kept)
             for position, number in found:
                 out = outputs[number]
                 saved[position : position + 3] = (out._array, out._cell, out._cell[0])
-            node.saved = tuple(saved)
+            node._kept = tuple(saved)
 
     def _is_result(self, index: int) -> bool:
         return self.sources[index][0] == "result"
@@ -175,7 +185,7 @@ class Plan:
     def _edge_of(self, node: Node, index: int) -> Edge | None:
         """Where a saved input came from; None of a result."""
         kind, position, _ = self.sources[index]
-        return None if kind == "result" else node.edges[position]
+        return None if kind == "result" else node._edges[position]
 
     def pack(
         self, node: Node, inputs: Sequence[Any] = (), outputs: Sequence[Any] = (), results: bool | None = None
@@ -187,7 +197,7 @@ class Plan:
         """
         mode = current_mode()
         pack, unpack = mode.saved_hooks[-1]
-        saved = list(node.saved or ())
+        saved = list(node._kept or ())
         if mode.given is not None and results is not True:
             self._pack_indices(node, saved, mode.given.packed(pack, unpack))
         for position, index in self._in_order_of_packing(node):
@@ -196,7 +206,7 @@ class Plan:
                 call = inputs if kind == "input" else outputs if kind == "result" else ()
                 given = call[number] if number < len(call) else None
                 saved[position : position + 3] = self._packed(node, index, saved[position], pack, unpack, given)
-        node.saved = tuple(saved)
+        node._kept = tuple(saved)
 
     def _pack_indices(self, node: Node, saved: list[Any], packed: Any) -> None:
         """Let the node keep what hooks have made of its indices: `retrograd.ops.given_indices`."""
@@ -206,8 +216,8 @@ class Plan:
             index = self.names.index(name)
             saved[sum(3 if each else 1 for each in self.is_tensor[:index])] = packed
             slow = PlanOfPackedIndices(self)
-            node.plan = slow if node.plan is self else ConjugatedPlan(slow)
-            node._extras()  # Note [Watched nodes]
+            node._plan = slow if node._plan is self else ConjugatedPlan(slow)
+            node._need_extras()  # Note [Watched nodes]
 
     def _in_order_of_packing(self, node: Node) -> list[tuple[int, int]]:
         """PyTorch's: inputs before results, each by the names under which they are shown."""
@@ -225,7 +235,7 @@ class Plan:
         position = next(first for first, second in self._tensor_positions() if second == index)
         # PyTorch's hook sees it outside of the graph.
         made = self._packed(node, index, value, lambda tensor: pack(tensor.detach()), unpack)
-        node.saved = (*node.saved[:position], *made, *node.saved[position + 3 :])
+        node._kept = (*node._kept[:position], *made, *node._kept[position + 3 :])
 
     def _packed(
         self, node: Node, index: int, array: Any, pack: Callable[..., Any], unpack: Callable[..., Any],
@@ -241,20 +251,20 @@ class Plan:
         if given is not None and edge is None:
             tensor = given
         elif given is not None and promoted:
-            tensor = rebuild(given._array, node.k, edge)
+            tensor = rebuild(given._array, node._kernels, edge)
         else:
             tensor = self._as_tensor(node, index, array, as_given=True)
         if tensor._array is (array if given is None else given._array):
             tensor._cell = self._entry(node, index)[1]  # so that a hook can tell whether its memory is written to
-            if edge is not None and not node.k.mutable:
+            if edge is not None and not node._kernels.mutable:
                 share(given, tensor)
         packed = packed_by(pack, unpack, tensor, array, node)
-        node._extras()  # Note [Watched nodes]: `unpack` may register hooks on the node
+        node._need_extras()  # Note [Watched nodes]: `unpack` may register hooks on the node
         return packed, PACKED, 0
 
     def keep_tangents(self, node: Node, inputs: Sequence[Any], outputs: Sequence[Tensor]) -> None:
         """In forward mode, let the saved tensors of a new node keep their tangents."""
-        saved = list(node.saved or ())
+        saved = list(node._kept or ())
         for position, index in self._tensor_positions():
             kind, number, _ = self.sources[index]
             source = outputs[number] if kind == "result" else inputs[number]
@@ -266,7 +276,7 @@ class Plan:
             else:
                 array, cell, version = saved[position : position + 3]
                 saved[position : position + 3] = (Dual(array, cell, version, meta.tangents), PACKED, 0)
-        node.saved = tuple(saved)
+        node._kept = tuple(saved)
 
     # -- unpacking -----------------------------------------------------------------------------
 
@@ -281,9 +291,9 @@ class Plan:
 
     def _entry(self, node: Node, index: int) -> tuple[Any, ...]:
         position = sum(3 if each else 1 for each in self.is_tensor[:index])
-        if type(node.saved) is Freed:
+        if type(node._kept) is Freed:
             raise freed_error(node)
-        return node.saved[position : position + (3 if self.is_tensor[index] else 1)]
+        return node._kept[position : position + (3 if self.is_tensor[index] else 1)]
 
     def unpack(self, node: Node, index: int, as_tensor: bool, as_given: bool = False) -> Any:
         """One saved value, checked: a tensor (or its array), or the argument itself.
@@ -301,16 +311,18 @@ class Plan:
         tangents = None
         if type(value) is Dual:
             value, cell, version, tangents = value.array, value.cell, value.version, value.tangents
-        if cell[0] != version and is_stale(cell, version, self._edge_of(node, index)):
-            raise stale_error(node, self, index, value, cell, version)
-        if not as_tensor or (cell is CONSTANT and not (node.k.level and hasattr(value, "shape"))):
+        if cell[0] != version:
+            if is_stale(cell, version, self._edge_of(node, index)):
+                raise stale_error(node, self, index, value, cell, version)
+            value = array_now(value, cell, version, self._edge_of(node, index), self.sources[index][0] == "result")
+        if not as_tensor or (cell is CONSTANT and not (node._kernels.level and hasattr(value, "shape"))):
             return value  # a number too, which any backend's arithmetic takes as it is; that of `vmap` takes tensors
         return self._as_tensor(node, index, value, tangents, as_given)
 
     def _promoted(self, node: Node, index: int) -> Any:
         """The type that a saved input had before it was promoted; None: it was not."""
         kind, position, _ = self.sources[index]
-        fix = None if kind == "result" or node.fix is None else node.fix[position]
+        fix = None if kind == "result" or node._fix is None else node._fix[position]
         return None if fix is None else fix[1]
 
     def _as_tensor(
@@ -322,15 +334,15 @@ class Plan:
         if array is None:
             return None
         kind, position, _ = self.sources[index]
-        edge = (node, position) if kind == "result" else node.edges[position]
+        edge = (node, position) if kind == "result" else node._edges[position]
         own = self._promoted(node, index)
         if own is None or (edge is None and tangents is None and not as_given):
-            made = rebuild(array, node.k, edge, tangents)
-            if kind == "result" and (position >= node.differentiable or not made.dtype.is_differentiable):
+            made = rebuild(array, node._kernels, edge, tangents)
+            if kind == "result" and (position >= node._differentiable or not made.dtype.is_differentiable):
                 made._edge = None  # indices, as of max(), or statistics
             return made
         # It was promoted: the edge and the tangents belong to the tensor before that.
-        made = rebuild(array if array.dtype == own else node.k.astype(array, own), node.k, edge, tangents)
+        made = rebuild(array if array.dtype == own else node._kernels.astype(array, own), node._kernels, edge, tangents)
         return made if as_given else self.op.cast(made, array.dtype)
 
     def graph(self, G: Any, g: Any, node: Node) -> Sequence[Any]:
@@ -396,7 +408,7 @@ class Plan:
         if compile_ is not None:  # which takes arrays: a sparse gradient is none
             lines.append("    if hasattr(g, 'side'): return slow(g.side, g, node)")
         if unpacked:
-            lines.append(f"    {', '.join(unpacked)}, = node.saved")
+            lines.append(f"    {', '.join(unpacked)}, = node._kept")
         if checks:
             lines.append(f"    if {' or '.join(checks)}: return slow(K, g, node)")
         lines.append(f"    return {results}")
@@ -454,7 +466,7 @@ def packed_by(
     with _no_grad():
         made = pack(tensor)
         packed = Packed(made if node is None else without_cycle(made, node), unpack, array)
-    if tensor._cell[0] != before:
+    if changed(tensor._cell[0], before):
         raise RuntimeError(
             "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook "
             "cannot be modified by in-place operations as this can lead to unexpected side-effects. Please open "
@@ -491,21 +503,34 @@ def _counted(version: int, edge: Edge | None) -> int:
     from retrograd.autograd.stale import MultiViewPlan, ViewPlan
 
     can_lose = edge is not None and type(edge[0]) not in LEAVES
-    return version if can_lose and not isinstance(edge[0].plan, (ViewPlan, MultiViewPlan)) else version & VERSION  # type: ignore[index]
+    loses = can_lose and not isinstance(edge[0]._plan, (ViewPlan, MultiViewPlan))  # type: ignore[index]
+    return version & (REPLACED - 1 if loses else VERSION)
+
+
+def array_now(array: Any, cell: list[Any], version: int, edge: Edge | None, of_result: bool) -> Any:
+    """What has taken the place of a saved tensor's array, which is not stale: Note [Replaced arrays]."""
+    found = current(cell, array, of_result)
+    if found is array and edge is not None and cell[0] // MOVED == version // MOVED:
+        from retrograd.autograd.stale import view_now
+
+        seen = view_now(edge)
+        if seen is not None and (seen.shape, seen.dtype) == (array.shape, array.dtype):
+            return seen
+    return found
 
 
 def stale_error(node: Node, plan: Plan, index: int, array: Any, cell: list[Any], expected: int) -> RuntimeError:
     """The error for a saved tensor that was written to; PyTorch's sentence."""
     from retrograd.autograd.stale import MultiViewPlan, multi_view_error
 
-    type_name = node.k.names[array.dtype]
+    type_name = node._kernels.names[array.dtype]
     kind, position, _ = plan.sources[index]
     found = _counted(cell[0], plan._edge_of(node, index))
     if kind == "result":
         edge: Any = (node, position)
     else:
-        edge = node.edges[position]
-        if edge is not None and edge[0].outputs != 1 and isinstance(edge[0].plan, MultiViewPlan):
+        edge = node._edges[position]
+        if edge is not None and edge[0]._outputs != 1 and isinstance(edge[0]._plan, MultiViewPlan):
             return note_stale(multi_view_error(edge), node, plan.names[index], cell)
         edge = edge_now(edge, cell)
     sparse = "sparse." if hasattr(array, "side") else ""
@@ -516,7 +541,7 @@ def stale_error(node: Node, plan: Plan, index: int, array: Any, cell: list[Any],
 def check_indices(node: Node, indices: Sequence[tuple[list[Any], int, str, tuple[int, ...]]]) -> None:
     """Raise where the memory of an index was written to, which a formula may have as it is."""
     for cell, version, type_name, shape in indices:
-        if cell[0] != version:
+        if changed(cell[0], version):
             raise note_stale(stale_message(type_name, shape, None, cell[0], version), node, "indices", cell)
 
 
@@ -535,8 +560,8 @@ def edge_now(edge: Any, cell: list[Any]) -> Any:
     from retrograd.autograd.stale import AsStridedBackward0, ViewPlan
     from retrograd.views import RECASTING
 
-    if isinstance(edge[0].plan, ViewPlan):
-        return edge if edge[0].name() in RECASTING else (AsStridedBackward0(), 0)
+    if isinstance(edge[0]._plan, ViewPlan):
+        return edge if name_of(edge[0]) in RECASTING else (AsStridedBackward0(), 0)
     return object.__new__(cell[1].node), 0
 
 
@@ -548,7 +573,7 @@ def stale_message(
     from retrograd.dtypes import DTYPES
     from retrograd.ops.options import shown_type
 
-    if found - expected >= PARTED:
+    if (found ^ expected) & (REPLACED - 1) >= PARTED:
         return RuntimeError(
             "Trying to use a saved tensor that has been detached in-place, i.e. with .detach_()."
             "This is not supported, please use out-of-place `.detach()` instead"
@@ -556,7 +581,7 @@ def stale_message(
     found, expected = found & VERSION, expected & VERSION
     origin = ""
     if edge is not None and type(edge[0]) is not AccumulateGrad:
-        origin = f", which is output {edge[1]} of {short_name(edge[0].name())},"
+        origin = f", which is output {edge[1]} of {short_name(name_of(edge[0]))},"
     if current_mode().anomaly:
         hint = (
             "Hint: the backtrace further above shows the operation that failed to compute its gradient. "

@@ -283,7 +283,7 @@ def _indices(plan: Plan, node: Node) -> tuple[Tensor | None, ...]:
     """Each index as it was given, but counted from the front: a mask has been saved as its coordinates."""
     from retrograd.tensor import wrap_array
 
-    k, raw, shape = node.k, list(_kept(plan, node, "indices")), _kept(plan, node, "self_shape")
+    k, raw, shape = node._kernels, list(_kept(plan, node, "indices")), _kept(plan, node, "self_shape")
     for first, count in reversed(_kept(plan, node, "masks")):
         none_of_it = k.zeros(tuple(shape[first : first + count]), k.dtypes["bool"])
         raw[first : first + count] = [k.index_put(none_of_it, tuple(raw[first : first + count]), True, False)]
@@ -294,7 +294,7 @@ def _selected(plan: Plan, node: Node) -> Tensor:
     """The mask of which a node has the coordinates."""
     from retrograd.tensor import wrap_array
 
-    k = node.k
+    k = node._kernels
     none_of_it = k.zeros(tuple(_kept(plan, node, "self_shape")), k.dtypes["bool"])
     return wrap_array(k.index_put(none_of_it, _kept(plan, node, "places"), True, False), k)
 
@@ -365,7 +365,7 @@ def _presented(value: Any, shown: _Shown, node: Node) -> Any:
     from retrograd.tensor import Tensor, wrap_array
 
     if shown.part in ("array", "last"):
-        return None if value is None else wrap_array(value[-1] if shown.part == "last" else value, node.k)
+        return None if value is None else wrap_array(value[-1] if shown.part == "last" else value, node._kernels)
     if shown.part:
         value = _part(value, shown.part)
         return _unsigned(value) if shown.name in _COUNTED else value
@@ -373,9 +373,9 @@ def _presented(value: Any, shown: _Shown, node: Node) -> Any:
         return value
     if shown.name == "reduction" or shown.name in _COUNTED:
         return presented(shown.name, value)
-    if shown.source not in node.plan.op.inputs:
+    if shown.source not in node._plan.op.inputs:
         return value
-    k = node.k
+    k = node._kernels
     if hasattr(value, "shape"):
         return wrap_array(value, k)
     type_ = "float64" if isinstance(value, float) else "complex128" if isinstance(value, complex) else "int64"
@@ -443,7 +443,7 @@ class SavedTensor:
     @property
     def data(self) -> Any:
         """The tensor, as the node uses it."""
-        return None if self._index is None else self._node.plan.unpack(self._node, self._index, as_tensor=True)
+        return None if self._index is None else self._node._plan.unpack(self._node, self._index, as_tensor=True)
 
     def register_hooks(self, *hooks: Callable[..., Any]) -> None:
         """Keep `pack_hook(tensor)` in place of the tensor, and call `unpack_hook` of it when it is needed.
@@ -463,7 +463,7 @@ class SavedTensor:
                 "    1. (self: retrograd._C._autograd.SavedTensor, arg0: collections.abc.Callable, arg1: "
                 "collections.abc.Callable) -> None\n\nInvoked with: " + ", ".join(map(repr, (self, *hooks)))
             )
-        if type(self._node.saved) is Freed:
+        if type(self._node._kept) is Freed:
             raise RuntimeError(
                 "Calling register_hooks on a saved tensor after it has been freed. Saved intermediate values of the "
                 "graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need "
@@ -472,7 +472,7 @@ class SavedTensor:
             )
         if self._index is None:
             raise RuntimeError("Calling register_hooks on a saved tensor with value None is forbidden")
-        self._node.plan.pack_one(self._node, self._index, *hooks)
+        self._node._plan.pack_one(self._node, self._index, *hooks)
 
 
 def raw_saved_names(plan: Plan, node: Node) -> list[str]:

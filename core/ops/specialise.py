@@ -400,14 +400,14 @@ def _several_results(op: Op, inputs: list[str]) -> list[str]:
     if op.vjp:
         lines += [
             f"if {' or '.join(f'{each} is not None' for each in edges)}:",
-            "    node = Node(); node.k = k; node.extras = node.fix = None; node.seq = next_seq()",
-            f"    node.edges = ({', '.join(edges)},)",
+            "    node = Node(); node._kernels = k; node._extras = node._fix = None; node._seq = next_seq()",
+            f"    node._edges = ({', '.join(edges)},)",
             f"    mask = ({', '.join(f'{each} is not None' for each in edges)},)",
-            "    node.plan = plan = (plans if k.compile is None else op.plans_for(k))[mask]",
-            f"    node.saved = plan.save({given}, ({', '.join(arrays)},), outs, {_values(op)})",
+            "    node._plan = plan = (plans if k.compile is None else op.plans_for(k))[mask]",
+            f"    node._kept = plan.save({given}, ({', '.join(arrays)},), outs, {_values(op)})",
             "    for place, out in enumerate(outs):",
             "        if out._array.dtype in k.floats or out.dtype.is_differentiable: out._edge = (node, place)",
-            *(["    node.extras = extras_of_outputs(outs)"] if op.node_class.differentiable > 1 else []),
+            *(["    node._extras = extras_of_outputs(outs)"] if op.node_class._differentiable > 1 else []),
             f"    if outs[-1]._edge is None: remember_break({op.shown_name!r}, {given}, outs, True, True)",
             "else:",
             f"    remember_break({op.shown_name!r}, {given}, outs, False, mode is GRAD)",
@@ -539,9 +539,9 @@ def _record(op: Op, tensors: tuple[bool, ...]) -> list[str]:
         ]
     edges = ", ".join(f"e{i}" if is_tensor else "None" for i, is_tensor in enumerate(tensors))
     lines += [
-        "node = Node(); node.plan = plan; node.saved = saved; node.k = k; node.extras = None",
-        f"node.seq = next_seq(); node.edges = ({edges},)",
-        f"node.fix = {_fix(op, tensors)}",
+        "node = Node(); node._plan = plan; node._kept = saved; node._kernels = k; node._extras = None",
+        f"node._seq = next_seq(); node._edges = ({edges},)",
+        f"node._fix = {_fix(op, tensors)}",
     ]
     return lines
 
@@ -579,7 +579,7 @@ def _save(op: Op, tensors: tuple[bool, ...], mask: tuple[bool, ...]) -> list[str
 
 
 def _fix(op: Op, tensors: tuple[bool, ...]) -> str:
-    """An expression for `Node.fix`: None unless inputs of different shapes were broadcast."""
+    """An expression for `Node._fix`: None unless inputs of different shapes were broadcast."""
     if op.promote is None or sum(tensors) < 2:
         return "None"
     n = len(tensors)

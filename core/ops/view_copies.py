@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from retrograd.autograd.node import name_of
 from retrograd.layout import contiguous_format
 from retrograd.ops.arguments import as_int
 from retrograd.ops.declare import publics
@@ -25,8 +26,8 @@ __all__ = [
 def _name_of_view(made: Any) -> str:
     """That of the node of a copy: `ViewBackward0_copy`, of what has been copied."""
     copy = made[0] if isinstance(made, tuple) else made
-    (edge,) = copy._edge[0].edges
-    return f"{edge[0].name()}_copy"
+    (edge,) = copy._edge[0]._edges
+    return f"{name_of(edge[0])}_copy"
 
 
 def _copy(tensor: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ __all__ = ["add_to", "gathered_gradient", "rows_by_frequency", "rows_gradient"]
 def add_to(leaf: AccumulateGrad, grad: Any, create_graph: bool) -> None:
     """`add_to_leaf`, where the gradient, that which is there, or the leaf is sparse. Called under the leaf's lock."""
     meta = leaf.meta
-    given = grad if isinstance(grad, Tensor) else wrap_array(grad, side_of(grad, leaf.k))
+    given = grad if isinstance(grad, Tensor) else wrap_array(grad, side_of(grad, leaf._kernels))
     held = meta.grad
     if held is None:
         is_plain = given.is_sparse and not create_graph

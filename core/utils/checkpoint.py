@@ -34,10 +34,12 @@ from retrograd.autograd.engine import active_task
 from retrograd.autograd.function import Function
 from retrograd.autograd.graph import saved_tensors_hooks
 from retrograd.autograd.modes import current_mode, enable_grad, is_grad_enabled, no_grad
+from retrograd.autograd.node import name_of
 from retrograd.device import get_default_device
 from retrograd.ops.dispatch import stack_of_caller
 from retrograd.ops.plan import Packed, stale_message
 from retrograd.random import fork_rng, get_rng_state, set_rng_state
+from retrograd.storage import changed
 from retrograd.tensor import Tensor, rebuild
 from retrograd.utils.selective_checkpoint import (
     SAC_IGNORED_OPS,
@@ -235,7 +237,7 @@ class _Frame:
         holder.values[key] = _USED
         x: Tensor
         x, version = value
-        if x._cell[0] != version:
+        if changed(x._cell[0], version):
             raise stale_message(x.dtype.name, tuple(x.shape), None, x._cell[0], version)
         return x
 
@@ -346,7 +348,7 @@ enable checkpoint-debug mode globally.
 
 
 def _log_entry(position: int, x: Tensor) -> str:
-    kind = "an input" if x.grad_fn is None else f"output {x.output_nr} of {x.grad_fn.name()}"
+    kind = "an input" if x.grad_fn is None else f"output {x.output_nr} of {name_of(x.grad_fn)}"
     head = f"tensor at position {position}: {x.dtype} of shape {list(x.shape)}, {kind}, saved at\n"
     return head + stack_of_caller()
 

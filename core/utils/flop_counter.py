@@ -12,7 +12,7 @@ from math import prod
 from typing import Any
 
 from retrograd.autograd.modes import current_mode, set_mode
-from retrograd.autograd.node import Node
+from retrograd.autograd.node import Node, name_of
 from retrograd.autograd.profiler import Recorder
 from retrograd.autograd.profiler_util import FunctionEvent
 from retrograd.ops import aten
@@ -208,8 +208,8 @@ class _Watch(Recorder):
             self.nodes.pop()
 
     def begin_node(self, node: Node, given: Any) -> FunctionEvent:
-        self.nodes.append(node.name())
-        return FunctionEvent(node.name(), 1, 0, None)
+        self.nodes.append(name_of(node))
+        return FunctionEvent(name_of(node), 1, 0, None)
 
     def call(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         result = super().call(name, function, *args, **kwargs)

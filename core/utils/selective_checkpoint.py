@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from retrograd.autograd.modes import ModeContext
 from retrograd.ops import aten
 from retrograd.ops.aten import OpOverload, OpOverloadPacket, overload_of
+from retrograd.storage import changed
 
 if TYPE_CHECKING:
     from retrograd.ops.declare import Op
@@ -79,8 +80,10 @@ class _Kept:
         self.versions = tuple(each._cell[0] for each in self.tensors)
 
     def arrays(self, allow_mutation: bool) -> tuple[Any, ...]:
-        changed = any(each._cell[0] != version for each, version in zip(self.tensors, self.versions, strict=True))
-        if changed and not allow_mutation:
+        written = any(
+            changed(each._cell[0], version) for each, version in zip(self.tensors, self.versions, strict=True)
+        )
+        if written and not allow_mutation:
             raise RuntimeError("Tensor cached during selective activation checkpoint has been mutated")
         return tuple(each._array for each in self.tensors)
 

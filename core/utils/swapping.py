@@ -69,7 +69,7 @@ def _references(tensor: Tensor) -> list[object]:
     if tensor._edge is None:
         return []
     node, position = tensor._edge
-    retained = node.extras is not None and node.extras.retain is not None and position in node.extras.retain
+    retained = node._extras is not None and node._extras.retain is not None and position in node._extras.retain
     return [node] if type(node) is AccumulateGrad or retained else []
 
 
@@ -82,5 +82,5 @@ def _take_over(tensor: Tensor) -> None:
     node, position = tensor._edge
     if type(node) is AccumulateGrad:
         node._variable, node.variable_type = weakref.ref(tensor), type(tensor)
-    elif node.extras is not None and node.extras.retain is not None and position in node.extras.retain:
-        node.extras.retain[position] = weakref.ref(tensor)
+    elif node._extras is not None and node._extras.retain is not None and position in node._extras.retain:
+        node._extras.retain[position] = weakref.ref(tensor)

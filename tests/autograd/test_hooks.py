@@ -6,6 +6,71 @@ import pytest
 from programs import SQUARE, assert_same
 
 PROGRAMS = {
+    "that_write_to_what_they_are_given": """
+        def leaves():
+            x, y = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+            return x, y, x * 1, y * 1
+
+        def write(grad):
+            grad.mul_(3)
+
+        def run(c, *tensors, **options):
+            (c * 2).sum().backward(**options)
+            print(*[each.grad for each in tensors])
+
+        class Writing(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x.clone()
+
+            @staticmethod
+            def backward(ctx, grad):
+                return grad.mul_(7)
+
+        x, y, a, b = leaves()
+        b.register_hook(write)
+        run(a + b, x, y)  # the first that runs
+        x, y, a, b = leaves()
+        a.register_hook(write)
+        run(a + b, x, y)  # the last
+        x, y, a, b = leaves()
+        y.register_hook(write)
+        run(a + b, x, y)  # of a leaf
+        x, y, a, b = leaves()
+        c, same = a + b, []
+        c.grad_fn.register_hook(lambda inputs, outputs: same.append(inputs[0] is inputs[1]) or write(inputs[0]))
+        run(c, x, y)
+        print(same)
+        x, y, a, b = leaves()
+        c = a + b
+        c.grad_fn.register_prehook(lambda outputs: write(outputs[0]))
+        run(c, x, y)
+        x, y, a, b = leaves()
+        run(a + Writing.apply(y), x, y)
+        x, y, a, b = leaves()
+        first = Writing.apply(y)
+        run(x * 1 + first, x, y)
+        x, y, a, b = leaves()
+        c, seen = a + b, []
+        b.register_hook(seen.append)
+        a.register_hook(lambda grad: seen.append(grad) or write(grad))
+        run(c, x, y)
+        print(seen, seen[0] is seen[1])
+        x, y, a, b = leaves()
+        b.register_hook(write)
+        c = (a + b) * 2
+        print(torch.autograd.grad(c, (a, b, x, y), torch.ones(2)))
+        x, y, a, b = leaves()
+        b.register_hook(write)
+        given = torch.ones(2)
+        (a + b).backward(given)
+        print(x.grad, y.grad, given)
+        m = torch.ones(2, 2, requires_grad=True)
+        a, b = (m * 1).unbind()
+        c = m * 1
+        b.register_hook(write)
+        run(c[0] + a + b, m)
+    """,
     "of_inputs_without_a_gradient": """
         class Both(torch.autograd.Function):
             @staticmethod

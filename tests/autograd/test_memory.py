@@ -43,7 +43,7 @@ def nodes_below(*tensors: Any) -> list[Node]:
         if node in found or isinstance(node, AccumulateGrad):
             continue
         found[node] = None
-        stack += [edge[0] for edge in node.edges if edge is not None]
+        stack += [edge[0] for edge in node._edges if edge is not None]
     return list(found)
 
 
@@ -383,7 +383,7 @@ def saved_bytes(root: Any, exclude: list[Any]) -> int:
     given = {owner(each._array).ctypes.data for each in exclude}
     arrays = {}
     for node in nodes_below(root):
-        for each in node.saved:
+        for each in node._kept:
             if isinstance(each, np.ndarray):
                 base = owner(each)
                 arrays[base.ctypes.data] = base.nbytes

@@ -202,6 +202,45 @@ PROGRAMS = {
         y.sum().backward()
         print(issubclass(of.FunctionCtx, Node), isinstance(of.FunctionCtx(), Node))
     """,
+    "contexts_have_names_of_their_own": """
+        import weakref
+
+        class Scaled(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                ctx.k, ctx.saved, ctx.edges, ctx.plan, ctx.seq, ctx.fix, ctx.extras = 3.0, "saved", [1], 2, -1, {}, None
+                ctx.outputs, ctx.function, ctx.shown, ctx.prefix, ctx.differentiable = 7, len, (), "p", False
+                ctx.name = "a name"
+                ctx.save_for_backward(x)
+                kept.append(ctx)
+                return x * 2
+
+            @staticmethod
+            def backward(ctx, grad):
+                print(ctx is kept[-1], ctx.saved, ctx.name)
+                return grad * ctx.k * ctx.saved_tensors[0]
+
+        kept, x = [], torch.tensor([1.0, 2.0], requires_grad=True)
+        y = Scaled.apply(x)
+        node = y.grad_fn
+        print(node is kept[0], node.k, node.saved, node.edges, node.plan, node.seq, node.fix, node.extras, node.name)
+        print(node.outputs, node.function, node.shown, node.prefix, node.differentiable)
+        node.k, node.added = 5.0, "added"
+        print(kept[0].k, kept[0].added, (y * 3).grad_fn.next_functions[0][0] is node, y)
+        node.register_hook(lambda inputs, outputs: print("hook", inputs, outputs))
+        node.register_prehook(lambda outputs: print("prehook", outputs))
+        y.register_hook(lambda grad: print("of the tensor", grad))
+        (y * 3).sum().backward()
+        print(x.grad, [(each.name(), nr) for each, nr in node.next_functions], node.metadata)
+        attempt(lambda: node.saved_tensors)
+        print(torch.autograd.graph.get_gradient_edge(y).node is node)
+        watched = weakref.ref(node)
+        kept.clear()
+        del node
+        print(watched() is y.grad_fn)
+        del y
+        print(watched())
+    """,
     "node_hooks_rules": """
         x = torch.ones(3, requires_grad=True)
         y = x * 2

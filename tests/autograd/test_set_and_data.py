@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from programs import assert_same
 
+import retrograd
+from retrograd import storage
+
 PROGRAMS = {
     "a_view_that_has_moved_stays_of_the_family": """
         x = torch.arange(6.0, requires_grad=True)
@@ -347,3 +350,270 @@ def test_a_gradient_of_the_shape_that_a_leaf_had_is_refused(backend: str) -> Non
     attempt(y.backward)
     print(x.grad)
     """)
+
+
+def test_what_is_written_past_the_version_is_seen(backend: str) -> None:
+    assert_same("""
+    def two():
+        return torch.tensor([1., 2.], requires_grad=True), torch.tensor([3., 4.], requires_grad=True)
+
+    def a1():
+        x, w = two()
+        y = x * w
+        w.data.mul_(10)
+        y.sum().backward()
+        return x.grad, w.grad, w._version
+
+    def a2():
+        x, w = two()
+        y = x * w
+        w.data = torch.tensor([7., 8.])
+        y.sum().backward()
+        return x.grad, w.grad, w._version
+
+    def a3():
+        x, w = two()
+        y = x.exp()
+        z = y * w
+        y.data.mul_(2)
+        z.sum().backward()
+        return x.grad, w.grad
+
+    def a4():
+        x, w = two()
+        y = x.exp()
+        z = y * w
+        y.data = torch.tensor([5., 6.])
+        z.sum().backward()
+        return x.grad, w.grad
+
+    def a5():
+        x, w = two()
+        y = x * w
+        old = w.data
+        w.data = torch.tensor([7., 8.])
+        w.data = old
+        y.sum().backward()
+        return x.grad, w.grad
+
+    def a6():
+        x, w = two()
+        y = x * w
+        w.data.mul_(10)
+        z = x * w
+        w.data.mul_(10)
+        (y + z).sum().backward()
+        return x.grad, w.grad
+
+    def a7():
+        x, w = two()
+        y = x * w
+        w.data.mul_(10)
+        w.detach().mul_(3)
+        y.sum().backward()
+        return x.grad, w.grad
+
+    def a8():
+        x, w = two()
+        y = x * w
+        w.data[0] = 5.
+        y.sum().backward()
+        return x.grad
+
+    def a9():
+        x, w = two()
+        v = w[:1]
+        y = x * v
+        w.data[0] = 5.
+        y.sum().backward()
+        return x.grad
+
+    def a10():
+        x, w = two()
+        d = w.data
+        y = x * d
+        w.detach().mul_(2)
+        y.sum().backward()
+        return x.grad
+
+    def a11():
+        x, w = two()
+        d = w.data
+        y = x * d
+        d.mul_(2)
+        y.sum().backward()
+        return x.grad
+
+    class F(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, w):
+            y = x * w
+            ctx.save_for_backward(x, w, y)
+            return y
+        @staticmethod
+        def backward(ctx, g):
+            x, w, y = ctx.saved_tensors
+            return g * w, g * y
+
+    def a12():
+        x, w = two()
+        y = F.apply(x, w)
+        w.data.mul_(10)
+        y.sum().backward()
+        return x.grad, w.grad
+
+    def a13():
+        x, w = two()
+        y = F.apply(x, w)
+        w.data = torch.tensor([7., 8.])
+        y.sum().backward()
+        return x.grad, w.grad
+
+    def a14():
+        x, w = two()
+        y = F.apply(x, w)
+        y.data.mul_(2)
+        y.sum().backward()
+        return x.grad, w.grad
+
+    def a15():
+        x, w = two()
+        y = F.apply(x, w)
+        y.data = torch.tensor([7., 8.])
+        y.sum().backward()
+        return x.grad, w.grad
+
+    def a16():
+        x, w = two()
+        y = x * w
+        w.data.mul_(10)
+        g, = torch.autograd.grad(y.sum(), x, create_graph=True)
+        g.sum().backward()
+        return g, x.grad, w.grad
+
+    def a17():
+        x, w = two()
+        y = torch.linalg.solve(torch.diag(w), x)
+        w.data.mul_(2)
+        y.sum().backward()
+        return x.grad, w.grad
+
+    def a19():
+        x, w = two()
+        d = x.detach()
+        y = w * d
+        x.data = torch.tensor([9., 9.])
+        y.sum().backward()
+        return w.grad
+
+    def a20():
+        x, w = two()
+        y = x * w
+        with torch.autograd._unsafe_preserve_version_counter(w):
+            with torch.no_grad():
+                w.mul_(10)
+        y.sum().backward()
+        return x.grad, w.grad
+
+    def a21():
+        x, w = two()
+        y = x * w
+        w.untyped_storage().fill_(0)
+        y.sum().backward()
+        return x.grad
+
+    def a22():
+        x, w = two()
+        y = x.sigmoid()
+        y.data.fill_(0.5)
+        y.sum().backward()
+        return x.grad
+
+    def a23():
+        x, w = two()
+        y = x.sigmoid()
+        y.data = torch.tensor([0.1, 0.2])
+        y.sum().backward()
+        return x.grad
+
+    def a24():
+        x, w = two()
+        y = x * w
+        w.data.mul_(10)
+        with torch.no_grad():
+            w.mul_(2)
+        y.sum().backward()
+
+    def a25():
+        x, w = two()
+        h = x * 1
+        y = h * w
+        h.data.mul_(3)
+        h.detach_()
+        y.sum().backward()
+        return w.grad
+
+    def a26():
+        l = torch.nn.Linear(2, 1, bias=False)
+        with torch.no_grad():
+            l.weight.fill_(2.)
+        x = torch.ones(1, 2, requires_grad=True)
+        y = l(x)
+        l.weight.data.mul_(3)
+        y.sum().backward()
+        return x.grad
+
+    def a27():
+        l = torch.nn.Linear(2, 1)
+        with torch.no_grad():
+            l.weight.fill_(2.)
+        x = torch.ones(3, 2, requires_grad=True)
+        y = l(x)
+        l.weight.data = torch.ones(1, 2)
+        y.sum().backward()
+        return x.grad
+
+    def a28():
+        x, w = two()
+        y = (x * w).sum()
+        ps = [w]
+        for i in range(3):
+            w.data.add_(1.)
+            y = y + (x * w).sum()
+        y.backward()
+        return x.grad, w.grad
+
+    def a29():
+        x, w = two()
+        y = F.apply(x, w[:])
+        w.data.mul_(10)
+        y.sum().backward()
+        return x.grad, w.grad
+
+    def a30():
+        x, w = two()
+        y = x[:1] * w.view(2, 1).t().reshape(2)[:1]
+        w.data.mul_(10)
+        y.sum().backward()
+        return x.grad, w.grad
+
+    for number in range(40):
+        if f"a{number}" in globals():
+            attempt(globals()[f"a{number}"])
+    """)
+
+
+def test_arrays_that_were_replaced_are_let_go(backend: str) -> None:
+    """A training loop that writes through `.data` leaves nothing behind; what a node still needs is kept for it."""
+    weight = retrograd.ones(3, requires_grad=True)
+    kept = weight * weight.exp()
+    for _ in range(5):
+        (weight * 2).sum().backward()
+        weight.data.sub_(0.1)
+        weight.data = weight.data * 2
+        weight.data = weight.data
+        assert weight._version == 0
+        assert [len(entries) <= 2 for _, entries in storage._replaced.values()] == [True]
+    kept.sum().backward()
+    del kept
+    assert not storage._replaced

@@ -130,9 +130,9 @@ def _linear_at_once(input: Tensor, weight: Tensor, bias: Tensor, records: bool) 
         edges = edges[0], edges[1], (view, 0)
     plan = _addmm_op.plans[edges[0] is not None, edges[1] is not None, edges[2] is not None]
     node = _addmm_node()
-    node.plan, node.k, node.extras, node.fix, node.edges = plan, k, None, None, edges
-    node.seq = next_sequence_number()
-    node.saved = _saved(plan, input, weight, b, transposed)
+    node._plan, node._kernels, node._extras, node._fix, node._edges = plan, k, None, None, edges
+    node._seq = next_sequence_number()
+    node._kept = _saved(plan, input, weight, b, transposed)
     out._edge = (node, 0)
     return out
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from retrograd.autograd.modes import enable_grad
-from retrograd.autograd.node import AccumulateGrad, next_sequence_number
+from retrograd.autograd.node import AccumulateGrad, name_of, next_sequence_number
 from retrograd.nn.modules.everywhere import register_module_forward_hook, register_module_forward_pre_hook
 from retrograd.nn.modules.module import Module
 from retrograd.tensor import Tensor
@@ -94,7 +94,7 @@ class _Writer:
         seen, todo = set(ends), [*dict.fromkeys(ends)]
         while todo:
             node = todo.pop()
-            before = [edge[0] for edge in node.edges if edge is not None]
+            before = [edge[0] for edge in node._edges if edge is not None]
             made.append(NodeDef(name=self.name(node), op=self.kind(node), input=[self.name(each) for each in before]))
             todo += [each for each in dict.fromkeys(before) if each not in seen]
             seen.update(before)
@@ -106,7 +106,7 @@ class _Writer:
             if isinstance(node, AccumulateGrad):
                 plain = self.leaves.get(id(node._variable()), "constant")
             else:
-                plain = f"{self.scope(node.seq)}{_operator(node)}"
+                plain = f"{self.scope(node._seq)}{_operator(node)}"
             number = self.numbers[plain]
             self.numbers[plain] += 1
             self.names[node] = f"{plain}_{number}" if number else plain
@@ -124,4 +124,4 @@ class _Writer:
 
 
 def _operator(node: Any) -> str:
-    return re.sub(r"Backwards?\d*$", "", node.name())
+    return re.sub(r"Backwards?\d*$", "", name_of(node))
