@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 from retrograd.autograd.api import GradientEdge, get_gradient_edge
 from retrograd.autograd.hooks import RemovableHandle, register_tensor_hook
@@ -198,6 +198,7 @@ def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable[..., None],
     # By pass, since several may run at once; one that does not reach all tensors leaves nothing behind.
     state: WeakKeyDictionary[Any, dict[int, Tensor]] = WeakKeyDictionary()
     reachable: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+    nodes: list[ref[Any]] = []  # these hold the hooks, which hold the list
 
     def arrive(position: int, grad: Tensor) -> None:
         from retrograd.autograd.engine import current_task
@@ -206,16 +207,17 @@ def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable[..., None],
         with lock:
             if task not in state:
                 state[task] = {}
-                reachable[task] = sum(task.will_run(edge[0]) for each in tensors if (edge := each._edge) is not None)
+                reachable[task] = sum(task.will_run(node) for each in nodes if (node := each()) is not None)
             state[task][position] = grad
             complete = len(state[task]) == reachable[task]
             if complete:
                 grads = state.pop(task)
                 reachable.pop(task)
         if complete:
-            fn([grads.get(i) for i in range(len(tensors))])
+            fn([grads.get(i) for i in range(len(nodes))])
 
     handles = tuple(register_tensor_hook(each, lambda grad, i=i: arrive(i, grad)) for i, each in enumerate(tensors))
+    nodes.extend(ref(edge[0]) for each in tensors if (edge := each._edge) is not None)
     return _MultiHandle(handles)
 
 

@@ -114,6 +114,7 @@ class Recorder:
         """Count nothing any more, and let go of what is watched."""
         self.closed = True
         self._live.clear()
+        self._plain.clear()  # each `Mode` in it holds this recorder
 
     def _take(self, array: Any, nbytes: int, event: FunctionEvent) -> None:
         """Count an array that `event` has allocated, and note when it is freed."""
@@ -172,7 +173,9 @@ class Recorder:
     def _without(self, mode: Mode) -> Mode:
         plain = self._plain.get(mode)
         if plain is None:
-            plain = self._plain[mode] = mode.but(profiler=None)
+            plain = mode.but(profiler=None)
+            if not self.closed:
+                self._plain[mode] = plain
         return plain
 
     def begin_function(self, name: str, inputs: Sequence[Any], node: Node) -> FunctionEvent:

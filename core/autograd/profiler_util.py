@@ -6,6 +6,7 @@ Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.profil
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from pathlib import Path
@@ -115,6 +116,9 @@ class FunctionEvent(_Measured):
         If the profiler was asked for them.
     scope
         0 for an operator, and for the turn of a node in a backward pass; 1 for the node itself, 7 for a named region.
+    cpu_parent, cpu_children
+        The event that was running when it began, None after the last list of events that has it is gone; and those that
+        began inside of it.
     """
 
     count = 1
@@ -126,7 +130,7 @@ class FunctionEvent(_Measured):
         self.name = self.key = "ProfilerStep*" if name.startswith(_STEP) else name
         self.scope = scope
         self.thread = thread
-        self.cpu_parent = parent
+        self._parent = None if parent is None else weakref.ref(parent)  # so that events free each other
         self.cpu_children: list[FunctionEvent] = []
         self.sequence_nr = -1
         self.input_shapes: list[Any] = []
@@ -135,6 +139,17 @@ class FunctionEvent(_Measured):
         self.time_range = Interval(0.0, 0.0)
         if parent is not None:
             parent.cpu_children.append(self)
+
+    @property
+    def cpu_parent(self) -> FunctionEvent | None:
+        return None if self._parent is None else self._parent()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_parent": self.cpu_parent}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        parent = state.pop("_parent")
+        vars(self).update(state, _parent=None if parent is None else weakref.ref(parent))
 
     @property
     def is_user_annotation(self) -> bool:

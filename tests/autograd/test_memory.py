@@ -6,6 +6,7 @@ Everything here runs without the garbage collector: what it would have to find i
 from __future__ import annotations
 
 import gc
+import pickle
 import subprocess
 import sys
 import tracemalloc
@@ -21,7 +22,7 @@ from opinfo_nn import NN_OPS
 import retrograd
 from retrograd import nn
 from retrograd.autograd import Function, forward_ad
-from retrograd.autograd.graph import saved_tensors_hooks
+from retrograd.autograd.graph import register_multi_grad_hook, saved_tensors_hooks
 from retrograd.autograd.node import AccumulateGrad, Node
 
 
@@ -173,6 +174,14 @@ def hooked(x: Any) -> Any:
     return y.sum()
 
 
+def hooked_together(x: Any) -> Any:
+    y, z = x.exp(), x * 2
+    register_multi_grad_hook([x, y, z], lambda grads: None).remove()
+    register_multi_grad_hook([y, z], lambda grads: None)
+    register_multi_grad_hook([y, z], lambda grad: None, mode="any")
+    return y, y * z
+
+
 def packed(x: Any) -> Any:
     with saved_tensors_hooks(lambda t: t, lambda t: t):
         return Keeps.apply(x.exp()).tanh()
@@ -198,6 +207,7 @@ GRAPHS: dict[str, Callable[[Any], Any]] = {
     "write after saving": overwritten_after_saving,
     "write to views": written_views,
     "hooks": hooked,
+    "hooks of several": hooked_together,
     "saved-tensor hooks": packed,
     "anomaly mode": in_anomaly_mode,
     "checkpoint": checkpointed,
@@ -376,6 +386,33 @@ def test_the_peak_of_a_deep_network_is_what_it_saves() -> None:
     finally:
         tracemalloc.stop()
     assert expected <= peak <= 1.1 * expected
+
+
+def test_a_profiled_step_leaves_nothing_behind() -> None:
+    x = retrograd.ones(3, requires_grad=True)
+
+    def step() -> int:
+        with retrograd.autograd.profiler.profile(profile_memory=True, record_shapes=True) as prof:
+            (x * 2).exp().sum().backward()
+        assert any(each.cpu_parent is not None for each in prof.function_events)
+        return len(prof.function_events)
+
+    step()
+    objects = len(gc.get_objects())
+    assert step() > 10
+    assert len(gc.get_objects()) <= objects
+
+
+def test_an_event_of_a_profile_knows_its_parent_as_long_as_there_is_a_list() -> None:
+    x = retrograd.ones(3, requires_grad=True)
+    with retrograd.autograd.profiler.profile() as prof:
+        (x * 2).sum().backward()
+    copied = pickle.loads(pickle.dumps(prof.function_events))
+    inner, other = ([each for each in events if each.cpu_parent] for events in (prof.function_events, copied))
+    assert [each.cpu_parent.name for each in inner] == [each.cpu_parent.name for each in other]
+    assert all(each in each.cpu_parent.cpu_children for each in other)
+    del prof
+    assert inner[0].cpu_parent is None
 
 
 def saved_bytes(root: Any, exclude: list[Any]) -> int:
