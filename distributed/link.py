@@ -12,6 +12,7 @@ Note [When something is said again]
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -42,6 +43,8 @@ from .messages import (
 )
 
 __all__ = ["Link", "Request"]
+
+log = logging.getLogger("retrograd.distributed.client")
 
 _REPEAT = 2.0  # seconds after which what the server does not know of is said again; doubles each time
 _REPEAT_MOST = 10.0
@@ -113,6 +116,8 @@ class Link:
         """Why nothing more can be asked."""
         self.heard = now
         self._host = host
+        self._misses = False
+        """Whether it was said that the server is silent."""
         self._restarted: Welcome | None = None
         """Where a server that has started again stands, until an answer of it tells our program."""
         self._ticked = now
@@ -309,8 +314,17 @@ class Link:
         limit = self.place.timeout + self.recovery
         if self._taken is not None and self.welcome is None and now - waiting_since > self.place.timeout:
             self.fail(self._taken)
-        elif now - max(self.heard, waiting_since) > limit:
+        elif (silence := now - max(self.heard, waiting_since)) > limit:
             self.fail(ServerLost(self._obituary(limit)))
+        elif silence <= self.place.timeout:
+            self._misses = False
+        elif not self._misses:
+            self._misses = True
+            log.warning(
+                "worker %d has heard nothing from the server at %s for %g s, and waits up to %g s more for it to come "
+                "back there: whoever starts it again elsewhere says --bind %s", self.place.rank, self.address,
+                self.place.timeout, self.recovery, self.address,
+            )  # fmt: skip
 
     def _obituary(self, seconds: float) -> str:
         """What is said of a server that has been silent for so long."""
@@ -322,7 +336,8 @@ class Link:
         return (
             f"worker {self.place.rank} has lost the server at {self.address}: no sign of life for {seconds:g} s. "
             "The server or the network between has died, or it was started again at another address, where this worker "
-            "does not look; its log says more. Start the run again"
+            f"does not look (--bind {self.address} would have it come back here); its log says more. Start the run "
+            "again"
         )
 
     @property

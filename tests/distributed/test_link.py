@@ -215,6 +215,23 @@ def test_a_server_that_is_silent_while_we_wait_is_lost(joined: Talk) -> None:
         raise joined.errors[0]
 
 
+def test_where_a_silent_server_is_waited_for_is_said_once(joined: Talk, caplog: pytest.LogCaptureFixture) -> None:
+    joined.link.recovery = 60.0
+    for begin in (0.0, 100.0):
+        joined.ask(push(2, 1), now=begin)
+        joined.link.heard = begin
+        caplog.clear()
+        tick(joined.link, begin, begin + 10.0, waiting_since=begin)
+        assert not caplog.records
+        tick(joined.link, begin + 10.1, begin + 60.0, waiting_since=begin)
+        [said] = [record.getMessage() for record in caplog.records]
+        assert said == (
+            "worker 1 has heard nothing from the server at tcp://one for 10 s, and waits up to 60 s more for it to "
+            "come back there: whoever starts it again elsewhere says --bind tcp://one"
+        )
+    assert joined.errors == []
+
+
 def test_a_silence_that_nobody_waited_in_does_not_count(joined: Talk) -> None:
     tick(joined.link, 0.0, 60.0, waiting_since=None)
     joined.ask(push(2, 1), now=60.0)
