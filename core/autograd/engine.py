@@ -41,7 +41,7 @@ from contextvars import ContextVar, copy_context
 from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary, ref
+from weakref import ref
 
 from retrograd.autograd import anomaly, explaining, hooks
 from retrograd.autograd.accumulate import add_to_leaf, cast_for_leaf
@@ -225,8 +225,8 @@ class _Task:
         self.pending = pending
         self.buffers: dict[Node, Any] = {}
         self.own: set[Node] = set()  # buffers that hold a sum of ours, which may be added to in place
-        self.given: list[ref[Tensor]] = []  # the gradients of the roots
-        self.shown: WeakValueDictionary[int, Tensor] | None = None  # by the id of its array, each that code has seen
+        self.given: list[ref[Tensor]] = []  # the gradients of the roots, until any is to be seen
+        self.shown: dict[int, ref[Tensor]] = {}  # by the id of its array, each that user code has seen
         self.needed: set[Node] | None = None
         self.captures: Captures = {}
         self.captured: list[Any] = []
@@ -477,7 +477,7 @@ class _Task:
         for array, tensor in zip(arrays, tensors, strict=False):  # trailing ones may have been left out
             if tensor is None or tensor._array is array or tensor._kernels.mutable:
                 continue
-            self.show(tensor)
+            self.shown[id(tensor._array)] = ref(tensor)
             for node, held in self.buffers.items():
                 if held is array:
                     self.buffers[node] = tensor._array
@@ -504,21 +504,14 @@ class _Task:
             return grad
         from retrograd.tensor import side_of, wrap_array
 
-        known = self.seen().get(id(grad))
-        if known is not None and known._array is grad:
-            return known
-        return self.show(wrap_array(grad, k if type(grad) is k.array_type else side_of(grad, k)))
-
-    def seen(self) -> WeakValueDictionary[int, Tensor]:
-        if self.shown is None:
-            self.shown = WeakValueDictionary()
-            for tensor in (each() for each in self.given):
-                if tensor is not None:
-                    self.show(tensor)
-        return self.shown
-
-    def show(self, tensor: Tensor) -> Tensor:
-        self.seen()[id(tensor._array)] = tensor
+        shown, number = self.shown, id(grad)
+        while self.given:
+            if (tensor := (given := self.given.pop())()) is not None:
+                shown[id(tensor._array)] = given
+        if number in shown and (tensor := shown[number]()) is not None and tensor._array is grad:
+            return tensor
+        tensor = wrap_array(grad, k if type(grad) is k.array_type else side_of(grad, k))
+        shown[number] = ref(tensor)
         return tensor
 
     def unwrap(self, grad: Tensor | None) -> Grad:
