@@ -6,7 +6,7 @@ Source: https://docs.pytorch.org/docs/stable/notes/extending.html#extending-torc
 from __future__ import annotations
 
 import weakref as _weakref
-from typing import TYPE_CHECKING as _TYPE_CHECKING, Any as _Any
+from typing import Any as _Any
 
 from retrograd.autograd import delayed as _functions, inside as _autograd  # noqa: F401  # PyTorch's names for them
 from retrograd.autograd.engine import active_task as _active_task
@@ -22,9 +22,9 @@ from retrograd.overrides import (
     _disabled_torch_function_impl as _disabled_torch_function_impl,
     taking as _taking,
 )
+from retrograd.tensor import Tensor as TensorBase, Tensor as _Tensor
 
-if _TYPE_CHECKING:
-    from retrograd.tensor import Tensor as _Tensor
+_TensorBase, _TensorMeta = TensorBase, type  # here a tensor has no class below its own, and no class of classes
 
 __all__ = ["DisableTorchFunction", "DisableTorchFunctionSubclass"]
 

@@ -19,6 +19,14 @@ from typing import Any
 __all__ = ["home_of", "install", "settle"]
 
 _TABLE = """
+_functorch
+_functorch.apis                            func                                  grad grad_and_value vmap
+_functorch.batch_norm_replacement          func                                  replace_all_batch_norm_modules_
+_functorch.deprecated                      func                                  functionalize grad grad_and_value
+_functorch.deprecated                      func                                  hessian jacfwd jacrev jvp vjp vmap
+_functorch.eager_transforms                func                                  functionalize hessian jacfwd jacrev
+_functorch.eager_transforms                func                                  jvp linearize vjp
+_functorch.functional_call                 func                                  functional_call stack_module_state
 _lobpcg                                    ops.lobpcg                            *
 _lowrank                                   ops.low_rank                          pca_lowrank svd_lowrank
 _ops                                       ops.aten                              OpOverload OpOverloadPacket
@@ -99,7 +107,8 @@ signal.windows.windows                     signal.windows                       
 testing._comparison                        testing.comparison                    *
 testing._creation                          testing.creation                      *
 """
-"""PyTorch's module, ours, and the names; `*` for all of ours, `new=old` for what is called otherwise here."""
+"""PyTorch's module, ours, and the names; `*` for all of ours, `new=old` for what is called otherwise here. A package
+that only has modules in it stands alone."""
 
 
 @cache
@@ -107,9 +116,11 @@ def _places() -> dict[str, list[tuple[str, list[tuple[str, str]]]]]:
     """By PyTorch's module: ours, and names with ours for them."""
     found: dict[str, list[tuple[str, list[tuple[str, str]]]]] = {}
     for line in _TABLE.split("\n")[1:-1]:
-        place, source, *names = line.split()
+        place, source, *names = line.split() if " " in line else (line, "")
         pairs = [(new, old or new) for new, _, old in (name.partition("=") for name in names)]
-        found.setdefault(f"retrograd.{place}", []).append((f"retrograd.{source}", pairs))
+        sources = found.setdefault(f"retrograd.{place}", [])
+        if source:
+            sources.append((f"retrograd.{source}", pairs))
     return found
 
 
@@ -163,7 +174,8 @@ class _Elsewhere(MetaPathFinder, Loader):
     """Finds and makes the modules of the table that are not here."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
-        return ModuleSpec(fullname, self) if fullname in _places() else None
+        is_package = any(each.startswith(f"{fullname}.") for each in _places())
+        return ModuleSpec(fullname, self, is_package=is_package) if fullname in _places() else None
 
     def exec_module(self, module: ModuleType) -> None:
         place = module.__name__
@@ -175,7 +187,8 @@ class _Elsewhere(MetaPathFinder, Loader):
                 raise AttributeError(f"module {place!r} has no attribute {name!r}")
             return _found(place, name)
 
-        module.__doc__ = f"PyTorch's module of this name, with what stands here in {_places()[place][0][0]}."
+        sources = ", ".join(dict.fromkeys(source for source, _ in _places()[place])) or "its modules"
+        module.__doc__ = f"PyTorch's module of this name, with what stands here in {sources}."
         vars(module)["__getattr__"] = get
         vars(module)["__dir__"] = lambda: [*vars(module), *_names(place)]
 

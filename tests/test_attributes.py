@@ -24,6 +24,16 @@ PROGRAMS = {
         print(list(reversed(x)), reversed(torch.tensor(3)))
         attempt(lambda: x.__delitem__(0))
     """,
+    "views_of_another_base": """
+        base, new = torch.arange(6.0), (torch.arange(6.0) * 10).requires_grad_()
+        view = base.view(2, 3)[1].unsqueeze(0)
+        found = view._view_func(new)
+        print(found, found._base is new, torch.autograd.grad(found.sum(), new), view._view_func(torch.arange(6)))
+        print(base._view_func(new), view._view_func(torch.ones(2)), view._view_func(torch.ones(3, 2)))
+        z = torch.ones(2, dtype=torch.complex64)
+        print(torch.view_as_real(z)._view_func(z * 2), z.conj()._view_func(z * 2j), view._view_func_unsafe(new))
+        attempt(view._rev_view_func_unsafe, view)
+    """,
     "functions_of_elements_in_one_place": """
         for call in (
             lambda x: x.apply_(lambda v: v + 1),

@@ -27,10 +27,11 @@ from retrograd.ops.mapped_writes import lost_in_vmap
 from retrograd.ops.options import bad_size
 from retrograd.ops.powers import doubled
 from retrograd.ops.refused import tensors_only
+from retrograd.ops.shape import make_view
 from retrograd.resizing import resize
 from retrograd.storage import announce, bump, check_write, sign
 from retrograd.tensor import Tensor
-from retrograd.views import Layout
+from retrograd.views import Layout, steps_of
 
 __all__ = ["ATTRIBUTES"]
 
@@ -178,6 +179,36 @@ def map_(self: Tensor, other: Tensor, callable: Callable[[Any, Any], Any]) -> Te
 def map2_(self: Tensor, x: Tensor, y: Tensor, callable: Callable[[Any, Any, Any], Any]) -> Tensor:
     """As `map_`, with two more tensors."""
     return _computed(self, "map2_", callable, (x, y))
+
+
+# -- views of another base ---------------------------------------------------------------------
+
+
+def _view_func(self: Tensor, new_base: Tensor) -> Tensor | None:
+    """This view's part of another base, as a view of that; None if this is none, or the base of another layout.
+
+    Examples
+    --------
+    >>> import retrograd
+    >>> row = retrograd.zeros(2, 2)[1]
+    >>> row._view_func(retrograd.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([3., 4.])
+    """
+    tensors_only(new_base)
+    meta = self._tensor_meta
+    if meta is None or meta.view is None or meta.view.base._layout() != new_base._layout():
+        return None
+    if self.dtype is meta.view.base.dtype and self.is_conj() is meta.view.base.is_conj():
+        place = self._layout()
+        found: Tensor = publics["as_strided"](new_base, place.shape, place.strides, place.offset)
+        return found
+    return make_view(new_base, meta.view.node_name, *steps_of(meta.view.chain))
+
+
+def _rev_view_func_unsafe(self: Tensor, new_view: Tensor) -> Tensor:
+    """Never there: no view knows its base from another view."""
+    tensors_only(new_view)
+    raise RuntimeError("No _rev_view_func() found")
 
 
 # -- functions of nn -----------------------------------------------------------------------------
@@ -335,6 +366,7 @@ def _own(functions: Any) -> Iterator[tuple[str, Any]]:
 ATTRIBUTES: dict[str, Any] = {
     **DENSE,
     "_cdata": property(id, doc="A number that no other tensor has as long as this one is there."),
+    "_view_func_unsafe": _view_func,
     "is_cpu": property(_is_cpu),
     "is_meta": property(lambda self: self._kernels.meta),
     "name": property(lambda self: None, doc="None: tensors have no names."),
@@ -345,7 +377,7 @@ ATTRIBUTES: dict[str, Any] = {
         _own(
             (
                 get_device, is_pinned, is_distributed, is_same_size, is_set_to, _is_all_true, _is_any_true,
-                apply_, map_, map2_, resize_, resize_as_, new_empty_strided,
+                _view_func, _rev_view_func_unsafe, apply_, map_, map2_, resize_, resize_as_, new_empty_strided,
                 hardshrink, lu, mvlgamma_, polygamma, polygamma_, prelu, float_power_,
             )
         )

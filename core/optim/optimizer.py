@@ -15,6 +15,8 @@ from itertools import chain
 from typing import Any, Final
 
 from retrograd.autograd.hooks import RemovableHandle
+from retrograd.autograd.modes import current_mode
+from retrograd.autograd.profiler import record_function
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = [
@@ -55,27 +57,18 @@ def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHand
     return _add(_global_post_hooks, hook)
 
 
-def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
-    """`step` between its hooks. Where there are none it is called at once."""
-
-    @functools.wraps(step)
-    def hooked(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        if not self._hooked:
-            return step(self, *args, **kwargs)
-        for hook in chain(_global_pre_hooks.values(), self._optimizer_step_pre_hooks.values()):
-            result = hook(self, args, kwargs)
-            if result is None:
-                continue
-            if not isinstance(result, tuple) or len(result) != 2:
-                raise RuntimeError(f"{step} must return None or a tuple of (new_args, new_kwargs), but got {result}.")
-            args, kwargs = result
-        out = step(self, *args, **kwargs)
-        for hook in chain(self._optimizer_step_post_hooks.values(), _global_post_hooks.values()):
-            hook(self, args, kwargs)
-        return out
-
-    hooked.hooked = True  # type: ignore[attr-defined]
-    return hooked
+def _between_hooks(step: Callable[..., Any], self: Optimizer, args: Any, kwargs: Any) -> Any:
+    for hook in chain(_global_pre_hooks.values(), self._optimizer_step_pre_hooks.values()):
+        result = hook(self, args, kwargs)
+        if result is None:
+            continue
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise RuntimeError(f"{step} must return None or a tuple of (new_args, new_kwargs), but got {result}.")
+        args, kwargs = result
+    out = step(self, *args, **kwargs)
+    for hook in chain(self._optimizer_step_post_hooks.values(), _global_post_hooks.values()):
+        hook(self, args, kwargs)
+    return out
 
 
 class Optimizer:
@@ -125,13 +118,37 @@ class Optimizer:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        step = cls.__dict__.get("step")
-        if step is not None and not hasattr(step, "hooked"):
-            cls.step = _with_hooks(step)  # type: ignore[method-assign]
+        if "step" in vars(cls):
+            cls._patch_step()
+
+    @classmethod
+    def _patch_step(cls) -> None:
+        if not hasattr(cls.step, "hooked"):
+            cls.step = cls.profile_hook_step(cls.step)  # type: ignore[method-assign]
+            cls.step.hooked = True  # type: ignore[attr-defined]
+
+    def _patch_step_function(self) -> None:
+        """See to it that `step` calls hooks, and name what a profiler shows."""
+        self._zero_grad_profile_name = f"Optimizer.zero_grad#{type(self).__name__}.zero_grad"
+        self._patch_step()
+
+    @staticmethod
+    def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:
+        """A step between its hooks, and as a region to a profiler. Where there are none it is called at once."""
+
+        @functools.wraps(func)
+        def hooked(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+            if current_mode().profiler is not None:
+                with record_function(f"Optimizer.step#{type(self).__name__}.step"):
+                    return _between_hooks(func, self, args, kwargs)
+            return _between_hooks(func, self, args, kwargs) if self._hooked else func(self, *args, **kwargs)
+
+        return hooked
 
     def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
         self._init_hooks()
+        self._patch_step_function()
         if isinstance(params, Tensor):
             raise TypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
@@ -160,6 +177,7 @@ class Optimizer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._init_hooks()
+        self._patch_step_function()
         self.__dict__.update(state)
         self.defaults.setdefault("differentiable", False)
 
@@ -184,6 +202,15 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the parameters' gradients: set them to None, or to zeros."""
+        if current_mode().profiler is None:
+            self._forget(set_to_none)
+            return
+        if not hasattr(self, "_zero_grad_profile_name"):
+            self._patch_step_function()
+        with record_function(self._zero_grad_profile_name):
+            self._forget(set_to_none)
+
+    def _forget(self, set_to_none: bool) -> None:
         for group in self.param_groups:
             for p in group["params"]:
                 meta = p._tensor_meta

@@ -320,3 +320,34 @@ def test_adam_refuses_tensors_for_numbers_as_pytorch_does() -> None:
             ):
                 attempt(lambda: type(cls(w, **options)).__name__)
     """)
+
+
+def test_steps_are_hooked_and_named() -> None:
+    assert_same("""
+    p = nn.Parameter(torch.ones(2))
+    class Mine(torch.optim.Optimizer):
+        def __init__(self, params):
+            super().__init__(params, {})
+        def step(self, closure=None):
+            print("step", self._zero_grad_profile_name)
+            return 3
+    class Late(Mine):
+        pass
+    Late.step = lambda self: print("late")
+    def raw(self, *args, **kwargs):
+        print("raw", args, kwargs)
+        return 5
+    mine, late = Mine([p]), Late([p])
+    print(Mine.step.hooked, Mine.step.__name__, Late.step.hooked)
+    for each in (mine, late):
+        each.register_step_pre_hook(lambda *args: print("before", len(args)))
+        each.step()
+    wrapped = torch.optim.Optimizer.profile_hook_step(raw)
+    print(wrapped(mine, 1, k=2), wrapped.__name__, hasattr(wrapped, "hooked"))
+    mine._patch_step_function()
+    with torch.autograd.profiler.profile() as prof:
+        mine.step()
+        late.step()
+        mine.zero_grad()
+    print([each.name for each in prof.function_events])
+    """)
