@@ -154,3 +154,24 @@ def test_what_a_module_assigns_goes_into_the_dict_it_was_called_with(backend: st
             raise KeyError(1)
     except KeyError: print(d, m.b)
     """)
+
+
+def test_weights_in_several_places_are_put_back() -> None:
+    assert_same("""
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = self.b = nn.Linear(2, 2, bias=False)
+            self.w = self.a.weight
+            with torch.no_grad():
+                self.w.fill_(1)
+        def forward(self, x):
+            return self.b(self.a(x))
+    stateless, one = torch.nn.utils.stateless, torch.eye(2)
+    for new, ties in (({"a.weight": one}, True), ({"a.weight": one, "b.weight": one * 2}, False)):
+        m = Tied()
+        with stateless._reparametrize_module(m, new, tie_weights=ties, stack_weights=True):
+            print(m(torch.ones(2)), m.w is m.a.weight)
+        print(m(torch.ones(2)), m.w is m.a.weight, type(m.b.weight).__name__)
+    print(stateless._functional_call(m, {"a.weight": one}, torch.ones(2)))
+    """)
