@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from msgspec import Struct, field
 
 from .errors import DistributedError
 from .link import Request
 from .messages import Array, FrameSpec
-from .shared import Segment, room_for
+from .protocol import size_of
+from .shared import WORTH_SHARING, Segment, room_for
 
 __all__ = ["BegunPush", "Call", "Desk", "Rejoined"]
 
@@ -45,10 +46,16 @@ class BegunPush(Struct, eq=False):
 class Desk:
     """Shared memory with a place for the gradient of each slice of a server."""
 
-    def __init__(self, frames: list[FrameSpec]) -> None:
-        self._frames = frames
-        self._offsets = room_for(frames)
-        self.segment = Segment.create(self._offsets[-1])
+    def __init__(self, frames: list[FrameSpec], offsets: list[int], segment: Segment) -> None:
+        self._frames, self._offsets, self.segment = frames, offsets, segment
+
+    @classmethod
+    def of(cls, frames: list[FrameSpec]) -> Self | None:
+        """One for these slices, if they are large enough for it and the system has the memory."""
+        if sum(map(size_of, frames)) < WORTH_SHARING:
+            return None
+        segment = Segment.create_if_there_is_room((offsets := room_for(frames))[-1])
+        return None if segment is None else cls(frames, offsets, segment)
 
     def put(self, index: int, gradient: Array) -> int:
         """Lay down a gradient; where it lies."""

@@ -39,9 +39,9 @@ from .incoming import Incoming
 from .link import Link, Request
 from .messages import Array, FrameSpec, Groups, Message, Report, Slice, Slot, TensorSpec
 from .outbox import parts_of
-from .placement import bytes_of, cut, fitting_slice_bytes, place as place_slices, view
+from .placement import cut, fitting_slice_bytes, place as place_slices, view
 from .security import ClientKeys
-from .shared import WORTH_SHARING, Segment, host_name
+from .shared import Segment, host_name
 
 __all__ = ["Client", "Deliver"]
 
@@ -584,9 +584,9 @@ class Client:
                 for index, piece in enumerate(link.slices):
                     self.layout[piece.tensor].append((link.shard, index, piece))
                 frames = [FrameSpec(table[piece.tensor].dtype, piece.shape) for piece in link.slices]
-                size = sum(bytes_of(piece, table) for piece in link.slices)
-                if size >= WORTH_SHARING and link.welcome is not None and link.welcome.shared:
-                    self._desks[link.shard] = Desk(frames)
+                shares = link.welcome is not None and link.welcome.shared
+                if shares and (desk := Desk.of(frames)) is not None:
+                    self._desks[link.shard] = desk
 
     def _take_weights(self, shard: int, message: messages.Weights, arrays: list[Array]) -> int:
         """Hand on a part of the weights; 1 if it was the last of its server's."""

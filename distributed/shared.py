@@ -11,6 +11,7 @@ Note [A segment has no name]
 from __future__ import annotations
 
 import fcntl
+import logging
 import mmap
 import os
 import stat
@@ -21,6 +22,8 @@ from .messages import Array, FrameSpec, SharedSegment
 from .protocol import array_at, dtype_of
 
 __all__ = ["ALIGNMENT", "WORTH_SHARING", "Segment", "host_name", "is_available", "room_for"]
+
+log = logging.getLogger("retrograd.distributed.shared")
 
 ALIGNMENT = 64
 """Arrays stand at multiples of this, which is a cache line and as much as vector instructions ask for."""
@@ -78,12 +81,25 @@ class Segment:
     def create(cls, size: int) -> Self:
         """A new segment in which arrays can stand up to `size`."""
         descriptor = os.memfd_create("retrograd", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(descriptor, size)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _seals())
-        memory = mmap.mmap(descriptor, size)
+        try:
+            os.ftruncate(descriptor, size)
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _seals())
+            memory = mmap.mmap(descriptor, size)
+        except BaseException:
+            os.close(descriptor)
+            raise
         token = os.urandom(_TOKEN_BYTES)
         memory[:_TOKEN_BYTES] = token
         return cls(memory, SharedSegment(os.getpid(), descriptor, size, token.hex()), descriptor)
+
+    @classmethod
+    def create_if_there_is_room(cls, size: int) -> Self | None:
+        """The same, or None where the system refuses it, as by a limit on files or descriptors; a warning says so."""
+        try:
+            return cls.create(size)
+        except OSError as error:
+            log.warning("payloads take the socket, since no memory of %d bytes can be shared: %s", size, error)
+            return None
 
     @classmethod
     def open(cls, handle: SharedSegment) -> Self:

@@ -134,9 +134,10 @@ class State:
 
     def _house(self, arrays: Sequence[Array]) -> list[Array]:
         """Copies of arrays in memory of our own: shared if they are to be, else each by itself."""
-        if not self._shared:
+        self.segment = Segment.create_if_there_is_room(self._offsets[-1]) if self._shared else None
+        if self.segment is None:
+            self._shared = False
             return [each.copy() for each in arrays]
-        self.segment = Segment.create(self._offsets[-1])
         homes = [self.segment.array(*each) for each in zip(self._frames, self._offsets, strict=False)]
         for home, each in zip(homes, arrays, strict=True):
             home[...] = each

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import resource
+
 import numpy as np
 import pytest
+from ps_harness import clients, serving
 
 from retrograd.distributed.errors import ProtocolError
 from retrograd.distributed.messages import FrameSpec, Slice, TensorSpec
@@ -25,3 +30,32 @@ def test_lent_memory_can_be_opened_until_it_is_given_back() -> None:
     loan.land()
     with pytest.raises(ProtocolError, match=r"cannot be opened|another one's memory|no shared memory"):
         Segment.open(handle)
+
+
+def open_files() -> list[str]:
+    """What this process has open."""
+    found = []
+    for each in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # closed meanwhile
+            found.append(os.readlink(f"/proc/self/fd/{each}"))
+    return found
+
+
+@pytest.mark.skipif(not is_available(), reason="no shared memory here")
+def test_where_none_can_be_made_payloads_take_the_socket(caplog: pytest.LogCaptureFixture) -> None:
+    table = (TensorSpec("w", "float32", (100_000,)),)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with serving(1) as [server], clients(server) as [worker]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # as by `ulimit -f`
+        try:
+            worker.begin(1.0, table=table)
+            for step in range(1, 3):
+                np.testing.assert_array_equal(worker.learn(1.0)[0], np.float32(1 - 0.5 * step))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert server.state is not None
+        assert server.state.segment is None
+        assert not any("memfd:retrograd" in each for each in open_files())
+    said = [each.getMessage() for each in caplog.records if "payloads take the socket" in each.getMessage()]
+    assert len(said) == 2  # of the server's weights, and of the worker's gradients
+    assert all("File too large" in each for each in said)
