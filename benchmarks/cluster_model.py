@@ -67,6 +67,9 @@ class Costs:
     """On a server, for each update, however small."""
     per_byte: float = 0.5e-9
     """On a server, to add up and apply a byte of a gradient."""
+    beside: float = 0.0
+    """On a server, for each step of a worker, while that computes: parts of its push that come during backward, and
+    what is foreseen of the next step. Nobody waits for it, where there is a processor for it."""
 
 
 class Problem:
@@ -183,6 +186,8 @@ class Result:
     """The part of the workers' time in which they neither computed nor sent nor received."""
     curve: list[tuple[float, float]] = field(default_factory=list)
     """Time and loss."""
+    durations: list[float] = field(default_factory=list)
+    """Seconds of each worker's each step."""
     most_ahead: int = 0
     """How many steps a worker was ahead of the slowest when it went on."""
     dropped: int = 0
@@ -284,7 +289,8 @@ class Cluster:
     def _work(self, rank: int) -> Generator[simpy.Event, Any, None]:
         step, seq, version, weights = 0, 0, 0, self.problem.weights.copy()
         while step < self._steps:
-            yield self._process(self.law(self._random, rank) + self.costs.worker / 2)
+            began = self.env.now
+            yield from self._compute(rank)
             step, seq = step + 1, seq + 1
             source = Source(rank, 0, seq)
             self._gradients[source] = self.problem.gradient(weights, rank)
@@ -297,10 +303,20 @@ class Cluster:
             yield from self._pull()
             yield self._process(self.costs.worker / 2)
             self.result.steps += 1
+            self.result.durations.append(self.env.now - began)
             self.result.most_ahead = max(
                 self.result.most_ahead, step - min(self.strategy.clocks.values(), default=step)
             )
         self._leave(rank)
+
+    def _compute(self, rank: int) -> Generator[simpy.Event, Any, None]:
+        """Forward and backward, during which a server may already have to do, and what it takes to send the rest."""
+        seconds = self.law(self._random, rank)
+        if self._cores is not None and self.costs.beside:
+            yield self._process(seconds / 2)
+            self.env.process(self._served(self.costs.beside))
+            seconds /= 2
+        yield self._process(seconds + self.costs.worker / 2)
 
     def _leave(self, rank: int) -> None:
         self._carry_out(self.strategy.leave(rank))

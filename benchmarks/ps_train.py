@@ -6,12 +6,14 @@ It is started by ``retrograd launch``. Each worker writes one JSON object to ``F
 from __future__ import annotations
 
 import argparse
+import functools
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,7 +23,7 @@ import retrograd.nn.functional as F
 from retrograd import nn
 from retrograd.distributed import worker
 
-Batch = tuple[Any, Any]
+T = TypeVar("T")
 
 
 def cnn(wide: bool) -> nn.Module:
@@ -84,9 +86,14 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     assert client is not None
     share, curve = options.batch // size, []
     for step in range(options.steps + options.warm):
+        idle = clock.wait_for_turn(options.turn)
+        if time.monotonic() > options.until:
+            break
         if step == options.warm:
             clock.begin()
-            waited, sent = client.waited, client.bytes_sent
+            waited, sent, served = client.waited, client.bytes_sent, server_seconds()
+        elif step > options.warm:
+            served += idle
         mine = random.integers(0, len(x), share)
         clock.compute(lambda mine=mine: backward(model, optimizer, x[mine], y[mine], options))
         before, cpu = time.perf_counter(), time.process_time()
@@ -96,17 +103,50 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
             curve.append((clock.elapsed(), clock.aside(lambda: full_loss(model, x, y))))
     return {
         "rank": rank,
-        "samples": options.steps * share,
+        "samples": len(clock.steps) * share,
         "seconds": clock.elapsed(),
         "waited": client.waited - waited,
         "bytes": client.bytes_sent - sent,
         "compute": clock.computed,
+        "compute_cpu": clock.work,
         "steps": clock.steps,
         "step_cpu": statistics.median(clock.cpu),
+        "server_cpu": (server_seconds() - served) / len(clock.steps),
         "curve": curve,
         "loss": full_loss(model, x, y),
         "parameters": sum(p.numel() for p in model.parameters()),
     }
+
+
+@functools.cache
+def clocks_of_servers() -> list[int]:
+    """Linux's clocks of the processes of the servers that the same launcher has started; none where there are none."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:  # it has ended meanwhile
+            continue
+        if parent == str(os.getppid()) and b"server" in words:
+            found.append((~int(folder.name) << 3) | 2)
+    return found
+
+
+def server_seconds() -> float:
+    """Processor time that the servers have taken."""
+    return sum(time.clock_gettime(clock) for clock in clocks_of_servers())
+
+
+def until_turn(seconds: float, number: int, count: int) -> float:
+    """Seconds until it is the turn of run `number` of so many, each of which has some by the machine's clock."""
+    left = (number - time.monotonic() / seconds) % count
+    return left * seconds if left <= count - 1 else 0.0
+
+
+def a_turn(text: str) -> tuple[float, int, int]:
+    seconds, number, count = text.split(",")
+    return float(seconds), int(number), int(count)
 
 
 class Clock:
@@ -119,21 +159,32 @@ class Clock:
     def begin(self) -> None:
         self._start, self._aside = time.perf_counter(), 0.0
         self.computed: list[float] = []
+        self.work: list[float] = []
         self.steps: list[float] = []
         self.cpu: list[float] = []
 
+    def wait_for_turn(self, turn: tuple[float, int, int] | None) -> float:
+        """Wait aside; what the servers have done meanwhile, in seconds of processors."""
+        idle = 0.0
+        while turn is not None and (left := until_turn(*turn)):
+            before = server_seconds()
+            self.aside(lambda left=left: time.sleep(left))
+            idle += server_seconds() - before
+        return idle
+
     def compute(self, work: Callable[[], None]) -> None:
         """Do a step's computation, and as a straggler be slow."""
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         work()
         time.sleep(self._straggle)
         self.computed.append(time.perf_counter() - start)
+        self.work.append(time.process_time() - cpu)
 
     def stepped(self, seconds: float, cpu: float) -> None:
         self.steps.append(seconds)
         self.cpu.append(cpu)
 
-    def aside(self, work: Callable[[], float]) -> float:
+    def aside(self, work: Callable[[], T]) -> T:
         start = time.perf_counter()
         result = work()
         self._aside += time.perf_counter() - start
@@ -169,6 +220,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000, help="of the embedding")
     parser.add_argument("--dense", action="store_true", help="let every row of the embedding have a gradient")
     parser.add_argument("--straggle", type=float, default=0.0, help="seconds that the last worker sleeps in each step")
+    parser.add_argument(
+        "--turn",
+        type=a_turn,
+        metavar="S,K,N",
+        help="compute only in every Nth span of S seconds, as number K of N runs",
+    )
+    parser.add_argument("--until", type=float, default=float("inf"), help="end then, by the machine's clock")
     parser.add_argument("--no-overlap", action="store_true")
     options = parser.parse_args()
     dist.init()

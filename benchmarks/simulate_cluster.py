@@ -7,7 +7,9 @@ The package's own strategies, placement and sums run on simulated links and stra
 * ``scale``: samples and waiting as workers and servers grow, and the time to a loss. ``--plot`` draws it.
 * ``claims``: what papers say of parameter servers, and what comes out here.
 * ``check``: real runs of 1 to 4 workers on this machine against what the simulation says of them. It measures what
-  a step costs here with one worker, and says how far the simulation is off with more.
+  a step costs here with one worker (its own work, the server's that it waits for, and the server's that it does not)
+  and what several processes get of the processors and caches, and says how far the simulation is off. All of these
+  take turns of two seconds, so that others' load is in all alike; but a machine of its own is better.
 
 ``--calibrate`` measures the processors' costs here first, and uses them in all sections; else those of a 2-core
 machine of 2.5 GHz are taken.
@@ -22,10 +24,12 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import ps_train
 from cluster_model import Cluster, Costs, Network, Problem, Result, heavy, shares_of, steady
 
 import retrograd
@@ -45,41 +49,69 @@ COMPUTE = 0.2
 class Measured:
     """A step of one worker alone with a server on this machine."""
 
-    compute: float
+    computes: np.ndarray
+    """Seconds of computing of its steps: the median of what they took, and around it as their work varies. What others
+    on the machine take is shared by turns, and does not strike one worker or another."""
     costs: Costs
     speeds: tuple[float, ...]
     """How fast each of 1, 2, ... busy processes is, relative to one alone."""
 
+    def law(self, random: np.random.Generator, rank: int) -> float:
+        """Any of the steps that were measured."""
+        return float(random.choice(self.computes))
+
 
 def _spin(model: str, seconds: float, start: float) -> int:
-    """How often a worker computes its gradients in that time, of the same images as in a run."""
-    import ps_train
+    """How often a worker computes its gradients in that time, of the same images as in a run.
 
+    Its weights are new each time, and its gradients are copied to where a server would read them: of what is in the
+    caches, a run of several has no more than that.
+    """
     options = argparse.Namespace(model=model, batch=16, dense=False)
     network, (x, y) = ps_train.build(options)
     optimizer = retrograd.optim.SGD(network.parameters(), lr=0.0)
-    ps_train.backward(network, optimizer, x[:16], y[:16], options)
-    while time.perf_counter() < start:
-        pass
-    count, end = 0, time.perf_counter() + seconds
-    while time.perf_counter() < end:
+    parameters = [each.detach().numpy() for each in network.parameters()]
+    came, went = [each.copy() for each in parameters], [each.copy() for each in parameters]
+    count, end = -1, inf
+    while (now := time.perf_counter()) < end:
+        if count < 0 and now >= start:
+            count, end = 0, now + seconds
         ps_train.backward(network, optimizer, x[:16], y[:16], options)
-        count += 1
+        for mine, new, sent, each in zip(parameters, came, went, network.parameters(), strict=True):
+            np.copyto(sent, each.grad.numpy())
+            np.copyto(mine, new)
+        count += count >= 0
     return count
 
 
-def measure_speeds(model: str, most: int = 5, seconds: float = 0.4) -> tuple[float, ...]:
-    """What each process gets of this machine, others' load and the caches included, when several compute."""
-    from parameter_server import ONE_THREAD
+class Spinners:
+    """Processes that compute as workers do, one or several at a time, to see what each gets of this machine.
 
-    os.environ.update(ONE_THREAD)  # as of the workers that are launched
-    counts = []
-    with multiprocessing.get_context("spawn").Pool(most) as pool:
-        pool.starmap(_spin, [(model, 0.2, 0.0)] * most, chunksize=1)
-        for busy in range(1, most + 1):
-            start = time.perf_counter() + 0.3
-            counts.append(statistics.mean(pool.starmap(_spin, [(model, seconds, start)] * busy, chunksize=1)))
-    return tuple(min(1.0, count / counts[0]) for count in counts)
+    The caches and others' load are in it. They are of sessions of their own, as launched processes are, since Linux
+    shares processors by sessions.
+    """
+
+    def __init__(self, model: str, most: int = 5) -> None:
+        from parameter_server import ONE_THREAD
+
+        os.environ.update(ONE_THREAD)  # as of the workers that are launched
+        self._model, self._counts = model, [[] for _ in range(most)]
+        self._pool = multiprocessing.get_context("spawn").Pool(most, os.setsid)
+        self._pool.starmap(_spin, [(model, 0.2, 0.0)] * most, chunksize=1)
+
+    def look(self, seconds: float) -> None:
+        """Let 1, 2, ... of them compute, for so long altogether."""
+        each = seconds / len(self._counts)
+        for busy, seen in enumerate(self._counts, start=1):
+            start = time.perf_counter() + each / 4
+            counts = self._pool.starmap(_spin, [(self._model, each / 2, start)] * busy, chunksize=1)
+            seen.append(statistics.mean(counts))
+
+    def speeds(self) -> tuple[float, ...]:
+        """How fast each of 1, 2, ... busy processes is, relative to one alone."""
+        self._pool.terminate()
+        means = [statistics.mean(each) for each in self._counts]
+        return tuple(min(1.0, mean / means[0]) for mean in means)
 
 
 def measure_update(nbytes: int) -> tuple[float, float]:
@@ -106,62 +138,87 @@ def measure_update(nbytes: int) -> tuple[float, float]:
 
 
 def measure(model: str, steps: int) -> Measured:
-    """Costs of a model's step with one worker; the server's are what is left of a step."""
-    speeds = measure_speeds(model)
+    """Costs of a model's step with one worker."""
+    spinners = Spinners(model)
+    for _ in range(3):
+        spinners.look(2.0)
     [alone] = _trained(model, 1, steps)
-    compute = undisturbed(alone["compute"])
-    step = undisturbed(alone["steps"])
+    return _measured(alone, spinners)
+
+
+def _measured(alone: dict, spinners: Spinners) -> Measured:
     update, per_byte = measure_update(4 * alone["parameters"])
-    worker = min(alone["step_cpu"], step - update)
-    return Measured(compute, Costs(worker, max(0.0, step - worker - update), update, per_byte), speeds)
+    costs = costs_of(statistics.median(alone["steps"]), alone["step_cpu"], alone["server_cpu"], update)
+    work = np.array(alone["compute_cpu"])
+    computes = statistics.median(alone["compute"]) / np.median(work) * work
+    return Measured(computes, replace(costs, per_byte=per_byte), spinners.speeds())
 
 
-def undisturbed(times: Sequence[float]) -> float:
-    """The lower quartile: on a busy machine the median is of others' work."""
-    return float(np.quantile(times, 0.25))
+def costs_of(step: float, worker: float, server: float, update: float) -> Costs:
+    """What a worker that is alone with a server tells of the processors' work.
+
+    Parameters
+    ----------
+    step
+        Seconds that it waits in `step()`, of which `worker` are its own work.
+    server
+        Processor time of the server for each step, of which `update` are the update. What the worker does not wait
+        for, the server does beside it.
+    """
+    worker = min(worker, max(0.0, step - update))
+    push = max(0.0, step - worker - update)
+    return Costs(worker, push, update, beside=max(0.0, server - push - update))
 
 
-def _trained(model: str, workers: int, steps: int) -> list[dict]:
+def _trained(model: str, workers: int, steps: int, *flags: object) -> list[dict]:
     from parameter_server import trained
 
-    return trained("--model", model, "--batch", 16 * workers, "--steps", steps, workers=workers)
+    return trained("--model", model, "--batch", 16 * workers, "--steps", steps, *flags, workers=workers)
 
 
 def predicted(measured: Measured, workers: int, nbytes: int) -> float:
-    """Seconds of a step in step on this machine."""
+    """Seconds of a step in step on this machine: the median."""
     costs = measured.costs
     update = costs.update + (workers - 1) * costs.per_byte * nbytes
-    costs = Costs(costs.worker, costs.push, update, 0.0)
-    run = Cluster(
-        strategy_for(workers),
-        np.array([float(nbytes)]),
-        heavy(measured.compute, rare=0.0),
-        costs=costs,
-        speeds=measured.speeds,
-    ).run(steps=50)
-    return run.seconds / 50
+    costs = replace(costs, update=update, per_byte=0.0)
+    shares = np.array([float(nbytes)])
+    cluster = Cluster(strategy_for(workers), shares, measured.law, costs=costs, speeds=measured.speeds)
+    return statistics.median(cluster.run(steps=200).durations)
+
+
+def in_turns(model: str, counts: Sequence[int], seconds: float, turn: float) -> tuple[Measured, dict[int, list[dict]]]:
+    """Runs of so many workers, and what a prediction needs: all at once, but of which one computes at a time.
+
+    They take turns of `turn` seconds, so that others' load is in all of them alike.
+    """
+    turns, until = len(counts) + 1, time.monotonic() + seconds
+    with ThreadPoolExecutor(turns) as threads:
+        running = {}
+        for number, workers in enumerate(counts):
+            flags = ("--turn", f"{turn},{number},{turns}", "--until", until)
+            running[workers] = threads.submit(_trained, model, workers, 1 << 30, *flags)
+        spinners = Spinners(model)
+        while time.monotonic() < until:
+            time.sleep(ps_train.until_turn(turn, turns - 1, turns))
+            spinners.look(turn)
+        results = {workers: each.result() for workers, each in running.items()}
+    return _measured(results[1][0], spinners), results
 
 
 def check(options: argparse.Namespace) -> None:
     """Real runs against the simulation: ms of a step in which each worker computes on 16 images"""
-    print(f"{'model':>8}{'workers':>9}{'real':>9}{'simulated':>11}{'off by':>9}   rounds (to reach: 20 %)")
-    rounds, steps = (1, 5) if options.quick else (5, 60)
+    print(f"{'model':>8}{'workers':>9}{'real':>9}{'simulated':>11}{'off by':>9}   (to reach: 20 %)")
+    counts = sorted({1, *(options.workers or (1, 2, 3, 4))})
     for model in ("cnn", "wide"):
-        for workers in options.workers or (1, 2, 3, 4):
-            real: list[float] = []
-            said: list[float] = []
-            for _ in range(rounds):  # costs are measured right before each run, so that others' load is in both
-                measured = measure(model, steps)
-                results = _trained(model, workers, steps)
-                each = [c + s for result in results for c, s in zip(result["compute"], result["steps"], strict=True)]
-                real.append(undisturbed(each))
-                said.append(predicted(measured, workers, 4 * results[0]["parameters"]))
-            off = sorted(ours / theirs - 1 for ours, theirs in zip(said, real, strict=True))
-            print(
-                f"{model:>8}{workers:9}{statistics.median(real) * 1e3:9.2f}{statistics.median(said) * 1e3:11.2f}"
-                f"{statistics.median(off):+9.0%}   {off[0]:+.0%} to {off[-1]:+.0%}",
-                flush=True,
+        measured, results = in_turns(model, counts, *((30.0, 1.0) if options.quick else (150.0, 2.0)))
+        for workers, result in results.items():
+            real = statistics.median(
+                computing + step
+                for each in result
+                for computing, step in zip(each["compute"], each["steps"], strict=True)
             )
+            said = predicted(measured, workers, 4 * result[0]["parameters"])
+            print(f"{model:>8}{workers:9}{real * 1e3:9.2f}{said * 1e3:11.2f}{said / real - 1:+9.0%}", flush=True)
 
 
 # ---- how it grows --------------------------------------------------------------------------------------------

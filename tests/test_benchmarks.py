@@ -108,6 +108,45 @@ def test_shared_processors_slow_everyone_down():
     assert ends == pytest.approx({"short": 1.5, "long": 2.5, "longest": 3.5})
 
 
+@pytest.mark.parametrize(
+    ("speeds", "workers", "expected"),
+    [
+        ((1.0, 1.0, 1.0), 1, 10 + 1 + 2),  # a processor for each: what the server does beside costs nothing
+        ((1.0, 0.5), 1, 10 + 3 + 1 + 2),  # one processor for all
+        ((1.0, 1.0, 1.0), 2, 5 + 3 + 3 + 1 + 1 + 2),  # the server is one process: everything waits for it
+        ((1.0, 0.5), 2, 2 * (10 + 3 + 1) + 2),
+    ],
+)
+def test_a_server_has_work_that_one_worker_does_not_wait_for(speeds, workers, expected):
+    pytest.importorskip("simpy")
+    from retrograd.distributed.strategies import strategy_for
+
+    model = load("cluster_model")
+    costs = model.Costs(worker=0.0, push=1.0, update=2.0, per_byte=0.0, beside=3.0)
+    cluster = model.Cluster(
+        strategy_for(workers), np.ones(1), model.steady(10.0), model.Network(), costs, speeds=speeds
+    )
+    result = cluster.run(steps=1)
+    assert result.durations == pytest.approx([expected] * workers)
+
+
+def test_costs_are_all_that_a_server_has_done():
+    pytest.importorskip("simpy")
+    costs_of = load("simulate_cluster").costs_of
+    costs = costs_of(step=5.0, worker=1.0, server=7.0, update=1.5)
+    assert (costs.worker, costs.push, costs.update, costs.beside) == (1.0, 2.5, 1.5, 3.0)
+    costs = costs_of(step=5.0, worker=1.0, server=3.0, update=1.5)  # the rest of the step is waking up
+    assert (costs.push, costs.beside) == (2.5, 0.0)
+
+
+def test_runs_take_turns(monkeypatch):
+    train = load("ps_train")
+    for now, left in ((0.0, 4.0), (3.5, 0.5), (4.0, 0.0), (5.9, 0.0), (6.0, 4.0), (9.0, 1.0)):
+        monkeypatch.setattr(train.time, "monotonic", lambda now=now: now)
+        assert train.until_turn(2.0, 2, 3) == pytest.approx(left)
+    assert train.until_turn(2.0, 0, 1) == 0.0  # alone
+
+
 @pytest.mark.parametrize(("staleness", "expected"), [(0, 10), (1, 10), (float("inf"), 1)])
 def test_a_worker_waits_as_its_strategy_says(staleness, expected):
     pytest.importorskip("simpy")
