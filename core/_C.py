@@ -16,6 +16,7 @@ from retrograd.autograd.policies import (
     _force_original_view_tracking as _view_tracking,
     set_multithreading_enabled as _set_multithreading_enabled,
 )
+from retrograd.levels import transforms as _transforms
 from retrograd.overrides import (
     DisableTorchFunction as DisableTorchFunction,
     DisableTorchFunctionSubclass as DisableTorchFunctionSubclass,
@@ -41,6 +42,11 @@ def _is_torch_function_mode_enabled() -> bool:
 
 def _log_api_usage_once(event: str) -> None:
     """Nothing: uses are not counted."""
+
+
+def _are_functorch_transforms_active() -> bool:
+    """Whether this thread is within a function that `func` transforms."""
+    return bool(_transforms())
 
 
 def _current_graph_task_id() -> int:

@@ -103,7 +103,7 @@ pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _LAZY = """
     _C __config__ accelerator amp backends compiler cpu cuda distributed distributions fft func functional futures
-    hub jit library linalg masked multiprocessing nn optim overrides profiler quasirandom random signal special
+    hub jit library linalg masked multiprocessing nn onnx optim overrides profiler quasirandom random signal special
     testing types utils version
 """.split()
 
@@ -134,10 +134,13 @@ _CHECKS = """
     _check _check_index _check_is_size _check_not_implemented _check_tensor_all _check_type _check_value _check_with
 """.split()
 
+_SYMBOLIC = ["SymBool", "SymFloat", "SymInt"]
+
 _OF_SHAPES = ["_dirichlet_grad", "_sample_dirichlet", "_standard_gamma", "_standard_gamma_grad"]
 
 _FROM = {
     "_chunk_cat": "ops.segments",
+    **dict.fromkeys(_SYMBOLIC, "symbolic"),
     **dict.fromkeys(_CHECKS, "asserting"),
     **dict.fromkeys(_OLD, "old_names"),
     **dict.fromkeys(_OF_SHAPES, "ops.gamma_sampling"),
@@ -172,6 +175,7 @@ if _TYPE_CHECKING:  # without `distributed`, which no module of the core knows
         masked as masked,
         multiprocessing as multiprocessing,
         nn as nn,
+        onnx as onnx,
         optim as optim,
         overrides as overrides,
         profiler as profiler,

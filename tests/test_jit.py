@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from programs import assert_same
 
 import retrograd
@@ -58,3 +59,23 @@ def test_warnings_of_traces_can_be_filtered() -> None:
         warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
         warnings.warn("seen once", torch.jit.TracerWarning)
     """)
+
+
+def test_programs_may_ask_for_what_only_compilers_have(backend: str) -> None:
+    """Whether a size is symbolic, a model on its way to ONNX, a function being transformed; and an alias by name."""
+    assert_same("""
+        x = torch.ones(2, 3, requires_grad=True)
+        print([isinstance(x.shape[0], kind) for kind in (torch.SymInt, torch.SymFloat, torch.SymBool, int)])
+        print(torch.SymInt, torch.onnx.is_in_onnx_export())
+        active = torch._C._are_functorch_transforms_active
+        def seen(x):
+            print(active())
+            return x.sum()
+        print(active(), torch.func.vmap(seen)(x).shape, torch.func.grad(seen)(x).shape, active())
+        y = x * 1
+        same = torch.ops.aten.alias(y)
+        same.mul_(2)
+        print(y, same._base is y, torch.ops.aten.alias(x), torch.ops.aten.alias.default(x)._is_view())
+    """)
+    with pytest.raises(TypeError, match="sizes are known numbers here"):
+        retrograd.SymInt(3)

@@ -402,6 +402,26 @@ def test_least_squares_come_with_residuals_and_ranks(shape: tuple[int, ...]) -> 
             np.testing.assert_allclose(host(have), host(want), 1e-9)
 
 
+def test_least_squares_of_matrices_without_full_rank_are_the_least(backend: str) -> None:
+    """Tall, wide, zero, and one of a stack; `rcond` decides what counts as zero; no rank is asked for with `gels`."""
+    assert_same("""
+        tall = torch.tensor([[1.0, 2, 3], [2, 4, 6], [1, 0, 1], [0, 1, 1]], dtype=torch.float64)
+        right = torch.tensor([[1.0], [2], [0], [3]], dtype=torch.float64)
+        stack = torch.stack([tall, tall + torch.eye(4, 3, dtype=torch.float64)])
+        for a, b in ((tall, right), (tall[:2], right[:2]), (tall * 0, right), (stack, right.expand(2, 4, 1))):
+            for driver in ("gelsy", "gelsd", "gelss"):
+                x, y = a.clone().requires_grad_(), b.clone().requires_grad_()
+                found, residuals, rank, values = torch.linalg.lstsq(x, y, driver=driver)
+                print(residuals, rank, (values * 1e4).round().long())
+                for each in (found, *torch.autograd.grad((found**2).sum(), (x, y))):
+                    print((each.detach() * 1e4).round().long())
+        for rcond in (0.3, 0.1, -1.0):
+            found = torch.linalg.lstsq(tall, right, rcond=rcond, driver="gelsd")
+            print((found.solution * 1e4).round().long(), found.rank)
+        print(torch.linalg.lstsq(tall[:, :2], right, driver="gels"))
+    """)
+
+
 def test_the_gradient_of_a_hermitian_matrix_is_hermitian(backend: str) -> None:
     """Also where what follows tells the triangles apart."""
     assert_same("""

@@ -25,6 +25,7 @@ from typing import Any
 
 from retrograd.ops import view_copies
 from retrograd.ops.declare import Op, publics
+from retrograd.ops.shape import alias_of
 from retrograd.tensor import Tensor
 
 __all__ = ["OpOverload", "OpOverloadPacket", "overload_of", "view_arguments", "view_form", "written_form"]
@@ -178,7 +179,7 @@ def _packet(name: str) -> OpOverloadPacket | None:
     if name in _packets:
         return _packets[name]
     operators = [op for op in Op.registry.values() if _name_of(op) == name]
-    function = publics.get(name) or getattr(Tensor, name, None) or (_slice if name == "slice" else None)
+    function = publics.get(name) or getattr(Tensor, name, None) or {"alias": alias_of, "slice": _slice}.get(name)
     if name in _ELSEWHERE:
         function = getattr(importlib.import_module(_ELSEWHERE[name]), name)
     if function is None and name in view_copies.__all__:

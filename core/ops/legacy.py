@@ -83,10 +83,18 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False, **_: Any)
         return self.to(_BY_NAME[name])
     if dtype is Tensor:
         return self.to(dtypes.get_default_dtype())
-    wanted = getattr(dtype, "dtype", dtype)
-    if not isinstance(wanted, dtypes.dtype) and wanted not in (bool, int, float, complex):
-        raise TypeError("dtype must be a type, str, or dtype object")
-    return self.to(wanted)
+    wanted = dtype if isinstance(dtype, Tensor) else getattr(dtype, "dtype", dtype)
+    if isinstance(wanted, dtypes.dtype):
+        return self.to(wanted)
+    if isinstance(dtype, type):
+        raise ValueError(f"invalid type: '{_name_in_c(dtype)}'")
+    raise TypeError("dtype must be a type, str, or dtype object")
+
+
+def _name_in_c(kind: type) -> str:
+    """The name that C code has of a class: with its module, if it was made in C and is not Python's own."""
+    made_in_python = kind.__flags__ & 1 << 9  # Py_TPFLAGS_HEAPTYPE
+    return kind.__name__ if made_in_python or kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
 type_.__name__ = "type"

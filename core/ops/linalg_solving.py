@@ -360,15 +360,16 @@ def _check_lstsq(A: Tensor, B: Tensor, driver: str) -> Tensor:
 @of_linalg
 @in_float32
 def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> Any:
-    """The X of least ``norm(A @ X - B)``, and of these the least, for matrices `A` of full rank.
+    """The X of least ``norm(A @ X - B)``, and of these the least; with `"gels"` for matrices `A` of full rank only.
 
     Parameters
     ----------
     rcond
-        Singular values that are at most this times the greatest are not counted in `rank`.
+        Singular values that are at most this times the greatest count as zero, and not in `rank`.
     driver
         PyTorch's name of an algorithm of LAPACK, on which depends what is given beside the solution: with
-        `"gels"` no rank, singular values with `"gelsd"` and `"gelss"`. The solution is always by a QR factorization.
+        `"gels"` no rank, singular values with `"gelsd"` and `"gelss"`. The solution is by a QR factorization, if all
+        matrices have full rank, otherwise by their singular values.
 
     Raises
     ------
@@ -388,26 +389,42 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     right = _check_lstsq(A, B, driver)
     implemented("linalg_lstsq_cpu", A)
     n, m = A.shape[-2:]
-    with no_grad():
-        values = svdvals(A)
-        limit = finfo(A.dtype).eps * max(n, m) if rcond is None else rcond
-        rank = (values > limit * values[..., :1]).sum(-1)
-    overdetermined = n > m and driver != "gelsy" and bool((bare(rank) == m).all())
-    found, residuals = _least_squares(A, B, right is not B, overdetermined)
+    values = rank = limit = None
+    if driver != "gels":
+        ratio = _least_ratio(A, rcond, driver)
+        with no_grad():
+            values = svdvals(A)
+            rank = (values > ratio * values[..., :1]).sum(-1)
+        if not A.is_meta and bool((bare(rank) < min(n, m)).any()):
+            limit = ratio
+    overdetermined = n > m and driver != "gelsy" and limit is None
+    found, residuals = _least_squares(A, B, right is not B, overdetermined, limit)
     nothing = tensor([], dtype=int64, device=A.device)
     return return_types.linalg_lstsq(
         found,
         residuals,
-        nothing if driver == "gels" else rank,
-        values if driver in ("gelsd", "gelss") else values.reshape(-1)[:0],
+        nothing if rank is None else rank,
+        values if driver in ("gelsd", "gelss") else zeros((0,), dtype=A.dtype.to_real(), device=A.device),
     )
 
 
+def _least_ratio(A: Tensor, rcond: float | None, driver: str) -> float:
+    """The part of the greatest singular value that one has to exceed; to drivers by SVD a negative one is none."""
+    precision: float = finfo(A.dtype).eps
+    if rcond is None:
+        return precision * max(A.shape[-2:])
+    return precision if rcond < 0 and driver != "gelsy" else rcond
+
+
 @one_node("LinalgLstsqBackward0", "A", "B", saves="b=B self=A solution=result0")
-def _least_squares(A: Tensor, B: Tensor, is_vector: bool, overdetermined: bool) -> tuple[Tensor, Tensor]:
-    """The solutions and, if asked for, the squares of what remains."""
+def _least_squares(
+    A: Tensor, B: Tensor, is_vector: bool, overdetermined: bool, limit: float | None
+) -> tuple[Tensor, Tensor]:
+    """The solutions and, if asked for, the squares of what remains; with a limit for matrices without full rank."""
     first, second = equally_many(A, unsqueeze(B, -1) if is_vector else B)
-    if A.shape[-2] >= A.shape[-1]:
+    if limit is not None:
+        found = matmul(_linalg_pinv(first, 0.0, limit, False), second)
+    elif A.shape[-2] >= A.shape[-1]:
         q, r = qr(first)
         found = _linalg_solve_triangular(r, matmul(q.mH, second), True, False)
     else:
