@@ -140,6 +140,7 @@ _OF_SHAPES = ["_dirichlet_grad", "_sample_dirichlet", "_standard_gamma", "_stand
 
 _FROM = {
     "_chunk_cat": "ops.segments",
+    "Future": "futures",
     **dict.fromkeys(_SYMBOLIC, "symbolic"),
     **dict.fromkeys(_CHECKS, "asserting"),
     **dict.fromkeys(_OLD, "old_names"),

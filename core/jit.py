@@ -29,6 +29,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _MARK = "_torchscript_modifier"
 _EXPORT = "export (compile this function even if nothing calls it)"
 _IGNORE = "ignore (leave as a call to Python, cannot be torch.jit.save'd)"
+_COPIED = "if this method is not scripted, copy the python method onto the scripted model"
 _UNUSED = "unused (ignored and replaced with raising of an exception)"
 
 Attribute = namedtuple("Attribute", ["value", "type"])
@@ -152,6 +153,11 @@ def unused(fn: _F) -> _F:
 def export(fn: _F) -> _F:
     """Mark a method as one to compile even if nothing calls it."""
     return _marked(fn, _EXPORT)
+
+
+def _copy_to_script_wrapper(fn: _F) -> _F:
+    """Mark a method as one that a scripted module keeps in Python."""
+    return _marked(fn, _COPIED)
 
 
 def annotate(the_type: object, the_value: _T) -> _T:

@@ -27,6 +27,9 @@ _functorch.deprecated                      func                                 
 _functorch.eager_transforms                func                                  functionalize hessian jacfwd jacrev
 _functorch.eager_transforms                func                                  jvp linearize vjp
 _functorch.functional_call                 func                                  functional_call stack_module_state
+_jit_internal                              jit                                   _copy_to_script_wrapper _overload
+_jit_internal                              jit                                   _overload_method export ignore
+_jit_internal                              jit                                   is_scripting unused
 _lobpcg                                    ops.lobpcg                            *
 _lowrank                                   ops.low_rank                          pca_lowrank svd_lowrank
 _ops                                       ops.aten                              OpOverload OpOverloadPacket
