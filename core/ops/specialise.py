@@ -418,24 +418,34 @@ def _several_results(op: Op, inputs: list[str]) -> list[str]:
 
 
 def _list_path(op: Op) -> list[str]:
-    """Tensors in a list, where no gradient is wanted of any."""
+    """Tensors in a list; recorded, if they are floating-point numbers of one type."""
     (name,) = map(spelled, op.inputs)
+    recorded = f"{_is_floats(op)} and d not in k.widening" if op.vjp else "False"
     return [
         "    mode = current_mode()",
         f"    if type({name}) is list and {name} and (mode is GRAD or mode is NO_GRAD):",
-        f"        k = getattr({name}[0], '_kernels', None); a0 = []; edge = why = None",
+        f"        k = getattr({name}[0], '_kernels', None); a0 = []; edges = []; edge = why = d = None; alike = True",
         f"        for each in {name}:",
         "            if (type(each) is not Tensor and type(each) is not Parameter) or each._kernels is not k: break",
-        "            a0.append(each._array); edge = edge or each._edge; why = why or each._break",
+        "            array = each._array; a0.append(array); edges.append(each._edge)",
+        "            edge = edge or each._edge; why = why or each._break",
+        "            alike = alike and (d is None or array.dtype is d); d = array.dtype",
         "        else:",
-        "            if edge is None or mode is NO_GRAD:",
+        f"            if edge is None or mode is NO_GRAD or alike and {recorded}:",
         f"                try: y = {_general_call(op)}",
         f"                except Exception: return call(op, {_arguments(op)})",
         "                if type(y) is not k.array_type: y = k.as_array(y)",
         "                out = new(Tensor); out._array = y; out._kernels = k; out._cell = [0]",
-        "                out._tensor_meta = out._edge = None",
-        "                out._break = why or (NO_EDGE if edge else None)",
+        "                out._tensor_meta = out._edge = out._break = None",
         "                if births: note_birth(out)",
+        "                if edge is None or mode is NO_GRAD:",
+        "                    out._break = why or (NO_EDGE if edge else None)",
+        "                    return out",
+        "                node = Node(); node._kernels = k; node._extras = node._fix = None; node._seq = next_seq()",
+        "                node._edges = tuple(edges)",
+        "                node._plan = plan = (plans if k.compile is None else op.plans_for(k))[(True,)]",
+        f"                node._kept = plan.save({name}, a0, (out,), {_values(op)})",
+        "                out._edge = (node, 0)",
         "                return out",
     ]
 
