@@ -8,21 +8,24 @@ from typing import Any
 
 from retrograd.autograd.cautions import warn_once
 from retrograd.autograd.modes import GRAD, NO_GRAD, current_mode
+from retrograd.autograd.node import Edge, Node, next_sequence_number
+from retrograd.autograd.stale import make_view_node, view_class
 from retrograd.dtypes import Category, bool_, cpp_name, dtype, promote_types
 from retrograd.ops.arguments import size_at
 from retrograd.ops.autocasting import lowered, unites
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.checks import not_implemented
-from retrograd.ops.declare import Array, Formulas, alias, composite, op
+from retrograd.ops.declare import Array, Formulas, Op, alias, composite, op, op_of
 from retrograd.ops.graph import graph_kernel
 from retrograd.ops.old_order import call_in_old_order
 from retrograd.ops.options import fill_number
 from retrograd.ops.reducing import deliver
 from retrograd.ops.refused import all_tensors
-from retrograd.ops.shape import expand, reshape, transpose, unsafe_view, unsqueeze
+from retrograd.ops.shape import expand, reshape, reshaping, transpose, unsafe_view, unsqueeze
 from retrograd.ops.shape_in_place import squeeze_
 from retrograd.overrides import overridden
-from retrograd.tensor import Tensor
+from retrograd.tensor import Tensor, wrap_array
+from retrograd.views import Expand, view_strides
 
 __all__: list[str] = []
 
@@ -591,10 +594,70 @@ def _batched(input: Tensor, other: Tensor, left: int, right: int) -> Tensor:
         return _bmm(a, b)
     batch = broadcast_shapes(a_shape[:-2], b_shape[:-2])
     count = _count(batch)
+    if left > 2 and a_shape[:-2] == b_shape[:-2] and _is_ordinary(a, b):
+        return _stacks_at_once(a, b, batch, count)
     a = reshape(expand(a, (*batch, *a_shape[-2:])), (count, *a_shape[-2:]))
     b = reshape(expand(b, (*batch, *b_shape[-2:])), (count, *b_shape[-2:]))
     shape = (*batch, *(a_shape[-2:-1] if left > 1 else ()), *(b_shape[-1:] if right > 1 else ()))
     return unsafe_view(bmm(a, b), shape)
+
+
+def _is_ordinary(a: Tensor, b: Tensor) -> bool:
+    """Whether two stacks are of floating-point numbers of one type, and recorded in the ordinary way."""
+    k, type_ = a._kernels, a._array.dtype
+    return (
+        current_mode() is GRAD
+        and (a._edge is not None or b._edge is not None)
+        and type(a) is type(b) is Tensor
+        and b._kernels is k
+        and k.mutable
+        and not k.level
+        and not k.sparse
+        and b._array.dtype is type_
+        and type_ in k.floats
+        and type_ not in k.widening
+    )
+
+
+_EXPAND, _VIEW, _ALIAS = map(view_class, ("ExpandBackward0", "ViewBackward0", "ReshapeAliasBackward0"))
+_BMM, _UNSAFE_VIEW = op_of(_bmm), op_of(unsafe_view)
+
+
+def _stacks_at_once(a: Tensor, b: Tensor, batch: tuple[int, ...], count: int) -> Tensor:
+    """The general way of `_batched`, with the same nodes but without the tensors of their views."""
+    k = a._kernels
+    (a, x, left), (b, y, right) = _as_one_stack(a, batch, count), _as_one_stack(b, batch, count)
+    product = k.matmul(x, y)
+    node = _recorded(_BMM, k, (left, right), (a, b), (x, y))
+    again = _recorded(_UNSAFE_VIEW, k, ((node, 0),), (a,), (product,))
+    made = wrap_array(k.reshape(product, (*batch, x.shape[1], y.shape[2])), k)
+    made._edge = (again, 0)
+    return made
+
+
+def _as_one_stack(tensor: Tensor, batch: tuple[int, ...], count: int) -> tuple[Tensor, Any, Edge | None]:
+    """A stack of stacks as one: the tensor whose memory it is in, the array, and where its gradient goes."""
+    k, array = tensor._kernels, tensor._array
+    shape = (count, *tuple(array.shape)[-2:])
+    in_order = k.is_contiguous(array)
+    if not in_order and len(batch) > 1 and view_strides(tuple(array.shape), tensor.stride(), shape) is None:
+        copied = reshape(expand(tensor, tuple(array.shape)), shape)
+        return copied, copied._array, copied._edge
+    edge = tensor._edge
+    if edge is not None:
+        edge = make_view_node(_EXPAND, (Expand(tuple(array.shape)),), array, edge, k, {}), 0
+        edge = make_view_node(_VIEW if in_order else _ALIAS, (reshaping(shape),), array, edge, k, {}), 0
+    return tensor, k.reshape(array, shape), edge
+
+
+def _recorded(op: Op, k: Any, edges: tuple[Edge | None, ...], inputs: Sequence[Tensor], arrays: Sequence[Any]) -> Node:
+    """The node of a call of one result, whose inputs are `arrays` in the memory of `inputs`."""
+    node = op.node_class()
+    node._edges, node._kernels, node._fix, node._extras = edges, k, None, None
+    node._seq = next_sequence_number()
+    node._plan = plan = op.plans_for(k)[tuple(each is not None for each in edges)]
+    node._kept = plan.save(inputs, arrays, (), {})
+    return node
 
 
 def _is_plain_pair(a: Tensor, b: Tensor) -> bool:
