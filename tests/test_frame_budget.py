@@ -159,6 +159,9 @@ def test_a_step_of_an_lstm_enters_few_frames() -> None:
     assert (frames(12) - frames(2)) / 10 <= 56
 
 
+_WEIGHTS = retrograd.ones(4, 4, requires_grad=True)
+_STACK = retrograd.ones(2, 4, 4, requires_grad=True) * 1
+
 SEVERAL: dict[str, tuple[Callable[[Any], Any], int]] = {
     "max": (lambda x: x.max(1), 35),
     "topk": (lambda x: x.topk(2, 1), 31),
@@ -166,6 +169,9 @@ SEVERAL: dict[str, tuple[Callable[[Any], Any], int]] = {
     "x[None]": (lambda x: x[None], 21),
     "x[..., 0]": (lambda x: x[..., 0], 25),
     "stacks": (lambda x: x.view(1, 4, 4) @ x.view(1, 4, 4), 52),
+    "recorded stacks": (lambda x: _STACK @ _STACK, 48),
+    "cat": (lambda x: retrograd.cat([_WEIGHTS, _WEIGHTS]), 14),
+    "stack": (lambda x: retrograd.stack([_WEIGHTS, _WEIGHTS]), 20),
 }
 
 
