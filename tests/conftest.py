@@ -7,6 +7,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["MKL_NUM_THREADS"] = "1"
 
+import gc
 import importlib.util
 import mmap
 import shutil
@@ -28,6 +29,7 @@ from retrograd.backends.spec import hookimpl
 pytest.register_assert_rewrite("expressions", "programs")
 
 from programs import skip_if_lacking  # noqa: E402 - so that its failures show what was compared
+from shared_programs import forget_context, share  # noqa: E402
 
 # The author of another backend runs these tests with its name here. "strict" is array-api-strict, as a third backend.
 BACKENDS = tuple(os.environ.get("RETROGRAD_TEST_BACKENDS", "numpy,jax").split(","))
@@ -37,7 +39,7 @@ BACKENDS = tuple(os.environ.get("RETROGRAD_TEST_BACKENDS", "numpy,jax").split(",
 # tested is which program a kernel is, not how well XLA optimises it. Measured, in seconds of processor time for each
 # compilation: 0.035 as JAX comes, 0.031 without most optimisations, 0.017 without the fusion emitters as well, which
 # run MLIR's passes on each fusion. `.ci/run` tests each kernel as XLA compiles it for users too, and trains the demo
-# so: with JAX_DISABLE_MOST_OPTIMIZATIONS=0 all of this is left alone.
+# so: with JAX_DISABLE_MOST_OPTIMIZATIONS=0 all of this is left alone, and programs share nothing.
 #
 # There is no persistent compilation cache. JAX writes its files in place, without a lock: a process that reads what
 # another is writing gets half of it, and a warning, which is an error here.
@@ -54,6 +56,7 @@ def _xla_knows(flag: str) -> bool:
         return code.find(flag.removeprefix("--").partition("=")[0].encode()) >= 0
 
 
+_AS_FOR_USERS = os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS") == "0"
 if "JAX_DISABLE_MOST_OPTIMIZATIONS" not in os.environ:  # xdist's workers inherit it
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
     if _xla_knows(_NO_FUSION_EMITTERS):
@@ -74,6 +77,17 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         os.environ["PYTHONPYCACHEPREFIX"] = folder
         del os.environ["PYTHONDONTWRITEBYTECODE"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """Keeps Python's collector from looking through the tests themselves: a million objects that stay to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(params=BACKENDS)
@@ -105,10 +119,17 @@ def _register_strict() -> Callable[[], None]:
     return registry.register(SimpleNamespace(retrograd_backends=hookimpl(lambda: [spec])))
 
 
+def pytest_runtest_setup() -> None:
+    """Has JAX, once a test has loaded it, make no more for each program than it needs."""
+    if "jax" in sys.modules and not _AS_FOR_USERS:
+        share()
+
+
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Has JAX forget its programs between files: each holds 1.5 MB, and files share few (it costs no time)."""
+    """Has JAX forget its programs between files, which share few of them."""
     if "jax" in sys.modules and (nextitem is None or nextitem.path != item.path):
         sys.modules["jax"].clear_caches()
+        forget_context()
 
 
 def _global_state() -> dict[str, Any]:
