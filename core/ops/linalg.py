@@ -23,9 +23,10 @@ from retrograd.ops.reducing import deliver
 from retrograd.ops.refused import all_tensors
 from retrograd.ops.shape import expand, reshape, transpose, unsafe_view, unsqueeze
 from retrograd.ops.shape_in_place import squeeze_
+from retrograd.ops.view_steps import reshaping
 from retrograd.overrides import overridden
 from retrograd.tensor import Tensor, wrap_array
-from retrograd.views import Expand, reshaping, view_strides
+from retrograd.views import Expand, view_strides
 
 __all__: list[str] = []
 
