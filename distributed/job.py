@@ -198,7 +198,7 @@ class Job:
             failed += ended if any(worker.code is None for worker in self._workers) else []
             for member in failed:
                 if not self._is_let_go(member) and not self._restart(member):
-                    return self._fail(member)
+                    return self._fail(member if member.rank is not None else self._servers[member.shard])
             self._end_the_lost()
             if all(worker.code is not None for worker in self._workers):
                 return self._finish()
@@ -258,10 +258,13 @@ class Job:
             try:
                 self._servers[member.shard] = self._start_server(member.shard, member.address, resume=False)
             except DistributedError as error:
-                self._starting, how = None, f"did not come back: {error}"
+                tried, self._starting, how = self._starting, None, f"did not come back: {error}"
                 if ADDRESS_IN_USE in how and time.monotonic() < deadline:
                     self._restarts += 1  # somebody else has its port meanwhile, who may go while workers wait
                     self._turn()
+                elif how == said and tried is not None and (tried.code or 0) > 0:
+                    self._servers[member.shard] = tried  # it has said twice why it cannot, and will say so again
+                    return False
             else:
                 return True
         self._display.say(f"{member.process.name} {how}")
@@ -343,7 +346,7 @@ class Job:
             return ""
         if self.options.fields.get("folder") is None:
             return "Its weights are gone with it: a run with --snapshots DIR would have started it again"
-        again = self.options.restarts
+        again = 0 if self._restarts else self.options.restarts
         return f"Processes were started again {again} times, which is what --restarts allows" if again else ""
 
     def _hear(self, enough: Callable[[Status], bool]) -> None:

@@ -209,13 +209,47 @@ def test_a_server_that_is_killed_while_it_is_started_again_is_started_once_more(
     assert psutil.Process().children(recursive=True) == []
 
 
+class Damaging(LocalLauncher):
+    """Starts a server that dies, and damages its journal before it is started again."""
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self._starts = 0
+
+    def start(self, name: str, arguments: Sequence[str], variables: Mapping[str, str]) -> LocalProcess:
+        own = environment()
+        if name == "server":
+            self._starts += 1
+            own["RETROGRAD_FAILPOINTS"] = "server.before_apply:6=kill"
+            for file in self._journal.glob("*.log") if self._starts == 2 else ():
+                damaged = bytearray(file.read_bytes())
+                damaged[len(damaged) // 2] ^= 255
+                file.write_bytes(damaged)
+        return super().start(name, arguments, {**variables, **own})
+
+
+def test_a_server_that_says_why_it_cannot_come_back_is_the_one_that_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "go").touch()
+    fields = {"folder": tmp_path / "kept", "durable": True, "recovery": 60.0}
+    screen = io.StringIO()
+    options = JobOptions((str(script(tmp_path)), str(tmp_path)), 2, fields=fields, restarts=9)
+    code = Job(options, Damaging(tmp_path / "kept/server-0/journal"), Display(screen)).run()
+    said = screen.getvalue()
+    assert code == 1, said
+    assert said.count("it is started again") == 2, said  # not nine times
+    shown = said.partition("server ended with exit code 1; its last lines:")[2]
+    assert "a record with a wrong checksum" in shown, said
+    assert "--restarts" not in said
+    assert psutil.Process().children(recursive=True) == []
+
+
 @pytest.mark.parametrize(("last", "code"), [(0, 0), (3, 1), (None, 1)], ids=["done", "failed", "left behind"])
 def test_a_server_may_be_seen_to_end_before_its_workers(
     last: int | None, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that nobody watches, since it has just come back, ends by itself as soon as all workers have left."""
     job: Any = object.__new__(Job)
-    server, worker = SimpleNamespace(rank=None, code=None), SimpleNamespace(rank=0, code=None)
+    server, worker = SimpleNamespace(rank=None, shard=0, code=None), SimpleNamespace(rank=0, code=None)
     job._servers, job._workers, job._starting, job._given_up, job._monitor = [server], [worker], None, set(), None
     turns = iter([(0, None), (0, last)])
 
