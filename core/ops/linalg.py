@@ -15,13 +15,14 @@ from retrograd.ops.arguments import size_at
 from retrograd.ops.autocasting import lowered, unites
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.checks import not_implemented
+from retrograd.ops.conversion import contiguous
 from retrograd.ops.declare import Array, Formulas, Op, alias, composite, op, op_of
 from retrograd.ops.graph import graph_kernel
 from retrograd.ops.old_order import call_in_old_order
 from retrograd.ops.options import fill_number
 from retrograd.ops.reducing import deliver
 from retrograd.ops.refused import all_tensors
-from retrograd.ops.shape import expand, reshape, transpose, unsafe_view, unsqueeze
+from retrograd.ops.shape import expand, reshape, squeeze, t, transpose, unsafe_view, unsqueeze
 from retrograd.ops.shape_in_place import squeeze_
 from retrograd.ops.view_steps import reshaping
 from retrograd.overrides import overridden
@@ -562,9 +563,35 @@ def _matmul(input: Tensor, other: Tensor, left: int, right: int) -> Tensor:
         return squeeze_(mm(unsqueeze(input, 0), other), 0)
     if left == 2 and right == 1:
         return mv(input, other)
-    if right <= 2:
-        return _fold_left(input, other, right)
+    if min(left, right) <= 2 and _folds(input, other, left, right):
+        if left >= 3:
+            return _fold_left(input, other, right)
+        turned = transpose(other, -2, -1)
+        if left == 1:
+            return _fold_left(turned, input, 1)
+        return contiguous(transpose(_fold_left(turned, t(input), 2), -2, -1))
     return _batched(input, other, left, right)
+
+
+def _folds(input: Tensor, other: Tensor, left: int, right: int) -> bool:
+    """Whether the rows of a stack are multiplied at once, if the other is one matrix or vector.
+
+    Always if that wants a gradient, which would otherwise be computed of each and summed; else where the rows, of the
+    one on the left, need not be copied for it.
+    """
+    small = input if left < right else other
+    if small._edge is not None and (left != 2 or current_mode().grad):
+        return True
+    if left == 2:
+        return False
+    shape, strides = (tuple(input._array.shape), input.stride()) if left > right else _turned(other)
+    return 0 in shape or all(strides[i] == strides[i + 1] * shape[i + 1] for i in range(len(shape) - 2))
+
+
+def _turned(tensor: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shape and strides of a stack whose matrices are transposed."""
+    shape, strides = tuple(tensor._array.shape), tensor.stride()
+    return (*shape[:-2], shape[-1], shape[-2]), (*strides[:-2], strides[-1], strides[-2])
 
 
 def _fold_left(input: Tensor, other: Tensor, right: int) -> Tensor:
@@ -600,7 +627,8 @@ def _batched(input: Tensor, other: Tensor, left: int, right: int) -> Tensor:
     a = reshape(expand(a, (*batch, *a_shape[-2:])), (count, *a_shape[-2:]))
     b = reshape(expand(b, (*batch, *b_shape[-2:])), (count, *b_shape[-2:]))
     shape = (*batch, *(a_shape[-2:-1] if left > 1 else ()), *(b_shape[-1:] if right > 1 else ()))
-    return unsafe_view(bmm(a, b), shape)
+    product = bmm(a, b)
+    return unsafe_view(squeeze(product, -1) if right == 1 else product, shape)
 
 
 def _is_ordinary(a: Tensor, b: Tensor) -> bool:

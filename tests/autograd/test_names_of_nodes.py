@@ -27,6 +27,27 @@ L = torch.linalg
 """
 
 PROGRAMS = {
+    "products of stacks": """
+        def below(node):
+            return None if node is None else (node.name(), [below(each) for each, _ in node.next_functions])
+
+        shapes = {"A": (2, 3, 4), "B": (2, 4, 5), "C": (2, 2, 3, 4), "D": (2, 2, 4, 5), "E": (2, 1, 3, 4), "M": (3, 4)}
+        shapes |= {"N": (4, 5), "v": (4,), "none": (0, 3, 4), "hollow": (2, 3, 0), "flat": (2, 0, 5)}
+        for pair in "A B; C D; E D; A D; A N; M B; v B; A v; v D; M D; none N; hollow flat; A v; C N; C v".split(";"):
+            a, b = (leaf(*shapes[each]) for each in pair.split())
+            for left, right in ((a, b), (a.detach(), b), (a, b.detach()), (a * 1, b * 1)):
+                made = left @ right
+                print(pair, below(made.grad_fn), made.shape)
+                weights = torch.arange(float(made.numel()), dtype=made.dtype).reshape(made.shape)
+                print([each.sum() for each in torch.autograd.grad((made * weights).sum(), (a, b), allow_unused=True)
+                       if each is not None])
+            if a.ndim > 2:
+                turned = a.mT.contiguous().mT
+                print(pair, below((turned @ b).grad_fn), below((turned @ b.detach()).grad_fn))
+            if b.ndim > 2:
+                turned = b.transpose(0, 1).contiguous().transpose(0, 1)
+                print(pair, below((a @ turned).grad_fn), below((a.detach() @ turned).grad_fn))
+    """,
     "distances": """
         calls("torch.cdist(x, y); torch.cdist(x, y.detach(), 1.0); torch.cdist(x.detach(), y, 0.0); F.pdist(x, 3.0);"
               "torch.dist(x, x * 2, 3); torch.renorm(x, 2, 0, 0.5)")
