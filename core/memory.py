@@ -251,7 +251,7 @@ def _no_such_form(source: Any, storage_offset: int | None) -> TypeError:
 # -- data ----------------------------------------------------------------------------------------
 
 
-def _is_another(tensor: Tensor) -> bool:
+def _has_others(tensor: Tensor) -> bool:
     """Whether other tensors have the same array and version: what nodes have saved of them, they have of this one."""
     shared = None if tensor._tensor_meta is None else tensor._tensor_meta.storage
     others = () if shared is None else (each for each in shared.live() if each is not tensor)
@@ -284,8 +284,10 @@ def rebind(self: Tensor, value: Any) -> None:
         return
     if value._array.shape != self._array.shape:
         note_shape(self)
-    if not other_kind and value._array.shape == self._array.shape and not _is_another(self):
-        replace(self, self._array, value._array, moved=True)
+    if not other_kind and value._array.shape == self._array.shape:
+        others = _has_others(self)
+        if not others or self._edge is not None:
+            replace(self, self._array, value._array, moved=True, edge=self._edge if others else None)
     with move_to(self):
         self._kernels = value._kernels
         if value.is_inference():

@@ -441,12 +441,16 @@ def write(tensor: Tensor, value: Any) -> None:
 
 
 class _Replaced:
-    """Of an array that a tensor had: what the tensor has now, and what a node has whose result it is. None: itself."""
+    """Of an array that a tensor had: what the tensor has now, and what a node has whose result it is. None: itself.
 
-    __slots__ = ("input", "key", "result")
+    If others had the same array and cell when the tensor moved, `edge` tells it from them.
+    """
+
+    __slots__ = ("edge", "input", "key", "result")
 
     def __init__(self, key: weakref.ref[Any]) -> None:
         self.key = key
+        self.edge: Any = None
         self.input: Any = None
         self.result: Any = None
 
@@ -455,10 +459,11 @@ _replaced: Final[dict[int, tuple[list[Any], dict[int, _Replaced]]]] = {}
 """By the id of a version cell: the cell, and what has taken the place of arrays, by their ids, that are still there."""
 
 
-def replace(tensor: Tensor, before: Any, array: Any, moved: bool = False) -> None:
+def replace(tensor: Tensor, before: Any, array: Any, moved: bool = False, edge: Any = None) -> None:
     """Let nodes that have saved a tensor, and are not told by its version, use another array than it had.
 
     See Note [Replaced arrays]. `moved`, if it looks at another memory: what is a node's own result stays what it was.
+    With an `edge`, only those that have saved it with that.
     """
     cell = tensor._cell
     if type(cell) is not list or array is before:
@@ -469,7 +474,7 @@ def replace(tensor: Tensor, before: Any, array: Any, moved: bool = False) -> Non
     for each in list(entries.values()):
         known = each.key()
         if (known if each.input is None else each.input) is before:
-            each.input = None if known is array else array
+            each.input, each.edge = None if known is array else array, each.edge or edge
         if not moved and (known if each.result is None else each.result) is before:
             each.result = None if known is array else array
     cell[0] += MOVED if moved else REPLACED
@@ -482,10 +487,12 @@ def _forget(cell: int, array: int, _: object) -> None:
         _replaced.pop(cell, None)
 
 
-def current(cell: list[Any], array: Any, of_result: bool = False) -> Any:
-    """What has taken the place of an array that a node has saved of a tensor with this cell."""
+def current(cell: list[Any], array: Any, edge: Any = None, of_result: bool = False) -> Any:
+    """What has taken the place of an array that a node has saved of a tensor with this cell and edge."""
     found = None if (known := _replaced.get(id(cell))) is None else known[1].get(id(array))
-    now = None if found is None else found.result if of_result else found.input
+    if found is None:
+        return array
+    now = found.result if of_result or (found.edge is not None and found.edge != edge) else found.input
     return array if now is None else now
 
 

@@ -51,7 +51,7 @@ from retrograd.autograd.resized import fit_gradients
 from retrograd.layout import contiguous_format
 from retrograd.ops.broadcasting import settle
 from retrograd.ops.graph import G
-from retrograd.storage import OWN
+from retrograd.storage import OWN, expanded_dims
 
 if TYPE_CHECKING:
     from retrograd.tensor import Tensor
@@ -511,6 +511,8 @@ class _Task:
         if number in shown and (tensor := shown[number]()) is not None and tensor._array is grad:
             return tensor
         tensor = wrap_array(grad, k if type(grad) is k.array_type else side_of(grad, k))
+        if repeated := expanded_dims(tensor):
+            tensor = _expanded(tensor, repeated)
         shown[number] = ref(tensor)
         return tensor
 
@@ -565,6 +567,18 @@ class _Task:
         return grad
 
 
+def _expanded(tensor: Tensor, dims: list[int]) -> Tensor:
+    """A gradient whose elements are one along some dimensions as a view of them, which refuses what it would repeat."""
+    from retrograd.ops.shape import expand
+
+    array, k = tensor._array, tensor._kernels
+    once = tuple(slice(0, 1) if i in dims else slice(None) for i in range(len(array.shape)))
+    tensor._array = k.slice(array, once)
+    made: Tensor = expand(tensor, tuple(array.shape))
+    made._array = array
+    return made
+
+
 def _sum_of(held: Tensor, grad: Tensor) -> Tensor:
     """The sum of two gradients; one of a sparse and a dense one is dense, which stands on the left."""
     return grad + held if held._kernels.sparse and not grad._kernels.sparse else held + grad
@@ -578,7 +592,9 @@ def _is_of_others(k: Any, grad: Tensor) -> bool:
 
 def _accumulate_into(meta: Any, grad: Tensor) -> None:
     """Keep a gradient for a tensor that is no leaf: a copy, since others (hooks, the caller) may have it, too."""
-    meta.grad = grad.clone(memory_format=contiguous_format) if meta.grad is None else meta.grad + grad
+    escaped = meta.grad is not None and getattr(meta.grad._kernels, "closed", False)  # one of a pass that was mapped
+    adds = meta.grad is not None and not escaped
+    meta.grad = meta.grad + grad if adds else grad.clone(memory_format=contiguous_format)
 
 
 def explain(error: Exception, node: Node, grad: Any) -> None:

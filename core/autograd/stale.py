@@ -329,8 +329,10 @@ class ChainPlan(ViewPlan):
 def view_now(edge: Edge | None) -> Any:
     """The array of a view as it is now, from that of the leaf that it is a view of; None: it is none of a leaf."""
     steps: tuple[Step, ...] = ()
-    while edge is not None and type(edge[0]._plan) is ViewPlan:
-        steps, edge = edge[0]._kept[0] + steps, edge[0]._edges[0]
+    while edge is not None and type(edge[0]._plan) in (ViewPlan, MultiViewPlan):
+        node, position = edge
+        taken = node._kept[0] if type(node._plan) is ViewPlan else node._kept[0][position : position + 1]
+        steps, edge = taken + steps, node._edges[0]
     if not steps or edge is None or not isinstance(leaf := edge[0], AccumulateGrad):
         return None
     array = leaf.variable._array

@@ -509,7 +509,7 @@ def _counted(version: int, edge: Edge | None) -> int:
 
 def array_now(array: Any, cell: list[Any], version: int, edge: Edge | None, of_result: bool) -> Any:
     """What has taken the place of a saved tensor's array, which is not stale: Note [Replaced arrays]."""
-    found = current(cell, array, of_result)
+    found = current(cell, array, edge, of_result)
     if found is array and edge is not None and cell[0] // MOVED == version // MOVED:
         from retrograd.autograd.stale import view_now
 

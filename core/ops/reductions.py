@@ -153,7 +153,7 @@ def nansum(input: Array, dim: Dims = None, keepdim: bool = False, *, dtype: dtyp
 
 def _mean_vjp(K: Any, g: Any, self_shape: Any, self_dtype: Any) -> Any:
     count = counted(self_shape, range(len(self_shape)))
-    return K.broadcast_to(as_dtype(K, g, self_dtype) / builtins.max(count, 1), self_shape)
+    return K.broadcast_to(as_dtype(K, g, self_dtype), self_shape) / builtins.max(count, 1)
 
 
 @op(node="MeanBackward0", vjp={"self": _mean_vjp}, jvp="linear")
@@ -163,7 +163,7 @@ def _mean_all(K, self: Array, dtype: Any = None) -> Array:
 
 def _mean_dims_vjp(K: Any, g: Any, self_shape: Any, self_dtype: Any, dim: Any, keepdim: bool) -> Any:
     count = builtins.max(counted(self_shape, dim), 1)
-    return expand(K, as_dtype(K, g, self_dtype) / count, self_shape, dim, keepdim)
+    return expand(K, as_dtype(K, g, self_dtype), self_shape, dim, keepdim) / count
 
 
 @op(node="MeanBackward1", vjp={"self": _mean_dims_vjp}, jvp="linear", batch=along)

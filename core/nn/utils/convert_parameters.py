@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from retrograd.storage import write
-from retrograd.tensor import Tensor, wrap_array
+from retrograd.tensor import Tensor
 
 __all__ = ["parameters_to_vector", "vector_to_parameters"]
 
@@ -27,7 +26,7 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
 
 
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
-    """Write consecutive pieces of a vector into the parameters.
+    """Let the parameters look at consecutive pieces of a vector: they share its memory.
 
     Raises
     ------
@@ -41,9 +40,7 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     start = 0
     for each in _on_one_device(parameters):
         count = each.numel()
-        piece = vec.detach()[start : start + count].view_as(each)
-        k = each._kernels
-        write(each, wrap_array(k.copy(k.astype(piece._array, each._array.dtype)), k)._array)
+        each.data = vec[start : start + count].view_as(each).data
         start += count
 
 
