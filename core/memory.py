@@ -110,7 +110,7 @@ def _renew_sink(self: Tensor) -> None:
     if edge is None or type(edge[0]) is not AccumulateGrad:
         return
     node = AccumulateGrad(self)
-    hooks = {} if edge[0]._extras is None else edge[0]._extras.pre_hooks or {}
+    hooks = {} if edge[0]._node_extras is None else edge[0]._node_extras.pre_hooks or {}
     of_tensor = {number: entry for number, entry in hooks.items() if entry[0] == "tensor"}
     if of_tensor:
         node._need_extras().pre_hooks = of_tensor
@@ -218,14 +218,14 @@ class _NoDerivative:
 
 _NO_DERIVATIVE = _NoDerivative()
 _NotImplemented = type(
-    "NotImplemented", (Node,), {"__slots__": (), "__module__": "builtins", "_prefix": UNGENERATED}
+    "NotImplemented", (Node,), {"__slots__": (), "__module__": "builtins", "_name_prefix": UNGENERATED}
 )  # PyTorch's name
 
 
 def _node_without_derivative(edges: tuple[Any, ...], k: Any) -> Node:
     node = _NotImplemented()
-    node._edges, node._kept, node._plan = edges, (), _NO_DERIVATIVE
-    node._kernels, node._fix, node._extras, node._seq = k, None, None, next_sequence_number()
+    node._next_edges, node._holds, node._grad_plan = edges, (), _NO_DERIVATIVE
+    node._kernels, node._grad_fix, node._node_extras, node._seq_nr = k, None, None, next_sequence_number()
     if current_mode().anomaly:
         remember_call(node)
     return node

@@ -147,7 +147,7 @@ def remember_call(node: Node) -> None:
     task = active_task()
     running = None if task is None else task.running
     if running is not None:
-        outer = None if running._extras is None else running._extras.induced_by
+        outer = None if running._node_extras is None else running._node_extras.induced_by
         node.metadata["parent_"] = running
         extras.induced_by = (name_of(running), explaining.stack_of(running), outer)
 
@@ -166,7 +166,7 @@ def warn_of_error(node: Node) -> None:
             else f"Traceback of forward call that caused the error:\n{stack}"
         )
     )
-    origin = None if node._extras is None else node._extras.induced_by
+    origin = None if node._node_extras is None else node._node_extras.induced_by
     while origin is not None:
         name, stack, origin = origin
         _warn(
@@ -188,7 +188,7 @@ def _warn(text: str) -> None:
 
 def check_nan(node: Node, arrived: Sequence[Tensor | None], grads: Sequence[Tensor | None]) -> None:
     """Raise if one of the gradients that `node` has computed holds a NaN."""
-    shown = range(len(grads)) if node._shown is None else node._shown
+    shown = range(len(grads)) if node._shown_edges is None else node._shown_edges
     for number, position in enumerate(shown):
         grad = grads[position] if position < len(grads) else None
         if grad is not None and grad.dtype.is_differentiable and _count(grad.detach().isnan()):
@@ -216,7 +216,7 @@ def _saved_tensors(node: Node) -> list[tuple[str, Tensor]]:
     from retrograd.ops.plan import Packed
     from retrograd.tensor import Tensor
 
-    if any(type(part) is Packed for each in node._kept for part in (each if isinstance(each, tuple) else (each,))):
+    if any(type(part) is Packed for each in node._holds for part in (each if isinstance(each, tuple) else (each,))):
         return []
     names = [name.removeprefix("_saved_") for name in dir(node) if name.startswith("_saved_")]
     found = [(name, getattr(node, f"_saved_{name}")) for name in names]

@@ -294,7 +294,7 @@ def _given(grads: Any, count: int) -> tuple[Any, ...]:
 
 def _edge_of(place: GradientEdge) -> Edge:
     """The edge that it stands for, if its node has such an output."""
-    if not 0 <= place.output_nr < place.node._differentiable:
+    if not 0 <= place.output_nr < place.node._n_differentiable:
         raise IndexError("tuple index out of range")
     return place.node, place.output_nr
 

@@ -30,27 +30,27 @@ def call_node(node: Node, grads: Grads) -> Any:
     TypeError
         If there is not one gradient, a tensor or None, for each output that can have one.
     """
-    if len(grads) != node._differentiable:
-        raise TypeError(f"expected {node._differentiable} arguments, got {len(grads)} instead")
+    if len(grads) != node._n_differentiable:
+        raise TypeError(f"expected {node._n_differentiable} arguments, got {len(grads)} instead")
     for i, each in enumerate(grads):
         if not (each is None or isinstance(each, Tensor)):
             raise TypeError(f"argument {i} is not a Variable")
     if isinstance(node, AccumulateGrad):
         _accumulate(node, grads[0])
         return ()
-    shown = range(len(node._edges)) if node._shown is None else node._shown
+    shown = range(len(node._next_edges)) if node._shown_edges is None else node._shown_edges
     if not node._runs_undefined and all(each is None for each in grads):
-        found: list[Tensor | None] = [None] * len(node._edges)
+        found: list[Tensor | None] = [None] * len(node._next_edges)
     else:
-        found = [*_run(node, grads), *[None] * len(node._edges)]
-    results = tuple(None if node._edges[i] is None else found[i] for i in shown)
+        found = [*_run(node, grads), *[None] * len(node._next_edges)]
+    results = tuple(None if node._next_edges[i] is None else found[i] for i in shown)
     return results[0] if len(results) == 1 else results
 
 
 def _run(node: Node, grads: Grads) -> Grads:
-    given = grads[0] if node._outputs == 1 else [*grads, *[None] * (node._outputs - node._differentiable)]
+    given = grads[0] if node._n_outputs == 1 else [*grads, *[None] * (node._n_outputs - node._n_differentiable)]
     try:
-        found: Grads = node._plan.graph(G, given, node)
+        found: Grads = node._grad_plan.graph(G, given, node)
         return found  # as they are: a pass undoes broadcasting and promotion afterwards, in PyTorch too
     except Exception as error:
         explain(error, node, given)

@@ -72,10 +72,10 @@ class UndefinedGrad:
 class _Ending(Node):
     """A node with as many outputs as inputs."""
 
-    __slots__ = ("_differentiable", "_output_info", "_outputs", "message")
+    __slots__ = ("_n_differentiable", "_n_outputs", "_output_info", "message")
 
     __module__ = "builtins"
-    _prefix = UNGENERATED
+    _name_prefix = UNGENERATED
     message: str
     _output_info: tuple[tuple[Any, Any, Any] | None, ...]
 
@@ -112,7 +112,7 @@ class _UndefinedPlan(_FailingPlan):
     __slots__ = ()
 
     def raw(self, K: Any, g: Any, node: _Ending) -> Sequence[Any]:
-        return (None,) * len(node._edges)
+        return (None,) * len(node._next_edges)
 
     graph = raw
 
@@ -151,10 +151,10 @@ def _passed_on(inputs: Sequence[Any], expected: int, kind: type[_Ending], messag
 
 def _node(kind: type[_Ending], inputs: Sequence[Tensor | None], message: str) -> _Ending:
     node = kind()
-    node._edges = tuple(None if each is None else each._edge for each in inputs)
-    node._kept, node._plan, node._fix, node._extras = (), _PLANS[kind], None, None
-    node._seq, node.message = next_sequence_number(), message
-    node._outputs = node._differentiable = len(inputs)
+    node._next_edges = tuple(None if each is None else each._edge for each in inputs)
+    node._holds, node._grad_plan, node._grad_fix, node._node_extras = (), _PLANS[kind], None, None
+    node._seq_nr, node.message = next_sequence_number(), message
+    node._n_outputs = node._n_differentiable = len(inputs)
     node._kernels = next(each._kernels for each in inputs if each is not None)
     node._output_info = tuple(
         None if each is None else (tuple(each._array.shape), each._array.dtype, each._kernels) for each in inputs

@@ -27,7 +27,7 @@ Note [Watched nodes]
     nobody who asks for its gradient. All else (`run_special`) is found by four cheap tests, and what
     costs something per node is done there: hooks, captures, anomaly mode, the profiler. A freed node
     needs no test: its formula fails on unpacking `Freed`, and `explain` says what happened. A node that
-    has saved by `saved_tensors_hooks` has `_extras` from the beginning: the unpack hook, which runs within its
+    has saved by `saved_tensors_hooks` has `_node_extras` from the beginning: the unpack hook, which runs within its
     formula, may register a post-hook. That one is not told the gradients that had arrived, as in PyTorch.
 """
 
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run_backward"]
 
-_by_sequence = attrgetter("_seq")
+_by_sequence = attrgetter("_seq_nr")
 _current_task: ContextVar[_Task | None] = ContextVar("retrograd.backward", default=None)
 
 _next_number: Callable[[], int] = itertools.count().__next__
@@ -175,7 +175,7 @@ def _walk(roots: Iterable[Node]) -> tuple[list[Node], dict[Node, int]]:
     while stack:
         node = stack.pop()
         order.append(node)
-        for edge in node._edges:
+        for edge in node._next_edges:
             if edge is None or edge is UNTRACKED:
                 continue
             target = edge[0]
@@ -193,7 +193,7 @@ def _walk(roots: Iterable[Node]) -> tuple[list[Node], dict[Node, int]]:
 def _by_given_numbers(order: Sequence[Node]) -> list[Node]:
     """The nodes, each after those that feed it, and otherwise by the numbers that the program has given them."""
     waits = dict.fromkeys(order, 0)
-    for edge in (edge for node in order for edge in node._edges):
+    for edge in (edge for node in order for edge in node._next_edges):
         if edge is not None and edge[0] in waits:
             waits[edge[0]] += 1
     arrival = itertools.count()
@@ -203,7 +203,7 @@ def _by_given_numbers(order: Sequence[Node]) -> list[Node]:
     while ready:
         node = heapq.heappop(ready)[-1]
         found.append(node)
-        for edge in node._edges:
+        for edge in node._next_edges:
             if edge is not None and edge[0] in waits:
                 waits[edge[0]] -= 1
                 if not waits[edge[0]]:
@@ -255,7 +255,7 @@ class _Task:
             self.captures.setdefault(node, []).append((position, slot))
         needed = set(self.captures)
         for node in reversed(order):
-            if any(edge is not None and edge[0] in needed for edge in node._edges):
+            if any(edge is not None and edge[0] in needed for edge in node._next_edges):
                 needed.add(node)
         self.needed = needed
 
@@ -270,13 +270,13 @@ class _Task:
     def execution_order(self) -> list[Node]:
         """The nodes of this pass in the order in which they run, a leaf's as soon as all that feed it have."""
         left = dict.fromkeys(self.pending, 0)
-        for edge in (edge for node in self.order for edge in node._edges):
+        for edge in (edge for node in self.order for edge in node._next_edges):
             if edge is not None and edge[0] in left:
                 left[edge[0]] += 1
         found = [leaf for leaf, count in left.items() if count == 0]
         for node in self.order:
             found.append(node)
-            for edge in node._edges:
+            for edge in node._next_edges:
                 if edge is not None and edge[0] in left:
                     left[edge[0]] -= 1
                     found += [edge[0]] if left[edge[0]] == 0 else []
@@ -301,29 +301,33 @@ class _Task:
             grad = buffers.pop(node, None)
             if needed is not None and node not in needed:
                 grads: Sequence[Any] = ()
-            elif node._extras is not None or node._outputs != 1 or watched or node in captures:
+            elif node._node_extras is not None or node._n_outputs != 1 or watched or node in captures:
                 grads = self.run_special(node, grad)
             elif grad is None and not node._runs_undefined:
                 grads = self.pass_undefined(node)
             else:
                 try:
-                    grads = node._plan.graph(G, grad, node) if on_tensors else node._plan.raw(node._kernels, grad, node)
-                    if node._fix is not None:
-                        grads = settle(G if on_tensors else node._kernels, grads, node._fix)
+                    grads = (
+                        node._grad_plan.graph(G, grad, node)
+                        if on_tensors
+                        else node._grad_plan.raw(node._kernels, grad, node)
+                    )
+                    if node._grad_fix is not None:
+                        grads = settle(G if on_tensors else node._kernels, grads, node._grad_fix)
                 except Exception as error:
                     explain(error, node, grad)
                     raise
-                if not keep and node._kept and node._plan.holds_tensors:
-                    node._kept = freed
+                if not keep and node._holds and node._grad_plan.holds_tensors:
+                    node._holds = freed
             if not grads:
-                grads = (None,) * len(node._edges)
+                grads = (None,) * len(node._next_edges)
             grad = None
-            for edge, grad in zip(node._edges, grads):  # noqa: B905 - trailing Nones may be left out
+            for edge, grad in zip(node._next_edges, grads):  # noqa: B905 - trailing Nones may be left out
                 if edge is None:
                     continue
                 target, position = edge
                 if grad is not None:
-                    if position == 0 and target._outputs == 1 and target not in buffers:
+                    if position == 0 and target._n_outputs == 1 and target not in buffers:
                         buffers[target] = grad
                     else:
                         self.deliver(target, position, grad)
@@ -346,7 +350,7 @@ class _Task:
         buffers = self.buffers
         if node._kernels is None:  # `UNTRACKED`: it goes nowhere
             return
-        if node._outputs != 1:
+        if node._n_outputs != 1:
             parts = buffers.setdefault(node, {})
             parts[position] = parts[position] + grad if position in parts else grad
         elif node not in buffers:
@@ -362,8 +366,8 @@ class _Task:
         """A node with several outputs, with hooks, whose gradient is asked for, or in a pass that is watched."""
         if self.profiler is not None:
             self.evaluate(node)
-        arrived = [grad] if node._outputs == 1 else [(grad or {}).get(i) for i in range(node._outputs)]
-        extras = node._extras
+        arrived = [grad] if node._n_outputs == 1 else [(grad or {}).get(i) for i in range(node._n_outputs)]
+        extras = node._node_extras
         if extras is not None and extras.shapes:
             arrived = fit_gradients(G if self.on_tensors else node._kernels, node, arrived, self.order)
         came = arrived
@@ -378,7 +382,7 @@ class _Task:
                 return ()
         if extras is not None and extras.pre_hooks:
             arrived = self.call_node_pre_hooks(node, arrived)
-        if extras is not None and extras.indices and type(node._kept) is not Freed:
+        if extras is not None and extras.indices and type(node._holds) is not Freed:
             from retrograd.ops.plan import check_indices
 
             check_indices(node, extras.indices)
@@ -395,8 +399,8 @@ class _Task:
             grads = [self.unwrap(each) for each in made]
         if self.check_nan:
             anomaly.check_nan(node, self.wrap_outputs(node, arrived), self.wrap_inputs(node, grads))
-        if not self.retain_graph and node._kept and node._plan.holds_tensors:
-            node._kept = self.freed
+        if not self.retain_graph and node._holds and node._grad_plan.holds_tensors:
+            node._holds = self.freed
         return grads
 
     def evaluate(self, node: Node | None) -> None:
@@ -407,33 +411,33 @@ class _Task:
 
     def leads_on(self, node: Node) -> bool:
         """Whether anybody behind `node` is to have a gradient."""
-        return self.needed is None or any(edge is not None and edge[0] in self.needed for edge in node._edges)
+        return self.needed is None or any(edge is not None and edge[0] in self.needed for edge in node._next_edges)
 
     def pass_undefined(self, node: Node) -> Sequence[Grad]:
         """A node that no gradient has reached, or behind which nobody wants one, counts as run, but computes nothing.
 
         See Note [Undefined gradients].
         """
-        if type(node._kept) is Freed:
+        if type(node._holds) is Freed:
             explaining.raise_freed(ValueError(), node)
-        if not self.retain_graph and node._kept and node._plan.holds_tensors:
-            node._kept = self.freed
+        if not self.retain_graph and node._holds and node._grad_plan.holds_tensors:
+            node._holds = self.freed
         return ()
 
     def gradients(self, node: Node, arrived: Sequence[Grad]) -> Sequence[Grad]:
         """Run the formulas of a node, and let who watches the pass know."""
         kernels = G if self.on_tensors else node._kernels
-        given = arrived[0] if node._outputs == 1 else arrived
+        given = arrived[0] if node._n_outputs == 1 else arrived
         outer, self.running = self.running, node
         event = None if self.profiler is None else self.profiler.begin_node(node, given)
         try:
             if not node._runs_undefined and (all(each is None for each in arrived) or not self.leads_on(node)):
                 return self.pass_undefined(node)
-            grads = (node._plan.graph if self.on_tensors else node._plan.raw)(kernels, given, node)
+            grads = (node._grad_plan.graph if self.on_tensors else node._grad_plan.raw)(kernels, given, node)
             if event is not None:  # what undoes broadcasting is of the node's turn, but not of the node
                 self.profiler.end(event, grads)
                 event = None
-            return grads if node._fix is None else settle(kernels, grads, node._fix)
+            return grads if node._grad_fix is None else settle(kernels, grads, node._grad_fix)
         except Exception as error:
             explain(error, node, given)
             raise
@@ -445,7 +449,7 @@ class _Task:
     def call_tensor_hooks(self, node: Node, arrived: list[Grad]) -> list[Grad]:
         """The hooks of the node's outputs; those that retain their gradient keep what comes out."""
         wrapped = self.call_hooks(hooks.run_tensor_hooks, node, arrived)
-        retain = node._extras.retain  # type: ignore[union-attr]  # the caller has looked
+        retain = node._node_extras.retain  # type: ignore[union-attr]  # the caller has looked
         for position, reference in (retain or {}).items():
             tensor = reference()
             if tensor is not None and (grad := wrapped[position]) is not None:
@@ -490,8 +494,8 @@ class _Task:
 
     def wrap_inputs(self, node: Node, grads: Sequence[Grad]) -> list[Tensor | None]:
         """The gradients that a node has computed, one for each edge, as tensors: where it moves, on another device."""
-        made: list[Tensor | None] = [None] * len(node._edges)
-        for i, (edge, grad) in enumerate(zip(node._edges, grads)):  # noqa: B905 - trailing Nones may be left out
+        made: list[Tensor | None] = [None] * len(node._next_edges)
+        for i, (edge, grad) in enumerate(zip(node._next_edges, grads)):  # noqa: B905 - trailing Nones may be left out
             if edge is not None and self.needed is not None and not node._runs_undefined and edge[0] not in self.needed:
                 continue
             if grad is not None:
@@ -521,7 +525,7 @@ class _Task:
 
     def finish_leaf(self, leaf: Node) -> None:
         """All gradients of a leaf are there: run its hooks and store or return it."""
-        extras = leaf._extras
+        extras = leaf._node_extras
         if self.needed is not None and leaf not in self.captures:
             self.buffers.pop(leaf, None)
             return

@@ -40,7 +40,7 @@ __all__ = [
 
 def stack_of(node: Node) -> str | None:
     """The stack of a node's forward call, if anomaly mode kept it."""
-    return None if node._extras is None else node._extras.stack
+    return None if node._node_extras is None else node._node_extras.stack
 
 
 def _at(what: str, stack: str | None) -> str:
@@ -69,7 +69,7 @@ def note_formula(error: BaseException, node: Node, grad: Any) -> None:
 
 def _induced(node: Node) -> str:
     """In a graph of a backward pass: the nodes whose gradients were being computed when it was recorded."""
-    text, origin = "", None if node._extras is None else node._extras.induced_by
+    text, origin = "", None if node._node_extras is None else node._node_extras.induced_by
     while origin is not None:
         name, stack, origin = origin
         text += f"\nIt was recorded while the gradients of {name} were computed." + _at(
@@ -103,7 +103,7 @@ def freed_error(node: Node) -> RuntimeError:
         "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or "
         "if you need to access saved tensors after calling backward."
     )
-    freed = node._kept
+    freed = node._holds
     text = f"What {name_of(node)} had saved is gone"
     if type(freed) is Freed and freed.root is not None:
         call = ".backward()" if freed.accumulates else "autograd.grad()"
@@ -119,7 +119,11 @@ def freed_error(node: Node) -> RuntimeError:
 
 def raise_freed(error: Exception, node: Node) -> None:
     """If `node` failed because a pass has freed it, raise the error that says so in place of `error`."""
-    if type(node._kept) is Freed and getattr(node._plan, "unpacks", True) and getattr(error, "_noted", None) is None:
+    if (
+        type(node._holds) is Freed
+        and getattr(node._grad_plan, "unpacks", True)
+        and getattr(error, "_noted", None) is None
+    ):
         raise freed_error(node) from None
 
 

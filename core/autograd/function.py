@@ -53,7 +53,7 @@ class _FunctionPlan:
         return _run_backward(node, list(g) if isinstance(g, list) else [g])
 
     def unpack(self, node: BackwardCFunction, index: int, as_tensor: bool) -> Tensor | None:
-        return function_saving.unpack(node, index, node._kept[index])
+        return function_saving.unpack(node, index, node._holds[index])
 
     def pack_one(self, node: BackwardCFunction, index: int, *pair: Callable[..., Any]) -> None:
         function_saving.pack_one(node, index, *pair)
@@ -75,15 +75,15 @@ def _own_array(tensor: Tensor) -> Any:
 def _run_backward(node: BackwardCFunction, grads: list[Tensor | None]) -> list[Tensor | None]:
     if node._materialize_grads:
         grads = [
-            _zeros(info) if each is None and info is not None and place not in node._constants else each
+            _zeros(info) if each is None and info is not None and place not in node._constant_places else each
             for place, (each, info) in enumerate(zip(grads, node._output_info, strict=True))
         ]
     task = active_task()
     if task is None:
-        results = node._function._run_backward(node, grads)
+        results = node._function_class._run_backward(node, grads)
     else:
         outer, task.running = task.running, node
-        results = node._function._run_backward(node, grads)
+        results = node._function_class._run_backward(node, grads)
         task.running = outer
     return _checked_results(node, results if isinstance(results, tuple) else (results,))
 
@@ -108,7 +108,7 @@ def _checked_results(node: BackwardCFunction, results: tuple[Any, ...]) -> list[
             f"function {name_of(node)} returned an incorrect number of gradients (expected {expected}, got "
             f"{len(results)})"
         )
-    grads: list[Tensor | None] = [None] * len(node._edges)
+    grads: list[Tensor | None] = [None] * len(node._next_edges)
     for position, (slot, result) in enumerate(zip(node._input_slots, results, strict=True)):
         if result is None:
             continue
@@ -117,9 +117,9 @@ def _checked_results(node: BackwardCFunction, results: tuple[Any, ...]) -> list[
                 f"function {name_of(node)} returned a gradient different than None at position {position + 1}, but the "
                 "corresponding forward input was not a Variable"
             )
-        if node._edges[slot] is not None:
+        if node._next_edges[slot] is not None:
             grads[slot] = _fitted(node, position, slot, result)
-        elif node._extras is not None and node._extras.post_hooks and isinstance(result, Tensor):
+        elif node._node_extras is not None and node._node_extras.post_hooks and isinstance(result, Tensor):
             grads[slot] = result  # it goes nowhere, but PyTorch's hooks see it
     return grads
 
@@ -128,7 +128,7 @@ def _fitted(node: BackwardCFunction, position: int, slot: int, grad: Any) -> Ten
     """A gradient in its input's shape, type and place, or an error that names the Function and the input."""
     if not isinstance(grad, Tensor):
         error = RuntimeError(f"expected Variable or None (got {type(grad).__name__})")
-        note_gradient_of_function(error, node._function, position, f"a value of type {type(grad).__name__}")
+        note_gradient_of_function(error, node._function_class, position, f"a value of type {type(grad).__name__}")
     shape, native, k = node._inputs_info[slot]
     if tuple(grad._array.shape) != shape:
         from retrograd.ops.broadcasting import broadcast_shapes
@@ -143,7 +143,7 @@ def _fitted(node: BackwardCFunction, position: int, slot: int, grad: Any) -> Ten
                 f"{list(grad.shape)} but expected shape compatible with {list(shape)}"
             )
             got = f"a tensor of shape {list(grad.shape)}, which does not reduce to {list(shape)},"
-            note_gradient_of_function(error, node._function, position, got)
+            note_gradient_of_function(error, node._function_class, position, got)
         from retrograd.ops.broadcasting import sum_to
         from retrograd.ops.graph import G
 
@@ -154,7 +154,7 @@ def _fitted(node: BackwardCFunction, position: int, slot: int, grad: Any) -> Ten
             "Expected isFloatingType(grad.scalar_type()) || (input_is_complex == grad_is_complex) to be true, but got "
             "false.  (Could this error message be improved?  If so, please report an enhancement request to PyTorch.)"
         )
-        note_gradient_of_function(error, node._function, position, f"a tensor of type {grad.dtype}")
+        note_gradient_of_function(error, node._function_class, position, f"a tensor of type {grad.dtype}")
     if grad._kernels.base is k.base:
         grad = k.lift(grad) if grad._kernels.level < k.level else grad
     else:
@@ -162,8 +162,8 @@ def _fitted(node: BackwardCFunction, position: int, slot: int, grad: Any) -> Ten
             f"Function {name_of(node)} returned an invalid gradient at index {position} - expected device "
             f"{k.backend}:{k.device} but got {grad.device}"
         )
-        note_gradient_of_function(error, node._function, position, f"a tensor on {grad.device}")
-    target = None if (edge := node._edges[slot]) is None else edge[0]
+        note_gradient_of_function(error, node._function_class, position, f"a tensor on {grad.device}")
+    target = None if (edge := node._next_edges[slot]) is None else edge[0]
     if grad._array.dtype == native or (type(target) is AccumulateGrad and target.meta.grad_dtype is not OWN):
         return grad  # the leaf says itself of which type its gradient is
     return grad.to(_dtype_named(k.names[native]))
@@ -185,7 +185,7 @@ class FunctionMeta(type):
 
     def _class_of_nodes(cls, name: str) -> Any:
         members = {"__module__": "retrograd.autograd.function", "__slots__": ()}
-        return type(name + "Backward", (BackwardCFunction,), {"_function": cls, **members})
+        return type(name + "Backward", (BackwardCFunction,), {"_function_class": cls, **members})
 
     def _class_of_derived(cls) -> Any:
         """That of the nodes in functions which a transform differentiates: PyTorch makes a Function of the Function."""
@@ -389,13 +389,13 @@ def _describe_inputs(node: BackwardCFunction, args: Sequence[Any], inputs: list[
         slots.append(sum(slot is not None for slot in slots) if isinstance(each, Tensor) else None)
     node._input_slots = tuple(slots)
     node._inputs_info = tuple((tuple(each._array.shape), each._array.dtype, each._kernels) for each in inputs)
-    node._edges = tuple(each._edge for each in inputs) if records else ()
-    node._extras = None
-    node._fix = None
-    node._plan = _PLAN
+    node._next_edges = tuple(each._edge for each in inputs) if records else ()
+    node._node_extras = None
+    node._grad_fix = None
+    node._grad_plan = _PLAN
     node._kernels = inputs[0]._kernels if inputs else None
-    node._kept = ()
-    node._seq = next_sequence_number()
+    node._holds = ()
+    node._seq_nr = next_sequence_number()
     if current_mode().anomaly and records:
         remember_call(node)
 
@@ -417,7 +417,7 @@ class _Recording:
         self._check_marks()
         self._check_dirty(outputs)
         tensors = [each for each in outputs if isinstance(each, Tensor)]
-        node._outputs = len(outputs)
+        node._n_outputs = len(outputs)
         node._output_info = tuple(
             (tuple(each._array.shape), each._array.dtype, each._kernels) if isinstance(each, Tensor) else None
             for each in outputs
@@ -433,16 +433,16 @@ class _Recording:
             for each in made:
                 if isinstance(each, Tensor) and _is_view(each):
                     each._own_meta().view.creation = "multi"  # type: ignore[union-attr]  # it is a view
-        node._saved_for_forward = tuple(self._as_made(each) for each in node._saved_for_forward)
+        node._tensors_for_forward = tuple(self._as_made(each) for each in node._tensors_for_forward)
         return self.made
 
     def _check_marks(self) -> None:
-        for i, each in enumerate(self.node._dirty):
+        for i, each in enumerate(self.node._dirty_inputs):
             if not isinstance(each, Tensor):
                 raise RuntimeError(
                     f"mark_dirty can only accept variables, but argument {i} is of type {type(each).__name__}"
                 )
-        for each in self.node._non_differentiable:
+        for each in self.node._outputs_without_grad:
             if not isinstance(each, Tensor):
                 raise RuntimeError(
                     f"mark_non_differentiable only accepts variable arguments, but got {type(each).__name__}"
@@ -456,7 +456,7 @@ class _Recording:
 
     def constants(self) -> frozenset[int]:
         """The places of the outputs that are differentiated in neither mode."""
-        marked = self.node._non_differentiable
+        marked = self.node._outputs_without_grad
         return frozenset(
             i for i, each in enumerate(self.outputs)
             if not isinstance(each, Tensor) or not each.dtype.is_differentiable or any(each is one for one in marked)
@@ -467,15 +467,16 @@ class _Recording:
         node = self.node
         try:
             if self.records:
-                node._kept = tuple(
-                    function_saving.pack(node, i, each, self.outputs, self.made) for i, each in enumerate(node._to_save)
+                node._holds = tuple(
+                    function_saving.pack(node, i, each, self.outputs, self.made)
+                    for i, each in enumerate(node._tensors_to_save)
                 )
         finally:  # what the node keeps must not lead back to it, even if a pack hook raises: these may be its outputs
-            node._to_save = node._dirty = node._non_differentiable = node._saved_for_forward = ()
+            node._tensors_to_save = node._dirty_inputs = node._outputs_without_grad = node._tensors_for_forward = ()
 
     def _check_written_view(self, outputs: tuple[Any, ...]) -> None:
         """A view that forward has written to cannot be one output of several."""
-        written = any(_is_view(each) for each in self.node._dirty)
+        written = any(_is_view(each) for each in self.node._dirty_inputs)
         if self.records and written and len(outputs) > 1:
             raise RuntimeError(
                 "If your Function modifies inplace an input that is a view of another Tensor, your Function cannot "
@@ -487,7 +488,7 @@ class _Recording:
             )
 
     def _check_dirty(self, outputs: tuple[Any, ...]) -> None:
-        for each in self.node._dirty:
+        for each in self.node._dirty_inputs:
             if not any(each is tensor for tensor in self.inputs):
                 warnings.warn(
                     "ctx.mark_dirty() received a tensor that was not an input. Only input Tensors that have been "
@@ -506,8 +507,8 @@ class _Recording:
 
     def _check_saved(self, output: Tensor) -> None:
         """`setup_context` cannot save an input that is an output too: the two become different tensors."""
-        node, apart = self.node, self.node._function.setup_context is not Function.setup_context
-        if apart and any(output is each for each in (*node._to_save, *node._saved_for_forward)):
+        node, apart = self.node, self.node._function_class.setup_context is not Function.setup_context
+        if apart and any(output is each for each in (*node._tensors_to_save, *node._tensors_for_forward)):
             raise RuntimeError(
                 "An input that has been returned as-is as output is being saved for backward. This is not supported if "
                 "you override setup_context. You should return and save a view of the input instead, e.g. with "
@@ -516,17 +517,17 @@ class _Recording:
 
     def _bump_dirty(self) -> None:
         """As PyTorch does, whether forward has written by operators or by other means, and is recorded or not."""
-        for each in {id(each): each for each in self.node._dirty}.values():
+        for each in {id(each): each for each in self.node._dirty_inputs}.values():
             if type(each._cell) is list:  # else it is an inference tensor
                 bump(each)
 
     def _output(self, position: int, output: Tensor) -> Tensor:
         node = self.node
         is_input = any(output is each for each in self.inputs)
-        dirty = is_input and any(output is each for each in node._dirty)
+        dirty = is_input and any(output is each for each in node._dirty_inputs)
         if not self._is_differentiable(output):
             if not node._materialize_non_diff_grads:
-                node._constants += (position,)
+                node._constant_places += (position,)
             return self._constant(output, is_input, dirty)
         if dirty:
             rebase_at(output, node, position)
@@ -541,7 +542,7 @@ class _Recording:
         return output
 
     def _is_differentiable(self, output: Tensor) -> bool:
-        marked = any(output is each for each in self.node._non_differentiable)
+        marked = any(output is each for each in self.node._outputs_without_grad)
         return self.records and output.dtype.is_differentiable and not marked
 
     def _constant(self, output: Tensor, is_input: bool, dirty: bool) -> Tensor:
@@ -557,13 +558,13 @@ class _Recording:
         if not (is_input and dirty):
             _forbid_writes(output, self.node)
         if not is_input:
-            name = f"{self.node._function.__qualname__}.apply"
+            name = f"{self.node._function_class.__qualname__}.apply"
             remember_break(name, self.inputs, [output], self.records, current_mode().grad)
         return output
 
 
 def rebase_at(tensor: Tensor, node: Node, position: int) -> None:
-    rebase(tensor, node, node._function.__qualname__)
+    rebase(tensor, node, node._function_class.__qualname__)
     if tensor._tensor_meta is None or tensor._tensor_meta.view is None:
         tensor._edge = (node, position)
 

@@ -34,7 +34,7 @@ class FunctionCtx:
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors (inputs, outputs or others; None is allowed) for `backward`, under version control."""
-        self._to_save = tensors
+        self._tensors_to_save = tensors
 
     def save_for_forward(self, *tensors: Tensor | None) -> None:
         """Keep tensors for `jvp`, which finds them in `saved_tensors`.
@@ -49,15 +49,15 @@ class FunctionCtx:
                 "save_for_forward expects all arguments to be tensors; you should save non-tensors as attributes on "
                 "ctx."
             )
-        self._saved_for_forward = tensors
+        self._tensors_for_forward = tensors
 
     def mark_dirty(self, *tensors: Tensor) -> None:
         """Say which inputs `forward` has changed in place; each must also be returned."""
-        self._dirty = tensors
+        self._dirty_inputs = tensors
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
         """Say which outputs have no gradient."""
-        self._non_differentiable = tensors
+        self._outputs_without_grad = tensors
 
     def mark_shared_storage(self, *pairs: Any) -> None:
         """Nothing: which tensors share memory is known. Deprecated."""
@@ -78,32 +78,33 @@ class FunctionCtx:
         self._materialize_grads = value
 
     needs_input_grad: tuple[bool, ...] = ()
-    _to_save: tuple[Tensor | None, ...] = ()
-    _saved_for_forward: tuple[Tensor | None, ...] = ()
-    _dirty: tuple[Tensor, ...] = ()
-    _non_differentiable: tuple[Tensor, ...] = ()
+    _tensors_to_save: tuple[Tensor | None, ...] = ()
+    _tensors_for_forward: tuple[Tensor | None, ...] = ()
+    _dirty_inputs: tuple[Tensor, ...] = ()
+    _outputs_without_grad: tuple[Tensor, ...] = ()
     _materialize_grads: bool = True
     _materialize_non_diff_grads: bool = True
     """Whether missing gradients of outputs that have none reach `backward` as zeros too."""
-    _constants: tuple[int, ...] = ()
+    _constant_places: tuple[int, ...] = ()
     """The places of those outputs, if not."""
 
 
 class BackwardCFunction(Node, FunctionCtx):
     """The node of a custom Function's call, and the `ctx` of its `forward`, `backward` and `jvp`.
 
-    Its own attributes have names that begin with an underscore (`_edges`, `_kept`, ...); all others are the user's.
+    Its own attributes have names like `_next_edges` and `_holds`, which nobody else gives his own; all others are the
+    user's.
     """
 
     __module__ = "retrograd.autograd.function"
-    __slots__ = ("__dict__", "_input_slots", "_inputs_info", "_output_info", "_outputs")
+    __slots__ = ("__dict__", "_input_slots", "_inputs_info", "_n_outputs", "_output_info")
 
     _runs_undefined = True
-    _function: type[Function]
+    _function_class: type[Function]
     _output_info: tuple[tuple[Any, Any, Any] | None, ...]
     _input_slots: tuple[int | None, ...]
     _inputs_info: tuple[tuple[Any, Any, Any], ...]
-    _outputs: int
+    _n_outputs: int
 
     @property
     def saved_tensors(self) -> tuple[Tensor | None, ...]:
@@ -115,19 +116,19 @@ class BackwardCFunction(Node, FunctionCtx):
             If the graph has been freed, one of the tensors has been changed in place since, or the
             Function clears them on access and this is the second.
         """
-        if self._saved_for_forward:
-            return self._saved_for_forward
-        if self._kept is ACCESSED:
+        if self._tensors_for_forward:
+            return self._tensors_for_forward
+        if self._holds is ACCESSED:
             raise RuntimeError(
                 "saved_tensors can only be accessed once when clear_saved_tensors_on_access=True is set on the "
                 "autograd.Function. Either access saved_tensors only once, or set "
                 "clear_saved_tensors_on_access=False."
             )
-        if type(self._kept) is Freed:
+        if type(self._holds) is Freed:
             raise freed_error(self)
-        tensors = tuple(function_saving.unpack(self, i, entry) for i, entry in enumerate(self._kept))
-        if self._function.clear_saved_tensors_on_access:
-            self._kept = ACCESSED
+        tensors = tuple(function_saving.unpack(self, i, entry) for i, entry in enumerate(self._holds))
+        if self._function_class.clear_saved_tensors_on_access:
+            self._holds = ACCESSED
         return tensors
 
     @property
@@ -138,45 +139,45 @@ class BackwardCFunction(Node, FunctionCtx):
     @property
     def _raw_saved_tensors(self) -> tuple[SavedTensor, ...]:
         """What `save_for_backward` kept, each as the node holds it: it takes hooks."""
-        if type(self._kept) is Freed:
+        if type(self._holds) is Freed:
             raise freed_error(self)
-        return tuple(SavedTensor(self, None if each is None else i) for i, each in enumerate(self._kept))
+        return tuple(SavedTensor(self, None if each is None else i) for i, each in enumerate(self._holds))
 
     @property
     def to_save(self) -> tuple[Tensor | None, ...] | None:
         """While `forward` runs, what it has told to save for `backward`."""
-        return self._to_save or None
+        return self._tensors_to_save or None
 
     @to_save.setter
     def to_save(self, value: Any) -> None:
-        self._to_save = () if value is None else value
+        self._tensors_to_save = () if value is None else value
 
     @property
     def saved_for_forward(self) -> tuple[Tensor | None, ...] | None:
         """While `forward` runs, what it has told to save for `jvp`."""
-        return self._saved_for_forward or None
+        return self._tensors_for_forward or None
 
     @saved_for_forward.setter
     def saved_for_forward(self, value: Any) -> None:
-        self._saved_for_forward = () if value is None else value
+        self._tensors_for_forward = () if value is None else value
 
     @property
     def dirty_tensors(self) -> tuple[Tensor, ...] | None:
         """While `forward` runs, what it has marked as changed in place."""
-        return self._dirty or None
+        return self._dirty_inputs or None
 
     @dirty_tensors.setter
     def dirty_tensors(self, value: Any) -> None:
-        self._dirty = () if value is None else value
+        self._dirty_inputs = () if value is None else value
 
     @property
     def non_differentiable(self) -> tuple[Tensor, ...] | None:
         """While `forward` runs, what it has marked as not differentiable."""
-        return self._non_differentiable or None
+        return self._outputs_without_grad or None
 
     @non_differentiable.setter
     def non_differentiable(self, value: Any) -> None:
-        self._non_differentiable = () if value is None else value
+        self._outputs_without_grad = () if value is None else value
 
     # In PyTorch all of these are of the base of nodes and `ctx`, which their refusals name.
     next_functions = property(Node.next_functions.fget)  # type: ignore[attr-defined]
@@ -186,19 +187,19 @@ class BackwardCFunction(Node, FunctionCtx):
 
     @property
     def _forward_cls(self) -> type[Function]:
-        return self._function
+        return self._function_class
 
     def apply(self, *grads: Any) -> Any:
         """The Function's `backward`; what it returns is not checked."""
-        return self._function._run_backward(self, list(grads))
+        return self._function_class._run_backward(self, list(grads))
 
     def apply_jvp(self, *tangents: Any) -> Any:
         """The Function's `jvp`, likewise."""
-        return self._function.jvp(self, *tangents)
+        return self._function_class.jvp(self, *tangents)
 
     @property
-    def _differentiable(self) -> int:  # type: ignore[override]  # a node of PyTorch's has those without a gradient, too
-        return self._outputs
+    def _n_differentiable(self) -> int:  # type: ignore[override]  # a node of PyTorch's has those without a gradient, too
+        return self._n_outputs
 
     def _output_kernels(self, position: int) -> Any:
         """The kernels of one of the outputs: `forward` may have moved to another device."""
@@ -233,7 +234,7 @@ seal(BackwardCFunction, "retrograd._C._FunctionBase")
 
 
 class _Accessed(tuple[()]):
-    """What a node has in place of `_kept` once a Function that clears it has read it."""
+    """What a node has in place of `_holds` once a Function that clears it has read it."""
 
 
 ACCESSED = _Accessed()

@@ -55,11 +55,11 @@ def pack_one(
     node: BackwardCFunction, index: int, pack_hook: Callable[..., Any], unpack_hook: Callable[..., Any]
 ) -> None:
     """Pass one saved tensor of a node that is there already through a pair of hooks."""
-    entry = node._kept[index]
+    entry = node._holds[index]
     if type(entry[0]) is Packed:
         raise hooked_twice()
     made = _packed(node, entry, lambda tensor: pack_hook(tensor.detach()), unpack_hook)
-    node._kept = (*node._kept[:index], made, *node._kept[index + 1 :])
+    node._holds = (*node._holds[:index], made, *node._holds[index + 1 :])
 
 
 def _packed(

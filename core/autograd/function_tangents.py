@@ -50,11 +50,11 @@ class _Call:
     ) -> None:  # fmt: skip
         self.function = function
         self.ctx = ctx
-        self.kept = ctx._saved_for_forward
+        self.kept = ctx._tensors_for_forward
         self.constants = constants
         self.zeros = [zeros_of(each) if isinstance(each, Tensor) and ctx._materialize_grads else None for each in args]
         self.shapes = [each.shape if isinstance(each, Tensor) else None for each in outputs]
-        self.dirty = {id(each) for each in ctx._dirty}
+        self.dirty = {id(each) for each in ctx._dirty_inputs}
         self.written = self._places(args, [each if self.is_dirty(each) else None for each in outputs])
         self.viewed: list[int | None] = [None] * len(outputs)
         # Inside of a transform a tensor of PyTorch's is wrapped, and so no view.
@@ -80,11 +80,11 @@ class _Call:
             for each, zero in zip(tangents, self.zeros, strict=True)
         ]
         versions = [_version(each) for each in tangents]
-        before, self.ctx._saved_for_forward = self.ctx._saved_for_forward, self.kept
+        before, self.ctx._tensors_for_forward = self.ctx._tensors_for_forward, self.kept
         try:
             pushed = self.function.jvp(self.ctx, *given)
         finally:
-            self.ctx._saved_for_forward = before
+            self.ctx._tensors_for_forward = before
         pushed = pushed if isinstance(pushed, tuple) else (pushed,)
         self._check_types(pushed)
         for place, tangent in enumerate(pushed):

@@ -129,7 +129,7 @@ def hooks_of(tensor: Tensor) -> HooksOfTensor | None:
     if edge is None or edge is UNTRACKED:
         extras, position = None if tensor._tensor_meta is None else tensor._tensor_meta.hooks, 0
     else:
-        extras, position = edge[0]._extras, edge[1]
+        extras, position = edge[0]._node_extras, edge[1]
     if extras is None or extras.pre_hooks is None:
         return None
     return HooksOfTensor(extras.pre_hooks, position)
@@ -140,9 +140,9 @@ def keep_hooks(tensor: Tensor, edge: Edge | None) -> None:
 
     The node that it loses calls them, too: where it has no others, both have one dict, from which handles remove.
     """
-    if edge is None or edge[0]._extras is None or edge[0]._extras.pre_hooks is None:
+    if edge is None or edge[0]._node_extras is None or edge[0]._node_extras.pre_hooks is None:
         return
-    hooks, position = edge[0]._extras.pre_hooks, edge[1]
+    hooks, position = edge[0]._node_extras.pre_hooks, edge[1]
     kept = _hooks_of_leaf(tensor)
     if all(kind == "tensor" and at == 0 for kind, _, at in hooks.values()):
         kept.pre_hooks = hooks
@@ -185,16 +185,16 @@ def retain_at(tensor: Tensor, edge: Edge) -> None:
 
 def forget_retained(tensor: Tensor, edge: Any) -> None:
     """Stop keeping the gradient at an edge that `tensor` no longer has."""
-    if edge is not None and edge[0]._extras is not None and edge[0]._extras.retain:
-        reference = edge[0]._extras.retain.get(edge[1])
+    if edge is not None and edge[0]._node_extras is not None and edge[0]._node_extras.retain:
+        reference = edge[0]._node_extras.retain.get(edge[1])
         if reference is not None and reference() is tensor:
-            del edge[0]._extras.retain[edge[1]]
+            del edge[0]._node_extras.retain[edge[1]]
 
 
 def run_tensor_hooks(node: Node, grads: list[Tensor | None]) -> list[Tensor | None]:
     """Pass the gradients of a node's outputs through the hooks of those tensors."""
-    assert node._extras is not None  # hooks are what extras are made for
-    for kind, hook, position in list((node._extras.pre_hooks or {}).values()):
+    assert node._node_extras is not None  # hooks are what extras are made for
+    for kind, hook, position in list((node._node_extras.pre_hooks or {}).values()):
         if kind == "tensor":
             replaced = _call(hook, f"the gradient of output {position} of {name_of(node)}", grads[position])
             if replaced is not None:
@@ -204,9 +204,9 @@ def run_tensor_hooks(node: Node, grads: list[Tensor | None]) -> list[Tensor | No
 
 def run_node_pre_hooks(node: Node, grads: list[Tensor | None]) -> list[Tensor | None]:
     """Pass the gradients of a node's outputs through the node's own pre-hooks."""
-    assert node._extras is not None
-    seen, others = grads[: node._differentiable], grads[node._differentiable :]
-    for kind, hook, _ in list((node._extras.pre_hooks or {}).values()):
+    assert node._node_extras is not None
+    seen, others = grads[: node._n_differentiable], grads[node._n_differentiable :]
+    for kind, hook, _ in list((node._node_extras.pre_hooks or {}).values()):
         if kind == "node":
             replaced = _call(hook, name_of(node), tuple(seen))
             if replaced is not None:
@@ -218,11 +218,11 @@ def run_post_hooks(
     node: Node, grad_inputs: list[Tensor | None], grad_outputs: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
     """Pass the gradients of a node's inputs, those that `next_functions` shows, through its post-hooks."""
-    assert node._extras is not None
-    shown = range(len(grad_inputs)) if node._shown is None else node._shown
+    assert node._node_extras is not None
+    shown = range(len(grad_inputs)) if node._shown_edges is None else node._shown_edges
     grads = [grad_inputs[i] for i in shown]
-    for hook in list((node._extras.post_hooks or {}).values()):
-        replaced = _call(hook, name_of(node), tuple(grads), tuple(grad_outputs[: node._differentiable]))
+    for hook in list((node._node_extras.post_hooks or {}).values()):
+        replaced = _call(hook, name_of(node), tuple(grads), tuple(grad_outputs[: node._n_differentiable]))
         if replaced is not None:
             grads = _check_tuple(replaced, grads, hook)
     for i, grad in zip(shown, grads, strict=True):

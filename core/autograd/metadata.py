@@ -47,10 +47,10 @@ def _own(node: Node, position: int) -> InputMetadata | None:
     """What the node tells by itself, without a look at its inputs."""
     if type(node) is AccumulateGrad:
         return _of_array(node._array, node._kernels)
-    info = getattr(node, "_output_info", None) or (None if node._extras is None else node._extras.outputs)
+    info = getattr(node, "_output_info", None) or (None if node._node_extras is None else node._node_extras.outputs)
     if info is not None:
         return None if info[position] is None else _made(info[position][0], info[position][1], info[position][2])
-    plan = node._plan
+    plan = node._grad_plan
     for index, name in enumerate(getattr(plan, "names", ())):
         kind, number, _ = plan.op.source_of(name)
         if kind == "result" and number == position and (known := _saved(node, index)) is not None:
@@ -65,9 +65,9 @@ def _saved(node: Node, index: int) -> Any:
     """
     from retrograd.ops.plan import Dual, Packed
 
-    if type(node._kept) is Freed:
+    if type(node._holds) is Freed:
         return None
-    value = node._plan._entry(node, index)[0]
+    value = node._grad_plan._entry(node, index)[0]
     if type(value) is Dual:
         return value.array
     return None if type(value) is Packed and value.shape is None else value
@@ -75,7 +75,7 @@ def _saved(node: Node, index: int) -> Any:
 
 def see_inputs(node: Node) -> None:
     """Remember what the inputs of a node were, as far as it tells, as long as those that made them are."""
-    for place, edge in enumerate(node._edges):
+    for place, edge in enumerate(node._next_edges):
         if edge is None or type(edge[0]) in LEAVES or edge[1] in seen_outputs.get(edge[0], ()):
             continue
         found = _input_of(node, place)
@@ -89,12 +89,12 @@ def _input_of(node: Node, place: int) -> tuple[Any, Any] | None:
         return infos[place][:2]
     own = metadata_of(node, next(iter(seen_outputs.get(node, (0,)))))
     like = None if own is None else node._output_kernels(0).dtypes[own.dtype.name]
-    op = getattr(node._plan, "op", None)
+    op = getattr(node._grad_plan, "op", None)
     if op is None:
         return _input_of_other(node, place, own, like)
     if op.promote is None:
         return _kept_of_input(node, op, place, like) or _by_formula(node, place)
-    shape, native = (node._fix and node._fix[place]) or (None, None)
+    shape, native = (node._grad_fix and node._grad_fix[place]) or (None, None)
     if own is not None:
         shape = tuple(own.shape) if shape is None else shape
         native = like if native is None and op.holomorphic else native
@@ -110,18 +110,18 @@ def _input_of_other(node: Node, place: int, own: InputMetadata | None, like: Any
     if own is None:
         return None
     if type(node) is ToCopyBackward0:
-        return tuple(own.shape), node._kept[1]
+        return tuple(own.shape), node._holds[1]
     if type(node) is CopySlices and place == 0:
         return tuple(own.shape), like
-    if type(node._plan) is MultiViewPlan:
-        return node._kept[1][0], like
-    return _by_formula(node, place) if isinstance(node._plan, ViewPlan) else None
+    if type(node._grad_plan) is MultiViewPlan:
+        return node._holds[1][0], like
+    return _by_formula(node, place) if isinstance(node._grad_plan, ViewPlan) else None
 
 
 def _kept_of_input(node: Node, op: Any, place: int, like: Any) -> tuple[Any, Any] | None:
     """The same from what the formulas need; an input whose type they do not is `like` the result."""
     shape, native = None, like
-    for index, name in enumerate(node._plan.names):
+    for index, name in enumerate(node._grad_plan.names):
         kind, number, _ = op.source_of(name)
         if kind == "shapes" and len(op.inputs) == 1 and (shapes := _saved(node, index)) is not None:
             shape = shapes[place]
@@ -138,12 +138,12 @@ def _by_formula(node: Node, place: int) -> tuple[Any, Any] | None:
     """The same from a gradient of that input, computed of arrays that have no elements."""
     from retrograd.meta.table import TABLE
 
-    known = [metadata_of(node, position) for position in range(node._differentiable)]
-    if type(node._kept) is Freed or node._kernels.level or all(each is None for each in known):
+    known = [metadata_of(node, position) for position in range(node._n_differentiable)]
+    if type(node._holds) is Freed or node._kernels.level or all(each is None for each in known):
         return None
-    plan, arrived = node._plan, [None if each is None else TABLE.zeros(each.shape, each.dtype) for each in known]
-    arrived += [None] * (node._outputs - node._differentiable)
-    given = arrived[0] if node._outputs == 1 else arrived
+    plan, arrived = node._grad_plan, [None if each is None else TABLE.zeros(each.shape, each.dtype) for each in known]
+    arrived += [None] * (node._n_outputs - node._n_differentiable)
+    given = arrived[0] if node._n_outputs == 1 else arrived
     try:
         if not hasattr(plan, "op"):
             grads = plan.raw(TABLE, given, node)
@@ -153,7 +153,7 @@ def _by_formula(node: Node, place: int) -> tuple[Any, Any] | None:
         shape, native = tuple(grads[place].shape), node._kernels.dtypes[grads[place].dtype.name]
     except Exception:  # the formula looks at elements, or no gradient follows from those that are known
         return None
-    fixed_shape, fixed_type = (node._fix and node._fix[place]) or (None, None)
+    fixed_shape, fixed_type = (node._grad_fix and node._grad_fix[place]) or (None, None)
     return shape if fixed_shape is None else fixed_shape, native if fixed_type is None else fixed_type
 
 
@@ -171,19 +171,21 @@ def _without_elements(value: Any, k: Any) -> Any:
 def _of_view(node: Node, position: int) -> InputMetadata | None:
     from retrograd.autograd.stale import MultiViewPlan, ViewPlan
 
-    if not isinstance(node._plan, (ViewPlan, MultiViewPlan)) or node._edges[0] is None:
+    if not isinstance(node._grad_plan, (ViewPlan, MultiViewPlan)) or node._next_edges[0] is None:
         return None
-    base = metadata_of(*node._edges[0])
-    return None if base is None else base._replace(shape=Size(node._plan.shape_of_output(node, base.shape, position)))
+    base = metadata_of(*node._next_edges[0])
+    if base is None:
+        return None
+    return base._replace(shape=Size(node._grad_plan.shape_of_output(node, base.shape, position)))
 
 
 def _like_an_input(node: Node) -> Edge | None:
     """The edge to an input of the output's shape and type: one that was neither broadcast nor promoted."""
-    op = getattr(node._plan, "op", None)
+    op = getattr(node._grad_plan, "op", None)
     if op is None or op.promote is None:
         return None
-    for i, edge in enumerate(node._edges):
-        if edge is not None and (node._fix is None or node._fix[i] is None):
+    for i, edge in enumerate(node._next_edges):
+        if edge is not None and (node._grad_fix is None or node._grad_fix[i] is None):
             return edge
     return None
 

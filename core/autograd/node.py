@@ -1,6 +1,6 @@
 """Nodes of the graph: what an operator leaves behind so that its gradient can be computed.
 
-A node points to the nodes of its inputs (`_edges`) and never to its output, so that dropping the
+A node points to the nodes of its inputs (`_next_edges`) and never to its output, so that dropping the
 last tensor of a graph drops the graph at once, without the garbage collector.
 
 Note [Sequence numbers]
@@ -77,7 +77,7 @@ class Extras:
 
 
 class Freed(tuple[()]):
-    """What a node has in place of `_kept` once a pass has freed it: nothing, and which pass that was.
+    """What a node has in place of `_holds` once a pass has freed it: nothing, and which pass that was.
 
     A formula that unpacks it fails, so the engine needs no test for freed nodes before it runs one.
     """
@@ -92,45 +92,47 @@ class Node(metaclass=ABCMeta):
 
     Attributes
     ----------
-    _edges
+    _next_edges
         For each differentiable input, the node that made it and which of its outputs it is; None
         where no gradient is wanted.
-    _kept
+    _holds
         What the plan's formulas need, flattened (see `retrograd.ops.plan`); a `Freed` once freed.
-    _plan
+    _grad_plan
         How to compute the inputs' gradients.
-    _seq
+    _seq_nr
         See Note [Sequence numbers].
     _kernels
         The kernels of the forward call.
-    _fix
+    _grad_fix
         None, or for each input the (shape, dtype) its gradient must be brought to, where the
         forward call broadcast or promoted.
-    _extras
+    _node_extras
         None, or hooks and metadata.
     """
 
     __module__ = "retrograd.autograd.graph"
-    __slots__ = ("__weakref__", "_edges", "_extras", "_fix", "_kept", "_kernels", "_plan", "_seq")
+    __slots__ = (
+        "__weakref__", "_grad_fix", "_grad_plan", "_holds", "_kernels", "_next_edges", "_node_extras", "_seq_nr",
+    )  # fmt: skip
 
-    _edges: tuple[Edge | None, ...]
-    _kept: tuple[Any, ...]
-    _plan: Any
-    _seq: int
+    _next_edges: tuple[Edge | None, ...]
+    _holds: tuple[Any, ...]
+    _grad_plan: Any
+    _seq_nr: int
     _kernels: Any
-    _fix: tuple[tuple[Any, Any] | None, ...] | None
-    _extras: Extras | None
+    _grad_fix: tuple[tuple[Any, Any] | None, ...] | None
+    _node_extras: Extras | None
 
-    _outputs: int = 1
+    _n_outputs: int = 1
     """How many outputs the forward call had. Above one, gradients arrive as a list."""
 
-    _differentiable: int = 1
+    _n_differentiable: int = 1
     """How many of them, the first ones, can have a gradient: hooks and callers of the node see no others."""
 
-    _shown: tuple[int, ...] | None = None
+    _shown_edges: tuple[int, ...] | None = None
     """Which of the edges `next_functions` shows: not those of inputs that never have a gradient. None: all."""
 
-    _prefix: str = ""
+    _name_prefix: str = ""
     """What stands before the class's name in PyTorch's name of the node, which programs compare with."""
 
     _runs_undefined: bool = False
@@ -138,7 +140,7 @@ class Node(metaclass=ABCMeta):
 
     def name(self) -> str:
         """The node's type, as PyTorch names it: `MulBackward0`, `torch::autograd::AccumulateGrad`."""
-        return self._prefix + type(self).__name__
+        return self._name_prefix + type(self).__name__
 
     @property
     def requires_grad(self) -> bool:
@@ -151,7 +153,7 @@ class Node(metaclass=ABCMeta):
         from retrograd.autograd.metadata import see_inputs
 
         see_inputs(self)
-        edges = self._edges if self._shown is None else [self._edges[i] for i in self._shown]
+        edges = self._next_edges if self._shown_edges is None else [self._next_edges[i] for i in self._shown_edges]
         return tuple((None, 0) if edge is None or edge is UNTRACKED else edge for edge in edges)
 
     @property
@@ -167,7 +169,7 @@ class Node(metaclass=ABCMeta):
         """Shape, type and device of what arrives at each output; None where the node cannot know."""
         from retrograd.autograd.metadata import metadata_of
 
-        found = (metadata_of(self, i) for i in range(self._differentiable))
+        found = (metadata_of(self, i) for i in range(self._n_differentiable))
         # PyTorch shows lists here.
         return tuple(None if each is None else each._replace(shape=list(each.shape)) for each in found)  # type: ignore[arg-type]
 
@@ -180,13 +182,13 @@ class Node(metaclass=ABCMeta):
         return self._kernels
 
     def _need_extras(self) -> Extras:
-        if self._extras is None:
-            self._extras = Extras()
-        return self._extras
+        if self._node_extras is None:
+            self._node_extras = Extras()
+        return self._node_extras
 
     def _sequence_nr(self) -> int:
-        own = None if self._extras is None else self._extras.sequence_nr
-        return self._seq if own is None else own
+        own = None if self._node_extras is None else self._node_extras.sequence_nr
+        return self._seq_nr if own is None else own
 
     def _set_sequence_nr(self, sequence_nr: int) -> None:
         """Run before nodes of smaller numbers, among those that have all their gradients: Note [Sequence numbers]."""
@@ -238,8 +240,8 @@ class Node(metaclass=ABCMeta):
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith(("_saved_", "_raw_saved_")):
-            # The slot itself, because `self._plan` would come back here while it is empty.
-            slot: Any = type(self)._plan  # type: ignore[misc]  # mypy takes it for the plan
+            # The slot itself, because `self._grad_plan` would come back here while it is empty.
+            slot: Any = type(self)._grad_plan  # type: ignore[misc]  # mypy takes it for the plan
             if (plan := slot.__get__(self)) is not None:
                 if name.startswith("_saved_"):
                     return plan.saved_attribute(self, name.removeprefix("_saved_"))
@@ -248,7 +250,7 @@ class Node(metaclass=ABCMeta):
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __dir__(self) -> list[str]:
-        names = getattr(self._plan, "saved_names", None)
+        names = getattr(self._grad_plan, "saved_names", None)
         return [*SHOWN, *(() if names is None else names(self))]
 
     def __repr__(self) -> str:
@@ -302,16 +304,16 @@ class AccumulateGrad(Node):
     __slots__ = ("_array", "_variable", "lock", "meta", "variable_type")
 
     __module__ = "builtins"
-    _prefix = UNGENERATED
+    _name_prefix = UNGENERATED
 
     def __init__(self, variable: Tensor) -> None:
-        self._edges = ()
-        self._kept = ()
-        self._plan = None
-        self._seq = next_sequence_number()
+        self._next_edges = ()
+        self._holds = ()
+        self._grad_plan = None
+        self._seq_nr = next_sequence_number()
         self._kernels = variable._kernels
-        self._fix = None
-        self._extras = None
+        self._grad_fix = None
+        self._node_extras = None
         self.lock = threading.Lock()
         self.meta = variable._own_meta()
         self.variable_type = getattr(variable, "_fresh", type(variable))
@@ -346,15 +348,15 @@ def changed_sink(leaf: Tensor, edge: Edge | None, wanted: bool) -> Edge | None:
     if has_sink:
         assert edge is not None
         leaf._own_meta().sink = weakref.ref(edge[0])
-        if edge[0]._extras is not None:
-            leaf._own_meta().hooks = edge[0]._extras
+        if edge[0]._node_extras is not None:
+            leaf._own_meta().hooks = edge[0]._node_extras
         return None
     node = _former_sink(leaf)
     if node is None:
         node = AccumulateGrad(leaf)
         if node.meta.hooks is not None:
             node.meta.hooks.keep_hooks_of_tensors()
-    node._extras, node.meta.hooks = node.meta.hooks, None
+    node._node_extras, node.meta.hooks = node.meta.hooks, None
     return node, 0
 
 
@@ -377,13 +379,13 @@ class Untracked(Node):
     __slots__ = ()
 
     def __init__(self) -> None:
-        self._edges = ()
-        self._kept = ()
-        self._plan = None
-        self._seq = -1
+        self._next_edges = ()
+        self._holds = ()
+        self._grad_plan = None
+        self._seq_nr = -1
         self._kernels = None
-        self._fix = None
-        self._extras = None
+        self._grad_fix = None
+        self._node_extras = None
 
 
 UNTRACKED: Final[Edge] = (Untracked(), 0)

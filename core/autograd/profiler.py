@@ -157,8 +157,8 @@ class Recorder:
             set_mode(mode)
             self.end(event, () if name.endswith("_") else result)
         edge = getattr(result[0] if isinstance(result, tuple) and result else result, "_edge", None)
-        if edge is not None and edge[0]._edges:
-            event.sequence_nr = edge[0]._seq
+        if edge is not None and edge[0]._next_edges:
+            event.sequence_nr = edge[0]._seq_nr
         return result
 
     def group(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
@@ -191,8 +191,8 @@ class Recorder:
         return self._of_node(self.begin(name_of(node), 1, given if isinstance(given, list) else (given,)), node)
 
     def _of_node(self, event: FunctionEvent, node: Node) -> FunctionEvent:
-        if node._edges:
-            event.sequence_nr = node._seq
+        if node._next_edges:
+            event.sequence_nr = node._seq_nr
         return event
 
 

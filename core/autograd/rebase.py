@@ -29,30 +29,30 @@ __all__ = ["CopySlices", "check_writable", "rebase"]
 
 
 class _CopySlicesPlan:
-    """See Note [Rebase]. `node._kept` is (chain of steps, inner node)."""
+    """See Note [Rebase]. `node._holds` is (chain of steps, inner node)."""
 
     __slots__ = ()
     holds_tensors = True
     unpacks = True
 
     def raw(self, K: Any, g: Any, node: Node) -> list[Any]:
-        return self._through(K, g, node, node._kept[1]._plan.raw)
+        return self._through(K, g, node, node._holds[1]._grad_plan.raw)
 
     def graph(self, G: Any, g: Any, node: Node) -> list[Any]:
-        return self._through(G, g, node, node._kept[1]._plan.graph)
+        return self._through(G, g, node, node._holds[1]._grad_plan.graph)
 
     def _through(self, K: Any, g: Any, node: Node, inner_gradients: Any) -> list[Any]:
-        chain, inner = node._kept
+        chain, inner = node._holds
         steps = steps_of(chain)
         part = g
         for step in steps:
             part = step.apply(K, part)
         grads = inner_gradients(K, part, inner)
-        if inner._fix is not None:
-            grads = settle(K, grads, inner._fix)
+        if inner._grad_fix is not None:
+            grads = settle(K, grads, inner._grad_fix)
         grads = list(grads) or [None]
         own = grads[0] if grads[0] is not None else K.zeros_like(part)
-        base = scatter_steps(K, g, steps, own) if node._edges[0] is not None else None
+        base = scatter_steps(K, g, steps, own) if node._next_edges[0] is not None else None
         return [base, *grads[1:]]
 
     def saved_attribute(self, node: Node, name: str) -> Any:
@@ -73,10 +73,10 @@ _COPY_SLICES_PLAN_WITHOUT_TENSORS = _CopySlicesPlanWithoutTensors()
 class CopySlices(Node):
     """The node of a base that was written to through a view."""
 
-    __slots__ = ("_shown",)
+    __slots__ = ("_shown_edges",)
 
     __module__ = "builtins"
-    _prefix = UNGENERATED
+    _name_prefix = UNGENERATED
 
 
 def check_writable(tensor: Tensor, mode: Mode, records: bool, others: Iterable[Any] | None = None) -> None:
@@ -119,7 +119,7 @@ def rebase(tensor: Tensor, node: Node, by: str) -> None:
     move_edge(base, (node if view is None else _copy_slices(base, view.chain, node), 0))
     # Whoever saved the old value is told by whom it was overwritten: see `retrograd.ops.plan.stale_error`.
     assert base._edge is not None  # it has just been given
-    sign(tensor._cell, by, type(base._edge[0]), None if node._extras is None else node._extras.stack)
+    sign(tensor._cell, by, type(base._edge[0]), None if node._node_extras is None else node._node_extras.stack)
     storage = None if base._tensor_meta is None else base._tensor_meta.storage
     if storage is not None:
         mark_stale(storage, tensor._cell)  # those that had no edge before, and so no reason to look
@@ -128,12 +128,12 @@ def rebase(tensor: Tensor, node: Node, by: str) -> None:
 
 def _copy_slices(base: Tensor, chain: Chain | None, inner: Node) -> CopySlices:
     node = CopySlices()
-    node._edges = (base._edge, *inner._edges[1:])
-    node._shown = inner._shown
+    node._next_edges = (base._edge, *inner._next_edges[1:])
+    node._shown_edges = inner._shown_edges
     node._kernels = base._kernels
-    node._extras = None
-    node._fix = None
-    node._seq = next_sequence_number()
-    node._plan = _COPY_SLICES_PLAN if inner._plan.holds_tensors else _COPY_SLICES_PLAN_WITHOUT_TENSORS
-    node._kept = (chain, inner)
+    node._node_extras = None
+    node._grad_fix = None
+    node._seq_nr = next_sequence_number()
+    node._grad_plan = _COPY_SLICES_PLAN if inner._grad_plan.holds_tensors else _COPY_SLICES_PLAN_WITHOUT_TENSORS
+    node._holds = (chain, inner)
     return node

@@ -44,10 +44,10 @@ def fit_gradients(K: Any, node: Node, arrived: Sequence[Any], order: Sequence[No
     RuntimeError
         As PyTorch, if one does not reduce to its shape.
     """
-    assert node._extras is not None  # the caller has looked
-    assert node._extras.shapes is not None
+    assert node._node_extras is not None  # the caller has looked
+    assert node._node_extras.shapes is not None
     fitted = list(arrived)
-    for position, shape in node._extras.shapes.items():
+    for position, shape in node._node_extras.shapes.items():
         grad = arrived[position]
         if grad is None or tuple(grad.shape) == shape:
             continue
@@ -70,7 +70,7 @@ def _reduces(have: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
 def _source(node: Node, position: int, order: Sequence[Node]) -> str:
     """Who was the first to give a node a gradient: another node, or else who has called for the pass."""
     for each in order:
-        for index, edge in enumerate(each._edges):
+        for index, edge in enumerate(each._next_edges):
             if edge is not None and edge[0] is node and edge[1] == position:
                 return f"Function {name_of(each)} returned an invalid gradient at index {index}"
     return "invalid gradient at index 0"

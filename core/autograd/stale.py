@@ -170,7 +170,7 @@ def _regenerated(tensor: Tensor, view: View) -> Node:
     base, chain = view.base, view.chain
     if chain is None or not chain.recast:
         node = _node(AsStridedBackward0, base._edge, tensor._kernels, (chain, None), _strided(tensor._layout()))
-        node._plan = _CHAIN_PLAN
+        node._grad_plan = _CHAIN_PLAN
         return node
     edge, layout = base._edge, base._layout()
     for part in _parts(chain):
@@ -181,7 +181,7 @@ def _regenerated(tensor: Tensor, view: View) -> Node:
         if (name := part[0].step.node_name) is not None:
             cls, arguments = view_class(name), {}
         node = _node(cls, edge, tensor._kernels, (part[-1], part[0].before), arguments)
-        node._plan = _CHAIN_PLAN
+        node._grad_plan = _CHAIN_PLAN
         edge = (node, 0)
     return node
 
@@ -272,7 +272,7 @@ class ViewPlan:
     holds_tensors = False
 
     def raw(self, K: Any, g: Any, node: Node) -> tuple[Any]:
-        steps, shapes = node._kept[:2]
+        steps, shapes = node._holds[:2]
         for step, shape in zip(reversed(steps), reversed(shapes), strict=True):
             g = step.adjoint(K, g, shape)
         return (g,)
@@ -281,7 +281,7 @@ class ViewPlan:
 
     def shape_of_output(self, node: Node, shape: Shape, position: int = 0) -> Shape:
         """The shape of the view that a node made of a tensor of that shape."""
-        steps, shapes, _ = node._kept
+        steps, shapes, _ = node._holds
         return steps[-1].restride(Layout(shapes[-1], contiguous_strides(shapes[-1]))).shape if steps else shape
 
     def saved_attribute(self, node: Node, name: str) -> Any:
@@ -305,12 +305,12 @@ class BoundaryPlan(ViewPlan):
 
 
 class ChainPlan(ViewPlan):
-    """The gradient of a view that looked for its edge anew: `node._kept` has its chain, and where that begins."""
+    """The gradient of a view that looked for its edge anew: `node._holds` has its chain, and where that begins."""
 
     __slots__ = ()
 
     def raw(self, K: Any, g: Any, node: Node) -> tuple[Any]:
-        chain, begin = node._kept[:2]
+        chain, begin = node._holds[:2]
         for link in links_from(chain):
             if link is begin:
                 break
@@ -320,7 +320,7 @@ class ChainPlan(ViewPlan):
     graph = raw
 
     def shape_of_output(self, node: Node, shape: Shape, position: int = 0) -> Shape:
-        chain: Chain | None = node._kept[0]
+        chain: Chain | None = node._holds[0]
         if chain is not None:
             shape = chain.step.restride(Layout(chain.shape, contiguous_strides(chain.shape))).shape
         return shape
@@ -329,10 +329,10 @@ class ChainPlan(ViewPlan):
 def view_now(edge: Edge | None) -> Any:
     """The array of a view as it is now, from that of the leaf that it is a view of; None: it is none of a leaf."""
     steps: tuple[Step, ...] = ()
-    while edge is not None and type(edge[0]._plan) in (ViewPlan, MultiViewPlan):
+    while edge is not None and type(edge[0]._grad_plan) in (ViewPlan, MultiViewPlan):
         node, position = edge
-        taken = node._kept[0] if type(node._plan) is ViewPlan else node._kept[0][position : position + 1]
-        steps, edge = taken + steps, node._edges[0]
+        taken = node._holds[0] if type(node._grad_plan) is ViewPlan else node._holds[0][position : position + 1]
+        steps, edge = taken + steps, node._next_edges[0]
     if not steps or edge is None or not isinstance(leaf := edge[0], AccumulateGrad):
         return None
     array = leaf.variable._array
@@ -355,7 +355,7 @@ _SHOWING_SIZES = frozenset(
 
 def _shown_arguments(node: Node) -> dict[str, Any]:
     """The arguments of a view operator; as PyTorch shows them, without a sign."""
-    _, shapes, arguments = node._kept
+    _, shapes, arguments = node._holds
     name = type(node).__name__
     shown = {each: _unsigned(value) for each, value in arguments.items()}
     if name[:-1] in _SHOWING_SIZES:
@@ -372,7 +372,7 @@ def _unsigned(value: Any) -> Any:
 @cache
 def view_class(name: str, outputs: int = 1) -> type[Node]:
     """The class of a view operator's node; one for each name and number of outputs."""
-    members = {"__slots__": (), "_outputs": outputs, "_differentiable": outputs, "__module__": "builtins"}
+    members = {"__slots__": (), "_n_outputs": outputs, "_n_differentiable": outputs, "__module__": "builtins"}
     return type(name, (Node,), members)
 
 
@@ -399,13 +399,13 @@ def make_view_node(
 
 def _node(cls: type[Node], edge: Edge | None, k: Any, way: tuple[Any, Any], arguments: dict[str, Any]) -> Node:
     node = cls()
-    node._edges = (edge,)
+    node._next_edges = (edge,)
     node._kernels = k
-    node._extras = None
-    node._fix = None
-    node._seq = next_sequence_number()
-    node._plan = _VIEW_PLAN
-    node._kept = (*way, arguments)
+    node._node_extras = None
+    node._grad_fix = None
+    node._seq_nr = next_sequence_number()
+    node._grad_plan = _VIEW_PLAN
+    node._holds = (*way, arguments)
     return node
 
 
@@ -416,7 +416,7 @@ class MultiViewPlan:
     holds_tensors = False
 
     def raw(self, K: Any, g: Any, node: Node) -> tuple[Any]:
-        steps, (shape,), _ = node._kept
+        steps, (shape,), _ = node._holds
         parts = g if len(steps) > 1 else [g]
         given = next((each for each in parts if each is not None), None)
         if given is None:
@@ -434,7 +434,7 @@ class MultiViewPlan:
     saved_names = ViewPlan.saved_names
 
     def shape_of_output(self, node: Node, shape: Shape, position: int = 0) -> Shape:
-        steps, (base,), _ = node._kept
+        steps, (base,), _ = node._holds
         found: Shape = steps[position].restride(Layout(base, contiguous_strides(base))).shape
         return found
 
@@ -457,8 +457,8 @@ def make_views_node(
 ) -> Node:
     """The node that the views which the `steps` make of the array `base`, each alone, have in common."""
     node = make_view_node(cls, (), base, edge, k, arguments)
-    node._plan = _MULTI_VIEW_PLAN
-    node._kept = (steps, (tuple(base.shape),), arguments)
+    node._grad_plan = _MULTI_VIEW_PLAN
+    node._holds = (steps, (tuple(base.shape),), arguments)
     return node
 
 

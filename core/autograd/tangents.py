@@ -322,7 +322,7 @@ def keep_tangents(inputs: Sequence[Any], outputs: Sequence[Tensor]) -> None:
     """Let the node of an operator that has just run keep the tangents of what it saved."""
     edge = next((each._edge for each in outputs if each._edge is not None), None)
     if edge is not None:
-        edge[0]._plan.keep_tangents(edge[0], inputs, outputs)
+        edge[0]._grad_plan.keep_tangents(edge[0], inputs, outputs)
 
 
 def push(op: Op, inputs: Sequence[Any], outputs: Sequence[Tensor], values: dict[str, Any]) -> None:

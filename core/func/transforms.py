@@ -85,7 +85,7 @@ def _fresh(tensor: Any) -> Any:
         tensor = table.enter(tensor)
     alias = alias_of(tensor) if tensor._edge is not None else detached(tensor)
     if has_node(alias):
-        alias._edge[0]._plan = BoundaryPlan(alias)  # type: ignore[index]
+        alias._edge[0]._grad_plan = BoundaryPlan(alias)  # type: ignore[index]
     if alias._edge is None:
         if alias.is_inference():
             alias._cell = [0]
@@ -124,7 +124,7 @@ def _is_constant(results: Sequence[Tensor], own: Sequence[Tensor]) -> bool:
         node = stack.pop()
         if type(node) is AccumulateGrad and node not in mine:
             return False
-        for edge in node._edges:
+        for edge in node._next_edges:
             if edge is not None and edge[0] not in seen:
                 seen.add(edge[0])
                 stack.append(edge[0])

@@ -38,18 +38,18 @@ __all__ = [
 
 
 class _MovePlan:
-    """The gradient of a move: back to where it came from. `_kept` holds the source's kernels and type."""
+    """The gradient of a move: back to where it came from. `_holds` holds the source's kernels and type."""
 
     __slots__ = ()
     holds_tensors = False
 
     def raw(self, K: Any, g: Any, node: Node) -> tuple[Any]:
-        source, native = node._kept
+        source, native = node._holds
         moved = source.from_host(K.to_host(g), True)
         return (moved if moved.dtype == native else source.astype(moved, native),)
 
     def graph(self, G: Any, g: Any, node: Node) -> tuple[Any]:
-        source, native = node._kept
+        source, native = node._holds
         return (_move(g, source, source.names[native]),)
 
     def pack(self, node: Node, inputs: Sequence[Any] = (), results: bool | None = None) -> None:
@@ -86,8 +86,8 @@ def _move(x: Tensor, k: Kernels, type_name: str) -> Tensor:
         moved = fresh(k.from_host(source.to_host(cast), True), k)
     if mode.grad and x._edge is not None and moved.dtype.is_differentiable:
         node = ToCopyBackward0()
-        node._edges, node._kept, node._plan = (x._edge,), (source, array.dtype), _MOVE_PLAN
-        node._kernels, node._fix, node._extras, node._seq = k, None, None, next_sequence_number()
+        node._next_edges, node._holds, node._grad_plan = (x._edge,), (source, array.dtype), _MOVE_PLAN
+        node._kernels, node._grad_fix, node._node_extras, node._seq_nr = k, None, None, next_sequence_number()
         if mode.anomaly:
             remember_call(node)
         moved._edge = (node, 0)

@@ -205,7 +205,7 @@ class Op:
         self.shown_name = operator_name(self.node_class.__name__).removeprefix("aten::")
         self.written_name = f"{self.shown_name if self.name.startswith('_') else self.name}_"
         if "*" not in self.vjp and not all(name in self.vjp for name in self.inputs):
-            self.node_class._shown = tuple(i for i, name in enumerate(self.inputs) if name in self.vjp)
+            self.node_class._shown_edges = tuple(i for i, name in enumerate(self.inputs) if name in self.vjp)
         self.written = self
         self.plans = _PlanTable(self, None)
         self._by_table: dict[Any, _PlanTable] = {}
@@ -376,9 +376,9 @@ def _node_name(name: str) -> str:
 
 
 def _node_class(name: str, outputs: int, differentiable: int) -> type[Node]:
-    members = {"__slots__": (), "_outputs": outputs, "_differentiable": differentiable, "__module__": "builtins"}
+    members = {"__slots__": (), "_n_outputs": outputs, "_n_differentiable": differentiable, "__module__": "builtins"}
     if name == "NotImplemented":
-        members["_prefix"] = UNGENERATED
+        members["_name_prefix"] = UNGENERATED
     return type(name, (Node,), members)  # in that module in PyTorch, too
 
 

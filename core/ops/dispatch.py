@@ -418,7 +418,7 @@ def _wrap(
 
         tangents.push(op, inputs, tensors, values)
         if node is not None:
-            node._plan.keep_tangents(node, inputs, tensors)
+            node._grad_plan.keep_tangents(node, inputs, tensors)
     if mode.inference:
         for each in tensors:
             each._cell = INFERENCE
@@ -436,10 +436,10 @@ def record(
     for position, tensor in enumerate(tensors):
         if tensor.dtype.is_differentiable:
             tensor._edge = (node, position)
-    if node._differentiable > 1:
+    if node._n_differentiable > 1:
         node._need_extras().outputs = extras_of_outputs(tensors).outputs
     if mode.saved_hooks:
-        node._plan.pack(node, inputs, tensors)
+        node._grad_plan.pack(node, inputs, tensors)
     return node
 
 
@@ -450,24 +450,24 @@ def new_node(
     mask = (True,) * len(op.inputs) if "list" in op.kinds.values() else tuple(e is not None for e in edges)
     plan = op.plans_for(k)[mask]
     node = op.node_class()
-    node._edges = edges
+    node._next_edges = edges
     node._kernels = k
-    node._extras = None
-    node._fix = _fix(op, inputs, arrays, tensors, k)
-    node._seq = next_sequence_number()
-    node._kept = plan.save(inputs, arrays, tensors, values)
-    node._plan = plan
+    node._node_extras = None
+    node._grad_fix = _fix(op, inputs, arrays, tensors, k)
+    node._seq_nr = next_sequence_number()
+    node._holds = plan.save(inputs, arrays, tensors, values)
+    node._grad_plan = plan
     if op.holomorphic and any(DTYPES[k.names[a.dtype]].is_complex for a in arrays if hasattr(a, "dtype")):
         from retrograd.ops.declare import ConjugatedPlan
 
-        node._plan = ConjugatedPlan(plan)
+        node._grad_plan = ConjugatedPlan(plan)
     if mode.anomaly:
         remember_call(node)
     return node
 
 
 def _fix(op: Op, inputs: Sequence[Any], arrays: Sequence[Any], outputs: Sequence[Tensor], k: Any) -> Any:
-    """See `Node._fix`: what broadcasting and promotion changed, per input."""
+    """See `Node._grad_fix`: what broadcasting and promotion changed, per input."""
     if op.promote is None:
         return _fix_types(arrays, k)
     shape = outputs[0]._array.shape
@@ -484,7 +484,7 @@ def _fix(op: Op, inputs: Sequence[Any], arrays: Sequence[Any], outputs: Sequence
 
 
 def _fix_types(arrays: Sequence[Any], k: Any) -> Any:
-    """`Node._fix` of inputs used as they are: types that numbers in a formula would widen, or that are not one."""
+    """`Node._grad_fix` of inputs used as they are: types that numbers in a formula would widen, or that are not one."""
     types = [getattr(each, "dtype", None) for each in arrays]
     real = {each for each in types if each in k.floats or each in k.widening}
     if len(real) < 2 and not any(each in k.widening for each in real):

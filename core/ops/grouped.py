@@ -36,11 +36,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Grouped(Node):
     """The node of a call of such a function.
 
-    `_kept` has the edges of the results as the operators made them (None: the function is to run again), those of the
+    `_holds` has the edges of the results as the operators made them (None: the function is to run again), those of the
     aliases, what the node shows, and how the function is run again.
     """
 
-    __slots__ = ("_differentiable", "_inputs_info", "_output_info", "_outputs")
+    __slots__ = ("_inputs_info", "_n_differentiable", "_n_outputs", "_output_info")
     __module__ = "builtins"
     _inputs_info: tuple[tuple[Any, Any, Any] | None, ...]
     _output_info: tuple[tuple[Any, Any, Any], ...]
@@ -155,9 +155,9 @@ class _Call:
         inner = None if self.packs else tuple(results[place]._edge for place in places)
         if inner is not None and not any(inner):
             return made
-        node._outputs = node._differentiable = len(places)
-        node._edges, node._kernels, node._plan = self.edges, results[places[0]]._kernels, _PLAN
-        node._seq, node._fix, node._extras = next_sequence_number(), None, None
+        node._n_outputs = node._n_differentiable = len(places)
+        node._next_edges, node._kernels, node._grad_plan = self.edges, results[places[0]]._kernels, _PLAN
+        node._seq_nr, node._grad_fix, node._node_extras = next_sequence_number(), None, None
         for number, place in enumerate(places):
             results[place] = _own(results[place], (node, number))
         node._output_info = tuple(_info(results[at]) for at in places)
@@ -170,7 +170,7 @@ class _Call:
         return type(made)(*results) if hasattr(made, "_fields") else tuple(results)
 
     def save(self, node: Grouped, inner: Any, results: Sequence[Tensor], places: tuple[int, ...]) -> None:
-        """Fill `node._kept`."""
+        """Fill `node._holds`."""
         values = dict(self.told)
         values |= {f"{name}_sym_sizes": tuple(each.shape) for name, each in self.given.items() if each is not None}
         values |= {f"result{place}": each for place, each in enumerate(results)}
@@ -179,7 +179,7 @@ class _Call:
         sources = {source for _, source in node.shows}
         rest = {name: value for name, value in self.told.items() if name not in sources}
         again = _Again(self.function, tuple(self.given), places, rest, current_mode().autocast)
-        node._kept = (inner, self.alias_edges(), shown, again)
+        node._holds = (inner, self.alias_edges(), shown, again)
         if self.packs:
             pair = current_mode().saved_hooks[-1]
             for name, source in _in_order_of_packing(node):
@@ -207,7 +207,7 @@ def _shown(value: Any, edge: Edge | None) -> Any:
 
 def _in_order_of_packing(node: Grouped) -> list[tuple[str, str]]:
     """The tensors that a node shows, as PyTorch's packs them: inputs before results, each by their names."""
-    shown = node._kept[2]
+    shown = node._holds[2]
     tensors = [each for each in node.shows if isinstance(shown[each[0]], _Shown)]
     return sorted(tensors, key=lambda each: (each[1].startswith("result"), each[0]))
 
@@ -226,7 +226,7 @@ def _tensor(node: Grouped, name: str, shown: _Shown) -> Tensor:
     source = dict(node.shows)[name]
     edge = shown.edge
     if source.startswith("result"):
-        places, place = node._kept[3].places, int(source.removeprefix("result"))
+        places, place = node._holds[3].places, int(source.removeprefix("result"))
         edge = (node, places.index(place)) if place in places else None
     array = shown.array.unpacked()._array if type(shown.array) is Packed else shown.array
     made = rebuild(array, shown.k, edge)
@@ -250,7 +250,7 @@ class _GroupedPlan:
         return [None if each is None else each._array for each in self.graph(None, grads, node)]
 
     def graph(self, G: Any, g: Any, node: Grouped) -> list[Any]:
-        inner, aliases, shown, again = node._kept
+        inner, aliases, shown, again = node._holds
         for name, each in shown.items():
             _check(node, name, each)
         if inner is None:
@@ -259,7 +259,7 @@ class _GroupedPlan:
         roots = [(edge, grad) for edge, grad in zip(inner, grads, strict=True) if edge is not None and grad is not None]
         if not roots:
             return [None] * len(aliases)
-        # The operators' nodes are retained: they go with this node's `_kept`, and in a pass through what a recorded
+        # The operators' nodes are retained: they go with this node's `_holds`, and in a pass through what a recorded
         # pass made of saved results they are reached by themselves, too.
         found = iter(
             run_backward(
@@ -279,9 +279,9 @@ class _GroupedPlan:
         source = dict(node.shows).get(name)
         if source is None:
             raise AttributeError(f"'{type(node).__name__}' object has no attribute '_saved_{name}'")
-        if type(node._kept) is Freed:
+        if type(node._holds) is Freed:
             raise freed_error(node)
-        value = node._kept[2][name]
+        value = node._holds[2][name]
         if not isinstance(value, _Shown):
             return presented(name, value)
         _check(node, name, value)
@@ -291,13 +291,13 @@ class _GroupedPlan:
         if f"_raw_saved_{name}" not in self._raw_names(node):
             raise AttributeError(f"'{type(node).__name__}' object has no attribute '_raw_saved_{name}'")
         index = [each for each, _ in node.shows].index(name)
-        return SavedTensor(node, index if isinstance(node._kept[2][name], _Shown) else None)
+        return SavedTensor(node, index if isinstance(node._holds[2][name], _Shown) else None)
 
     def _raw_names(self, node: Grouped) -> list[str]:
         """Of those functions that can be run again."""
-        if type(node._kept) is Freed:
+        if type(node._holds) is Freed:
             raise freed_error(node)
-        _, _, shown, again = node._kept
+        _, _, shown, again = node._holds
         if not {source for _, source in node.shows}.issuperset(again.inputs):
             return []
         return [f"_raw_saved_{name}" for name, _ in node.shows if isinstance(shown[name], _Shown)]
@@ -308,11 +308,11 @@ class _GroupedPlan:
     def pack_one(self, node: Grouped, index: int, pack: Callable[..., Any], unpack: Callable[..., Any]) -> None:
         """Pass one saved tensor of a node that is there already through a pair of hooks."""
         name = node.shows[index][0]
-        _, aliases, shown, again = node._kept
+        _, aliases, shown, again = node._holds
         if type(shown[name].array) is Packed:
             raise hooked_twice()
         packed = _packed(node, name, shown[name], None, lambda tensor: pack(tensor.detach()), unpack)
-        node._kept = (None, aliases, {**shown, name: packed}, again)
+        node._holds = (None, aliases, {**shown, name: packed}, again)
 
 
 def _run_again(node: Grouped, shown: Mapping[str, Any], again: _Again) -> tuple[Any, Any]:
@@ -323,7 +323,7 @@ def _run_again(node: Grouped, shown: Mapping[str, Any], again: _Again) -> tuple[
     mode = current_mode()
     set_mode(mode.but(grad=True, saved_hooks=(), autocast=again.autocast))
     try:
-        call = _Call(again.function, again.inputs, [told[each] for each in again.inputs], node._edges, told)
+        call = _Call(again.function, again.inputs, [told[each] for each in again.inputs], node._next_edges, told)
         made = call.made()
     finally:
         set_mode(mode)

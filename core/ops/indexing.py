@@ -128,7 +128,7 @@ def of_scalar(function: Any, input: Tensor, dim: int, index: Tensor, *rest: Any,
 def _name_within(made: Tensor) -> str:
     """That of the node of the function, of which a view without dimensions is the result."""
     assert made._edge is not None
-    edge = made._edge[0]._edges[0]
+    edge = made._edge[0]._next_edges[0]
     assert edge is not None
     return name_of(edge[0])
 
@@ -175,7 +175,7 @@ def _filling(name: str, node: str) -> Any:
 
 
 _index_fill = _filling("_index_fill", "IndexFillBackward0")
-op_of(_index_fill).node_class._shown = (0,)  # a number is no input of PyTorch's node
+op_of(_index_fill).node_class._shown_edges = (0,)  # a number is no input of PyTorch's node
 _index_fill_tensor = _filling("_index_fill_tensor", "IndexFillBackward1")
 _index_copy = _filling("_index_copy", "IndexCopyBackward0")
 

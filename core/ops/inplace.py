@@ -93,21 +93,21 @@ def call_inplace(op: Op, target: Tensor, *rest: Any) -> Tensor:
         inputs, arrays = _snapshot(op, inputs, arrays, edges, k)
         node = dispatch.new_node(op, mode, inputs, arrays, [target], values, edges, k)
         if mode.saved_hooks:
-            node._plan.pack(node, inputs, results=False)
+            node._grad_plan.pack(node, inputs, results=False)
     else:  # before the write, which makes edges of views stale
         _remember_break(op.shown_name + "_", inputs, target, mode.grad)
     write(target, result)
     if records:
-        node._plan.save_results(node, [target])
+        node._grad_plan.save_results(node, [target])
         if mode.saved_hooks:
-            node._plan.pack(node, outputs=[target], results=True)
+            node._grad_plan.pack(node, outputs=[target], results=True)
         rebase(target, node, op.written_name)
     else:
         sign(target._cell, op.written_name, None, dispatch.stack_of_caller() if mode.anomaly else None)
     if mode.dual:
         push_write(target, tangents)
         if records:
-            node._plan.keep_tangents(node, inputs, [target])
+            node._grad_plan.keep_tangents(node, inputs, [target])
     if mode.results is not None:
         mode.results.keep_written(op, (target, *rest))
     return target
@@ -338,7 +338,7 @@ def _note_discarding(target: Tensor, value: Tensor) -> None:
 
 
 _copy_op = op_of(_copy)
-_copy_op.node_class._prefix = UNGENERATED
+_copy_op.node_class._name_prefix = UNGENERATED
 _copied = specialise.in_place_function(_copy_op)
 
 

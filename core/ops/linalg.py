@@ -682,10 +682,10 @@ def _as_one_stack(tensor: Tensor, batch: tuple[int, ...], count: int) -> tuple[T
 def _recorded(op: Op, k: Any, edges: tuple[Edge | None, ...], inputs: Sequence[Tensor], arrays: Sequence[Any]) -> Node:
     """The node of a call of one result, whose inputs are `arrays` in the memory of `inputs`."""
     node = op.node_class()
-    node._edges, node._kernels, node._fix, node._extras = edges, k, None, None
-    node._seq = next_sequence_number()
-    node._plan = plan = op.plans_for(k)[tuple(each is not None for each in edges)]
-    node._kept = plan.save(inputs, arrays, (), {})
+    node._next_edges, node._kernels, node._grad_fix, node._node_extras = edges, k, None, None
+    node._seq_nr = next_sequence_number()
+    node._grad_plan = plan = op.plans_for(k)[tuple(each is not None for each in edges)]
+    node._holds = plan.save(inputs, arrays, (), {})
     return node
 
 

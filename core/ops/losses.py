@@ -133,7 +133,7 @@ _soft_margin_loss = _two(
     lambda K, x, y, _: -y * K.sigmoid(-x * y),
     lambda K, x, y, _: -x * K.sigmoid(-x * y),
 )
-op_of(_soft_margin_loss).node_class._shown = (0,)  # PyTorch's has no derivative by the target
+op_of(_soft_margin_loss).node_class._shown_edges = (0,)  # PyTorch's has no derivative by the target
 
 
 # -- binary cross entropy ----------------------------------------------------------------------

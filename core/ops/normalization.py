@@ -196,7 +196,7 @@ def _fixed_batch_norm(
     return K.astype(out, self.dtype) if out.dtype != self.dtype else out
 
 
-op_of(_fixed_batch_norm).node_class._shown = (0, 1, 2)
+op_of(_fixed_batch_norm).node_class._shown_edges = (0, 1, 2)
 
 
 # -- layer norm --------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ those inputs only, and so a node saves only what they name, and what its operato
 PyTorch's node saves too.
 
 Note [Saved tuple]
-    A node's `_kept` is flat, because it is made on every call: a tensor takes three places, its
+    A node's `_holds` is flat, because it is made on every call: a tensor takes three places, its
     array, its version cell and the version at the time; anything else takes one. `Plan.raw` is
     generated to unpack exactly that, compare the versions and call the formulas. When a version
     differs (or hooks have packed the tensor, which is marked by a version that never fits), the
@@ -173,11 +173,11 @@ class Plan:
         """After an in-place write: what the node of the write has saved of its result is the new value."""
         found = [(position, self.sources[i][1]) for position, i in self._tensor_positions() if self._is_result(i)]
         if found:
-            saved = list(node._kept)
+            saved = list(node._holds)
             for position, number in found:
                 out = outputs[number]
                 saved[position : position + 3] = (out._array, out._cell, out._cell[0])
-            node._kept = tuple(saved)
+            node._holds = tuple(saved)
 
     def _is_result(self, index: int) -> bool:
         return self.sources[index][0] == "result"
@@ -185,7 +185,7 @@ class Plan:
     def _edge_of(self, node: Node, index: int) -> Edge | None:
         """Where a saved input came from; None of a result."""
         kind, position, _ = self.sources[index]
-        return None if kind == "result" else node._edges[position]
+        return None if kind == "result" else node._next_edges[position]
 
     def pack(
         self, node: Node, inputs: Sequence[Any] = (), outputs: Sequence[Any] = (), results: bool | None = None
@@ -197,7 +197,7 @@ class Plan:
         """
         mode = current_mode()
         pack, unpack = mode.saved_hooks[-1]
-        saved = list(node._kept or ())
+        saved = list(node._holds or ())
         if mode.given is not None and results is not True:
             self._pack_indices(node, saved, mode.given.packed(pack, unpack))
         for position, index in self._in_order_of_packing(node):
@@ -206,7 +206,7 @@ class Plan:
                 call = inputs if kind == "input" else outputs if kind == "result" else ()
                 given = call[number] if number < len(call) else None
                 saved[position : position + 3] = self._packed(node, index, saved[position], pack, unpack, given)
-        node._kept = tuple(saved)
+        node._holds = tuple(saved)
 
     def _pack_indices(self, node: Node, saved: list[Any], packed: Any) -> None:
         """Let the node keep what hooks have made of its indices: `retrograd.ops.given_indices`."""
@@ -216,7 +216,7 @@ class Plan:
             index = self.names.index(name)
             saved[sum(3 if each else 1 for each in self.is_tensor[:index])] = packed
             slow = PlanOfPackedIndices(self)
-            node._plan = slow if node._plan is self else ConjugatedPlan(slow)
+            node._grad_plan = slow if node._grad_plan is self else ConjugatedPlan(slow)
             node._need_extras()  # Note [Watched nodes]
 
     def _in_order_of_packing(self, node: Node) -> list[tuple[int, int]]:
@@ -235,7 +235,7 @@ class Plan:
         position = next(first for first, second in self._tensor_positions() if second == index)
         # PyTorch's hook sees it outside of the graph.
         made = self._packed(node, index, value, lambda tensor: pack(tensor.detach()), unpack)
-        node._kept = (*node._kept[:position], *made, *node._kept[position + 3 :])
+        node._holds = (*node._holds[:position], *made, *node._holds[position + 3 :])
 
     def _packed(
         self, node: Node, index: int, array: Any, pack: Callable[..., Any], unpack: Callable[..., Any],
@@ -264,7 +264,7 @@ class Plan:
 
     def keep_tangents(self, node: Node, inputs: Sequence[Any], outputs: Sequence[Tensor]) -> None:
         """In forward mode, let the saved tensors of a new node keep their tangents."""
-        saved = list(node._kept or ())
+        saved = list(node._holds or ())
         for position, index in self._tensor_positions():
             kind, number, _ = self.sources[index]
             source = outputs[number] if kind == "result" else inputs[number]
@@ -276,7 +276,7 @@ class Plan:
             else:
                 array, cell, version = saved[position : position + 3]
                 saved[position : position + 3] = (Dual(array, cell, version, meta.tangents), PACKED, 0)
-        node._kept = tuple(saved)
+        node._holds = tuple(saved)
 
     # -- unpacking -----------------------------------------------------------------------------
 
@@ -291,9 +291,9 @@ class Plan:
 
     def _entry(self, node: Node, index: int) -> tuple[Any, ...]:
         position = sum(3 if each else 1 for each in self.is_tensor[:index])
-        if type(node._kept) is Freed:
+        if type(node._holds) is Freed:
             raise freed_error(node)
-        return node._kept[position : position + (3 if self.is_tensor[index] else 1)]
+        return node._holds[position : position + (3 if self.is_tensor[index] else 1)]
 
     def unpack(self, node: Node, index: int, as_tensor: bool, as_given: bool = False) -> Any:
         """One saved value, checked: a tensor (or its array), or the argument itself.
@@ -322,7 +322,7 @@ class Plan:
     def _promoted(self, node: Node, index: int) -> Any:
         """The type that a saved input had before it was promoted; None: it was not."""
         kind, position, _ = self.sources[index]
-        fix = None if kind == "result" or node._fix is None else node._fix[position]
+        fix = None if kind == "result" or node._grad_fix is None else node._grad_fix[position]
         return None if fix is None else fix[1]
 
     def _as_tensor(
@@ -334,11 +334,11 @@ class Plan:
         if array is None:
             return None
         kind, position, _ = self.sources[index]
-        edge = (node, position) if kind == "result" else node._edges[position]
+        edge = (node, position) if kind == "result" else node._next_edges[position]
         own = self._promoted(node, index)
         if own is None or (edge is None and tangents is None and not as_given):
             made = rebuild(array, node._kernels, edge, tangents)
-            if kind == "result" and (position >= node._differentiable or not made.dtype.is_differentiable):
+            if kind == "result" and (position >= node._n_differentiable or not made.dtype.is_differentiable):
                 made._edge = None  # indices, as of max(), or statistics
             return made
         # It was promoted: the edge and the tangents belong to the tensor before that.
@@ -408,7 +408,7 @@ class Plan:
         if compile_ is not None:  # which takes arrays: a sparse gradient is none
             lines.append("    if hasattr(g, 'side'): return slow(g.side, g, node)")
         if unpacked:
-            lines.append(f"    {', '.join(unpacked)}, = node._kept")
+            lines.append(f"    {', '.join(unpacked)}, = node._holds")
         if checks:
             lines.append(f"    if {' or '.join(checks)}: return slow(K, g, node)")
         lines.append(f"    return {results}")
@@ -503,7 +503,7 @@ def _counted(version: int, edge: Edge | None) -> int:
     from retrograd.autograd.stale import MultiViewPlan, ViewPlan
 
     can_lose = edge is not None and type(edge[0]) not in LEAVES
-    loses = can_lose and not isinstance(edge[0]._plan, (ViewPlan, MultiViewPlan))  # type: ignore[index]
+    loses = can_lose and not isinstance(edge[0]._grad_plan, (ViewPlan, MultiViewPlan))  # type: ignore[index]
     return version & (REPLACED - 1 if loses else VERSION)
 
 
@@ -529,8 +529,8 @@ def stale_error(node: Node, plan: Plan, index: int, array: Any, cell: list[Any],
     if kind == "result":
         edge: Any = (node, position)
     else:
-        edge = node._edges[position]
-        if edge is not None and edge[0]._outputs != 1 and isinstance(edge[0]._plan, MultiViewPlan):
+        edge = node._next_edges[position]
+        if edge is not None and edge[0]._n_outputs != 1 and isinstance(edge[0]._grad_plan, MultiViewPlan):
             return note_stale(multi_view_error(edge), node, plan.names[index], cell)
         edge = edge_now(edge, cell)
     sparse = "sparse." if hasattr(array, "side") else ""
@@ -560,7 +560,7 @@ def edge_now(edge: Any, cell: list[Any]) -> Any:
     from retrograd.autograd.stale import AsStridedBackward0, ViewPlan
     from retrograd.views import RECASTING
 
-    if isinstance(edge[0]._plan, ViewPlan):
+    if isinstance(edge[0]._grad_plan, ViewPlan):
         return edge if name_of(edge[0]) in RECASTING else (AsStridedBackward0(), 0)
     return object.__new__(cell[1].node), 0
 

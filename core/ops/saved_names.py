@@ -373,7 +373,7 @@ def _presented(value: Any, shown: _Shown, node: Node) -> Any:
         return value
     if shown.name == "reduction" or shown.name in _COUNTED:
         return presented(shown.name, value)
-    if shown.source not in node._plan.op.inputs:
+    if shown.source not in node._grad_plan.op.inputs:
         return value
     k = node._kernels
     if hasattr(value, "shape"):
@@ -443,7 +443,7 @@ class SavedTensor:
     @property
     def data(self) -> Any:
         """The tensor, as the node uses it."""
-        return None if self._index is None else self._node._plan.unpack(self._node, self._index, as_tensor=True)
+        return None if self._index is None else self._node._grad_plan.unpack(self._node, self._index, as_tensor=True)
 
     def register_hooks(self, *hooks: Callable[..., Any]) -> None:
         """Keep `pack_hook(tensor)` in place of the tensor, and call `unpack_hook` of it when it is needed.
@@ -463,7 +463,7 @@ class SavedTensor:
                 "    1. (self: retrograd._C._autograd.SavedTensor, arg0: collections.abc.Callable, arg1: "
                 "collections.abc.Callable) -> None\n\nInvoked with: " + ", ".join(map(repr, (self, *hooks)))
             )
-        if type(self._node._kept) is Freed:
+        if type(self._node._holds) is Freed:
             raise RuntimeError(
                 "Calling register_hooks on a saved tensor after it has been freed. Saved intermediate values of the "
                 "graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need "
@@ -472,7 +472,7 @@ class SavedTensor:
             )
         if self._index is None:
             raise RuntimeError("Calling register_hooks on a saved tensor with value None is forbidden")
-        self._node._plan.pack_one(self._node, self._index, *hooks)
+        self._node._grad_plan.pack_one(self._node, self._index, *hooks)
 
 
 def raw_saved_names(plan: Plan, node: Node) -> list[str]:

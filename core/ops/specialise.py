@@ -400,14 +400,14 @@ def _several_results(op: Op, inputs: list[str]) -> list[str]:
     if op.vjp:
         lines += [
             f"if {' or '.join(f'{each} is not None' for each in edges)}:",
-            "    node = Node(); node._kernels = k; node._extras = node._fix = None; node._seq = next_seq()",
-            f"    node._edges = ({', '.join(edges)},)",
+            "    node = Node(); node._kernels = k; node._node_extras = node._grad_fix = None",
+            f"    node._seq_nr = next_seq(); node._next_edges = ({', '.join(edges)},)",
             f"    mask = ({', '.join(f'{each} is not None' for each in edges)},)",
-            "    node._plan = plan = (plans if k.compile is None else op.plans_for(k))[mask]",
-            f"    node._kept = plan.save({given}, ({', '.join(arrays)},), outs, {_values(op)})",
+            "    node._grad_plan = plan = (plans if k.compile is None else op.plans_for(k))[mask]",
+            f"    node._holds = plan.save({given}, ({', '.join(arrays)},), outs, {_values(op)})",
             "    for place, out in enumerate(outs):",
             "        if out._array.dtype in k.floats or out.dtype.is_differentiable: out._edge = (node, place)",
-            *(["    node._extras = extras_of_outputs(outs)"] if op.node_class._differentiable > 1 else []),
+            *(["    node._node_extras = extras_of_outputs(outs)"] if op.node_class._n_differentiable > 1 else []),
             f"    if outs[-1]._edge is None: remember_break({op.shown_name!r}, {given}, outs, True, True)",
             "else:",
             f"    remember_break({op.shown_name!r}, {given}, outs, False, mode is GRAD)",
@@ -441,10 +441,10 @@ def _list_path(op: Op) -> list[str]:
         "                if edge is None or mode is NO_GRAD:",
         "                    out._break = why or (NO_EDGE if edge else None)",
         "                    return out",
-        "                node = Node(); node._kernels = k; node._extras = node._fix = None; node._seq = next_seq()",
-        "                node._edges = tuple(edges)",
-        "                node._plan = plan = (plans if k.compile is None else op.plans_for(k))[(True,)]",
-        f"                node._kept = plan.save({name}, a0, (out,), {_values(op)})",
+        "                node = Node(); node._kernels = k; node._node_extras = node._grad_fix = None",
+        "                node._seq_nr = next_seq(); node._next_edges = tuple(edges)",
+        "                node._grad_plan = plan = (plans if k.compile is None else op.plans_for(k))[(True,)]",
+        f"                node._holds = plan.save({name}, a0, (out,), {_values(op)})",
         "                out._edge = (node, 0)",
         "                return out",
     ]
@@ -549,9 +549,9 @@ def _record(op: Op, tensors: tuple[bool, ...]) -> list[str]:
         ]
     edges = ", ".join(f"e{i}" if is_tensor else "None" for i, is_tensor in enumerate(tensors))
     lines += [
-        "node = Node(); node._plan = plan; node._kept = saved; node._kernels = k; node._extras = None",
-        f"node._seq = next_seq(); node._edges = ({edges},)",
-        f"node._fix = {_fix(op, tensors)}",
+        "node = Node(); node._grad_plan = plan; node._holds = saved; node._kernels = k; node._node_extras = None",
+        f"node._seq_nr = next_seq(); node._next_edges = ({edges},)",
+        f"node._grad_fix = {_fix(op, tensors)}",
     ]
     return lines
 
@@ -589,7 +589,7 @@ def _save(op: Op, tensors: tuple[bool, ...], mask: tuple[bool, ...]) -> list[str
 
 
 def _fix(op: Op, tensors: tuple[bool, ...]) -> str:
-    """An expression for `Node._fix`: None unless inputs of different shapes were broadcast."""
+    """An expression for `Node._grad_fix`: None unless inputs of different shapes were broadcast."""
     if op.promote is None or sum(tensors) < 2:
         return "None"
     n = len(tensors)

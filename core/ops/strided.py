@@ -45,7 +45,7 @@ def strided_view(input: Tensor, name: str, place: Layout, **arguments: Any) -> T
     view = None if input._tensor_meta is None else input._tensor_meta.view
     made = make_view(base, name, *steps, creation=None if view is None else view.creation, **arguments)
     if input._edge is UNTRACKED and made._edge is not None and made._edge is not UNTRACKED:
-        made._edge[0]._edges = (UNTRACKED,)  # what was viewed is not of the graph of the base
+        made._edge[0]._next_edges = (UNTRACKED,)  # what was viewed is not of the graph of the base
     return made
 
 
@@ -67,11 +67,11 @@ def _seen_whole(input: Tensor) -> Tensor:
     edge, end = input._edge, base._edge
     if edge is None or edge is UNTRACKED:
         return base
-    while edge is not None and edge != end and isinstance(edge[0]._plan, (ViewPlan, MultiViewPlan)):
-        if isinstance(edge[0]._plan, BoundaryPlan):
-            alias = edge[0]._plan.alias()
+    while edge is not None and edge != end and isinstance(edge[0]._grad_plan, (ViewPlan, MultiViewPlan)):
+        if isinstance(edge[0]._grad_plan, BoundaryPlan):
+            alias = edge[0]._grad_plan.alias()
             return input if alias is None else alias
-        edge = edge[0]._edges[0]
+        edge = edge[0]._next_edges[0]
     if edge == end:
         return base if edge is not None else input
     if edge is not None and isinstance(edge[0], AccumulateGrad):

@@ -26,7 +26,7 @@ __all__ = [
 def _name_of_view(made: Any) -> str:
     """That of the node of a copy: `ViewBackward0_copy`, of what has been copied."""
     copy = made[0] if isinstance(made, tuple) else made
-    (edge,) = copy._edge[0]._edges
+    (edge,) = copy._edge[0]._next_edges
     return f"{name_of(edge[0])}_copy"
 
 

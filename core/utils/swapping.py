@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
-from retrograd.autograd.node import AccumulateGrad
+from retrograd.autograd.node import AccumulateGrad, Node
 from retrograd.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -69,8 +69,12 @@ def _references(tensor: Tensor) -> list[object]:
     if tensor._edge is None:
         return []
     node, position = tensor._edge
-    retained = node._extras is not None and node._extras.retain is not None and position in node._extras.retain
-    return [node] if type(node) is AccumulateGrad or retained else []
+    return [node] if type(node) is AccumulateGrad or position in _retaining(node) else []
+
+
+def _retaining(node: Node) -> dict[int, weakref.ref[Tensor]]:
+    """By number of output, the tensors that retain the gradient which arrives there."""
+    return (None if node._node_extras is None else node._node_extras.retain) or {}
 
 
 def _take_over(tensor: Tensor) -> None:
@@ -82,5 +86,5 @@ def _take_over(tensor: Tensor) -> None:
     node, position = tensor._edge
     if type(node) is AccumulateGrad:
         node._variable, node.variable_type = weakref.ref(tensor), type(tensor)
-    elif node._extras is not None and node._extras.retain is not None and position in node._extras.retain:
-        node._extras.retain[position] = weakref.ref(tensor)
+    elif position in (retain := _retaining(node)):
+        retain[position] = weakref.ref(tensor)

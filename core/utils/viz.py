@@ -141,22 +141,22 @@ class _Builder:
             name = self.names.get(node) or (None if leaf._tensor_meta is None else leaf._tensor_meta.name) or "leaf"
             return _Box([line for line in (name, self.shape_of(leaf)) if line] + _hook_lines(node), "leaf")
         lines = [type(node).__name__]
-        kind = "view" if isinstance(node._plan, (ViewPlan, MultiViewPlan)) else "op"
+        kind = "view" if isinstance(node._grad_plan, (ViewPlan, MultiViewPlan)) else "op"
         if isinstance(node, CopySlices):
             kind = "write"
-            if type(node._kept) is not Freed:
-                lines.append(f"writes by {type(node._kept[1]).__name__}")
+            if type(node._holds) is not Freed:
+                lines.append(f"writes by {type(node._holds[1]).__name__}")
         return _Box(lines + (self.saved_lines(node) if self.show_saved else []) + _hook_lines(node), kind)
 
     def saved_lines(self, node: Node) -> list[str]:
         """A line for each saved tensor, read from what the node holds, so that no hook is called."""
-        if type(node._kept) is Freed:
+        if type(node._holds) is Freed:
             return ["saved: freed"]
         if isinstance(node, BackwardCFunction):  # what a custom Function saves has no names
-            return [f"saved {i} {self.value(each[0])}" for i, each in enumerate(node._kept) if each is not None]
-        plan, lines, position = node._plan, [], 0
+            return [f"saved {i} {self.value(each[0])}" for i, each in enumerate(node._holds) if each is not None]
+        plan, lines, position = node._grad_plan, [], 0
         for name, is_tensor in zip(getattr(plan, "names", ()), getattr(plan, "is_tensor", ()), strict=False):
-            value = node._kept[position]
+            value = node._holds[position]
             if is_tensor and value is not None:
                 lines.append(f"saved {name} {self.value(value)}".rstrip())
             position += 3 if is_tensor else 1
@@ -165,7 +165,7 @@ class _Builder:
 
 def _hook_lines(node: Node) -> list[str]:
     """A line for each kind of hooks at a node, in the order in which they run."""
-    extras = node._extras or Extras()
+    extras = node._node_extras or Extras()
     before = [kind for kind, _, _ in (extras.pre_hooks or {}).values()]
     written = node.meta.post_accumulate_hooks if isinstance(node, AccumulateGrad) else None
     counts = {

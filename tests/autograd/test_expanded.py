@@ -234,3 +234,61 @@ def test_parts_of_an_expanded_tensor_can_be_written_to_through_other_strides(bac
             u[2:].mul_(3)
             print(b, u.view(-1))
     """)
+
+
+_WRITES = """
+        writes = {
+            "add": lambda g: g.add_(torch.arange(6.).reshape(2, 3)), "number": lambda g: g.mul_(2),
+            "one": lambda g: g.__setitem__((0, 0), 7.), "row": lambda g: g.__setitem__(0, torch.arange(3.)),
+            "zero": lambda g: g.zero_(), "fill": lambda g: g.fill_(3.), "clamp": lambda g: g.clamp_(max=0.),
+            "copy": lambda g: g.copy_(torch.ones(2, 3)), "neg": lambda g: g.neg_(),
+        }
+
+        def tried(function, **options):
+            for name, write in writes.items():
+                p = torch.ones(2, 3, requires_grad=True)
+                (g,) = torch.autograd.grad(function(p), p, **options)
+                try:
+                    write(g)
+                except RuntimeError as error:
+                    print(name, error)
+                print(name, g, g.stride())
+                p = torch.ones(2, 3, requires_grad=True)
+                p.register_hook(lambda grad: (grad[0].zero_(), None)[1])
+                function(p).backward()
+                print(p.grad, p.grad.stride())
+"""
+
+
+def test_gradients_of_means_can_be_written_to(backend: str) -> None:
+    assert_same(
+        """
+        for function in (lambda p: p.mean(), lambda p: p.mean(0).sum(), lambda p: p.mean(1, keepdim=True).sum(),
+                         lambda p: p.view(6).mean(), lambda p: p.unsqueeze(0).mean(), lambda p: p.nanmean()):
+            tried(function)
+        tried(lambda p: p.mean(), create_graph=True)
+        for transform in (torch.func.grad, torch.func.jacrev, lambda f: lambda p: torch.func.vjp(f, p)[1](T(1.))[0]):
+            g = transform(lambda p: p.mean())(torch.ones(3))
+            g[0] = 7
+            print(g.add_(torch.arange(3.)))
+        """,
+        _GIVEN.partition("def tried")[0] + _WRITES,
+    )
+
+
+def test_gradients_of_sums_are_expanded() -> None:
+    """Where arrays can be: not on JAX."""
+    assert_same(
+        """
+        for function in (lambda p: p.sum(), lambda p: p.sum(0).sum(), lambda p: (p + 1).sum(), lambda p: p.t().sum(),
+                         lambda p: (p * 2).sum()):
+            tried(function)
+        p = torch.ones(2, 3, requires_grad=True)
+        (g,) = torch.autograd.grad(p.sum(), p)
+        print(g._is_view(), g.untyped_storage().nbytes(), g.clone().stride(), (g + 1).stride(), g.numpy())
+        with torch.no_grad():
+            p -= 0.5 * g
+        print(p)
+        """,
+        _GIVEN.partition("def tried")[0] + _WRITES,
+    )

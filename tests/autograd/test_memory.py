@@ -44,7 +44,7 @@ def nodes_below(*tensors: Any) -> list[Node]:
         if node in found or isinstance(node, AccumulateGrad):
             continue
         found[node] = None
-        stack += [edge[0] for edge in node._edges if edge is not None]
+        stack += [edge[0] for edge in node._next_edges if edge is not None]
     return list(found)
 
 
@@ -420,7 +420,7 @@ def saved_bytes(root: Any, exclude: list[Any]) -> int:
     given = {owner(each._array).ctypes.data for each in exclude}
     arrays = {}
     for node in nodes_below(root):
-        for each in node._kept:
+        for each in node._holds:
             if isinstance(each, np.ndarray):
                 base = owner(each)
                 arrays[base.ctypes.data] = base.nbytes

@@ -210,14 +210,16 @@ PROGRAMS = {
             def forward(ctx, x):
                 ctx.k, ctx.saved, ctx.edges, ctx.plan, ctx.seq, ctx.fix, ctx.extras = 3.0, "saved", [1], 2, -1, {}, None
                 ctx.outputs, ctx.function, ctx.shown, ctx.prefix, ctx.differentiable = 7, len, (), "p", False
-                ctx.name = "a name"
+                ctx.name, ctx._function, ctx._plan, ctx._dirty, ctx._outputs, ctx._kept = "a name", 1, 2, 3, 4, 5
+                ctx._edges, ctx._extras, ctx._seq, ctx._fix, ctx._saved, ctx._constants = 6, 7, 8, 9, 10, 11
                 ctx.save_for_backward(x)
                 kept.append(ctx)
                 return x * 2
 
             @staticmethod
             def backward(ctx, grad):
-                print(ctx is kept[-1], ctx.saved, ctx.name)
+                print(ctx is kept[-1], ctx.saved, ctx.name, ctx._function, ctx._plan, ctx._dirty, ctx._outputs)
+                print(ctx._kept, ctx._edges, ctx._extras, ctx._seq, ctx._fix, ctx._saved, ctx._constants)
                 return grad * ctx.k * ctx.saved_tensors[0]
 
         kept, x = [], torch.tensor([1.0, 2.0], requires_grad=True)

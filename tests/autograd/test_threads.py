@@ -330,7 +330,7 @@ def test_anomaly_mode_of_one_thread_does_not_slow_or_stop_another() -> None:
     try:
         x = retrograd.zeros(1, requires_grad=True)
         y = x / x
-        assert y.grad_fn._extras is None  # no stack was kept
+        assert y.grad_fn._node_extras is None  # no stack was kept
         y.backward()
         assert x.grad.isnan().all()
     finally:

@@ -130,9 +130,9 @@ def _linear_at_once(input: Tensor, weight: Tensor, bias: Tensor, records: bool) 
         edges = edges[0], edges[1], (view, 0)
     plan = _addmm_op.plans[edges[0] is not None, edges[1] is not None, edges[2] is not None]
     node = _addmm_node()
-    node._plan, node._kernels, node._extras, node._fix, node._edges = plan, k, None, None, edges
-    node._seq = next_sequence_number()
-    node._kept = _saved(plan, input, weight, b, transposed)
+    node._grad_plan, node._kernels, node._node_extras, node._grad_fix, node._next_edges = plan, k, None, None, edges
+    node._seq_nr = next_sequence_number()
+    node._holds = _saved(plan, input, weight, b, transposed)
     out._edge = (node, 0)
     return out
 

@@ -94,7 +94,7 @@ class _Writer:
         seen, todo = set(ends), [*dict.fromkeys(ends)]
         while todo:
             node = todo.pop()
-            before = [edge[0] for edge in node._edges if edge is not None]
+            before = [edge[0] for edge in node._next_edges if edge is not None]
             made.append(NodeDef(name=self.name(node), op=self.kind(node), input=[self.name(each) for each in before]))
             todo += [each for each in dict.fromkeys(before) if each not in seen]
             seen.update(before)
@@ -106,7 +106,7 @@ class _Writer:
             if isinstance(node, AccumulateGrad):
                 plain = self.leaves.get(id(node._variable()), "constant")
             else:
-                plain = f"{self.scope(node._seq)}{_operator(node)}"
+                plain = f"{self.scope(node._seq_nr)}{_operator(node)}"
             number = self.numbers[plain]
             self.numbers[plain] += 1
             self.names[node] = f"{plain}_{number}" if number else plain
