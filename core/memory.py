@@ -285,9 +285,9 @@ def rebind(self: Tensor, value: Any) -> None:
     if value._array.shape != self._array.shape:
         note_shape(self)
     if not other_kind and value._array.shape == self._array.shape:
-        others = _has_others(self)
-        if not others or self._edge is not None:
-            replace(self, self._array, value._array, moved=True, edge=self._edge if others else None)
+        edge = own_edge(self) if (others := _has_others(self)) else None
+        if edge is not None or not others:
+            replace(self, self._array, value._array, moved=True, edge=edge)
     with move_to(self):
         self._kernels = value._kernels
         if value.is_inference():

@@ -480,11 +480,12 @@ def replace(tensor: Tensor, before: Any, array: Any, moved: bool = False, edge: 
     cell[0] += MOVED if moved else REPLACED
 
 
-def _forget(cell: int, array: int, _: object) -> None:
-    _, entries = _replaced.get(cell, (None, {}))  # nothing, while the interpreter ends
+def _forget(cell: int, array: int, _: object, replaced: dict[int, Any] = _replaced) -> None:
+    """An array is no more. Has what it needs as arguments, since it may run when the interpreter ends."""
+    _, entries = replaced.get(cell, (None, {}))
     entries.pop(array, None)
     if not entries:
-        _replaced.pop(cell, None)
+        replaced.pop(cell, None)
 
 
 def current(cell: list[Any], array: Any, edge: Any = None, of_result: bool = False) -> Any:

@@ -294,11 +294,13 @@ def test_a_server_that_comes_back_elsewhere_says_where_it_is_looked_for(
         ({"run": "other"}, "server 1 is of run 'other', and server 0 of '': start all servers of a run with the same"),
         (
             {"protocol": 1},
-            "server 1 speaks protocol version 1 and server 0 5: upgrade retrograd on the side of server 1",
+            f"server 1 speaks protocol version 1 and server 0 {messages.VERSION}: upgrade retrograd on the side of "
+            "server 1",
         ),
         (
             {"protocol": 9},
-            "server 1 speaks protocol version 9 and server 0 5: upgrade retrograd on the side of server 0",
+            f"server 1 speaks protocol version 9 and server 0 {messages.VERSION}: upgrade retrograd on the side of "
+            "server 0",
         ),
     ],
 )
