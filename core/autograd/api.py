@@ -355,7 +355,10 @@ def _gradient_of(position: int, root: Any, given: Any, batched: bool) -> Any:
     if not what.dtype.is_floating_point:
         raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {what.dtype}")
     k = root._kernels if isinstance(root, Tensor) else root.node._output_kernels(root.output_nr)
-    return wrap_array(k.ones(tuple(what.shape), k.dtypes[what.dtype.name]), k)
+    ones = k.ones(tuple(what.shape), k.dtypes[what.dtype.name])
+    if k.level and isinstance(root, Tensor):  # in a mapped function: of each sample, if the root is
+        ones = k.spread_like(ones, root._array)
+    return wrap_array(ones, k)
 
 
 def _calculate_shape(output: Any, grad: Tensor, is_grads_batched: bool) -> tuple[Size, Size]:

@@ -286,12 +286,14 @@ class BatchedKernels(Kernels):
     def spread_like(self, array: Any, other: Any) -> Batched:
         """A new array, to which each sample may write if `other` differs by sample; None: if anything does."""
         array = self.of(array)
-        if other is None or other.mapped:
+        if other is None:
             return self.wrap(self.spread(array), True)
-        if not self.lower.level:
-            return array
-        inner = self.lower.spread_like(array.value._array, other.value._array)
-        return self.wrap(wrap_array(inner, self.lower), False)
+        other = self.of(other)
+        mapped = array.mapped or other.mapped
+        value = self.spread(array) if mapped else array.value
+        if self.lower.level:
+            value = wrap_array(self.lower.spread_like(value._array, other.value._array), self.lower)
+        return self.wrap(value, mapped)
 
 
 def _by_rule(op: Op, below: Callable[..., Any], K: BatchedKernels, *arguments: Any) -> Any:

@@ -271,6 +271,8 @@ def test_gradients_of_means_can_be_written_to(backend: str) -> None:
             g = transform(lambda p: p.mean())(torch.ones(3))
             g[0] = 7
             print(g.add_(torch.arange(3.)))
+        g = torch.func.vmap(torch.func.grad(lambda p: p.mean()))(torch.ones(2, 3))
+        print(g.add_(torch.arange(3.)))
         """,
         _GIVEN.partition("def tried")[0] + _WRITES,
     )

@@ -124,6 +124,31 @@ print(torch.autograd.grad(g.cos().sum() + h.sum(), (z, v)))
 
 
 PROGRAMS = {
+    "a seed of each sample": """
+        class Doubled(torch.autograd.Function):
+            @staticmethod
+            def forward(x):
+                return x * 2
+
+            @staticmethod
+            def setup_context(ctx, inputs, output):
+                pass
+
+            @staticmethod
+            def backward(ctx, grad):
+                return Doubled.apply(grad)
+
+            @staticmethod
+            def vmap(info, in_dims, x):
+                print(in_dims, x.shape)
+                return Doubled.apply(x), in_dims[0]
+
+        vmap, grad = torch.func.vmap, torch.func.grad
+        print(vmap(grad(Doubled.apply))(torch.ones(3)))
+        print(vmap(grad(lambda x: Doubled.apply(x).sum()))(torch.ones(3, 2)))
+        print(vmap(vmap(grad(Doubled.apply)))(torch.ones(2, 3)))
+        print(vmap(lambda x: grad(Doubled.apply)(torch.tensor(1.)) * x)(torch.ones(3)))
+    """,
     "both": """
         class B(Own): generate_vmap_rule = True
         attempt(lambda: vmap(B.apply)(x, x))
