@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from frames import frames_entered
 
 import retrograd
-
-
-def frames_entered(call: Callable[[], Any]) -> list[str]:
-    """The names of the Python functions entered while `call` runs, its own left out."""
-    entered: list[str] = []
-
-    def watch(frame: Any, event: str, argument: Any) -> None:
-        if event == "call":
-            entered.append(frame.f_code.co_name)
-
-    sys.setprofile(watch)
-    try:
-        call()
-    finally:
-        sys.setprofile(None)
-    return entered[1:]
 
 
 def tensors(*shapes: tuple[int, ...]) -> list[Any]:

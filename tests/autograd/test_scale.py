@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from frames import frames_entered
 
 import retrograd
 from retrograd.autograd import forward_ad as fwAD
@@ -40,18 +41,7 @@ def test_a_million_nodes_run_backward_are_shown_and_dropped() -> None:
 
 def frames(call: Callable[[], Any]) -> int:
     """How many Python functions are entered, and how many built-in ones called, while `call` runs."""
-    count = 0
-
-    def watch(frame: Any, event: str, argument: Any) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(watch)
-    try:
-        call()
-    finally:
-        sys.setprofile(None)
-    return count
+    return len(frames_entered(call, ("call", "c_call")))
 
 
 @pytest.mark.parametrize("create_graph", [False, True])

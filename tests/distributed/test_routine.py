@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 import pytest
+from frames import frames_entered
 from hypothesis import given, settings, strategies as st
 from msgspec import structs
 from ps_harness import SGD, SLICES, SLOTS, TABLE, all_of, clients, push, serving, sliced, start
@@ -324,19 +324,8 @@ def test_a_step_like_the_one_before_is_so_many_calls() -> None:
             list(map(bytes, protocol.encode(push(5, 4, version=3), sliced(1.0)))),
             list(map(bytes, protocol.encode(push(5, 4, version=3), sliced(1.0)))),
         ]
-        calls = 0
-
-        def count(frame: Any, event: str, arg: Any) -> None:
-            nonlocal calls
-            calls += event == "call"
-
         singly = run.singly
-        sys.setprofile(count)
-        try:
-            for rank in (0, 1):
-                run.server.handle(b"peer %d" % rank, frames[rank])
-        finally:
-            sys.setprofile(None)
+        calls = len(frames_entered(lambda: [run.server.handle(b"peer %d" % rank, frames[rank]) for rank in (0, 1)]))
         assert run.singly == singly
         assert calls < 160, calls
 
