@@ -58,11 +58,6 @@ class _FunctionPlan:
     def pack_one(self, node: BackwardCFunction, index: int, *pair: Callable[..., Any]) -> None:
         function_saving.pack_one(node, index, *pair)
 
-    def saved_attribute(self, node: Node, name: str) -> Any:
-        if name == "tensors":
-            return node.saved_tensors
-        raise AttributeError(f"'{type(node).__name__}' object has no attribute '_saved_{name}'")
-
 
 _PLAN = _FunctionPlan()
 

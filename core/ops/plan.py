@@ -445,11 +445,8 @@ def is_transposed(k: Any, array: Any) -> bool:
 
 
 def _cell(tensor: Any, array: Any) -> tuple[Any, list[int], int]:
-    from retrograd.tensor import Tensor
-
-    if isinstance(tensor, Tensor):
-        return array, tensor._cell, tensor._cell[0]
-    return array, CONSTANT, 0
+    cell = getattr(tensor, "_cell", None)  # a number has none
+    return (array, CONSTANT, 0) if cell is None else (array, cell, cell[0])
 
 
 def without_cycle(packed: Any, node: Node) -> Any:

@@ -31,19 +31,11 @@ def functional_call(
     return _functional_call(module, parameters_and_buffers, args, kwargs, tie_weights=tie_weights, strict=strict)
 
 
-def _functional_call(
-    module: Module,
-    parameters_and_buffers: Any,
-    args: Any = None,
-    kwargs: dict[str, Any] | None = None,
-    *,
-    tie_weights: bool = True,
-    strict: bool = False,
-) -> Any:
+def _functional_call(*args: Any, **options: Any) -> Any:
     """`retrograd.func.functional_call`."""
     from retrograd.func.modules import functional_call as current  # which needs modules
 
-    return current(module, parameters_and_buffers, args, kwargs, tie_weights=tie_weights, strict=strict)
+    return current(*args, **options)
 
 
 def _reparametrize_module(
