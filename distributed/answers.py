@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import is_
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from msgspec import structs
 
 from . import messages
+from .failpoints import failpoint
 from .messages import Array, Slot, Weights
 from .protocol import Frame, encode
 from .roster import Member, Request
@@ -35,6 +37,8 @@ class Answers:
         self._server = server
         self._said: _Said | None = None
         """What the last worker was told that got all in one short message."""
+        self._foreseen: _Said | None = None
+        """What follows on it, if the next step is like the last one."""
 
     def send(self, member: Member, request: Request) -> None:
         """Answer a request that nothing stands against any more."""
@@ -67,10 +71,13 @@ class Answers:
         answer = Weights((), request.seq, step, state.position.version)
         lends = request.shared and server.is_neighbour(member)
         if readable is None and (said := self._short(state, answer, known, lends=lends)) is not None:
-            flight = server.outbox.send_frames(member.way, said.frames, Weights)
-            return [flight] if said.segment is None else [flight, Loan(said.segment)]
+            return self._say(member, said)
         news = _news(state, state.slots(), state.weights(readable), known)
         return server.outbox.send_weights(member.way, answer, *news)
+
+    def _say(self, member: Member, said: _Said) -> list[Flight]:
+        flight = self._server.outbox.send_frames(member.way, said.frames, Weights)
+        return [flight] if said.segment is None else [flight, Loan(said.segment)]
 
     def _short(self, state: State, answer: Weights, known: int, *, lends: bool) -> _Said | None:
         """All weights in one short message, if they are few or the worker reads them where they lie.
@@ -90,8 +97,40 @@ class Answers:
         if segment is not None:
             awaited = not self._server.office.is_in_lockstep
             answer = structs.replace(answer, segment=segment.handle, awaited=awaited)
-        self._said = _Said(state, key, encode(answer, arrays), segment)
+        self._said = _Said(state, key, encode(answer, arrays), segment, answer, weights)
         return self._said
+
+    # ---- steps like the one before: see the Note of that name in `routine` ---------------------------------------
+
+    def foresee(self) -> None:
+        """Write what follows on the last answer, while nobody waits for it."""
+        said, self._foreseen = self._said, None
+        if said is None or said.state is not self._server.state or not said.is_of_a_step():
+            return
+        seq, step, version, known, lends = said.key
+        answer = structs.replace(said.answer, seq=seq + 1, step=step + 1, version=version + 1)
+        arrays = [said.weights[slot.index] for slot in answer.tensors if slot.offset < 0]
+        key = seq + 1, step + 1, version + 1, known + 1, lends
+        self._foreseen = said._replace(key=key, answer=answer, frames=encode(answer, arrays))
+
+    def send_foreseen(self, members: Sequence[Member]) -> None:
+        """Answer everyone's push for a step that was like the one before."""
+        server, said = self._server, self._foreseen
+        assert server.state is not None
+        version = server.state.position.version
+        # Where an update makes new arrays, what was written holds the old ones.
+        is_right = said is not None and all(map(is_, said.weights, server.state.weights()))
+        for member in members:
+            push = member.waiting
+            assert isinstance(push, messages.Push)
+            lends = push.shared and server.is_neighbour(member)
+            if not is_right or said is None or said.key != (push.seq, push.step, version, push.version, lends):
+                server.answer(member)
+                continue
+            member.waiting, member.answered = None, push.seq
+            member.flights = self._say(member, said)
+            failpoint("server.after_ack", server.options.shard)
+        self._said = said if is_right else self._said
 
 
 class _Said(NamedTuple):
@@ -99,8 +138,16 @@ class _Said(NamedTuple):
 
     state: State
     key: tuple[int, int, int, int, bool]
+    """Its request, the step, the version, the version that the worker had, and whether it may read memory of ours."""
     frames: list[Frame]
     segment: Segment | None
+    answer: Weights
+    weights: Sequence[Array]
+
+    def is_of_a_step(self) -> bool:
+        """Whether it says all that one update has changed, in whole slices."""
+        _, _, version, known, _ = self.key
+        return known + 1 == version and all([slot.rows < 0 for slot in self.answer.tensors])
 
 
 _News: TypeAlias = tuple[list[Slot], list[Array]]

@@ -146,7 +146,8 @@ def divided_state(
 
 def is_ours(tensor: rg.Tensor) -> bool:
     """Whether the tensor's memory is host memory in C order, which NumPy may write."""
-    return type(tensor._array) is np.ndarray and tensor.is_contiguous()
+    array = tensor._array
+    return type(array) is np.ndarray and array.flags.c_contiguous
 
 
 def table_of(param_groups: Iterable[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:

@@ -13,8 +13,9 @@ from .link import Request
 from .messages import Array, FrameSpec
 from .protocol import size_of
 from .shared import WORTH_SHARING, Segment, room_for
+from .transport import Channel, Hearing
 
-__all__ = ["BegunPush", "Call", "Desk", "Rejoined"]
+__all__ = ["BegunPush", "Call", "Desk", "HeartbeatLine", "Rejoined"]
 
 
 class Call(Struct, eq=False):
@@ -61,6 +62,17 @@ class Desk:
         """Lay down a gradient; where it lies."""
         self.segment.array(self._frames[index], self._offsets[index])[...] = gradient
         return self._offsets[index]
+
+
+class HeartbeatLine:
+    """The connection on which the heart beats: it must pass while the other one is full of tensors."""
+
+    def __init__(self, channel: Channel, requests: Channel, now: float) -> None:
+        self.channel = channel
+        self.asked = 0.0
+        self.hearing = Hearing(channel, now)
+        self.answers = Hearing(requests, now)
+        """Of the connection for requests."""
 
 
 class Rejoined:

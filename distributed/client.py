@@ -28,7 +28,7 @@ import zmq
 
 from . import messages, protocol, transport
 from .allocator import keep_freed_memory
-from .calls import BegunPush, Call, Desk, Rejoined
+from .calls import BegunPush, Call, Desk, HeartbeatLine, Rejoined
 from .compression import Codec, codec_for
 from .draft import Draft
 from .environment import Environment
@@ -57,17 +57,6 @@ _MOST_CHASES = 100  # attempts at the weights of one step, while others go on ma
 
 Deliver: TypeAlias = Callable[[Slice, Array, Array | None], None]
 """Takes the weights of one slice, or of its rows of the given numbers, in the program's thread."""
-
-
-class _Pulse:
-    """The connection on which the heart beats: it must pass while the other one is full of tensors."""
-
-    def __init__(self, channel: transport.Channel, requests: transport.Channel, now: float) -> None:
-        self.channel = channel
-        self.asked = 0.0
-        self.hearing = transport.Hearing(channel, now)
-        self.answers = transport.Hearing(requests, now)
-        """Of the connection for requests."""
 
 
 class Client:
@@ -141,7 +130,7 @@ class Client:
         try:
             self.links = [Link(place, shard, incarnation, host, now) for shard in range(len(place.servers))]
             self.channels = [self._connect(address) for address in place.servers]
-            self._pulses = [_Pulse(self._connect(each.address), each, now) for each in self.channels]
+            self._pulses = [HeartbeatLine(self._connect(each.address), each, now) for each in self.channels]
             self._watch = transport.Watch([*self.channels, *(pulse.channel for pulse in self._pulses)])
         except BaseException:
             self._destroy()
@@ -233,10 +222,10 @@ class Client:
             self._give_up_begun()
             return self.step
         failpoint("worker.before_push", self.place.rank)
-        call = self._push_draft(groups, gradients)
-        if call is not None:
-            self._deliver = deliver
-            self._settle_weights(call)
+        self._deliver = deliver
+        if (call := self._push_draft(groups, gradients)) is not None:
+            if call.missing:
+                self._settle_weights(call)
             return self.step
         push = self._begun()
         queued: list[list[tuple[Slot, list[Array]]]] = [[] for _ in self.links]
@@ -249,17 +238,20 @@ class Client:
         for link in self.links:
             self._send_rest(push, link.shard, queued[link.shard], tuple(present[link.shard]), groups)
         self._push = None
-        self._deliver = deliver
         self._settle_weights(push.call, push.requests if early else ())
         said = push.requests[0].messages
         if self._receiving is None and len(self.links) == 1 and push.parts == [1] and not self.compression and said:
             pieces = [(tensor, piece) for tensor in gradients for _, _, piece in self.layout[tensor]]
-            self._draft = Draft.after(cast(messages.Push, said[0][0]), self._answer, pieces)
+            segment, slices = self._segments.get(0), self.links[0].slices
+            self._draft = Draft.after(cast(messages.Push, said[0][0]), self._answer, pieces, slices, segment)
         return self.step
 
     def _push_draft(self, groups: Groups, gradients: Mapping[int, tuple[Array, int]]) -> Call | None:
-        """Send this step's push as it was written beforehand; ``None``, and nothing is sent, if it is another one."""
-        draft, link = self._draft, self.links[0]
+        """Send this step's push as it was written beforehand, and take the answer if it comes as it was foreseen.
+
+        Else the call misses its answer still; ``None``, and nothing is sent, if the push is another one.
+        """
+        draft, link, channel = self._draft, self.links[0], self.channels[0]
         if draft is None or self._push is not None or (arrays := draft.fill(groups, gradients, self._rows)) is None:
             return None
         push, size = draft.push.message, sum([each.nbytes for each in arrays])
@@ -273,15 +265,38 @@ class Client:
             if not link.is_clear or place != (push.seq, push.step, push.version):
                 return None
             try:
-                self.channels[0].send_frames([draft.push.header, *map(protocol.bytes_of, arrays)], None)
+                channel.send_frames([draft.push.header, *map(protocol.bytes_of, arrays)], None)
             except zmq.Again:
                 return None
             link.has_said(link.begin(call.deliver(0), call.fail), push, arrays, now=call.began)
-            draft.sent()
-        self.bytes_raw += size
-        self.bytes_sent += size if arrays else 0
-        failpoint("worker.after_push", self.place.rank)
+            self.bytes_raw += size
+            self.bytes_sent += size if arrays else 0
+            failpoint("worker.after_push", self.place.rank)
+            weights = self._foreseen_answer(draft, link, channel)
+        if weights is None:
+            call.missing = 1
+            return call
+        for piece, array in weights:
+            self._deliver(piece, array, None)
+        self._is_at(0, draft.answer.message)
+        self.waited += link.heard - call.began
         return call
+
+    def _foreseen_answer(
+        self, draft: Draft, link: Link, channel: transport.Channel
+    ) -> Sequence[tuple[Slice, Array]] | None:
+        """The weights of an answer as it was foreseen; ``None`` if something else comes, or must be done, before it."""
+        draft.sent()
+        # Else the heart must beat, which whoever holds the lock sees to.
+        if time.monotonic() - self._pulses[0].asked > HEARTBEAT or self._watch.wait(_TICK) != [channel]:
+            return None
+        frames, now = channel.receive(), time.monotonic()
+        if (weights := draft.read(frames)) is None:
+            for message, arrays in _decoded(frames):
+                link.take(message, arrays, now)
+        else:
+            link.has_heard(draft.answer.message, now)
+        return weights
 
     @property
     def is_receiving(self) -> bool:
@@ -605,11 +620,15 @@ class Client:
             self._say_landed(shard, message)
         if not self._note(shard, message):
             return 0
+        self._is_at(shard, message)
+        return 1
+
+    def _is_at(self, shard: int, message: messages.Weights) -> None:
+        """All weights of an answer have come, of which this is the last message."""
         self.version[shard], self._steps[shard] = message.version, message.step
         self._answer = message if message.parts == 1 else None
         if shard == 0:
             self.step = message.step
-        return 1
 
     def _note(self, shard: int, message: messages.Weights) -> bool:
         """Note that a part of the weights has come; whether it was the last."""
@@ -699,7 +718,7 @@ class Client:
         now, waiting = time.monotonic(), self._waiting
         for link, channel, pulse in zip(self.links, self.channels, self._pulses, strict=True):
             if channel in ready:
-                for message, arrays in _received(channel, None if self._draft is None else self._draft.answer):
+                for message, arrays in _received(channel):
                     link.take(message, arrays, now)
             if pulse.channel in ready:
                 pulse.hearing.heard(now)
@@ -713,7 +732,7 @@ class Client:
         if waiting is not None and any(link.must_join for link in self.links):
             self._rejoin(waiting, now)
 
-    def _beat(self, link: Link, channel: transport.Channel, pulse: _Pulse, now: float) -> None:
+    def _beat(self, link: Link, channel: transport.Channel, pulse: HeartbeatLine, now: float) -> None:
         pulse.asked = now
         with contextlib.suppress(zmq.Again):  # not connected: the silence speaks for itself
             pulse.channel.send(messages.Heartbeat(self.place.rank, link.incarnation, self._report()))
@@ -784,16 +803,14 @@ def _ignore(piece: Slice, array: Array, rows: Array | None) -> None:
     """For weights that nobody has asked for."""
 
 
-def _received(
-    channel: transport.Channel, foreseen: protocol.Foreseen[Any] | None = None
-) -> Iterator[tuple[Any, list[Array]]]:
+def _received(channel: transport.Channel) -> Iterator[tuple[Any, list[Array]]]:
     while channel.has_message():
-        frames = channel.receive()
-        if foreseen is not None and (arrays := foreseen.read(frames)) is not None:
-            yield foreseen.message, arrays
-            continue
-        with contextlib.suppress(ProtocolError):
-            yield protocol.decode(frames)
+        yield from _decoded(channel.receive())
+
+
+def _decoded(frames: Sequence[protocol.Frame]) -> Iterator[tuple[Any, list[Array]]]:
+    with contextlib.suppress(ProtocolError):
+        yield protocol.decode(frames)
 
 
 def _number() -> int:

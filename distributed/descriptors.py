@@ -1,10 +1,35 @@
-"""How many files and connections a process may have open."""
+"""Files and connections of the operating system: how many a process may have open, and how it waits for several."""
 
 from __future__ import annotations
 
 import contextlib
+import select
+from typing import Protocol, cast
 
-__all__ = ["allow_all_descriptors"]
+import zmq
+
+__all__ = ["POLLIN", "Poller", "allow_all_descriptors", "new_poller"]
+
+POLLIN = 1
+"""Of `select` and of ZeroMQ alike."""
+
+
+class Poller(Protocol):
+    """What waits for descriptors."""
+
+    def register(self, fd: int, eventmask: int = ..., /) -> object:
+        """Wait for this one, too."""
+
+    def unregister(self, fd: int, /) -> object:
+        """And no more."""
+
+    def poll(self, timeout: int | None = ..., /) -> list[tuple[int, int]]:
+        """Those that are readable, or will never be again, within so many milliseconds."""
+
+
+def new_poller() -> Poller:
+    """A poller that waits for nothing yet."""
+    return select.poll() if hasattr(select, "poll") else cast(Poller, zmq.Poller())
 
 
 def allow_all_descriptors() -> None:

@@ -13,7 +13,8 @@ import numpy as np
 from .gradients import RowFinder
 from .messages import Array, Groups, Push, Slice, Weights
 from .placement import view
-from .protocol import Foreseen, dtype_of
+from .protocol import Foreseen, Frame, dtype_of
+from .shared import Segment
 
 __all__ = ["Draft"]
 
@@ -29,10 +30,27 @@ class Draft:
         What came of it, in one message.
     pieces
         Of each slice that was pushed, the number of its tensor and the slice.
+    slices
+        Those of the server.
+    segment
+        Where the weights lie, if the answer says where.
     """
 
-    def __init__(self, push: Push, answer: Weights, pieces: Sequence[tuple[int, Slice]]) -> None:
+    def __init__(
+        self,
+        push: Push,
+        answer: Weights,
+        pieces: Sequence[tuple[int, Slice]],
+        slices: Sequence[Slice],
+        segment: Segment | None,
+    ) -> None:
         self.push, self.answer = Foreseen(push), Foreseen(answer)
+        self._came = [slices[slot.index] for slot in answer.tensors if slot.offset < 0]
+        self._lent: list[tuple[Slice, Array]] = []
+        for slot in answer.tensors:
+            if slot.offset >= 0:
+                assert segment is not None
+                self._lent.append((slices[slot.index], segment.array(slot.frames()[0], slot.offset)))
         self._pieces: list[tuple[int, Slice, np.dtype[Any]]] = [
             (tensor, piece, dtype_of(slot.dtype)) for (tensor, piece), slot in zip(pieces, push.tensors, strict=True)
         ]
@@ -40,14 +58,21 @@ class Draft:
         self._write()
 
     @classmethod
-    def after(cls, push: Push, answer: Weights | None, pieces: Sequence[tuple[int, Slice]]) -> Self | None:
+    def after(
+        cls,
+        push: Push,
+        answer: Weights | None,
+        pieces: Sequence[tuple[int, Slice]],
+        slices: Sequence[Slice],
+        segment: Segment | None,
+    ) -> Self | None:
         """The push after this one, unless that cannot be known beforehand."""
         if answer is None or (answer.seq, answer.step, answer.version) != (push.seq, push.step, push.version + 1):
             return None
         slots = (*push.tensors, *answer.tensors)
         if len(pieces) != len(push.tensors) or any(slot.rows >= 0 or slot.codec != "none" for slot in slots):
             return None
-        return cls(push, answer, pieces)
+        return cls(push, answer, pieces, slices, segment)
 
     def fill(self, groups: Groups, gradients: Mapping[int, tuple[Array, int]], rows: RowFinder) -> list[Array] | None:
         """The slices' gradients, unless the push with them is another than this one."""
@@ -64,6 +89,12 @@ class Draft:
         if groups != self.push.message.groups:
             self.push.go_on(groups=groups)
         return arrays
+
+    def read(self, frames: Sequence[Frame]) -> Sequence[tuple[Slice, Array]] | None:
+        """The weights of the answer, if it is the one that `frames` are, and the server awaits no word of it."""
+        if self.answer.message.awaited or (arrays := self.answer.read(frames)) is None:
+            return None
+        return self._lent or list(zip(self._came, arrays, strict=True))
 
     def sent(self) -> None:
         """Foresee the answer, and write the push after this one."""

@@ -27,12 +27,11 @@ import socket
 import struct
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-import zmq
-
+from .descriptors import POLLIN, Poller
 from .messages import LaneOffer
 from .protocol import Frame
 
@@ -206,7 +205,7 @@ class Lanes:
         Those that wait for what comes on the channel; there may be more of them later.
     """
 
-    def __init__(self, pollers: Sequence[zmq.Poller]) -> None:
+    def __init__(self, pollers: Sequence[Poller]) -> None:
         self.inbox: deque[tuple[str | None, list[Frame]]] = deque()
         """What has come: under which key, and the frames; on a server the first is the routing id of the lane."""
         self._pollers = pollers
@@ -251,7 +250,7 @@ class Lanes:
             self._drop(lane)
         return False
 
-    def sort(self, ready: Mapping[object, int]) -> None:
+    def sort(self, ready: Container[int]) -> None:
         """Take a message from each lane of which a poller says that there is something, and let in who has come."""
         if self._door is not None and self._door.descriptor in ready and (came := self._door.enter()) is not None:
             strangers = [each for each in self._lanes.values() if each.promise is None]
@@ -260,8 +259,8 @@ class Lanes:
             self._add(came)
         if self._door is not None and not self._door.is_open:
             self._shut()
-        for descriptor in ready.keys() & self._lanes.keys():
-            self._take(self._lanes[descriptor])  # type: ignore[index]  # it is one of its keys
+        for descriptor in [each for each in self._lanes if each in ready]:
+            self._take(self._lanes[descriptor])
 
     def _take(self, lane: Lane) -> None:
         promise = lane.promise
@@ -285,7 +284,7 @@ class Lanes:
 
     def _register(self, descriptor: int) -> None:
         for poller in self._pollers:
-            poller.register(descriptor, zmq.POLLIN)
+            poller.register(descriptor, POLLIN)
 
     def _drop(self, lane: Lane) -> None:
         del self._lanes[lane.descriptor]

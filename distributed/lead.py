@@ -137,10 +137,16 @@ class Lead(Office):
         """The whole of a push has arrived here."""
         self._gather(self.staged_by(contribution), 0)
 
-    def all_staged(self, contributions: Sequence[Contribution]) -> None:
-        """The next push of every worker has arrived, in the order of ranks, and none needs a closer look."""
+    def foresee(self, sources: Sequence[Source]) -> Order:
+        """The order for the next push of every worker, in the order of ranks, if nothing else happens before."""
         assert isinstance(self.strategy, Synchronous)
-        self._give(self.strategy.all_offered([each.source for each in contributions]))
+        return _order(self.number + 1, self.strategy.foresee(sources))
+
+    def has_given(self, order: Order) -> None:
+        """Take note of an order that was foreseen: none of its pushes needed a closer look."""
+        assert isinstance(self.strategy, Synchronous)
+        self.strategy.all_offered(order.sources)
+        self.number = order.number
 
     @property
     def is_idle(self) -> bool:
@@ -263,18 +269,7 @@ class Lead(Office):
     def _give(self, decision: Decision, **fields: Any) -> None:
         """Make an order of a decision. It is given when all before it are."""
         self.number += 1
-        order = Order(
-            self.number,
-            decision.frontier,
-            decision.sources,
-            decision.leading,
-            decision.scale,
-            decision.rate,
-            skip=decision.skip,
-            dropped=decision.dropped,
-            **fields,
-        )
-        self._pending.append(order)
+        self._pending.append(_order(self.number, decision, **fields))
         self._proceed()
 
     def _proceed(self) -> None:
@@ -493,3 +488,17 @@ class Lead(Office):
         """An order of a former life is carried out again."""
         if self._shards:
             self._log.append(order)
+
+
+def _order(number: int, decision: Decision, **fields: Any) -> Order:
+    return Order(
+        number,
+        decision.frontier,
+        decision.sources,
+        decision.leading,
+        decision.scale,
+        decision.rate,
+        skip=decision.skip,
+        dropped=decision.dropped,
+        **fields,
+    )

@@ -182,6 +182,11 @@ class Link:
         elif isinstance(message, Ready | Weights | Done | Released | Kept):
             self._take_answer(message, arrays)
 
+    def has_heard(self, message: Weights, now: float) -> None:
+        """Note the whole answer to a request, which goes to the program by a shorter way than `deliver`."""
+        self.heard, self._restarted = now, None
+        del self.requests[message.seq]
+
     def take_pulse(self, message: AnyMessage, asked: float, now: float) -> None:
         """Understand what the server has said to a heartbeat that left at the time `asked`."""
         self.heard = now

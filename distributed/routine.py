@@ -24,7 +24,7 @@ from msgspec import Struct, structs
 from .errors import Mismatch, ProtocolError
 from .gradients import Gradient, fullness
 from .lead import Lead
-from .messages import Push, Source
+from .messages import Order, Push, Source
 from .protocol import Foreseen, Frame, decode
 from .roster import Member
 from .staging import Contribution
@@ -40,6 +40,7 @@ class _Expected(Struct, eq=False):
 
     member: Member
     foreseen: Foreseen[Push]
+    source: Source
     lent: dict[int, Gradient]
     """Of gradients in the worker's shared memory, where they lie each time."""
     sent: list[int]
@@ -56,9 +57,8 @@ class _Expected(Struct, eq=False):
         full = max(map(fullness, gradients.values()), default=0.0) if most else None
         if full is not None and full > most:
             return False
-        member, push = self.member, self.foreseen.message
-        source = Source(member.rank, member.incarnation, push.seq)
-        self.contribution = Contribution(source, push.step, push.version, push.groups, gradients, full)
+        push = self.foreseen.message
+        self.contribution = Contribution(self.source, push.step, push.version, push.groups, gradients, full)
         self.frames = frames
         return True
 
@@ -66,6 +66,7 @@ class _Expected(Struct, eq=False):
         """Expect the next step's, which is computed with weights of that version."""
         push = self.foreseen.message
         self.foreseen.go_on(seq=push.seq + 1, step=push.step + 1, version=version)
+        self.source = structs.replace(self.source, seq=push.seq + 1)
         self.frames, self.contribution = (), None
 
 
@@ -92,6 +93,8 @@ class Routine:
         """By the way that it comes, in the order of ranks, in which gradients are added up. Empty unless all that there
         is to do is the next step."""
         self._missing = 0
+        self._order: Order | None = None
+        """What they will make."""
 
     def takes(self, way: bytes, frames: Sequence[Frame]) -> bool:
         """Whether a message is cared for: held for its step, or the last one that its step has waited for."""
@@ -129,22 +132,34 @@ class Routine:
         return held
 
     def _make_step(self) -> None:
-        server, contributions = self._server, []
-        for way, each in self._expected.items():
+        server, order, everyone = self._server, self._order, self._expected
+        state, now = server.state, server.now()
+        assert state is not None
+        assert order is not None
+        contributions = []
+        for way, each in everyone.items():
             assert each.contribution is not None
-            server.take_in(each.member, each.foreseen.message, way)
-            server.staging.put(each.contribution)
+            server.take_in(each.member, each.foreseen.message, way, now)
             contributions.append(each.contribution)
-        self._lead.all_staged(contributions)
-        for each in self._expected.values():
-            server.answer(each.member)
-        state = server.state
-        if state is None or server.failure is not None:
+        if not server.make(state, order, contributions):
             self._expected = {}
             return
-        for each in self._expected.values():
+        # Everyone waits for the weights, and nobody for what is written down about the step.
+        server.answers.send_foreseen([each.member for each in everyone.values()])
+        self._lead.has_given(order)
+        server.write_down(state, order, contributions)
+        if server.failure is not None:
+            self._expected = {}
+            return
+        for each in everyone.values():
             each.go_on(state.position.version)
+        self._get_ready()
+
+    def _get_ready(self) -> None:
+        """Know what is to be done and said when all that is expected has come."""
         self._missing = len(self._expected)
+        self._order = self._lead.foresee([each.source for each in self._expected.values()])
+        self._server.answers.foresee()
 
     def learn(self, member: Member, push: Push) -> None:
         """Note a push that was handled by itself; expect the next step if it has completed one."""
@@ -156,7 +171,7 @@ class Routine:
             version = self._server.state.position.version
             everyone = [self._last[rank] for rank in sorted(self._lead.strategy.clocks)]
             self._expected = {each.way: _expected(each, last, version) for each, last in everyone}
-            self._missing = len(self._expected)
+            self._get_ready()
 
     def _is_time(self) -> bool:
         """Whether everybody who takes part has had the answer to a push for this step, and the next is all there is."""
@@ -194,6 +209,6 @@ def _expected(member: Member, last: Push, version: int) -> _Expected:
         else:
             assert member.segment is not None
             lent[slot.index] = member.segment.array(slot.frames()[0], slot.offset)
-    expected = _Expected(member, Foreseen(last), lent, sent)
+    expected = _Expected(member, Foreseen(last), Source(member.rank, member.incarnation, last.seq), lent, sent)
     expected.go_on(version)
     return expected

@@ -584,22 +584,33 @@ class Server:
         state = self.state
         assert state is not None
         contributions = [self.staging.get(source) for source in order.sources]
-        if not self.keep(order):
-            return
+        if self.keep(order) and self.make(state, order, contributions):
+            self.write_down(state, order, contributions)
+
+    def make(self, state: State, order: Order, contributions: Sequence[Contribution]) -> bool:
+        """Have the weights as an order says; whether that went well."""
+        position = state.position
         if contributions and not order.skip:
             failpoint("server.before_apply", self.options.shard)
             self._apply(state, contributions, order)
             if self.failure is not None:
-                return
+                return False
+        position.number = order.number
+        if order.frontier > position.frontier:
+            position.frontier = order.frontier
+            state.remember()
+        if contributions:
+            failpoint("server.after_apply_before_ack", self.options.shard)
+        return True
+
+    def write_down(self, state: State, order: Order, contributions: Sequence[Contribution]) -> None:
+        """Take note of all that an order means beside the weights."""
         self.counters.skipped += order.skip
         self.counters.dropped += len(order.dropped)
         settled = (*order.sources, *order.dropped, *order.refused)
         state.settle(settled)
         self.staging.discard(settled)
-        state.position.number, position = order.number, state.position
-        if order.frontier > position.frontier:
-            position.frontier = order.frontier
-            state.remember()
+        position = state.position
         for source in (*order.sources, *order.dropped):
             position.made[source.rank] = position.made.get(source.rank, 0) + 1
         for each in contributions:
@@ -609,8 +620,6 @@ class Server:
             self._refuse(source, from_kind(order.kind, order.text))
         self.keeper.snapshot_if_due(self)
         self.office.kept()
-        if contributions:
-            failpoint("server.after_apply_before_ack", self.options.shard)
 
     def _keep_now(self) -> None:
         """Keep what is in no journal, so that what the journal says next has something to go on from."""
@@ -682,11 +691,10 @@ class Server:
         member.received, member.waiting, member.waiting_since = request.seq, request, self.now()
         member.way = peer
 
-    def take_in(self, member: Member, push: protocol.Push, way: bytes) -> None:
+    def take_in(self, member: Member, push: protocol.Push, way: bytes, now: float) -> None:
         """Note that a whole push has come which needs no check."""
-        member.step = push.step
-        self._await(member, push, way)
-        member.heard = member.waiting_since
+        member.step, member.received, member.waiting, member.way = push.step, push.seq, push, way
+        member.waiting_since = member.heard = now
 
     def serve_waiting(self) -> None:
         """Answer everyone whose time has come."""

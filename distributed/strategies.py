@@ -12,7 +12,7 @@ and says which updates follow. It stands on the first server alone; the others c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import islice
 from math import inf
@@ -206,23 +206,29 @@ class Synchronous(Strategy):
             decisions.append(self._decision([arrived[rank].source for rank in sorted(arrived)], skip=skip))
         return decisions
 
-    def _decision(self, sources: list[Source], *, skip: bool) -> Decision:
+    def _decision(self, sources: Sequence[Source], *, skip: bool) -> Decision:
         """The next step is made, of these pushes."""
+        decision = self.foresee(sources, skip=skip)
         self.frontier += 1
         self.updates += not skip
+        return decision
+
+    def foresee(self, sources: Sequence[Source], *, skip: bool = False) -> Decision:
+        """What the next step will be, of pushes that have come or of the next one of every worker."""
         ranks = [source.rank for source in sources]
         leading = max(range(len(ranks)), key=partial(self._experience, ranks))
-        return Decision(self.frontier, tuple(sources), leading, self.world_size / len(ranks), skip=skip)
+        return Decision(self.frontier + 1, tuple(sources), leading, self.world_size / len(ranks), skip=skip)
 
-    def all_offered(self, sources: list[Source]) -> Decision:
-        """Take note of pushes of all workers at once, in the order of ranks, when none has made one for the next step.
+    def all_offered(self, sources: Sequence[Source]) -> None:
+        """Take note of the pushes of all workers for the next step, which are as they were foreseen.
 
         All are finite, and their hyperparameters fit together.
         """
+        self.frontier += 1
+        self.updates += 1
         for source in sources:
-            self.clocks[source.rank] = self.frontier + 1
+            self.clocks[source.rank] = self.frontier
             self.made[source.rank] = self.made.get(source.rank, 0) + 1
-        return self._decision(sources, skip=False)
 
     def _experience(self, ranks: list[int], index: int) -> tuple[int, int]:
         return self.made.get(ranks[index], 0), -index

@@ -19,13 +19,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import zmq
 
 from .addresses import checked, is_ipv6, port_of
 from .connections import Passed
+from .descriptors import POLLIN, Poller, new_poller
 from .errors import AddressInUse, DistributedError
 from .floods import Cut, Floods
 from .handshake import Authenticator, Handshakes, guard_client, guard_server, user_of
@@ -154,13 +155,14 @@ class Channel:
         self._handshakes = handshakes
         self._passed: Passed | None = None
         self._floods = floods
-        self._poller = zmq.Poller()  # kept: to register takes longer than to poll
-        self._pollers: list[zmq.Poller] = []
+        self.descriptor = int(socket.get(zmq.FD))
+        """Which becomes readable when ZeroMQ has something to look at for this socket."""
+        self._pollers: list[Poller] = []
         self._lanes = Lanes(self._pollers)
         self._offer: LaneOffer | None = None
         self._may_have = True
         """Whether there may be a message at the socket, to ask which takes longer than to receive it."""
-        self.join(self._poller)
+        self._watch = Watch([self])
 
     def send(self, message: Message, arrays: Sequence[Array] = (), *, to: bytes | None = None) -> Flight:
         """Send one message, on a server `to` a peer, without waiting.
@@ -185,6 +187,7 @@ class Channel:
         return flight
 
     def _send(self, frames: Sequence[Frame], to: bytes | None) -> Flight:
+        self._may_have = True
         parts = [_wire_frame(frame) for frame in (seal(frames) if self._sealed else frames)]
         send = self.socket.send  # frame by frame, which takes a third of the time of `send_multipart`
         if to is not None:
@@ -221,8 +224,8 @@ class Channel:
     def has_message(self) -> bool:
         """Whether `receive` would give a message. To ask is quicker than to try in vain.
 
-        What has come by a lane counts when a poll or a `Watch` has found it; over ZeroMQ, too, if that came after one
-        which has found nothing.
+        What has come by a lane counts when a poll or a `Watch` has found it; over ZeroMQ, too, if that came after this
+        was asked and there was nothing.
         """
         if self._lanes.inbox:
             return True
@@ -233,9 +236,12 @@ class Channel:
     def poll(self, timeout: float, *, to_send: bool = False) -> bool:
         """Whether a message is there (or may be sent) within `timeout` seconds."""
         if to_send:
+            self._may_have = True
             return bool(self.socket.poll(_milliseconds(timeout), zmq.POLLOUT))
-        ready = dict(self._poller.poll(_milliseconds(timeout)))
-        return bool(ready) and self.sort(ready)
+        deadline = time.monotonic() + timeout
+        while not (ready := self._watch.wait(timeout)) and timeout > 0:
+            timeout = max(0.0, deadline - time.monotonic())
+        return bool(ready)
 
     def cut_flood(self, limit: int, now: float) -> Cut | None:
         """On a server, every now and then: cut off whose message does not end, if that takes more than `limit`."""
@@ -254,18 +260,18 @@ class Channel:
             self._offer = offer
             self._lanes.follow(offer if offer is not None and offer.port == port_of(self.address) else None)
 
-    def join(self, poller: zmq.Poller) -> None:
+    def join(self, poller: Poller) -> None:
         """Have a poller wait for messages of this channel, from now on also for those of new lanes."""
         self._pollers.append(poller)
-        for each in (self.socket, *self._lanes.descriptors):
-            poller.register(each, zmq.POLLIN)
+        for each in (self.descriptor, *self._lanes.descriptors):
+            poller.register(each, POLLIN)
 
-    def sort(self, ready: Mapping[Any, int]) -> bool:
+    def sort(self, ready: Container[int]) -> bool:
         """Whether a message is there, after such a poller has found what is `ready`."""
-        self._may_have = self.socket in ready
-        if self._lanes.are_open and len(ready) > self._may_have:
+        self._may_have = self._may_have or self.descriptor in ready
+        if self._lanes.are_open:
             self._lanes.sort(ready)
-        return self._may_have or bool(self._lanes.inbox)
+        return self.has_message()
 
     def refusal(self, patience: float = 0.0) -> str | None:
         """On a client, why the server does not let it in and what to do about that; ``None`` if it may.
@@ -297,6 +303,7 @@ class Channel:
         For one over which nothing comes any more. A length that was damaged on its way has the other side wait for the
         rest of a frame that never comes, and something between may have forgotten the connection: no end sees that.
         """
+        self._may_have = True
         with contextlib.suppress(zmq.ZMQError):
             self.socket.disconnect(self.address)
         self.socket.connect(self.address)
@@ -442,18 +449,28 @@ class Watch:
     Parameters
     ----------
     channels : sequence of Channel
+
+    Notes
+    -----
+    Note [Descriptors of ZeroMQ]
+        A socket of ZeroMQ is waited for by its descriptor, in one call with those of lanes. That becomes readable once
+        for all that has come, and not again before somebody has looked at the socket's events and found none. Whatever
+        is done with the socket may take notice of what has come, so after it one looks before one waits.
     """
 
     def __init__(self, channels: Sequence[Channel]) -> None:
         self._channels = tuple(channels)
-        self._poller = zmq.Poller()  # kept: to register takes longer than to poll
+        self._poller = new_poller()
         for each in channels:
             each.join(self._poller)
 
     def wait(self, timeout: float) -> list[Channel]:
         """The channels on which a message is there, within `timeout` seconds; it may be that none is before that."""
-        ready = dict(self._poller.poll(_milliseconds(timeout)))
-        return [each for each in self._channels if each.sort(ready)] if ready else []
+        for each in self._channels:
+            if each.has_message():
+                timeout = 0.0
+        ready = {descriptor for descriptor, _ in self._poller.poll(_milliseconds(timeout))}
+        return [each for each in self._channels if each.sort(ready)]
 
 
 def _milliseconds(seconds: float) -> int:
