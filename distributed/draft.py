@@ -92,7 +92,7 @@ class Draft:
 
     def read(self, frames: Sequence[Frame]) -> Sequence[tuple[Slice, Array]] | None:
         """The weights of the answer, if it is the one that `frames` are, and the server awaits no word of it."""
-        if self.answer.message.awaited or (arrays := self.answer.read(frames)) is None:
+        if (self._lent and self.answer.message.awaited) or (arrays := self.answer.read(frames)) is None:
             return None
         return self._lent or list(zip(self._came, arrays, strict=True))
 
