@@ -40,6 +40,7 @@ from .link import Link, Request
 from .messages import Array, FrameSpec, Groups, Message, Report, Slice, Slot, TensorSpec
 from .outbox import parts_of
 from .placement import cut, fitting_slice_bytes, place as place_slices, view
+from .scheduling import go_first_again, let_others_finish
 from .security import ClientKeys
 from .shared import Segment, host_name
 
@@ -137,8 +138,11 @@ class Client:
             raise
         self._thread = threading.Thread(target=self._run, name="retrograd-client", daemon=True)
         self._thread.start()
+        self._gives_way = 0
+        """The thread that lets a server on its machine finish first."""
         try:
-            self._await_welcomes()
+            if any(welcome.lane is not None for welcome in self._await_welcomes()) and let_others_finish():
+                self._gives_way = threading.get_ident()
         except BaseException:
             self.close(say_goodbye=False)
             raise
@@ -385,6 +389,8 @@ class Client:
                 self.close(error, say_goodbye=say_goodbye)
             return
         self._stopping = True  # also ends a call that another thread waits in
+        if self._gives_way == threading.get_ident():
+            go_first_again()
         with self._lock:
             if say_goodbye:
                 self._flush()
