@@ -147,7 +147,7 @@ class _Said(NamedTuple):
     def is_of_a_step(self) -> bool:
         """Whether it says all that one update has changed, in whole slices."""
         _, _, version, known, _ = self.key
-        return known + 1 == version and all([slot.rows < 0 for slot in self.answer.tensors])
+        return known + 1 == version and all(slot.rows < 0 for slot in self.answer.tensors)
 
 
 _News: TypeAlias = tuple[list[Slot], list[Array]]

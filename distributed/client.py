@@ -40,7 +40,6 @@ from .link import Link, Request
 from .messages import Array, FrameSpec, Groups, Message, Report, Slice, Slot, TensorSpec
 from .outbox import parts_of
 from .placement import cut, fitting_slice_bytes, place as place_slices, view
-from .scheduling import go_first_again, let_others_finish
 from .security import ClientKeys
 from .shared import Segment, host_name
 
@@ -138,11 +137,8 @@ class Client:
             raise
         self._thread = threading.Thread(target=self._run, name="retrograd-client", daemon=True)
         self._thread.start()
-        self._gives_way = 0
-        """The thread that lets a server on its machine finish first."""
         try:
-            if any(welcome.lane is not None for welcome in self._await_welcomes()) and let_others_finish():
-                self._gives_way = threading.get_ident()
+            self._await_welcomes()
         except BaseException:
             self.close(say_goodbye=False)
             raise
@@ -258,25 +254,19 @@ class Client:
         draft, link, channel = self._draft, self.links[0], self.channels[0]
         if draft is None or self._push is not None or (arrays := draft.fill(groups, gradients, self._rows)) is None:
             return None
-        push, size = draft.push.message, sum([each.nbytes for each in arrays])
-        if (desk := self._desks.get(0)) is not None:
-            for slot, array in zip(push.tensors, arrays, strict=True):
-                desk.put(slot.index, array)
-            arrays = []
-        call = self._call()
+        size, call = sum([each.nbytes for each in arrays]), self._call()
+        arrays = draft.laid_down(self._desks.get(0), arrays)
         with self._lock:
-            place = link.seq + 1, self.step + 1, self.version[0]
-            if not link.is_clear or place != (push.seq, push.step, push.version):
+            if not link.is_clear or draft.place != (link.seq + 1, self.step + 1, self.version[0]):
                 return None
-            try:
-                channel.send_frames([draft.push.header, *map(protocol.bytes_of, arrays)], None)
-            except zmq.Again:
+            if not draft.send(link, channel, arrays, call):
                 return None
-            link.has_said(link.begin(call.deliver(0), call.fail), push, arrays, now=call.began)
             self.bytes_raw += size
             self.bytes_sent += size if arrays else 0
             failpoint("worker.after_push", self.place.rank)
-            weights = self._foreseen_answer(draft, link, channel)
+            # Else the heart must beat, or nothing comes for long, which the ordinary way sees to.
+            is_time = time.monotonic() - self._pulses[0].asked <= HEARTBEAT and self._watch.wait(_TICK) == [channel]
+            weights = draft.answer_of(link, channel) if is_time else None
         if weights is None:
             call.missing = 1
             return call
@@ -285,22 +275,6 @@ class Client:
         self._is_at(0, draft.answer.message)
         self.waited += link.heard - call.began
         return call
-
-    def _foreseen_answer(
-        self, draft: Draft, link: Link, channel: transport.Channel
-    ) -> Sequence[tuple[Slice, Array]] | None:
-        """The weights of an answer as it was foreseen; ``None`` if something else comes, or must be done, before it."""
-        draft.sent()
-        # Else the heart must beat, which whoever holds the lock sees to.
-        if time.monotonic() - self._pulses[0].asked > HEARTBEAT or self._watch.wait(_TICK) != [channel]:
-            return None
-        frames, now = channel.receive(), time.monotonic()
-        if (weights := draft.read(frames)) is None:
-            for message, arrays in _decoded(frames):
-                link.take(message, arrays, now)
-        else:
-            link.has_heard(draft.answer.message, now)
-        return weights
 
     @property
     def is_receiving(self) -> bool:
@@ -389,8 +363,6 @@ class Client:
                 self.close(error, say_goodbye=say_goodbye)
             return
         self._stopping = True  # also ends a call that another thread waits in
-        if self._gives_way == threading.get_ident():
-            go_first_again()
         with self._lock:
             if say_goodbye:
                 self._flush()
@@ -811,12 +783,8 @@ def _ignore(piece: Slice, array: Array, rows: Array | None) -> None:
 
 def _received(channel: transport.Channel) -> Iterator[tuple[Any, list[Array]]]:
     while channel.has_message():
-        yield from _decoded(channel.receive())
-
-
-def _decoded(frames: Sequence[protocol.Frame]) -> Iterator[tuple[Any, list[Array]]]:
-    with contextlib.suppress(ProtocolError):
-        yield protocol.decode(frames)
+        with contextlib.suppress(ProtocolError):
+            yield protocol.decode(channel.receive())
 
 
 def _number() -> int:

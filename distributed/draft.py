@@ -5,16 +5,23 @@ It is the worker's side of Note [A step like the one before] in :mod:`~retrograd
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
+import zmq
 
+from .calls import Call, Desk
+from .errors import ProtocolError
 from .gradients import RowFinder
+from .link import Link
 from .messages import Array, Groups, Push, Slice, Weights
 from .placement import view
-from .protocol import Foreseen, Frame, dtype_of
+from .protocol import Foreseen, bytes_of, decode, dtype_of
 from .shared import Segment
+from .transport import Channel
 
 __all__ = ["Draft"]
 
@@ -90,17 +97,43 @@ class Draft:
             self.push.go_on(groups=groups)
         return arrays
 
-    def read(self, frames: Sequence[Frame]) -> Sequence[tuple[Slice, Array]] | None:
-        """The weights of the answer, if it is the one that `frames` are, and the server awaits no word of it."""
-        if (self._lent and self.answer.message.awaited) or (arrays := self.answer.read(frames)) is None:
-            return None
-        return self._lent or list(zip(self._came, arrays, strict=True))
-
-    def sent(self) -> None:
-        """Foresee the answer, and write the push after this one."""
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """The number of the push, its step, and the version of the weights with which it was computed."""
         push = self.push.message
+        return push.seq, push.step, push.version
+
+    def laid_down(self, desk: Desk | None, arrays: list[Array]) -> list[Array]:
+        """Lay gradients down where the server reads them; those that must be sent."""
+        if desk is None:
+            return arrays
+        for slot, array in zip(self.push.message.tensors, arrays, strict=True):
+            desk.put(slot.index, array)
+        return []
+
+    def send(self, link: Link, channel: Channel, arrays: Sequence[Array], call: Call) -> bool:
+        """Send the push, foresee the answer, and write the push after this one; whether it has left."""
+        push = self.push.message
+        try:
+            channel.send_frames([self.push.header, *map(bytes_of, arrays)], None)
+        except zmq.Again:
+            return False
+        link.has_said(link.begin(call.deliver(0), call.fail), push, arrays, now=call.began)
         self.answer.go_on(seq=push.seq, step=push.step, version=push.version + 1)
         self._write()
+        return True
+
+    def answer_of(self, link: Link, channel: Channel) -> Sequence[tuple[Slice, Array]] | None:
+        """The weights of the answer, if that comes next and as it was foreseen; else the link has it."""
+        frames, now = channel.receive(), time.monotonic()
+        # What lies in memory that the server waits for to be read is no case for this.
+        arrays = None if self._lent and self.answer.message.awaited else self.answer.read(frames)
+        if arrays is None:
+            with contextlib.suppress(ProtocolError):
+                link.take(*decode(frames), now)
+            return None
+        link.has_heard(self.answer.message, now)
+        return self._lent or list(zip(self._came, arrays, strict=True))
 
     def _write(self) -> None:
         push = self.push.message

@@ -53,6 +53,11 @@ class Member:
     """Shared memory in which its gradients lie."""
     report: Report = field(default_factory=Report)
 
+    def take_in(self, push: Push, way: bytes, now: float) -> None:
+        """Note that a whole push has come which needs no check."""
+        self.step, self.received, self.waiting, self.way = push.step, push.seq, push, way
+        self.waiting_since = self.heard = now
+
     def land(self) -> None:
         """It has read what it was sent: it says so, or asks for something more."""
         for flight in self.flights:

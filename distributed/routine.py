@@ -139,7 +139,7 @@ class Routine:
         contributions = []
         for way, each in everyone.items():
             assert each.contribution is not None
-            server.take_in(each.member, each.foreseen.message, way, now)
+            each.member.take_in(each.foreseen.message, way, now)
             contributions.append(each.contribution)
         if not server.make(state, order, contributions):
             self._expected = {}

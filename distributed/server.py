@@ -43,7 +43,7 @@ from .roster import Member, Request, Roster
 from .routine import Routine
 from .security import Role, ServerKeys
 from .server_options import ServerOptions
-from .server_status import half_of_memory, status_of
+from .server_status import Counters, half_of_memory, status_of
 from .shared import ALIGNMENT, Segment, host_name
 from .siblings import Siblings
 from .staging import Contribution, Staging
@@ -67,16 +67,6 @@ class Failure:
 
     error: DistributedError
     culprit: int | None = None
-
-
-@dataclass(slots=True)
-class Counters:
-    """What has happened that should not, or not often."""
-
-    rejected: int = 0
-    duplicates: int = 0
-    skipped: int = 0
-    dropped: int = 0
 
 
 _Handler = TypeVar("_Handler", bound=Callable[..., None])
@@ -690,11 +680,6 @@ class Server:
     def _await(self, member: Member, request: Request, peer: bytes) -> None:
         member.received, member.waiting, member.waiting_since = request.seq, request, self.now()
         member.way = peer
-
-    def take_in(self, member: Member, push: protocol.Push, way: bytes, now: float) -> None:
-        """Note that a whole push has come which needs no check."""
-        member.step, member.received, member.waiting, member.way = push.step, push.seq, push, way
-        member.waiting_since = member.heard = now
 
     def serve_waiting(self) -> None:
         """Answer everyone whose time has come."""

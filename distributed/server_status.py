@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -13,7 +14,17 @@ from .messages import Status
 if TYPE_CHECKING:
     from .server import Server
 
-__all__ = ["half_of_memory", "status_of"]
+__all__ = ["Counters", "half_of_memory", "status_of"]
+
+
+@dataclass(slots=True)
+class Counters:
+    """What has happened that should not, or not often."""
+
+    rejected: int = 0
+    duplicates: int = 0
+    skipped: int = 0
+    dropped: int = 0
 
 
 def status_of(server: Server) -> Status:

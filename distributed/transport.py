@@ -268,7 +268,8 @@ class Channel:
 
     def sort(self, ready: Container[int]) -> bool:
         """Whether a message is there, after such a poller has found what is `ready`."""
-        self._may_have = self._may_have or self.descriptor in ready
+        if self.descriptor in ready:
+            self._may_have = True
         if self._lanes.are_open:
             self._lanes.sort(ready)
         return self.has_message()

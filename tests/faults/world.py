@@ -35,6 +35,8 @@ from retrograd.distributed.errors import DistributedError
 from retrograd.distributed.link import Link
 from retrograd.distributed.messages import Array, Groups, Order, Source
 from retrograd.distributed.server import Server, ServerOptions
+from retrograd.distributed.staging import Contribution
+from retrograd.distributed.state import State
 
 from .simulation import Channel, Network
 
@@ -140,14 +142,16 @@ class RecordingServer(Server):
         log.back_to(0 if self.state is None else self.state.position.number)
         self._note_weights()
 
-    def _carry_out(self, order: Order) -> None:
+    def make(self, state: State, order: Order, contributions: Sequence[Contribution]) -> bool:
         self.log.note(order)  # before, since the server may die when a snapshot holds it already
+        steps = {each.source: each.step for each in contributions}
         for source in (*order.sources, *order.dropped):
-            self.log.steps[source] = self.staging.get(source).step
-        super()._carry_out(order)
+            self.log.steps[source] = steps[source] if source in steps else self.staging.get(source).step
+        made = super().make(state, order, contributions)
         self._note_weights()
-        if self.failure is not None:
+        if not made:
             self.log.back_to(order.number - 1)
+        return made
 
     def _note_weights(self) -> None:
         if self.state is not None:
