@@ -238,10 +238,7 @@ class Channel:
         if to_send:
             self._may_have = True
             return bool(self.socket.poll(_milliseconds(timeout), zmq.POLLOUT))
-        deadline = time.monotonic() + timeout
-        while not (ready := self._watch.wait(timeout)) and timeout > 0:
-            timeout = max(0.0, deadline - time.monotonic())
-        return bool(ready)
+        return bool(self._watch.wait(timeout))
 
     def cut_flood(self, limit: int, now: float) -> Cut | None:
         """On a server, every now and then: cut off whose message does not end, if that takes more than `limit`."""
@@ -466,12 +463,17 @@ class Watch:
             each.join(self._poller)
 
     def wait(self, timeout: float) -> list[Channel]:
-        """The channels on which a message is there, within `timeout` seconds; it may be that none is before that."""
-        for each in self._channels:
-            if each.has_message():
-                timeout = 0.0
-        ready = {descriptor for descriptor, _ in self._poller.poll(_milliseconds(timeout))}
-        return [each for each in self._channels if each.sort(ready)]
+        """The channels on which a message is there; none if none has come within `timeout` seconds."""
+        until = time.monotonic() + timeout
+        while True:
+            for each in self._channels:
+                if each.has_message():
+                    timeout = 0.0
+            ready = {descriptor for descriptor, _ in self._poller.poll(_milliseconds(timeout))}
+            found = [each for each in self._channels if each.sort(ready)]
+            # A descriptor of ZeroMQ's is also ready for what is no message, as when somebody connects.
+            if found or (timeout := until - time.monotonic()) <= 0:
+                return found
 
 
 def _milliseconds(seconds: float) -> int:
