@@ -88,6 +88,10 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     for step in range(options.steps + options.warm):
         idle = clock.wait_for_turn(options.turn)
         if time.monotonic() > options.until:
+            if step <= options.warm:
+                raise SystemExit(
+                    f"--until came before the first {options.warm} steps, which are not counted, were made"
+                )
             break
         if step == options.warm:
             clock.begin()

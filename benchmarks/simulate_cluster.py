@@ -18,6 +18,7 @@ machine of 2.5 GHz are taken.
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import multiprocessing
 import os
@@ -61,8 +62,8 @@ class Measured:
         return float(random.choice(self.computes))
 
 
-def _spin(model: str, seconds: float, start: float) -> int:
-    """How often a worker computes its gradients in that time, of the same images as in a run.
+def _spin(model: str, seconds: float, start: float) -> float:
+    """How often in a second a worker computes its gradients, of the same images as in a run, for about that time.
 
     Its weights are new each time, and its gradients are copied to where a server would read them: of what is in the
     caches, a run of several has no more than that.
@@ -72,16 +73,16 @@ def _spin(model: str, seconds: float, start: float) -> int:
     optimizer = retrograd.optim.SGD(network.parameters(), lr=0.0)
     parameters = [each.detach().numpy() for each in network.parameters()]
     came, went = [each.copy() for each in parameters], [each.copy() for each in parameters]
-    count, end = -1, inf
-    while (now := time.perf_counter()) < end:
-        if count < 0 and now >= start:
-            count, end = 0, now + seconds
+    count, began = 0, inf
+    while (now := time.perf_counter()) < began + seconds:
+        if began == inf and now >= start:
+            began = now
         ps_train.backward(network, optimizer, x[:16], y[:16], options)
         for mine, new, sent, each in zip(parameters, came, went, network.parameters(), strict=True):
             np.copyto(sent, each.grad.numpy())
             np.copyto(mine, new)
-        count += count >= 0
-    return count
+        count += began < inf
+    return count / (now - began)  # the last one ends later than it should
 
 
 class Spinners:
@@ -95,22 +96,23 @@ class Spinners:
         from parameter_server import ONE_THREAD
 
         os.environ.update(ONE_THREAD)  # as of the workers that are launched
-        self._model, self._counts = model, [[] for _ in range(most)]
+        self._model = model
+        self._rates: dict[int, list[float]] = {busy: [] for busy in range(1, 1 + most)}
+        self._turns = itertools.cycle(self._rates)
         self._pool = multiprocessing.get_context("spawn").Pool(most, os.setsid)
         self._pool.starmap(_spin, [(model, 0.2, 0.0)] * most, chunksize=1)
 
     def look(self, seconds: float) -> None:
-        """Let 1, 2, ... of them compute, for so long altogether."""
-        each = seconds / len(self._counts)
-        for busy, seen in enumerate(self._counts, start=1):
-            start = time.perf_counter() + each / 4
-            counts = self._pool.starmap(_spin, [(self._model, each / 2, start)] * busy, chunksize=1)
-            seen.append(statistics.mean(counts))
+        """Let so many of them compute as is their turn, for so long; Linux takes a while to spread them out."""
+        busy = next(self._turns)
+        start = time.perf_counter() + seconds / 8
+        rates = self._pool.starmap(_spin, [(self._model, seconds * 3 / 4, start)] * busy, chunksize=1)
+        self._rates[busy].append(statistics.mean(rates))
 
     def speeds(self) -> tuple[float, ...]:
         """How fast each of 1, 2, ... busy processes is, relative to one alone."""
         self._pool.terminate()
-        means = [statistics.mean(each) for each in self._counts]
+        means = [statistics.median(each) for each in self._rates.values() if each]
         return tuple(min(1.0, mean / means[0]) for mean in means)
 
 
@@ -140,7 +142,7 @@ def measure_update(nbytes: int) -> tuple[float, float]:
 def measure(model: str, steps: int) -> Measured:
     """Costs of a model's step with one worker."""
     spinners = Spinners(model)
-    for _ in range(3):
+    for _ in range(5):
         spinners.look(2.0)
     [alone] = _trained(model, 1, steps)
     return _measured(alone, spinners)
@@ -198,7 +200,9 @@ def in_turns(model: str, counts: Sequence[int], seconds: float, turn: float) -> 
             flags = ("--turn", f"{turn},{number},{turns}", "--until", until)
             running[workers] = threads.submit(_trained, model, workers, 1 << 30, *flags)
         spinners = Spinners(model)
+        time.sleep(turn * turns)  # all have started by then
         while time.monotonic() < until:
+            time.sleep(ps_train.until_turn(turn, 0, turns))  # once in a turn, or it would reach into the next one
             time.sleep(ps_train.until_turn(turn, turns - 1, turns))
             spinners.look(turn)
         results = {workers: each.result() for workers, each in running.items()}

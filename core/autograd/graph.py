@@ -144,7 +144,7 @@ def increment_version(tensor: Tensor | Sequence[Tensor]) -> None:
     if not isinstance(tensor, (Tensor, Iterable)):
         raise RuntimeError("increment_version expect a Iterable[Tensor] as input")
     tensors = (tensor,) if isinstance(tensor, Tensor) else tuple(tensor)
-    if not all([isinstance(each, Tensor) for each in tensors]):
+    if not isinstance(tensor, Tensor) and not all(isinstance(each, Tensor) for each in tensors):
         raise RuntimeError("increment_version expects each element of the iterable to be a tensor")
     for each in tensors:
         if type(each._cell) is list:  # an inference tensor has no version
