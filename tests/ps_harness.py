@@ -340,6 +340,11 @@ class Launch:
         output, _ = self.popen.communicate(timeout=DEADLINE)
         return self.popen.returncode, output
 
+    def is_running(self) -> bool:
+        """Whether it is, else it is a failure of the test, which waits for something in a run that is over."""
+        assert self.popen.poll() is None, f"the launcher has ended with exit code {self.popen.returncode}"
+        return True
+
     def assert_nobody_is_left(self) -> None:
         _, alive = psutil.wait_procs(self.family, timeout=10)
         assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
@@ -351,7 +356,8 @@ class Launch:
                 process.kill()
         if self.popen.poll() is None:
             self.popen.kill()
-        self.popen.communicate()
+        if not self.popen.stdout or not self.popen.stdout.closed:
+            print("\nthe launcher has written:\n" + self.popen.communicate()[0])  # what a failed test shows
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def expected(steps: int = 8, start: float = 1.0, velocity: float = 0.0) -> np.nd
 
 def kill_when_ready(launch: Launch, folder: Path, which: str) -> None:
     """Let all workers come to their fifth step, kill a process of the run, and let them go on."""
-    wait_until(lambda: len(list(folder.glob("ready-*"))) == 2, "both workers")
+    wait_until(lambda: launch.is_running() and len(list(folder.glob("ready-*"))) == 2, "both workers")
     [victim] = [
         each for each in launch.know_family(1) if which in " ".join(each.cmdline()) and "server" in each.cmdline()
     ]
