@@ -14,7 +14,9 @@ import numpy as np
 
 import retrograd as rg
 
+from . import crew
 from .errors import DistributedError, Mismatch
+from .incoming import Arrived
 from .messages import Array, Entry, Group, Groups, Number, Slice, TensorSpec
 from .placement import view
 from .protocol import name_of
@@ -71,12 +73,22 @@ class Receiver:
         self._parts: dict[int, tuple[Array, int]] = {}
         """Of tensors whose memory is not ours to write: what has come, and how much is missing."""
 
-    def __call__(self, piece: Slice, array: Array, rows: Array | None = None) -> None:
-        tensor = self._tensors[piece.tensor]
-        if is_ours(tensor):
-            view(array_of(tensor), piece)[... if rows is None else rows] = array
-            rg.autograd.graph.increment_version(tensor)
-        elif rows is not None:
+    def __call__(self, arrived: Sequence[Arrived]) -> None:
+        ours: list[tuple[Array, Any, Array]] = []
+        nbytes, latest = 0, None
+        for piece, array, rows in arrived:
+            tensor = self._tensors[piece.tensor]
+            if not is_ours(tensor):
+                self._copy(tensor, piece, array, rows)
+                continue
+            ours.append((view(array_of(tensor), piece), ... if rows is None else rows, array))
+            nbytes += array.nbytes
+            if tensor is not latest:  # slices stand in the order of tensors
+                rg.autograd.graph.increment_version(latest := tensor)
+        crew.each(_write, ours, nbytes)
+
+    def _copy(self, tensor: rg.Tensor, piece: Slice, array: Array, rows: Array | None) -> None:
+        if rows is not None:
             whole = array_of(tensor).copy()
             view(whole, piece)[rows] = array
             with rg.no_grad():
@@ -97,6 +109,11 @@ class Receiver:
         else:
             with rg.no_grad():
                 tensor.copy_(tensor_of(whole, None))
+
+
+def _write(place: tuple[Array, Any, Array]) -> None:
+    home, where, array = place
+    home[where] = array
 
 
 def joined_state(

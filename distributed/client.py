@@ -35,7 +35,7 @@ from .environment import Environment
 from .errors import DistributedError, ProtocolError, Refused
 from .failpoints import failpoint
 from .gradients import RowFinder
-from .incoming import Incoming
+from .incoming import Arrived, Incoming
 from .link import Link, Request
 from .messages import Array, FrameSpec, Groups, Message, Report, Slice, Slot, TensorSpec
 from .outbox import parts_of
@@ -55,8 +55,8 @@ _BLOCKED = 0.002  # the same, while ZeroMQ does not take what is to be sent
 _FAREWELL = 2.0  # seconds that a goodbye may take
 _MOST_CHASES = 100  # attempts at the weights of one step, while others go on making steps
 
-Deliver: TypeAlias = Callable[[Slice, Array, Array | None], None]
-"""Takes the weights of one slice, or of its rows of the given numbers, in the program's thread."""
+Deliver: TypeAlias = Callable[[Sequence[Arrived]], None]
+"""Takes the weights of some slices, in the program's thread."""
 
 
 class Client:
@@ -255,7 +255,7 @@ class Client:
         if draft is None or self._push is not None or (arrays := draft.fill(groups, gradients, self._rows)) is None:
             return None
         size, call = sum([each.nbytes for each in arrays]), self._call()
-        arrays = draft.laid_down(self._desks.get(0), arrays)
+        arrays = draft.laid_down(self._desks.get(0), arrays, size)
         with self._lock:
             if not link.is_clear or draft.place != (link.seq + 1, self.step + 1, self.version[0]):
                 return None
@@ -270,8 +270,7 @@ class Client:
         if weights is None:
             call.missing = 1
             return call
-        for piece, array in weights:
-            self._deliver(piece, array, None)
+        self._deliver(weights)
         self._is_at(0, draft.answer.message)
         self.waited += link.heard - call.began
         return call
@@ -587,13 +586,14 @@ class Client:
             self._say_landed(shard, message)
             self._ask(self.links[shard], self._waiting or Call(), partial(messages.Pull, step=message.step))
             return 0
-        slices = self.links[shard].slices
+        slices, arrived = self.links[shard].slices, []
         for slot, array, rows in self._contents(shard, message, arrays):
             if slot.index >= len(slices) or slices[slot.index].shape != slot.shape:
                 raise ProtocolError(
                     f"server {shard} sends slice {slot.index} of shape {slot.shape}, which it does not own"
                 )
-            self._deliver(slices[slot.index], array, rows)
+            arrived.append((slices[slot.index], array, rows))
+        self._deliver(arrived)
         if message.segment is not None and message.awaited:
             self._say_landed(shard, message)
         if not self._note(shard, message):
@@ -777,7 +777,7 @@ class Client:
         self._context.term()
 
 
-def _ignore(piece: Slice, array: Array, rows: Array | None) -> None:
+def _ignore(arrived: Sequence[Arrived]) -> None:
     """For weights that nobody has asked for."""
 
 

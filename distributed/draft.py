@@ -13,9 +13,11 @@ from typing import Any, Self
 import numpy as np
 import zmq
 
+from . import crew
 from .calls import Call, Desk
 from .errors import ProtocolError
 from .gradients import RowFinder
+from .incoming import Arrived
 from .link import Link
 from .messages import Array, Groups, Push, Slice, Weights
 from .placement import view
@@ -53,11 +55,11 @@ class Draft:
     ) -> None:
         self.push, self.answer = Foreseen(push), Foreseen(answer)
         self._came = [slices[slot.index] for slot in answer.tensors if slot.offset < 0]
-        self._lent: list[tuple[Slice, Array]] = []
+        self._lent: list[Arrived] = []
         for slot in answer.tensors:
             if slot.offset >= 0:
                 assert segment is not None
-                self._lent.append((slices[slot.index], segment.array(slot.frames()[0], slot.offset)))
+                self._lent.append((slices[slot.index], segment.array(slot.frames()[0], slot.offset), None))
         self._pieces: list[tuple[int, Slice, np.dtype[Any]]] = [
             (tensor, piece, dtype_of(slot.dtype)) for (tensor, piece), slot in zip(pieces, push.tensors, strict=True)
         ]
@@ -103,12 +105,12 @@ class Draft:
         push = self.push.message
         return push.seq, push.step, push.version
 
-    def laid_down(self, desk: Desk | None, arrays: list[Array]) -> list[Array]:
+    def laid_down(self, desk: Desk | None, arrays: list[Array], nbytes: int) -> list[Array]:
         """Lay gradients down where the server reads them; those that must be sent."""
         if desk is None:
             return arrays
-        for slot, array in zip(self.push.message.tensors, arrays, strict=True):
-            desk.put(slot.index, array)
+        places = [(slot.index, array) for slot, array in zip(self.push.message.tensors, arrays, strict=True)]
+        crew.each(lambda place: desk.put(*place), places, nbytes)
         return []
 
     def send(self, link: Link, channel: Channel, arrays: Sequence[Array], call: Call) -> bool:
@@ -123,7 +125,7 @@ class Draft:
         self._write()
         return True
 
-    def answer_of(self, link: Link, channel: Channel) -> Sequence[tuple[Slice, Array]] | None:
+    def answer_of(self, link: Link, channel: Channel) -> Sequence[Arrived] | None:
         """The weights of the answer, if that comes next and as it was foreseen; else the link has it."""
         frames, now = channel.receive(), time.monotonic()
         # What lies in memory that the server waits for to be read is no case for this.
@@ -133,7 +135,7 @@ class Draft:
                 link.take(*decode(frames), now)
             return None
         link.has_heard(self.answer.message, now)
-        return self._lent or list(zip(self._came, arrays, strict=True))
+        return self._lent or [(piece, array, None) for piece, array in zip(self._came, arrays, strict=True)]
 
     def _write(self) -> None:
         push = self.push.message

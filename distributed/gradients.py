@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
+from . import crew
 from .compression import CODECS, Encoded
 from .errors import ProtocolError
 from .messages import Array, Slot
@@ -23,6 +24,7 @@ __all__ = [
     "RowFinder",
     "Rows",
     "dense",
+    "fullest",
     "fullness",
     "is_finite",
     "overflows",
@@ -45,6 +47,10 @@ class Rows(NamedTuple):
     shape: tuple[int, ...]
     numbers: Array
     values: Array
+
+    @property
+    def nbytes(self) -> int:
+        return self.numbers.nbytes + self.values.nbytes
 
 
 Gradient: TypeAlias = Array | Rows
@@ -208,6 +214,14 @@ def _largest(dtype: np.dtype[Any]) -> float:
     import ml_dtypes
 
     return float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
+
+
+def fullest(gradients: Iterable[Gradient]) -> float:
+    """The largest fullness of several, 0 of none."""
+    several, nbytes = tuple(gradients), 0
+    for each in several:
+        nbytes += each.nbytes
+    return max(crew.each(fullness, several, nbytes), default=0.0)
 
 
 def overflows(addends: Sequence[Gradients], scale: float) -> bool:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from msgspec import Struct
 
-from .messages import Weights
+from .messages import Array, Slice, Weights
 
-__all__ = ["Incoming"]
+__all__ = ["Arrived", "Incoming"]
+
+Arrived: TypeAlias = tuple[Slice, Array, Array | None]
+"""Weights that have come: those of a slice, or of its rows of the given numbers."""
 
 _ALL = 1 << 62
 

@@ -29,7 +29,7 @@ import retrograd as rg
 from .bridge import Receiver
 from .client import Client
 from .errors import DistributedError
-from .messages import Array, Slice
+from .incoming import Arrived
 
 __all__ = ["Prefetch"]
 
@@ -71,7 +71,7 @@ class Prefetch:
         self._class = _pending_class(rg.nn.Parameter, self)
         self._pending: dict[int, int] = {}
         """By identity of the parameter its number."""
-        self._put_aside: list[tuple[Slice, Array, Array | None]] = []
+        self._put_aside: list[Arrived] = []
         self._is_delivering = False
         self._lock = threading.RLock()
         self.is_busy = False
@@ -93,20 +93,22 @@ class Prefetch:
         client.deliver_to(self)
         self.is_busy = True
 
-    def __call__(self, piece: Slice, array: Array, rows: Array | None = None) -> None:
-        """Take the weights of a slice."""
+    def __call__(self, arrived: Sequence[Arrived]) -> None:
+        """Take the weights of some slices."""
         with self._lock:
             if not self._client.is_receiving:
                 self._catch_up()
-                self._receive(piece, array, rows)
-            elif id(self._parameters[piece.tensor]) not in self._pending:
-                self._put_aside.append((piece, array.copy(), None if rows is None else rows.copy()))
-            else:
-                self._is_delivering = True
-                try:  # whatever the program is doing with tensors just now, this is not a part of it
-                    contextvars.Context().run(self._receive, piece, array, rows)
-                finally:
-                    self._is_delivering = False
+                self._receive(arrived)
+                return
+            pending = [each for each in arrived if id(self._parameters[each[0].tensor]) in self._pending]
+            for piece, array, rows in arrived:
+                if id(self._parameters[piece.tensor]) not in self._pending:
+                    self._put_aside.append((piece, array.copy(), None if rows is None else rows.copy()))
+            self._is_delivering = True
+            try:  # whatever the program is doing with tensors just now, this is not a part of it
+                contextvars.Context().run(self._receive, pending)
+            finally:
+                self._is_delivering = False
 
     def await_memory_of(self, parameter: rg.Tensor) -> None:
         """Wait until the elements of a pending parameter may be looked at; it is pending no more."""
@@ -135,8 +137,8 @@ class Prefetch:
 
     def _catch_up(self) -> None:
         put_aside, self._put_aside = self._put_aside, []
-        for each in put_aside:
-            self._receive(*each)
+        for each in put_aside:  # one by one: of a slice that came twice the later counts
+            self._receive([each])
 
     def _give_up(self) -> None:
         """Wait for nothing more."""

@@ -29,7 +29,7 @@ import msgspec
 import numpy as np
 from msgspec import structs
 
-from . import messages
+from . import crew, messages
 from .errors import Damaged, ProtocolError
 from .messages import *  # noqa: F403  # one name for the protocol: its messages and their bytes
 from .messages import VERSION, AnyMessage, Array, DType, FrameSpec, Message, Slot
@@ -60,6 +60,7 @@ _CHECKSUM = struct.Struct("<I")
 _BODY = len(_SEALED) + _CHECKSUM.size
 _FOLDED = 16 << 10  # bytes from which a frame is folded first
 _WORDS = 512
+_ROW = 8 * _WORDS
 
 
 Frame: TypeAlias = bytes | bytearray | memoryview
@@ -138,13 +139,18 @@ def seal(frames: Sequence[Frame]) -> list[Frame]:
 def _checksum(body: memoryview, frames: Sequence[Frame]) -> int:
     """See Note [Checksums]."""
     crc = zlib.crc32(body, zlib.crc32(struct.pack(f"<{len(frames)}Q", *map(len, frames))))
+    large = [frame for frame in frames if len(frame) >= _FOLDED]
+    sums = iter(crew.each(_sums_of, large, sum(map(len, large))))
     for frame in frames:
         if len(frame) >= _FOLDED:
-            whole = len(frame) // (8 * _WORDS) * _WORDS
-            sums = np.add.reduce(np.frombuffer(frame, "<u8", whole).reshape(-1, _WORDS), axis=0)
-            crc, frame = zlib.crc32(sums, crc), memoryview(frame)[8 * whole :]
+            crc, frame = zlib.crc32(next(sums), crc), memoryview(frame)[len(frame) // _ROW * _ROW :]
         crc = zlib.crc32(frame, crc)
     return crc
+
+
+def _sums_of(frame: Frame) -> memoryview:
+    words = np.frombuffer(frame, "<u8", len(frame) // _ROW * _WORDS)
+    return memoryview(np.add.reduce(words.reshape(-1, _WORDS), axis=0))
 
 
 def bytes_of(array: Array) -> memoryview:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, cast
 from msgspec import Struct, structs
 
 from .errors import Mismatch, ProtocolError
-from .gradients import Gradient, fullness
+from .gradients import Gradient, fullest
 from .lead import Lead
 from .messages import Order, Push, Source
 from .protocol import Foreseen, Frame, decode
@@ -54,7 +54,7 @@ class _Expected(Struct, eq=False):
         if self.frames or (arrays := self.foreseen.read(frames)) is None or not self.member.has_read():
             return False
         gradients = self.lent | dict(zip(self.sent, arrays, strict=True))
-        full = max(map(fullness, gradients.values()), default=0.0) if most else None
+        full = fullest(gradients.values()) if most else None
         if full is not None and full > most:
             return False
         push = self.foreseen.message

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct
 
 from .errors import ProtocolError
-from .gradients import Gradient, Gradients, Rows, fullness
+from .gradients import Gradient, Gradients, fullest, fullness
 from .messages import Groups, Push, Source
 
 __all__ = ["Contribution", "Staging"]
@@ -38,7 +38,7 @@ class Contribution(Struct):
     def fullness(self) -> float:
         """The largest of its gradients'."""
         if self.known_fullness is None:
-            self.known_fullness = max(map(fullness, self.gradients.values()), default=0.0)
+            self.known_fullness = fullest(self.gradients.values())
         return self.known_fullness
 
     def is_finite(self) -> bool:
@@ -168,7 +168,7 @@ class Staging:
     def bytes_of(self, rank: int) -> int:
         """What is staged of one worker."""
         parts = sum(
-            _size(gradient)
+            gradient.nbytes
             for source, assembly in self._assemblies.items()
             if source.rank == rank
             for _, gradient in assembly.gradients.values()
@@ -180,7 +180,7 @@ class Staging:
         size = _nbytes(gradients)
         if (assembly := self._assemblies.get(source)) is not None:
             earlier = assembly.gradients.items()
-            size += sum(_size(gradient) for index, (_, gradient) in earlier if index not in gradients)
+            size += sum(gradient.nbytes for index, (_, gradient) in earlier if index not in gradients)
         return size + self._whole_of(source.rank)
 
     def _whole_of(self, rank: int) -> int:
@@ -197,10 +197,4 @@ def _is_former(source: Source, other: Source) -> bool:
 
 
 def _nbytes(gradients: Gradients) -> int:
-    return sum(map(_size, gradients.values()))
-
-
-def _size(gradient: Gradient) -> int:
-    if isinstance(gradient, Rows):
-        return gradient.numbers.nbytes + gradient.values.nbytes
-    return gradient.nbytes
+    return sum([gradient.nbytes for gradient in gradients.values()])

@@ -7,10 +7,8 @@ cannot tell a retried push from a new one.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -19,7 +17,7 @@ import numpy as np
 
 import retrograd as rg
 
-from . import bridge
+from . import bridge, crew
 from .errors import Mismatch
 from .gradients import Gradient, Gradients, dense, scaled, summed
 from .messages import Array, Entry, FrameSpec, Groups, Hyperparameter, Slice, Slot, Source, TensorSpec
@@ -28,10 +26,6 @@ from .shared import Segment, is_available, room_for
 from .touched import Touched, leaves_other_rows
 
 __all__ = ["Position", "State", "describe"]
-
-
-_WORTH_THREADS = 8 << 20  # bytes of weights from which slices are applied by several threads
-_MOST_THREADS = 8
 
 
 class Position(msgspec.Struct):
@@ -124,7 +118,6 @@ class State:
         self._groups: Groups | None = None
         """The hyperparameters that the optimizers have, with `_rate` times the learning rates."""
         self._rate, self._goes_by_rows = 1.0, False
-        self._threads = _threads_for(self.nbytes)
         self._scratch = threading.local()
         self.touched = Touched(position.slices, position.version)
         """Which rows have changed since when."""
@@ -154,7 +147,7 @@ class State:
         self._set_hyperparameters(groups, rate)
         update = partial(self._update, addends, scale)
         indices = range(len(self._parameters))
-        totals = list(map(update, indices) if self._threads is None else self._threads.map(update, indices))
+        totals = crew.each(update, indices, self.nbytes)
         self.position.groups = groups
         self.position.version += 1
         self.touched.note(self.position.version, totals, by_rows=self._goes_by_rows)
@@ -381,14 +374,6 @@ class State:
 def _kind(value: Hyperparameter) -> int | None:
     """Whether a hyperparameter is a number (-1), so many numbers, or nothing."""
     return len(value) if isinstance(value, tuple | list) else None if value is None else -1
-
-
-def _threads_for(nbytes: int) -> ThreadPoolExecutor | None:
-    """Threads that apply slices at once, if there are enough of both."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if cores < 2 or nbytes < _WORTH_THREADS:
-        return None
-    return ThreadPoolExecutor(min(cores, _MOST_THREADS), "retrograd-update")
 
 
 def address_of(array: Array) -> int:

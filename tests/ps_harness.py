@@ -26,7 +26,8 @@ import zmq
 from retrograd.distributed import protocol, transport
 from retrograd.distributed.client import Client
 from retrograd.distributed.environment import Environment
-from retrograd.distributed.messages import AnyMessage, Array, Groups, Message, Slice, Slot, TensorSpec
+from retrograd.distributed.incoming import Arrived
+from retrograd.distributed.messages import AnyMessage, Array, Groups, Message, Slot, TensorSpec
 from retrograd.distributed.placement import cut, view
 from retrograd.distributed.server import Server, ServerOptions
 
@@ -133,8 +134,9 @@ class Learner(Client):
             self._closed = True
             super().close(error, say_goodbye=say_goodbye)
 
-    def deliver(self, piece: Slice, array: Array, rows: Array | None = None) -> None:
-        view(self.arrays[piece.tensor], piece)[... if rows is None else rows] = array
+    def deliver(self, arrived: Sequence[Arrived]) -> None:
+        for piece, array, rows in arrived:
+            view(self.arrays[piece.tensor], piece)[... if rows is None else rows] = array
 
     def begin(
         self,

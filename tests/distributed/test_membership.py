@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ps_harness import DEADLINE, TABLE, all_of, clients, peer_of, push, serving,
 import retrograd as rg
 from retrograd.distributed import client as client_module, protocol
 from retrograd.distributed.errors import RemoteError, WorkerLost
-from retrograd.distributed.messages import Array, Slice
+from retrograd.distributed.incoming import Arrived
 from retrograd.distributed.server import Server, ServerOptions
 
 # ---- the run ends -----------------------------------------------------------------------------------------
@@ -286,9 +287,9 @@ def test_a_worker_that_is_lost_while_it_takes_its_weights_gets_fresh_ones(monkey
         life, deliver, calls = second.links[0].incarnation, second.deliver, []
         step = threading.Thread(target=first.learn)
 
-        def deliver_late(piece: Slice, array: Array, rows: Array | None = None) -> None:
-            deliver(piece, array, rows)
-            calls.append(piece)
+        def deliver_late(arrived: Sequence[Arrived]) -> None:
+            deliver(arrived)
+            calls.extend(arrived)
             if len(calls) == len(TABLE):  # all of the answer is here, and the call is not over
                 step.join(DEADLINE)
                 lose(server, 1)

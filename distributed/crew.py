@@ -1,0 +1,67 @@
+"""Threads that share work on arrays of megabytes.
+
+What a step does with its slices (add up, look, copy) runs at the speed of memory, of which one core does not get all.
+NumPy lets other threads run meanwhile, and most of the time one side of the conversation waits for the other, so that
+its cores are idle.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+__all__ = ["WORTH_SHARING", "each"]
+
+WORTH_SHARING = 8 << 20
+"""Bytes from which work is shared: to wake a thread takes as long as to read a megabyte."""
+
+_MOST_THREADS = 8
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def each(call: Callable[[T], R], items: Sequence[T], nbytes: int) -> list[R]:
+    """What a call gives for each item, in their order, of which `nbytes` says how much work they are together.
+
+    The calls may be made in other threads, in any order, and several at once; not one is under way any more when this
+    returns or raises what one of them has raised.
+
+    >>> each(abs, [3, -4], nbytes=8)
+    [3, 4]
+    """
+    crew = None if nbytes < WORTH_SHARING or len(items) < 2 else _crew()
+    if crew is None:
+        return list(map(call, items))
+    results: list[R] = [None] * len(items)  # type: ignore[list-item]
+    numbers = itertools.count()  # `next` of it is one step for all threads
+
+    def work() -> None:
+        while (number := next(numbers)) < len(items):
+            results[number] = call(items[number])
+
+    others = [crew.submit(work) for _ in range(min(crew._max_workers, len(items) - 1))]
+    try:
+        work()
+    finally:
+        # Whoever has not begun, as on a busy machine, would find nothing more to do.
+        begun = [other for other in others if not other.cancel()]
+        failures = [error for other in begun if (error := other.exception()) is not None]
+    if failures:
+        raise failures[0]
+    return results
+
+
+@cache
+def _crew() -> ThreadPoolExecutor | None:
+    """The process's threads beside the one that asks; none where there is only one core."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return ThreadPoolExecutor(min(cores, _MOST_THREADS) - 1, "retrograd-crew") if cores > 1 else None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_crew.cache_clear)  # the threads are the parent's
