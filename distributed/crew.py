@@ -7,10 +7,11 @@ its cores are idle.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import TypeVar
 
@@ -44,8 +45,10 @@ def each(call: Callable[[T], R], items: Sequence[T], nbytes: int) -> list[R]:
         while (number := next(numbers)) < len(items):
             results[number] = call(items[number])
 
-    others = [crew.submit(work) for _ in range(min(crew._max_workers, len(items) - 1))]
+    others: list[Future[None]] = []
     try:
+        with contextlib.suppress(RuntimeError):  # the interpreter is ending, and takes no more work for threads
+            others.extend(crew.submit(work) for _ in range(min(crew._max_workers, len(items) - 1)))
         work()
     finally:
         # Whoever has not begun, as on a busy machine, would find nothing more to do.

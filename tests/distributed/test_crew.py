@@ -76,9 +76,29 @@ def test_an_error_is_raised_when_nobody_is_at_work_any_more(fails_here: bool) ->
     assert len(ended) == 1
 
 
+def run_python(code: str) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, timeout=60, env=environment(), capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+def test_a_program_that_ends_does_the_work_alone() -> None:
+    run_python(
+        """
+        import atexit
+        from retrograd.distributed import crew
+
+        ask = lambda: crew.each(abs, range(-99, 0), crew.WORTH_SHARING)
+        before = ask()
+        atexit.register(lambda: 1 / (before == ask()))  # an error goes to the error stream
+        """
+    )
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_child_has_threads_of_its_own() -> None:
-    code = """
+    run_python(
+        """
         import os
         from retrograd.distributed import crew
 
@@ -87,9 +107,8 @@ def test_a_child_has_threads_of_its_own() -> None:
         if (child := os.fork()) == 0:
             os._exit(0 if ask() == before else 1)
         assert os.waitpid(child, 0)[1] == 0
-    """
-    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)]
-    subprocess.run(command, check=True, timeout=60, env=environment())
+        """
+    )
 
 
 def test_a_checksum_and_a_look_are_the_same_by_several(monkeypatch: pytest.MonkeyPatch) -> None:
