@@ -44,6 +44,10 @@ def _log_api_usage_once(event: str) -> None:
     """Nothing: uses are not counted."""
 
 
+def _get_tracing_state() -> None:
+    """None: no call is being traced, under `retrograd.jit.trace` neither."""
+
+
 def _are_functorch_transforms_active() -> bool:
     """Whether this thread is within a function that `func` transforms."""
     return bool(_transforms())

@@ -66,7 +66,7 @@ def test_programs_may_ask_for_what_only_compilers_have(backend: str) -> None:
     assert_same("""
         x = torch.ones(2, 3, requires_grad=True)
         print([isinstance(x.shape[0], kind) for kind in (torch.SymInt, torch.SymFloat, torch.SymBool, int)])
-        print(torch.SymInt, torch.onnx.is_in_onnx_export())
+        print(torch.SymInt, torch.onnx.is_in_onnx_export(), torch._C._get_tracing_state())
         active = torch._C._are_functorch_transforms_active
         def seen(x):
             print(active())

@@ -43,6 +43,7 @@ from retrograd.ops.options import (
     dtype_of_number,
     finish,
 )
+from retrograd.ops.overloads import no_overload
 from retrograd.ops.shape import alias_of
 from retrograd.storage import fix, share
 from retrograd.tensor import Tensor, wrap_array
@@ -608,7 +609,9 @@ def _legacy(data: tuple[Any, ...], to: Destination, type_: dtype | None) -> Tens
     if type(only).__name__ == "Size" or all(_is_index(each) for each in data):
         return finish(to.k.empty(as_size("new", data), to.native()), to)
     if len(data) > 1:
-        as_size("new", data)
+        if _is_index(data[0]):
+            as_size("new", data)
+        raise no_overload("new", data, {})
     if not _is_sequence(only) and not isinstance(only, np.ndarray):
         raise TypeError(f"new(): data must be a sequence (got {type(only).__name__})")
     return _new("new", only, to)

@@ -8,6 +8,7 @@ from retrograd import dtypes
 from retrograd.ops.conversion import typename
 from retrograd.ops.creation import legacy_tensor
 from retrograd.ops.flags import no_flag
+from retrograd.ops.overloads import no_overload
 from retrograd.tensor import Tensor
 
 __all__ = [
@@ -101,10 +102,11 @@ type_.__name__ = "type"
 Tensor.type = type_  # type: ignore[attr-defined]
 
 
-def new(self: Tensor, *data: Any, device: Any = None) -> Any:
+def new(self: Tensor, *data: Any, device: Any = None, **named: Any) -> Any:
     """A tensor of this one's type: uninitialised, of the sizes given, or a copy of the data given.
 
-    `new_empty` and `new_tensor` are clearer about which of the two is meant.
+    `new_empty` and `new_tensor` are clearer about which of the two is meant. Of a sparse tensor: a sparse one that
+    stores nothing, of the sizes given, or one of ``indices``, ``values`` and, if it is given, a ``size``.
 
     Raises
     ------
@@ -118,6 +120,12 @@ def new(self: Tensor, *data: Any, device: Any = None) -> Any:
     >>> x.new([3]), x.new(2, 3).shape
     (tensor([3]), retrograd.Size([2, 3]))
     """
+    if self._kernels.sparse:
+        from retrograd.sparse.old_forms import new_sparse
+
+        return new_sparse(self, data, named, device)
+    if named:
+        raise no_overload("new", data, named)
     return legacy_tensor(Tensor, data, self.device if device is None else device, self.dtype)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from operator import index
 from typing import Any, Final, NamedTuple, TypedDict
 
 from retrograd import dtypes
@@ -212,11 +213,19 @@ def bad_size(name: str, size: tuple[Any, ...], argument: str) -> TypeError:
         return TypeError(
             f"{name}(): argument '{argument}' (position 1) must be tuple of ints, not {type(size[0]).__name__}"
         )
-    position, wrong = next((i, each) for i, each in enumerate(given) if not hasattr(each, "__index__"))
+    position, wrong = next((i, each) for i, each in enumerate(given) if not _has_index(each))
     return TypeError(
         f"{name}(): argument '{argument}' failed to unpack the object at pos {position + 1} with error "
         f'"type must be tuple of ints,but got {type(wrong).__name__}"'
     )
+
+
+def _has_index(value: Any) -> bool:
+    try:
+        index(value)
+    except (TypeError, AttributeError):  # of a tensor of several elements, too
+        return False
+    return True
 
 
 def as_number(name: str, value: Any, argument: str, position: int) -> bool | int | float | complex:

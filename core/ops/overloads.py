@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from retrograd.ops.called_as import call_from_outside
+from retrograd.size import Size
 
 __all__ = ["has_overloads", "no_overload", "wrong_argument"]
 
@@ -61,6 +62,15 @@ _OVERLOADS: dict[str, tuple[str, ...]] = {
     "squeeze": ("Tensor input", "Tensor input, int dim", "Tensor input, tuple of ints dim"),
     "clamp_max": _binary("max"), "clamp_min": _binary("min"),
     "clamp": tuple(f"Tensor input, {each} min = None, {each} max = None, *, Tensor out = None" for each in _EITHER),
+    "new": (
+        "*, retrograd.device device = None", "retrograd.Storage storage", "Tensor other",
+        "tuple of ints size, *, retrograd.device device = None", "object data, *, retrograd.device device = None",
+    ),
+    "SparseTensor.new": (
+        "*, retrograd.device device = None", "Tensor indices, Tensor values, *, retrograd.device device = None",
+        "Tensor indices, Tensor values, tuple of ints size, *, retrograd.device device = None",
+        "tuple of ints size, *, retrograd.device device = None",
+    ),
     "rsub": ("Tensor input, Tensor other, *, Number alpha = 1", "Tensor input, Number other, Number alpha = 1"),
 }  # fmt: skip
 
@@ -106,9 +116,10 @@ def no_overload(name: str, given: Sequence[Any], keywords: Mapping[str, Any], *,
     named = [f"{key}={_kind(value)}" for key, value in reversed(list(keywords.items()))]
     got = ", ".join([*map(_kind, given), *named])
     got += ", " * bool(named and not given)
+    shown = name.rpartition(".")[2]
     listed = "".join(f" * ({each})\n{_unmatched(each, given, keywords)}" for each in overloads)
     return TypeError(
-        f"{name}() received an invalid combination of arguments - got ({got}), but expected one of:\n{listed}"
+        f"{shown}() received an invalid combination of arguments - got ({got}), but expected one of:\n{listed}"
     )
 
 
@@ -119,7 +130,19 @@ def _of_method(overload: str) -> str:
 
 
 def _kind(value: Any) -> str:
-    return "Tensor" if hasattr(value, "_kernels") else type(value).__name__
+    if hasattr(value, "_kernels"):
+        return "Tensor"
+    return "retrograd.Size" if isinstance(value, Size) else type(value).__name__
+
+
+def _kinds(value: Any) -> str:
+    """The name of the type of an argument, and of those of the elements of a sequence."""
+    if not isinstance(value, (tuple, list)):
+        return _kind(value)
+    inner = ", ".join(map(_kind, value))
+    if isinstance(value, list):
+        return f"{_kind(value)} of [{inner}]"
+    return f"{_kind(value)} of ({inner}{',' * (len(value) == 1)})"
 
 
 def _unmatched(overload: str, given: Sequence[Any], keywords: Mapping[str, Any]) -> str:
@@ -131,9 +154,9 @@ def _unmatched(overload: str, given: Sequence[Any], keywords: Mapping[str, Any])
     wrong = [each for each in keywords if each not in names]
     if wrong:
         return f"      didn't match because some of the keywords were incorrect: {', '.join(wrong)}\n"
-    fit = [_kind(each) if _fits(word, each) else f"!{_kind(each)}!" for word, each in zip(words, given, strict=False)]
+    fit = [_kind(each) if _fits(word, each) else f"!{_kinds(each)}!" for word, each in zip(words, given, strict=False)]
     for key, value in keywords.items():
-        shown = f"{key}={_kind(value)}"
+        shown = f"{key}={_kinds(value)}"
         fit.append(shown if _fits(words[names.index(key)], value) else f"!{shown}!")
     return f"      didn't match because some of the arguments have invalid types: ({', '.join(fit)})\n"
 

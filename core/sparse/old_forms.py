@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from retrograd import dtypes
-from retrograd.device import current_kernels
+from retrograd.device import current_kernels, kernels_of
 from retrograd.ops.arrange import cat, stack
+from retrograd.ops.overloads import no_overload
 from retrograd.size import Size
 from retrograd.sparse.construction import coo_tensor, empty_sparse, sparse_coo_tensor
 from retrograd.tensor import Tensor
 
 __all__ = [
     "BFloat16Tensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor",
-    "LongTensor", "ShortTensor", "spdiags",
+    "LongTensor", "ShortTensor", "new_sparse", "spdiags",
 ]  # fmt: skip
 
 
@@ -25,18 +27,42 @@ class _TypedTensor(type):
     def __call__(cls, *data: Any, device: Any = None) -> Any:
         if data and isinstance(data[0], Tensor):
             return sparse_coo_tensor(*data, device=device)
-        if len(data) == 1 and isinstance(data[0], Size):
-            data = tuple(data[0])
-        if not all(isinstance(each, int) for each in data):
-            raise TypeError(
-                "retrograd.sparse.SparseTensor(sequence) only accepts sizes.  Please use retrograd.sparse_coo_tensor() "
-                "or construct a strided tensor and convert it to sparse via to_sparse."
-            )
-        k = current_kernels()
-        return empty_sparse(data or (0,), k.dtypes[cls.dtype.name], k)
+        k = current_kernels() if device is None else kernels_of(device)
+        return _of_sizes("retrograd.sparse.SparseTensor", data, cls.dtype, k)
 
     def __instancecheck__(cls, instance: Any) -> bool:
         return isinstance(instance, Tensor) and bool(instance.is_sparse) and instance.dtype is cls.dtype
+
+
+def _of_sizes(name: str, data: tuple[Any, ...], type_: dtypes.dtype, k: Any) -> Tensor:
+    """A tensor that stores nothing, of sizes that are given one by one or as a `Size`."""
+    if len(data) == 1 and isinstance(data[0], Size):
+        data = tuple(data[0])
+    if not all(isinstance(each, int) for each in data):
+        raise TypeError(
+            f"{name}(sequence) only accepts sizes.  Please use retrograd.sparse_coo_tensor() "
+            "or construct a strided tensor and convert it to sparse via to_sparse."
+        )
+    return empty_sparse(data or (0,), k.dtypes[type_.name], k)
+
+
+def new_sparse(self: Tensor, data: tuple[Any, ...], named: Mapping[str, Any], device: Any) -> Tensor:
+    """What `Tensor.new` makes for a sparse tensor: of indices and values, or of sizes, then of this one's type."""
+    if not self.is_sparse:
+        raise RuntimeError("Cannot map DispatchKey SparseCsrCPU to a unique layout.")
+    where = self.device if device is None else device
+    given = {**dict(zip(("indices", "values", "size"), data, strict=False)), **named}
+    places, values = given.get("indices"), given.get("values")
+    if len(data) + len(named) in (2, 3) and isinstance(places, Tensor) and isinstance(values, Tensor):
+        if places.dtype is not dtypes.int64:
+            raise RuntimeError(f"expected scalar type Long but found {places.dtype.type_name}")
+        return sparse_coo_tensor(*data, **named, device=where)
+    if list(named) == ["size"] and not data:
+        data, named = (Size(named["size"]),), {}
+    numbers = data[0] if len(data) == 1 and isinstance(data[0], (tuple, list)) else data
+    if named or not all(isinstance(each, int) for each in numbers):
+        raise no_overload("SparseTensor.new", data, named)
+    return _of_sizes("SparseTensor.new", data, self.dtype, kernels_of(where))
 
 
 def _make(type_: dtypes.dtype) -> Any:

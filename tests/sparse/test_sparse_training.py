@@ -207,6 +207,21 @@ def test_old_constructors_and_diagonals() -> None:
     """)
 
 
+def test_new_of_a_sparse_tensor_is_sparse() -> None:
+    assert_same("""
+    i, v, ten = torch.tensor([[0, 2], [1, 0]]), torch.tensor([3.0, 4.0]), torch.tensor([1.0, 2.0], requires_grad=True)
+    x = torch.sparse_coo_tensor(i, v, (3, 3), dtype=torch.float64)
+    print(x.new(i, v, x.size()), x.new(i, v.int()), x.new(i, values=v), x.new(indices=i, values=v, size=(4, 3)))
+    print(x.new(2, 3), x.new(torch.Size([2])), x.new(), x.new(size=(2, 3)), x.new(2, device="cpu"))
+    x.new(i, ten * 2, x.size()).to_dense().sum().backward()
+    print(ten.grad)
+    for given in (i.int(), v), ((2, 3),), ([[1.0]],), (x,), (v, x.size()):
+        attempt(x.new, *given)
+    attempt(v.new, i, v, x.size())
+    attempt(torch.eye(2).to_sparse_csr().new, 2)
+    """)
+
+
 def test_transforms_meet_sparse_tensors() -> None:
     assert_same("""
     x = torch.sparse_coo_tensor([[0, 1], [1, 0]], [1.0, 2.0], (2, 2))
