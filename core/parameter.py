@@ -64,7 +64,7 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
         made._set_requires_grad(requires_grad)
         return made
 
-    def __repr__(self) -> str:
+    def __repr__(self) -> str:  # type: ignore[override] # it takes no contents, as in PyTorch
         return "Parameter containing:\n" + super().__repr__()
 
 

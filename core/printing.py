@@ -240,8 +240,10 @@ def _content(host: HostArray, indent: int) -> str:
 # -- the whole ---------------------------------------------------------------------------------
 
 
-def tensor_text(tensor: Tensor) -> str:
+def tensor_text(tensor: Tensor, *, tensor_contents: str | None = None) -> str:
     """`repr(tensor)`: its elements, and what is not obvious: size, device, dtype, place in the graph.
+
+    `tensor_contents` stands for the elements, if it is given.
 
     Examples
     --------
@@ -253,28 +255,31 @@ def tensor_text(tensor: Tensor) -> str:
     from retrograd.tensor import Tensor
 
     if tensor._kernels.level:
-        return _level_text(tensor)
+        return _level_text(tensor, tensor_contents)
     if tensor._kernels.sparse:
         from retrograd.sparse.printing import sparse_text
 
-        return sparse_text(tensor)
+        return sparse_text(tensor, tensor_contents)
     kind = kind_of(tensor)
     if kind is Tensor or kind is Parameter:
-        return _dense_text(tensor, "tensor(")
-    text = _dense_text(tensor, f"{kind.__name__}(")
+        return _dense_text(tensor, "tensor(", tensor_contents)
+    text = _dense_text(tensor, f"{kind.__name__}(", tensor_contents)
     return f"Parameter({text})" if isinstance(tensor, Parameter) else text
 
 
-def _dense_text(tensor: Tensor, prefix: str) -> str:
-    content = "..."
-    if not tensor._kernels.meta:
-        content = _content(np.asarray(tensor._kernels.to_host(tensor._array)), len(prefix))
-    return _with_suffixes(prefix + content, _suffixes(tensor), len(prefix))
+def _dense_text(tensor: Tensor, prefix: str, given: str | None) -> str:
+    content = _tensor_str(tensor, len(prefix)) if given is None else given
+    return _add_suffixes(prefix + content, _suffixes(tensor), len(prefix))
 
 
-def _level_text(tensor: Tensor) -> str:
+def _tensor_str(tensor: Tensor, indent: int) -> str:
+    """The elements of a dense tensor, in brackets; `indent` is where the first line begins."""
+    return "..." if tensor._kernels.meta else _content(np.asarray(tensor._kernels.to_host(tensor._array)), indent)
+
+
+def _level_text(tensor: Tensor, given: str | None) -> str:
     """A tensor of a level of `vmap`: the one below that it stands for, and that alone if all samples share it."""
-    inner = tensor_text(tensor._array.value)
+    inner = tensor_text(tensor._array.value, tensor_contents=given)
     if not tensor._array.mapped:
         return inner
     return f"BatchedTensor(lvl={tensor._kernels.level}, bdim=0, value=\n{textwrap.indent(inner, '    ')}\n)"
@@ -323,17 +328,18 @@ def _is_expected(dtype: dtypes.dtype, is_empty: bool) -> bool:
     return dtype in (default, default.to_complex(), dtypes.int64, dtypes.bool_)
 
 
-def _with_suffixes(text: str, suffixes: list[str], indent: int, on_new_line: bool = False) -> str:
+def _add_suffixes(tensor_str: str, suffixes: list[str], indent: int, force_newline: bool = False) -> str:
     """Append the suffixes, each on a new line if it would not fit on the last one; the first perhaps in any case.
 
     A dtype counts as long as it is under PyTorch's name, so that lines break where PyTorch's do.
     """
+    text = tensor_str
     used = len(text) - text.rfind("\n") + 1
     for suffix in suffixes:
         length = len(suffix.replace("=retrograd.", "=torch."))
-        if on_new_line or used + length + 2 > _options.linewidth:
+        if force_newline or used + length + 2 > _options.linewidth:
             text += ",\n" + " " * indent + suffix
-            used, on_new_line = indent + length, False
+            used, force_newline = indent + length, False
         else:
             text += ", " + suffix
             used += length + 2

@@ -720,10 +720,10 @@ class Tensor:
             )
         return bool((self == element).any().item())
 
-    def __repr__(self) -> str:
+    def __repr__(self, *, tensor_contents: str | None = None) -> str:
         from retrograd.printing import tensor_text
 
-        return tensor_text(self)
+        return tensor_text(self, tensor_contents=tensor_contents)
 
     def __format__(self, spec: str) -> str:
         if not self._array.shape and type(self) is Tensor:

@@ -117,7 +117,7 @@ def _without_elements(device: Any, dtype: Any) -> Tensor:
     return empty(0, device=device, dtype=dtype)
 
 
-class UninitializedParameter(UninitializedTensorMixin, Parameter):
+class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: ignore[misc] # `repr` takes no contents
     """A parameter whose shape is known at the first call of its module only.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.parameter.UninitializedParameter.html
@@ -141,7 +141,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
         return Parameter.__new__(cls, _without_elements(device, dtype), requires_grad)
 
 
-class UninitializedBuffer(UninitializedTensorMixin, Tensor):
+class UninitializedBuffer(UninitializedTensorMixin, Tensor):  # type: ignore[misc] # as above
     """A buffer whose shape is known at the first call of its module only.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.parameter.UninitializedBuffer.html

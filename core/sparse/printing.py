@@ -6,14 +6,14 @@ from retrograd.device import current_kernels
 from retrograd.dtypes import bool_, get_default_dtype, int64
 from retrograd.overrides import kind_of
 from retrograd.parameter import Parameter
-from retrograd.printing import _content, _with_suffixes, in_graph
+from retrograd.printing import _add_suffixes, _content, in_graph
 from retrograd.tensor import Tensor
 
 __all__ = ["sparse_text"]
 
 
-def sparse_text(tensor: Tensor) -> str:
-    """`repr` of a sparse tensor.
+def sparse_text(tensor: Tensor, given: str | None = None) -> str:
+    """`repr` of a sparse tensor; `given` stands for its parts, if it is not None.
 
     Examples
     --------
@@ -26,8 +26,7 @@ def sparse_text(tensor: Tensor) -> str:
     kind = kind_of(tensor)
     prefix = "tensor(" if kind is Tensor or kind is Parameter else f"{kind.__name__}("
     array = tensor._array
-    lines = [f"{name}={_part_text(part, len(prefix) + len(name) + 1)}" for name, part in array.parts()]
-    text = prefix + (",\n" + " " * len(prefix)).join(lines)
+    text = prefix + (_parts_text(tensor, len(prefix)) if given is None else given)
     suffixes = [f"size={tuple(tensor.shape)}", f"nnz={array.nnz}"]
     if tensor._kernels.dense is not current_kernels():
         suffixes.insert(0, f"device='{tensor.device}'")
@@ -35,7 +34,12 @@ def sparse_text(tensor: Tensor) -> str:
     if tensor.dtype not in (default, default.to_complex(), int64, bool_):
         suffixes.append(f"dtype={tensor.dtype}")
     suffixes.append(f"layout={tensor.layout}")
-    return _with_suffixes(text, [*suffixes, *in_graph(tensor)], len(prefix), tensor.is_sparse)
+    return _add_suffixes(text, [*suffixes, *in_graph(tensor)], len(prefix), tensor.is_sparse)
+
+
+def _parts_text(tensor: Tensor, indent: int) -> str:
+    lines = [f"{name}={_part_text(part, indent + len(name) + 1)}" for name, part in tensor._array.parts()]
+    return (",\n" + " " * indent).join(lines)
 
 
 def _part_text(part: Tensor, indent: int) -> str:
