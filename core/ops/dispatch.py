@@ -218,8 +218,20 @@ def _split(op: Op, arguments: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]
         else:
             raise wrong_argument(op.name, name, position, _inputs_of(op, arguments))
     if op.promote is not None and not any(isinstance(each, Tensor) for each in inputs):
-        raise wrong_argument(op.name, op.inputs[0], 0, _inputs_of(op, arguments))
+        if op.name not in _ARITHMETIC:
+            raise wrong_argument(op.name, op.inputs[0], 0, _inputs_of(op, arguments))
+        inputs[0] = _as_tensor(inputs[0])
     return inputs, values
+
+
+_ARITHMETIC = frozenset(("add", "sub", "mul", "true_divide", "_div_rounded", "floor_divide"))
+"""Operators that PyTorch computes of numbers alone, too."""
+
+
+def _as_tensor(number: Any) -> Tensor:
+    from retrograd.ops.creation import tensor
+
+    return tensor(number)
 
 
 def _inputs_of(op: Op, arguments: Sequence[Any]) -> list[Any]:
