@@ -102,8 +102,9 @@ cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _LAZY = """
-    _C __config__ accelerator amp backends compiler cpu cuda distributed distributions fft func functional futures
-    hub jit library linalg masked multiprocessing nn onnx optim overrides profiler quasirandom random signal special
+    _C __config__ _jit_internal _lobpcg _lowrank _ops _tensor _tensor_str _utils _vmap_internals
+    accelerator amp backends compiler cpu cuda distributed distributions fft func functional futures hub
+    jit library linalg masked multiprocessing nn onnx optim overrides profiler quasirandom random signal special
     testing types utils version
 """.split()
 
@@ -136,14 +137,17 @@ _CHECKS = """
 
 _SYMBOLIC = ["SymBool", "SymFloat", "SymInt"]
 
+_POINTERS = ["_convert_indices_from_coo_to_csr", "_convert_indices_from_csr_to_coo"]
+
 _OF_SHAPES = ["_dirichlet_grad", "_sample_dirichlet", "_standard_gamma", "_standard_gamma_grad"]
 
 _FROM = {
-    "_chunk_cat": "ops.segments",
+    **dict.fromkeys(("_chunk_cat", "_segment_reduce"), "ops.segments"),
     "Future": "futures",
     **dict.fromkeys(_SYMBOLIC, "symbolic"),
     **dict.fromkeys(_CHECKS, "asserting"),
     **dict.fromkeys(_OLD, "old_names"),
+    **dict.fromkeys(_POINTERS, "sparse.pointers"),
     **dict.fromkeys(_OF_SHAPES, "ops.gamma_sampling"),
     **dict.fromkeys(_OF_GRIDS, "ops.grids"),
     **dict.fromkeys(_OF_FORMS, "nn.functions.in_namespace"),
@@ -231,5 +235,5 @@ __all__ = sorted(
         if not name.startswith("_") and name not in ("Any", "annotations")
         if type(value) is not type(_math) or name in _OWN_MODULES
     }
-    | {*_LAZY[2:], *_FROM, *_OF_AMP, *_OF_NN, "compile", "vmap"}
+    | {*(name for name in _LAZY if name[0] != "_"), *_FROM, *_OF_AMP, *_OF_NN, "compile", "vmap"}
 )

@@ -8,6 +8,7 @@ Source: https://docs.pytorch.org/docs/stable/hub.html
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import os
 import re
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 from urllib.parse import unquote, urlparse
 
 __all__ = ["download_url_to_file", "get_dir", "help", "list", "load", "load_state_dict_from_url", "set_dir"]
@@ -47,6 +48,51 @@ def set_dir(d: str | os.PathLike[str]) -> None:
     """
     global _dir
     _dir = os.path.expanduser(d)
+
+
+# -- progress --------------------------------------------------------------------------------------
+
+
+class _Faketqdm:
+    """What programs find as `tqdm` here where that package is not installed: a line with how much has come."""
+
+    def __init__(self, total: float | None = None, disable: bool = False, *_: object, **__: object) -> None:
+        self.total, self.disable, self.n = total, disable, 0.0
+
+    def update(self, n: float = 1) -> None:
+        """Add to what has come, and show it."""
+        if not self.disable:
+            self.n += n
+            text = f"{self.n:.1f} bytes" if self.total is None else f"{100 * self.n / self.total:.1f}%"
+            print(f"\r{text}", end="", file=sys.stderr, flush=True)
+
+    def set_description(self, *_: object, **__: object) -> None:
+        """Nothing: there is no room for it."""
+
+    def write(self, s: object) -> None:
+        """Print a line."""
+        print(s, file=sys.stderr)
+
+    def close(self) -> None:
+        """Show nothing any more."""
+        self.disable = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if not self.disable:
+            print(file=sys.stderr)
+
+
+def __getattr__(name: str) -> Any:
+    """Import `tqdm` when first asked for, which only other packages do."""
+    if name != "tqdm":
+        raise AttributeError(f"module 'retrograd.hub' has no attribute {name!r}")
+    try:
+        return importlib.import_module("tqdm").tqdm
+    except ImportError:
+        return _Faketqdm
 
 
 # -- repositories ----------------------------------------------------------------------------------

@@ -12,7 +12,18 @@ from __future__ import annotations
 import builtins
 from collections import namedtuple
 from collections.abc import Callable
-from typing import Any, Final as Final, TypeVar, get_args, get_origin
+from typing import (  # noqa: UP035 - programs import these from `jit.annotations`
+    Any,
+    Dict as Dict,
+    Final as Final,
+    List as List,
+    Optional as Optional,
+    Tuple as Tuple,
+    TypeVar,
+    Union as Union,
+    get_args,
+    get_origin,
+)
 
 from retrograd.futures import Future
 from retrograd.nn import Module
@@ -22,6 +33,8 @@ __all__ = [
     "is_scripting", "is_tracing", "isinstance", "script", "script_if_tracing", "script_method", "trace", "trace_module",
     "unused", "wait",
 ]  # fmt: skip
+
+__path__: list[str] = []  # PyTorch has a package here: its modules are found by `retrograd.places`
 
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -34,6 +47,17 @@ _UNUSED = "unused (ignored and replaced with raising of an exception)"
 
 Attribute = namedtuple("Attribute", ["value", "type"])
 """A value with the type that TorchScript would give to it."""
+
+
+class _BroadcastingList:
+    """In an annotation: a list of so many elements, for which TorchScript takes one, too."""
+
+    def __getitem__(self, types: Any) -> None:
+        """Nothing: annotations are not looked at."""
+
+
+BroadcastingList1 = BroadcastingList2 = BroadcastingList3 = _BroadcastingList()
+BroadcastingList4 = BroadcastingList5 = BroadcastingList6 = BroadcastingList1
 
 
 class TracerWarning(Warning):

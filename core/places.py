@@ -30,17 +30,23 @@ _functorch.functional_call                 func                                 
 _jit_internal                              jit                                   _copy_to_script_wrapper _overload
 _jit_internal                              jit                                   _overload_method export ignore
 _jit_internal                              jit                                   is_scripting unused
+_jit_internal                              jit                                   BroadcastingList1 BroadcastingList2
+_jit_internal                              jit                                   BroadcastingList3 BroadcastingList4
+_jit_internal                              jit                                   BroadcastingList5 BroadcastingList6
 _lobpcg                                    ops.lobpcg                            *
 _lowrank                                   ops.low_rank                          pca_lowrank svd_lowrank
 _ops                                       ops.aten                              OpOverload OpOverloadPacket
-_tensor_str                                printing                              * _str=tensor_text PRINT_OPTS=_options
+_tensor_str                                printing                              * PRINT_OPTS=_options
+_tensor_str                                printing                              _add_suffixes _tensor_str
+_tensor_str                                printing                              _str=tensor_text
+_tensor_str                                printing                              _str_intern=tensor_text
 _vmap_internals                            func                                  vmap
 cpu.amp.autocast_mode                      cpu.amp                               autocast
 cpu.amp.grad_scaler                        cpu.amp                               GradScaler
 cuda.amp.autocast_mode                     cuda.amp                              autocast custom_bwd custom_fwd
 cuda.amp.grad_scaler                       cuda.amp                              GradScaler
 cuda.amp.grad_scaler                       amp.grad_scaler                       OptState
-cuda.graphs                                cuda.devices                          CUDAGraph
+cuda.graphs                                cuda.devices                          CUDAGraph graph
 cuda.memory                                cuda                                  empty_cache
 cuda.memory                                cuda                                  max_memory_allocated
 cuda.memory                                cuda                                  max_memory_reserved
@@ -64,6 +70,9 @@ distributions.transforms                   distributions.vector_transforms      
 distributions.transforms                   distributions.vector_transforms       LowerCholeskyTransform
 distributions.transforms                   distributions.vector_transforms       PositiveDefiniteTransform
 distributions.transforms                   distributions.vector_transforms       SoftmaxTransform StickBreakingTransform
+jit.annotations                            jit                                   Any BroadcastingList1 Dict Future List
+jit.annotations                            jit                                   BroadcastingList2 BroadcastingList3
+jit.annotations                            jit                                   Optional Tuple Union
 masked._ops                                masked                                *
 nn.functional                              nn                                    _Reduction=_reduction
 nn.functional                              nn.modules.utils                      _pair _single _triple
@@ -100,6 +109,7 @@ optim.asgd                                 optim.adaptive                       
 optim.lr_scheduler                         optim.cycles                          CyclicLR OneCycleLR
 optim.lr_scheduler                         optim.schedule                        LRScheduler
 optim.nadam                                optim.adam                            NAdam
+optim.optimizer                            optim.writing                         *
 optim.radam                                optim.adam                            RAdam
 optim.rmsprop                              optim.adaptive                        RMSprop
 optim.rprop                                optim.adaptive                        Rprop

@@ -78,3 +78,22 @@ def test_the_folder(tmp_path: Path) -> None:
         patch.setattr(hub, "_dir", None)
         hub.set_dir(tmp_path)
         assert Path(hub.get_dir()) == tmp_path
+
+
+def test_progress_is_a_line_where_no_package_shows_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    from retrograd.utils.model_zoo import tqdm
+
+    with tqdm(total=8, unit="B", disable=False) as shown:
+        shown.set_description("weights")
+        shown.update(2)
+        shown.update(6)
+    with tqdm() as endless:
+        endless.update(3)
+        endless.close()
+        endless.update(3)
+    tqdm(disable=True).update(1)
+    tqdm().write("said")
+    assert capsys.readouterr().err == "\r25.0%\r100.0%\n\r3.0 bytessaid\n"

@@ -171,6 +171,85 @@ PROGRAMS = {
             schedule.step(loss)
         print(o.param_groups[0]["lr"])
     """,
+    "parts_of_optimizers": """
+        import importlib
+        o = importlib.import_module(torch.optim.Optimizer.__module__)
+        one, pair = torch.ones(1), torch.ones(1, dtype=torch.complex64)
+        for params, differentiable, fused in (([one, None], False, True), ([one], True, True), ([pair], False, True)):
+            print(o._default_to_fused_or_foreach(params, differentiable, fused))
+        print(o._default_to_fused_or_foreach([one], False), o._get_value(torch.tensor(2.0)), o._get_value(3))
+        print(o._get_scalar_dtype(), o._get_scalar_dtype(True), o._to_scalar(one), o._to_scalar(3))
+        print(o._stack_if_compiling([1]))
+        print(o._get_capturable_supported_devices(), o._get_capturable_supported_devices(False))
+        for param in (one, torch.ones(1, dtype=torch.int32), pair):
+            attempt(o._device_dtype_check_for_fused, param, True)
+        params, state = [pair, one], [torch.zeros(1, dtype=torch.complex64), torch.ones(1)]
+        print(o._view_as_real(params, state), params, state)
+        class Mine(torch.optim.Optimizer):
+            @o._use_grad_for_differentiable
+            def step(self, closure=None):
+                "Do a step."
+                return torch.is_grad_enabled()
+        for differentiable in (True, False):
+            print(Mine([one], {"differentiable": differentiable}).step(), torch.is_grad_enabled(), Mine.step.__doc__)
+        print(o._disable_dynamo_if_unsupported(single_tensor_fn=None)(lambda x: x + 1)(1))
+    """,
+    "texts_of_tensors": """
+        x = torch.arange(3.0, dtype=torch.float64)
+        print(x.__repr__(tensor_contents="[few]"), torch._tensor_str._str_intern(x, tensor_contents="[few]"))
+        print(torch.eye(2).to_sparse().__repr__(tensor_contents="[few]"))
+        print(torch._tensor_str._tensor_str(x.reshape(3, 1), 4), torch._tensor_str._tensor_str(x[:0], 0))
+        for forced in (True, False):
+            print(torch._tensor_str._add_suffixes("Mine(...", ["a=1", "b=" + 80 * "2"], 5, force_newline=forced))
+    """,
+    "pointers_to_rows": """
+        rows, pointers = torch._convert_indices_from_coo_to_csr, torch._convert_indices_from_csr_to_coo
+        for given in ([0, 0, 2, 2, 3], [1], []):
+            for narrow in (False, True):
+                found = rows(torch.tensor(given, dtype=torch.int64), 5, out_int32=narrow)
+                print(found, found.dtype)
+        print(rows(torch.tensor([0, 0, 2], dtype=torch.int32), size=3))
+        attempt(rows, torch.tensor([0.0, 1.0]), 3)
+        attempt(rows, torch.tensor([[0, 1]]), 3)
+        for crow, col in (
+            ([0, 2, 2, 4], [1, 2, 0, 1]), ([0], []), ([[0, 2, 4], [0, 1, 4]], [[1, 2, 0, 1], [0, 0, 1, 2]]),
+            ([[[0, 2, 4], [0, 1, 4]]], [[[1, 2, 0, 1], [0, 0, 1, 2]]]),
+        ):
+            crow, col = torch.tensor(crow), torch.tensor(col, dtype=torch.int64)
+            for options in ({}, {"transpose": True}, {"out_int32": True}):
+                found = pointers(crow, col, **options)
+                print(found, found.dtype)
+        print(torch._segment_reduce is torch.segment_reduce)
+    """,
+    "numbers_alone": """
+        for name in "add sub mul div divide multiply subtract true_divide floor_divide".split():
+            function = getattr(torch, name)
+            for numbers in ((7, 2), (7.5, 2), (True, 2), (7, 2.5), (2j, 2), (-7, 2)):
+                if name != "floor_divide" or complex not in map(type, numbers):
+                    attempt(lambda *given: (function(*given), function(*given).dtype, function(*given).shape), *numbers)
+        for mode in ("floor", "trunc", None):
+            for numbers in ((7, 2), (7.5, -2), (-7, 2)):
+                print(torch.div(*numbers, rounding_mode=mode), torch.divide(*numbers, rounding_mode=mode))
+        print(torch.add(1, 2, alpha=3), torch.sub(1, 2.0, alpha=3), torch.mul(2, 3, out=torch.tensor(0)))
+        def refused(function):
+            try:
+                return function(7, 2)
+            except TypeError:
+                return "refused"
+        for name in "remainder pow fmod eq maximum bitwise_and atan2".split():
+            print(name, refused(getattr(torch, name)))
+    """,
+    "graphs_and_streams": """
+        with torch.cuda.StreamContext(None), torch.cuda.stream(None) as entered:
+            print(entered, type(torch.cuda.stream(None)) is torch.cuda.StreamContext)
+        attempt(torch.cuda.graph, None)
+    """,
+    "names_of_annotations": """
+        import importlib
+        there = importlib.import_module(torch.jit.__name__ + ".annotations")
+        print(there.BroadcastingList2[int], there.BroadcastingList3[float], there.List[int], there.Optional[int])
+        print(torch.ops.aten.sort.stable, torch.ops.aten._pin_memory.default)
+    """,
 }
 
 

@@ -6,16 +6,15 @@ Source: https://docs.pytorch.org/docs/stable/cuda.html
 from __future__ import annotations
 
 from collections import OrderedDict
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn
 
 __all__ = [
-    "CUDAGraph", "Event", "Stream", "current_device", "current_stream", "default_stream", "device",
+    "CUDAGraph", "Event", "Stream", "StreamContext", "current_device", "current_stream", "default_stream", "device",
     "get_arch_list", "get_device_capability", "get_device_name", "get_device_properties", "get_rng_state",
-    "get_rng_state_all", "init", "initial_seed", "ipc_collect", "is_bf16_supported", "is_current_stream_capturing",
-    "is_initialized",
-    "max_memory_allocated", "max_memory_reserved", "mem_get_info", "memory_allocated", "memory_reserved",
-    "memory_stats", "seed", "seed_all", "set_device", "set_rng_state_all", "stream",
+    "get_rng_state_all", "graph", "init", "initial_seed", "ipc_collect", "is_bf16_supported",
+    "is_current_stream_capturing", "is_initialized", "max_memory_allocated", "max_memory_reserved", "mem_get_info",
+    "memory_allocated", "memory_reserved", "memory_stats", "seed", "seed_all", "set_device", "set_rng_state_all",
+    "stream",
 ]  # fmt: skip
 
 
@@ -162,12 +161,28 @@ class device:
         pass
 
 
-def stream(stream: Stream | None) -> AbstractContextManager[None]:
+class StreamContext:
+    """A context in which a stream would be the current one; of None, all that there is, it does nothing.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.cuda.StreamContext.html
+    """
+
+    def __init__(self, stream: Stream | None) -> None:
+        self.stream = stream
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+
+def stream(stream: Stream | None) -> StreamContext:
     """A context that does nothing: there are no streams.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.cuda.stream.html
     """
-    return nullcontext()
+    return StreamContext(stream)
 
 
 class Stream:
@@ -183,6 +198,21 @@ class Stream:
 
     def __init__(self, *arguments: object, **options: object) -> None:
         raise RuntimeError("torch.cuda.Stream requires CUDA support")
+
+
+class graph:
+    """A context that would record what streams run; there are none.
+
+    Raises
+    ------
+    RuntimeError
+        When one is made.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.cuda.graph.html
+    """
+
+    def __init__(self, *arguments: object, **options: object) -> None:
+        Stream()
 
 
 class Event:

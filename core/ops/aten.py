@@ -23,7 +23,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from retrograd.ops import view_copies
+from retrograd.ops import dense, view_copies
 from retrograd.ops.declare import Op, publics
 from retrograd.ops.shape import alias_of
 from retrograd.tensor import Tensor
@@ -179,7 +179,7 @@ def _packet(name: str) -> OpOverloadPacket | None:
     if name in _packets:
         return _packets[name]
     operators = [op for op in Op.registry.values() if _name_of(op) == name]
-    function = publics.get(name) or getattr(Tensor, name, None) or {"alias": alias_of, "slice": _slice}.get(name)
+    function = publics.get(name) or getattr(Tensor, name, None) or _WRITTEN.get(name)
     if name in _ELSEWHERE:
         function = getattr(importlib.import_module(_ELSEWHERE[name]), name)
     if function is None and name in view_copies.__all__:
@@ -193,7 +193,7 @@ def _packet(name: str) -> OpOverloadPacket | None:
             made._form(_OF_NUMBER[op.name])
     for overload in () if operators else _UNASKED:
         made._form(overload)
-    for overload in ("dim", "dims") if name == "squeeze" else ():
+    for overload in _FURTHER.get(name, ()):
         made._form(overload)
     return made
 
@@ -202,6 +202,11 @@ def _slice(input: Tensor, dim: int = 0, start: int | None = None, end: int | Non
     before = dim + input.ndim if dim < 0 else dim
     found: Tensor = input[(*(slice(None) for _ in range(before)), slice(start, end, step))]
     return found
+
+
+_WRITTEN: dict[str, Callable[..., Any]] = {"alias": alias_of, "slice": _slice, "_pin_memory": dense.pin_memory}
+_FURTHER = {"squeeze": ("dim", "dims"), "sort": ("stable",)}
+"""Overloads of operators besides those of their nodes."""
 
 
 def view_form(node_name: str) -> OpOverload:

@@ -133,3 +133,7 @@ def _chunk_cat(tensors: Sequence[Tensor], dim: int, num_chunks: int) -> Tensor:
         padded = cat([each, zeros(shape, dtype=each.dtype, device=each.device)], at) if missing else each
         parts.append(reshape(padded, (*padded.shape[:at], num_chunks, -1)))
     return cat(parts, -1)
+
+
+_segment_reduce = segment_reduce
+"""The name that it had first."""

@@ -22,6 +22,7 @@ from retrograd.optim.factored import Adafactor, Muon, SparseAdam
 from retrograd.optim.lbfgs import LBFGS
 from retrograd.optim.optimizer import Optimizer
 from retrograd.optim.sgd import SGD
+from retrograd.places import settle as _settle
 
 if TYPE_CHECKING:
     from retrograd.optim import swa_utils
@@ -46,6 +47,8 @@ __all__ = [
     "lr_scheduler",
     "swa_utils",
 ]  # fmt: skip
+
+_settle(__name__)
 
 
 def __getattr__(name: str) -> Any:

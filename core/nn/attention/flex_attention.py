@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from retrograd.dtypes import float32, float64
 from retrograd.nn.attention.block_masks import (
+    BLOCK as _DEFAULT_SPARSE_BLOCK_SIZE,  # noqa: F401 - programs import it
     BlockMask,
     and_masks,
     create_block_mask,
