@@ -335,7 +335,7 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
 
 
 def resize_as_(self: Tensor, the_template: Any, memory_format: Any = None) -> Tensor:
-    """`resize_` to the shape of another tensor.
+    """`resize_` to the shape of another tensor; of sparse tensors, `sparse_resize_`.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.resize_as_.html
     """
@@ -344,6 +344,8 @@ def resize_as_(self: Tensor, the_template: Any, memory_format: Any = None) -> Te
         raise TypeError(f"resize_as_(): argument 'the_template' (position 1) must be Tensor, not {kind}")
     if lost_in_vmap(self, the_template, "resize_as_"):
         return self
+    if self.is_sparse and the_template.is_sparse:
+        return self.resize_as_sparse_(the_template)
     return resize_(self, tuple(the_template.shape))
 
 

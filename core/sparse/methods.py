@@ -185,6 +185,15 @@ def sparse_resize_(self: Tensor, size: Any, sparse_dim: int, dense_dim: int) -> 
     return self
 
 
+def resize_as_sparse_(self: Tensor, the_template: Tensor) -> Tensor:
+    """`sparse_resize_` to the shape of another sparse tensor, and to as many sparse dimensions as it has."""
+    if self.requires_grad:
+        raise RuntimeError("cannot resize variables that require grad")
+    like = _record(the_template, "resize_as_sparse_")
+    sparse_dim = int(like.indices.shape[0])
+    return sparse_resize_(self, like.shape, sparse_dim, len(like.shape) - sparse_dim)
+
+
 def sparse_resize_and_clear_(self: Tensor, size: Any, sparse_dim: int, dense_dim: int) -> Tensor:
     """Give this sparse tensor another shape, in place, and let it store nothing.
 
@@ -229,7 +238,7 @@ METHODS: dict[str, Any] = {
     **_functions(
         to_dense, to_sparse, to_sparse_coo, to_sparse_csc, to_sparse_csr, coalesce, is_coalesced, indices, values,
         _indices, _values, _nnz, _coalesced_, sparse_dim, dense_dim, sparse_mask, sparse_resize_,
-        sparse_resize_and_clear_,
+        sparse_resize_and_clear_, resize_as_sparse_,
     ),
     "layout": property(_layout, doc=_layout.__doc__),
     "is_sparse_csr": property(lambda self: self.layout is sparse_csr, doc="Whether it is sparse, in rows."),

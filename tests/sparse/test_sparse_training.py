@@ -222,6 +222,21 @@ def test_new_of_a_sparse_tensor_is_sparse() -> None:
     """)
 
 
+def test_sparse_tensors_take_the_size_of_others() -> None:
+    assert_same("""
+    def made(*shape):
+        return torch.sparse_coo_tensor(torch.tensor([[0, 1], [1, 0]]), torch.tensor([1.0, 2.0]), shape)
+    rows, x = torch.sparse_coo_tensor(torch.tensor([[0, 1]]), torch.ones(2, 3), (4, 3)), made(2, 2)
+    print(x.resize_as_(made(3, 3)) is x, x, x.resize_as_sparse_(made(4, 3)), x.new().resize_as_(rows))
+    for other in made(2, 2), rows:
+        try:
+            x.resize_as_(other)
+        except RuntimeError as error:
+            print(str(error).partition(chr(10))[0])
+    attempt(made(2, 2).requires_grad_().resize_as_, x)
+    """)
+
+
 def test_transforms_meet_sparse_tensors() -> None:
     assert_same("""
     x = torch.sparse_coo_tensor([[0, 1], [1, 0]], [1.0, 2.0], (2, 2))
