@@ -220,6 +220,13 @@ PROGRAMS = {
                 found = pointers(crow, col, **options)
                 print(found, found.dtype)
         print(torch._segment_reduce is torch.segment_reduce)
+        for reduce in ("amax", "amin", "max", "maximum"):
+            x = torch.arange(6.0, requires_grad=True)
+            try:
+                found = torch.segment_reduce(x, reduce, offsets=torch.tensor([0, 2, 2, 6]))
+                print(found, torch.autograd.grad(found[::2].sum(), x))
+            except RuntimeError as error:
+                print(error)
     """,
     "numbers_alone": """
         for name in "add sub mul div divide multiply subtract true_divide floor_divide".split():

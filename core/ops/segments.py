@@ -37,7 +37,7 @@ def segment_reduce(
     Parameters
     ----------
     reduce
-        `"sum"`, `"mean"`, `"max"`, `"min"` or `"prod"`.
+        `"sum"`, `"mean"`, `"max"` or `"amax"`, `"min"` or `"amin"`, or `"prod"`.
     lengths
         How long the pieces are; its leading dimensions are those of `data` in front of `axis`.
     offsets
@@ -61,6 +61,7 @@ def segment_reduce(
     tensor([3., 3.])
     """
     at = wrap_dim(axis, data.ndim)
+    reduce = {"amax": "max", "amin": "min"}.get(reduce, reduce)
     if reduce not in _OF_NOTHING:
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
     if lengths is None and offsets is None:

@@ -32,6 +32,7 @@ from retrograd.utils.data.sampler import BatchSampler, RandomSampler, Sampler, S
 __all__ = ["DataLoader", "default_collate", "default_convert", "get_worker_info"]
 
 T_co = TypeVar("T_co", covariant=True)
+_collate_fn_t = Callable[[list[Any]], Any]
 
 
 class _InfiniteConstantSampler(Sampler[None]):
