@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self, TypeAlias
 
 from msgspec import Struct, field
 
+from . import crew
 from .errors import DistributedError
+from .gradients import Gradient, Rows, is_same
 from .link import Request
-from .messages import Array, FrameSpec
+from .messages import Array, FrameSpec, Slice, Slot
+from .placement import view
 from .protocol import size_of
 from .shared import WORTH_SHARING, Segment, room_for
 from .transport import Channel, Hearing
 
 __all__ = ["BegunPush", "Call", "Desk", "HeartbeatLine", "Rejoined"]
+
+Key: TypeAlias = tuple[int, int]
+"""A slice, by its server's number and its index there."""
 
 
 class Call(Struct, eq=False):
@@ -40,8 +46,34 @@ class BegunPush(Struct, eq=False):
     requests: list[Request]
     call: Call
     parts: list[int]
-    sent: dict[tuple[int, int], int] = {}
-    """Of each slice, by server and index, the state of the gradient that was sent."""
+    sent: dict[Key, Gradient] = {}
+    """Of each slice that has left the gradient as it was sent, which the program cannot change."""
+
+    def keep(self, key: Key, slot: Slot, arrays: list[Array], desk: Desk | None) -> list[Array]:
+        """Note what is sent of a slice before its step is over; the arrays that are to be sent."""
+        if slot.rows >= 0:
+            self.sent[key] = Rows(slot.shape, *arrays)
+        elif slot.offset >= 0 and desk is not None:
+            self.sent[key] = desk.array(slot.index)
+        else:
+            arrays = [arrays[0].copy()]
+            self.sent[key] = arrays[0]
+        return arrays
+
+    def changed(self, gradients: Mapping[int, Array], layout: Sequence[Sequence[tuple[int, int, Slice]]]) -> set[Key]:
+        """Those slices of a step's gradients that have not left, or are not as they were then."""
+        found: set[Key] = set()
+        left: list[tuple[Key, Gradient, Array]] = []
+        nbytes = 0
+        for tensor, gradient in gradients.items():
+            for shard, index, piece in layout[tensor]:
+                if (sent := self.sent.get((shard, index))) is None:
+                    found.add((shard, index))
+                else:
+                    left.append(((shard, index), sent, view(gradient, piece)))
+                    nbytes += sent.nbytes
+        same = crew.each(lambda each: is_same(each[1], each[2]), left, nbytes)
+        return found | {key for (key, _, _), is_so in zip(left, same, strict=True) if not is_so}
 
 
 class Desk:
@@ -60,8 +92,12 @@ class Desk:
 
     def put(self, index: int, gradient: Array) -> int:
         """Lay down a gradient; where it lies."""
-        self.segment.array(self._frames[index], self._offsets[index])[...] = gradient
+        self.array(index)[...] = gradient
         return self._offsets[index]
+
+    def array(self, index: int) -> Array:
+        """What lies there."""
+        return self.segment.array(self._frames[index], self._offsets[index])
 
 
 class HeartbeatLine:

@@ -175,26 +175,22 @@ class Client:
             self.compression = codec_for(codec, seed=self.place.rank)
         self.initialized = True
 
-    def offer(self, tensor: int, gradient: Array, state: int) -> None:
-        """Let a gradient leave before its step is over.
-
-        `state` is any number that is another one when the gradient is: :meth:`push` sends again what has changed.
-        """
+    def offer(self, tensor: int, gradient: Array) -> None:
+        """Let a gradient leave before its step is over, as it is now: :meth:`push` sends again what has changed."""
         push = self._begun()
         slots: dict[int, tuple[list[Slot], list[Array]]] = {}
         for shard, index, piece in self.layout[tensor]:
-            push.sent[shard, index] = state
             some, several = slots.setdefault(shard, ([], []))
             slot, arrays = self._slot(shard, index, piece, view(gradient, piece))
             some.append(slot)
-            several.extend(arrays)
+            several.extend(push.keep((shard, index), slot, arrays, self._desks.get(shard)))
         for shard, (some, several) in slots.items():
             self._send_part(push, shard, some, several)
 
     def push(
         self,
         groups: Groups,
-        gradients: dict[int, tuple[Array, int]],
+        gradients: dict[int, Array],
         deliver: Deliver,
         *,
         early: bool = False,
@@ -208,7 +204,7 @@ class Client:
         groups
             The optimizer's hyperparameters.
         gradients
-            By number of the tensor, and for each the state that `offer` was told, if it has left already.
+            By number of the tensor, also those that have left already.
         deliver
             Takes the new weights.
         early
@@ -230,10 +226,11 @@ class Client:
         push = self._begun()
         queued: list[list[tuple[Slot, list[Array]]]] = [[] for _ in self.links]
         present: list[list[int]] = [[] for _ in self.links]
-        for tensor, (gradient, state) in gradients.items():
+        changed = push.changed(gradients, self.layout)
+        for tensor, gradient in gradients.items():
             for shard, index, piece in self.layout[tensor]:
                 present[shard].append(index)
-                if push.sent.get((shard, index)) != state or state < 0:
+                if (shard, index) in changed:
                     queued[shard].append(self._slot(shard, index, piece, view(gradient, piece)))
         for link in self.links:
             self._send_rest(push, link.shard, queued[link.shard], tuple(present[link.shard]), groups)
@@ -246,7 +243,7 @@ class Client:
             self._draft = Draft.after(cast(messages.Push, said[0][0]), self._answer, pieces, slices, segment)
         return self.step
 
-    def _push_draft(self, groups: Groups, gradients: Mapping[int, tuple[Array, int]]) -> Call | None:
+    def _push_draft(self, groups: Groups, gradients: Mapping[int, Array]) -> Call | None:
         """Send this step's push as it was written beforehand, and take the answer if it comes as it was foreseen.
 
         Else the call misses its answer still; ``None``, and nothing is sent, if the push is another one.

@@ -83,13 +83,13 @@ class Draft:
             return None
         return cls(push, answer, pieces, slices, segment)
 
-    def fill(self, groups: Groups, gradients: Mapping[int, tuple[Array, int]], rows: RowFinder) -> list[Array] | None:
+    def fill(self, groups: Groups, gradients: Mapping[int, Array], rows: RowFinder) -> list[Array] | None:
         """The slices' gradients, unless the push with them is another than this one."""
         if len(gradients) != self._tensors:
             return None
         arrays = []
         for tensor, piece, dtype in self._pieces:
-            gradient = gradients[tensor][0] if tensor in gradients else None
+            gradient = gradients.get(tensor)
             if gradient is None or gradient.dtype != dtype:
                 return None
             arrays.append(array := view(gradient, piece))

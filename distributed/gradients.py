@@ -27,6 +27,7 @@ __all__ = [
     "fullest",
     "fullness",
     "is_finite",
+    "is_same",
     "overflows",
     "scaled",
     "square_norm",
@@ -114,6 +115,26 @@ def dense(gradient: Gradient) -> Array:
     whole = np.zeros(gradient.shape, gradient.values.dtype)
     whole[gradient.numbers] = gradient.values
     return whole
+
+
+def is_same(gradient: Gradient, array: Array) -> bool:
+    """Whether a gradient has exactly the bits of an array.
+
+    >>> is_same(np.float32([np.nan, 0]), np.float32([np.nan, 0])), is_same(np.float32([0]), np.float32([-0.0]))
+    (True, False)
+    """
+    if gradient.shape != array.shape:
+        return False
+    if isinstance(gradient, Rows):
+        rows = np.flatnonzero(array.any(axis=1))
+        return np.array_equal(rows, gradient.numbers) and is_same(gradient.values, array[rows])
+    if gradient.dtype != array.dtype:
+        return False
+    one, other = (np.ravel(each).view(np.uint8) for each in (gradient, array))
+    words = len(one) // 8 * 8  # which are compared several times as fast
+    return np.array_equal(one[:words].view(np.uint64), other[:words].view(np.uint64)) and np.array_equal(
+        one[words:], other[words:]
+    )
 
 
 def sum_in_order(addends: Sequence[Gradients]) -> dict[int, Gradient]:

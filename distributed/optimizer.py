@@ -175,16 +175,18 @@ class ServerOptimizer(rg.optim.Optimizer):
         return self._sums[index] if p.grad is None else self._sums[index] + p.grad.detach()
 
     def _push_and_pull(self, client: Client) -> None:
+        from . import bridge
+
         if self._prefetch.is_busy:
             self._prefetch.finish()
         gradients = {
-            index: total.to_dense() if total.is_sparse else total  # of which the rows that are not zero travel
+            # Of a sparse one the rows that are not zero travel.
+            index: bridge.array_of(total.to_dense() if total.is_sparse else total)
             for index, p in enumerate(self._parameters())
             if (total := self._total(index, p)) is not None
         }
         self._sums.clear()
-        remaining = self._departures.remaining(gradients)
-        client.push(self._hyperparameters(self.param_groups), remaining, self._receive, early=self._overlap)
+        client.push(self._hyperparameters(self.param_groups), gradients, self._receive, early=self._overlap)
         self._departures.clear()
         if client.is_receiving:
             self._prefetch.begin()

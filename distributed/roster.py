@@ -212,9 +212,13 @@ class Roster:
         return [each for each in self if each.waiting is not None]
 
     def forgive(self, seconds: float) -> None:
-        """Do not take for anybody's silence a time in which nobody listened."""
+        """Do not take for anybody's silence a time in which nobody listened.
+
+        Of one that is yet to come there is nothing to forgive: `silent` would take it for a sign of life.
+        """
         for member in self:
-            member.heard += seconds
+            if member.state != "expected" or member.heard:
+                member.heard += seconds
 
     def is_over(self, given_up: bool) -> bool:
         """Whether everyone has come and gone; nobody is expected any more in a run that is given up."""

@@ -155,7 +155,7 @@ class Learner(Client):
         """Do a step with a gradient for each tensor, or for none where it is ``None``; the weights then."""
         if isinstance(gradients, float | int):
             gradients = [np.full_like(each, gradients) for each in self.arrays]
-        present = {index: (each, -1) for index, each in enumerate(gradients) if each is not None}
+        present = {index: each for index, each in enumerate(gradients) if each is not None}
         self.push(groups, present, self.deliver)
         return self.now()
 

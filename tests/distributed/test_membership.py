@@ -8,7 +8,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ps_harness import DEADLINE, TABLE, all_of, clients, peer_of, push, serving, sliced, start, together, wait_until
+from ps_harness import (
+    DEADLINE,
+    TABLE,
+    Learner,
+    all_of,
+    clients,
+    peer_of,
+    place_in,
+    push,
+    serving,
+    sliced,
+    start,
+    together,
+    wait_until,
+)
 
 import retrograd as rg
 from retrograd.distributed import client as client_module, protocol
@@ -37,6 +51,18 @@ def test_a_worker_that_fails_is_named_with_its_error() -> None:
         pushing, _ = together(first.learn, lambda: second.close("ValueError: boom"))
         with pytest.raises(WorkerLost, match="worker 1 failed after step 0: ValueError: boom"):
             raise pushing
+
+
+def test_a_server_that_stood_still_waits_for_who_has_not_come_yet() -> None:
+    with serving(2) as [server], clients(server, count=1) as [first]:
+        server.within(lambda: server.siblings.tick(server.now(), 1.5))
+        assert server.failure is None
+        second = Learner(place_in(server, rank=1))
+        try:
+            start(first, second)
+            all_of(first.learn, second.learn)
+        finally:
+            second.close()
 
 
 def test_the_launcher_tells_of_a_death_before_silence_does() -> None:

@@ -391,7 +391,7 @@ def test_a_step_like_the_one_before_is_so_many_calls_in_a_worker() -> None:
     """By the way that any push takes they are 175."""
     with serving(1) as (server,), clients(server) as (client,):
         start(client)
-        gradients = {index: (np.ones_like(each), -1) for index, each in enumerate(client.arrays)}
+        gradients = {index: np.ones_like(each) for index, each in enumerate(client.arrays)}
         calls = [frames_entered(lambda: client.push(SGD, gradients, client.deliver)) for _ in range(8)]
         assert client.step == 8
         fewest = min(map(len, calls))  # now and then a heartbeat is due

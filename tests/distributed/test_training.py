@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ps_harness import place_in, serving
+from ps_harness import LiveServer, place_in, serving
 
 import retrograd as rg
 import retrograd.distributed as dist
@@ -59,6 +59,18 @@ def clipping(model: rg.nn.Module, optimizer: rg.optim.Optimizer) -> None:
         optimizer.zero_grad()
         loss(model, step).backward()
         rg.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        optimizer.step()
+
+
+def writes_that_no_version_counts(model: rg.nn.Module, optimizer: rg.optim.Optimizer) -> None:
+    for step in range(4):
+        optimizer.zero_grad()
+        loss(model, step).backward()
+        for number, p in enumerate(each for each in model.parameters() if each.grad is not None):
+            if number % 2:
+                p.grad.data.mul_(0.5)
+            else:
+                p.grad.numpy()[...] *= -0.5
         optimizer.step()
 
 
@@ -123,6 +135,7 @@ def another_rate(model: rg.nn.Module, optimizer: rg.optim.Optimizer) -> None:
 PROGRAMS = [
     plain,
     clipping,
+    writes_that_no_version_counts,
     two_backwards,
     a_change_of_mind,
     gradients_that_stay,
@@ -136,14 +149,14 @@ PROGRAMS = [
 
 
 @contextmanager
-def joined(monkeypatch: pytest.MonkeyPatch, shards: int, **options: Any) -> Iterator[None]:
+def joined(monkeypatch: pytest.MonkeyPatch, shards: int, **options: Any) -> Iterator[list[LiveServer]]:
     """This process as the only worker of servers."""
     with serving(1, shards, slice_bytes=1 << 16, **options) as servers:
         for name, value in place_in(*servers).variables().items():
             monkeypatch.setenv(name, value)
         dist.init()
         try:
-            yield
+            yield servers
         finally:
             dist.shutdown()
 
@@ -170,10 +183,12 @@ def test_it_ends_with_the_same_bits(
     monkeypatch.setattr(outbox, "PART_BYTES", 1 << 16)
     monkeypatch.setattr(outbox, "WEIGHTS_BYTES", 1 << 14)
     model = Model()
-    with joined(monkeypatch, shards, shared=shared):
+    with joined(monkeypatch, shards, shared=shared) as servers:
         optimizer = dist.ServerOptimizer(rg.optim.SGD, model.parameters(), lr=1e-3, momentum=0.9, overlap=overlap)
         program(model, optimizer)
         found = bits(model)
+        # What is on its way is not changed: that would be taken for damage, and sent again.
+        assert [each.counters.rejected for each in servers] == [0] * shards
     assert found == alone(program, rg.optim.SGD, lr=1e-3, momentum=0.9)
 
 
