@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import tracemalloc
+from random import Random
 
 import ml_dtypes
 import msgspec
@@ -249,6 +251,36 @@ def test_compressed_gradients_that_nobody_made_raise_only_protocol_errors(
         message, arrays = decode([push([0, dtype, shape, -1, rows, codec, numbers]), *frames])
         assert isinstance(message, protocol.Push)
         unpack(message.tensors, arrays)
+
+
+def mutated(random: Random) -> list[bytes]:
+    """A message with a few bytes turned, put in, taken out or repeated."""
+    frames = [bytearray(bytes(frame)) for frame in encode(*random.choice(EVERY_MESSAGE))]
+    for _ in range(random.randint(1, 4)):
+        frame = random.choice(frames)
+        place, count = random.randint(0, len(frame)), random.randint(0, 8)
+        frame[place : place + random.choice((0, count))] = random.choice(
+            (random.randbytes(count), frame[place : place + count], b"")
+        )
+    return [bytes(frame) for frame in frames]
+
+
+def test_ten_thousand_mutated_messages_raise_only_protocol_errors_and_leave_nothing() -> None:
+    random, refused = Random(0), 0
+    for number in range(12_000):
+        if number == 2_000:  # what is kept of each kind of message, and the texts of errors, are there by now
+            gc.collect()
+            tracemalloc.start()
+            before, _ = tracemalloc.get_traced_memory()
+        try:
+            decode(mutated(random))
+        except ProtocolError:
+            refused += 1
+    gc.collect()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert refused > 6_000
+    assert after - before < 50_000, after - before
 
 
 def test_a_claim_of_terabytes_allocates_nothing() -> None:
