@@ -18,6 +18,7 @@ from .console import Display
 from .environment import Environment, read_timeout
 from .errors import DistributedError
 from .launcher import Launcher, Process, describe_exit
+from .looking import status_of
 from .metrics import Sink
 from .monitor import Monitor
 from .protocol import Status
@@ -219,6 +220,10 @@ class Job:
         self._lonely_since = self._lonely_since or now
         if now - self._lonely_since < self._timeout:
             return  # one that goes on joins again by itself
+        lost = self._lost_by_now()
+        if any(worker.rank not in lost for worker in running):
+            self._lonely_since = None  # it has come back since, or nobody knows
+            return
         for worker in running:
             assert worker.rank is not None
             self._given_up.add(worker.rank)
@@ -226,6 +231,18 @@ class Job:
                 f"{worker.process.name} was lost and has not come back; it is ended, since all others are done"
             )
             worker.process.kill()
+
+    def _lost_by_now(self) -> set[int]:
+        """The workers that the first server calls lost when it is asked now; none if it does not say.
+
+        By a connection of its own: on the monitor's there may be answers that are older than the question.
+        """
+        keys = self.options.fields.get("keys")
+        try:
+            status = status_of(self._servers[0].address, keys and str(keys))
+        except DistributedError:
+            return set()
+        return {each.rank for each in status.workers if each.state == "lost"}
 
     def _restart(self, member: _Member) -> bool:
         """Start a process again that has died, if that can help; whether the run goes on."""

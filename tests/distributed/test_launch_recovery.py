@@ -16,6 +16,7 @@ import pytest
 from ps_harness import Launch, environment, launched, run_launcher, wait_until, write_script
 
 from retrograd.distributed.console import Display
+from retrograd.distributed.errors import DistributedError
 from retrograd.distributed.job import Job, JobOptions
 from retrograd.distributed.launcher import LocalLauncher, LocalProcess
 
@@ -260,3 +261,35 @@ def test_a_server_may_be_seen_to_end_before_its_workers(
         monkeypatch.setattr(job, name, way)
     monkeypatch.setattr(f"{Job.__module__}._FAREWELL", 0.1)
     assert job._watch() == code
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_ended"), [("lost", True), ("joined", False), (None, False)], ids=["lost", "back", "no answer"]
+)
+def test_a_worker_is_ended_only_if_it_is_lost_by_now(
+    answer: str | None, is_ended: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The status at hand may be from before it came back."""
+
+    def status(state: str) -> Any:
+        return SimpleNamespace(workers=[SimpleNamespace(rank=0, state="left"), SimpleNamespace(rank=1, state=state)])
+
+    def ask(address: str, keys: str | None) -> Any:
+        asked.append(address)
+        if answer is None:
+            raise DistributedError("no server answers")
+        return status(answer)
+
+    asked: list[str] = []
+    ended: list[int] = []
+    job = Job(JobOptions(("train.py",), 2), LocalLauncher(), Display(io.StringIO()))
+    seen: Any = job
+    process = SimpleNamespace(name="worker 1", kill=lambda: ended.append(1))
+    seen._servers = [SimpleNamespace(address="tcp://127.0.0.1:5555")]
+    seen._workers = [SimpleNamespace(rank=0, code=0), SimpleNamespace(rank=1, code=None, process=process)]
+    seen._monitor, seen._timeout = SimpleNamespace(status=status("lost")), 0.0
+    monkeypatch.setattr(f"{Job.__module__}.status_of", ask)
+    seen._end_the_lost()
+    assert asked == ["tcp://127.0.0.1:5555"]
+    assert (ended == [1], seen._given_up == {1}) == (is_ended, is_ended)
+    assert is_ended or seen._lonely_since is None  # and its time begins anew
