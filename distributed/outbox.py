@@ -10,8 +10,9 @@ from msgspec import structs
 
 from . import transport
 from .errors import DistributedError, kind_of
-from .messages import Array, Error, Message, Slot, Weights
+from .messages import Array, Error, Message, Pulse, Slot, Weights
 from .protocol import Frame, encode
+from .sparing import Sparing
 from .transport import Channel, Flight
 
 __all__ = ["PART_BYTES", "Outbox", "parts_of"]
@@ -29,15 +30,14 @@ _MOST_PARTS = 48
 """Of one answer or push: as many messages wait at once, and ZeroMQ takes no more than so many for a peer."""
 
 
-_LOGGED = 10  # who comes and goes all day must not fill the log
-
-
 class Outbox:
     """Sends a server's messages. A peer that has gone is no error: if it lives it asks again."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._in_vain = 0
+        self.in_vain = 0
+        """Messages that nobody took."""
+        self._log = Sparing(log)
 
     def send(self, peer: bytes, message: Message, arrays: Sequence[Array] = ()) -> Flight:
         """Send one message to a peer."""
@@ -50,10 +50,12 @@ class Outbox:
         except zmq.ZMQError as error:
             if not transport.is_gone(error):
                 raise
-            self._in_vain += 1
-            if self._in_vain <= _LOGGED:
-                more = "; further ones are not logged" if self._in_vain == _LOGGED else ""
-                log.info("a peer went away before its %s: %s%s", kind.__name__.upper(), error, more)
+            self.in_vain += 1
+            text, name = "a peer went away before its %s: %s", kind.__name__.upper()
+            if kind is Pulse:
+                log.debug(text, name, error)  # who leaves, or is busy, may miss the answer to a heartbeat
+            else:
+                self._log(logging.INFO, text, name, error)
             return Flight()
 
     def send_error(self, peer: bytes, error: DistributedError, seq: int, incarnation: int = 0) -> None:

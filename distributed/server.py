@@ -46,6 +46,7 @@ from .server_options import ServerOptions
 from .server_status import Counters, half_of_memory, status_of
 from .shared import ALIGNMENT, Segment, host_name
 from .siblings import Siblings
+from .sparing import Sparing
 from .staging import Contribution, Staging
 from .state import Position, State
 from .transport import Flight
@@ -57,7 +58,6 @@ log = logging.getLogger("retrograd.distributed.server")
 
 _TICK = 0.1  # seconds between looks at the clock when nothing arrives
 _TURN = 1000  # messages between looks at the clock when they never end
-_LOGGED_REJECTIONS = 10  # a hostile or broken peer must not fill the log
 _GRACE = 1.0  # seconds in which a worker whose process has ended in peace may still be heard saying goodbye
 
 
@@ -118,6 +118,7 @@ class Server:
         self.state: State | None = None
         self.failure: Failure | None = None
         self.counters = Counters()
+        self._log_rejection, self._log_refusal = Sparing(log), Sparing(log)
         self.launchers: set[bytes] = set()
         """Those who started the run, watch it, and end it."""
         self.orders: deque[Order] = deque()
@@ -242,15 +243,12 @@ class Server:
         except Stranger as error:
             self.outbox.send_error(peer, error, seq, incarnation)
         except (Mismatch, Refused) as error:
-            log.log(logging.INFO if isinstance(error, Taken) else logging.WARNING, "%s", error)
+            self._log_refusal(logging.INFO if isinstance(error, Taken) else logging.WARNING, "%s", error)
             self.outbox.send_error(peer, error, seq, incarnation)
 
     def _reject(self, peer: bytes, seq: int, error: ProtocolError) -> None:
         self.counters.rejected += 1
-        if self.counters.rejected <= _LOGGED_REJECTIONS:
-            log.warning("dropped a message: %s", error)
-        if self.counters.rejected == _LOGGED_REJECTIONS:
-            log.warning("further dropped messages are counted and not logged")
+        self._log_rejection(logging.WARNING, "dropped a message: %s", error)
         # Who is told that it is a stranger says HELLO, and then again what was damaged.
         self.outbox.send_error(peer, Stranger(str(error)) if isinstance(error, Damaged) else error, seq)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -235,6 +237,31 @@ def test_random_bytes_are_counted_and_change_nothing(frames: list[bytes], kind: 
         assert (answer.kind, server.counters.rejected) == (kind, 1)
         w, _ = client.learn(1.0)
         np.testing.assert_array_equal(w, 0.5)
+
+
+def test_strangers_who_are_refused_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(1) as [server], peer_of(server) as stranger, caplog.at_level(logging.INFO):
+        for _ in range(15):
+            answer = stranger.ask(protocol.Hello("another run", "worker", 1, 1, rank=0))
+            assert isinstance(answer, protocol.Error)
+            assert answer.kind == "refused"
+        for _ in range(15):
+            stranger.send_raw(b"RGP1\xff")
+            assert isinstance(stranger.receive()[0], protocol.Error)
+        assert server.counters.rejected == 15
+    for beginning in ("this server at", "dropped a message"):
+        lines = [each.getMessage() for each in caplog.records if each.getMessage().startswith(beginning)]
+        assert len(lines) == 10
+        assert [each.endswith("; further ones are not logged") for each in lines] == [False] * 9 + [True]
+
+
+def test_an_answer_to_a_heartbeat_that_nobody_takes_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(1) as [server], caplog.at_level(logging.DEBUG):
+        for message in (protocol.Pulse(1, 0, 0), protocol.Done(1, 1)):
+            server.within(partial(server.outbox.send, b"nobody", message))
+        assert server.outbox.in_vain == 2
+    said = {each.getMessage()[:38]: each.levelname for each in caplog.records if "went away" in each.getMessage()}
+    assert said == {"a peer went away before its PULSE: Hos": "DEBUG", "a peer went away before its DONE: Host": "INFO"}
 
 
 def test_bytes_that_are_not_even_zeromq_s_change_nothing() -> None:

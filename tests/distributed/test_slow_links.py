@@ -55,4 +55,4 @@ def test_an_answer_has_no_more_parts_than_may_wait_for_one_who_reads_slowly(monk
     with serving(1, shared=False, slice_bytes=1 << 14) as [server], clients(server) as [learner]:
         learner.begin(1.0, table=table)
         assert all((each == 0.5).all() for each in learner.learn(1.0))
-        assert (learner.links[0].retries, server.outbox._in_vain) == (0, 0)
+        assert (learner.links[0].retries, server.outbox.in_vain) == (0, 0)
