@@ -35,6 +35,8 @@ __all__ = ["Keeper"]
 log = logging.getLogger("retrograd.distributed.server")
 
 _ADDRESS = "address"  # the name of a file
+_AT_THE_END = ", at the end of the run"
+_UNREADABLE = (JournalError, ProtocolError, msgspec.MsgspecError)
 
 Record: TypeAlias = tuple[Contribution | None, Order | None]
 
@@ -212,11 +214,19 @@ class Keeper:
             log.error("what the snapshot of update %d makes superfluous stays: %s", version, error)
         return True
 
-    def finish(self, server: Server) -> None:
-        """Keep the end of a run."""
-        self._end()
-        if server.state is not None and server.state.position.number != self._last_number:
-            self.snapshot(server)
+    def finish(self, server: Server) -> bool:
+        """Keep the end of a run; whether all updates are in a snapshot or the journal, if they are to be."""
+        self._end(_AT_THE_END)
+        state = server.state
+        if state is None or state.position.number == self._last_number:
+            return True
+        self._begin(server, copied=False)
+        behind = state.position.version - (self.last or 0)
+        if self._end(_AT_THE_END) or self._journal is not None or not behind:
+            return True
+        kept = "there is none" if self.last is None else f"the newest is of update {self.last}"
+        log.error("the run is over, and its last %d updates are in no snapshot: %s", behind, kept)
+        return False
 
     def close(self) -> None:
         self._end()
@@ -293,14 +303,19 @@ class Keeper:
 
     def replay(self, after: int) -> Iterator[Record]:
         """What the journal has after an order: pushes that were received, and orders, as they came."""
+        try:
+            yield from self._records(after)
+        except _UNREADABLE as error:
+            assert self._journal is not None
+            raise _damaged(error, self._journal.folder) from None
+
+    def _records(self, after: int) -> Iterator[Record]:
         if self._journal is None:
             return
         self._replaying = True
         try:
             for _, frames in self._journal.replay(after):
                 yield _record_of(frames)
-        except (JournalError, ProtocolError, msgspec.MsgspecError) as error:
-            raise _damaged(error, self._journal.folder) from None
         finally:
             self._replaying = False
 
@@ -311,8 +326,8 @@ class Keeper:
         """
         for clock in sorted(clock for clock in self.clocks if clock < number):
             try:
-                orders = [order for _, order in self.replay(clock) if order is not None and order.number <= number]
-            except JournalError as error:
+                orders = [order for _, order in self._records(clock) if order is not None and order.number <= number]
+            except _UNREADABLE as error:
                 log.warning("the orders after order %d cannot be read: %s", clock, error)
                 continue
             if [each.number for each in orders] == list(range(clock + 1, number + 1)):

@@ -165,7 +165,7 @@ class Server:
     # ---- the loop ------------------------------------------------------------------------------------------
 
     def serve(self, sinks: Sequence[Sink] = ()) -> bool:
-        """Answer messages until the run is over; whether it ended without a failure.
+        """Answer messages until the run is over; whether it ended without a failure, and what is to be kept is.
 
         The server's numbers go into `sinks` meanwhile.
         """
@@ -178,11 +178,10 @@ class Server:
                     status = self.status()
                     for sink in sinks:
                         sink.take([status])
-            for each in self.siblings:
-                each.keeper.finish(each)
+            kept = [each.keeper.finish(each) for each in self.siblings]
         finally:
             self.close()
-        return self.failure is None
+        return self.failure is None and all(kept)
 
     def stop(self) -> None:
         """Have `serve` end after the message that it is at."""

@@ -11,10 +11,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ps_harness import DEADLINE, Learner, clients, environment, launch_command, serving, wait_until
+from ps_harness import (
+    DEADLINE,
+    Learner,
+    clients,
+    environment,
+    launch_command,
+    run_launcher,
+    serving,
+    wait_until,
+    write_script,
+)
 
 from retrograd.distributed.environment import Environment
-from retrograd.distributed.errors import SnapshotError
+from retrograd.distributed.errors import JournalError, SnapshotError
+from retrograd.distributed.journal import Journal
+from retrograd.distributed.keeper import Keeper
+from retrograd.distributed.server import Server, ServerOptions
 from retrograd.distributed.snapshots import SnapshotStore
 
 
@@ -133,6 +146,80 @@ def test_the_end_of_a_run_waits_for_it(disk: Slow, tmp_path: Path) -> None:
         disk.go_on.set()
         ending.join(DEADLINE)
         np.testing.assert_array_equal(newest(tmp_path), 0.5)
+
+
+@pytest.mark.parametrize("durable", [False, True], ids=["not durable", "durable"])
+def test_an_end_of_a_run_that_cannot_be_written_is_a_failure_unless_a_journal_has_it(
+    durable: bool, disk: Slow, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk.go_on.set()
+    server = Server(ServerOptions(1, folder=tmp_path, every=4, durable=durable))
+    went_well: list[bool] = []
+    serving = threading.Thread(target=lambda: went_well.append(server.serve()))
+    serving.start()
+    client = Learner(Environment(0, 1, (server.address,), "", 10.0))
+    client.begin(1.0)
+    for _ in range(3):
+        client.learn(1.0)
+    wait_until(lambda: server.keeper.last == 3, "the snapshot")
+    disk.error = SnapshotError("the disk is full")
+    for _ in range(2):
+        client.learn(1.0)
+    client.close()
+    serving.join(DEADLINE)
+    assert went_well == [durable]
+    assert "no snapshot of update 5, at the end of the run: the disk is full" in caplog.text
+    assert "training goes on" not in caplog.text
+    lost = "the run is over, and its last 2 updates are in no snapshot: the newest is of update 3"
+    assert (lost in caplog.text) == (not durable)
+
+
+def test_a_launch_whose_end_is_in_no_snapshot_has_failed(tmp_path: Path) -> None:
+    script = write_script(
+        tmp_path,
+        """
+        import shutil, sys
+        from pathlib import Path
+        import retrograd as rg
+        import retrograd.distributed as dist
+
+        dist.init()
+        w = rg.nn.Parameter(rg.ones(3))
+        opt = dist.ServerOptimizer(rg.optim.SGD, [w], lr=0.1)
+        for step in range(3):
+            if step == 1:
+                shutil.rmtree(sys.argv[1])
+                Path(sys.argv[1]).touch()
+            w.sum().backward()
+            opt.step()
+        """,
+    )
+    kept = tmp_path / "kept"
+    options = ("--workers", "1", "--snapshots", kept, "--every", "1000")
+    done = run_launcher("launch", *options, script, kept / "server-0")
+    assert done.returncode == 1, done.stdout + done.stderr
+    shown = done.stdout.partition("server ended with exit code 1; its last lines:")[2]
+    assert "the run is over, and its last 3 updates are in no snapshot: the newest is of update 0" in shown
+
+
+def test_an_older_part_of_a_journal_that_is_damaged_does_not_keep_a_server_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def replay(self: Journal, after: int) -> Any:
+        raise JournalError("damaged at offset 16")
+
+    monkeypatch.setattr(Journal, "replay", replay)
+    keeper = Keeper(ServerOptions(1, folder=tmp_path, durable=True))
+    keeper.clocks = (0, 3)
+    try:
+        assert keeper.earlier_orders(3) == []  # the newest snapshot has them
+        assert "the orders after order 0 cannot be read: damaged at offset 16" in caplog.text
+        assert "does not start" not in caplog.text
+        with pytest.raises(JournalError, match=r"damaged at offset 16\. .* so the server does not start"):
+            list(keeper.replay(3))
+        assert not keeper.is_replaying
+    finally:
+        keeper.close()
 
 
 def test_a_server_that_is_told_to_end_keeps_what_it_has(tmp_path: Path) -> None:
