@@ -10,14 +10,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import retrograd as rg
 from retrograd.backends import registry
 
 from . import keys_cli, looking, run_options
 from .addresses import names_a_port
-from .environment import Environment
+from .environment import Environment, with_rank
 from .errors import DistributedError, OptionError
 from .messages import MAX_SERVERS
 from .run_options import address, address_to_bind, natural, port, servers, workers
@@ -29,17 +29,26 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (those of the process unless given); its exit code."""
-    options = _parser().parse_args(arguments)
     try:
+        options = _parser().parse_args(arguments)
         code: int = options.run(options)
+    except KeyboardInterrupt:
+        return 130
     except (DistributedError, registry.BackendError) as error:
         print(f"retrograd: error: {error}", file=sys.stderr)
         return 2 if isinstance(error, OptionError | registry.BackendError) else 1
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, and where to read what is right. Those of the commands are of this class, too."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="retrograd", description="Train in many processes, on any backend.")
+    parser: argparse.ArgumentParser = _Parser(prog="retrograd", description="Train in many processes, on any backend.")
     parser.add_argument("--version", action="version", version=f"retrograd {rg.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_launch(commands)
@@ -63,8 +72,7 @@ def _add_launch(commands: Commands) -> None:
     _add_bind(launch)
     _add_metrics(launch)
     run_options.add_to(launch)
-    launch.add_argument("script", help="the training script")
-    launch.add_argument("arguments", nargs=argparse.REMAINDER, help="its arguments")
+    _add_script(launch)
     launch.set_defaults(run=_launch)
 
 
@@ -88,9 +96,14 @@ def _add_worker(commands: Commands) -> None:
     worker.add_argument("--world-size", metavar="N", help="number of workers (default: as the launcher says)")
     worker.add_argument("--run", default="", metavar="ID", dest="run_id", help="name of the run")
     worker.add_argument("--keys", default="", metavar="PATH", help="folder or file with this worker's key")
-    worker.add_argument("script", help="the training script")
-    worker.add_argument("arguments", nargs=argparse.REMAINDER, help="its arguments")
+    _add_script(worker)
     worker.set_defaults(run=_work)
+
+
+def _add_script(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("script", help="the training script")
+    arguments = parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its arguments")
+    arguments.required = False  # which argparse calls it where the script is missing
 
 
 def _add_bind(parser: argparse.ArgumentParser) -> None:
@@ -221,7 +234,14 @@ def _work(options: argparse.Namespace) -> int:
     variables = {"RETROGRAD_SERVERS": options.connect, "RETROGRAD_RUN": options.run_id}
     given = {"RETROGRAD_RANK": options.rank, "RETROGRAD_WORLD_SIZE": options.world_size, "RETROGRAD_KEYS": options.keys}
     os.environ.update({**variables, **{name: value for name, value in given.items() if value}})
-    place = Environment.read()  # says what is missing before the script is loaded
+    known = with_rank(os.environ)
+    flags = {"--rank": "RETROGRAD_RANK", "--world-size": "RETROGRAD_WORLD_SIZE"}
+    if missing := [flag for flag, name in flags.items() if not known.get(name)]:
+        raise OptionError(
+            f"say {' and '.join(f'{flag} N' for flag in missing)}: which worker this is, and of how many, is said by "
+            "no launcher around it"
+        )
+    place = Environment.read()  # says what else is wrong before the script is loaded
     if place is not None and place.keys:
         from .security import ClientKeys
 

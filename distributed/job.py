@@ -330,6 +330,11 @@ class Job:
         assert self._monitor is not None
         self._hear(lambda status: all(worker.state in ("left", "lost") for worker in status.workers))
         self._display.table([status for status in self._monitor.statuses if status is not None])
+        if self._nobody_trained():
+            self._display.say(
+                "no worker has joined with a ServerOptimizer, so each process has trained alone: call "
+                "retrograd.distributed.init() in the script, and step a retrograd.distributed.ServerOptimizer"
+            )
         self._monitor.close()
         self._monitor = None
         self._wait_for(self._servers, _FAREWELL)
@@ -338,6 +343,11 @@ class Job:
                 self._show_failure(server)
                 return 1
         return 0
+
+    def _nobody_trained(self) -> bool:
+        """Whether no worker has ever brought the servers a model."""
+        status = None if self._monitor is None else self._monitor.status
+        return status is not None and not any(each.table for each in status.by_optimizer())
 
     def _fail(self, first: _Member) -> int:
         """One has failed. Let the others hear of it and say so, then show the one that was the cause.

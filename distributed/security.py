@@ -475,14 +475,17 @@ def _secret_files(folder: Path) -> list[Path]:
 
 
 def _only_secret(files: Iterable[Path], where: Path, role: Role, rank: int | None) -> tuple[Key, bytes]:
-    found = [(key, secret) for key, secret in map(_read, files) if secret and key.role == role]
+    there = [(key, secret) for key, secret in map(_read, files) if secret]
+    found = [(key, secret) for key, secret in there if key.role == role]
     if role == "worker":
         found = [pair for pair in found if rank is None or rank in pair[0]]
     who = f"worker {rank}" if role == "worker" and rank is not None else f"a {role}"
     if not found:
+        others = ", ".join(f"{key.name}{_SECRET} of {_whose(key)}" for key, _ in there)
+        instead = f" (there is {others})" if others else ""
         raise DistributedError(
-            f"no secret key for {who} is in {where}: copy its NAME{_SECRET} there from where it was made, or make one "
-            "with `retrograd keys new` or `retrograd keys add`"
+            f"no secret key for {who} is in {where}{instead}: copy its NAME{_SECRET} there from where it was made, or "
+            "make one with `retrograd keys new` or `retrograd keys add`"
         )
     if len(found) > 1:
         names = ", ".join(key.name + _SECRET for key, _ in found)
@@ -490,6 +493,17 @@ def _only_secret(files: Iterable[Path], where: Path, role: Role, rank: int | Non
             f"{where} holds several secret keys for {who} ({names}): leave one there, or name one file"
         )
     return found[0]
+
+
+def _whose(key: Key) -> str:
+    """For whom a key is.
+
+    >>> _whose(Key("pool", "worker", "1-3", bytes(32))), _whose(Key("server", "server", "", bytes(32)))
+    ('worker 1-3', 'a server')
+    """
+    if key.role != "worker":
+        return f"a {key.role}"
+    return "any worker" if key.ranks == "*" else f"worker {key.ranks}"
 
 
 # ---- where a server may listen -----------------------------------------------------------------------------

@@ -196,8 +196,12 @@ def test_which_key_a_process_takes(folder: Path) -> None:
     assert worker(folder, 1).key.name == "worker-1"
     assert ClientKeys.read(folder, "launcher").key.role == "launcher"
     assert ClientKeys.read(folder / "worker-0.key_secret", "worker", 0).key.name == "worker-0"
-    with pytest.raises(DistributedError, match="no secret key for worker 2 is in"):
+    there = "launcher.key_secret of a launcher, server.key_secret of a server, worker-0.key_secret of worker 0, "
+    with pytest.raises(DistributedError, match=rf"no secret key for worker 2 is in .* \(there is {there}.*\): copy"):
         worker(folder, 2)
+    path = folder / "worker-1.key_secret"
+    with pytest.raises(DistributedError, match=r"\(there is worker-1.key_secret of worker 1\): copy its NAME"):
+        ClientKeys.read(path, "worker", 0)
     new_key(folder, "spare", "worker", "0-9")
     with pytest.raises(DistributedError, match=r"several secret keys for worker 0 \(spare.key_secret, worker-0"):
         worker(folder, 0)

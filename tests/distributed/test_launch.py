@@ -75,6 +75,7 @@ def test_a_run_shows_logs_progress_and_a_table(tmp_path: Path) -> None:
     for heading in ("worker", "steps", "samples/s", "waiting"):
         assert heading in done.stdout
     assert "server: 5 updates" in done.stdout
+    assert "trained alone" not in done.stdout
 
 
 def test_numerical_libraries_share_the_cores_unless_told_otherwise(tmp_path: Path) -> None:
@@ -84,11 +85,13 @@ def test_numerical_libraries_share_the_cores_unless_told_otherwise(tmp_path: Pat
     assert f"[worker 0] 7 {threads}" in done.stdout
 
 
-def test_a_script_that_never_joins_is_run_all_the_same(tmp_path: Path) -> None:
-    path = write_script(tmp_path, "print('hello')")
+@pytest.mark.parametrize("joins", ["", "import retrograd.distributed as dist; dist.init(); "], ids=["never", "in vain"])
+def test_a_script_that_trains_alone_is_run_all_the_same_and_told_so(joins: str, tmp_path: Path) -> None:
+    path = write_script(tmp_path, joins + "print('hello')")
     done = run_launcher("launch", "--workers", "2", path)
     assert done.returncode == 0
     assert "[worker 1] hello" in done.stdout
+    assert "no worker has joined with a ServerOptimizer, so each process has trained alone: call" in done.stdout
 
 
 def test_random_bytes_at_the_port_change_nothing(tmp_path: Path) -> None:

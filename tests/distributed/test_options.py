@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ps_harness import clients, serving
 
-from retrograd.distributed import addresses
+from retrograd.distributed import addresses, cli
 from retrograd.distributed.cli import main
 from retrograd.distributed.errors import DistributedError
 
@@ -50,7 +50,14 @@ LAUNCH = {
     "--backend abacus": "unknown backend 'abacus'; available: ",
 }
 
+COMMANDS = ("launch", "server", "worker", "status", "doctor", "keys", "keys new", "keys list")
+
 OTHERS = {
+    "": "the following arguments are required: COMMAND; see retrograd --help\n",
+    "launch": "the following arguments are required: script; see retrograd launch --help\n",
+    "worker --connect tcp://127.0.0.1:1": "the following arguments are required: script; see retrograd worker --help\n",
+    "worker --connect tcp://127.0.0.1:1 x.py": "say --rank N and --world-size N: which worker this is, and of how many",
+    "worker --connect tcp://127.0.0.1:1 --rank 0 x.py": "say --world-size N: which worker this is",
     "launch --workers 1 no_such_script.py": "there is no script no_such_script.py",
     "server": "the following arguments are required: --world-size",
     "server --world-size x": "--world-size: must be a whole number from 1 to 16384, and is 'x'",
@@ -91,8 +98,8 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         code = end.code
     output = capsys.readouterr()
     assert (code, output.out) == (2, "")
-    usage, _, text = output.err.rpartition("error: ")
-    assert usage.startswith(("usage: ", "retrograd: "))
+    who, _, text = output.err.partition(": error: ")
+    assert who in ("retrograd", *(f"retrograd {command}" for command in COMMANDS))
     assert text.count("\n") == 1
     return text
 
@@ -115,6 +122,18 @@ def test_a_timeout_that_is_none_is_refused(
 ) -> None:
     monkeypatch.setenv("RETROGRAD_TIMEOUT", seconds)
     assert f"RETROGRAD_TIMEOUT='{seconds}' is not a positive number" in refused(["server", "--world-size", "1"], capsys)
+
+
+@pytest.mark.parametrize("run", ["parser", "command"])
+def test_an_interrupt_is_no_traceback(
+    run: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, {"parser": "_parser", "command": "_backends"}[run], interrupt)
+    assert main(["backends"]) == 130
+    assert capsys.readouterr() == ("", "")
 
 
 # ---- addresses --------------------------------------------------------------------------------------------
