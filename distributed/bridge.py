@@ -16,9 +16,10 @@ import retrograd as rg
 
 from . import crew
 from .errors import DistributedError, Mismatch
+from .gradients import Rows
 from .incoming import Arrived
 from .messages import Array, Entry, Group, Groups, Number, Slice, TensorSpec
-from .placement import view
+from .placement import LOOKS_AT_ROWS, LOOKS_AT_TENSORS, view
 from .protocol import name_of
 
 __all__ = [
@@ -26,12 +27,15 @@ __all__ = [
     "Receiver",
     "array_of",
     "build_optimizer",
+    "check_runs_on_servers",
     "divided_state",
     "dtype_name",
+    "gradient_of",
     "is_ours",
     "joined_state",
     "plain_groups",
     "set_hyperparameters",
+    "sparse_of",
     "table_of",
     "tensor_of",
 ]
@@ -57,6 +61,32 @@ def tensor_of(array: Array, backend: str | None) -> rg.Tensor:
     # Bytes off the wire may be read-only, and a tensor's must not be.
     tensor = rg.from_numpy(array if array.flags.writeable else array.copy())
     return tensor if backend is None else tensor.to(backend)
+
+
+def sparse_of(gradient: Rows, backend: str | None) -> rg.Tensor:
+    """A sparse tensor with these rows and no others.
+
+    >>> sparse_of(Rows((3, 1), np.array([1]), np.float32([[5]])), None).to_dense().tolist()
+    [[0.0], [5.0], [0.0]]
+    """
+    indices, values = tensor_of(gradient.numbers[None], backend), tensor_of(gradient.values, backend)
+    return rg.sparse_coo_tensor(indices, values, gradient.shape, is_coalesced=True)
+
+
+def gradient_of(optimizer: str, gradient: rg.Tensor) -> Array:
+    """A gradient as an array; of a sparse one the rows that are not zero travel.
+
+    Raises
+    ------
+    DistributedError
+        If the optimizer takes sparse rows, and these are none.
+    """
+    if optimizer in LOOKS_AT_ROWS and not (gradient.is_sparse and gradient.sparse_dim() == 1):
+        found = f"with {gradient.sparse_dim()} sparse dimensions" if gradient.is_sparse else "that is dense"
+        raise DistributedError(
+            f"{optimizer} on a server takes gradients of rows, as of Embedding(sparse=True), and not one {found}"
+        )
+    return array_of(gradient.to_dense() if gradient.is_sparse else gradient)
 
 
 class Receiver:
@@ -117,19 +147,19 @@ def _write(place: tuple[Array, Any, Array]) -> None:
 
 
 def joined_state(
-    tensors: Sequence[rg.Tensor], kept: Iterable[tuple[Slice, Entry, Array | None]]
+    optimizer: str, tensors: Sequence[rg.Tensor], kept: Iterable[tuple[Slice, Entry, Array | None]]
 ) -> dict[int, dict[str, Any]]:
     """What optimizers keep for slices as what one optimizer would keep for the tensors, by their number.
 
     What has the shape of the slice is a part of something of the tensor's shape; all else is the same for all
-    slices of a tensor.
+    slices of a tensor. Optimizers that look at whole tensors keep things in the shapes that they have.
     """
     state: dict[int, dict[str, Any]] = {}
     for piece, entry, array in kept:
         mine = state.setdefault(piece.tensor, {})
         if array is None:
             mine[entry.name] = entry.number
-        elif array.shape == piece.shape and array.size == piece.size:
+        elif array.shape == piece.shape and optimizer not in LOOKS_AT_TENSORS:
             if entry.name not in mine:
                 mine[entry.name] = np.empty(tuple(tensors[piece.tensor].shape), array.dtype)
             view(mine[entry.name], piece)[...] = array
@@ -142,6 +172,7 @@ def joined_state(
 
 
 def divided_state(
+    optimizer: str,
     tensors: Sequence[rg.Tensor],
     state: Mapping[int, Mapping[str, Any]],
     layout: Sequence[Sequence[tuple[int, int, Slice]]],
@@ -155,7 +186,7 @@ def divided_state(
                     entries.append((shard, Entry(index, name, number=value), None))
                     continue
                 whole = array_of(value)
-                is_of_elements = whole.shape == tuple(tensors[tensor].shape)
+                is_of_elements = optimizer not in LOOKS_AT_TENSORS and whole.shape == tuple(tensors[tensor].shape)
                 part = view(np.ascontiguousarray(whole), piece) if is_of_elements else whole
                 entries.append((shard, Entry(index, name, name_of(part), part.shape), part))
     return entries
@@ -252,13 +283,32 @@ def build_optimizer(name: str, groups: Groups, tensor: rg.Tensor, group: int) ->
 
     The name is looked up among the optimizer classes of `retrograd.optim` and nowhere else.
     """
-    known = _optimizers()
-    if name not in known:
-        raise Mismatch(f"retrograd.optim has no optimizer {name!r} to run on the server; it has {', '.join(known)}")
-    optimizer_class = known[name]
+    optimizer_class = _class_of(name)
     if group >= len(groups):
         raise Mismatch(f"a tensor belongs to parameter group {group}, and there are {len(groups)}")
     return optimizer_class([{"params": [tensor], **groups[group]}])  # type: ignore[call-arg]  # all but the base class have defaults of their own
+
+
+def check_runs_on_servers(optimizer: type[rg.optim.Optimizer]) -> None:
+    """Raise `Mismatch` for an optimizer that a server cannot run, as it would itself.
+
+    >>> check_runs_on_servers(rg.optim.LBFGS)
+    Traceback (most recent call last):
+    retrograd.distributed.errors.Mismatch: LBFGS cannot run on a server, which sees no loss: its step asks for ...
+    """
+    if issubclass(optimizer, rg.optim.LBFGS):
+        raise Mismatch(
+            f"{optimizer.__name__} cannot run on a server, which sees no loss: its step asks for the loss again, at "
+            f"other weights. Choose another, or train with one process; a server has {', '.join(_optimizers())}"
+        )
+    _class_of(optimizer.__name__)
+
+
+def _class_of(name: str) -> type[rg.optim.Optimizer]:
+    known = _optimizers()
+    if name not in known:
+        raise Mismatch(f"retrograd.optim has no optimizer {name!r} to run on the server; it has {', '.join(known)}")
+    return known[name]
 
 
 @functools.cache

@@ -163,7 +163,7 @@ class Client:
         welcomes = self._await_welcomes()
         if self.place.rank == 0 and not all(each.initialized for each in welcomes):
             size = welcomes[0].slice_bytes or fitting_slice_bytes(table, len(self.links))
-            shares = place_slices(cut(table, size), table, len(self.links))
+            shares = place_slices(cut(table, size, optimizer), table, len(self.links))
         call = self._call()
         for link, share, welcome in zip(self.links, shares, welcomes, strict=True):
             first = self.place.rank == 0 and not welcome.initialized

@@ -1,7 +1,8 @@
 """Gradients between the wire and the optimizer: unpacking, adding up, looking for what is not finite.
 
 A gradient of a slice is an array, or `Rows` where only some rows of a matrix (an embedding, as a rule) have
-one. Rows that are absent are zero, so that both mean the same to the optimizer.
+one. Rows that are absent are zero, so that both mean the same to all optimizers but those that change no row
+without a gradient: to them a row that is zero has none, however it has come.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ __all__ = [
     "is_finite",
     "is_same",
     "overflows",
+    "rows_of",
     "scaled",
     "square_norm",
     "sum_in_order",
@@ -43,7 +45,10 @@ _WIDE = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 
 
 class Rows(NamedTuple):
-    """Some rows of a matrix of the given shape: `numbers`, ascending, and `values`, one row for each."""
+    """Some rows of a matrix of the given shape: `numbers`, ascending, and `values`, one row for each.
+
+    A row of what has one dimension is an element.
+    """
 
     shape: tuple[int, ...]
     numbers: Array
@@ -117,6 +122,18 @@ def dense(gradient: Gradient) -> Array:
     return whole
 
 
+def rows_of(gradient: Gradient) -> Rows:
+    """The rows that are not zero, or those that there are already.
+
+    >>> rows_of(np.float32([[0, 0], [0, 6]]))[1:], rows_of(np.float32([5, 0]))[1:]
+    ((array([1]), array([[0., 6.]], dtype=float32)), (array([0]), array([5.], dtype=float32)))
+    """
+    if isinstance(gradient, Rows):
+        return gradient
+    numbers = np.flatnonzero(gradient.any(axis=tuple(range(1, gradient.ndim))))
+    return Rows(gradient.shape, numbers, gradient[numbers])
+
+
 def is_same(gradient: Gradient, array: Array) -> bool:
     """Whether a gradient has exactly the bits of an array.
 
@@ -167,7 +184,7 @@ def summed(addends: Sequence[Gradient], out: Array | None = None) -> Gradient:
 
 def _sum_rows(addends: Sequence[Rows]) -> Rows:
     numbers = np.unique(np.concatenate([each.numbers for each in addends]))
-    values = np.zeros((len(numbers), addends[0].shape[1]), addends[0].values.dtype)
+    values = np.zeros((len(numbers), *addends[0].shape[1:]), addends[0].values.dtype)
     for each in addends:
         values[np.searchsorted(numbers, each.numbers)] += each.values
     return Rows(addends[0].shape, numbers, values)

@@ -51,7 +51,8 @@ class ServerOptimizer(rg.optim.Optimizer):
     Raises
     ------
     Mismatch
-        When another worker has another model or optimizer.
+        When another worker has another model or optimizer, or a server cannot run it: LBFGS asks for the loss again
+        in the middle of its step.
     WorkerLost, ServerLost
         Also by `step`: when another worker or the server has died.
 
@@ -84,6 +85,10 @@ class ServerOptimizer(rg.optim.Optimizer):
         if accumulate < 1:
             raise ValueError(f"accumulate must be at least 1, and is {accumulate}")
         self._worker = worker.current()
+        if self._worker.client is not None:
+            from . import bridge  # like all that talks to a server, loaded only when there is one
+
+            bridge.check_runs_on_servers(optimizer_class)
         self._client: Client | None = None
         # Checks what it is given and fills in what it is not; and it is what steps when there is no server.
         self._local = optimizer_class(params, **hyperparameters)
@@ -110,7 +115,7 @@ class ServerOptimizer(rg.optim.Optimizer):
         return [p for group in self.param_groups for p in group["params"]]
 
     def _initialize(self, client: Client) -> None:
-        from . import bridge  # like all that talks to a server, loaded only when there is one
+        from . import bridge
 
         self._receive, self._hyperparameters = bridge.Receiver(self._parameters()), bridge.Hyperparameters()
         client.initialize(
@@ -179,9 +184,9 @@ class ServerOptimizer(rg.optim.Optimizer):
 
         if self._prefetch.is_busy:
             self._prefetch.finish()
+        name = type(self._local).__name__
         gradients = {
-            # Of a sparse one the rows that are not zero travel.
-            index: bridge.array_of(total.to_dense() if total.is_sparse else total)
+            index: bridge.gradient_of(name, total)
             for index, p in enumerate(self._parameters())
             if (total := self._total(index, p)) is not None
         }
@@ -207,7 +212,7 @@ class ServerOptimizer(rg.optim.Optimizer):
             from . import bridge
 
             parameters = self._parameters()
-            joined = bridge.joined_state(parameters, client.fetch())
+            joined = bridge.joined_state(type(self._local).__name__, parameters, client.fetch())
             self.state.clear()
             self.state.update({parameters[index]: mine for index, mine in joined.items()})
         try:
@@ -229,7 +234,7 @@ class ServerOptimizer(rg.optim.Optimizer):
         state = {index: self.state[p] for index, p in enumerate(parameters) if p in self.state}
         client.barrier()
         if self._worker.rank == 0:
-            client.load(bridge.divided_state(parameters, state, client.layout))
+            client.load(bridge.divided_state(type(self._local).__name__, parameters, state, client.layout))
         client.barrier()
         self.state.clear()
 

@@ -11,10 +11,27 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from .errors import Mismatch
 from .messages import Array, Slice, TensorSpec
 from .protocol import dtype_of
 
-__all__ = ["SLICE_BYTES", "bytes_of", "cut", "fitting_slice_bytes", "place"]
+__all__ = [
+    "LOOKS_AT_ROWS",
+    "LOOKS_AT_TENSORS",
+    "SLICE_BYTES",
+    "bytes_of",
+    "check_cuts",
+    "cut",
+    "fitting_slice_bytes",
+    "place",
+    "shape_for",
+]
+
+LOOKS_AT_TENSORS = frozenset({"Adafactor", "Muon"})
+"""Optimizers to which a tensor is more than its elements: it is on one server, uncut and in its own shape."""
+
+LOOKS_AT_ROWS = frozenset({"SparseAdam"})
+"""Optimizers that change those rows that have a gradient and no others: a cut goes between rows only."""
 
 SLICE_BYTES = 1 << 20
 """Bytes of a slice at least, unless a run chooses otherwise. Smaller ones cost more messages."""
@@ -38,11 +55,11 @@ def fitting_slice_bytes(table: Sequence[TensorSpec], servers: int) -> int:
     return min(max(SLICE_BYTES, total // (servers * _ENOUGH_SLICES)), _MOST_SLICE_BYTES)
 
 
-def cut(table: Sequence[TensorSpec], slice_bytes: int = SLICE_BYTES) -> list[Slice]:
+def cut(table: Sequence[TensorSpec], slice_bytes: int = SLICE_BYTES, optimizer: str = "SGD") -> list[Slice]:
     """Cut every tensor into slices of at most `slice_bytes`, as equal as possible.
 
     A cut goes between rows of the first dimension where a row is small enough, so that rows, and matrices,
-    can be told apart in a slice.
+    can be told apart in a slice. What an optimizer looks at as a whole is never cut, however large.
 
     Examples
     --------
@@ -52,8 +69,51 @@ def cut(table: Sequence[TensorSpec], slice_bytes: int = SLICE_BYTES) -> list[Sli
     0 0 1600 (50, 32)
     0 1600 3200 (50, 32)
     1 0 100 (100,)
+    >>> [piece.shape for piece in cut(table, 8192, "Muon")]
+    [(100, 32), (100,)]
     """
-    return [piece for index, spec in enumerate(table) for piece in _cut(index, spec, slice_bytes)]
+    sizes = [max(slice_bytes, _unit(optimizer, spec) * dtype_of(spec.dtype).itemsize) for spec in table]
+    return [piece for index, spec in enumerate(table) for piece in _cut(index, spec, sizes[index])]
+
+
+def _unit(optimizer: str, spec: TensorSpec) -> int:
+    """How many elements next to each other an optimizer has to see at once."""
+    if optimizer in LOOKS_AT_TENSORS:
+        return math.prod(spec.shape)
+    return math.prod(spec.shape[1:]) if optimizer in LOOKS_AT_ROWS else 1
+
+
+def check_cuts(optimizer: str, table: Sequence[TensorSpec], slices: Sequence[Slice]) -> None:
+    """Raise `Mismatch` when a slice parts what the optimizer looks at as a whole.
+
+    >>> check_cuts("Muon", [TensorSpec("w", "float32", (4, 2))], [Slice(0, 0, 4, columns=2)])
+    Traceback (most recent call last):
+    retrograd.distributed.errors.Mismatch: Muon needs whole tensors, and 0 to 4 is only a part of w, float32[4, 2]
+    """
+    for piece in slices:
+        spec = table[piece.tensor]
+        if not _is_whole(optimizer, piece, spec):
+            raise Mismatch(
+                f"{optimizer} needs whole {'tensors' if optimizer in LOOKS_AT_TENSORS else 'rows'}, and {piece.start} "
+                f"to {piece.stop} is only a part of {spec.name}, {spec.dtype}{list(spec.shape)}"
+            )
+
+
+def _is_whole(optimizer: str, piece: Slice, spec: TensorSpec) -> bool:
+    unit = _unit(optimizer, spec)
+    if optimizer in LOOKS_AT_TENSORS:
+        return (piece.start, piece.stop) == (0, unit)
+    return unit <= 1 or (piece.columns == unit and piece.start % unit == piece.stop % unit == 0)
+
+
+def shape_for(optimizer: str, piece: Slice, spec: TensorSpec) -> tuple[int, ...]:
+    """The shape in which an optimizer sees a slice.
+
+    >>> kernel = TensorSpec("w", "float32", (2, 3, 1, 5))
+    >>> [shape_for(name, Slice(0, 0, 30, columns=15), kernel) for name in ("Adam", "Adafactor")]
+    [(2, 15), (2, 3, 1, 5)]
+    """
+    return spec.shape if optimizer in LOOKS_AT_TENSORS else piece.shape
 
 
 def _cut(index: int, spec: TensorSpec, slice_bytes: int) -> Iterator[Slice]:

@@ -19,8 +19,9 @@ import retrograd as rg
 
 from . import bridge, crew
 from .errors import Mismatch
-from .gradients import Gradient, Gradients, dense, scaled, summed
+from .gradients import Gradient, Gradients, Rows, dense, rows_of, scaled, summed
 from .messages import Array, Entry, FrameSpec, Groups, Hyperparameter, Slice, Slot, Source, TensorSpec
+from .placement import LOOKS_AT_ROWS, LOOKS_AT_TENSORS, check_cuts, shape_for
 from .protocol import dtype_of, name_of, size_of
 from .shared import Segment, is_available, room_for
 from .touched import Touched, leaves_other_rows
@@ -47,7 +48,7 @@ class Position(msgspec.Struct):
     made: dict[int, int] = {}
     """How many pushes each of them has made since it joined."""
     incarnations: dict[int, int] = {}
-    scalars: dict[str, float] = {}
+    scalars: dict[str, bool | int | float] = {}
     """The optimizer's state that is numbers and not tensors."""
     shard: int = 0
     """Which server this is, of `shards`: the others have the other slices."""
@@ -95,7 +96,12 @@ class State:
         self.segment: Segment | None = None
         """The shared memory in which the weights lie, if they do."""
         self._backend = backend
+        check_cuts(position.optimizer, position.table, position.slices)
         self._frames = [FrameSpec(position.table[piece.tensor].dtype, piece.shape) for piece in position.slices]
+        self._shapes = [shape_for(position.optimizer, each, position.table[each.tensor]) for each in position.slices]
+        """How the optimizer sees the slices, which travel in the shapes of the frames."""
+        self._is_reshaped = position.optimizer in LOOKS_AT_TENSORS
+        self._takes_rows = position.optimizer in LOOKS_AT_ROWS
         self._offsets = room_for(self._frames)
         self.nbytes = sum(map(size_of, self._frames))
         """Size of the weights."""
@@ -107,10 +113,11 @@ class State:
             for offsets in ([-1] * len(self._frames), self._offsets[:-1])
         )
         self._shared = shared and is_available()
-        self._parameters = [rg.nn.Parameter(bridge.tensor_of(each, backend)) for each in self._house(weights)]
+        self._parameters = [rg.nn.Parameter(each) for each in self._tensors(weights)]
         self._group_of = [position.table[piece.tensor].group for piece in position.slices]
         # One for each slice, so that a slice is added up and applied while it is in the processor's cache, and
-        # several are at once. All rules are elementwise, so to them a slice is a tensor like another.
+        # several are at once. To most rules, which are elementwise, a slice is a tensor like another; to all others
+        # one that is a whole tensor.
         self._optimizers = [
             bridge.build_optimizer(position.optimizer, position.groups, parameter, group)
             for parameter, group in zip(self._parameters, self._group_of, strict=True)
@@ -135,6 +142,11 @@ class State:
         for home, each in zip(homes, arrays, strict=True):
             home[...] = each
         return homes
+
+    def _tensors(self, arrays: Sequence[Array]) -> list[rg.Tensor]:
+        """Copies of slices as the optimizer sees them."""
+        homes = zip(self._house(arrays), self._shapes, strict=True)
+        return [bridge.tensor_of(home.reshape(shape), self._backend) for home, shape in homes]
 
     # ---- what happens to it --------------------------------------------------------------------------------
 
@@ -166,9 +178,15 @@ class State:
         if not gradients:
             return None  # as for a parameter whose `.grad` is None
         out, tensor = self._out(index)
+        if self._is_reshaped:
+            gradients = [dense(each).reshape(self._shapes[index]) for each in gradients]
+        elif self._takes_rows:
+            gradients = [rows_of(each) for each in gradients]
         total = scaled(summed(gradients, out), scale)
         parameter = self._parameters[index]
-        if total is not tensor._array:
+        if self._takes_rows and isinstance(total, Rows):
+            tensor = bridge.sparse_of(total, self._backend)
+        elif total is not tensor._array:
             tensor = bridge.tensor_of(dense(total), self._backend)
         if parameter.grad is not tensor:  # else it has been left there, and says what it is to say now
             parameter.grad = tensor
@@ -180,11 +198,11 @@ class State:
     def _out(self, index: int) -> tuple[Array, rg.Tensor]:
         """Memory for the sum of a slice's gradients, which is free again after its update, and a tensor of it."""
         buffers: dict[Any, tuple[Array, rg.Tensor]] = self._scratch.__dict__
-        frame = self._frames[index]
-        if frame not in buffers:
-            array = np.empty(frame.shape, dtype_of(frame.dtype))
-            buffers[frame] = array, bridge.tensor_of(array, self._backend)
-        return buffers[frame]
+        key = self._frames[index].dtype, self._shapes[index]
+        if key not in buffers:
+            array = np.empty(key[1], dtype_of(key[0]))
+            buffers[key] = array, bridge.tensor_of(array, self._backend)
+        return buffers[key]
 
     def settle(self, sources: Sequence[Source]) -> None:
         """Note that these pushes are in the weights, or never will be."""
@@ -205,8 +223,8 @@ class State:
 
     def detach(self) -> None:
         """Leave the weights' memory, which someone still reads, as it is, and go on with a copy of it."""
-        for parameter, home in zip(self._parameters, self._house(self.weights()), strict=True):
-            parameter.data = bridge.tensor_of(home, self._backend)
+        for parameter, tensor in zip(self._parameters, self._tensors(self.weights()), strict=True):
+            parameter.data = tensor
 
     # ---- what it shows -------------------------------------------------------------------------------------
 
@@ -217,7 +235,14 @@ class State:
         """
         if frontier is not None and self._older_kept:
             return self._older[max(frontier, min(self._older))]
-        return [bridge.array_of(parameter) for parameter in self._parameters]
+        arrays = [bridge.array_of(parameter) for parameter in self._parameters]
+        if not self._is_reshaped:
+            return arrays
+        # The same objects, where it can be: an answer that was written before is one of these very arrays.
+        return [
+            array if array.shape == frame.shape else array.reshape(frame.shape)
+            for array, frame in zip(arrays, self._frames, strict=True)
+        ]
 
     def slots(self, *, in_segment: bool = False) -> tuple[Slot, ...]:
         """What `weights` holds, as a message announces it, or where in the shared memory it lies."""
@@ -312,16 +337,23 @@ class State:
         for each in entries:
             if each.index >= len(self._parameters):
                 raise Mismatch(f"the optimizer's state speaks of more than {len(self._parameters)} slices")
-            if each.dtype is not None and each.shape not in ((), self._frames[each.index].shape):
+            if each.dtype is not None and each.shape and not self._fits(each.shape, self._shapes[each.index]):
                 raise Mismatch(
                     f"the optimizer's {each.name} of slice {each.index} has shape {list(each.shape)}, and the slice "
-                    f"{list(self._frames[each.index].shape)}"
+                    f"{list(self._shapes[each.index])}"
                 )
         for parameter, optimizer in zip(self._parameters, self._optimizers, strict=True):
             optimizer.state.pop(parameter, None)
         for each, value in zip(entries, values, strict=True):
             kept = self._optimizers[each.index].state[self._parameters[each.index]]
             kept[each.name] = value if each.dtype is None else bridge.tensor_of(value.copy(), self._backend)  # type: ignore[union-attr]
+
+    def _fits(self, kept: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+        """Whether an optimizer may keep something of the shape `kept` for a slice that it sees in another."""
+        if not self._is_reshaped:
+            return kept == shape
+        # Of rows and columns an average is kept, in place of which there is one element.
+        return len(kept) == len(shape) and all(one in (1, other) for one, other in zip(kept, shape, strict=True))
 
     # ---- checks --------------------------------------------------------------------------------------------
 
