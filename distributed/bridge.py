@@ -100,8 +100,8 @@ class Receiver:
 
     def __init__(self, tensors: Sequence[rg.Tensor]) -> None:
         self._tensors = tensors
-        self._parts: dict[int, tuple[Array, int]] = {}
-        """Of tensors whose memory is not ours to write: what has come, and how much is missing."""
+        self._parts: dict[int, tuple[Array, list[Slice]]] = {}
+        """Of tensors whose memory is not ours to write: what has come, and which slices that is."""
 
     def __call__(self, arrived: Sequence[Arrived]) -> None:
         ours: list[tuple[Array, Any, Array]] = []
@@ -119,26 +119,39 @@ class Receiver:
 
     def _copy(self, tensor: rg.Tensor, piece: Slice, array: Array, rows: Array | None) -> None:
         if rows is not None:
+            self.finish(piece.tensor)
             whole = array_of(tensor).copy()
             view(whole, piece)[rows] = array
-            with rg.no_grad():
-                tensor.copy_(tensor_of(whole, None))
+            _set(tensor, whole)
         elif piece.size == tensor.numel():
-            with rg.no_grad():
-                tensor.copy_(tensor_of(array, None).reshape(tensor.shape))
+            _set(tensor, array.reshape(tensor.shape))
         else:
             self._put(tensor, piece, array)
 
     def _put(self, tensor: rg.Tensor, piece: Slice, array: Array) -> None:
         if piece.tensor not in self._parts:
-            self._parts[piece.tensor] = np.empty(tensor.shape, array.dtype), tensor.numel()
-        whole, missing = self._parts.pop(piece.tensor)
+            self._parts[piece.tensor] = np.empty(tensor.shape, array.dtype), []
+        whole, come = self._parts[piece.tensor]
         view(whole, piece)[...] = array
-        if missing > piece.size:
-            self._parts[piece.tensor] = whole, missing - piece.size
-        else:
-            with rg.no_grad():
-                tensor.copy_(tensor_of(whole, None))
+        if piece not in come:
+            come.append(piece)
+        if sum([each.size for each in come]) == tensor.numel():
+            del self._parts[piece.tensor]
+            _set(tensor, whole)
+
+    def finish(self, number: int | None = None) -> None:
+        """Write what waits for the rest of its tensor, or of one tensor: the other slices have not changed."""
+        for each in list(self._parts) if number is None else [number] if number in self._parts else []:
+            whole, come = self._parts.pop(each)
+            kept = array_of(self._tensors[each]).copy()
+            for piece in come:
+                view(kept, piece)[...] = view(whole, piece)
+            _set(self._tensors[each], kept)
+
+
+def _set(tensor: rg.Tensor, array: Array) -> None:
+    with rg.no_grad():
+        tensor.copy_(tensor_of(array, None))
 
 
 def _write(place: tuple[Array, Any, Array]) -> None:

@@ -48,7 +48,7 @@ def each(call: Callable[[T], R], items: Sequence[T], nbytes: int) -> list[R]:
     others: list[Future[None]] = []
     try:
         with contextlib.suppress(RuntimeError):  # the interpreter is ending, and takes no more work for threads
-            others.extend(crew.submit(work) for _ in range(min(crew._max_workers, len(items) - 1)))
+            others.extend(crew.submit(work) for _ in range(min(_others(), len(items) - 1)))
         work()
     finally:
         # Whoever has not begun, as on a busy machine, would find nothing more to do.
@@ -61,9 +61,15 @@ def each(call: Callable[[T], R], items: Sequence[T], nbytes: int) -> list[R]:
 
 @cache
 def _crew() -> ThreadPoolExecutor | None:
-    """The process's threads beside the one that asks; none where there is only one core."""
+    """The process's threads; none where there is only one core."""
+    return ThreadPoolExecutor(_others(), "retrograd-crew") if _others() else None
+
+
+@cache
+def _others() -> int:
+    """How many threads there are beside the one that asks."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return ThreadPoolExecutor(min(cores, _MOST_THREADS) - 1, "retrograd-crew") if cores > 1 else None
+    return min(cores, _MOST_THREADS) - 1
 
 
 if hasattr(os, "register_at_fork"):

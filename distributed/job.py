@@ -31,6 +31,7 @@ _TICK = 0.05  # seconds between looks at the processes
 _ASK_INTERVAL = 0.25  # seconds between questions to the server
 _START_TIMEOUT = 60.0  # seconds for a server to start: importing JAX on a busy machine takes ten
 _FAREWELL = 3.0  # seconds for others to end by themselves once one has failed, and after SIGTERM
+_KEEPING = 600.0  # seconds for the servers' last snapshots, which may be large
 _TAIL = 25  # lines of a failed process's output that are shown again
 _ADDRESS = "listening at "
 
@@ -337,8 +338,13 @@ class Job:
             )
         self._monitor.close()
         self._monitor = None
-        self._wait_for(self._servers, _FAREWELL)
+        keeps = self.options.fields.get("folder") is not None
+        self._wait_for(self._servers, _KEEPING if keeps else _FAREWELL)
         for server in self._servers:
+            if server.code is None and keeps:
+                text = f"{server.process.name} has not written its last snapshot within {_KEEPING:g} s, and is ended"
+                self._display.failure(text, tuple(server.tail))
+                return 1
             if server.code not in (None, 0):
                 self._show_failure(server)
                 return 1

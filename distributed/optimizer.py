@@ -180,21 +180,19 @@ class ServerOptimizer(rg.optim.Optimizer):
         return self._sums[index] if p.grad is None else self._sums[index] + p.grad.detach()
 
     def _push_and_pull(self, client: Client) -> None:
-        from . import bridge
-
         if self._prefetch.is_busy:
             self._prefetch.finish()
-        name = type(self._local).__name__
-        gradients = {
-            index: bridge.gradient_of(name, total)
-            for index, p in enumerate(self._parameters())
-            if (total := self._total(index, p)) is not None
+        totals = {
+            index: total for index, p in enumerate(self._parameters()) if (total := self._total(index, p)) is not None
         }
         self._sums.clear()
+        gradients = self._departures.gradients(type(self._local).__name__, totals)
         client.push(self._hyperparameters(self.param_groups), gradients, self._receive, early=self._overlap)
         self._departures.clear()
         if client.is_receiving:
             self._prefetch.begin()
+        else:
+            self._receive.finish()
         self._worker.advance(client.step)
 
     def pull(self) -> None:

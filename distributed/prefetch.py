@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextvars
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,16 +80,17 @@ class Prefetch:
     def begin(self) -> None:
         """Let the program go on without the weights that the client is still getting."""
         client = self._client
-        missing = [number for number in range(len(self._parameters)) if not client.has(number)]
-        for number in missing:
-            if not _is_alone(self._parameters[number]):
+        for number, each in enumerate(self._parameters):
+            if not client.has(number) and not _is_alone(each):
                 client.wait_for(number)
+            if client.has(number):
+                self._receive.finish(number)
+        missing = [number for number in range(len(self._parameters)) if not client.has(number)]
         with self._lock:
             for number in missing:
-                if not client.has(number):
-                    parameter: Any = self._parameters[number]
-                    self._pending[id(parameter)] = number
-                    parameter.__class__ = self._class
+                parameter: Any = self._parameters[number]
+                self._pending[id(parameter)] = number
+                parameter.__class__ = self._class
         client.deliver_to(self)
         self.is_busy = True
 
@@ -104,11 +105,15 @@ class Prefetch:
             for piece, array, rows in arrived:
                 if id(self._parameters[piece.tensor]) not in self._pending:
                     self._put_aside.append((piece, array.copy(), None if rows is None else rows.copy()))
-            self._is_delivering = True
-            try:  # whatever the program is doing with tensors just now, this is not a part of it
-                contextvars.Context().run(self._receive, pending)
-            finally:
-                self._is_delivering = False
+            self._aside(self._receive, pending)
+
+    def _aside(self, write: Callable[..., None], *arguments: object) -> None:
+        """Write weights, whatever the program is doing with tensors just now: this is not a part of it."""
+        self._is_delivering = True
+        try:
+            contextvars.Context().run(write, *arguments)
+        finally:
+            self._is_delivering = False
 
     def await_memory_of(self, parameter: rg.Tensor) -> None:
         """Wait until the elements of a pending parameter may be looked at; it is pending no more."""
@@ -119,6 +124,7 @@ class Prefetch:
             if number is not None:
                 try:
                     self._client.wait_for(number)
+                    self._aside(self._receive.finish, number)
                 except DistributedError:
                     self._give_up()
                     raise
@@ -129,6 +135,7 @@ class Prefetch:
         with self._lock:
             try:
                 self._client.wait_for(None)
+                self._aside(self._receive.finish)
             finally:
                 if not self._client.is_receiving:
                     self._give_up()
@@ -139,6 +146,7 @@ class Prefetch:
         put_aside, self._put_aside = self._put_aside, []
         for each in put_aside:  # one by one: of a slice that came twice the later counts
             self._receive([each])
+        self._receive.finish()
 
     def _give_up(self) -> None:
         """Wait for nothing more."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import retrograd as rg
 
 from . import bridge
 from .client import Client
+from .messages import Array
 
 __all__ = ["BUCKET_BYTES", "Departures"]
 
@@ -53,6 +54,10 @@ class Departures:
         for number, gradient in self._bucket.items():
             self._client.offer(number, bridge.array_of(gradient))
         self._bucket, self._bytes = {}, 0
+
+    def gradients(self, optimizer: str, totals: Mapping[int, rg.Tensor]) -> dict[int, Array]:
+        """All gradients of a step, as they are pushed."""
+        return {index: bridge.gradient_of(optimizer, total) for index, total in totals.items()}
 
     def clear(self) -> None:
         """The step is done."""

@@ -26,6 +26,7 @@ def other(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadPoolExecutor]:
     """One more thread, on however many cores."""
     with ThreadPoolExecutor(1, "other") as pool:
         monkeypatch.setattr(crew, "_crew", lambda: pool)
+        monkeypatch.setattr(crew, "_others", lambda: 1)
         yield pool
 
 

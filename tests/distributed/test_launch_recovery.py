@@ -15,6 +15,7 @@ import psutil
 import pytest
 from ps_harness import Launch, environment, launched, run_launcher, wait_until, write_script
 
+from retrograd.distributed import job as job_module
 from retrograd.distributed.console import Display
 from retrograd.distributed.errors import DistributedError
 from retrograd.distributed.job import Job, JobOptions
@@ -168,6 +169,30 @@ def test_a_run_goes_on_from_the_snapshots_of_another_if_it_is_told_to(tmp_path: 
     np.testing.assert_array_equal(np.load(tmp_path / "w-1.npy"), expected())
     empty = run_launcher("launch", "--snapshots", str(tmp_path / "nothing"), "--resume", first, tmp_path)
     assert (empty.returncode, "holds no snapshot" in empty.stdout) == (1, True)
+
+
+class Slow(LocalLauncher):
+    """Starts servers that take their time over the last snapshot."""
+
+    def start(self, name: str, arguments: Sequence[str], variables: Mapping[str, str]) -> LocalProcess:
+        own = {**environment(), "RETROGRAD_FAILPOINTS": "snapshot.before_rename:2=sleep:2"}
+        return super().start(name, arguments, {**variables, **own})
+
+
+@pytest.mark.parametrize("patience", [60.0, 0.5], ids=["is waited for", "is given up"])
+def test_the_last_snapshot_is_waited_for(patience: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_module, "_FAREWELL", 0.2)
+    monkeypatch.setattr(job_module, "_KEEPING", patience)
+    (tmp_path / "go").touch()
+    command, screen = (str(script(tmp_path)), str(tmp_path)), io.StringIO()
+    fields = {"folder": tmp_path / "kept", "every": 1000}
+    code = Job(JobOptions(command, 2, fields=fields), Slow(), Display(screen)).run()
+    is_kept = len(list(tmp_path.glob("kept/server-0/snapshot-*.safetensors"))) == 2  # beside that of the beginning
+    if patience > 1:
+        assert (code, is_kept) == (0, True), screen.getvalue()
+    else:
+        assert (code, is_kept) == (1, False), screen.getvalue()
+        assert "server has not written its last snapshot within 0.5 s, and is ended" in screen.getvalue()
 
 
 class Dying(LocalLauncher):

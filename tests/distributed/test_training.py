@@ -279,6 +279,31 @@ def test_weights_on_another_backend_are_written_there(monkeypatch: pytest.Monkey
             np.testing.assert_allclose(found[name], p.detach().numpy(), rtol=1e-4, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("optimizer", ["SGD", "Adagrad"])
+def test_slices_that_did_not_change_are_not_waited_for_on_another_backend(
+    optimizer: str, shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("jax")
+    monkeypatch.setattr(outbox, "PART_BYTES", 1 << 16)
+    monkeypatch.setattr(outbox, "WEIGHTS_BYTES", 1 << 14)
+    kind = getattr(rg.optim, optimizer)
+
+    def train(table: rg.nn.Parameter, optimizer: rg.optim.Optimizer) -> np.ndarray:
+        for step, rows in enumerate((slice(0, 700), slice(300, 1000), slice(5, 7))):
+            table.grad = rg.zeros(1000, 64)
+            table.grad[rows] = step + 1.0
+            optimizer.step()
+        return table.detach().numpy()
+
+    with rg.use_backend("jax"):
+        with joined(monkeypatch, 2, shared=shared):
+            table = rg.nn.Parameter(rg.ones(1000, 64))
+            found = train(table, dist.ServerOptimizer(kind, [table], lr=0.5))
+        other = rg.nn.Parameter(rg.ones(1000, 64))
+        np.testing.assert_allclose(found, train(other, kind([other], lr=0.5)), rtol=1e-5)
+
+
 @pytest.mark.parametrize("sparse", [False, True])
 def test_of_an_embedding_only_rows_travel(sparse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     with joined(monkeypatch, 1, shared=False):
