@@ -290,7 +290,7 @@ def test_slices_that_did_not_change_are_not_waited_for_on_another_backend(
     kind = getattr(rg.optim, optimizer)
 
     def train(table: rg.nn.Parameter, optimizer: rg.optim.Optimizer) -> np.ndarray:
-        for step, rows in enumerate((slice(0, 700), slice(300, 1000), slice(5, 7))):
+        for step, rows in enumerate((slice(0, 700), slice(300, 700), slice(5, 7))):
             table.grad = rg.zeros(1000, 64)
             table.grad[rows] = step + 1.0
             optimizer.step()
