@@ -26,7 +26,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import zmq
 
-from . import messages, protocol, transport
+from . import farewell, messages, protocol, transport
 from .allocator import keep_freed_memory
 from .calls import BegunPush, Call, Desk, HeartbeatLine, Rejoined
 from .compression import Codec, codec_for
@@ -52,7 +52,6 @@ HEARTBEAT = 0.5
 
 _TICK = 0.1  # seconds between looks at the clock when nothing arrives
 _BLOCKED = 0.002  # the same, while ZeroMQ does not take what is to be sent
-_FAREWELL = 2.0  # seconds that a goodbye may take
 _MOST_CHASES = 100  # attempts at the weights of one step, while others go on making steps
 
 Deliver: TypeAlias = Callable[[Sequence[Arrived]], None]
@@ -139,8 +138,8 @@ class Client:
         self._thread.start()
         try:
             self._await_welcomes()
-        except BaseException:
-            self.close(say_goodbye=False)
+        except BaseException as error:
+            self._leave(str(error), withdrawn=True)
             raise
 
     def _connect(self, address: str) -> transport.Channel:
@@ -358,11 +357,15 @@ class Client:
                 self._receiving = None
                 self.close(error, say_goodbye=say_goodbye)
             return
+        self._leave(error, say_goodbye=say_goodbye)
+
+    def _leave(self, error: str | None, *, say_goodbye: bool = True, withdrawn: bool = False) -> None:
         self._stopping = True  # also ends a call that another thread waits in
         with self._lock:
             if say_goodbye:
                 self._flush()
-                self._say_to_all(messages.Bye(error and error[:10_000], self._report()))
+                bye = messages.Bye(error and error[:10_000], self._report(), withdrawn)
+                farewell.say_goodbye(zip(self.links, self.channels, strict=True), bye)
             self._destroy()
         self._wake.set()
         self._thread.join(_TICK + 3)
@@ -693,11 +696,11 @@ class Client:
         now, waiting = time.monotonic(), self._waiting
         for link, channel, pulse in zip(self.links, self.channels, self._pulses, strict=True):
             if channel in ready:
-                for message, arrays in _received(channel):
+                for message, arrays in channel.messages():
                     link.take(message, arrays, now)
             if pulse.channel in ready:
                 pulse.hearing.heard(now)
-                for message, _ in _received(pulse.channel):
+                for message, _ in pulse.channel.messages():
                     link.take_pulse(message, pulse.asked, now)
             channel.follow_lane(None if link.welcome is None else link.welcome.lane)
             link.tick(now, waiting_since=None if waiting is None else waiting.began)
@@ -757,17 +760,6 @@ class Client:
             request = link.begin(waiting.deliver(link.shard), waiting.fail)
             link.say(request, messages.Init(request.seq, optimizer, groups, table, (), False, True), now=now)
 
-    def _say_to_all(self, message: Message) -> None:
-        deadline = time.monotonic() + _FAREWELL
-        for link, channel in zip(self.links, self.channels, strict=True):
-            if (
-                link.failure is None
-                and link.welcome is not None
-                and channel.poll(deadline - time.monotonic(), to_send=True)
-            ):
-                with contextlib.suppress(zmq.Again):
-                    channel.send(message)
-
     def _destroy(self) -> None:
         for channel in [*getattr(self, "channels", ()), *(each.channel for each in getattr(self, "_pulses", ()))]:
             channel.close()
@@ -776,12 +768,6 @@ class Client:
 
 def _ignore(arrived: Sequence[Arrived]) -> None:
     """For weights that nobody has asked for."""
-
-
-def _received(channel: transport.Channel) -> Iterator[tuple[Any, list[Array]]]:
-    while channel.has_message():
-        with contextlib.suppress(ProtocolError):
-            yield protocol.decode(channel.receive())
 
 
 def _number() -> int:

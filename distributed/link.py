@@ -99,6 +99,8 @@ class Link:
         self.outgoing: deque[tuple[Message, Sequence[Array]]] = deque()
         self.welcome: Welcome | None = None
         """The server's answer to HELLO; ``None`` while it is out."""
+        self.was_let_in = False
+        """Whether the server has ever answered HELLO."""
         self.boot = 0
         self.recovery = place.recovery
         self.joined = False
@@ -214,6 +216,7 @@ class Link:
             request.sent = now
 
     def _take_welcome(self, welcome: Welcome, now: float) -> None:
+        self.was_let_in = True
         if (welcome.shard, welcome.shards) != (self.shard, len(self.place.servers)):
             self.fail(
                 DistributedError(
@@ -361,9 +364,13 @@ class Link:
     def _greet(self, now: float) -> None:
         self.welcome, self._greeted = None, now
         self.outgoing.clear()
+        self.outgoing.append((self.hello, ()))
+
+    @property
+    def hello(self) -> Hello:
+        """Who we are."""
         place = self.place
-        hello = Hello(place.run, "worker", place.world_size, self.incarnation, place.rank, self._host)
-        self.outgoing.append((hello, ()))
+        return Hello(place.run, "worker", place.world_size, self.incarnation, place.rank, self._host)
 
     def fail(self, error: DistributedError) -> None:
         """Give up: nothing more can be asked."""

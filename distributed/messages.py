@@ -34,6 +34,7 @@ __all__ = [
     "Entry",
     "Error",
     "Exited",
+    "Farewell",
     "Fetch",
     "Follow",
     "FrameSpec",
@@ -74,9 +75,9 @@ __all__ = [
     "WorkerStatus",
 ]
 
-VERSION = 6
+VERSION = 7
 """Version of the protocol. Goes up with every change of a message."""
-OLDEST_VERSION = 6
+OLDEST_VERSION = 7
 """The oldest version that this one still speaks. HELLO names the range, and the server chooses the newest
 version that both sides have."""
 
@@ -407,10 +408,14 @@ class Heartbeat(Message, frozen=True):
 
 
 class Bye(Message, frozen=True):
-    """This process leaves: in peace, or because of `error`. Not answered."""
+    """This process leaves: in peace, or because of `error`. A worker's is answered by FAREWELL.
+
+    One that is `withdrawn` was not let in everywhere, and has asked nothing: another may come in its place.
+    """
 
     error: Text | None = None
     report: Report | None = None
+    withdrawn: bool = False
 
 
 # ---- launcher to server ------------------------------------------------------------------------------------
@@ -508,6 +513,10 @@ class Done(Message, frozen=True):
 
     seq: Natural
     step: Natural
+
+
+class Farewell(Message, frozen=True):
+    """Answers BYE: the server has heard it, and it need not be said again."""
 
 
 class Released(Message, frozen=True):
@@ -661,6 +670,6 @@ class Weighed(Message, frozen=True):
 AnyMessage: TypeAlias = (
     Hello | Init | Push | Pull | Fetch | Load | Landed | Barrier | Heartbeat | Bye
     | StatusRequest | Echo | Exited
-    | Kept | Welcome | Ready | Weights | Done | Released | Pulse | Status | Error
+    | Kept | Welcome | Ready | Weights | Done | Released | Farewell | Pulse | Status | Error
     | Follow | Rewind | Staged | Order | Weigh | Weighed
 )  # fmt: skip

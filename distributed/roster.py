@@ -45,6 +45,8 @@ class Member:
     waiting_since: float = 0.0
     flights: list[Flight] = field(default_factory=list)
     """Weights on their way to it."""
+    before: Member | None = None
+    """Who had its rank before it came: its former life, or one that was expected."""
     exited: float | None = None
     """When its process was seen to have ended in peace, until its own farewell comes."""
     nonfinite: int = 0
@@ -142,8 +144,9 @@ class Roster:
         member = self._member_for(hello, now)
         if member.state in ("expected", "left", "lost") or member.incarnation != hello.incarnation:
             self._forget_peer(member)
-            again = member.state != "expected"
-            member = self._members[hello.rank] = Member(hello.rank, nonfinite=member.nonfinite)
+            again, before = member.state != "expected", member
+            before.before = None
+            member = self._members[hello.rank] = Member(hello.rank, nonfinite=member.nonfinite, before=before)
             # It meets the others at the next barrier, not at the first.
             member.barriers = min((each.barriers for each in self if each.takes_part), default=0) if again else 0
         self._forget_peer(member)
@@ -183,6 +186,16 @@ class Roster:
     def remove(self, member: Member, state: Literal["left", "lost"]) -> None:
         self._forget_peer(member)
         member.state, member.waiting, member.takes_part, member.flights = state, None, False, []
+
+    def withdraw(self, member: Member) -> None:
+        """Be as before a worker came, which has asked nothing and goes again."""
+        self._forget_peer(member)
+        before = member.before or Member(member.rank)
+        self._members[member.rank] = before
+        if before.state == "joined":  # whose life it took over
+            self.remove(before, "lost")
+        elif before.state == "expected" and member.rank >= self.world_size:
+            del self._members[member.rank]
 
     def restore(self, member: Member) -> None:
         """Count on a worker that took part in the server's former life."""

@@ -379,10 +379,14 @@ class Server:
             return
         member = self._member(peer)
         member.report = message.report or member.report
-        if message.error is None:
+        if message.withdrawn and not member.received:
+            log.info("worker %d could not join everywhere, and may come again: %s", member.rank, message.error)
+            self.roster.withdraw(member)
+        elif message.error is None:
             self.leave(member)
         else:
             self.lose(member, f"worker {member.rank} failed after step {member.step}: {message.error}")
+        self.outbox.send(peer, protocol.Farewell())
 
     @_on(protocol.Exited)
     def _(self, message: protocol.Exited, peer: bytes, arrays: list[Array]) -> None:

@@ -19,20 +19,20 @@ from __future__ import annotations
 import contextlib
 import errno
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 import zmq
 
-from .addresses import checked, is_ipv6, port_of
+from .addresses import checked, is_ipv6, is_local, port_of
 from .connections import Passed
 from .descriptors import POLLIN, Poller, new_poller
-from .errors import AddressInUse, DistributedError
+from .errors import AddressInUse, DistributedError, ProtocolError
 from .floods import Cut, Floods
 from .handshake import Authenticator, Handshakes, guard_client, guard_server, user_of
 from .lanes import Lanes, are_available as lanes_are_available, owner_of
-from .messages import Barrier, Landed, LaneOffer, Pull, Push
-from .protocol import MAX_HEADER, Array, Frame, Message, Traffic, encode, seal
+from .messages import AnyMessage, Barrier, Landed, LaneOffer, Pull, Push
+from .protocol import MAX_HEADER, Array, Frame, Message, Traffic, decode, encode, seal
 from .security import ClientKeys, ServerKeys, check_bind
 
 __all__ = [
@@ -70,6 +70,9 @@ _DEAF = 2.0  # seconds after which a connection over which no answer comes is ma
 _DEAF_MOST = 16.0
 _ASLEEP = 1.0
 _MOVING = 8192  # bytes; what repeats by itself every second is much less
+_LOCAL_BUFFER = 512 << 10
+"""Bytes that the system takes ahead for a connection within this machine. Left to itself it takes up to several MiB,
+which the other end then reads from memory, and not from a cache. A distant peer may need those."""
 _LINGER_MS = 2000  # long enough for a BYE to leave, short enough for nobody to notice at exit
 
 
@@ -221,6 +224,12 @@ class Channel:
             self.user = user_of(parts[0])
         return [part.buffer for part in parts]
 
+    def messages(self) -> Iterator[tuple[AnyMessage, list[Array]]]:
+        """On a client: those that are there, with their arrays, but for what has been damaged on its way."""
+        while self.has_message():
+            with contextlib.suppress(ProtocolError):
+                yield decode(self.receive())
+
     def has_message(self) -> bool:
         """Whether `receive` would give a message. To ask is quicker than to try in vain.
 
@@ -366,7 +375,7 @@ def connect(context: zmq.Context[Any], address: str, keys: ClientKeys | None = N
     socket.setsockopt(zmq.RECONNECT_IVL, 100)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 5000)
     socket.setsockopt(zmq.IPV6, is_ipv6(address))
-    _set_limits(socket, max_frame=-1)
+    _set_limits(socket, address, max_frame=-1)
     if keys is not None:
         guard_client(socket, keys)
     handshakes = Handshakes(socket, address, keys)
@@ -407,7 +416,7 @@ def listen(
     socket = context.socket(zmq.ROUTER)
     socket.setsockopt(zmq.IPV6, is_ipv6(address))
     socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # a vanished peer is an error, not silence
-    _set_limits(socket, max_frame=max(max_frame, MAX_HEADER))
+    _set_limits(socket, address, max_frame=max(max_frame, MAX_HEADER))
     if keys is not None:
         guard_server(socket, keys)
     floods = Floods(socket)
@@ -423,7 +432,9 @@ def listen(
     return Channel(socket, bound, authenticator=authenticator, sealed=keys is None, floods=floods)
 
 
-def _set_limits(socket: zmq.Socket[bytes], *, max_frame: int) -> None:
+def _set_limits(socket: zmq.Socket[bytes], address: str, *, max_frame: int) -> None:
+    if is_local(address):
+        socket.setsockopt(zmq.SNDBUF, _LOCAL_BUFFER)
     socket.setsockopt(zmq.SNDHWM, _HIGH_WATER_MARK)
     socket.setsockopt(zmq.RCVHWM, _HIGH_WATER_MARK)
     socket.setsockopt(zmq.MAXMSGSIZE, max_frame)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from faults.proxy import FaultProxy
+from msgspec import structs
 from ps_harness import (
     DEADLINE,
     TABLE,
@@ -26,8 +29,10 @@ from ps_harness import (
 
 import retrograd as rg
 from retrograd.distributed import client as client_module, protocol
-from retrograd.distributed.errors import RemoteError, WorkerLost
+from retrograd.distributed.errors import DistributedError, RemoteError, WorkerLost
 from retrograd.distributed.incoming import Arrived
+from retrograd.distributed.messages import Hello
+from retrograd.distributed.roster import Member, Roster
 from retrograd.distributed.server import Server, ServerOptions
 
 # ---- the run ends -----------------------------------------------------------------------------------------
@@ -63,6 +68,59 @@ def test_a_server_that_stood_still_waits_for_who_has_not_come_yet() -> None:
             all_of(first.learn, second.learn)
         finally:
             second.close()
+
+
+@pytest.mark.parametrize("lost", ["bye", "farewell", "connection"])
+@pytest.mark.parametrize("error", [None, "ValueError: boom"])
+def test_a_goodbye_that_is_lost_is_said_again(lost: str, error: str | None) -> None:
+    with serving(1) as [server], FaultProxy(server.address) as proxy:
+        learner = Learner(replace(place_in(server), servers=(proxy.address,)))
+        start(learner)
+        if lost == "connection":
+            assert proxy.cut()
+            learner.close(error)
+        else:
+            fault = proxy.drop(lost, times=1)
+            learner.close(error)
+            assert fault.hits == 1
+        assert server.roster[0].state == ("left" if error is None else "lost")
+        assert error is None or (server.failure is not None and error in str(server.failure.error))
+
+
+def test_who_is_not_let_in_everywhere_leaves_its_place_to_another() -> None:
+    with serving(2, shards=2) as servers, clients(*servers, count=1) as [first]:
+        with pytest.raises(DistributedError, match="name all servers in their order"):
+            Learner(replace(place_in(*servers, rank=1), servers=tuple(each.address for each in reversed(servers))))
+        wait_until(lambda: all(each.roster[1].state == "expected" for each in servers), "the worker has gone")
+        second = Learner(place_in(*servers, rank=1))
+        try:
+            start(first, second)
+            all_of(first.learn, second.learn)
+            assert [each.failure for each in servers] == [None, None]
+        finally:
+            second.close()
+
+
+def test_who_withdraws_was_never_there() -> None:
+    roster = Roster(2, elastic=True)
+    hello = Hello("run", "worker", 2, 7, rank=1)
+
+    def come(hello: Hello) -> Member:
+        return roster.admit(hello, b"peer", 0.0)
+
+    roster.withdraw(come(hello))
+    assert [each.state for each in roster] == ["expected", "expected"]
+    assert roster.of_peer(b"peer") is None
+    member = come(structs.replace(hello, incarnation=8))
+    member.takes_part, member.step = True, 5
+    roster.remove(member, "lost")
+    roster.withdraw(come(structs.replace(hello, incarnation=9)))
+    assert (roster[1].state, roster[1].step) == ("lost", 5)
+    come(structs.replace(hello, incarnation=9))  # it can come back nevertheless
+    roster.withdraw(roster.admit(structs.replace(hello, incarnation=10), b"other", 60.0))  # over a life that is asleep
+    assert roster[1].state == "lost"
+    roster.withdraw(come(structs.replace(hello, rank=5)))
+    assert 5 not in roster
 
 
 def test_the_launcher_tells_of_a_death_before_silence_does() -> None:

@@ -77,6 +77,7 @@ EVERY_MESSAGE: list[tuple[protocol.Message, list[np.ndarray]]] = [
     (protocol.Weights(PUSH.tensors, 3, 2, segment=SEGMENT), ARRAYS),
     (protocol.Kept(4, ENTRIES), [np.zeros(2, np.float32)]),
     (protocol.Done(4, 2), []),
+    (protocol.Farewell(), []),
     (protocol.Released(4), []),
     (protocol.Pulse(5, 3, 2), []),
     (
@@ -145,8 +146,8 @@ def init(table: object, slices: object) -> bytes:
         ([], "without a frame"),
         ([b""], "must begin with b'RGP1' or b'RGP2'"),
         ([b"GET / HTTP/1.1\r\n"], "begins with b'GET '"),
-        ([HEADER], "no message of protocol version 6"),
-        ([HEADER + b"\xff" * 20], "no message of protocol version 6"),
+        ([HEADER], "no message of protocol version 7"),
+        ([HEADER + b"\xff" * 20], "no message of protocol version 7"),
         ([HEADER + b"\x81\xa4type\xa1\xff"], "utf-8"),
         ([bytes(protocol.MAX_HEADER + 1)], "at most"),
         ([header(type="pickle", data=b"cos\nsystem\n")], "Invalid value 'pickle'"),
