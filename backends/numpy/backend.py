@@ -14,6 +14,7 @@ import scipy.special
 
 from retrograd.backends.float8 import FLOAT8, from_float32
 from retrograd.backends.numpy import elementwise, fourier, indexing, linalg, neural, ordering, random, reductions
+from retrograd.backends.numpy.blocks import InBlocks
 from retrograd.backends.numpy.elementwise import in_float32
 from retrograd.backends.numpy.layouts import in_order_of, strided
 from retrograd.backends.numpy.reductions import in_row_major
@@ -389,7 +390,7 @@ class NumpyBackend:
         members |= _OWN
         for module in (elementwise, fourier, indexing, linalg, neural, ordering, random, reductions):
             members |= module.KERNELS
-        return Kernels(
+        table = Kernels(
             "numpy",
             device,
             array_type=np.ndarray,
@@ -402,3 +403,5 @@ class NumpyBackend:
             quiet=quiet,
             **members,
         )
+        table.in_blocks = InBlocks(table)
+        return table

@@ -701,8 +701,8 @@ _check_lerp = implemented_for("lerp_kernel_scalar", FLOAT, COMPLEX)
 def _lerp_number(K, self: Array, end: Array, weight: Any) -> Array:
     """Linear interpolation with one weight; from the nearer end, so that weight 1 gives `end` exactly."""
     if builtins.abs(weight) < 0.5:
-        return self + weight * (end - self)
-    return end - (end - self) * (1 - weight)
+        return K.add(self, K.multiply(K.subtract(end, self), weight))
+    return K.subtract(end, K.multiply(K.subtract(end, self), 1 - weight))
 
 
 @op(

@@ -13,6 +13,7 @@ from retrograd.autograd.explaining import NOT_RECORDED, break_at
 from retrograd.autograd.modes import GRAD, NO_GRAD, Mode, current_mode
 from retrograd.dtypes import bool_, int64
 from retrograd.levels import births
+from retrograd.ops.batching import elementwise
 from retrograd.ops.declare import Op
 from retrograd.ops.specialise import LARGE
 from retrograd.parameter import Parameter
@@ -58,12 +59,13 @@ def wrote(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> bool:
     if op.check is not None and (array.dtype not in k.floats or array.dtype in k.halves):
         return False  # of other types it may not be
     kernel: Any = getattr(k, op.kernel) if alone else None  # type: ignore[arg-type]  # it has one
-    large = math.prod(array.shape) >= LARGE and kernel in k.takes_out
+    is_large = math.prod(array.shape) >= LARGE
+    takes_out = is_large and kernel in k.takes_out
     try:
-        if large and all(getattr(each, "shape", ()) in (array.shape, ()) for each in inputs):
+        if takes_out and all(getattr(each, "shape", ()) in (array.shape, ()) for each in inputs):
             with k.quiet():  # a warning that a program has made an error would be raised after the write
                 kernel(*inputs, array)
-        else:
+        elif not (is_large and _wrote_in_blocks(op, k, array, rest)):
             result = _computed(op, k, array, rest) if kernel is None else kernel(*inputs)
             if result.shape != array.shape or result.dtype != array.dtype:
                 return False
@@ -198,6 +200,12 @@ def _is_kernel_alone(op: Op, is_float: bool, rest: tuple[Any, ...]) -> bool:
 
 def _computed(op: Op, k: Any, array: Any, rest: tuple[Any, ...]) -> Any:
     return op.forward_for(k)(k, array, *(each._array if type(each) in _PLAIN else each for each in rest))
+
+
+def _wrote_in_blocks(op: Op, k: Any, array: Any, rest: tuple[Any, ...]) -> bool:
+    if k.in_blocks is None or op.body is None or op.batch is not elementwise or array.dtype not in k.floats:
+        return False
+    return k.in_blocks(op.body, [array, *(each._array if type(each) in _PLAIN else each for each in rest)])
 
 
 def leave_break(name: str, target: Tensor, rest: tuple[Any, ...]) -> None:

@@ -1,0 +1,91 @@
+"""Large writes in place, which NumPy's backend computes block by block: the same numbers, and no memory for them."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import retrograd as rg
+from retrograd import Tensor
+
+SIZE = 300_001  # several blocks of each type, none of which divides it
+
+F = rg.nn.functional
+WRITES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "add": lambda x, a, b: x.add_(a, alpha=-0.3),
+    "sub": lambda x, a, b: x.sub_(a, alpha=0.3),
+    "itself": lambda x, a, b: x.add_(x, alpha=0.3),
+    "addcmul": lambda x, a, b: x.addcmul_(a, b, value=0.7),
+    "addcdiv": lambda x, a, b: x.addcdiv_(a, b, value=0.7),
+    "lerp": lambda x, a, b: x.lerp_(a, 0.1),
+    "lerp from the far end": lambda x, a, b: x.lerp_(a, 0.9),
+    "lerp by tensor": lambda x, a, b: x.lerp_(a, b),
+    "one number": lambda x, a, b: x.add_(a[0], alpha=2),
+    "clamp": lambda x, a, b: x.clamp_(-0.5, 0.5),
+    "masked_fill": lambda x, a, b: x.masked_fill_(a > 0, 0.25),
+    "elu": lambda x, a, b: F.elu_(x),
+    "silu": lambda x, a, b: F.silu(x, inplace=True),
+    "relu": lambda x, a, b: x.relu_(),
+    "round": lambda x, a, b: x.round_(decimals=1),
+}
+
+
+def operands(dtype: rg.dtype) -> list[Tensor]:
+    values = np.random.default_rng(0).standard_normal((3, SIZE))
+    values[0, ::1000], values[0, 1::1000] = np.nan, np.inf
+    return [rg.tensor(each).to(dtype) for each in values]
+
+
+@pytest.mark.parametrize("dtype", [rg.float16, rg.float32, rg.float64], ids=str)
+@pytest.mark.parametrize("name", WRITES)
+def test_a_large_write_gives_the_numbers_of_a_small_one(name: str, dtype: rg.dtype) -> None:
+    x, *others = operands(dtype)
+    if name == "one number":
+        expected = x + 2 * others[0][0]
+    else:
+        starts = range(0, SIZE, 10_000)
+        pieces = [[each[start : start + 10_000].clone() for each in (x, *others)] for start in starts]
+        expected = rg.cat([WRITES[name](*each) for each in pieces])
+    assert WRITES[name](x, *others) is x
+    np.testing.assert_array_equal(x.numpy(), expected.numpy())
+
+
+@pytest.mark.parametrize("layout", ["columns", "steps", "expanded"])
+def test_what_does_not_lie_in_one_piece_is_written_too(layout: str) -> None:
+    x, other, _ = operands(rg.float32)
+    x, other = x[:-1].reshape(500, -1), other[:-1].reshape(500, -1)
+    if layout == "columns":
+        x = x.t()
+        other = other.reshape(x.shape)
+    elif layout == "steps":
+        x, other = x[:, ::2], other[:, ::2]
+    else:
+        other = other[:1].expand(x.shape)
+    expected = x.numpy() + np.float32(0.5) * other.numpy()
+    x.add_(other, alpha=0.5)
+    np.testing.assert_array_equal(x.numpy(), expected)
+
+
+@pytest.mark.parametrize("name", ["add", "addcdiv", "lerp"])
+def test_a_large_write_takes_no_memory_for_its_steps(name: str) -> None:
+    x, a, b = (rg.full((4_000_000,), value) for value in (1.0, 2.0, 3.0))
+    WRITES[name](x, a, b)
+    tracemalloc.start()
+    try:
+        WRITES[name](x, a, b)
+        assert tracemalloc.get_traced_memory()[1] < x.nbytes / 5
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_refused_has_not_changed_anything() -> None:
+    x = rg.zeros(SIZE)
+    with pytest.raises(RuntimeError):
+        x.add_(rg.zeros(SIZE + 1), alpha=2)
+    with pytest.raises(RuntimeError):
+        x.lerp_(rg.ones(SIZE, dtype=rg.float64), 0.1)
+    assert not x.any()
+    assert x._version == 0
