@@ -40,6 +40,7 @@ from zmq.utils.monitor import recv_monitor_message
 from .connections import Passed, passed
 from .errors import DistributedError
 from .security import ClientKeys, Key, Keyring, ServerKeys
+from .sparing import Sparing
 
 __all__ = ["Authenticator", "Handshakes", "guard_client", "guard_server", "user_of"]
 
@@ -49,7 +50,6 @@ _ZAP_ADDRESS = "inproc://zeromq.zap.01"  # fixed by RFC 27: one handler in a con
 _ZAP_DOMAIN = b"retrograd"
 _HANDSHAKE_MS = 3000  # a handler that dies over a request leaves the client hanging for so long
 _TICK_MS = 100  # between looks at whether to stop
-_LOGGED_REFUSALS = 10  # a stranger who knocks all day must not fill the log
 
 _serial = itertools.count()
 
@@ -89,7 +89,7 @@ class Authenticator:
 
     def __init__(self, context: zmq.Context[Any], keyring: Keyring) -> None:
         self._keyring = keyring
-        self._refused = 0
+        self._log = Sparing(log)  # a stranger who knocks all day must not fill it
         self._stop = threading.Event()
         # Not `context.socket`: `Context.destroy` closes what that made, from a thread that must not. The
         # end of the context wakes our thread, which then closes the socket itself.
@@ -141,14 +141,9 @@ class Authenticator:
         return [version, request, b"200", b"", key.name.encode(), b""]
 
     def _log_refusal(self, address: str, public: bytes) -> None:
-        self._refused += 1
-        if self._refused <= _LOGGED_REFUSALS:
-            fingerprint = Key("", "worker", "", public).fingerprint
-            log.warning(
-                "refused a connection from %s: its key %s is not in %s", address, fingerprint, self._keyring.folder
-            )
-        if self._refused == _LOGGED_REFUSALS:
-            log.warning("further refused connections are not logged")
+        fingerprint = Key("", "worker", "", public).fingerprint
+        text = "refused a connection from %s: its key %s is not in %s"
+        self._log(logging.WARNING, text, address, fingerprint, self._keyring.folder)
 
 
 # ---- a client's side ---------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -27,6 +28,7 @@ from retrograd.distributed import handshake, security, transport
 from retrograd.distributed.environment import Environment
 from retrograd.distributed.errors import AddressInUse, DistributedError, Refused
 from retrograd.distributed.security import ClientKeys, Keyring, ServerKeys, new_key, new_keys
+from retrograd.distributed.sparing import Sparing
 from retrograd.distributed.transport import Channel
 
 PROMISED = 5.0  # seconds after which a refused client must know it
@@ -350,7 +352,7 @@ def test_without_its_folder_a_server_lets_nobody_in(folder: Path, caplog: pytest
 def test_strangers_do_not_fill_the_log(
     folder: Path, stranger: ClientKeys, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handshake, "_LOGGED_REFUSALS", 2)
+    monkeypatch.setattr(handshake, "Sparing", partial(Sparing, most=2))
     with listening(folder) as server, caplog.at_level(logging.WARNING):
         for _ in range(4):
             knock(server.address, stranger)
