@@ -9,6 +9,7 @@ import numpy as np
 
 from .gradients import Gradient, Rows
 from .messages import Array, Groups, Slice
+from .placement import LOOKS_AT_ROWS
 
 __all__ = ["Touched", "leaves_other_rows"]
 
@@ -21,6 +22,8 @@ def leaves_other_rows(optimizer: str, groups: Groups) -> bool:
     >>> leaves_other_rows("SGD", ({"lr": 0.1, "momentum": 0},)), leaves_other_rows("Adam", ({"lr": 0.1},))
     (True, False)
     """
+    if optimizer in LOOKS_AT_ROWS:
+        return True
     if any(group.get("weight_decay") for group in groups):
         return False
     if optimizer == "SGD":

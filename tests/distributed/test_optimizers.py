@@ -290,6 +290,7 @@ def test_rows_without_a_gradient_stay() -> None:
     state.apply([{0: gradient}], groups)
     changed = np.flatnonzero((state.weights()[0] != before).any(axis=1))
     assert changed.tolist() == [6]
+    assert [state.touched.since(version, 0).tolist() for version in (0, 1, 2)] == [[1, 4, 6], [6], []]
 
 
 def test_rows_that_cancel_have_a_gradient_however_they_come() -> None:
