@@ -88,15 +88,18 @@ class Kernels:
         the layout allows). Immutable libraries get in-place semantics from the core.
     takes_out
         Of a mutable library: the elementwise kernels that take, after their inputs, the array to write to.
+    rounds_once
+        The elementwise kernels that compute with numbers of 16 bits as if in float32, and round the result. With
+        others the core does that.
     dtypes
         Native dtype by retrograd's name for it.
     names
         The reverse: retrograd's name by native dtype.
     floats
-        The native real floating types in whose arithmetic a Python number takes the array's type.
+        The native real floating types that are computed with as they are: a Python number takes the array's type.
     widening
-        The others of them, of which arithmetic with a Python number makes a wider type: the core
-        brings results and gradients back. Computed from `dtypes` and `floats`.
+        The others of them, as a rule those of 16 bits: the core brings results and gradients back to them where they
+        were computed in float32. Computed from `dtypes` and `floats`.
     halves
         Those of 16 bits or less. Computed from `dtypes`.
     float8
@@ -167,6 +170,7 @@ class Kernels:
     discrete: frozenset[Any]
     counting: frozenset[Any]
     takes_out: frozenset[Any] = frozenset()
+    rounds_once: frozenset[Any] = frozenset()
     is_contiguous: Callable[[Any], bool] | None = None
     in_order_of: Callable[[Any, Sequence[Any]], Any] | None = None
     searchsorted: Callable[[Any, Any, bool], Any] | None = None

@@ -62,9 +62,10 @@ class JaxBackend:
             array_type=type(jnp.zeros(())),
             as_array=as_array,
             mutable=False,
+            rounds_once=frozenset(members[name] for name in elementwise.ROUND_ONCE),
             dtypes=_DTYPES,
             names={native: name for name, native in _DTYPES.items()},
-            floats=frozenset(_DTYPES[name] for name in ("float16", "bfloat16", "float32", "float64")),
+            floats=frozenset(_DTYPES[name] for name in ("float32", "float64")),
             compile=partial(compile_formula, device=placed),
             copy=lambda x: x,  # nobody can write to it
             owns=lambda x: True,

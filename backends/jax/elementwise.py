@@ -13,7 +13,7 @@ from jax import lax
 from retrograd.backends.float8 import FLOAT8, from_float32
 from retrograd.backends.jax.compiling import jit
 
-__all__ = ["KERNELS"]
+__all__ = ["KERNELS", "ROUND_ONCE"]
 
 Array = jax.Array
 
@@ -24,6 +24,10 @@ _SAME_NAME = """
     logical_not logical_or logical_xor maximum minimum multiply negative nextafter not_equal pow real
     reciprocal round sign sin sinh sqrt square subtract tan tanh trunc add where
 """.split()
+
+
+ROUND_ONCE = frozenset(_SAME_NAME) - {"fmod", "hypot", "log10", "log2", "logaddexp"}
+"""Those that are one instruction of XLA, which computes numbers of 16 bits in float32."""
 
 
 def _is_integer(x: Array) -> bool:

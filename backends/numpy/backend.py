@@ -390,16 +390,17 @@ class NumpyBackend:
         members |= _OWN
         for module in (elementwise, fourier, indexing, linalg, neural, ordering, random, reductions):
             members |= module.KERNELS
+        ufuncs = frozenset(each for each in members.values() if isinstance(each, np.ufunc))
         table = Kernels(
             "numpy",
             device,
             array_type=np.ndarray,
             mutable=True,
-            takes_out=frozenset(each for each in members.values() if isinstance(each, np.ufunc)),
+            takes_out=ufuncs,
+            rounds_once=ufuncs,
             dtypes=_DTYPES,
             names={native: name for name, native in _DTYPES.items()},
-            # Not bfloat16: with a Python float it gives float32 in ml_dtypes' loops.
-            floats=frozenset(_DTYPES[name] for name in ("float16", "float32", "float64")),
+            floats=frozenset(_DTYPES[name] for name in ("float32", "float64")),
             quiet=quiet,
             **members,
         )

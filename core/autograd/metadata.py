@@ -149,7 +149,7 @@ def _by_formula(node: Node, place: int) -> tuple[Any, Any] | None:
             grads = plan.raw(TABLE, given, node)
         else:
             values = {name: _without_elements(_saved(node, i), node._kernels) for i, name in enumerate(plan.names)}
-            grads = plan._evaluate(TABLE, given, values)
+            grads = plan.evaluate(TABLE, given, values)
         shape, native = tuple(grads[place].shape), node._kernels.dtypes[grads[place].dtype.name]
     except Exception:  # the formula looks at elements, or no gradient follows from those that are known
         return None

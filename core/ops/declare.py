@@ -129,6 +129,11 @@ class Op:
         Which of the float8 types it refuses, if any: see `retrograd.ops.float8`.
     order
         The places among the inputs of those whose order of axes the result takes over; see `op`.
+    exact_numbers, rounded
+        The places among the inputs at which a number is not rounded to a half-precision type first, and those among
+        all arguments at which it is.
+    widens, fused_gradient
+        Whether half-precision numbers are computed with in float32, and whether their gradients are.
     batch
         How it runs under `vmap`: the declared rule, or `elementwise` of an operator that promotes. None:
         its body or kernel runs on the kernels of the level.
@@ -159,6 +164,10 @@ class Op:
         kept: Kept = (),
         as_numbers: tuple[str, ...] | None = None,
         order: Sequence[str] | None = None,
+        exact_numbers: Sequence[str] = (),
+        rounded: Sequence[str] = (),
+        widens: bool | None = None,
+        fused_gradient: bool | None = None,
     ) -> None:
         has_body = next(iter(parameter_names(function)), "") == "K"
         self.function = function
@@ -180,6 +189,11 @@ class Op:
         broadcasts = promote is not None and set(self.kinds.values()) == {"tensor"}
         self.batch = batching.elementwise if batch is None and broadcasts else batch
         self.keeps_type = promote is not None or self.batch is batching.elementwise
+        self.exact_numbers = frozenset(self.inputs.index(name) for name in exact_numbers)
+        self.rounded = frozenset(list(parameters).index(name) for name in rounded)
+        self.widens = self.keeps_type if widens is None else widens
+        has_kernel_of_its_own = promote is None and self.batch is batching.elementwise
+        self.fused_gradient = has_kernel_of_its_own if fused_gradient is None else fused_gradient
         if order is None:
             several = len(self.inputs) > 1 or self.body is not None
             order = self.inputs if several and self.batch is batching.elementwise else ()
@@ -400,6 +414,10 @@ def op(
     kept: Kept = (),
     as_numbers: tuple[str, ...] | None = None,
     order: Sequence[str] | None = None,
+    exact_numbers: Sequence[str] = (),
+    rounded: Sequence[str] = (),
+    widens: bool | None = None,
+    fused_gradient: bool | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare an operator; see the module's text. Returns its public function.
 
@@ -444,6 +462,8 @@ def op(
         The inputs whose order of axes in memory the result takes over, the first of them that tells: see
         `in_order_of` in `retrograd.backends.spec`. If not given, all of an elementwise operator of several inputs or
         several kernels: one kernel of one array is taken to keep the order by itself.
+    exact_numbers, rounded, widens, fused_gradient
+        See Note [Half precision] in `retrograd.ops.half`.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -453,7 +473,7 @@ def op(
         declared = Op(
             function, kernel, name=name, node=node, promote=promote, vjp=vjp or {}, jvp=jvp, holomorphic=holomorphic,
             outputs=outputs, differentiable=differentiable, check=check, batch=batch, kept=kept, as_numbers=as_numbers,
-            order=order,
+            order=order, exact_numbers=exact_numbers, rounded=rounded, widens=widens, fused_gradient=fused_gradient,
         )  # fmt: skip
         public = declared.public = public_function(declared, out=out or promote is not None)
         publics.setdefault(declared.name, public)

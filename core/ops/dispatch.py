@@ -18,6 +18,7 @@ from retrograd.autograd.profiler import operator_name
 from retrograd.dtypes import DTYPES, FLOAT8, Category, bool_, dtype, get_default_dtype, int64, promote_types
 from retrograd.ops.broadcasting import broadcast_shapes
 from retrograd.ops.called_as import call_from_outside
+from retrograd.ops.half import WidePlan, computed, half_among, is_number_beside
 from retrograd.ops.overloads import wrong_argument
 from retrograd.ops.refused import c_name
 from retrograd.overrides import overridden
@@ -159,9 +160,10 @@ def forward(op: Op, arguments: Sequence[Any], arrays: Sequence[Any], k: Any) -> 
             given.append([next(remaining) for _ in argument])
         else:
             given.append(next(remaining) if kind else argument)
+    half = half_among(arrays, k) if op.widens else None
     try:
         with k.quiet():
-            result = op.forward_for(k)(k, *given)
+            result = op.forward_for(k)(k, *given) if half is None else computed(op, k, given, half)
     except (ValueError, TypeError, IndexError) as error:
         raise _explained(op, arrays, error) from error
     results = result if op.outputs != 1 else (result,)
@@ -169,15 +171,7 @@ def forward(op: Op, arguments: Sequence[Any], arrays: Sequence[Any], k: Any) -> 
     if op.order and k.in_order_of:
         leading = [arrays[place] for place in op.order]
         results = tuple(k.in_order_of(each, leading) for each in results)
-    return _narrowed(arrays, results, k) if op.keeps_type and k.widening else results
-
-
-def _narrowed(arrays: Sequence[Any], results: tuple[Any, ...], k: Any) -> tuple[Any, ...]:
-    """The results of an operator that keeps its inputs' type, where numbers in its body widened it."""
-    type_ = arrays[0].dtype
-    if type_ not in k.widening:
-        return results
-    return tuple(k.astype(each, type_) if each.dtype in k.floats else each for each in results)
+    return results
 
 
 def _explained(op: Op, arrays: Sequence[Any], error: Exception) -> Exception:
@@ -388,15 +382,17 @@ def promoted(op: Op, inputs: Sequence[Any], k: Any, values: Mapping[str, Any]) -
     if op.promote == "float" and common.category < Category.FLOAT:
         common = get_default_dtype()
     native = k.dtypes[common.name]
+    exact = op.exact_numbers if native in k.halves else ()
     arrays = []
-    for each in inputs:
+    for place, each in enumerate(inputs):
+        own = k.dtypes["float32"] if place in exact and is_number_beside(each, inputs) else native
         if each is None:
             arrays.append(None)
         elif isinstance(each, (bool, int, float, complex)):
-            arrays.append(k.full((), number_as(each, common), native))
+            arrays.append(k.full((), number_as(each, common), own))
         else:
             array = each._array
-            arrays.append(array if array.dtype == native else k.astype(array, native))
+            arrays.append(array if array.dtype == own else k.astype(array, own))
     return arrays
 
 
@@ -473,6 +469,8 @@ def new_node(
         from retrograd.ops.declare import ConjugatedPlan
 
         node._grad_plan = ConjugatedPlan(plan)
+    elif op.fused_gradient and half_among(arrays, k) is not None:
+        node._grad_plan = WidePlan(plan)
     if mode.anomaly:
         remember_call(node)
     return node

@@ -93,6 +93,8 @@ def _scaled(K: Any, x: Any, alpha: Any) -> Any:
         "self": lambda K, g: g,
         "other": lambda K, g, alpha: g if alpha == 1 else g * alpha,
     },
+    rounded=("alpha",),
+    fused_gradient=True,
 )
 def add(K, self: Array, other: Array, *, alpha: float = 1) -> Array:
     """Add elementwise: ``input + alpha * other``.
@@ -137,6 +139,8 @@ def _check_subtraction(inputs: Sequence[Any]) -> None:
         "self": lambda K, g: g,
         "other": lambda K, g, alpha: -g if alpha == 1 else g * -alpha,
     },
+    rounded=("alpha",),
+    fused_gradient=True,
 )
 def sub(K, self: Array, other: Array, *, alpha: float = 1) -> Array:
     """Subtract elementwise: ``input - alpha * other``.
@@ -169,6 +173,8 @@ _RSUB_VJP: Formulas = {
     as_numbers=("other",),
     check=_check_subtraction,
     vjp=_RSUB_VJP,
+    rounded=("alpha",),
+    fused_gradient=True,
     order=("other", "self"),
 )
 def _rsub(K, self: Array, other: Array, alpha: float = 1) -> Array:
@@ -181,6 +187,8 @@ def _rsub(K, self: Array, other: Array, alpha: float = 1) -> Array:
     promote="common",
     check=_check_subtraction,
     vjp={"self": _RSUB_VJP["self"]},
+    rounded=("alpha",),
+    fused_gradient=True,
 )
 def _rsub_number(K, self: Array, other: Array, alpha: float = 1) -> Array:
     """``other - alpha * self`` where `other` is a number."""
@@ -214,6 +222,7 @@ def rsub(input: Array, other: Any, alpha: float = 1) -> Array:
         "self": lambda K, g, other: g * other,
         "other": lambda K, g, self: g * self,
     },
+    exact_numbers=("self", "other"),
 )
 def mul(self: Array, other: Array) -> Array:
     """Multiply elementwise: ``input * other``.
@@ -237,6 +246,7 @@ def mul(self: Array, other: Array) -> Array:
         "self": lambda K, g, other: g / other,
         "other": lambda K, g, self, other: -g * ((self / other) / other),
     },
+    exact_numbers=("other",),
 )
 def true_divide(self: Array, other: Array) -> Array:
     """Divide elementwise: ``input / other``; integers give floating-point numbers.
@@ -269,6 +279,7 @@ def _sub_number(self: Array, other: Array) -> Array:
     node="MulBackward1",
     promote="common",
     vjp={"self": lambda K, g, other: g * other},
+    exact_numbers=("other",),
 )
 def _mul_number(self: Array, other: Array) -> Array:
     """``self * other``, where `other` is a number."""
@@ -279,6 +290,7 @@ def _mul_number(self: Array, other: Array) -> Array:
     node="DivBackward1",
     promote="float",
     vjp={"self": lambda K, g, other: g / other},
+    exact_numbers=("other",),
 )
 def _div_number(self: Array, other: Array) -> Array:
     """``self / other``, where `other` is a number."""
@@ -297,6 +309,7 @@ def _truncated_quotient(K: Any, self: Any, other: Any) -> Any:
     promote="common",
     vjp={"self": lambda K, g: K.zeros_like(g), "other": lambda K, g: K.zeros_like(g)},
     kept={"self": ("other", "rounding_mode"), "other": ("self", "other", "rounding_mode")},
+    exact_numbers=("other",),
 )
 def _div_rounded(K, self: Array, other: Array, rounding_mode: str) -> Array:
     """The quotient rounded down (`"floor"`) or towards zero (`"trunc"`): its gradient is zero."""
@@ -353,6 +366,7 @@ def _check_floor_divide(inputs: Sequence[Any]) -> None:
     check=_check_floor_divide,
     vjp=dict.fromkeys(("self", "other"), no_slope("floor_divide")),
     jvp=dict.fromkeys(("self", "other"), no_tangent("floor_divide")),
+    exact_numbers=("other",),
 )
 def floor_divide(self: Array, other: Array) -> Array:
     """Divide elementwise and round down; not differentiable (`div` with a `rounding_mode` is).
@@ -697,6 +711,7 @@ _check_lerp = implemented_for("lerp_kernel_scalar", FLOAT, COMPLEX)
         "self": lambda K, g, weight: g * (1 - weight),
         "end": lambda K, g, weight: g * weight,
     },
+    fused_gradient=True,
 )
 def _lerp_number(K, self: Array, end: Array, weight: Any) -> Array:
     """Linear interpolation with one weight; from the nearer end, so that weight 1 gives `end` exactly."""

@@ -139,6 +139,8 @@ def _batch_norm_jvp(K: Any, t: Any, self: Any, weight: Any, eps: float) -> Any:
     differentiable=1,
     vjp={"*": _batch_norm_vjp},
     jvp={"*": _batch_norm_jvp},
+    widens=True,
+    fused_gradient=True,
 )
 def _batch_norm(
     K, self: Array, weight: Array | None, bias: Array | None, eps: float
@@ -230,6 +232,8 @@ def _layer_norm_jvp(K: Any, t: Any, self: Any, weight: Any, count: int, eps: flo
     jvp={"*": _layer_norm_jvp},
     batch=_batched_layer_norm,
     kept=("bias",),
+    widens=True,
+    fused_gradient=True,
 )
 def _layer_norm(
     K, self: Array, weight: Array | None, bias: Array | None, count: int, eps: float
@@ -284,6 +288,8 @@ def _group_norm_jvp(K: Any, t: Any, self: Any, weight: Any, groups: int, eps: fl
     vjp={"*": _group_norm_vjp},
     jvp={"*": _group_norm_jvp},
     batch=_batched_group_norm,
+    widens=True,
+    fused_gradient=True,
 )
 def _group_norm(
     K, self: Array, weight: Array | None, bias: Array | None, groups: int, eps: float

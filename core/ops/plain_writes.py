@@ -50,13 +50,13 @@ def wrote(op: Op, target: Tensor, rest: tuple[Any, ...], mode: Mode) -> bool:
         if type(rest[place - 1]) not in _NUMBERS[kind]:
             return False  # unless it stands for one, it is refused
     k, array = target._kernels, target._array
-    if array.dtype not in k.floats and op.float8 is not None and array.dtype in k.float8:
-        return False  # it is refused
+    if array.dtype in k.halves:
+        return False  # it is computed in another type, or refused
     inputs = _inputs(op, target, rest, mode)
     if inputs is None:
         return False
     alone = op.kernel is not None and _is_kernel_alone(op, array.dtype in k.floats, rest)
-    if op.check is not None and (array.dtype not in k.floats or array.dtype in k.halves):
+    if op.check is not None and array.dtype not in k.floats:
         return False  # of other types it may not be
     kernel: Any = getattr(k, op.kernel) if alone else None  # type: ignore[arg-type]  # it has one
     is_large = math.prod(array.shape) >= LARGE

@@ -348,14 +348,15 @@ class Plan:
     def graph(self, G: Any, g: Any, node: Node) -> Sequence[Any]:
         """The formulas on tensors, so that they are recorded themselves."""
         values = {name: self.unpack(node, i, as_tensor=True) for i, name in enumerate(self.names)}
-        return self._evaluate(G, g, values)
+        return self.evaluate(G, g, values)
 
     def slow_raw(self, K: Any, g: Any, node: Node) -> Sequence[Any]:
         """`raw` without assumptions: unpacks through hooks, and raises where a version differs."""
         values = {name: self.unpack(node, i, as_tensor=False) for i, name in enumerate(self.names)}
-        return self._evaluate(K, g, values)
+        return self.evaluate(K, g, values)
 
-    def _evaluate(self, K: Any, g: Any, values: dict[str, Any]) -> Sequence[Any]:
+    def evaluate(self, K: Any, g: Any, values: dict[str, Any]) -> Sequence[Any]:
+        """The gradients by the formulas, of what is saved by name."""
         if not self.single:
             formula, needs = self.formulas["*"]
             return formula(K, g, *(values[name] for name in needs))

@@ -71,7 +71,7 @@ def _pow_number_vjp(K: Any, g: Any, self: Any, exponent: Any) -> Any:
     return g * (exponent * self ** (exponent - 1))
 
 
-@op(node="PowBackward0", promote="common", vjp={"self": _pow_number_vjp})
+@op(node="PowBackward0", promote="common", vjp={"self": _pow_number_vjp}, rounded=("exponent",))
 def _pow_number(K, self: Array, exponent: Any) -> Array:
     """A tensor to the power of a number; the common exponents by multiplication and roots."""
     if exponent == 2:
@@ -127,7 +127,7 @@ def _pow_of_number_vjp(K: Any, g: Any, base: Any, exponent: Any, result: Any) ->
     return g * K.where(flat, K.zeros_like(slope), slope)
 
 
-@op(node="PowBackward2", promote="common", vjp={"exponent": _pow_of_number_vjp})
+@op(node="PowBackward2", promote="common", vjp={"exponent": _pow_of_number_vjp}, rounded=("base",))
 def _pow_of_number(K, base: Any, exponent: Array) -> Array:
     """A number to the power of a tensor."""
     return K.pow(base, exponent)

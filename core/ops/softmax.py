@@ -60,17 +60,40 @@ def _softmax_vjp(K: Any, g: Any, result: Any, dim: int) -> Any:
     return into(K, "subtract", weighted, result * total)
 
 
-@op("softmax", node="SoftmaxBackward0", vjp={"self": _softmax_vjp}, jvp={"self": _softmax_vjp}, batch=along)
+@op(
+    "softmax",
+    node="SoftmaxBackward0",
+    vjp={"self": _softmax_vjp},
+    jvp={"self": _softmax_vjp},
+    batch=along,
+    widens=True,
+    fused_gradient=True,
+)
 def _softmax(self: Array, dim: int) -> Array:
     """Along one dimension, in the input's type."""
 
 
-@op("softmax", node="SafeSoftmaxBackward0", vjp={"self": _softmax_vjp}, jvp={"self": _softmax_vjp}, batch=along)
+@op(
+    "softmax",
+    node="SafeSoftmaxBackward0",
+    vjp={"self": _softmax_vjp},
+    jvp={"self": _softmax_vjp},
+    batch=along,
+    widens=True,
+    fused_gradient=True,
+)
 def _softmax_of_finite(self: Array, dim: int) -> Array:
     """As `_safe_softmax`, where never all is minus infinity."""
 
 
-@op(node="SafeSoftmaxBackward0", vjp={"self": _softmax_vjp}, jvp={"self": _softmax_vjp}, batch=along)
+@op(
+    node="SafeSoftmaxBackward0",
+    vjp={"self": _softmax_vjp},
+    jvp={"self": _softmax_vjp},
+    batch=along,
+    widens=True,
+    fused_gradient=True,
+)
 def _safe_softmax(K, self: Array, dim: int) -> Array:
     """Along one dimension; zeros instead of NaN where all is minus infinity."""
     made = K.softmax(self, dim)
@@ -95,6 +118,8 @@ def _check_classes(inputs: Sequence[Any]) -> None:
     vjp={"self": lambda K, g, result, dim: g - into(K, "multiply", K.exp(result), K.sum(g, (dim,), True))},
     jvp={"self": lambda K, t, result, dim: t - K.sum(K.exp(result) * t, (dim,), True)},
     batch=along,
+    widens=True,
+    fused_gradient=True,
 )
 def _log_softmax(self: Array, dim: int) -> Array:
     """Along one dimension, in the input's type."""

@@ -19,7 +19,7 @@ def _real(kernel: str) -> Any:
     return implemented_for(kernel, Category.BOOL, Category.INTEGER, Category.FLOAT)
 
 
-@op("sigmoid", promote="float", vjp={"self": lambda K, g, result: g * ((1 - result) * result)})
+@op("sigmoid", promote="float", vjp={"self": lambda K, g, result: g * ((1 - result) * result)}, fused_gradient=True)
 def sigmoid(self: Array) -> Array:
     """The logistic function of each element: ``1 / (1 + exp(-input))``.
 
@@ -187,6 +187,7 @@ def _xlogy_forward(K: Any, self: Any, other: Any) -> Any:
     check=_real("xlogy_cpu"),
     promote="float",
     vjp={"self": _xlogy_self, "other": lambda K, g, self, other: g * self / other},
+    widens=False,
 )
 def _xlogy(K, self: Array, other: Array) -> Array:
     """Two tensors."""
@@ -198,6 +199,7 @@ def _xlogy(K, self: Array, other: Array) -> Array:
     check=_real("xlogy_cpu"),
     promote="float",
     vjp={"other": lambda K, g, self, other: g * self / other},
+    widens=False,
 )
 def _xlogy_of_number(K, self: Array, other: Array) -> Array:
     """The factor is a number."""
@@ -209,6 +211,7 @@ def _xlogy_of_number(K, self: Array, other: Array) -> Array:
     check=_real("xlogy_cpu"),
     promote="float",
     vjp={"self": lambda K, g, self, other: g * K.log(K.zeros_like(self) + other)},
+    widens=False,
 )
 def _xlogy_number(K, self: Array, other: Array) -> Array:
     """The logarithm is that of a number."""

@@ -126,7 +126,7 @@ def cosh(self: Array) -> Array:
     """
 
 
-@op("tanh", promote="float", vjp={"self": lambda K, g, result: g * (1 - result * result)})
+@op("tanh", promote="float", vjp={"self": lambda K, g, result: g * (1 - result * result)}, fused_gradient=True)
 def tanh(self: Array) -> Array:
     """The hyperbolic tangent of each element; derivative ``1 - tanh(input)**2``.
 
