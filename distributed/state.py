@@ -113,7 +113,10 @@ class State:
             for offsets in ([-1] * len(self._frames), self._offsets[:-1])
         )
         self._shared = shared and is_available()
-        self._parameters = [rg.nn.Parameter(each) for each in self._tensors(weights)]
+        self._parameters = [
+            rg.nn.Parameter(each, requires_grad=each.dtype.is_floating_point or each.dtype.is_complex)
+            for each in self._tensors(weights)
+        ]
         self._group_of = [position.table[piece.tensor].group for piece in position.slices]
         # One for each slice, so that a slice is added up and applied while it is in the processor's cache, and
         # several are at once. To most rules, which are elementwise, a slice is a tensor like another; to all others

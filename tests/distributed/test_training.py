@@ -30,6 +30,7 @@ class Model(rg.nn.Module):
         self.last = rg.nn.Linear(300, 1)
         self.scale = rg.nn.Parameter(rg.tensor(1.5))
         self.frozen = rg.nn.Parameter(rg.ones(3), requires_grad=False)
+        self.whole = rg.nn.Parameter(rg.arange(3), requires_grad=False)
         self.unused = rg.nn.Parameter(rg.ones(2))
         self.wide = rg.nn.Parameter(rg.randn(6, 4).t())  # not contiguous
 
