@@ -33,6 +33,8 @@ ROUND_ONCE: dict[str, Function] = {
     "softshrink": lambda x, y, z: F.softshrink(x, C),
     "hardswish": lambda x, y, z: F.hardswish(x),
     "logsigmoid": lambda x, y, z: F.logsigmoid(x),
+    "huber": lambda x, y, z: F.huber_loss(x, y, delta=C, reduction="none"),
+    "smooth_l1": lambda x, y, z: F.smooth_l1_loss(x, y, beta=C, reduction="none"),
     "softmax": lambda x, y, z: F.softmax(x, 0),
     "log_softmax": lambda x, y, z: F.log_softmax(x, 0),
     "layer_norm": lambda x, y, z: F.layer_norm(x.reshape(20, -1), (15,)),

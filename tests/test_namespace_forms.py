@@ -37,6 +37,13 @@ def test_losses_take_reductions_as_numbers() -> None:
         show(torch.triplet_margin_loss, numbers(2, 3), numbers(2, 3), numbers(2, 3), 1.0, 2.0, 1e-6, False, reduction)
         probabilities = numbers(5, 1, 3).log_softmax(-1).detach().requires_grad_()
         show(torch.ctc_loss, probabilities, torch.tensor([[1, 2]]), [5], [2], 0, reduction)
+    show(torch.kl_div, numbers(2, 3), numbers(2, 3, grad=False).abs())
+    show(torch.binary_cross_entropy_with_logits, numbers(4), numbers(4, grad=False).abs())
+    show(torch.cosine_embedding_loss, numbers(2, 3), numbers(2, 3), sign)
+    show(torch.hinge_embedding_loss, numbers(2), sign)
+    show(torch.margin_ranking_loss, numbers(2), numbers(2), sign)
+    show(torch.triplet_margin_loss, numbers(2, 3), numbers(2, 3), numbers(2, 3))
+    show(torch.ctc_loss, probabilities, torch.tensor([[1, 2]]), [5], [2])
     """
     assert_same(program, NUMBERS)
 

@@ -47,13 +47,13 @@ Slope = Callable[..., Any]
 
 def _two(
     name: str, node: str, kernel: str | None, value: Slope, slope: Slope, target_slope: Slope | None = None,
-    order: tuple[str, ...] = ("self", "target"),
+    order: tuple[str, ...] = ("self", "target"), in_float32: bool | None = None,
 ) -> Any:  # fmt: skip
     """Declare a loss of (input, target) whose reduction is part of it.
 
     `kernel` is PyTorch's name of what computes it, for floating-point numbers alone; None: others are seen to before.
     `value(K, x, y, *numbers)` is the elementwise loss and `slope` its derivative by x; that by y is the negative of
-    it, unless given.
+    it, unless given. `in_float32`: see Note [Half precision] in `retrograd.ops.half`.
     """
 
     def by_target(K: Any, x: Any, y: Any, number: Any) -> Any:
@@ -80,6 +80,8 @@ def _two(
             ),
         },
         order=order,
+        widens=in_float32,
+        fused_gradient=in_float32,
     )
     def loss(K, self: Array, target: Array, reduction: str, number: float) -> Array:
         """See the declaration."""
@@ -106,7 +108,9 @@ def _huber_slope(K: Any, x: Any, y: Any, delta: float) -> Any:
     return K.where(d <= -delta, d * 0 - delta, K.where(d >= delta, d * 0 + delta, d))
 
 
-_huber_loss = _two("_huber_loss", "HuberLossBackward0", "huber_cpu", _huber, _huber_slope, order=("self",))
+_huber_loss = _two(
+    "_huber_loss", "HuberLossBackward0", "huber_cpu", _huber, _huber_slope, order=("self",), in_float32=True
+)
 
 
 def _smooth_l1(K: Any, x: Any, y: Any, beta: float) -> Any:
@@ -118,7 +122,9 @@ def _smooth_l1_slope(K: Any, x: Any, y: Any, beta: float) -> Any:
     return fused(_hardtanh)(K, (x - y) / beta, -1, 1)
 
 
-_smooth_l1_loss = _two("_smooth_l1_loss", "SmoothL1LossBackward0", "smooth_l1_cpu", _smooth_l1, _smooth_l1_slope)
+_smooth_l1_loss = _two(
+    "_smooth_l1_loss", "SmoothL1LossBackward0", "smooth_l1_cpu", _smooth_l1, _smooth_l1_slope, in_float32=True
+)
 
 
 def _soft_plus(K: Any, x: Any) -> Any:
