@@ -50,3 +50,17 @@ def test_targets_that_are_no_class_are_refused(backend: str) -> None:
     attempt(F.cross_entropy, torch.zeros(1, 3, 2, 2), torch.full((1, 2, 2), 5))
     """
     )
+
+
+def test_pixels_are_not_shuffled_by_what_is_no_factor(backend: str) -> None:
+    assert_same("""
+    x = torch.ones(1, 4, 2, 2)
+    for function in F.pixel_shuffle, F.pixel_unshuffle:
+        for given, factor in (x, 0), (x, -2), (x, 3), (torch.ones(4, 2), 2):
+            attempt(function, given, factor)
+    x = torch.arange(16.0).reshape(1, 4, 2, 2).requires_grad_()
+    y = F.pixel_shuffle(x, 2)
+    print(y.detach(), y.grad_fn.name(), y.grad_fn._saved_upscale_factor, torch.equal(F.pixel_unshuffle(y, 2), x))
+    (slope,) = torch.autograd.grad((y**3).sum(), x, create_graph=True)
+    print(slope.detach(), torch.autograd.grad(slope.sum(), x))
+    """)

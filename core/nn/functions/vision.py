@@ -15,6 +15,7 @@ from retrograd.ops.arguments import as_float, as_int, as_tuple, expand_pair
 from retrograd.ops.checks import is_half, not_implemented
 from retrograd.ops.flags import no_flag
 from retrograd.ops.grouped import one_node
+from retrograd.ops.shuffles import _pixel_shuffle, _pixel_unshuffle
 from retrograd.tensor import Tensor, wrap_array
 
 __all__ = [
@@ -314,11 +315,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.pixel_shuffle.html
     """
-    r = as_int(upscale_factor)
-    if input.ndim < 3:
-        raise RuntimeError(
-            f"pixel_shuffle expects input to have at least 3 dimensions, but got input with {input.ndim} dimension(s)"
-        )
+    r = _checked_factor("pixel_shuffle", "upscale_factor", input, upscale_factor)
     c = input.shape[-3]
     if c % (r * r):
         raise RuntimeError(
@@ -326,39 +323,30 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
             "upscale_factor, "
             f"but input.size(-3)={c} is not divisible by {r * r}"
         )
-    return _pixels_shuffled(input, r)
-
-
-@one_node("PixelShuffleBackward0", "input", saves="upscale_factor")
-def _pixels_shuffled(input: Tensor, upscale_factor: int) -> Tensor:
-    r = upscale_factor
-    *lead, c, h, w = input.shape
-    n = len(lead)
-    parts = input.reshape(*lead, c // (r * r), r, r, h, w)
-    moved = parts.permute(*range(n), n, n + 3, n + 1, n + 4, n + 2)
-    return _no_view(moved.reshape(*lead, c // (r * r), h * r, w * r))
+    return _pixel_shuffle(input, r)
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """The inverse of `pixel_shuffle`."""
-    r = as_int(downscale_factor)
+    r = _checked_factor("pixel_unshuffle", "downscale_factor", input, downscale_factor)
     for name, size in zip(("height", "width"), input.shape[-2:], strict=True):
         if size % r:
             raise RuntimeError(
                 f"pixel_unshuffle expects {name} to be divisible by downscale_factor, but input.size("
                 f"{-2 if name == 'height' else -1})={size} is not divisible by {r}"
             )
-    return _pixels_unshuffled(input, r)
+    return _pixel_unshuffle(input, r)
 
 
-@one_node("PixelUnshuffleBackward0", "input", saves="downscale_factor")
-def _pixels_unshuffled(input: Tensor, downscale_factor: int) -> Tensor:
-    r = downscale_factor
-    *lead, c, h, w = input.shape
-    n = len(lead)
-    parts = input.reshape(*lead, c, h // r, r, w // r, r)
-    moved = parts.permute(*range(n), n, n + 2, n + 4, n + 1, n + 3)
-    return _no_view(moved.reshape(*lead, c * r * r, h // r, w // r))
+def _checked_factor(name: str, argument: str, input: Tensor, factor: Any) -> int:
+    r = as_int(factor)
+    if input.ndim < 3:
+        raise RuntimeError(
+            f"{name} expects input to have at least 3 dimensions, but got input with {input.ndim} dimension(s)"
+        )
+    if r <= 0:
+        raise RuntimeError(f"{name} expects a positive {argument}, but got {r}")
+    return r
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
