@@ -121,6 +121,8 @@ class Kernels:
         None, or a function of a vector of int64 and a number: how often each of 0, 1, ... below that occurs, as int64.
     running
         None, or a function of an array, an axis and a bool: the largest so far, or else the smallest; NaN is both.
+    running_logsumexp
+        None, or a function of a real array and an axis: the logarithm of the sum of the exponentials so far.
     assign_at
         None, or of a mutable library a function of an array, an array of bools of its shape or of integers, and a
         value: writes it to the elements, or the parts along the first axis, that these name. Raises before it writes.
@@ -179,6 +181,7 @@ class Kernels:
     within: Callable[[Any, int], bool] | None = None
     bincount: Callable[[Any, int], Any] | None = None
     running: Callable[[Any, int, bool], Any] | None = None
+    running_logsumexp: Callable[[Any, int], Any] | None = None
     sliding: Callable[[Any, int, int, int], Any] | None = None
     reinterpret: Callable[[Any, Any], Any] | None = None
     compile: Callable[..., Any] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from programs import assert_same
 
@@ -137,3 +138,14 @@ def test_a_modulus_that_is_not_positive() -> None:
         (slope,) = torch.autograd.grad(z.imag, angle, create_graph=True)
         print([each + 0 for each in torch.autograd.grad(slope, (r, angle))])
     """)
+
+
+def test_long_sums_of_exponentials_stay_exact(backend: str) -> None:
+    x = retrograd.zeros(3, 20_000)
+    expected = np.log(np.arange(1, 20_001))
+    np.testing.assert_allclose(x.logcumsumexp(1)[1].numpy(), expected, rtol=3e-7, atol=1e-7)
+    x[:, 5], x[:, 7], x[:, 9] = -retrograd.inf, retrograd.inf, retrograd.nan
+    found = x.t().logcumsumexp(0)[:, 2].numpy()
+    np.testing.assert_allclose(found[:7], np.log([1, 2, 3, 4, 5, 5, 6]), rtol=3e-7)
+    assert (found[7:9] == np.inf).all()
+    assert np.isnan(found[9:]).all()

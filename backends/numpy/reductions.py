@@ -97,6 +97,11 @@ def running(x: Array, axis: int, largest: bool) -> Array:
     return (np.maximum if largest else np.minimum).accumulate(x, axis, None, np.empty(x.shape, x.dtype))
 
 
+def running_logsumexp(x: Array, axis: int) -> Array:
+    """The logarithm of the sum of the exponentials so far, which is kept in float64."""
+    return np.logaddexp.accumulate(x, axis, np.float64).astype(x.dtype, "C")
+
+
 def softmax(x: Array, axis: int) -> Array:
     wide = x.astype(np.float32) if _is_half(x) else x
     out = np.subtract(wide, _maximum(wide, axis, None, None, True, -np.inf), order="C")
@@ -138,6 +143,7 @@ KERNELS = {
     "prod": prod,
     "row_major": in_row_major,
     "running": running,
+    "running_logsumexp": running_logsumexp,
     "softmax": softmax,
     "sum": sum_,
 }

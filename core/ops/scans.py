@@ -152,6 +152,8 @@ def _logcumsumexp(K, self: Array, dim: int) -> Array:
     """See Note [Doubling]."""
     x, step = self, 1
     n = x.shape[dim] if len(x.shape) else 0
+    if n > 1 and getattr(K, "running_logsumexp", None) is not None and category(K, x) is FLOAT:
+        return K.running_logsumexp(x, dim)
     while step < n:
         x = log_added(K, x, shifted(K, x, dim, -step, -math.inf))
         step *= 2
