@@ -13,7 +13,17 @@ import numpy as np
 import scipy.special
 
 from retrograd.backends.float8 import FLOAT8, from_float32
-from retrograd.backends.numpy import elementwise, fourier, indexing, linalg, neural, ordering, random, reductions
+from retrograd.backends.numpy import (
+    division,
+    elementwise,
+    fourier,
+    indexing,
+    linalg,
+    neural,
+    ordering,
+    random,
+    reductions,
+)
 from retrograd.backends.numpy.blocks import InBlocks
 from retrograd.backends.numpy.elementwise import in_float32
 from retrograd.backends.numpy.layouts import in_order_of, strided
@@ -388,7 +398,7 @@ class NumpyBackend:
     def kernels(self, device: str) -> Kernels:
         members: dict[str, Any] = {name: getattr(np, name) for name in _SAME_NAME}
         members |= _OWN
-        for module in (elementwise, fourier, indexing, linalg, neural, ordering, random, reductions):
+        for module in (division, elementwise, fourier, indexing, linalg, neural, ordering, random, reductions):
             members |= module.KERNELS
         ufuncs = frozenset(each for each in members.values() if isinstance(each, np.ufunc))
         table = Kernels(
