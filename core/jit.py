@@ -29,9 +29,9 @@ from retrograd.futures import Future
 from retrograd.nn import Module
 
 __all__ = [
-    "Attribute", "Final", "ScriptModule", "TracerWarning", "annotate", "export", "fork", "ignore", "interface",
-    "is_scripting", "is_tracing", "isinstance", "script", "script_if_tracing", "script_method", "trace", "trace_module",
-    "unused", "wait",
+    "Attribute", "Final", "ScriptFunction", "ScriptModule", "TracerWarning", "annotate", "export", "fork", "ignore",
+    "interface", "is_scripting", "is_tracing", "isinstance", "script", "script_if_tracing", "script_method", "trace",
+    "trace_module", "unused", "wait",
 ]  # fmt: skip
 
 __path__: list[str] = []  # PyTorch has a package here: its modules are found by `retrograd.places`
@@ -95,6 +95,14 @@ def wait(future: Future[Any]) -> Any:
 
 
 _fork, _wait = fork, wait
+
+
+class ScriptFunction:
+    """What the compiler would make of a function: there is none, so none of these either."""
+
+    def __new__(cls, *args: object, **kwargs: object) -> ScriptFunction:
+        """Refuse, as PyTorch does."""
+        raise TypeError("ScriptFunction: No constructor defined!")
 
 
 class ScriptModule(Module):

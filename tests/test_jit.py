@@ -74,6 +74,8 @@ def test_programs_may_ask_for_what_only_compilers_have(backend: str) -> None:
         print(active(), torch.func.vmap(seen)(x).shape, torch.func.grad(seen)(x).shape, active())
         from torch._jit_internal import _copy_to_script_wrapper, _overload_method, is_scripting
         print(_copy_to_script_wrapper(seen)._torchscript_modifier, is_scripting(), _overload_method is None)
+        print(isinstance(seen, torch.jit.ScriptFunction))
+        attempt(torch.jit.ScriptFunction)
         future = torch.futures.Future()
         print(isinstance(future, torch.Future), isinstance(future.then(len), torch.Future), isinstance(x, torch.Future))
         y = x * 1
