@@ -127,9 +127,9 @@ class Kernels:
         None, or of a mutable library a function of an array, an array of bools of its shape or of integers, and a
         value: writes it to the elements, or the parts along the first axis, that these name. Raises before it writes.
     in_blocks
-        None, or of a mutable library a function of an elementwise function of kernels and arguments, and of these
-        arguments, the first of which is an array: writes to that what the function gives, block by block and without
-        more memory than for some of them, or leaves it as it is and returns False.
+        None, or of a mutable library a function of a table of kernels, of an elementwise function of such and of
+        arguments, and of these arguments, the first of which is an array: writes to that what the function gives, block
+        by block and without more memory than for some of them, or leaves it as it is and returns False.
     within
         None, or a function of an array of integers that has elements, and a size: whether all are from 0 to that - 1.
     sliding
@@ -177,7 +177,7 @@ class Kernels:
     in_order_of: Callable[[Any, Sequence[Any]], Any] | None = None
     searchsorted: Callable[[Any, Any, bool], Any] | None = None
     assign_at: Callable[[Any, Any, Any], None] | None = None
-    in_blocks: Callable[[Callable[..., Any], Sequence[Any]], bool] | None = None
+    in_blocks: Callable[[Any, Callable[..., Any], Sequence[Any]], bool] | None = None
     within: Callable[[Any, int], bool] | None = None
     bincount: Callable[[Any, int], Any] | None = None
     running: Callable[[Any, int, bool], Any] | None = None

@@ -24,7 +24,7 @@ from retrograd.backends.numpy import (
     random,
     reductions,
 )
-from retrograd.backends.numpy.blocks import InBlocks
+from retrograd.backends.numpy.blocks import in_blocks
 from retrograd.backends.numpy.elementwise import in_float32
 from retrograd.backends.numpy.layouts import in_order_of, strided
 from retrograd.backends.numpy.reductions import in_row_major
@@ -401,18 +401,17 @@ class NumpyBackend:
         for module in (division, elementwise, fourier, indexing, linalg, neural, ordering, random, reductions):
             members |= module.KERNELS
         ufuncs = frozenset(each for each in members.values() if isinstance(each, np.ufunc))
-        table = Kernels(
+        return Kernels(
             "numpy",
             device,
             array_type=np.ndarray,
             mutable=True,
             takes_out=ufuncs,
             rounds_once=ufuncs,
+            in_blocks=in_blocks,
             dtypes=_DTYPES,
             names={native: name for name, native in _DTYPES.items()},
             floats=frozenset(_DTYPES[name] for name in ("float32", "float64")),
             quiet=quiet,
             **members,
         )
-        table.in_blocks = InBlocks(table)
-        return table

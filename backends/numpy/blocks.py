@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["InBlocks"]
+__all__ = ["in_blocks"]
 
 Array = np.ndarray[Any, Any]
 
@@ -23,38 +23,36 @@ _BYTES = 1 << 19  # of a block: so many that Python's part of the work is small,
 _LENT = "add subtract multiply divide negative sqrt square exp abs maximum minimum reciprocal".split()
 
 
-class InBlocks:
-    """Writes what an elementwise function gives into its first argument; see `Kernels.in_blocks`."""
+_lenders = threading.local()
 
-    def __init__(self, kernels: Any) -> None:
-        self._kernels = kernels
-        self._lenders = threading.local()
 
-    def __call__(self, function: Callable[..., Any], arguments: Sequence[Any]) -> bool:
-        target = arguments[0]
-        if target.nbytes <= _BYTES or not all(_lies_like(target, each) for each in arguments):
-            return False
-        flat = [each.reshape(-1) if isinstance(each, np.ndarray) and each.ndim else each for each in arguments]
-        lender = self._lender(target.dtype)
-        with self._kernels.quiet():  # a warning that a program has made an error would be raised between two blocks
-            parts = (_of(flat, start, stop) for start, stop in _bounds(target.size, target.itemsize))
-            first = next(parts)
-            try:
-                result = lender.compute(function, first)
-                if result.shape != first[0].shape or result.dtype != target.dtype:
-                    return False
-            except Exception:  # of whatever kind: nothing has changed
+def in_blocks(K: Any, function: Callable[..., Any], arguments: Sequence[Any]) -> bool:
+    """Write what an elementwise function gives to its first argument; see `Kernels.in_blocks`."""
+    target = arguments[0]
+    if target.nbytes <= _BYTES or not all(_lies_like(target, each) for each in arguments):
+        return False
+    flat = [each.reshape(-1) if isinstance(each, np.ndarray) and each.ndim else each for each in arguments]
+    lender = _lender(K, target.dtype)
+    with K.quiet():  # a warning that a program has made an error would be raised between two blocks
+        parts = (_of(flat, start, stop) for start, stop in _bounds(target.size, target.itemsize))
+        first = next(parts)
+        try:
+            result = lender.compute(function, first)
+            if result.shape != first[0].shape or result.dtype != target.dtype:
                 return False
-            first[0][...] = result
-            for part in parts:
-                part[0][...] = lender.compute(function, part)
-        return True
+        except Exception:  # of whatever kind: nothing has changed
+            return False
+        first[0][...] = result
+        for part in parts:
+            part[0][...] = lender.compute(function, part)
+    return True
 
-    def _lender(self, dtype: np.dtype[Any]) -> _Lender:
-        lenders: dict[Any, _Lender] = self._lenders.__dict__
-        if dtype not in lenders:
-            lenders[dtype] = _Lender(self._kernels, dtype)
-        return lenders[dtype]
+
+def _lender(K: Any, dtype: np.dtype[Any]) -> _Lender:
+    lenders: dict[Any, _Lender] = _lenders.__dict__
+    if (K, dtype) not in lenders:
+        lenders[K, dtype] = _Lender(K, dtype)
+    return lenders[K, dtype]
 
 
 class _Lender:
@@ -66,7 +64,8 @@ class _Lender:
     def __init__(self, kernels: Any, dtype: np.dtype[Any]) -> None:
         self._kernels = copy(kernels)
         for name in _LENT:
-            setattr(self._kernels, name, self._lending(getattr(kernels, name)))
+            if (kernel := getattr(kernels, name)) in kernels.takes_out:  # else a plugin's
+                setattr(self._kernels, name, self._lending(kernel))
         self._dtype = dtype
         self._shape: tuple[int, ...] = ()
         self._lent = 0

@@ -205,7 +205,7 @@ def _computed(op: Op, k: Any, array: Any, rest: tuple[Any, ...]) -> Any:
 def _wrote_in_blocks(op: Op, k: Any, array: Any, rest: tuple[Any, ...]) -> bool:
     if k.in_blocks is None or op.body is None or op.batch is not elementwise or array.dtype not in k.floats:
         return False
-    return k.in_blocks(op.body, [array, *(each._array if type(each) in _PLAIN else each for each in rest)])
+    return k.in_blocks(k, op.body, [array, *(each._array if type(each) in _PLAIN else each for each in rest)])
 
 
 def leave_break(name: str, target: Tensor, rest: tuple[Any, ...]) -> None:

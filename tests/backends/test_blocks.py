@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 import retrograd as rg
 from retrograd import Tensor
+from retrograd.backends import registry
+from retrograd.backends.numpy.backend import NumpyBackend
+from retrograd.backends.spec import BackendSpec, Kernels, hookimpl
 
 SIZE = 300_001  # several blocks of each type, none of which divides it
 
@@ -79,6 +83,42 @@ def test_a_large_write_takes_no_memory_for_its_steps(name: str) -> None:
         assert tracemalloc.get_traced_memory()[1] < x.nbytes / 5
     finally:
         tracemalloc.stop()
+
+
+class Renamed(NumpyBackend):
+    def kernels(self, device: str) -> Kernels:
+        table = super().kernels(device)
+        table.backend = "watched"
+        return table
+
+
+def test_a_kernel_of_a_plugin_is_called_for_blocks() -> None:
+    class Watch:
+        sizes: ClassVar[list[int]] = []
+
+        @staticmethod
+        @hookimpl
+        def retrograd_backends() -> Iterable[BackendSpec]:
+            yield BackendSpec("watched", load=Renamed)
+
+        @staticmethod
+        @hookimpl
+        def retrograd_kernels(backend: str, kernels: Kernels) -> dict[str, Callable[..., object]]:
+            def multiply(a: Any, b: Any) -> object:
+                Watch.sizes.append(a.size)
+                return a * b
+
+            return {"multiply": multiply} if backend == "watched" else {}
+
+    unregister = registry.register(Watch)
+    try:
+        x = rg.ones(SIZE, device="watched")
+        x.add_(rg.ones(SIZE, device="watched"), alpha=2)
+    finally:
+        unregister()
+    assert (x == 3).all()
+    assert len(Watch.sizes) == 3
+    assert sum(Watch.sizes) == SIZE
 
 
 def test_what_is_refused_has_not_changed_anything() -> None:
