@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,7 @@ class ServerOptimizer(rg.optim.Optimizer):
             from .prefetch import Prefetch
             from .pushing import Departures
 
+            self._turn = threading.Lock()  # a step is a conversation, and two at once would be none
             self._initialize(self._client)
             self._departures = Departures(self._client, self._parameters(), early=overlap and accumulate == 1)
             self._prefetch, self._overlap = Prefetch(self._client, self._parameters(), self._receive), overlap
@@ -127,7 +129,10 @@ class ServerOptimizer(rg.optim.Optimizer):
         )
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Do one step together with the other workers: push, wait as long as the run's consistency asks, pull."""
+        """Do one step together with the other workers: push, wait as long as the run's consistency asks, pull.
+
+        Threads of the program take turns, and each call is a step.
+        """
         client = self._server("step()")
         if client is None:
             return self._step_alone(closure)
@@ -135,8 +140,9 @@ class ServerOptimizer(rg.optim.Optimizer):
         if closure is not None:
             with rg.enable_grad():
                 loss = closure()
-        if self._is_due():
-            self._push_and_pull(client)
+        with self._turn:
+            if self._is_due():
+                self._push_and_pull(client)
         return loss
 
     def _server(self, what: str) -> Client | None:
@@ -198,8 +204,9 @@ class ServerOptimizer(rg.optim.Optimizer):
     def pull(self) -> None:
         """Get the weights as the server has them, without a step."""
         if (client := self._server("pull()")) is not None:
-            self._prefetch.finish()
-            client.pull(self._receive)
+            with self._turn:
+                self._prefetch.finish()
+                client.pull(self._receive)
 
     def state_dict(self) -> dict[str, Any]:
         """Hyperparameters, and what the optimizer keeps for each parameter, which is fetched from the servers.
@@ -210,7 +217,9 @@ class ServerOptimizer(rg.optim.Optimizer):
             from . import bridge
 
             parameters = self._parameters()
-            joined = bridge.joined_state(type(self._local).__name__, parameters, client.fetch())
+            with self._turn:
+                kept = client.fetch()
+            joined = bridge.joined_state(type(self._local).__name__, parameters, kept)
             self.state.clear()
             self.state.update({parameters[index]: mine for index, mine in joined.items()})
         try:
@@ -230,10 +239,11 @@ class ServerOptimizer(rg.optim.Optimizer):
 
         parameters = self._parameters()
         state = {index: self.state[p] for index, p in enumerate(parameters) if p in self.state}
-        client.barrier()
-        if self._worker.rank == 0:
-            client.load(bridge.divided_state(type(self._local).__name__, parameters, state, client.layout))
-        client.barrier()
+        with self._turn:
+            client.barrier()
+            if self._worker.rank == 0:
+                client.load(bridge.divided_state(type(self._local).__name__, parameters, state, client.layout))
+            client.barrier()
         self.state.clear()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:

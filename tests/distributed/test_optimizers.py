@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ps_harness import LiveServer, all_of, clients, place_in, serving
+from ps_harness import LiveServer, all_of, clients, place_in, serving, together
 
 import retrograd as rg
 import retrograd.distributed as dist
@@ -278,6 +278,18 @@ def test_sparse_embeddings_learn_on_servers(accumulate: int, monkeypatch: pytest
         found = train(make, 1, 6 * accumulate)
         assert [server.state.position.version for server in servers] == [6, 6]
         assert_same_bits(found, expected)
+
+
+def test_threads_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = rg.nn.Parameter(rg.zeros(1000))
+    with serving(1) as [server], joined([server], monkeypatch):
+        optimizer = dist.ServerOptimizer(rg.optim.SGD, [w], lr=1.0)
+        w.grad = rg.full((1000,), -1.0)
+        failures = together(*[lambda: [optimizer.step() for _ in range(50)]] * 3, lambda: optimizer.state_dict())
+        assert not [each for each in failures if isinstance(each, BaseException)]
+        assert server.state.position.version == 150
+        optimizer.pull()
+        assert (w == 150).all()
 
 
 def test_rows_without_a_gradient_stay() -> None:
