@@ -145,7 +145,7 @@ class Roster:
         if member.state in ("expected", "left", "lost") or member.incarnation != hello.incarnation:
             self._forget_peer(member)
             again, before = member.state != "expected", member
-            before.before = None
+            before.before, before.segment, before.flights = None, None, []  # what it held is not kept
             member = self._members[hello.rank] = Member(hello.rank, nonfinite=member.nonfinite, before=before)
             # It meets the others at the next barrier, not at the first.
             member.barriers = min((each.barriers for each in self if each.takes_part), default=0) if again else 0

@@ -117,6 +117,13 @@ def test_a_gradient_of_one_kernel_is_rounded_once(name: str, half: rg.dtype) -> 
 
 
 @HALVES
+def test_what_is_not_computed_in_float32_keeps_its_type(half: rg.dtype) -> None:
+    x = operands(half)[0].abs()
+    for result in rg.xlogy(x, C), rg.xlogy(C, x), rg.xlogy(x, x), rg.special.xlog1py(x, C), rg.nextafter(x, x + 1):
+        assert result.dtype == half
+
+
+@HALVES
 def test_what_depends_on_the_type_is_computed_in_it(half: rg.dtype) -> None:
     one = rg.ones(3, dtype=half)
     after = rg.nextafter(one, one + 1)

@@ -22,7 +22,6 @@ Array = np.ndarray[Any, Any]
 _BYTES = 1 << 19  # of a block: so many that Python's part of the work is small, and few enough for a cache
 _LENT = "add subtract multiply divide negative sqrt square exp abs maximum minimum reciprocal".split()
 
-
 _lenders = threading.local()
 
 
@@ -96,10 +95,15 @@ class _Lender:
 
 
 def _lies_like(target: Array, argument: Any) -> bool:
-    """Whether an argument has an element, at the same place, for each element of the target; or one for all."""
-    if not isinstance(argument, np.ndarray) or not argument.ndim:
+    """Whether an argument has an element, at the same place, for each element of the target, or one for all.
+
+    It must not change while the target is written to.
+    """
+    if not isinstance(argument, np.ndarray):
         return True
-    return argument.shape == target.shape and argument.flags.c_contiguous
+    if argument is not target and np.may_share_memory(argument, target):
+        return False
+    return not argument.ndim or (argument.shape == target.shape and argument.flags.c_contiguous)
 
 
 def _bounds(size: int, itemsize: int) -> Iterator[tuple[int, int]]:

@@ -160,7 +160,7 @@ def forward(op: Op, arguments: Sequence[Any], arrays: Sequence[Any], k: Any) -> 
             given.append([next(remaining) for _ in argument])
         else:
             given.append(next(remaining) if kind else argument)
-    half = half_among(arrays, k) if op.widens else None
+    half = half_among(arrays, k) if op.widens or op.keeps_type else None
     try:
         with k.quiet():
             result = op.forward_for(k)(k, *given) if half is None else computed(op, k, given, half)

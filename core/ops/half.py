@@ -37,8 +37,8 @@ def half_among(arrays: Sequence[Any], k: Any) -> Any:
 
 
 def computed(op: Op, k: Any, given: Sequence[Any], half: Any) -> Any:
-    """What an operator gives of arrays of the type `half` and of arguments, rounded once."""
-    if not _rounds_once(op, k) or any(getattr(each, "dtype", half) != half for each in given):
+    """What an operator gives of arrays of the type `half` and of arguments, in that type."""
+    if op.widens and (not _rounds_once(op, k) or any(getattr(each, "dtype", half) != half for each in given)):
         given = [
             _number_in(each, k, half) if place in op.rounded else _wide(each, k) for place, each in enumerate(given)
         ]

@@ -60,40 +60,26 @@ def _softmax_vjp(K: Any, g: Any, result: Any, dim: int) -> Any:
     return into(K, "subtract", weighted, result * total)
 
 
-@op(
-    "softmax",
-    node="SoftmaxBackward0",
-    vjp={"self": _softmax_vjp},
-    jvp={"self": _softmax_vjp},
-    batch=along,
-    widens=True,
-    fused_gradient=True,
-)
+_AS_SOFTMAX: dict[str, Any] = {
+    "vjp": {"self": _softmax_vjp},
+    "jvp": {"self": _softmax_vjp},
+    "batch": along,
+    "widens": True,
+    "fused_gradient": True,
+}
+
+
+@op("softmax", node="SoftmaxBackward0", **_AS_SOFTMAX)
 def _softmax(self: Array, dim: int) -> Array:
     """Along one dimension, in the input's type."""
 
 
-@op(
-    "softmax",
-    node="SafeSoftmaxBackward0",
-    vjp={"self": _softmax_vjp},
-    jvp={"self": _softmax_vjp},
-    batch=along,
-    widens=True,
-    fused_gradient=True,
-)
+@op("softmax", node="SafeSoftmaxBackward0", **_AS_SOFTMAX)
 def _softmax_of_finite(self: Array, dim: int) -> Array:
     """As `_safe_softmax`, where never all is minus infinity."""
 
 
-@op(
-    node="SafeSoftmaxBackward0",
-    vjp={"self": _softmax_vjp},
-    jvp={"self": _softmax_vjp},
-    batch=along,
-    widens=True,
-    fused_gradient=True,
-)
+@op(node="SafeSoftmaxBackward0", **_AS_SOFTMAX)
 def _safe_softmax(K, self: Array, dim: int) -> Array:
     """Along one dimension; zeros instead of NaN where all is minus infinity."""
     made = K.softmax(self, dim)

@@ -73,6 +73,16 @@ def test_what_does_not_lie_in_one_piece_is_written_too(layout: str) -> None:
     np.testing.assert_array_equal(x.numpy(), expected)
 
 
+@pytest.mark.parametrize("kind", ["behind", "before", "one element"])
+def test_what_overlaps_is_read_before_it_is_written(kind: str) -> None:
+    memory = np.arange(SIZE + 1, dtype=np.float32)
+    target = memory[1:] if kind == "behind" else memory[:-1]
+    source = {"behind": memory[:-1], "before": memory[1:], "one element": memory[SIZE // 2 :][:1].reshape(())}[kind]
+    expected = target + 2 * source
+    rg.from_numpy(target).add_(rg.from_numpy(source), alpha=2)
+    np.testing.assert_array_equal(target, expected)
+
+
 @pytest.mark.parametrize("name", ["add", "addcdiv", "lerp"])
 def test_a_large_write_takes_no_memory_for_its_steps(name: str) -> None:
     x, a, b = (rg.full((4_000_000,), value) for value in (1.0, 2.0, 3.0))
